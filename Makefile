@@ -1,0 +1,67 @@
+# Every target does its own set-up: `make demo` and `make test` work in a fresh clone.
+#
+#     make demo                              fine-tune on the bundled examples
+#     make PYTHON=/path/to/python3.12 test   with a Python of your choice
+#
+# On Linux without a GPU, `.venv/bin/pip install torch==2.13.0` from PyTorch's own CPU index beforehand
+# saves some gigabytes of GPU libraries; the set-up keeps the build that it finds.
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+BIN := .venv/bin
+QUICKSTART := .venv/.quickstart
+DEV := .venv/.dev
+SETUP := PYTHON="$(PYTHON)" sh tools/setup.sh
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+$(QUICKSTART): pyproject.toml constraints.txt
+	@$(SETUP) quickstart
+
+$(DEV): pyproject.toml constraints.txt
+	@$(SETUP) quickstart,dev
+
+.PHONY: demo
+demo: $(QUICKSTART) ## fine-tune on examples/support_tickets.csv, then say how good it is and where the report lies
+	@$(BIN)/tunesmith train examples/support_tickets.csv
+
+.PHONY: test
+test: $(DEV) ## the fast tests, minutes
+	@$(BIN)/python -m pytest
+
+.PHONY: test-all
+test-all: $(DEV) ## every test, the slow ones too
+	@$(BIN)/python -m pytest -m "slow or not slow"
+
+.PHONY: check
+check: $(DEV) ## style, types, layers
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: $(DEV) ## put the code in style
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+.PHONY: bench
+bench: $(QUICKSTART) ## measure speed, memory and accuracy against transformers.Trainer, hours; writes docs/benchmarks.md
+	@$(BIN)/python bench/run.py
+
+.PHONY: docs
+docs: $(QUICKSTART) ## write docs/reference.md from the code
+	@$(BIN)/python tools/reference.py
+
+.PHONY: lock
+lock: $(DEV) ## move constraints.txt to the newest versions that pyproject.toml allows
+	@$(BIN)/python tools/lock.py
+
+.PHONY: clean
+clean: ## delete caches and build products; .venv and runs/ stay
+	@rm -rf build dist bench/out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'

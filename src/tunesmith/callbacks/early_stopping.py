@@ -1,0 +1,26 @@
+"""Stop when the validation metric has not improved for `patience` evaluations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tunesmith.core.options import Options
+from tunesmith.engine.loop import TrainState
+from tunesmith.engine.options import EngineOptions
+
+
+class EarlyStoppingOptions(Options):
+    pass
+
+
+class EarlyStopping:
+    Options = EarlyStoppingOptions
+    summary: ClassVar[str] = "stop when the validation metric has not improved for `patience` evaluations"
+
+    def __init__(self, options: Any, *, engine: EngineOptions, folder: Path):
+        self.patience = engine.patience
+
+    def on_evaluate(self, state: TrainState, metrics: dict[str, float]) -> None:
+        if state.step and state.evaluations_since_best >= self.patience:
+            state.should_stop = True

@@ -1,0 +1,154 @@
+"""What the commands print for people: text from plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Found = dict[str, Any]
+
+
+def run(found: Found) -> str:
+    """A run: the verdict first, then the ladder, then where things are."""
+    lines = [f"run      {found['run']}  ({found['status']})"]
+    lines.append(f"task     {found['task']}, model {found['model']}, method {found['method']}")
+    document = found.get("document")
+    if document is None:
+        lines += [f"last     {event['event']}: {_brief(event)}" for event in found["last_events"]]
+        lines.append(f"continue with: tunesmith resume {found['run']}")
+        return "\n".join(lines)
+    first = document["first_metric"]
+    lines += ["", f"verdict  {document['verdict']['sentence']}", ""]
+    ladder = {
+        "this model": document["test"][first],
+        **{n: b[first] for n, b in document["baselines"].items()},
+    }
+    rows = [(name, _interval(interval)) for name, interval in ladder.items()]
+    lines += [table((f"{first} on test rows", "value (95 % interval)"), rows), ""]
+    for finding in document["findings"]:
+        lines.append(f"{finding['severity']:8} {finding['name']}: {finding['evidence']}")
+        if finding["action"]:
+            lines.append(f"{'':8} -> {finding['action']}")
+    cost = document["cost"]
+    lines += [
+        "",
+        f"took     {cost['wall_seconds']:.1f} s, peak memory {cost['peak_memory_bytes'] / 1e9:.2f} GB",
+        f"report   {found['report']}",
+        f"model    {found['model_folder']}",
+        f'use it   tunesmith predict {found["run"]} "..."',
+    ]
+    return "\n".join(lines)
+
+
+def checked(found: Found) -> str:
+    columns, audit = found["columns"], found["audit"]
+    text = columns["text"] + (f" + {columns['text_pair']}" if columns["text_pair"] else "")
+    splits = ", ".join(f"{name} {count}" for name, count in found["splits"].items())
+    ledger = audit["ledger"]
+    lines = [
+        f"task     {found['task']}",
+        f"columns  text: {text}; target: {', '.join(columns['target'])}",
+        f"rows     {ledger['rows']} read, {ledger['dropped']} dropped; {splits}",
+        f"would    fine-tune {found['model']} with {found['method']}",
+    ]
+    if found["estimate"]:
+        e = found["estimate"]
+        lines.append(
+            f"cost     about {e['seconds']:.0f} s, {e['memory_bytes'] / 1e9:.1f} GB memory, "
+            f"{e['disk_bytes'] / 1e9:.2f} GB disk on this machine (an estimate)"
+        )
+    for reason, count in ledger["reasons"]["dropped"].items():
+        lines.append(f"dropped  {count} rows: {reason}")
+    lines += [f"decided  {d['what']} = {_short(d['value'])}: {d['why']}" for d in found["decisions"]]
+    lines += [f"warning  {w['what']}: {w['message']}" for w in found["warnings"]]
+    lines.append("Nothing was trained. Start with: tunesmith train")
+    return "\n".join(lines)
+
+
+def evaluated(found: Found) -> str:
+    rows = [(name, _interval(interval)) for name, interval in found["metrics"].items()]
+    return f"{found['rows']} rows\n" + table(("metric", "value (95 % interval)"), rows)
+
+
+def predicted(found: Found) -> str:
+    lines = []
+    for answer in found["predictions"]:
+        if "value" in answer:
+            lines.append(f"{answer['value']:.4g}")
+        elif "label" in answer:
+            label = answer["label"] if answer["label"] is not None else "(abstains)"
+            lines.append(f"{label}  {answer['probability']:.4f}")
+        else:
+            given = [f"{name} {answer['probabilities'][name]:.4f}" for name in answer["labels"]]
+            lines.append("  ".join(given) if given else "(no label)")
+        if "label" in answer and "probabilities" in answer:
+            best = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+            lines += [f"    {name}  {value:.4f}" for name, value in best]
+    return "\n".join(lines)
+
+
+def runs(found: Found) -> str:
+    if not found["runs"]:
+        return "No runs here. Start one with: tunesmith train FILE"
+    rows = [
+        (r["run"], r["status"], r["method"], r["model"], f"{r['metric']} {_interval(r)}" if "metric" in r else "",
+         r.get("outcome", ""))
+        for r in found["runs"]
+    ]  # fmt: skip
+    return table(("run", "status", "method", "model", "test metric", "verdict"), rows)
+
+
+def models(found: Found) -> str:
+    rows = [
+        (
+            m["model"], f"{m['parameters_million']:g} M", m["licence"], m["languages"], str(m["max_length"]),
+            "yes" if m["on_this_machine"] else "no", f"{m['memory_bytes'] / 1e9:.1f} GB",
+            f"{m['seconds_per_1000_rows']:.0f} s", m["note"],
+        )
+        for m in found["models"]
+    ]  # fmt: skip
+    head = ("model", "size", "licence", "language", "tokens", "here", "memory", "1000 rows", "")
+    tasks = ", ".join(found["models"][0]["tasks"])
+    note = f"All of them: {tasks}. Memory and time: estimates for full fine-tuning on this machine."
+    return f"{table(head, rows)}\n{note} Any hub id or local folder works too."
+
+
+def plugins(found: Found) -> str:
+    lines = []
+    for plugin in next(iter(found.values())):
+        lines.append(f"{plugin['name']}: {plugin['summary']}")
+        lines += [
+            f"    {option['name']} = {option['default']}  ({option['type']})  {option['help']}"
+            for option in plugin["options"]
+        ]
+    return "\n".join(lines)
+
+
+def doctor(found: Found) -> str:
+    lines = [f"{name:14} {value}" for part in ("versions", "machine") for name, value in found[part].items()]
+    lines.append(f"{'models here':14} {', '.join(found['models']) or 'none'}")
+    lines += [f"problem: {problem}" for problem in found["problems"]]
+    lines.append("All is well." if found["ok"] else "Something must be fixed.")
+    return "\n".join(lines)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned by spaces: readable on a terminal, in a pipe and in a mail."""
+    widths = [max(len(str(row[i])) for row in (head, *rows)) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    )
+
+
+def _interval(interval: Any) -> str:
+    return f"{interval['value']:.4f}  ({interval['low']:.4f} to {interval['high']:.4f})"
+
+
+def _brief(event: Found) -> str:
+    return ", ".join(f"{k} {_short(v)}" for k, v in event.items() if k not in ("event", "time"))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,38 @@
+"""Turns the name of a plugin into its class: the only place that does.
+
+A seam is a folder (`tasks`, `methods`, `callbacks`) whose `__init__` holds a `TABLE` of
+`name: "module:Class"`. Another package adds to it with an entry point in the group
+`tunesmith.<seam>`. Nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from tunesmith.core.errors import OptionError, did_you_mean
+
+SEAMS = ("tasks", "methods", "callbacks")
+
+
+def names(seam: str) -> list[str]:
+    """Names that can be asked for, the built-in ones first and in the order of their TABLE."""
+    return list(_targets(seam))
+
+
+def get(seam: str, name: str) -> Any:
+    """The plugin class called `name`. Raises OptionError with the nearest name."""
+    targets = _targets(seam)
+    if name not in targets:
+        singular = seam.removesuffix("s")
+        raise OptionError(f"There is no {singular} called {name!r}.", did_you_mean(name, targets))
+    module, _, attribute = targets[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _targets(seam: str) -> dict[str, str]:
+    table: dict[str, str] = dict(importlib.import_module(f"tunesmith.{seam}").TABLE)
+    for point in entry_points(group=f"tunesmith.{seam}"):
+        table.setdefault(point.name, point.value)
+    return table

@@ -1,0 +1,141 @@
+"""The run folder: where everything that happened lies, and who may write there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core import events
+from tunesmith.core.errors import FolderError, did_you_mean
+from tunesmith.core.spec import RunSpec
+
+
+class RunFolder:
+    """Paths of one run. Knows names and states, nothing of training.
+
+    `status` is 'finished' only when `result.json` exists, which is written last.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.spec = self.path / "spec.yaml"
+        self.events = self.path / "events.jsonl"
+        self.data = self.path / "data"
+        self.cache = self.path / "cache"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
+        self.metrics = self.path / "metrics.json"
+        self.predictions = self.path / "predictions.parquet"
+        self.report = self.path / "report.html"
+        self.tensorboard = self.path / "tensorboard"
+        self.result = self.path / "result.json"
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @classmethod
+    def create(cls, out: str | Path | None, data_name: str) -> RunFolder:
+        """A fresh folder: `out`, or `runs/<data name>-0001` counted up. Raises FolderError."""
+        path = Path(out) if out is not None else _next_free(Path("runs"), data_name)
+        if path.exists() and not path.is_dir():
+            raise FolderError(f"--out {path} is a file; expected a folder that does not exist yet.")
+        if path.exists() and any(path.iterdir()):
+            used = RunFolder(path)
+            fix = (
+                f"Continue it with `tunesmith resume {path}`, or choose another --out."
+                if used.spec.exists() and not used.result.exists()
+                else "Choose another --out, or delete the folder."
+            )
+            raise FolderError(f"The folder {path} is already used.", fix)
+        try:
+            for folder in (path, path / "data", path / "checkpoints"):
+                folder.mkdir(parents=True, exist_ok=True)
+            (path / ".lock").touch()
+        except OSError as error:
+            raise FolderError(
+                f"Can not write to the folder {path}: {error.strerror}.",
+                "Choose a folder that you may write to with --out.",
+            ) from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run. Raises FolderError, with the nearest run's name."""
+        folder = cls(path)
+        if not folder.spec.exists():
+            siblings = [str(run.path) for run in list_runs(folder.path.parent)]
+            hint = did_you_mean(str(folder.path), siblings) if siblings else "`tunesmith runs` lists the runs."
+            what = "holds no run (no spec.yaml)" if folder.path.exists() else "does not exist"
+            raise FolderError(f"The run folder {folder.path} {what}.", hint)
+        return folder
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one process; the kernel lets go when that process dies."""
+        with open(self.path / ".lock", "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().strip() or "another process"
+                raise FolderError(
+                    f"The run folder {self.path} is in use by {owner}.",
+                    "Wait until it ends, or choose another --out.",
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()}")
+            file.flush()
+            yield
+
+    def load_spec(self) -> RunSpec:
+        return RunSpec.load(self.spec)
+
+    def load_metrics(self) -> dict[str, Any]:
+        """The metrics document. Raises FolderError when the run has none yet."""
+        if not self.metrics.exists():
+            raise FolderError(
+                f"The run {self.path} has no metrics yet ({self.status()}).",
+                f"Finish it with `tunesmith resume {self.path}`.",
+            )
+        return json.loads(self.metrics.read_text(encoding="utf-8"))
+
+    def status(self) -> str:
+        """'finished', 'running', 'failed', 'paused' or 'stopped' (killed, resumable)."""
+        if self.result.exists():
+            return "finished"
+        if self._locked():
+            return "running"
+        last = [r["event"] for r in events.read(self.events) if r["event"] in ("started", "failed", "paused")]
+        return last[-1] if last and last[-1] != "started" else "stopped"
+
+    def _locked(self) -> bool:
+        try:
+            with open(self.path / ".lock", "a", encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def list_runs(root: str | Path = "runs") -> list[RunFolder]:
+    """All runs directly below `root`, oldest first."""
+    folder = Path(root)
+    if not folder.is_dir():
+        return []
+    found = [RunFolder(path) for path in folder.iterdir() if (path / "spec.yaml").exists()]
+    return sorted(found, key=lambda run: run.spec.stat().st_mtime)
+
+
+def _next_free(root: Path, data_name: str) -> Path:
+    stem = re.sub(r"[^a-z0-9]+", "-", data_name.lower()).strip("-") or "run"
+    taken = [int(m[1]) for p in root.glob(f"{stem}-*") if (m := re.fullmatch(rf"{stem}-(\d+)", p.name))]
+    return root / f"{stem}-{max(taken, default=0) + 1:04d}"

@@ -1,0 +1,80 @@
+"""RunSpec: what a run is asked to do, as one flat set of words.
+
+The same words are CLI flags, YAML keys and Python arguments. `RunSpec` holds what every run has;
+the options of the chosen task, method, engine and split travel in `options` and are validated by
+the part that declares them (`core.options.resolve`). In YAML they stand beside the others, flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.options import Options, describe_fault
+
+
+class RunSpec(Options):
+    data: str
+    """Training data: a file, a folder, or a hub id."""
+    validation: str | None = None
+    """Validation data of your own; otherwise a part of the training data is held out."""
+    test: str | None = None
+    """Test data of your own; otherwise a part of the training data is held out."""
+    text: list[str] | None = None
+    """Name of the text column (two names for pairs of texts). Guessed when not given."""
+    target: list[str] | None = None
+    """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
+    task: str = "auto"
+    """What is learned: a name from `tunesmith tasks`, or auto."""
+    model: str = "auto"
+    """The base model: a name from `tunesmith models`, a hub id, a local folder, or auto."""
+    method: str = "auto"
+    """Which weights move: a name from `tunesmith methods`, or auto."""
+    callbacks: list[str] = Field(default=["early-stopping", "tensorboard"])
+    """What happens around the training steps."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of the split, the order of rows, new weights and dropout."""
+    options: dict[str, Any] = Field(default={})
+    """Options of task, method, engine and split, by name."""
+
+    @field_validator("text", "target", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @classmethod
+    def make(cls, words: Mapping[str, Any]) -> RunSpec:
+        """From flat words: what RunSpec knows is its own, the rest are options. Raises OptionError."""
+        own = {name: value for name, value in words.items() if name in cls.model_fields}
+        others = {name: value for name, value in words.items() if name not in cls.model_fields}
+        own["options"] = {**own.get("options", {}), **others}
+        try:
+            return cls(**own)
+        except ValidationError as error:
+            raise OptionError("\n".join(describe_fault(fault, cls) for fault in error.errors())) from None
+
+    @classmethod
+    def load(cls, path: Path) -> RunSpec:
+        """From a YAML file. Raises DataError for a file that is no YAML mapping, OptionError for its words."""
+        try:
+            words = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DataError(Problem(f"not valid YAML: {error}", file=str(path))) from None
+        if not isinstance(words, dict):
+            problem = Problem("expected 'name: value' lines, as in the spec.yaml of a run", file=str(path))
+            raise DataError(problem)
+        return cls.make({str(name): value for name, value in words.items()})
+
+    def words(self) -> dict[str, Any]:
+        """The flat words again: `RunSpec.make(spec.words()) == spec`."""
+        own = self.model_dump(exclude={"options"})
+        return {**own, **self.options}
+
+    def dump(self) -> str:
+        """YAML text of the flat words."""
+        return yaml.safe_dump(self.words(), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,207 @@
+"""Batches of rows to one memory-mapped Arrow file, whatever their types. Knows no file formats."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+BATCH_ROWS = 10_000
+BATCH_CHARACTERS = 1 << 25
+
+
+class ArrowWriter:
+    """Appends tables to an Arrow stream on disk; types that differ between batches are widened.
+
+    **Usage**:
+    writer = ArrowWriter(folder)
+    writer.write(pa.table({"text": ["a"], "label": [1]}))
+    writer.write(pa.table({"text": ["b"], "label": ["x"]}))   # label becomes a string column
+    table = writer.finish()                                    # memory-mapped
+    """
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"tmp-{os.getpid()}-{uuid.uuid4().hex}.arrow"
+        self.rows = 0
+        self._schema: pa.Schema | None = None
+        self._writer: pa.RecordBatchStreamWriter | None = None
+
+    def write(self, table: pa.Table) -> None:
+        """Append the rows. Missing columns become null, new ones are added."""
+        if table.num_rows == 0 and self._schema is not None:
+            return
+        table = plain(table)
+        if self._schema is None:
+            self._open(table.schema)
+        elif table.schema != self._schema:
+            wider = _widen(self._schema, table.schema)
+            if wider != self._schema:
+                self._rewrite(wider)
+            table = _fit(table, wider)
+        assert self._writer is not None
+        self._writer.write_table(table.combine_chunks())
+        self.rows += table.num_rows
+
+    def finish(self, name: str | None = None) -> pa.Table:
+        """Close the file, give it its final name if there is one, and map it into memory."""
+        if self._writer is None:
+            self._open(pa.schema([]))
+        assert self._writer is not None
+        self._writer.close()
+        if name is not None:
+            final = self.path.with_name(name)
+            os.replace(self.path, final)
+            self.path = final
+        return open_table(self.path)
+
+    def discard(self) -> None:
+        """Close and remove the file, if it is there."""
+        if self._writer is not None:
+            self._writer.close()
+        remove(self.path)
+
+    def _open(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pa.ipc.new_stream(str(self.path), schema)
+
+    def _rewrite(self, schema: pa.Schema) -> None:
+        assert self._writer is not None
+        self._writer.close()
+        old = self.path
+        self.path = old.with_name(f"tmp-{os.getpid()}-{uuid.uuid4().hex}.arrow")
+        self._open(schema)
+        with pa.memory_map(str(old)) as source:
+            for batch in pa.ipc.open_stream(source):
+                self._writer.write_table(_fit(pa.Table.from_batches([batch]), schema))
+        remove(old)
+
+
+def remove(path: Path) -> None:
+    """Delete the file; one that is still mapped elsewhere (Windows) is left behind."""
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        return
+
+
+def open_table(path: Path) -> pa.Table:
+    """The Arrow stream file as a table whose columns stay on disk."""
+    return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+
+
+def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """A table of dicts; keys may differ between rows, and values of mixed types become strings."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table({name: array_of([row.get(name) for row in rows]) for name in names})
+
+
+def array_of(values: list[Any]) -> pa.Array:
+    """An Arrow array; if the values have no common type, every one is written as a string."""
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        return pa.array([_as_string(value) for value in values], type=pa.string())
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The table without metadata and with plain types: string, list<string>, float64, ..."""
+    fields = [(name, _plain_type(table.schema.field(name).type)) for name in table.column_names]
+    schema = pa.schema(fields)
+    return table.replace_schema_metadata(None).cast(schema)
+
+
+def content_hash(table: pa.Table, hasher: Any = None) -> Any:
+    """A sha256 object fed with names, types and cells; how the rows are chunked does not matter."""
+    hasher = hasher or hashlib.sha256()
+    hasher.update(str([(field.name, str(field.type)) for field in table.schema]).encode())
+    for start in range(0, table.num_rows, BATCH_ROWS):
+        for column in table.slice(start, BATCH_ROWS).columns:
+            _hash_array(column.combine_chunks(), hasher)
+    return hasher
+
+
+def _hash_array(array: pa.Array, hasher: Any) -> None:
+    if isinstance(array, pa.ChunkedArray):
+        for chunk in array.chunks:
+            _hash_array(chunk, hasher)
+        return
+    hasher.update(np.asarray(array.is_valid()).tobytes() if array.null_count else b"v")
+    if pa.types.is_list(array.type):
+        hasher.update(_offsets(array).tobytes())
+        _hash_array(array.flatten(), hasher)
+    elif pa.types.is_string(array.type):
+        starts = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
+        hasher.update((starts - starts[0]).tobytes())
+        if array.buffers()[2] is not None:
+            hasher.update(memoryview(array.buffers()[2])[int(starts[0]) : int(starts[-1])])
+    elif pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        hasher.update(np.asarray(array.fill_null(0)).tobytes())
+    else:
+        hasher.update(repr(array.to_pylist()).encode("utf-8", "surrogatepass"))
+
+
+def _offsets(array: pa.Array) -> npt.NDArray[np.int64]:
+    starts = np.asarray(array.offsets, dtype=np.int64)
+    return starts - starts[0]
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_large_string(kind) or kind == pa.string_view():
+        return pa.string()
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind) or pa.types.is_float32(kind):
+        return pa.float64()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    return kind
+
+
+def _widen(left: pa.Schema, right: pa.Schema) -> pa.Schema:
+    kinds = {field.name: field.type for field in left}
+    for field in right:
+        kinds[field.name] = _common(kinds.get(field.name, field.type), field.type)
+    return pa.schema(list(kinds.items()))
+
+
+def _common(left: pa.DataType, right: pa.DataType) -> pa.DataType:
+    if left == right:
+        return left
+    try:
+        both = [pa.schema([("x", left)]), pa.schema([("x", right)])]
+        return _plain_type(pa.unify_schemas(both, promote_options="permissive").field("x").type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.string()
+
+
+def _fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = []
+    for field in schema:
+        if field.name not in table.column_names:
+            columns.append(pa.nulls(table.num_rows, type=field.type))
+            continue
+        column = table.column(field.name)
+        try:
+            columns.append(column.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            columns.append(pa.array([_as_string(value) for value in column.to_pylist()], type=field.type))
+    return pa.table(columns, schema=schema)
+
+
+def _as_string(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

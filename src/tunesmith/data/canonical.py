@@ -1,0 +1,140 @@
+"""All kept rows in one Arrow file: row_id, text, [text_pair], target. Drops and refuses; decides nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.data.arrowfile import ArrowWriter, content_hash
+from tunesmith.data.delimited import CELL_LIMIT
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.tables import Part
+from tunesmith.data.targets import BATCH, TargetReader
+from tunesmith.data.types import Columns
+
+_MOST_PROBLEMS = 1_000
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Canonical:
+    """The kept rows (`table`, memory-mapped), the ledger so far, and the sha256 of the content."""
+
+    table: pa.Table
+    path: Path
+    ledger: Ledger
+    content: str
+    missing: dict[str, int] = field(default_factory=dict)
+
+
+def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Canonical:
+    """Convert every row; rows without text or target are dropped, with their reason, in the ledger.
+
+    Raises DataError, all rows together, for NUL characters, cells over the limit, and targets that can
+    not be read as what they should be.
+    """
+    columns = reader.columns
+    ledger = Ledger(sum(part.rows for part in parts))
+    writer, hasher = ArrowWriter(cache_dir), hashlib.sha256()
+    problems: list[Problem] = []
+    try:
+        first = 0
+        for part in parts:
+            for start, batch in _batches(part, columns):
+                ids = np.arange(first + start, first + start + batch.num_rows, dtype=np.int64)
+                rows = _convert(batch, part, start, ids, reader, ledger, problems)
+                if problems:
+                    if len(problems) >= _MOST_PROBLEMS:
+                        break
+                    continue
+                content_hash(rows, hasher)
+                writer.write(rows)
+            first += part.rows
+        if problems:
+            raise DataError(problems, fix=_fix(columns))
+        content = hasher.hexdigest()
+        table = writer.finish(f"rows-{content[:20]}.arrow")
+    except BaseException:
+        writer.discard()
+        raise
+    return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"])
+
+
+def _batches(part: Part, columns: Columns) -> Iterator[tuple[int, pa.Table]]:
+    wanted = part.table.select([*columns.texts, *columns.target])
+    for start in range(0, part.rows, BATCH):
+        yield start, wanted.slice(start, BATCH)
+
+
+def _convert(
+    batch: pa.Table,
+    part: Part,
+    start: int,
+    ids: npt.NDArray[np.int64],
+    reader: TargetReader,
+    ledger: Ledger,
+    problems: list[Problem],
+) -> pa.Table:
+    columns = reader.columns
+    kept = np.ones(batch.num_rows, dtype=bool)
+    cells: dict[str, Any] = {"row_id": pa.array(ids)}
+    for key, name in zip(("text", "text_pair"), columns.texts, strict=False):
+        texts = as_text(batch.column(name))
+        problems += [part.problem(start + row, message, name) for row, message in _faults(texts)]
+        _drop(~_blank(texts), kept, ids, f"no text in column {name!r}", ledger)
+        cells[key] = texts
+    targets, faults = reader.read(batch)
+    problems += [part.problem(start + row, message, name) for row, name, message in faults]
+    present = np.asarray(targets.is_valid())
+    _drop(present, kept, ids, f"no target in column {' + '.join(map(repr, columns.target))}", ledger)
+    cells["target"] = targets
+    table = pa.table(cells)
+    return table if kept.all() else table.filter(pa.array(kept))
+
+
+def as_text(column: pa.ChunkedArray) -> pa.Array:
+    """A column as an Arrow string array; numbers and the like as Python writes them."""
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    if pa.types.is_string(array.type):
+        return array
+    return pa.array([None if cell is None else str(cell) for cell in array.to_pylist()], type=pa.string())
+
+
+def _drop(good: Flags, kept: Flags, ids: npt.NDArray[np.int64], reason: str, ledger: Ledger) -> None:
+    if not good.all():
+        ledger.drop(ids[~good], reason)
+        kept &= good
+
+
+def _blank(texts: pa.Array) -> Flags:
+    trimmed = pc.utf8_trim_whitespace(texts)
+    return np.asarray(pc.fill_null(pc.equal(trimmed, ""), True))
+
+
+def _faults(texts: pa.Array) -> list[tuple[int, str]]:
+    nul = np.flatnonzero(np.asarray(pc.fill_null(pc.match_substring(texts, "\0"), False)))
+    faults = [(int(row), "the cell holds a NUL character (a zero byte)") for row in nul]
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) > CELL_LIMIT:
+        big = np.flatnonzero(np.asarray(pc.fill_null(pc.utf8_length(texts), 0)) > CELL_LIMIT)
+        faults += [(int(row), f"this cell holds more than {CELL_LIMIT:,} characters (10 MB)") for row in big]
+    return faults
+
+
+def _fix(columns: Columns) -> str:
+    if columns.kind == "number":
+        return (
+            "Mend or remove these cells. If the target is a category and not a number, ask for "
+            "--task text-classification, or name another column with --target."
+        )
+    return "Mend or remove these cells, or name other columns with --text and --target."

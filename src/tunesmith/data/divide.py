@@ -1,0 +1,187 @@
+"""The division of the kept rows: given files, by group, by time, or stratified; then twins together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Decided, Emit, Warned
+from tunesmith.data import labels, leakage, split
+from tunesmith.data.duplicates import Duplicates
+from tunesmith.data.labels import TargetIndex
+from tunesmith.data.profile import take
+from tunesmith.data.split import NAMES, Ints, Marks
+from tunesmith.data.tables import Part
+from tunesmith.data.types import Leakage, SplitOptions
+
+
+@dataclass
+class Division:
+    """marks: 0 train, 1 validation, 2 test for each kept row; before: the same before twins were moved."""
+
+    marks: Marks
+    before: Marks
+    leakage: Leakage
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """Parts of the input, the id of each kept row, and the part (0 is train) that it comes from."""
+
+    parts: list[Part]
+    ids: Ints
+    given: Ints
+
+
+def divide(
+    rows: KeptRows,
+    index: TargetIndex,
+    found: Duplicates,
+    options: SplitOptions,
+    seed: int,
+    emit: Emit,
+) -> Division:
+    """Give each kept row its split.
+
+    Given validation and test parts stay as they are; the rest of the splits is carved out of train.
+    Raises DataError if a column to split by can not be used.
+    """
+    parts, kept, given = rows.parts, rows.ids, rows.given
+    marks = np.zeros(kept.size, dtype=np.int8)
+    for number, part in enumerate(parts):
+        marks[given == number] = NAMES.index(part.split)
+    files = {part.split for part in parts[1:]}
+    pool = np.flatnonzero(given == 0)
+    shares = [0.0 if name in files else share for name, share in _wanted(options)]
+    validation, test = split.wanted_sizes(pool.size, shares[0], shares[1])
+    how, why = "given files", "validation and test are given"
+    inner = leakage.movable(Duplicates(found.identical[pool], _renumber(found.cluster[pool]), found.chained))
+    strata = index.strata()[pool]
+    if validation or test:
+        how, why, marks[pool] = _carve(parts[0], kept[pool], strata, inner, options, (validation, test), seed)
+    before = marks.copy()
+    result = leakage.measure(marks, found, options.near_duplicates)
+    if how == "stratified" and leakage.measure(marks[pool], inner, 0.0).remaining_rows:
+        marks[pool], result.moved_rows = leakage.move_together(marks[pool], inner, strata, seed)
+        result.remaining_rows = leakage.measure(marks, found, 0.0).remaining_rows
+    _refuse_empty(marks, parts[0], (validation, test))
+    sizes = {name: int((marks == mark).sum()) for mark, name in enumerate(NAMES)}
+    emit(Decided("split", sizes, f"{how}: {why}"))
+    _tell(result, found, emit)
+    return Division(marks, before, result, {"how": how, "why": why})
+
+
+def _wanted(options: SplitOptions) -> tuple[tuple[str, float], tuple[str, float]]:
+    return ("validation", options.validation_size), ("test", options.test_size)
+
+
+def _carve(
+    part: Part,
+    rows: Ints,
+    strata: Ints,
+    found: Duplicates,
+    options: SplitOptions,
+    sizes: tuple[int, int],
+    seed: int,
+) -> tuple[str, str, Marks]:
+    validation, test = sizes
+    if options.group is not None and options.time is not None:
+        raise DataError(Problem("the options 'group' and 'time' can not be used together"), fix="Choose one of them.")
+    if options.group is not None:
+        groups = _groups(part, rows, options.group)
+        merged = leakage.merge_groups(groups, found)
+        groups = groups if merged is None else merged
+        parted = 1 + (validation > 0) + (test > 0)
+        if np.unique(groups).size < parted:
+            raise DataError(
+                Problem(f"there are fewer than {parted} groups to divide", part.name, column=options.group),
+                fix="Choose another column for 'group', or leave it out.",
+            )
+        return (
+            "by group",
+            f"no value of {options.group!r} stands in two splits",
+            split.by_group(groups, validation, test, seed),
+        )
+    if options.time is not None:
+        times = _times(part, rows, options.time)
+        if np.unique(times).size < 1 + (validation > 0) + (test > 0):
+            raise DataError(
+                Problem("there are too few different times to divide by", part.name, column=options.time),
+                fix="Choose another column for 'time', or leave it out.",
+            )
+        return (
+            "by time",
+            f"the newest rows by {options.time!r} are for testing",
+            split.by_time(times, validation, test),
+        )
+    return (
+        "stratified",
+        f"every class in its share, seed {seed}",
+        split.stratified(strata, validation, test, seed),
+    )
+
+
+def _groups(part: Part, rows: Ints, name: str) -> Ints:
+    cells = take(part.table.select([name]), rows).column(0).to_pylist()
+    codes: dict[Any, int] = {}
+    # a row without a group is a group of its own
+    keys = [(number,) if cell is None or cell == "" else str(cell) for number, cell in enumerate(cells)]
+    return np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, len(keys))
+
+
+def _times(part: Part, rows: Ints, name: str) -> npt.NDArray[np.float64]:
+    """Seconds or numbers. Raises DataError with the rows that hold no time."""
+    import pandas
+
+    column = take(part.table.select([name]), rows).column(0)
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        times = column.to_numpy().astype(np.float64)
+    else:
+        series = column.to_pandas()
+        numbers = pandas.to_numeric(series, errors="coerce") if pa.types.is_string(column.type) else None
+        if numbers is not None and numbers.notna().all():
+            times = numbers.to_numpy(dtype=np.float64)
+        else:
+            stamps = pandas.to_datetime(series, errors="coerce", utc=True, format="mixed")
+            times = (stamps - pandas.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(times))
+    if bad.size:
+        raise DataError(
+            [part.problem(int(rows[row]), "this is not a date or a number", name) for row in bad[:1_000]],
+            fix="Write dates as 2024-12-31 or 2024-12-31T23:59:59, and leave none empty.",
+        )
+    return times
+
+
+def _refuse_empty(marks: Marks, part: Part, wanted: tuple[int, int]) -> None:
+    sizes = np.bincount(marks, minlength=3)
+    empty = [name for name, size, n in zip(NAMES, sizes, (1, *wanted), strict=True) if n and not size]
+    if empty:
+        raise DataError(
+            Problem(f"no rows are left for {' and '.join(empty)}: too few texts are different", part.name),
+            fix="Add rows with other texts, or give files with --validation and --test.",
+        )
+
+
+def _renumber(clusters: Ints) -> Ints:
+    return np.unique(clusters, return_inverse=True)[1].astype(np.int64)
+
+
+def _tell(result: Leakage, found: Duplicates, emit: Emit) -> None:
+    if not result.identical_rows and not result.near_identical_rows:
+        return
+    message = labels.leak_message(result)
+    if result.moved_rows and not result.remaining_rows:
+        why = "rows of one text must not be both learnt and tested"
+        emit(Decided("moved rows", result.moved_rows, f"{message}; {why}"))
+    elif result.remaining_rows:
+        more = f"; {result.moved_rows} rows were moved" if result.moved_rows else ""
+        emit(Warned("leakage", f"{message}{more}; {result.remaining_rows} such rows remain where they are"))
+    if found.chained:
+        emit(Warned("near-identical texts", f"{found.chained} texts form long chains, which were cut"))

@@ -1,0 +1,306 @@
+"""Which column is text, which is the target, and what kind of target it is, with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tunesmith.core.errors import DataError, Problem, did_you_mean
+from tunesmith.core.events import Decided, Emit
+from tunesmith.data.profile import Profile, simple
+from tunesmith.data.types import Columns, Kind
+from tunesmith.data.values import parse_list
+
+_PAIRS = (
+    ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"),
+    ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("text", "text_pair"),
+    ("premise", "hypothesis"), ("question1", "question2"), ("question", "answer"), ("question", "sentence"),
+    ("question", "passage"), ("question", "context"), ("query", "passage"), ("query", "document"),
+    ("query", "answer"), ("anchor", "positive"),
+)  # fmt: skip
+_FEW = 20
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+$")
+
+
+@dataclass
+class Guess:
+    """The columns and, per choice, the reason (`what -> (value, why)`)."""
+
+    columns: Columns
+    reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user fixed; None where we choose."""
+
+    text: tuple[str, ...] | None
+    target: tuple[str, ...] | None
+    kinds: tuple[Kind, ...]
+
+
+def choose_columns(profiles: Sequence[Profile], wish: Wish, source: str, header: bool, emit: Emit) -> Guess:
+    """Decide on text, pair, target and kind; each choice is emitted as `Decided`.
+
+    Raises DataError if a named column does not exist, text and target are the same, or the guess is
+    impossible or ambiguous; the message lists the candidates and names `--text` and `--target`.
+    """
+    known = {profile.name: profile for profile in profiles}
+    _check_names(wish, known, source)
+    reasons: dict[str, tuple[str, str]] = {}
+    texts = _texts(profiles, wish, source, reasons)
+    target, kind, separator = _target(profiles, texts, wish, source, reasons)
+    pair = texts[1] if len(texts) > 1 else None
+    columns = Columns(texts[0], pair, target, kind, separator, header)
+    for what, (value, why) in reasons.items():
+        emit(Decided(what, value, why))
+    skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in (*texts, *target)}
+    if skipped:
+        emit(Decided("skipped columns", list(skipped), "; ".join(f"{k}: {v}" for k, v in skipped.items())))
+    return Guess(columns, reasons)
+
+
+def _check_names(wish: Wish, known: dict[str, Profile], source: str) -> None:
+    problems = []
+    fix = None
+    for flag, names in (("--text", wish.text), ("--target", wish.target)):
+        for name in names or ():
+            if name not in known:
+                problems.append(Problem(f"there is no such column ({flag})", source, column=name))
+                listed = ", ".join(list(known)[:30])
+                fix = f"{did_you_mean(name, known).split(' Known:')[0]} Columns: {listed}."
+    if problems:
+        raise DataError(problems, fix=fix)
+    both = set(wish.text or ()) & set(wish.target or ())
+    if both:
+        raise DataError(
+            Problem("the column is text and target at once", source, column=sorted(both)[0]),
+            fix="Name different columns with --text and --target.",
+        )
+    if wish.text and len(wish.text) > 2:
+        raise DataError(Problem(f"--text takes one or two columns, got {len(wish.text)}", source))
+
+
+def _texts(
+    profiles: Sequence[Profile], wish: Wish, source: str, reasons: dict[str, tuple[str, str]]
+) -> tuple[str, ...]:
+    if wish.text:
+        reasons["text"] = (" + ".join(wish.text), "as asked for")
+        return wish.text
+    free = [profile for profile in profiles if profile.name not in (wish.target or ())]
+    scores = {p.name: _text_score(p) for p in free}
+    ranked = sorted((p for p in free if scores[p.name] > 0), key=lambda p: -scores[p.name])
+    if not ranked and (named := [p for p in free if p.text_name]):
+        reasons["text"] = (named[0].name, "the name is usual for it")
+        return (named[0].name,)
+    if not ranked:
+        raise DataError(
+            Problem("no column holds text; " + _describe(profiles), source),
+            fix="Name the text column: --text COLUMN",
+        )
+    pair = _pair(ranked)
+    if pair:
+        reasons["text"] = (f"{pair[0]} + {pair[1]}", pair[2])
+        return pair[:2]
+    best = ranked[0]
+    usual = ", and the name is usual for it" if best.text_name else ""
+    reasons["text"] = (best.name, f"its texts are {best.characters:.0f} characters long on average{usual}")
+    return (best.name,)
+
+
+def _text_score(profile: Profile) -> float:
+    if profile.kind != "string" or profile.numeric > 0.5 or (profile.useless and not profile.text_name):
+        return 0.0
+    if not profile.cells or (profile.target_rank and not profile.text_name and profile.words < 3):
+        return 0.0
+    different = profile.distinct / len(profile.cells)
+    if different < 0.02 and not profile.text_name:
+        return 0.0
+    natural = min(profile.characters, 2_000) * different * (1.0 if profile.words >= 2 else 0.2)
+    return natural * (4.0 if profile.text_name else 1.0)
+
+
+def _pair(ranked: Sequence[Profile]) -> tuple[str, str, str] | None:
+    """Two text columns that belong together, and why."""
+    names = {simple(profile.name): profile for profile in ranked}
+    for first, second in _PAIRS:
+        if first in names and second in names and _free_text(names[second]):
+            return names[first].name, names[second].name, "the names say that the two texts belong together"
+    free = [profile for profile in ranked if _free_text(profile)]
+    if len(free) != 2 or any(profile.text_name for profile in free):
+        return None
+    left, right = sorted(free, key=lambda profile: profile.position)
+    alike = max(left.characters, right.characters) <= 2.5 * min(left.characters, right.characters)
+    unnamed = re.fullmatch(r"column_\d+", left.name) is not None
+    related = re.sub(r"[\d_]+$|_[ab]$", "", left.name) == re.sub(r"[\d_]+$|_[ab]$", "", right.name)
+    if alike and (unnamed or related):
+        return left.name, right.name, "two columns of free text of similar length"
+    return None
+
+
+def _free_text(profile: Profile) -> bool:
+    return profile.words >= 2.5 and profile.distinct > 0.3 * len(profile.cells) and not profile.target_rank
+
+
+def _target(
+    profiles: Sequence[Profile],
+    texts: tuple[str, ...],
+    wish: Wish,
+    source: str,
+    reasons: dict[str, tuple[str, str]],
+) -> tuple[tuple[str, ...], Kind, str | None]:
+    if wish.target:
+        chosen = wish.target
+        why = "as asked for"
+    else:
+        chosen, why = _guess_target([p for p in profiles if p.name not in texts], wish, source)
+    reasons["target"] = (" + ".join(chosen), why)
+    if len(chosen) > 1:
+        reasons["target kind"] = ("labels", "one 0/1 column per label")
+        if "labels" not in wish.kinds:
+            raise DataError(Problem(f"this task takes one target column, got {len(chosen)}", source))
+        return chosen, "labels", None
+    profile = next(p for p in profiles if p.name == chosen[0])
+    kind, separator, kind_why = natural_kind(profile)
+    if kind not in wish.kinds:
+        kind, separator, kind_why = wish.kinds[0], None, f"the task asks for it (it looks like {kind})"
+    reasons["target kind"] = (kind, kind_why)
+    return chosen, kind, separator
+
+
+def _guess_target(profiles: Sequence[Profile], wish: Wish, source: str) -> tuple[tuple[str, ...], str]:
+    scores = {p.name: _target_score(p, wish) for p in profiles}
+    ranked = sorted((p for p in profiles if scores[p.name] > 0), key=lambda p: -scores[p.name])
+    signs = _sign_columns(profiles, ranked, wish)
+    if signs:
+        return signs, f"{len(signs)} columns hold only 0 and 1: one per label"
+    if not ranked and (named := [p for p in profiles if p.target_rank and p.cells]):
+        return (max(named, key=lambda p: p.target_rank).name,), "the name is usual for it"
+    if not ranked:
+        raise DataError(
+            Problem("no column can be the target; " + _describe(profiles), source),
+            fix="Name the target column: --target COLUMN (and the text column: --text COLUMN)",
+        )
+    best = ranked[0]
+    rivals = [p for p in ranked[1:] if scores[p.name] > scores[best.name] - 0.05]
+    if rivals:
+        names = [best.name, *(rival.name for rival in rivals)]
+        listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        raise DataError(
+            Problem(f"{len(names)} columns could be the target: {listed}", source),
+            fix="Name the target column: --target COLUMN (and the text column, if need be: --text COLUMN)",
+        )
+    repeated = f"{best.distinct} different values in {len(best.cells)} rows"
+    usual = ", and the name is usual for it" if best.target_rank else ""
+    alone = ", and no other column is left" if len(ranked) == 1 and not usual else ""
+    return (best.name,), f"{repeated}{usual}{alone}"
+
+
+def _target_score(profile: Profile, wish: Wish) -> float:
+    if profile.useless or profile.kind in ("time", "other"):
+        return 0.0
+    kind, _, _ = natural_kind(profile)
+    if kind == "number":
+        fits = 1.0 if set(wish.kinds) & {"number"} else 0.0
+    elif kind == "label":
+        few = 2 <= profile.distinct <= max(2, 0.5 * len(profile.cells))
+        fits = 2.0 if few and "label" in wish.kinds else 0.0
+        if "number" in wish.kinds and profile.numeric == 1.0:
+            fits = max(fits, 1.0)
+    else:
+        fits = 2.0 if "labels" in wish.kinds and _repeats(profile) else 0.0
+    return fits + profile.target_rank if fits else 0.0
+
+
+def _sign_columns(profiles: Sequence[Profile], ranked: Sequence[Profile], wish: Wish) -> tuple[str, ...]:
+    signs = [p for p in profiles if p.binary and p.distinct == 2]
+    if "labels" not in wish.kinds or len(signs) < 2:
+        return ()
+    # a column that is called 'label', or one with several classes, is a better target than signs
+    if any(p not in signs and (p.target_rank or natural_kind(p)[0] != "number") for p in ranked):
+        return ()
+    if sum(p.target_rank > 9 for p in signs) == 1:
+        return ()
+    # columns of only 0 beside them are labels that no row of the sample has
+    found = {p.position for p in signs}
+    beside = {p.position: p for p in profiles if p.binary}
+    while more := {place for place in beside if place not in found and {place - 1, place + 1} & found}:
+        found |= more
+    return tuple(beside[place].name for place in sorted(found))
+
+
+def natural_kind(profile: Profile) -> tuple[Kind, str | None, str]:
+    """Kind of target that the cells look like, separator of labels in one cell, and why."""
+    if profile.kind == "list":
+        return "labels", None, "every cell is a list"
+    if profile.kind == "string":
+        found = _lists_in_cells(profile)
+        if found:
+            return found
+    if profile.kind == "bool" or profile.numeric < 1.0:
+        return "label", None, f"{profile.distinct} different values"
+    repeated = profile.distinct <= max(2, 0.5 * len(profile.cells))
+    if profile.whole and profile.distinct <= _FEW and repeated:
+        return "label", None, f"whole numbers with only {profile.distinct} different values"
+    return "number", None, f"numbers with {profile.distinct} different values"
+
+
+def _lists_in_cells(profile: Profile) -> tuple[Kind, str | None, str] | None:
+    cells = list(profile.counts)
+    listed = [cell for cell in cells if cell.startswith("[") and cell.endswith("]")]
+    if len(listed) > 0.9 * len(cells) and all(_is_list(cell) for cell in listed[:200]):
+        return "labels", None, "every cell is written as a list"
+    if profile.characters > 200:
+        return None
+    for separator in ("|", ";", ","):
+        if _separates(profile, separator):
+            example = next(cell for cell in cells if separator in cell)
+            return "labels", separator, f"cells such as {example!r} list labels that also stand elsewhere"
+    return None
+
+
+def _repeats(profile: Profile) -> bool:
+    """Whether the labels inside the lists come again: at most half of them are different."""
+    parts: list[str] = []
+    for cell in profile.cells:
+        listed = (
+            cell if isinstance(cell, list) else parse_list(cell) if cell.startswith("[") else re.split("[|;,]", cell)
+        )
+        parts += [str(part).strip() for part in listed]
+    return len(set(parts)) <= max(2, 0.5 * len(parts))
+
+
+def _is_list(cell: str) -> bool:
+    try:
+        parse_list(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _separates(profile: Profile, separator: str) -> bool:
+    """Whether cells are lists: most parts of the cells with the separator stand in several other cells."""
+    with_separator = {cell: n for cell, n in profile.counts.items() if separator in cell}
+    if sum(with_separator.values()) < max(2, 0.002 * len(profile.cells)):
+        return False
+    decimals = separator == "," and all(_DECIMAL_COMMA.match(cell) for cell in with_separator)
+    if decimals and sum(with_separator.values()) > 0.5 * len(profile.cells):
+        return False
+    homes: defaultdict[str, set[str]] = defaultdict(set)
+    for cell in profile.counts:
+        for part in cell.split(separator):
+            homes[part.strip()].add(cell)
+    parts = Counter(part.strip() for cell in with_separator for part in cell.split(separator) if part.strip())
+    shared = sum(len(homes[part]) >= 2 for part in parts)
+    short = max((len(part) for part in parts), default=0) <= 60
+    return bool(parts) and short and shared >= 0.5 * len(parts) and len(homes) <= 0.5 * len(profile.cells)
+
+
+def _describe(profiles: Sequence[Profile]) -> str:
+    if not profiles:
+        return "there is no other column"
+    told = [f"{p.name} ({p.useless or f'{p.distinct} different values'})" for p in profiles[:12]]
+    more = f" and {len(profiles) - 12} more" if len(profiles) > 12 else ""
+    return f"columns: {', '.join(told)}{more}"

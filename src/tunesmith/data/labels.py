@@ -1,0 +1,167 @@
+"""The targets of all kept rows as numbers: names, codes, strata, and the checks on classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Emit, Warned
+from tunesmith.data import split
+from tunesmith.data.profile import take
+from tunesmith.data.split import Ints, Marks
+from tunesmith.data.types import Columns, Leakage
+from tunesmith.data.values import sort_labels
+
+CONFLICTS_SHOWN = 100
+
+
+@dataclass
+class TargetIndex:
+    """names: sorted labels (None for numbers); codes: a number per row, equal for equal targets; sets:
+    for each code its label numbers; values: the numbers of a regression."""
+
+    names: list[str] | None
+    codes: Ints
+    sets: list[list[int]]
+    values: npt.NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray, kind: str) -> TargetIndex:
+        """Index the target column of the kept rows."""
+        if kind == "number":
+            values = column.to_numpy().astype(np.float64)
+            return cls(None, np.unique(values, return_inverse=True)[1].astype(np.int64), [], values)
+        found: dict[Any, int] = {}
+        codes = np.empty(len(column), dtype=np.int64)
+        start = 0
+        for chunk in column.chunks:
+            for row, target in enumerate(chunk.to_pylist(), start):
+                key = target if kind == "label" else tuple(target)
+                codes[row] = found.setdefault(key, len(found))
+            start += len(chunk)
+        keys = [(key,) if kind == "label" else key for key in found]
+        names = sort_labels({label for key in keys for label in key})
+        number = {name: place for place, name in enumerate(names)}
+        return cls(names, codes, [[number[label] for label in key] for key in keys])
+
+    def counts(self) -> Ints:
+        """Rows of each label."""
+        rows = np.bincount(self.codes, minlength=len(self.sets))
+        counts = np.zeros(len(self.names or ()), dtype=np.int64)
+        for code, labels in enumerate(self.sets):
+            counts[labels] += rows[code]
+        return counts
+
+    def strata(self) -> Ints:
+        """A stratum per row: its label, its rarest label, or the range that its number lies in."""
+        if self.values is not None:
+            return split.quantile_strata(self.values)
+        return split.rarest_strata(self.sets, self.counts())[self.codes]
+
+    def label_rows(self, marks: Marks) -> Ints:
+        """Rows of each label in each split: (labels, 3)."""
+        pairs = np.bincount(self.codes * 3 + marks, minlength=3 * len(self.sets)).reshape(-1, 3)
+        rows = np.zeros((len(self.names or ()), 3), dtype=np.int64)
+        for code, labels in enumerate(self.sets):
+            rows[labels] += pairs[code]
+        return rows
+
+
+def check_targets(
+    index: TargetIndex,
+    columns: Columns,
+    pool: npt.NDArray[np.bool_],
+    place: Callable[[int], Problem],
+    emit: Emit,
+) -> None:
+    """Raises DataError for a constant target and for classes with one row.
+
+    pool: rows that may train; place: makes a Problem for a position. Labels that no row may train on
+    are warned about.
+    """
+    column = " + ".join(columns.target)
+    codes = index.codes[pool]
+    if np.unique(codes).size < 2:
+        raise DataError(
+            Problem(_constant(index, codes), place(0).file, column=column),
+            fix="Training needs at least two different targets. Is --target the right column?",
+        )
+    if index.names is None:
+        return
+    seen = np.zeros(len(index.names), dtype=bool)
+    counts = index.counts()
+    for code in np.unique(codes):
+        seen[index.sets[code]] = True
+    unseen = [name for name, known in zip(index.names, seen, strict=True) if not known]
+    if unseen:
+        shown = ", ".join(unseen[:20]) + (f" and {len(unseen) - 20} more" if len(unseen) > 20 else "")
+        emit(Warned("unseen labels", f"labels that no training row has, so that no model can learn them: {shown}"))
+    single = [label for label in np.flatnonzero(seen) if counts[label] == 1]
+    if single and columns.kind == "label":
+        _refuse_single(single, index, place, column)
+    elif single:
+        names = ", ".join(index.names[label] for label in single[:20])
+        emit(Warned("rare labels", f"labels that only one row has, so that they can not be tested: {names}"))
+
+
+def _constant(index: TargetIndex, codes: Ints) -> str:
+    if index.values is not None:
+        return f"the target is constant: every row has {index.values[0]:g}"
+    labels = [index.names[label] for label in index.sets[codes[0]]] if codes.size and index.names else []
+    return f"the target is constant, there is only one class: {', '.join(labels) or 'no label'!r}"
+
+
+def _refuse_single(single: list[Any], index: TargetIndex, place: Callable[[int], Problem], column: str) -> None:
+    problems = []
+    for label in single:
+        row = int(np.flatnonzero(index.codes == index.sets.index([label]))[0])
+        found = place(row)
+        name = index.names[label] if index.names else ""
+        message = f"the class {name!r} has only this one row; it can not be both learnt and tested"
+        problems.append(Problem(message, found.file, found.row, column, found.line))
+    raise DataError(problems, fix="Remove such rows, merge the class with another, or add more rows of it.")
+
+
+def find_conflicts(
+    table: pa.Table, text: str, index: TargetIndex, identical: Ints
+) -> tuple[list[dict[str, Any]], int, int]:
+    """Texts that stand with different labels: the first 100, their number, and their rows."""
+    if index.names is None:
+        return [], 0, 0
+    pairs = np.unique(np.stack([identical, index.codes]), axis=1)
+    texts, kinds = np.unique(pairs[0], return_counts=True)
+    conflicting = texts[kinds > 1]
+    rows = int(np.isin(identical, conflicting).sum())
+    shown = conflicting[:CONFLICTS_SHOWN]
+    positions = np.flatnonzero(np.isin(identical, shown))
+    cells = take(table.select(["row_id", text]), positions).to_pylist()
+    found: dict[int, dict[str, Any]] = {}
+    for position, cell in zip(positions.tolist(), cells, strict=True):
+        entry = found.setdefault(int(identical[position]), {"text": cell[text], "targets": {}, "row_ids": []})
+        label = "|".join(index.names[number] for number in index.sets[index.codes[position]])
+        entry["targets"][label] = entry["targets"].get(label, 0) + 1
+        entry["row_ids"].append(cell["row_id"])
+    return list(found.values()), int(conflicting.size), rows
+
+
+def text_lengths(column: pa.ChunkedArray) -> dict[str, float]:
+    """Quantiles of the length in characters."""
+    lengths = pc.utf8_length(column).to_numpy()
+    points = {"min": 0.0, "p5": 0.05, "p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+    values = np.quantile(lengths, list(points.values()))
+    return {"mean": float(lengths.mean()), **{name: float(v) for name, v in zip(points, values, strict=True)}}
+
+
+def leak_message(leakage: Leakage) -> str:
+    """One sentence on what was found."""
+    return (
+        f"{leakage.identical_rows} validation and test rows have a text that also stands in another split, "
+        f"{leakage.near_identical_rows} a nearly identical one"
+    )

@@ -1,0 +1,161 @@
+"""Twins across splits: count them, move them to one side, or say which test rows they taint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tunesmith.data.duplicates import Duplicates
+from tunesmith.data.profile import take
+from tunesmith.data.split import TEST, TRAIN, VALIDATION, Ints, Marks
+from tunesmith.data.types import Leakage
+
+_EXAMPLES = 20
+_BIG_SHARE = 0.1
+_SMALL_CLUSTER = 10
+Flags = npt.NDArray[np.bool_]
+
+
+def measure(marks: Marks, found: Duplicates, threshold: float) -> Leakage:
+    """Count rows of validation and test that have a twin in an earlier split."""
+    identical = tainted(marks, found.identical)
+    near = tainted(marks, found.cluster) & ~identical
+    return Leakage(
+        identical_rows=int(identical.sum()),
+        near_identical_rows=int(near.sum()),
+        clusters=int(_straddling(marks, found.cluster).sum()),
+        remaining_rows=int(identical.sum() + near.sum()),
+        threshold=threshold,
+    )
+
+
+def tainted(marks: Marks, numbers: Ints) -> Flags:
+    """Rows of validation whose number also stands in train, and of test in train or validation."""
+    size = int(numbers.max()) + 1 if numbers.size else 0
+    in_train, in_validation = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    in_train[numbers[marks == TRAIN]] = True
+    in_validation[numbers[marks == VALIDATION]] = True
+    return ((marks != TRAIN) & in_train[numbers]) | ((marks == TEST) & in_validation[numbers])
+
+
+def move_together(marks: Marks, found: Duplicates, strata: Ints, seed: int) -> tuple[Marks, int]:
+    """New marks such that no cluster stands in two splits, and how many rows changed theirs for it.
+
+    A cluster goes to the split that holds most of its rows (train at a draw). Splits that lost rows are
+    then filled up with whole clusters of train; every stratum keeps a row in train, and no split that
+    had rows ends empty if clusters allow it.
+    """
+    wanted = np.bincount(marks, minlength=3)
+    side = np.argmax(_table(marks, found.cluster), axis=1).astype(np.int8)
+    moved_marks = side[found.cluster]
+    moved = int((moved_marks != marks).sum())
+    _keep_strata(moved_marks, found.cluster, strata)
+    for mark in (TEST, VALIDATION):
+        _fill(moved_marks, mark, int(wanted[mark]), found.cluster, strata, seed)
+    return moved_marks, moved
+
+
+def movable(found: Duplicates) -> Duplicates:
+    """The same, but without clusters that hold too much of the data to stand on one side.
+
+    Where a tenth of all texts are near-identical, they are the nature of the data (filled-in forms);
+    only identical texts are then kept together.
+    """
+    counts = np.bincount(found.cluster)
+    big = (counts > max(_SMALL_CLUSTER, _BIG_SHARE * found.cluster.size))[found.cluster]
+    units = np.where(big, counts.size + found.identical, found.cluster)
+    return Duplicates(found.identical, np.unique(units, return_inverse=True)[1].astype(np.int64), found.chained)
+
+
+def merge_groups(groups: Ints, found: Duplicates) -> Ints | None:
+    """Groups joined where they share a (near-)identical text; None if that joins a tenth of all rows."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, codes = np.unique(groups, return_inverse=True)
+    ends = (codes, found.cluster + codes.max() + 1)
+    size = int(ends[1].max()) + 1
+    graph = coo_array((np.ones(codes.size, dtype=np.int8), ends), shape=(size, size))
+    _, component = connected_components(graph, directed=False)
+    merged: Ints = component[codes].astype(np.int64)
+    biggest = max(np.bincount(codes).max(), 0.1 * codes.size)
+    return merged if np.bincount(merged).max() <= biggest else None
+
+
+def examples(
+    table: pa.Table, text: str, marks: Marks, found: Duplicates, names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Up to 20 pairs of twins across splits: splits, row ids, texts, and whether they are identical."""
+    identical = tainted(marks, found.identical)
+    rows = np.flatnonzero(identical | tainted(marks, found.cluster))[:_EXAMPLES]
+    pairs = []
+    for row in rows.tolist():
+        numbers = found.identical if identical[row] else found.cluster
+        twins = np.flatnonzero((numbers == numbers[row]) & (marks < marks[row]))
+        pairs.append((row, int(twins[0]), bool(identical[row])))
+    places = sorted({place for row, twin, _ in pairs for place in (row, twin)})
+    shown = dict(zip(places, take(table.select(["row_id", text]), places).to_pylist(), strict=True))
+    return [
+        {
+            "splits": [names[marks[twin]], names[marks[row]]],
+            "row_ids": [shown[twin]["row_id"], shown[row]["row_id"]],
+            "texts": [shown[twin][text][:300], shown[row][text][:300]],
+            "identical": same,
+        }
+        for row, twin, same in pairs
+    ]
+
+
+def _table(marks: Marks, numbers: Ints) -> Ints:
+    """Rows of each cluster (first axis) in train, validation and test."""
+    size = int(numbers.max()) + 1
+    return np.bincount(numbers * 3 + marks, minlength=size * 3).reshape(size, 3)
+
+
+def _straddling(marks: Marks, numbers: Ints) -> Flags:
+    straddles: Flags = (_table(marks, numbers) > 0).sum(axis=1) > 1
+    return straddles
+
+
+def _keep_strata(marks: Marks, clusters: Ints, strata: Ints) -> None:
+    in_train = np.bincount(strata[marks == TRAIN], minlength=int(strata.max()) + 1)
+    lost = np.isin(strata, np.flatnonzero(in_train == 0))
+    if lost.any():
+        marks[np.isin(clusters, clusters[lost])] = TRAIN
+
+
+def _fill(marks: Marks, mark: int, wanted: int, clusters: Ints, strata: Ints, seed: int) -> None:
+    missing = wanted - int((marks == mark).sum())
+    if missing <= 0:
+        return
+    order = np.argsort(clusters, kind="stable")
+    counts = np.bincount(clusters)
+    begins = np.cumsum(counts) - counts
+    in_train = np.bincount(strata[marks == TRAIN], minlength=int(strata.max()) + 1)
+    empty = missing == wanted
+    for cluster in np.random.default_rng([seed, mark]).permutation(counts.size):
+        if missing <= 0:
+            break
+        rows = order[begins[cluster] : begins[cluster] + counts[cluster]]
+        if rows.size == 0 or rows.size > missing or marks[rows[0]] != TRAIN:
+            continue
+        own = np.bincount(strata[rows], minlength=in_train.size) if rows.size > 1 else None
+        left = in_train[strata[rows[0]]] - 1 if own is None else (in_train - own)[own > 0].min()
+        if left < 1:
+            continue
+        marks[rows] = mark
+        in_train[strata[rows]] -= 1 if own is None else own[strata[rows]]
+        missing -= rows.size
+        empty = False
+    if empty:
+        _fill_with_smallest(marks, mark, clusters)
+
+
+def _fill_with_smallest(marks: Marks, mark: int, clusters: Ints) -> None:
+    """Better a big cluster than an empty split, as long as train keeps another one."""
+    found, counts = np.unique(clusters[marks == TRAIN], return_counts=True)
+    if found.size > 1:
+        marks[clusters == found[np.argmin(counts)]] = mark

@@ -1,0 +1,80 @@
+"""The ledger: what became of every input row. Knows row ids and reasons, nothing of texts or files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+STATUSES = ("used", "cut", "dropped")
+_USED, _CUT, _DROPPED = range(3)
+
+
+class Ledger:
+    """Every input row ends as used, cut (truncated) or dropped, with its reason.
+
+    Two small arrays hold it all (one status byte and one reason byte a row), so that a million rows
+    cost two megabytes.
+
+    **Usage**:
+    ledger = Ledger(rows_in=3)
+    ledger.drop([0], "no text")             # row 0 is gone
+    ledger.cut([2], "longer than 256 tokens")
+    ledger.counts()                          # {"rows": 3, "used": 1, "cut": 1, "dropped": 1, ...}
+    """
+
+    def __init__(self, rows_in: int):
+        self.rows_in = rows_in
+        self.status: npt.NDArray[np.uint8] = np.zeros(rows_in, dtype=np.uint8)
+        self.reason: npt.NDArray[np.uint8] = np.zeros(rows_in, dtype=np.uint8)
+        self.reasons: list[str] = [""]
+
+    def drop(self, row_ids: Any, reason: str) -> None:
+        """Mark rows as dropped. A row that is already dropped keeps its first reason."""
+        self._mark(row_ids, reason, _DROPPED)
+
+    def cut(self, row_ids: Any, reason: str) -> None:
+        """Mark rows as used but truncated. Dropped rows stay dropped; the first reason is kept."""
+        self._mark(row_ids, reason, _CUT)
+
+    def counts(self) -> dict[str, Any]:
+        """`{"rows", "used", "cut", "dropped", "reasons": {"cut": {reason: n}, "dropped": {...}}}`.
+
+        `used + cut + dropped == rows`, always.
+        """
+        numbers = np.bincount(self.status, minlength=len(STATUSES))
+        return {
+            "rows": self.rows_in,
+            **{status: int(numbers[code]) for code, status in enumerate(STATUSES)},
+            "reasons": {status: self._by_reason(code) for code, status in enumerate(STATUSES) if code},
+        }
+
+    def statuses(self) -> list[str]:
+        """The status of every row, in the order of row ids."""
+        return [STATUSES[code] for code in self.status]
+
+    def kept(self) -> npt.NDArray[np.int64]:
+        """Row ids that are not dropped, ascending."""
+        return np.flatnonzero(self.status != _DROPPED).astype(np.int64)
+
+    def _mark(self, row_ids: Any, reason: str, status: int) -> None:
+        ids = np.asarray(row_ids, dtype=np.int64)
+        if ids.size == 0:
+            return
+        if ids.min() < 0 or ids.max() >= self.rows_in:
+            raise IndexError(f"row ids must lie in 0..{self.rows_in - 1}, got {ids.min()}..{ids.max()}")
+        free = ids[self.status[ids] == _USED] if status == _CUT else ids[self.status[ids] != _DROPPED]
+        self.status[free] = status
+        self.reason[free] = self._code(reason)
+
+    def _code(self, reason: str) -> int:
+        if reason not in self.reasons:
+            if len(self.reasons) > np.iinfo(np.uint8).max:
+                raise ValueError("a ledger holds at most 255 reasons: put numbers elsewhere")
+            self.reasons.append(reason)
+        return self.reasons.index(reason)
+
+    def _by_reason(self, status: int) -> dict[str, int]:
+        numbers = np.bincount(self.reason[self.status == status], minlength=len(self.reasons))
+        return {reason: int(n) for reason, n in zip(self.reasons, numbers, strict=True) if n}

@@ -1,0 +1,263 @@
+"""From a source of rows to rows that are clean, divided and checked. Reads as the list of its steps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from tunesmith.core.errors import DataError, Problem, did_you_mean
+from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.data import canonical, labels, leakage
+from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
+from tunesmith.data.divide import Division, KeptRows, divide
+from tunesmith.data.duplicates import Duplicates, find_duplicates
+from tunesmith.data.guess import Guess, Wish, choose_columns
+from tunesmith.data.labels import TargetIndex
+from tunesmith.data.prepared import Origins, PreparedData
+from tunesmith.data.profile import profile_table
+from tunesmith.data.sources import SPLITS, read_source
+from tunesmith.data.split import NAMES
+from tunesmith.data.tables import Hints, Part
+from tunesmith.data.targets import TargetReader, labels_are_whole, parse_targets
+from tunesmith.data.types import Columns, Kind, SplitOptions
+
+__all__ = ["keep", "parse_targets", "prepare", "read_rows"]
+
+FEWEST_ROWS = 10
+
+
+def prepare(  # the arguments are the flags of the command line
+    source: Any,
+    *,
+    validation: Any = None,
+    test: Any = None,
+    text: str | Sequence[str] | None = None,
+    target: str | Sequence[str] | None = None,
+    kinds: Sequence[Kind] = ("label", "labels", "number"),
+    options: SplitOptions,
+    seed: int,
+    emit: Emit,
+    cache_dir: Path,
+) -> PreparedData:
+    """Read, guess columns, clean, split and check for leaks.
+
+    source, validation, test: path, pandas DataFrame, datasets.Dataset or DatasetDict, list of dicts, or
+    hub id. text: one or two column names; target: one, or several 0/1 columns; both are guessed if
+    None. kinds: what the target may be. Automatic choices are emitted as `Decided`. Arrow files go to
+    cache_dir and stay memory-mapped. Raises DataError for everything that is wrong with the data.
+    """
+    wish = Wish(_names(text), _names(target), tuple(kinds))
+    parts = _read(source, validation, test, wish, options, emit, cache_dir)
+    try:
+        guess = _guess(parts, wish, options, emit)
+        whole = labels_are_whole(guess.columns, [part.table for part in parts])
+        rows = canonical.write_rows(parts, TargetReader(guess.columns, whole), cache_dir)
+        try:
+            return _assemble(parts, guess, rows, options, seed, emit)
+        except BaseException:
+            remove(rows.path)
+            raise
+    finally:
+        for part in parts:
+            part.release()
+
+
+def read_rows(source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | None = None) -> datasets.Dataset:
+    """All columns of other data as they are, and `row_id` (from 0), for prediction and evaluation.
+
+    The parts of divided data follow one another: train, validation, test. Raises DataError if a text
+    column of `columns` is missing, naming the file and its columns, or if a text holds a NUL character.
+    """
+    hints = Hints() if columns is None else Hints((*columns.texts, *columns.target), None if columns.header else False)
+    parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
+    writer = ArrowWriter(cache_dir)
+    try:
+        if columns is not None:
+            _check_columns(parts, columns.texts)
+        hasher = hashlib.sha256()
+        for part in parts:
+            for batch in part.table.to_batches():
+                ids = pa.array(np.arange(writer.rows, writer.rows + batch.num_rows, dtype=np.int64))
+                table = pa.Table.from_batches([batch])
+                if "row_id" in table.column_names:
+                    table = table.drop_columns(["row_id"])
+                table = table.add_column(0, "row_id", ids)
+                content_hash(table, hasher)
+                writer.write(table)
+        writer.finish(f"other-{hasher.hexdigest()[:20]}.arrow")
+    except BaseException:
+        writer.discard()
+        raise
+    finally:
+        for part in parts:
+            part.release()
+    return datasets.Dataset.from_file(str(writer.path))
+
+
+def keep(source: Any, folder: Path) -> Path:
+    """Write data from memory to `folder`, one Arrow file a split, and return the folder.
+
+    `prepare(folder)` then reads the same rows. For a DataFrame, dataset or list that has to be found
+    again later. Raises DataError for data that can not be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in read_source(source, "train", emit=ignore, cache_dir=folder):
+        os.replace(part.path, folder / f"{part.split}.arrow")
+    return folder
+
+
+def _names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given) or None
+
+
+def _read(
+    source: Any, validation: Any, test: Any, wish: Wish, options: SplitOptions, emit: Emit, cache_dir: Path
+) -> list[Part]:
+    names = (*(wish.text or ()), *(wish.target or ()), *filter(None, (options.group, options.time)))
+    found = {p.split: p for p in read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=Hints(names))}
+    if "train" not in found and len(found) == 1:
+        part = found.popitem()[1]
+        part.split = "train"
+        found["train"] = part
+    if "train" not in found:
+        raise DataError(Problem(f"the data has the parts {', '.join(found)}, but nothing to train on"))
+    for split, other in (("validation", validation), ("test", test)):
+        if other is not None:
+            hints = Hints(names, found["train"].header)
+            others = read_source(other, split, emit=emit, cache_dir=cache_dir, hints=hints)
+            found[split] = next((part for part in others if part.split == split), others[0])
+            found[split].split = split
+    return [found[split] for split in SPLITS if split in found]
+
+
+def _guess(parts: list[Part], wish: Wish, options: SplitOptions, emit: Emit) -> Guess:
+    train = parts[0]
+    for flag, name in (("group", options.group), ("time", options.time)):
+        if name is not None and name not in train.table.column_names:
+            raise DataError(
+                Problem(f"there is no such column (option {flag!r})", train.name, column=name),
+                fix=did_you_mean(name, train.table.column_names),
+            )
+    profiles = profile_table(train.table)
+    set_aside = {options.group, options.time} - {*(wish.text or ()), *(wish.target or ())}
+    free = [profile for profile in profiles if profile.name not in set_aside]
+    guess = choose_columns(free, wish, train.name, train.header, emit)
+    _check_columns(parts[1:], (*guess.columns.texts, *guess.columns.target))
+    return guess
+
+
+def _check_columns(parts: list[Part], names: Sequence[str]) -> None:
+    for part in parts:
+        missing = [name for name in names if name not in part.table.column_names]
+        if missing:
+            near = did_you_mean(missing[0], part.table.column_names)
+            listed = "" if near.startswith("Known") else f" Columns: {', '.join(part.table.column_names[:30])}."
+            raise DataError(
+                [Problem("there is no such column in this data", part.name, column=name) for name in missing],
+                fix=near + listed,
+            )
+
+
+def _assemble(
+    parts: list[Part], guess: Guess, rows: canonical.Canonical, options: SplitOptions, seed: int, emit: Emit
+) -> PreparedData:
+    table, columns = rows.table, guess.columns
+    starts = np.cumsum([0, *(part.rows for part in parts)]).tolist()
+    origins = Origins(parts, starts[:-1])
+    kept = np.asarray(table.column("row_id")) if table.num_rows else np.zeros(0, dtype=np.int64)
+    _check_amount(kept.size, rows, parts)
+    _tell_dropped(rows, emit)
+    given = np.searchsorted(starts, kept, side="right") - 1
+
+    def place(position: int) -> Problem:
+        part, row = origins.part_of(int(kept[position]))
+        return part.problem(row, "")
+
+    index = TargetIndex.of(table.column("target"), columns.kind)
+    labels.check_targets(index, columns, given == 0, place, emit)
+    texts = ["text"] if columns.text_pair is None else ["text", "text_pair"]
+    found = find_duplicates(table, texts, options.near_duplicates)
+    division = divide(KeptRows(parts, kept, given), index, found, options, seed, emit)
+    shown = leakage.examples(table, "text", division.before, found, NAMES)
+    division.leakage.examples = shown
+    conflicts, conflict_texts, conflict_rows = labels.find_conflicts(table, "text", index, found.identical)
+    if conflict_texts:
+        message = f"{conflict_texts} texts stand with different labels ({conflict_rows} rows)"
+        emit(Warned("conflicting labels", f"{message}, such as {conflicts[0]['text'][:80]!r}"))
+    facts = {
+        "duplicates": _duplicate_facts(found, index),
+        "conflicts": {"texts": conflict_texts, "rows": conflict_rows},
+        "missing": rows.missing,
+        "notes": [note for part in parts for note in part.notes],
+        "reasons": {what: {"value": value, "why": why} for what, (value, why) in guess.reasons.items()},
+        "split": division.facts,
+    }
+    return PreparedData(
+        rows=datasets.Dataset.from_file(str(rows.path)),
+        splits={name: np.flatnonzero(division.marks == mark).astype(np.int64) for mark, name in enumerate(NAMES)},
+        columns=columns,
+        label_names=index.names,
+        ledger=rows.ledger,
+        leakage=division.leakage,
+        conflicts=conflicts,
+        fingerprint=_fingerprint(rows.content, columns, parts, options, seed),
+        files=[part.name for part in parts],
+        leaked_test=_leaked_test(division, found),
+        origins=origins,
+        index=index,
+        marks=division.marks,
+        facts=facts,
+    )
+
+
+def _check_amount(kept: int, rows: canonical.Canonical, parts: list[Part]) -> None:
+    if kept >= FEWEST_ROWS:
+        return
+    why = ", ".join(f"{number}: {reason}" for reason, number in rows.missing.items())
+    left = f"{kept} of {rows.ledger.rows_in} rows are left" + (f" (dropped {why})" if why else "")
+    raise DataError(
+        Problem(f"{left}; at least {FEWEST_ROWS} are needed", parts[0].name),
+        fix="Add rows, or check that --text and --target name the right columns.",
+    )
+
+
+def _tell_dropped(rows: canonical.Canonical, emit: Emit) -> None:
+    for reason, number in rows.missing.items():
+        emit(Warned("dropped rows", f"{number} rows are left out: {reason}"))
+
+
+def _duplicate_facts(found: Duplicates, index: TargetIndex) -> dict[str, int]:
+    texts = int(np.unique(found.identical).size)
+    both = int(np.unique(np.stack([found.identical, index.codes]), axis=1).shape[1])
+    return {
+        "rows_with_a_text_seen_before": int(found.identical.size) - texts,
+        "rows_with_text_and_target_seen_before": int(found.identical.size) - both,
+        "near_identical_texts": texts - int(np.unique(found.cluster).size),
+        "texts_in_cut_chains": found.chained,
+    }
+
+
+def _leaked_test(division: Division, found: Duplicates) -> Any:
+    tainted = leakage.tainted(division.marks, found.cluster) & (division.marks == NAMES.index("test"))
+    return np.flatnonzero(tainted).astype(np.int64)
+
+
+def _fingerprint(content: str, columns: Columns, parts: list[Part], options: SplitOptions, seed: int) -> str:
+    inputs = {
+        "content": content,
+        "columns": columns.record(),
+        "parts": [[part.split, part.rows] for part in parts],
+        "split": options.model_dump(),
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,145 @@
+"""The prepared data: rows, splits, and everything known about them. Written to a run's `data/` folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tunesmith.data import labels
+from tunesmith.data.labels import TargetIndex
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.split import NAMES, Marks
+from tunesmith.data.tables import Part
+from tunesmith.data.types import Columns, Leakage
+
+
+@dataclass
+class Origins:
+    """Where each row id came from: parts one after another."""
+
+    parts: list[Part]
+    starts: list[int]
+
+    def part_of(self, row_id: int) -> tuple[Part, int]:
+        """The part, and the row in it (from 0)."""
+        place = int(np.searchsorted(self.starts, row_id, side="right")) - 1
+        return self.parts[place], row_id - self.starts[place]
+
+
+@dataclass
+class PreparedData:
+    """Rows ready for a task.
+
+    rows: one row per kept row: row_id int64, text string, [text_pair string], target (string, list of
+    string, or float64). splits: 'train', 'validation', 'test' -> int64 positions into `rows`, sorted,
+    disjoint, complete. label_names: sorted distinct labels, None for numbers. conflicts: the first 100
+    texts with different labels. leaked_test: positions of test rows whose text also stands
+    (near-)identically in train or validation and could not be moved.
+    """
+
+    rows: datasets.Dataset
+    splits: dict[str, npt.NDArray[np.int64]]
+    columns: Columns
+    label_names: list[str] | None
+    ledger: Ledger
+    leakage: Leakage
+    conflicts: list[dict[str, Any]]
+    fingerprint: str
+    files: list[str]
+    leaked_test: npt.NDArray[np.int64]
+    origins: Origins
+    index: TargetIndex
+    marks: Marks
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def location(self, row_id: int) -> dict[str, Any]:
+        """`{"file", "row", "line"}` of the input row: row from 1, line from 1 or None."""
+        part, row = self.origins.part_of(int(row_id))
+        return part.location(row)
+
+    def audit(self) -> dict[str, Any]:
+        """What is in the data and what was done to it, as one JSON object."""
+        return {
+            "files": self.files,
+            "rows": self.ledger.rows_in,
+            "kept": len(self.rows),
+            "splits": {name: int(positions.size) for name, positions in self.splits.items()},
+            "columns": self.columns.record(),
+            "labels": self._label_table(),
+            "numbers": self._number_table(),
+            "text_length": labels.text_lengths(self.rows.data.table.column("text")),
+            "leakage": {**self.leakage.record(), "leaked_test_rows": int(self.leaked_test.size)},
+            "ledger": self.ledger.counts(),
+            "fingerprint": self.fingerprint,
+            **self.facts,
+            "conflict_examples": self.conflicts,
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write splits.parquet, ledger.parquet, fingerprint.json, columns.json and audit.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        row_ids = self.rows.data.table.column("row_id")
+        split = pa.DictionaryArray.from_arrays(pa.array(self.marks), pa.array(NAMES))
+        pq.write_table(pa.table({"row_id": row_ids, "split": split}), folder / "splits.parquet")
+        pq.write_table(self._ledger_table(), folder / "ledger.parquet")
+        _write(folder / "fingerprint.json", {"sha256": self.fingerprint, "files": self.files})
+        _write(folder / "columns.json", self.columns.record())
+        _write(folder / "audit.json", self.audit())
+
+    def _ledger_table(self) -> pa.Table:
+        ledger = self.ledger
+        files, rows, lines = zip(*map(_origin_columns, self.origins.parts), strict=True)
+        statuses = pa.array(["used", "cut", "dropped"])
+        return pa.table(
+            {
+                "row_id": pa.array(np.arange(ledger.rows_in)),
+                "file": pa.chunked_array(files),
+                "row": pa.chunked_array(rows),
+                "line": pa.chunked_array(lines),
+                "status": pa.DictionaryArray.from_arrays(pa.array(ledger.status), statuses),
+                "reason": pa.DictionaryArray.from_arrays(pa.array(ledger.reason), pa.array(ledger.reasons)),
+            }
+        )
+
+    def _label_table(self) -> dict[str, dict[str, int]] | None:
+        if self.label_names is None:
+            return None
+        table = self.index.label_rows(self.marks)
+        return {
+            name: {split: int(number) for split, number in zip(NAMES, row, strict=True)}
+            for name, row in zip(self.label_names, table, strict=True)
+        }
+
+    def _number_table(self) -> dict[str, float] | None:
+        values = self.index.values
+        if values is None:
+            return None
+        return {
+            "min": float(values.min()),
+            "mean": float(values.mean()),
+            "median": float(np.median(values)),
+            "max": float(values.max()),
+            "std": float(values.std()),
+        }
+
+
+def _origin_columns(part: Part) -> tuple[pa.Array, pa.Array, pa.Array]:
+    size = part.rows
+    numbers = np.arange(1, size + 1, dtype=np.int32)
+    lines = pa.nulls(size, pa.int64()) if part.lines is None else pa.array(part.lines, type=pa.int64())
+    if part.row_files is not None:
+        return pa.array(part.row_files).dictionary_encode(), pa.array(np.ones(size, dtype=np.int32)), lines
+    zeros = pa.array(np.zeros(size, dtype=np.int32))
+    return pa.DictionaryArray.from_arrays(zeros, pa.array([part.name])), pa.array(numbers), lines
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

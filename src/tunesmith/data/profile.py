@@ -1,0 +1,193 @@
+"""What stands in a column, seen on an even sample of its rows. Describes; decides nothing."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tunesmith.data.values import is_number
+
+_SAMPLE_ROWS = 20_000
+_SAMPLE_CELLS = 400_000
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([ T]|$)")
+_ADDRESS = re.compile(r"(https?://|www\.)\S+$|\S+@\S+\.\w+$")
+_SIGNS = {"0", "1", "0.0", "1.0", "true", "false"}
+
+TEXT_NAMES = (
+    "text", "sentence", "message", "body", "content", "description", "review", "comment", "tweet",
+    "utterance", "query", "question", "document", "post", "review_text", "comment_text", "sms", "email",
+    "ticket", "transcript", "review_body", "content_text", "sentence1", "premise", "text_a", "question1",
+    "messages", "texts",
+)  # fmt: skip
+TARGET_NAMES = (
+    "label", "labels", "target", "targets", "category", "categories", "class", "intent", "intents",
+    "sentiment", "emotion", "emotions", "y", "topic", "topics", "score", "rating", "stars", "similarity",
+    "similarity_score", "gold_label", "label_text", "outcome",
+)  # fmt: skip
+_WEAKER_TARGET_NAMES = (
+    "tag", "tags", "type", "genre", "genres", "priority", "department", "spam", "is_spam", "polarity",
+    "stance", "toxicity", "toxic", "queue", "language", "grade", "value", "price",
+    "answer", "product", "urgency",
+)  # fmt: skip
+_ID_NAMES = re.compile(r"(^|.*[_ ])(id|uuid|guid|idx|index|key|hash)$|^unnamed.*|^\w+Id$")
+
+
+@dataclass
+class Profile:
+    """One column: `kind` is 'string', 'number', 'bool', 'list', 'time' or 'other'; `cells` is the sample."""
+
+    name: str
+    position: int
+    kind: str
+    rows: int
+    cells: list[Any] = field(repr=False)
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How often each value comes in the sample."""
+        return Counter(str(cell).strip() for cell in self.cells)
+
+    @property
+    def distinct(self) -> int:
+        return len(self.counts)
+
+    @cached_property
+    def characters(self) -> float:
+        """Mean length."""
+        return float(np.mean([len(str(cell)) for cell in self.cells])) if self.cells else 0.0
+
+    @cached_property
+    def words(self) -> float:
+        """Mean number of words."""
+        return float(np.mean([len(str(cell).split()) for cell in self.cells])) if self.cells else 0.0
+
+    @cached_property
+    def numeric(self) -> float:
+        """Share of cells that are numbers."""
+        if self.kind == "number":
+            return 1.0
+        if self.kind != "string" or not self.counts:
+            return 0.0
+        numbers = sum(times for cell, times in self.counts.items() if is_number(cell))
+        return numbers / len(self.cells)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether all cells are whole numbers."""
+        return self.numeric == 1.0 and all(_is_whole(cell) for cell in self.counts)
+
+    @cached_property
+    def binary(self) -> bool:
+        """Whether all cells are 0 or 1 (or true or false)."""
+        return bool(self.cells) and self.kind != "list" and {str(c).lower() for c in self.counts} <= _SIGNS
+
+    @property
+    def text_name(self) -> bool:
+        return simple(self.name) in TEXT_NAMES
+
+    @cached_property
+    def target_rank(self) -> float:
+        """How much the name promises a target: 10 and less for the usual names, 5 for weaker ones, 0."""
+        name = simple(self.name)
+        if name in TARGET_NAMES:
+            return 10 - 0.1 * TARGET_NAMES.index(name)
+        return 5.0 if name in _WEAKER_TARGET_NAMES else 0.0
+
+    @cached_property
+    def useless(self) -> str | None:
+        """Why the column can be neither text nor target; None if it can."""
+        if not self.cells:
+            return "it is empty"
+        if self.distinct == 1:
+            return f"every row has the same value {str(self.cells[0])[:40]!r}"
+        if self.kind == "time" or self._share(_DATE) > 0.8:
+            return "it holds dates"
+        if self.text_name or self.target_rank:
+            return None
+        if self._share(_ADDRESS) > 0.8:
+            return "it holds addresses"
+        unique = self.distinct > 0.95 * len(self.cells) and len(self.cells) >= 5
+        if _ID_NAMES.match(self.name) or _ID_NAMES.match(self.name.lower()):
+            return "its name says that it is an id" if self.distinct > 0.5 * len(self.cells) else None
+        if unique and self.kind == "string" and self.words <= 1.2 and self.numeric < 0.5:
+            return "it looks like an id: every value is different and has no spaces"
+        if unique and self.whole and self._rising():
+            return "it looks like an id: every value is different and they rise"
+        return None
+
+    def _share(self, pattern: re.Pattern[str]) -> float:
+        if self.kind != "string":
+            return 0.0
+        return sum(n for cell, n in self.counts.items() if pattern.match(cell)) / max(1, len(self.cells))
+
+    def _rising(self) -> bool:
+        numbers = [float(str(cell)) for cell in self.cells]
+        return all(left < right for left, right in itertools.pairwise(numbers))
+
+
+def simple(name: str) -> str:
+    """A column name in lower case with underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def profile_table(table: pa.Table) -> list[Profile]:
+    """One Profile a column, on at most 20,000 rows taken at even distances."""
+    rows = min(_SAMPLE_ROWS, max(1_000, _SAMPLE_CELLS // max(1, table.num_columns)))
+    if table.num_rows > rows:
+        positions = np.linspace(0, table.num_rows - 1, rows).astype(np.int64)
+        table = take(table, positions)
+    return [
+        _profile(name, position, table.column(name), table.num_rows) for position, name in enumerate(table.column_names)
+    ]
+
+
+def take(table: pa.Table, positions: Sequence[int] | np.ndarray[Any, Any]) -> pa.Table:
+    """Rows of a table of many chunks, at ascending positions; copies no more than one chunk at a time."""
+    wanted = np.asarray(positions, dtype=np.int64)
+    pieces = []
+    start = 0
+    for batch in table.to_batches():
+        low, high = np.searchsorted(wanted, (start, start + batch.num_rows))
+        if high > low:
+            pieces.append(batch.take(pa.array(wanted[low:high] - start)))
+        start += batch.num_rows
+    return pa.Table.from_batches(pieces, schema=table.schema)
+
+
+def _profile(name: str, position: int, column: pa.ChunkedArray, rows: int) -> Profile:
+    kind = _kind(column.type)
+    cells = [cell for cell in column.to_pylist() if _filled(cell)]
+    return Profile(name, position, kind, rows, cells)
+
+
+def _filled(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return bool(cell.strip())
+    return cell is not None and cell == cell
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_string(kind):
+        return "string"
+    if pa.types.is_boolean(kind):
+        return "bool"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "number"
+    if pa.types.is_list(kind) and not pa.types.is_nested(kind.value_type):
+        return "list"
+    return "time" if pa.types.is_temporal(kind) else "other"
+
+
+def _is_whole(cell: Any) -> bool:
+    try:
+        return float(cell).is_integer()
+    except ValueError:
+        return False

@@ -1,0 +1,223 @@
+"""From what the user gave to the parts it holds: path, folder, DataFrame, dataset, rows or hub id."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import datasets
+import pyarrow as pa
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Decided, Emit
+from tunesmith.data import tables, textfile
+from tunesmith.data.arrowfile import BATCH_ROWS
+from tunesmith.data.tables import Hints, Part
+
+SPLITS = ("train", "validation", "test")
+_SPLIT_WORDS = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "devel": "validation", "test": "test", "testing": "test", "eval": "test",
+}  # fmt: skip
+_HUB_SECONDS = 5.0
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+$")
+_ALTERNATIVES = (
+    "Without the hub, give data of this machine: a CSV, TSV, JSON, JSONL, Parquet or Arrow file, a folder "
+    "with one sub-folder of .txt files per class, or a folder written by datasets' save_to_disk."
+)
+
+
+def read_source(source: Any, split: str, *, emit: Emit, cache_dir: Path, hints: Hints | None = None) -> list[Part]:
+    """All parts of the source; a single part is called `split`.
+
+    A DatasetDict, hub id or folder that is already divided gives one part for each of 'train',
+    'validation' and 'test' that it has. Raises DataError if there is nothing to read or it is broken.
+    """
+    hints = hints or Hints()
+    if isinstance(source, (datasets.DatasetDict, dict)):
+        return _of_dict(source, emit, cache_dir)
+    if isinstance(source, datasets.Dataset):
+        return [tables.read_tables(tables.dataset_tables(source), split, "datasets.Dataset", cache_dir)]
+    if hasattr(source, "iloc") and hasattr(source, "columns"):
+        return [tables.read_tables(tables.frame_tables(source), split, "DataFrame", cache_dir)]
+    if isinstance(source, (list, tuple)):
+        return [tables.read_tables(tables.list_tables(source), split, "list of rows", cache_dir)]
+    if not isinstance(source, (str, os.PathLike)):
+        raise DataError(
+            Problem(f"can not read data from a {type(source).__name__}"),
+            fix="Give a path, a pandas DataFrame, a datasets.Dataset, a list of dicts or a hub id.",
+        )
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _of_folder(path, split, emit, cache_dir, hints)
+    if path.exists():
+        return [tables.read_file(path, split, emit=emit, cache_dir=cache_dir, hints=hints)]
+    if isinstance(source, str) and looks_like_hub_id(source):
+        return _of_hub(source, emit, cache_dir)
+    raise missing_file(path)
+
+
+def looks_like_hub_id(source: str) -> bool:
+    """'owner/name' without a file suffix, and no such folder `owner` here."""
+    owner, _, name = source.partition("/")
+    suffix = Path(name.removesuffix(".gz")).suffix.lower()
+    return (
+        bool(_HUB_ID.match(source))
+        and suffix not in tables.SUFFIXES
+        and not owner.startswith(".")
+        and not (Path(owner).is_dir() or name.endswith(".gz"))
+    )
+
+
+def missing_file(path: Path) -> DataError:
+    """The error for a path that does not exist, with the nearest names in its folder."""
+    folder = path.parent
+    if not folder.is_dir():
+        return DataError(Problem(f"there is no folder {str(folder)!r}", str(path)), fix="Check the path.")
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    if near:
+        fix = f"Did you mean {' or '.join(repr(str(folder / name)) for name in near)}?"
+    else:
+        data = [name for name in names if Path(name.removesuffix(".gz")).suffix.lower() in tables.SUFFIXES][:8]
+        fix = f"Data files in that folder: {', '.join(data)}." if data else "That folder holds no data files."
+    return DataError(Problem("there is no such file", str(path)), fix=fix)
+
+
+def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path) -> list[Part]:
+    parts = {_SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
+    if "train" not in parts and len(source) == 1:
+        parts = {"train": next(iter(source.values()))}
+    found = []
+    for split in SPLITS:
+        if split not in parts:
+            continue
+        part = read_source(parts[split], split, emit=emit, cache_dir=cache_dir)[0]
+        part.name = f"{part.name} ({split})"
+        found.append(part)
+    if not found:
+        raise DataError(
+            Problem(f"none of the parts {', '.join(map(repr, source))} is called train, validation or test"),
+            fix="Name the parts 'train', 'validation' and 'test', or give one of them.",
+        )
+    return found
+
+
+def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
+    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+        loaded = datasets.load_from_disk(str(path))
+        parts = read_source(loaded, split, emit=emit, cache_dir=cache_dir)
+        for part in parts:
+            part.name = str(path) if isinstance(loaded, datasets.Dataset) else str(path / part.split)
+        return parts
+    inside = {
+        _SPLIT_WORDS[entry.name.lower()]: entry
+        for entry in sorted(path.iterdir())
+        if entry.is_dir() and entry.name.lower() in _SPLIT_WORDS
+    }
+    if "train" in inside and any(_classes(folder) for folder in inside.values()):
+        return [_of_classes(inside[name], name, emit, cache_dir) for name in SPLITS if name in inside]
+    if _classes(path):
+        return [_of_classes(path, split, emit, cache_dir)]
+    return _of_files(path, split, emit, cache_dir, hints)
+
+
+def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
+    files = [
+        entry
+        for entry in sorted(path.iterdir())
+        if entry.is_file() and Path(entry.name.removesuffix(".gz")).suffix.lower() in tables.SUFFIXES - {".txt"}
+    ]
+    if len(files) == 1:
+        return [tables.read_file(files[0], split, emit=emit, cache_dir=cache_dir, hints=hints)]
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        words = re.split(r"[^a-z]+", file.name.lower())
+        name = next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), None)
+        if name:
+            parts.setdefault(name, []).append(file)
+    if "train" not in parts or any(len(found) > 1 for found in parts.values()):
+        names = ", ".join(file.name for file in files[:12]) or "none"
+        raise DataError(
+            Problem(
+                f"can not tell which file of this folder is the training data (data files: {names})",
+                str(path),
+            ),
+            fix="Give one file, with --validation FILE and --test FILE if there are more, or a folder that "
+            "holds train.csv (test.csv, validation.csv), or one sub-folder of .txt files per class.",
+        )
+    chosen = {name: parts[name][0] for name in SPLITS if name in parts}
+    told = {name: file.name for name, file in chosen.items()}
+    emit(Decided("files", told, f"the folder {path} holds files with these names"))
+    found: list[Part] = []
+    for name, file in chosen.items():
+        known = Hints(hints.names, found[0].header) if found else hints
+        found.append(tables.read_file(file, name, emit=emit, cache_dir=cache_dir, hints=known))
+    return found
+
+
+def _classes(path: Path) -> list[Path]:
+    return [
+        entry
+        for entry in sorted(path.iterdir())
+        if entry.is_dir() and any(file.suffix.lower() == ".txt" for file in entry.iterdir())
+    ]
+
+
+def _of_classes(path: Path, split: str, emit: Emit, cache_dir: Path) -> Part:
+    folders = _classes(path)
+    files = [file for folder in folders for file in sorted(folder.iterdir()) if file.suffix.lower() == ".txt"]
+    part = tables.read_tables(_text_tables(files), split, str(path), cache_dir)
+    part.row_files = [str(file) for file in files]
+    why = f"{path} holds {len(folders)} sub-folders of .txt files; each is a class: "
+    emit(Decided("layout", "folder per class", why + ", ".join(folder.name for folder in folders[:10])))
+    return part
+
+
+def _text_tables(files: Sequence[Path]) -> Iterator[pa.Table]:
+    for start in range(0, max(len(files), 1), BATCH_ROWS):
+        rows = [
+            {"text": textfile.read_text(file), "label": file.parent.name} for file in files[start : start + BATCH_ROWS]
+        ]
+        yield tables.table_of_rows(rows)
+
+
+def _of_hub(name: str, emit: Emit, cache_dir: Path) -> list[Part]:
+    try:
+        if not _is_cached(name):
+            _check_reachable()
+        loaded = datasets.load_dataset(name)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            Problem(f"there is no file or folder {name!r} here, and the hub can not give it: {reason[:300]}"),
+            fix=_ALTERNATIVES,
+        ) from error
+    emit(Decided("source", f"hub: {name}", "no such file here, and the name has the form owner/name"))
+    parts = _of_dict(loaded, emit, cache_dir)
+    for part in parts:
+        part.name = f"{name} ({part.split})"
+    return parts
+
+
+def _is_cached(name: str) -> bool:
+    return (Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___").lower()).exists()
+
+
+def _check_reachable() -> None:
+    """Raises OSError at once where the hub's own client would try again for half a minute."""
+    if datasets.config.HF_HUB_OFFLINE:
+        raise OSError("working offline, as HF_HUB_OFFLINE asks")
+    if getproxies():
+        return
+    address = urlsplit(datasets.config.HF_ENDPOINT)
+    with socket.create_connection((address.hostname, address.port or 443), timeout=_HUB_SECONDS):
+        return

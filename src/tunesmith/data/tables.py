@@ -1,0 +1,222 @@
+"""One input as an Arrow table on disk: files by their suffix, DataFrames, datasets, lists of dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Decided, Emit
+from tunesmith.data import delimited, jsonfile, textfile
+from tunesmith.data.arrowfile import BATCH_ROWS, ArrowWriter, array_of, remove, table_of_rows
+from tunesmith.data.dialect import NAMES
+
+TEXT_SUFFIXES = {".csv", ".tsv", ".tab", ".txt", ".psv"}
+JSON_SUFFIXES = {".json"}
+LINES_SUFFIXES = {".jsonl", ".ndjson"}
+PARQUET_SUFFIXES = {".parquet", ".pq"}
+ARROW_SUFFIXES = {".arrow", ".feather", ".ipc"}
+SUFFIXES = TEXT_SUFFIXES | JSON_SUFFIXES | LINES_SUFFIXES | PARQUET_SUFFIXES | ARROW_SUFFIXES
+
+_ARROW_BATCH = 4 * BATCH_ROWS
+
+
+@dataclass
+class Part:
+    """The rows of one input, all columns as they are, in a memory-mapped table.
+
+    lines: the file line on which each row starts (text formats); row_files: the file of each row (a
+    folder of text files); header: False if the columns are only numbered.
+    """
+
+    split: str
+    name: str
+    table: pa.Table
+    path: Path
+    lines: npt.NDArray[np.int64] | None = None
+    row_files: Sequence[str] | None = None
+    header: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rows: int = self.table.num_rows
+
+    def release(self) -> None:
+        """Drop the table and its file; where the rows came from is still known."""
+        self.table = pa.table({name: [] for name in self.table.column_names})
+        remove(self.path)
+
+    def location(self, row: int) -> dict[str, Any]:
+        """Where the row (from 0) came from: file, data row from 1, line from 1 or None."""
+        if self.row_files is not None:
+            return {"file": self.row_files[row], "row": 1, "line": None}
+        line = int(self.lines[row]) if self.lines is not None else None
+        return {"file": self.name, "row": row + 1, "line": line}
+
+    def problem(self, row: int, message: str, column: str | None = None) -> Problem:
+        """A Problem that names the place of the row (from 0)."""
+        return Problem(message, column=column, **self.location(row))
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the caller knows of a text table: names that prove a header, or whether there is one."""
+
+    names: tuple[str, ...] = ()
+    header: bool | None = None
+
+
+def read_file(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
+    """One file as a Part. Raises DataError for everything that is wrong with it."""
+    suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
+    writer = ArrowWriter(cache_dir)
+    try:
+        if suffixes & PARQUET_SUFFIXES:
+            return _part(_parquet(path), split, str(path), writer)
+        if suffixes & ARROW_SUFFIXES:
+            return _part(_arrow(path), split, str(path), writer)
+        return _read_text(path, suffixes, split, writer, emit, hints)
+    except BaseException:
+        writer.discard()
+        raise
+
+
+def read_tables(tables: Iterator[pa.Table], split: str, name: str, cache_dir: Path) -> Part:
+    """Tables in memory, one after another, as one Part."""
+    writer = ArrowWriter(cache_dir)
+    try:
+        return _part(tables, split, name, writer)
+    except BaseException:
+        writer.discard()
+        raise
+
+
+def frame_tables(frame: Any) -> Iterator[pa.Table]:
+    """A pandas DataFrame in batches. Raises DataError for duplicate column names."""
+    names = [str(name) for name in frame.columns]
+    delimited.refuse_duplicates(names, "DataFrame")
+    for start in range(0, max(len(frame), 1), _ARROW_BATCH):
+        chunk = frame.iloc[start : start + _ARROW_BATCH]
+        yield pa.table({name: _series(chunk.iloc[:, place]) for place, name in enumerate(names)})
+
+
+def dataset_tables(dataset: datasets.Dataset) -> Iterator[pa.Table]:
+    """A datasets.Dataset in batches; class numbers become class names."""
+    named = {name: feature for name, feature in dataset.features.items() if _class_label(feature)}
+    arrow = dataset.with_format("arrow")
+    for table in arrow.iter(batch_size=_ARROW_BATCH):
+        for name, feature in named.items():
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, _named(table.column(name), _class_label(feature)))
+        yield table
+
+
+def list_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[pa.Table]:
+    """A list of dicts in batches. Raises DataError for a row that is not a dict."""
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise DataError(
+                Problem(f"this is a {type(row).__name__}, not a dict", "list of rows", row=number + 1),
+                fix='Give a list of dicts, such as [{"text": "...", "label": "..."}, ...].',
+            )
+    for start in range(0, max(len(rows), 1), BATCH_ROWS):
+        yield table_of_rows(rows[start : start + BATCH_ROWS])
+
+
+def _read_text(path: Path, suffixes: set[str], split: str, writer: ArrowWriter, emit: Emit, hints: Hints) -> Part:
+    file = textfile.inspect(path)
+    notes = []
+    if file.why is not None:
+        emit(Decided("encoding", file.encoding, f"{path.name}: {file.why}"))
+        notes.append(f"{path.name} is read as {file.encoding}: {file.why}")
+    header = True
+    if suffixes & LINES_SUFFIXES:
+        lines = jsonfile.read_lines(file, writer)
+    elif suffixes & JSON_SUFFIXES:
+        lines = jsonfile.read_document(file, writer)
+    else:
+        layout = delimited.layout(file, hints.names, hints.header)
+        header = layout.header
+        emit(Decided("delimiter", NAMES[layout.dialect.delimiter], f"{path.name}: {layout.dialect.why}"))
+        if not header:
+            named = f"columns are called {layout.names[0]} ... {layout.names[-1]}"
+            emit(Decided("header", "none", f"{path.name}: {layout.header_why}; {named}"))
+            notes.append(f"{path.name} has no header: {layout.header_why}")
+        lines = delimited.read(file, layout, writer)
+    if writer.rows == 0:
+        what = "a header and no rows" if header else "no rows"
+        raise DataError(Problem(f"the file has {what}", str(path)), fix="Give a file that has rows in it.")
+    table = writer.finish()
+    return Part(split, str(path), table, writer.path, lines, None, header, notes)
+
+
+def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter) -> Part:
+    for table in tables:
+        delimited.refuse_duplicates(table.column_names, name)
+        writer.write(table)
+    if writer.rows == 0:
+        writer.discard()
+        raise DataError(Problem("there are no rows", name), fix="Give data that has rows in it.")
+    return Part(split, name, writer.finish(), writer.path)
+
+
+def _parquet(path: Path) -> Iterator[pa.Table]:
+    try:
+        file = pq.ParquetFile(path)
+        for batch in file.iter_batches(batch_size=_ARROW_BATCH):
+            yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, "Parquet", error) from error
+
+
+def _arrow(path: Path) -> Iterator[pa.Table]:
+    try:
+        with pa.memory_map(str(path)) as source:
+            try:
+                reader = pa.ipc.open_file(source)
+                batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+            except pa.ArrowInvalid:
+                batches = iter(pa.ipc.open_stream(source))
+            for batch in batches:
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, "Arrow", error) from error
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> DataError:
+    reason = str(error).splitlines()[0]
+    return DataError(
+        Problem(f"this is not a readable {kind} file ({reason})", str(path)),
+        fix=f"Write it again as {kind}, or as CSV.",
+    )
+
+
+def _series(series: Any) -> pa.Array:
+    try:
+        return pa.Array.from_pandas(series)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return array_of(series.tolist())
+
+
+def _class_label(feature: Any) -> datasets.ClassLabel | None:
+    inner = getattr(feature, "feature", feature[0] if isinstance(feature, list) and feature else feature)
+    return inner if isinstance(inner, datasets.ClassLabel) and inner.names else None
+
+
+def _named(column: pa.ChunkedArray, feature: datasets.ClassLabel) -> pa.Array:
+    names = feature.names
+
+    def name(value: Any) -> Any:
+        if isinstance(value, list):
+            return [name(number) for number in value]
+        return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+
+    return pa.array([name(value) for value in column.to_pylist()])

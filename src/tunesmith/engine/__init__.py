@@ -1,0 +1,1 @@
+"""The machinery of one run: the loop, batches, frozen features, optimizer, checkpoints, hardware."""

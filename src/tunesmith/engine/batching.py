@@ -1,0 +1,59 @@
+"""Which rows go through the model together: rows of similar length, so that little is padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+ROWS = 32
+"""Rows of a training batch when nothing is asked."""
+TOKENS = 8_192
+"""Most tokens of a training batch when nothing is asked: long rows get smaller batches."""
+_POOL = 50  # batches whose rows are sorted together: enough to fill them evenly, few enough to stay random
+
+
+def plan_epoch(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens: int | None) -> list[np.ndarray]:
+    """The batches of one epoch, as positions; every row exactly once, the same for the same arguments.
+
+    `lengths` int [n]. At most `rows` rows a batch and, with `tokens`, at most that many after
+    padding (a single longer row makes a batch of its own). Rows are shuffled, sorted by length
+    within pools of 50 batches, cut into batches, and the batches shuffled.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), rows * _POOL):
+        pool = order[start : start + rows * _POOL]
+        batches += _cut(pool[np.argsort(lengths[pool], kind="stable")], lengths, rows, tokens)
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def by_length(lengths: np.ndarray, *, tokens: int = TOKENS) -> Iterator[np.ndarray]:
+    """All rows once, longest first (what does not fit into memory shows at once), for inference."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, tokens // max(1, int(lengths[order[start]])))
+        yield order[start : start + count]
+        start += count
+
+
+def padding_share(batches: list[np.ndarray], lengths: np.ndarray) -> float:
+    """Part of all computed tokens that is padding, 0 to 1."""
+    computed = sum(len(batch) * int(lengths[batch].max()) for batch in batches)
+    return 1 - float(sum(int(lengths[batch].sum()) for batch in batches)) / max(1, computed)
+
+
+def _cut(ordered: np.ndarray, lengths: np.ndarray, rows: int, tokens: int | None) -> list[np.ndarray]:
+    """Rows in rising length into batches within both limits."""
+    if tokens is None or int(lengths[ordered[-1]]) * rows <= tokens:
+        return [ordered[i : i + rows] for i in range(0, len(ordered), rows)]
+    batches, start = [], 0
+    for end in range(1, len(ordered) + 1):
+        full = end - start == rows
+        too_long = end < len(ordered) and (end - start + 1) * int(lengths[ordered[end]]) > tokens
+        if full or too_long or end == len(ordered):
+            batches.append(ordered[start:end])
+            start = end
+    return batches

@@ -1,0 +1,161 @@
+"""Checkpoints that are whole or do not exist.
+
+A checkpoint is written into a folder aside, every file fsynced, a manifest with every file's
+sha256 written last, the folder fsynced, renamed into place and the parent fsynced. Whatever the
+moment of a crash, the newest folder whose manifest verifies is the one to load. Only safetensors
+and JSON: nothing in a checkpoint can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tunesmith.core.errors import CorruptCheckpoint
+from tunesmith.core.files import fsync_file, fsync_folder, sha256
+
+MANIFEST = "MANIFEST.json"
+_NAME = re.compile(r"step-(\d{8})")
+
+
+class CheckpointStore:
+    """The checkpoints of one run. `identity` (hashes of spec, data, base model) must match to load."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, str]):
+        self.folder = folder
+        self.identity = dict(identity)
+
+    def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> Path:
+        """Write the checkpoint of `step` durably; `tensors` is one safetensors file per name.
+
+        A valid checkpoint of the same step is replaced. Raises OSError (a full disk) with everything
+        that was there before still in place.
+        """
+        aside = self.folder / f".tmp-{step:08d}-{uuid.uuid4().hex[:8]}"
+        final = self.folder / f"step-{step:08d}"
+        try:
+            aside.mkdir(parents=True)
+            for name, content in tensors.items():
+                save_file(
+                    {key: tensor.contiguous() for key, tensor in content.items()},
+                    aside / f"{name}.safetensors",
+                )
+            (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
+            for path in sorted(aside.iterdir()):
+                fsync_file(path)
+            _write_manifest(aside, step, self.identity)
+            fsync_folder(aside)
+            if final.exists():
+                os.rename(final, self.folder / f".old-{step:08d}-{uuid.uuid4().hex[:8]}")
+            os.rename(aside, final)
+            fsync_folder(self.folder)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        for leftover in self.folder.glob(".old-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        return final
+
+    def newest(self) -> Path | None:
+        """The newest checkpoint that verifies; broken ones on the way are set aside as `.bad-*`.
+
+        Raises CorruptCheckpoint when a whole checkpoint belongs to another spec, data or base model.
+        """
+        self._sweep()
+        for path in reversed(self._all()):
+            fault = verify(path)
+            if fault is None:
+                self._check_identity(path)
+                return path
+            os.rename(path, self.folder / f".bad-{path.name}-{uuid.uuid4().hex[:8]}")
+        return None
+
+    def load(self, path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """Tensors by file, and the state. Verifies first: raises CorruptCheckpoint for any flipped byte."""
+        fault = verify(path)
+        if fault is not None:
+            raise CorruptCheckpoint(f"The checkpoint {path} is damaged: {fault}.")
+        tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+        return tensors, json.loads((path / "state.json").read_text(encoding="utf-8"))
+
+    def path_of(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
+
+    def prune(self, best_step: int | None) -> None:
+        """Delete old checkpoints, never the two newest and never the best."""
+        for path in self._all()[:-2]:
+            if best_step is None or path != self.path_of(best_step):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _all(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("step-*") if _NAME.fullmatch(path.name))
+
+    def _sweep(self) -> None:
+        """Remove what a crash left half-written; bring back a checkpoint caught between two renames."""
+        for path in self.folder.glob(".tmp-*"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob(".old-*"):
+            final = self.folder / f"step-{path.name.split('-')[1]}"
+            if final.exists() or verify(path) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.rename(path, final)
+
+    def _check_identity(self, path: Path) -> None:
+        found = _read_manifest(path)["identity"]
+        for name, expected in self.identity.items():
+            if found.get(name) != expected:
+                raise CorruptCheckpoint(
+                    f"The checkpoint {path} was made with another {name}: it can not be continued.",
+                    "Start a new run with another --out.",
+                )
+
+
+def verify(path: Path) -> str | None:
+    """None if every byte of the checkpoint is as it was written, else what is wrong."""
+    try:
+        manifest = _read_manifest(path)
+    except (OSError, ValueError, KeyError) as error:
+        return f"its manifest is missing or damaged ({error})"
+    listed = manifest["files"]
+    present = {file.name for file in path.iterdir()} - {MANIFEST}
+    if present != set(listed):
+        return f"its files are {sorted(present)}, the manifest lists {sorted(listed)}"
+    for name, expected in listed.items():
+        if (path / name).stat().st_size != expected["size"] or sha256(path / name) != expected["sha256"]:
+            return f"{name} differs from its checksum"
+    return None
+
+
+def _write_manifest(folder: Path, step: int, identity: Mapping[str, str]) -> None:
+    import torch
+    import transformers
+
+    files = {path.name: {"sha256": sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    body = json.dumps({"format": 1, "step": step, "files": files, "identity": identity, "versions": versions})
+    # the second line seals the first, so that no byte of the manifest itself can change unseen
+    text = f"{body}\n{hashlib.sha256(body.encode()).hexdigest()}\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    fsync_file(folder / MANIFEST)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    raw = (folder / MANIFEST).read_bytes()
+    body, _, rest = raw.partition(b"\n")
+    if rest != hashlib.sha256(body).hexdigest().encode() + b"\n":
+        raise ValueError("its seal does not match")
+    manifest: dict[str, Any] = json.loads(body)
+    if set(manifest) != {"format", "step", "files", "identity", "versions"} or manifest["format"] != 1:
+        raise ValueError("unknown format")
+    return manifest

@@ -1,0 +1,33 @@
+"""What a model will cost on this machine, from its shape alone. Estimates, and said to be."""
+
+from __future__ import annotations
+
+from tunesmith.engine.hardware import operations_per_second
+from tunesmith.models.catalog import Size
+
+_CHARACTERS_PER_TOKEN = 4.2  # English with word-piece vocabularies
+_EFFICIENCY = 0.35  # of the matrix-product peak that whole steps reach, as measured on two cores
+_PROCESS_BYTES = 700e6  # the interpreter with its libraries
+_FIXED_SECONDS = 20.0  # reading, baselines, intervals, report
+
+
+def run_cost(
+    size: Size, *, frozen_body: bool, epochs: int, rows: int, train_rows: int, characters: float
+) -> dict[str, float]:
+    """{"seconds", "memory_bytes", "disk_bytes"} of a run on rows of `characters` letters on average.
+
+    Two operations per parameter and token forward, twice that again backward (Kaplan et al. 2020,
+    table 1), at the part of the measured matrix-product peak that whole steps reach.
+    """
+    moving = size.parameters - size.embeddings
+    tokens = characters / _CHARACTERS_PER_TOKEN + 2
+    forward = 2 * moving * tokens * rows
+    backward = 0.0 if frozen_body else 6 * moving * tokens * train_rows * epochs
+    seconds = _FIXED_SECONDS + (2 * forward + backward) / (operations_per_second(size.hidden_size) * _EFFICIENCY)
+    trained = 0.0 if frozen_body else moving
+    memory = _PROCESS_BYTES + 4 * size.parameters + 12 * trained + 60 * 8192 * size.hidden_size
+    return {
+        "seconds": round(seconds),
+        "memory_bytes": round(memory),
+        "disk_bytes": round(4 * size.parameters + 3 * 12 * trained),
+    }

@@ -1,0 +1,97 @@
+"""What this machine is and what it does fast: decided by measuring, said as events."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from tunesmith.core.errors import UsageError
+from tunesmith.core.events import Decided, Emit
+
+_WORTH_IT = 1.2
+"""bf16 must be this much faster than fp32 to be chosen: it costs three decimal digits."""
+
+
+def device() -> torch.device:
+    """The accelerator if there is one, else the processor."""
+    if torch.accelerator.is_available():
+        current = torch.accelerator.current_accelerator()
+        if current is not None:
+            return current
+    return torch.device("cpu")
+
+
+def choose_precision(asked: str, on: torch.device, hidden_size: int, emit: Emit) -> str:
+    """'fp32' or 'bf16'. With 'auto', the faster one on a product of the model's own shape."""
+    if asked != "auto":
+        emit(Decided("precision", asked, "asked for"))
+        return asked
+    if on.type == "cuda":
+        good = torch.cuda.is_bf16_supported(including_emulation=False)
+        emit(Decided("precision", "bf16" if good else "fp32", "what this GPU computes natively"))
+        return "bf16" if good else "fp32"
+    ratio = seconds_per_product(torch.float32, hidden_size) / seconds_per_product(torch.bfloat16, hidden_size)
+    choice = "bf16" if ratio >= _WORTH_IT else "fp32"
+    emit(Decided("precision", choice, f"bf16 matrix products ran {ratio:.1f}x as fast as fp32 on this machine"))
+    return choice
+
+
+def seconds_per_product(dtype: torch.dtype, hidden_size: int, budget: float = 0.12) -> float:
+    """Best time of one [1024, h] x [h, 4h] product, measured for about `budget` seconds."""
+    left = torch.randn(1024, hidden_size).to(dtype)
+    right = torch.randn(4 * hidden_size, hidden_size).to(dtype)
+    torch.nn.functional.linear(left, right)
+    best, end = float("inf"), time.perf_counter() + budget
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        torch.nn.functional.linear(left, right)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def operations_per_second(hidden_size: int) -> float:
+    """The machine's matrix-product peak at the model's width, in its faster number format."""
+    best = min(seconds_per_product(dtype, hidden_size) for dtype in (torch.float32, torch.bfloat16))
+    return 2 * 1024 * hidden_size * 4 * hidden_size / best
+
+
+def choose_attention(on: torch.device, longest: int, emit: Emit) -> str:
+    """'eager' or 'sdpa', transformers' names. On a processor, short rows are faster with plain
+    products than with the fused kernel, whose backward pass is written for long ones."""
+    choice = "eager" if on.type == "cpu" and longest <= 256 else "sdpa"
+    emit(Decided("attention", choice, f"longest row {longest} tokens on {on.type}"))
+    return choice
+
+
+def peak_memory_bytes() -> int:
+    """Most memory that this process held at once (the device's where there is one)."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def check_disk(folder: Path, checkpoint_bytes: int) -> None:
+    """Refuse to start where two checkpoints would not fit. Raises UsageError."""
+    free = shutil.disk_usage(folder).free
+    needed = 2 * checkpoint_bytes
+    if free < needed:
+        raise UsageError(
+            f"The disk of {folder} has {_size(free)} free; two checkpoints need {_size(needed)}.",
+            "Free some space, or choose a folder on another disk with --out.",
+        )
+
+
+def memory_bytes() -> int:
+    """Memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _size(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,131 @@
+"""The model over many rows without training: predictions, and frozen features kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tunesmith.engine.batching import TOKENS, by_length
+from tunesmith.engine.tokens import EncodedRows
+
+
+def autocast(precision: str, on: torch.device) -> AbstractContextManager[Any]:
+    """The context in which matrix products run in `precision`."""
+    if precision == "bf16":
+        return torch.autocast(on.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """No dropout, no gradients; training mode is put back after."""
+    before = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(before)
+
+
+def run_rows(
+    compute: Callable[[dict[str, Tensor]], Tensor],
+    rows: EncodedRows,
+    positions: np.ndarray,
+    *,
+    precision: str,
+    on: torch.device,
+    into: np.ndarray | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """`compute(batch)` [batch, d] for all `positions`, as float32 [len(positions), d] in their order.
+
+    Batches are rows of similar length; when memory runs out the batch is halved. With `into`
+    [len(rows), d], such as a memory map, results go to the rows' own positions there instead.
+    `check` is called before each batch and may raise.
+    """
+    if rows.features is not None:
+        lengths = np.ones(len(positions), dtype=np.int64)
+    else:
+        lengths = rows.lengths[positions]
+    result: np.ndarray | None = None
+    pending = list(by_length(lengths, tokens=TOKENS))[::-1]
+    while pending:
+        check()
+        some = pending.pop()
+        try:
+            with autocast(precision, on):
+                values = compute(_to(rows.collate(positions[some]), on)).float().cpu().numpy()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(some) == 1:
+                raise
+            half = len(some) // 2
+            pending += [some[half:], some[:half]]
+            continue
+        if into is not None:
+            into[positions[some]] = values
+            continue
+        if result is None:
+            result = np.empty((len(positions), values.shape[1]), dtype=np.float32)
+        result[some] = values
+    if into is not None:
+        return into
+    return result if result is not None else np.empty((0, 0), dtype=np.float32)
+
+
+def frozen_features(
+    model: Any,
+    rows: EncodedRows,
+    positions: np.ndarray,
+    *,
+    folder: Path,
+    fingerprint: str,
+    precision: str,
+    on: torch.device,
+    check: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """What the head reads from the body as it is now, float32 [len(rows), hidden], zeros elsewhere.
+
+    Only `positions` are computed (the file is sparse). Computed once, kept in `folder` under a name
+    made of `fingerprint` (of the model), the tokens, the positions and the precision; the same
+    question again is answered from disk.
+    """
+    key = hashlib.sha256(f"{fingerprint} {precision} {model.pooling}".encode())
+    for array in (rows.ids, rows.offsets, positions):
+        key.update(np.ascontiguousarray(array).data)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"features-{key.hexdigest()[:24]}.npy"
+    if path.exists():
+        return np.load(path, mmap_mode="r")
+    aside = path.with_suffix(".tmp.npy")
+    shape = (len(rows), model.head.in_features)
+    out = np.lib.format.open_memmap(aside, mode="w+", dtype=np.float32, shape=shape)
+    with evaluating(model):
+        run_rows(
+            model.features, rows, positions,
+            precision=precision, on=on, into=out, check=check,
+        )  # fmt: skip
+    out.flush()
+    del out
+    os.replace(aside, path)
+    return np.load(path, mmap_mode="r")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that a smaller batch might work."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+def _to(batch: dict[str, Tensor], on: torch.device) -> dict[str, Tensor]:
+    return batch if on.type == "cpu" else {name: tensor.to(on, non_blocking=True) for name, tensor in batch.items()}

@@ -1,0 +1,371 @@
+"""The training loop: the only one.
+
+    for each epoch: for each batch: forward, backward, clip, step; now and then evaluate and save.
+
+It knows a model that maps a batch to logits, a function from logits and targets to one loss per
+row, named parameter groups, and nothing of tasks, methods or data. Losses and gradients are checked
+at every step; what is not finite is never stepped on and never saved.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from tunesmith.core.errors import Diverged, RunFailed, Stopped
+from tunesmith.core.events import Decided, Emit, Evaluated, Paused, RolledBack, Saved, Step
+from tunesmith.engine.batching import plan_epoch
+from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.inference import autocast, is_out_of_memory
+from tunesmith.engine.optim import (
+    ParameterGroup,
+    load_optimizer_tensors,
+    make_optimizer,
+    optimizer_tensors,
+    schedule_factor,
+    set_learning_rate,
+)
+from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.stop import StopRequest
+from tunesmith.engine.tokens import EncodedRows
+
+SAVE_SECONDS = 300.0
+"""Without `save_steps`, no more than this much work is ever at risk."""
+ROLLBACKS = 2
+
+
+@dataclass
+class TrainState:
+    """Where training stands. All of it is in every checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    best_step: int | None = None
+    best_value: float | None = None
+    evaluations_since_best: int = 0
+    learning_rate_factor: float = 1.0
+    rollbacks: int = 0
+    splits: int = 1
+    """Parts that each batch is computed in; doubled when memory runs out."""
+    tokens: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    should_stop: bool = False
+
+
+class Listener(Protocol):
+    """A callback. Every method is optional; see `callbacks/`."""
+
+
+@dataclass
+class Setup:
+    """Everything that one training needs."""
+
+    model: nn.Module
+    loss: Callable[[Tensor, Tensor], Tensor]
+    """Logits [rows, outputs] and targets to one loss per row [rows]."""
+    rows: EncodedRows
+    positions: np.ndarray
+    """Positions in `rows` of the training rows, int64."""
+    evaluate: Callable[[], Mapping[str, float]]
+    """Metrics on the validation rows, 'loss' among them."""
+    metric: str
+    """The metric that picks the best checkpoint."""
+    higher_is_better: bool
+    groups: Sequence[ParameterGroup]
+    epochs: int
+    batch_rows: int
+    batch_tokens: int | None
+    precision: str
+    options: EngineOptions
+    checkpoints: CheckpointStore
+    callbacks: Sequence[Listener]
+    emit: Emit
+    stop: StopRequest
+    seed: int
+    device: torch.device
+
+
+class _NotFinite(Exception):
+    def __init__(self, what: str, positions: np.ndarray):
+        self.what = what
+        self.positions = positions
+
+
+def train(setup: Setup) -> TrainState:
+    """Train from the newest valid checkpoint, or from the start; ends with the best weights loaded.
+
+    Raises Stopped (signal or full disk; resumable), Diverged, RunFailed.
+    """
+    engine = _Engine(setup)
+    resumed = engine.resume()
+    engine.notify("on_start", resumed or TrainState())
+    state = resumed or engine.begin()
+    while state.step < engine.steps and not state.should_stop:
+        try:
+            _epoch(setup, engine, state)
+        except _NotFinite as fault:
+            state = engine.roll_back(state, fault)
+    engine.restore_best(state)
+    engine.notify("on_end", state)
+    return state
+
+
+def _epoch(setup: Setup, engine: _Engine, state: TrainState) -> None:
+    """The rest of the epoch that `state` stands in."""
+    plan = engine.plan(state.epoch)
+    while state.batch < len(plan) and state.step < engine.steps and not state.should_stop:
+        batches = plan[state.batch : state.batch + setup.options.gradient_accumulation]
+        engine.step(state, batches)
+        state.batch += len(batches)
+        ends_epoch = state.batch >= len(plan)
+        if ends_epoch:
+            state.epoch, state.batch = state.epoch + 1, 0
+        every = setup.options.eval_steps
+        last = state.step == engine.steps
+        if last or (state.step % every == 0 if every else ends_epoch):
+            engine.evaluate(state)
+        engine.save_if_due(state)
+        if setup.stop.signal and not (last or state.should_stop):
+            engine.save(state)
+            setup.emit(Paused(state.step, f"stopped by {setup.stop.signal}"))
+            raise Stopped(f"Stopped by {setup.stop.signal} after step {state.step}; saved.", reason="signal")
+        if ends_epoch:
+            return
+
+
+class _Engine:
+    """The working parts of one training: model, optimizer, checkpoints, clock."""
+
+    def __init__(self, setup: Setup):
+        self.setup = setup
+        self.options = setup.options
+        self.accelerator = Accelerator(cpu=setup.device.type == "cpu")
+        self.trainable = {
+            name: parameter for name, parameter in setup.model.named_parameters() if parameter.requires_grad
+        }
+        optimizer = make_optimizer(setup.groups, setup.options.weight_decay)
+        self.model, self.optimizer = self.accelerator.prepare(setup.model, optimizer)
+        self.lengths = setup.rows.lengths[setup.positions]
+        self._planned: tuple[int, list[np.ndarray]] | None = None
+        per_epoch = -(-len(self.plan(0)) // setup.options.gradient_accumulation)
+        self.steps = setup.epochs * per_epoch
+        if setup.options.max_steps is not None:
+            self.steps = min(self.steps, setup.options.max_steps)
+        self.per_epoch = per_epoch
+        self.saved_at = time.monotonic()
+        self.saved_step: int | None = None
+        torch.manual_seed(setup.seed)
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """The batches of one epoch; the last one asked for is kept, as planning sorts all rows."""
+        if self._planned is None or self._planned[0] != epoch:
+            s = self.setup
+            batches = plan_epoch(self.lengths, seed=s.seed, epoch=epoch, rows=s.batch_rows, tokens=s.batch_tokens)
+            self._planned = (epoch, batches)
+        return self._planned[1]
+
+    # one step
+
+    def step(self, state: TrainState, batches: Sequence[np.ndarray]) -> None:
+        """Forward, backward and one optimizer step over `batches`; halves them when memory runs out."""
+        start = time.perf_counter()
+        positions = [self.setup.positions[batch] for batch in batches]
+        warmup = round(self.options.warmup_ratio * self.steps)
+        factor = schedule_factor(state.step, self.steps, warmup=warmup, kind=self.options.schedule)
+        rate = set_learning_rate(self.optimizer, factor * state.learning_rate_factor)
+        loss = self._gradients(state, positions)
+        flat = np.concatenate(positions)
+        norm = float(self.accelerator.clip_grad_norm_(self.trainable.values(), self.options.max_grad_norm))
+        if not np.isfinite(norm):
+            raise _NotFinite("gradients", flat)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        state.step += 1
+        state.rows += len(flat)
+        tokens = int(self.setup.rows.lengths[flat].sum())
+        state.tokens += tokens
+        seconds = time.perf_counter() - start
+        state.seconds += seconds
+        epoch = round(state.epoch + (state.batch + len(batches)) / len(self.plan(state.epoch)), 4)
+        event = Step(state.step, self.steps, epoch, loss, rate, norm, len(flat), tokens, seconds)
+        self.setup.emit(event)
+        self.notify("on_step", state, event)
+
+    def _gradients(self, state: TrainState, positions: Sequence[np.ndarray]) -> float:
+        """Fill the gradients of the mean loss over all rows; returns that loss."""
+        total = sum(len(some) for some in positions)
+        while True:
+            try:
+                parts = [part for some in positions for part in np.array_split(some, state.splits) if len(part)]
+                return sum(self._backward(part, total) for part in parts)
+            except (RuntimeError, MemoryError) as error:
+                largest = max(len(some) for some in positions)
+                if not is_out_of_memory(error):
+                    raise
+                if state.splits >= largest:
+                    raise RunFailed(
+                        f"Not enough memory for a single row ({error}).",
+                        "Set a smaller max_length, gradient_checkpointing=true, or choose a smaller model.",
+                    ) from error
+                state.splits *= 2
+                self.optimizer.zero_grad()
+                why = f"memory ran out at step {state.step + 1}; gradients are added up, the result is the same"
+                self.setup.emit(Decided("batch_parts", state.splits, why))
+
+    def _backward(self, positions: np.ndarray, total: int) -> float:
+        batch = {k: v.to(self.setup.device) for k, v in self.setup.rows.collate(positions).items()}
+        targets = batch.pop("targets")
+        with autocast(self.setup.precision, self.setup.device):
+            logits = self.model(batch)
+        loss = self.setup.loss(logits.float(), targets).sum() / total
+        for callback in self.setup.callbacks:
+            if hasattr(callback, "on_loss"):
+                loss = callback.on_loss(self.model, loss)
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            raise _NotFinite("loss", positions)
+        self.accelerator.backward(loss)
+        return value
+
+    # evaluation and checkpoints
+
+    def evaluate(self, state: TrainState) -> None:
+        metrics = dict(self.setup.evaluate())
+        if not np.isfinite(metrics["loss"]):
+            raise _NotFinite("validation loss", np.zeros(0, dtype=np.int64))
+        value = metrics[self.setup.metric]
+        better = state.best_value is None or (
+            value > state.best_value if self.setup.higher_is_better else value < state.best_value
+        )
+        if better:
+            state.best_step, state.best_value, state.evaluations_since_best = state.step, value, 0
+        else:
+            state.evaluations_since_best += 1
+        self.setup.emit(Evaluated(state.step, "validation", metrics, best=better))
+        self.notify("on_evaluate", state, metrics)
+        if better or self.options.save_steps is None:
+            self.save(state)
+
+    def save_if_due(self, state: TrainState) -> None:
+        every = self.options.save_steps
+        due = state.step % every == 0 if every else time.monotonic() - self.saved_at > SAVE_SECONDS
+        if due:
+            self.save(state)
+
+    def save(self, state: TrainState) -> None:
+        """One checkpoint, unless this step is saved already. Raises Stopped when the disk is full."""
+        if self.saved_step == state.step and state.step:
+            return
+        weights = {name: parameter.detach().cpu() for name, parameter in self.trainable.items()}
+        broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+        if broken:
+            raise _NotFinite(f"the weights {broken[:3]}", np.zeros(0, dtype=np.int64))
+        tensors = {
+            "trainable": weights,
+            "optimizer": optimizer_tensors(self.optimizer.optimizer),
+            "random": {"cpu": torch.get_rng_state(), **_accelerator_random()},
+        }
+        try:
+            path = self.setup.checkpoints.save(state.step, tensors, asdict(state))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self.setup.emit(Paused(state.step, "disk_full"))
+            raise Stopped(
+                f"The disk is full: the checkpoint of step {state.step} could not be written; the last one is intact.",
+                reason="disk_full",
+                fix="Free some space and resume.",
+            ) from error
+        self.saved_at, self.saved_step = time.monotonic(), state.step
+        self.setup.checkpoints.prune(state.best_step)
+        self.setup.emit(Saved(state.step, str(path)))
+
+    def begin(self) -> TrainState:
+        """A first evaluation (what the new head starts from) and a first checkpoint to fall back to."""
+        state = TrainState()
+        try:
+            self.evaluate(state)
+            self.save(state)
+        except _NotFinite as fault:
+            raise RunFailed(
+                f"The {fault.what} of the base model is not finite before the first step.",
+                "Its weights are damaged, or precision=fp32 is needed.",
+            ) from None
+        return state
+
+    def resume(self) -> TrainState | None:
+        path = self.setup.checkpoints.newest()
+        return self._load(path) if path else None
+
+    def roll_back(self, state: TrainState, fault: _NotFinite) -> TrainState:
+        """Back to the last checkpoint with half the learning rate. Raises Diverged the third time."""
+        row_ids = self._row_ids(fault.positions)
+        path = self.setup.checkpoints.newest()
+        if state.rollbacks >= ROLLBACKS or path is None:
+            raise Diverged(
+                f"Training diverged at step {state.step + 1}: the {fault.what} stopped being finite, also after "
+                f"{state.rollbacks} restarts from the last checkpoint with half the learning rate each. "
+                f"Rows of that step: {', '.join(map(str, row_ids[:50]))}.",
+                step=state.step + 1,
+                row_ids=row_ids,
+                fix="Look at those rows (row_id in data/splits.parquet), or set a lower learning_rate.",
+            )
+        before = state
+        state = self._load(path)
+        state.rollbacks = before.rollbacks + 1
+        state.learning_rate_factor = before.learning_rate_factor / 2
+        why = f"the {fault.what} stopped being finite"
+        self.setup.emit(RolledBack(before.step + 1, state.step, state.learning_rate_factor, row_ids, why))
+        self.saved_step = None
+        return state
+
+    def restore_best(self, state: TrainState) -> None:
+        """Load the weights of the best evaluation, if training went on after it."""
+        if state.best_step is None or state.best_step == state.step:
+            return
+        path = self.setup.checkpoints.path_of(state.best_step)
+        tensors, _ = self.setup.checkpoints.load(path)
+        self._load_weights(tensors["trainable"])
+
+    def _load(self, path: Path) -> TrainState:
+        tensors, saved = self.setup.checkpoints.load(path)
+        self._load_weights(tensors["trainable"])
+        load_optimizer_tensors(self.optimizer.optimizer, tensors["optimizer"])
+        self.optimizer.zero_grad()
+        torch.set_rng_state(tensors["random"]["cpu"])
+        if "device" in tensors["random"]:
+            torch.cuda.set_rng_state(tensors["random"]["device"])
+        state = TrainState(**saved)
+        self.saved_step = state.step
+        return state
+
+    def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.trainable.items():
+                parameter.copy_(weights[name])
+
+    def _row_ids(self, positions: np.ndarray) -> list[int]:
+        ids = self.setup.rows.row_ids
+        return [int(i) for i in (ids[positions] if ids is not None else positions)]
+
+    def notify(self, event: str, *arguments: Any) -> None:
+        for callback in self.setup.callbacks:
+            method = getattr(callback, event, None)
+            if method:
+                method(*arguments)
+
+
+def _accelerator_random() -> dict[str, Tensor]:
+    return {"device": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}

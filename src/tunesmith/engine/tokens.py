@@ -1,0 +1,172 @@
+"""Rows as tokens: one flat, memory-mapped file however many rows there are.
+
+A million rows stay on disk; a batch touches only its own. Knows nothing of tasks: targets are an
+array that the task made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor
+
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Decided, Emit
+from tunesmith.models.load import Bundle
+
+_CHUNK = 2_000  # rows handed to the tokenizer at once
+_LONG = 512  # tokens; longer rows cost much and are asked for, not assumed
+
+
+@dataclass
+class EncodedRows:
+    """Tokens of n rows, and what is to be learned from them.
+
+    `ids` int32 [tokens], `types` uint8 [tokens] or None, `offsets` int64 [n + 1]: row i is
+    `ids[offsets[i]:offsets[i + 1]]`. `targets` [n] or [n, outputs]; `row_ids` int64 [n];
+    `cut` int64: positions of the rows that were longer than the limit.
+    """
+
+    ids: np.ndarray
+    types: np.ndarray | None
+    offsets: np.ndarray
+    cut: np.ndarray
+    pad_token_id: int
+    targets: np.ndarray | None = None
+    row_ids: np.ndarray | None = None
+    features: np.ndarray | None = None
+    """Frozen features float32 [n, hidden], when the method trains on those."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64 [n]."""
+        return np.diff(self.offsets)
+
+    def with_targets(self, targets: np.ndarray, row_ids: np.ndarray) -> EncodedRows:
+        return replace(self, targets=targets, row_ids=row_ids)
+
+    def collate(self, positions: np.ndarray) -> dict[str, Tensor]:
+        """One batch, padded to its longest row (or its features), with 'targets' where there are any."""
+        batch = self._features(positions) if self.features is not None else self._tokens(positions)
+        if self.targets is not None:
+            batch["targets"] = torch.from_numpy(np.ascontiguousarray(self.targets[positions]))
+        return batch
+
+    def _features(self, positions: np.ndarray) -> dict[str, Tensor]:
+        assert self.features is not None
+        return {"features": torch.from_numpy(np.ascontiguousarray(self.features[positions]))}
+
+    def _tokens(self, positions: np.ndarray) -> dict[str, Tensor]:
+        starts, ends = self.offsets[positions], self.offsets[positions + 1]
+        lengths = ends - starts
+        shape = (len(positions), int(lengths.max()))
+        ids = np.full(shape, self.pad_token_id, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        types = np.zeros(shape, dtype=np.int64) if self.types is not None else None
+        for i, (start, end, length) in enumerate(zip(starts, ends, lengths, strict=True)):
+            ids[i, :length] = self.ids[start:end]
+            mask[i, :length] = 1
+            if types is not None and self.types is not None:
+                types[i, :length] = self.types[start:end]
+        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        if types is not None:
+            batch["token_type_ids"] = torch.from_numpy(types)
+        return batch
+
+
+def encode_texts(
+    rows: Dataset, tokenizer: Any, max_length: int, folder: Path, check: Callable[[], None] = lambda: None
+) -> EncodedRows:
+    """Tokenize the columns 'text' and, where there is one, 'text_pair'.
+
+    Files go into `folder`. Rows above `max_length` tokens are cut at the end by the tokenizer (the
+    longer text of a pair first) and listed in `cut`. `check` is called between chunks and may raise.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = "text_pair" in rows.column_names
+    lengths: list[np.ndarray] = []
+    cut: list[int] = []
+    with open(folder / "ids.bin", "wb") as ids_file, open(folder / "types.bin", "wb") as types_file:
+        for start in range(0, len(rows), _CHUNK):
+            check()
+            chunk = rows[start : start + _CHUNK]
+            texts = (chunk["text"], chunk["text_pair"]) if pairs else (chunk["text"],)
+            encoded = _tokenize(tokenizer, texts, max_length, truncation=True)
+            ids = encoded["input_ids"]
+            sizes = np.fromiter((len(row) for row in ids), dtype=np.int64, count=len(ids))
+            lengths.append(sizes)
+            np.concatenate([np.asarray(row, dtype=np.int32) for row in ids]).tofile(ids_file)
+            if pairs and "token_type_ids" in encoded:
+                types = [np.asarray(row, dtype=np.uint8) for row in encoded["token_type_ids"]]
+                np.concatenate(types).tofile(types_file)
+            full = np.flatnonzero(sizes >= max_length)
+            cut += [start + int(i) for i in full[_is_longer(tokenizer, texts, full, max_length)]]
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    np.save(folder / "offsets.npy", offsets)
+    np.save(folder / "cut.npy", np.array(cut, dtype=np.int64))
+    (folder / "tokens.json").write_text(json.dumps({"pad_token_id": tokenizer.pad_token_id}))
+    return _open(folder)
+
+
+def _open(folder: Path) -> EncodedRows:
+    types = folder / "types.bin"
+    return EncodedRows(
+        ids=np.memmap(folder / "ids.bin", dtype=np.int32, mode="r"),
+        types=np.memmap(types, dtype=np.uint8, mode="r") if types.stat().st_size else None,
+        offsets=np.load(folder / "offsets.npy"),
+        cut=np.load(folder / "cut.npy"),
+        pad_token_id=json.loads((folder / "tokens.json").read_text())["pad_token_id"],
+    )
+
+
+def _tokenize(tokenizer: Any, texts: Sequence[list[str]], max_length: int | None, *, truncation: bool) -> Any:
+    return tokenizer(
+        *texts, truncation=truncation, max_length=max_length, padding=False,
+        return_attention_mask=False, verbose=False,
+    )  # fmt: skip
+
+
+def _is_longer(tokenizer: Any, texts: Sequence[list[str]], full: np.ndarray, max_length: int) -> np.ndarray:
+    """Which of the rows `full`, now exactly at the limit, were longer before. bool [len(full)]."""
+    if not len(full):
+        return np.zeros(0, dtype=bool)
+    some = [[column[int(i)] for i in full] for column in texts]
+    whole = _tokenize(tokenizer, some, None, truncation=False)["input_ids"]
+    return np.array([len(row) > max_length for row in whole], dtype=bool)
+
+
+def encode_rows(
+    rows: Dataset,
+    bundle: Bundle,
+    asked_length: int | None,
+    folder: Path,
+    emit: Emit,
+    check: Callable[[], None],
+) -> EncodedRows:
+    """`encode_texts` with the limit that was asked for or is the model's own.
+
+    Raises OptionError when more is asked than the model can read.
+    """
+    limit = bundle.max_length
+    if asked_length is not None and asked_length > bundle.position_limit:
+        raise OptionError(
+            f"max_length={asked_length} is more than the model {bundle.name!r} can read.",
+            f"Set max_length to at most {bundle.position_limit}.",
+        )
+    if asked_length is None:
+        limit = min(limit, _LONG)
+        why = f"the model {bundle.name!r} was made for {bundle.max_length} tokens"
+        emit(Decided("max_length", limit, why))
+    else:
+        limit = asked_length
+    return encode_texts(rows, bundle.tokenizer, limit, folder, check)

@@ -1,0 +1,184 @@
+"""The model card: `model/README.md`, Markdown with the YAML front matter that the Hugging Face hub reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tunesmith.evaluate import words
+from tunesmith.evaluate.diagnose import label_counts
+from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.metrics import names_for
+
+HUB_METRICS = {
+    "accuracy": "accuracy", "f1_macro": "f1", "f1_micro": "f1", "roc_auc": "roc_auc",
+    "mcc": "matthews_correlation",
+    "rmse": "rmse", "mae": "mae", "r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr",
+}  # fmt: skip
+"""Our name -> the hub's name, for the front matter."""
+
+
+def model_card(evidence: Evidence) -> str:
+    """The whole card. Text from the data (label names) is kept from being read as Markdown."""
+    parts = (_front_matter, _title, _metrics, _findings, _data, _use, _limits, _loading, _origin)
+    return "\n\n".join(part for function in parts if (part := function(evidence))) + "\n"
+
+
+def _front_matter(evidence: Evidence) -> str:
+    import yaml
+
+    test = evidence.metrics["test"]
+    named = dict.fromkeys(HUB_METRICS[name] for name in test if name in HUB_METRICS)
+    values = [
+        {"type": HUB_METRICS.get(name, name), "name": words.metric(name), "value": round(found["value"], 5)}
+        for name, found in test.items()
+    ]
+    result = {
+        "task": {"type": "text-classification"},
+        "dataset": {"type": "private", "name": evidence.data_fingerprint[:16] or "training data"},
+        "metrics": values,
+    }
+    base = str(evidence.model.get("name") or "")
+    # the hub takes ids only: "owner/name" or "name", not a folder of this machine
+    known = {"base_model": base} if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base) else {}
+    head = {
+        "license": _licence(evidence.model.get("licence")),
+        **known,
+        "pipeline_tag": "text-classification",
+        "library_name": "transformers",
+        "tags": ["tunesmith", evidence.task, evidence.method],
+        "metrics": list(named),
+        "model-index": [{"name": evidence.name, "results": [result]}],
+    }
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
+
+
+def _licence(name: Any) -> str:
+    return str(name).lower() if name and str(name).lower() != "unknown" else "unknown"
+
+
+def _title(evidence: Evidence) -> str:
+    parameters = evidence.model.get("parameters")
+    size = f" ({parameters:,} parameters)" if isinstance(parameters, int) else ""
+    return (
+        f"# {_plain(evidence.name)}\n\n"
+        f"{_plain(str(evidence.model.get('name')))}{size}, fine-tuned for {evidence.task} with method "
+        f"`{evidence.method}` by Tunesmith on {evidence.created}.\n\n"
+        f"**{_plain(evidence.metrics['verdict']['sentence'])}**"
+    )
+
+
+def _metrics(evidence: Evidence) -> str:
+    document = evidence.metrics
+    baselines = document["baselines"]
+    names = [name for name in names_for(evidence.kind) if name in document["test"]]
+    head = ["metric", "test", "95 % interval", *map(words.baseline, baselines)]
+    rows = []
+    for name in names:
+        found = document["test"][name]
+        others = [words.number(part[name]["value"]) if name in part else "–" for part in baselines.values()]
+        span = f"{words.number(found['low'])} to {words.number(found['high'])}"
+        rows.append([words.metric(name), words.number(found["value"]), span, *others])
+    rows_said = f"On {len(evidence.test):,} test rows that nothing was fitted on; intervals by bootstrap."
+    without = document.get("test_without_leaked") or {}
+    first = document["first_metric"]
+    if first in without:
+        value = words.number(without[first]["value"])
+        rows_said += f" Without rows that also stand in the training data: {words.metric(first)} {value}."
+    return f"## Results\n\n{rows_said}\n\n{_table(head, rows)}"
+
+
+def _findings(evidence: Evidence) -> str:
+    found = [item for item in evidence.metrics["findings"] if item["severity"] != "info"]
+    if not found:
+        return ""
+    lines = [f"- **{item['name'].replace('_', ' ')}**: {_plain(item['evidence'])}" for item in found]
+    return "## What to know\n\n" + "\n".join(lines)
+
+
+def _data(evidence: Evidence) -> str:
+    splits, counts = evidence.audit.get("splits"), label_counts(evidence.audit)
+    lines = [f"- fingerprint: `{evidence.data_fingerprint or 'unknown'}`"]
+    if isinstance(splits, dict):
+        lines.append("- rows: " + ", ".join(f"{rows} {name}" for name, rows in splits.items()))
+    names = evidence.test.names
+    if names:
+        shown = ", ".join(_code(name) for name in names[:100])
+        lines.append(f"- {len(names)} labels: {shown}" + (" ..." if len(names) > 100 else ""))
+    if counts:
+        lines.append(f"- training rows a label: {min(counts.values()):,} to {max(counts.values()):,}")
+    return "## Data\n\n" + "\n".join(lines)
+
+
+def _use(evidence: Evidence) -> str:
+    what = {
+        "label": "one of the labels above for a text",
+        "labels": "any number of the labels above for a text",
+        "number": "a number for a text",
+    }[evidence.kind]
+    return (
+        f"## Intended use\n\nGiving {what} of the same kind, language and source as the training rows. For "
+        "anything else, measure first: `tunesmith evaluate RUN --data new.csv`."
+    )
+
+
+def _limits(evidence: Evidence) -> str:
+    lines = [
+        "It was tested on rows like its training rows; on other texts it may be worse, and does not say so.",
+        "It inherits what the base model learned, its biases among them.",
+    ]
+    if evidence.kind != "number":
+        lines.append("It always gives its known labels a probability, also for texts that fit none of them.")
+    weak = sorted(evidence.metrics["per_class"], key=lambda row: row["f1"])[:3]
+    weak = [row for row in weak if row["f1"] < 0.8 and row["support"]]
+    if weak:
+        shown = ", ".join(f"{_code(row['label'])} (F1 {words.number(row['f1'])})" for row in weak)
+        lines.append(f"Weakest labels: {shown}.")
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _loading(evidence: Evidence) -> str:
+    turn = {
+        "label": "probabilities = logits.softmax(-1)\nprint(model.config.id2label[int(logits.argmax())])",
+        "labels": "probabilities = logits.sigmoid()",
+        "number": "print(float(logits))",
+    }[evidence.kind]
+    return (
+        "## How to load it\n\nWith Tunesmith:\n\n```python\nimport tunesmith\n\n"
+        'model = tunesmith.load("path/to/this/folder")\nprint(model.predict(["a text"]))\n```\n\n'
+        "With plain transformers:\n\n```python\n"
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
+        'model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder")\n'
+        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
+        'logits = model(**tokenizer("a text", return_tensors="pt", truncation=True)).logits\n'
+        f"{turn}\n```"
+    )
+
+
+def _origin(evidence: Evidence) -> str:
+    model = evidence.model
+    pin = model.get("revision") or model.get("fingerprint") or "unknown"
+    cost = {**evidence.metrics["cost"], **evidence.cost}
+    lines = [
+        f"- base model: {_plain(str(model.get('name')))}, revision or fingerprint `{pin}`, "
+        f"licence {model.get('licence') or 'unknown'}",
+        f"- training took {words.seconds(cost.get('wall_seconds'))}, peak memory "
+        f"{words.bytes_(cost.get('peak_memory_bytes'))}",
+        *(f"- {name} {version}" for name, version in evidence.versions.items()),
+    ]
+    return "## How it was made\n\n" + "\n".join(lines)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """No markup and one line, whatever the text holds."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join("".join(f"\\{char}" if char in "`*[]|#" else char for char in escaped).split())
+
+
+def _code(text: str) -> str:
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"

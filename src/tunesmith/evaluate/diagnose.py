@@ -1,0 +1,239 @@
+"""Findings: what curves, predictions and data audit prove, and what to do next.
+
+Every rule asks for evidence beyond what chance or a healthy run shows; a rule that can not be sure
+says nothing. Nothing here trains, reads files or knows of a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from tunesmith.evaluate.compare import Verdict
+from tunesmith.evaluate.fit import Curves, fit_state
+from tunesmith.evaluate.metrics import TABLE, higher_is_better
+from tunesmith.evaluate.sample import BINS, View
+from tunesmith.evaluate.tables import per_class
+from tunesmith.evaluate.types import Finding, Interval, Outcome
+from tunesmith.evaluate.words import baseline as named_baseline
+from tunesmith.evaluate.words import metric as named
+from tunesmith.evaluate.words import number
+
+__all__ = ["findings", "fit_state", "next_step"]
+
+Metrics = Mapping[str, Interval]
+
+CALIBRATION = {"label": 0.10, "labels": 0.05}
+"""Calibration error from which on it is said; and only when it is twice what chance explains."""
+
+WIDE = 0.05
+"""A test set is small when the interval of a share reaches further than this to one side ..."""
+
+FEW_ROWS = 50
+"""... or when it has fewer rows than this."""
+
+IMBALANCE = 10
+"""Rows of the most frequent label over rows of the rarest."""
+
+SEEN_ENOUGH = 5
+"""A label counts as never predicted only with this many test rows."""
+
+_ORDER = {"problem": 0, "warning": 1, "info": 2}
+
+
+def findings(
+    *,
+    curves: Curves,
+    outcome: Outcome,
+    test: Metrics,
+    baselines: Mapping[str, Metrics],
+    first_metric: str,
+    audit: Mapping[str, Any] | None = None,
+    verdict: Verdict | None = None,
+    test_without_leaked: Metrics | None = None,
+) -> list[Finding]:
+    """All findings, problems first.
+
+    outcome: of the test rows. test, baselines, test_without_leaked: metrics with intervals. audit:
+    the data audit; parts that are missing are passed over.
+    """
+    audit = audit or {}
+    losses = [part.get("log_loss") for part in (baselines.get("majority", {}), test)]
+    prior, reached = (loss["value"] if loss else None for loss in losses)
+    found = fit_state(curves, first_metric, prior, reached)
+    found += _constant_is_as_good(test, baselines, first_metric)
+    found += _worse_than_baseline(verdict)
+    found += _small_test(outcome, test, first_metric)
+    found += _leaked(audit, test, test_without_leaked, first_metric) + _conflicts(audit)
+    if outcome.kind != "number":
+        table = per_class(outcome)
+        found += _calibration(outcome) + _imbalance(table, audit) + _never_predicted(table)
+    return sorted(found, key=lambda finding: _ORDER[finding["severity"]])
+
+
+def next_step(found: list[Finding]) -> str:
+    """The action of the gravest finding: the next thing to try."""
+    ranked = sorted(found, key=lambda finding: _ORDER[finding["severity"]])
+    return ranked[0]["action"] if ranked else ""
+
+
+def _finding(name: str, severity: Literal["info", "warning", "problem"], evidence: str, action: str) -> list[Finding]:
+    return [{"name": name, "severity": severity, "evidence": evidence, "action": action}]
+
+
+def _constant_is_as_good(test: Metrics, baselines: Mapping[str, Metrics], first: str) -> list[Finding]:
+    """The interval of the first metric reaches what a constant answer has."""
+    ours = test.get(first)
+    theirs = next((baselines[name].get(first) for name in ("majority", "mean") if name in baselines), None)
+    if ours is None or theirs is None or first not in TABLE:
+        return []
+    if ours["low"] > theirs["value"] if higher_is_better(first) else ours["high"] < theirs["value"]:
+        return []
+    evidence = (
+        f"{named(first)} {number(ours['value'])} (95 % interval {number(ours['low'])} to "
+        f"{number(ours['high'])}); a constant answer has {number(theirs['value'])}."
+    )
+    action = (
+        "Check that the answer can be told from the text at all; then raise the learning rate, the epochs "
+        "or the number of rows."
+    )
+    return _finding("no_better_than_constant", "problem", evidence, action)
+
+
+def _worse_than_baseline(verdict: Verdict | None) -> list[Finding]:
+    if verdict is None or verdict["outcome"] != "worse" or verdict["against"] is None:
+        return []
+    action = (
+        f"Use the baseline ({named_baseline(verdict['against'])}) as it is, or train longer, with another "
+        "learning rate, or from a base model closer to these texts."
+    )
+    return _finding("worse_than_baseline", "problem", verdict["sentence"], action)
+
+
+def _small_test(outcome: Outcome, test: Metrics, first: str) -> list[Finding]:
+    found = test.get(first)
+    if found is None or first not in TABLE:
+        return []
+    reach = max(found["high"] - found["value"], found["value"] - found["low"])
+    wide = TABLE[first].range == (0.0, 1.0) and reach > WIDE
+    if not wide and len(outcome) >= FEW_ROWS:
+        return []
+    evidence = (
+        f"{len(outcome):,} test rows leave {named(first)} between {number(found['low'])} and {number(found['high'])}."
+    )
+    action = "Hold out more test rows before trusting small gains: four times the rows halve the interval."
+    return _finding("small_test_set", "warning", evidence, action)
+
+
+def _calibration(outcome: Outcome) -> list[Finding]:
+    if not len(outcome):
+        return []
+    view = View(outcome)
+    confidence, true = view.decisions
+    error = np.abs(np.bincount(view.decision_bins, true - confidence, BINS)).sum() / len(true)
+    # a calibrated model shows some error too, on few rows: the mean of |N(0, s)| is 0.8 s in each bin
+    spread = np.sqrt(np.bincount(view.decision_bins, confidence * (1 - confidence), BINS))
+    chance = float(np.sqrt(2 / np.pi) * spread.sum() / len(true))
+    if error < max(CALIBRATION[outcome.kind], 2 * chance):
+        return []
+    over = bool(confidence.mean() > true.mean())
+    evidence = (
+        f"Calibration error {number(error)} (chance alone: {number(chance)}). Mean probability "
+        f"{number(confidence.mean())}, share that came true {number(true.mean())}: "
+        f"{'over' if over else 'under'}-confident."
+    )
+    action = "Do not read the probabilities as they stand; set an abstain threshold on validation rows. " + (
+        "Label smoothing or fewer epochs help." if over else "Longer training or less smoothing helps."
+    )
+    return _finding("calibration_off", "warning", evidence, action)
+
+
+def _imbalance(table: list[dict[str, Any]], audit: Mapping[str, Any]) -> list[Finding]:
+    counts = label_counts(audit) or {row["label"]: row["support"] for row in table}
+    known = {name: rows for name, rows in counts.items() if rows > 0}
+    if len(known) < 2:
+        return []
+    rare, common = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    ratio = known[common] / known[rare]
+    if ratio < IMBALANCE:
+        return []
+    recall = {row["label"]: row["recall"] for row in table if row["support"]}
+    limit = known[common] / IMBALANCE
+    few = [recall[name] for name, rows in known.items() if rows <= limit and name in recall]
+    many = [recall[name] for name, rows in known.items() if rows > limit and name in recall]
+    hurt = bool(few and many) and float(np.mean(few)) < float(np.mean(many)) - 0.1
+    evidence = f"{common!r} has {known[common]:,} rows, {rare!r} has {known[rare]:,}: {ratio:,.0f} to 1."
+    if few and many:
+        means = number(float(np.mean(few))), number(float(np.mean(many)))
+        evidence += f" Mean recall of rare labels {means[0]}, of the others {means[1]}."
+    action = "Read F1 (macro) rather than accuracy. " + (
+        "Try class_weights=auto and add rows of the rare labels." if hurt else "The rare labels hold up."
+    )
+    return _finding("imbalance", "warning" if hurt else "info", evidence, action)
+
+
+def _never_predicted(table: list[dict[str, Any]]) -> list[Finding]:
+    rows = [row for row in table if row["support"] >= SEEN_ENOUGH]
+    never = [row["label"] for row in rows if row["predicted"] == 0]
+    if not never:
+        return []
+    shown = ", ".join(map(repr, never[:5])) + (" ..." if len(never) > 5 else "")
+    of = f"{len(never)} of {len(rows)} labels with at least {SEEN_ENOUGH} test rows"
+    evidence = f"{of} are never predicted: {shown}."
+    action = "Train longer, set class_weights=auto, or merge labels that can not be told apart."
+    severity: Literal["problem", "warning"] = "problem" if 2 * len(never) >= len(rows) else "warning"
+    return _finding("labels_never_predicted", severity, evidence, action)
+
+
+def _leaked(audit: Mapping[str, Any], test: Metrics, without: Metrics | None, first: str) -> list[Finding]:
+    """Rows that stand in two splits still are a warning; rows that were moved together are told."""
+    entry = audit.get("leakage")
+    left = entry.get("remaining_rows", 0) if isinstance(entry, Mapping) and "remaining_rows" in entry else None
+    moved = entry.get("moved_rows", 0) if isinstance(entry, Mapping) else 0
+    rows = count(entry) if left is None else int(left)
+    if not rows:
+        if not moved:
+            return []
+        evidence = f"{moved:,} rows changed their split, so that (near-)identical texts stand on one side."
+        return _finding("leakage", "info", evidence, "Nothing to do: no text is both learnt and tested.")
+    evidence = f"{rows:,} rows stand, identical or nearly so, in more than one split."
+    if without and first in without and first in test:
+        numbers = number(test[first]["value"]), number(without[first]["value"])
+        evidence += f" {named(first)} on all test rows {numbers[0]}, without those {numbers[1]}."
+    action = "Trust the numbers without the shared rows, and remove these rows from the training file."
+    return _finding("leakage", "warning", evidence, action)
+
+
+def _conflicts(audit: Mapping[str, Any]) -> list[Finding]:
+    entry = audit.get("conflicts")
+    texts = int(entry["texts"]) if isinstance(entry, Mapping) and "texts" in entry else count(entry)
+    if not texts:
+        return []
+    evidence = f"{texts:,} texts occur with different labels; no model can get all of them right."
+    action = "Decide on one label for each of them; the data audit lists examples."
+    return _finding("conflicting_labels", "warning", evidence, action)
+
+
+def label_counts(audit: Mapping[str, Any]) -> dict[str, int]:
+    """Training rows by label from an audit, {} where it does not tell.
+
+    Reads {"labels": {name: {"train": n, ...}}}, and "label_counts" by label or by split and label.
+    """
+    counts = audit.get("labels") or audit.get("label_counts")
+    if not isinstance(counts, Mapping):
+        return {}
+    if isinstance(counts.get("train"), Mapping):
+        counts = counts["train"]
+    flat = {name: rows.get("train") if isinstance(rows, Mapping) else rows for name, rows in counts.items()}
+    return {str(name): rows for name, rows in flat.items() if isinstance(rows, int)}
+
+
+def count(part: Any) -> int:
+    """Rows that an audit entry is about, whatever its shape: a number, a list, or an object with "rows"."""
+    if isinstance(part, Mapping):
+        return next((count(part[key]) for key in ("rows", "count", "total") if key in part), 0)
+    if isinstance(part, list | tuple):
+        return len(part)
+    return int(part) if isinstance(part, int | float) else 0

@@ -1,0 +1,108 @@
+"""Where a model goes wrong: its worst mistakes, and its first metric on slices of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tunesmith.evaluate.metrics import with_intervals
+from tunesmith.evaluate.types import Outcome
+from tunesmith.evaluate.words import number
+
+SHOWN = 30
+SLICES = 5
+
+
+def worst(outcome: Outcome, most: int = SHOWN) -> list[dict[str, Any]]:
+    """The `most` worst mistakes: {"row": position, "truth", "predicted", "weight"} as words.
+
+    "label": wrong with the highest probability; "labels": the one decision furthest off; "number":
+    the largest error.
+    """
+    if outcome.kind == "label":
+        return _wrong_class(outcome, most)
+    return _wrong_labels(outcome, most) if outcome.kind == "labels" else _wrong_number(outcome, most)
+
+
+def _wrong_class(outcome: Outcome, most: int) -> list[dict[str, Any]]:
+    predicted, names = outcome.predicted(), outcome.names
+    wrong = np.flatnonzero(predicted != outcome.truth)
+    certainty = outcome.scores[wrong, predicted[wrong]]
+    return [
+        {
+            "row": int(row),
+            "truth": names[outcome.truth[row]],
+            "predicted": names[predicted[row]],
+            "weight": f"probability {number(outcome.scores[row, predicted[row]])}, "
+            f"of the truth {number(outcome.scores[row, outcome.truth[row]])}",
+        }
+        for row in wrong[np.argsort(-certainty, kind="stable")[:most]]
+    ]
+
+
+def _wrong_labels(outcome: Outcome, most: int) -> list[dict[str, Any]]:
+    predicted, names = outcome.predicted(), outcome.names
+    mistaken = predicted != outcome.truth
+    distance = np.where(mistaken, np.abs(outcome.scores - outcome.truth), 0.0)
+    wrong = np.flatnonzero(mistaken.any(axis=1))
+    order = wrong[np.argsort(-distance[wrong].max(axis=1), kind="stable")[:most]] if len(wrong) else wrong
+    found = []
+    for row in order:
+        label = int(distance[row].argmax())
+        found.append(
+            {
+                "row": int(row),
+                "truth": _listed(names, outcome.truth[row]),
+                "predicted": _listed(names, predicted[row]),
+                "weight": f"{names[label]}: probability {number(outcome.scores[row, label])}",
+            }
+        )
+    return found
+
+
+def _listed(names: list[str], given: np.ndarray) -> str:
+    return ", ".join(names[label] for label in np.flatnonzero(given)) or "(none)"
+
+
+def _wrong_number(outcome: Outcome, most: int) -> list[dict[str, Any]]:
+    error = outcome.scores - outcome.truth
+    return [
+        {
+            "row": int(row),
+            "truth": number(float(outcome.truth[row])),
+            "predicted": number(float(outcome.scores[row])),
+            "weight": f"off by {number(float(error[row]), signed=True)}",
+        }
+        for row in np.argsort(-np.abs(error), kind="stable")[:most]
+        if error[row] != 0
+    ]
+
+
+def slices(outcome: Outcome, texts: Sequence[str], metric: str) -> list[tuple[str, list[dict[str, Any]]]]:
+    """[(title, [{"slice", "rows", "value", "low", "high"}])]: by length of text; numbers also by truth."""
+    found = []
+    if len(texts) == len(outcome) and len(outcome):
+        lengths = np.array([len(text) for text in texts], dtype=float)
+        found.append(("characters", _by_value(outcome, lengths, metric, whole=True)))
+    if outcome.kind == "number" and len(outcome):
+        found.append(("true value", _by_value(outcome, outcome.truth, metric, whole=False)))
+    return [(title, rows) for title, rows in found if rows]
+
+
+def _by_value(outcome: Outcome, values: np.ndarray, metric: str, whole: bool) -> list[dict[str, Any]]:
+    """Slices of about equal numbers of rows, by quantiles of `values`."""
+    inner = np.unique(np.quantile(values, np.linspace(0, 1, SLICES + 1)[1:-1], method="lower"))
+    group = np.searchsorted(inner, values, side="left")
+    rows = []
+    for slice_ in np.unique(group):
+        mask = group == slice_
+        found = with_intervals(outcome.take(mask), [metric], resamples=500).get(metric)
+        if found is None:
+            continue
+        low, high = float(values[mask].min()), float(values[mask].max())
+        ends = (f"{low:,.0f}", f"{high:,.0f}") if whole else (number(low), number(high))
+        name = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+        rows.append({"slice": name, "rows": int(mask.sum()), **found})
+    return rows

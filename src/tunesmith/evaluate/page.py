@@ -1,0 +1,92 @@
+"""Small pieces of HTML: escaped text, tables, charts, folds. They know nothing of runs."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tunesmith.evaluate.charts import Figure
+
+Cell = str | tuple[str, str]
+"""HTML, or (HTML, class of the cell)."""
+
+MOST_ROWS = 200
+LONGEST = 600
+
+
+def text(value: Any, longest: int = LONGEST) -> str:
+    """Any value as escaped text, cut with an ellipsis."""
+    shown = value if isinstance(value, str) else _plain(value)
+    return html.escape(shown if len(shown) <= longest else shown[: longest - 1] + "…")
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def number_cell(value: Any) -> Cell:
+    return (text(value), "n")
+
+
+def table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]], scroll: bool = True) -> str:
+    """A table that scrolls inside its section when it is long."""
+
+    def cell(tag: str, content: Cell) -> str:
+        inside, kind = content if isinstance(content, tuple) else (content, "")
+        return f'<{tag} class="{kind}">{inside}</{tag}>' if kind else f"<{tag}>{inside}</{tag}>"
+
+    heads = "".join(cell("th", column) for column in head)
+    body = "".join("<tr>" + "".join(cell("td", column) for column in row) + "</tr>" for row in rows)
+    thead = f"<thead><tr>{heads}</tr></thead>" if head else ""
+    made = f"<table>{thead}<tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{made}</div>' if scroll else made
+
+
+def chart(figure: Figure | None, kind: str = "") -> str:
+    """A chart's place with its JSON inside; '<' is written \\u003c so that no text can end the script."""
+    if figure is None:
+        return ""
+    data = json.dumps(figure, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return f'<div class="chart {kind}"><div class="canvas"></div><script type="application/json">{data}</script></div>'
+
+
+def fold(title: str, inside: str) -> str:
+    return f"<details><summary>{text(title)}</summary>{inside}</details>"
+
+
+def anything(value: Any, depth: int = 0) -> str:
+    """Nested dicts and lists as tables; for what the report has no special place for."""
+    if isinstance(value, Mapping) and value:
+        if depth >= 3:
+            return text(dict(value))
+        rows = [(text(_title(key)), (anything(part, depth + 1), _kind(part))) for key, part in _first(value.items())]
+        return table((), rows, scroll=depth == 0)
+    if isinstance(value, list | tuple) and value and all(isinstance(part, Mapping) for part in value):
+        keys = list(dict.fromkeys(key for part in value for key in part))
+        cells = [[(anything(part.get(key, ""), 3), "text") for key in keys] for part in _first(value)]
+        return table([text(_title(key)) for key in keys], cells, scroll=depth == 0)
+    if isinstance(value, list | tuple):
+        return text(", ".join(_plain(part) if not isinstance(part, str) else part for part in value))
+    return text(value)
+
+
+def _kind(value: Any) -> str:
+    return "" if isinstance(value, Mapping | list | tuple) else "text"
+
+
+def _first(parts: Iterable[Any]) -> list[Any]:
+    return list(parts)[:MOST_ROWS]
+
+
+def _title(key: Any) -> str:
+    return str(key).replace("_", " ")

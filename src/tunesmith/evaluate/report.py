@@ -1,0 +1,138 @@
+"""`report.html`: one self-contained page that a person reads first. Nothing in it loads from anywhere.
+
+A content security policy in the page forbids every connection; plotly's own bundle is written into
+it. To add a section: one function in `sections` and one line in SECTIONS.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tunesmith.evaluate import sections, words
+from tunesmith.evaluate.diagnose import next_step
+from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.page import text
+
+SECTIONS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
+    ("Findings", sections.findings),
+    ("Learning curves", sections.curves),
+    ("Confusion matrix", sections.confusion_matrix),
+    ("Predictions and errors", sections.regression),
+    ("Calibration", sections.calibration),
+    ("Labels", sections.classes),
+    ("Worst errors", sections.errors),
+    ("Slices", sections.sliced),
+    ("Data", sections.audit),
+    ("Decisions", sections.decisions),
+    ("Warnings", sections.warned),
+    ("Cost", sections.cost),
+    ("Spec", sections.spec),
+)
+
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+<script>{plotly}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def write_report(evidence: Evidence, path: Path) -> None:
+    """Write the page aside and rename it, so that `path` is never half a page."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(render(evidence), encoding="utf-8")
+    os.replace(aside, path)
+
+
+def render(evidence: Evidence) -> str:
+    """The whole page as a string (about 5 MB, nearly all of it plotly)."""
+    made = [(title, function(evidence)) for title, function in SECTIONS]
+    known = [(title, inside) for title, inside in made if inside]
+    links = "".join(f'<a href="#{_anchor(title)}">{title}</a>' for title, _ in known)
+    parts = [_head(evidence, links)]
+    parts += [f'<section id="{_anchor(title)}"><h2>{title}</h2>{inside}</section>' for title, inside in known]
+    parts.append(f"<footer>Made by Tunesmith {text(evidence.versions.get('tunesmith', ''))}</footer>")
+    return _PAGE.format(
+        policy=_POLICY,
+        title=text(evidence.name),
+        style=_own("report.css"),
+        body="\n".join(parts),
+        plotly=_plotly(),
+        script=_own("report.js"),
+    )
+
+
+def _head(evidence: Evidence, links: str) -> str:
+    document = evidence.metrics
+    verdict, first = document["verdict"], document["first_metric"]
+    word = verdict["outcome"]
+    known = {
+        "model": text(evidence.model.get("name")),
+        "method": text(evidence.method),
+        "task": text(evidence.task),
+        "test rows": f"{len(evidence.test):,}",
+        "finished": text(evidence.created),
+        "took": words.seconds(document["cost"].get("wall_seconds")),
+    }
+    advice = next_step(document["findings"])
+    following = f"<p><b>Next thing to try:</b> {text(advice)}</p>" if advice else ""
+    return (
+        f"<h1>{text(evidence.name)}</h1>{sections.facts(known)}<nav>{links}</nav>"
+        f'<div class="banner {word.replace(" ", "-")}"><div class="word">{text(_word(word))}</div>'
+        f"{_headline(document['test'].get(first), first)}<p>{text(_without_word(verdict['sentence']))}</p>"
+        f"{following}</div>"
+        f'<section id="verdict">{sections.ladder(evidence)}{sections.all_metrics(evidence)}</section>'
+    )
+
+
+def _word(outcome: str) -> str:
+    return f"{outcome.capitalize()} than the best baseline" if outcome != "not proven" else "Not proven"
+
+
+def _without_word(sentence: str) -> str:
+    """The sentence begins with the word that already stands above it."""
+    _, found, rest = sentence.partition(": ")
+    return rest[:1].upper() + rest[1:] if found else sentence
+
+
+def _headline(found: dict[str, float] | None, first: str) -> str:
+    if not found:
+        return ""
+    return (
+        f'<div><span class="headline">{words.number(found["value"])}</span> <span class="soft">'
+        f"{text(words.metric(first))}, 95 % interval {words.number(found['low'])} to "
+        f"{words.number(found['high'])}</span></div>"
+    )
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _own(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    bundle = pkgutil.get_data("plotly", "package_data/plotly.min.js")
+    if bundle is None:
+        raise FileNotFoundError("plotly's script plotly.min.js is missing from the installed plotly package")
+    return bundle.decode("utf-8").replace("</script", "<\\/script")

@@ -1,0 +1,87 @@
+"""Names and numbers as people read them. Strings only: it computes nothing."""
+
+from __future__ import annotations
+
+BASELINES = {
+    "majority": "always the most frequent answer",
+    "mean": "always the mean",
+    "tfidf_logistic_regression": "TF-IDF + logistic regression",
+    "tfidf_ridge": "TF-IDF + ridge regression",
+    "linear_probe": "frozen base + linear probe",
+    "base_model": "the base model as it stands",
+}
+
+METRICS = {
+    "accuracy": "accuracy",
+    "subset_accuracy": "subset accuracy",
+    "hamming_loss": "Hamming loss",
+    "mcc": "Matthews correlation",
+    "roc_auc": "ROC-AUC",
+    "pr_auc": "PR-AUC",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+}
+
+
+FINDINGS = {
+    "fit_fine": "Neither over- nor under-fitted",
+    "over_fitted": "Over-fitted",
+    "under_fitted": "Under-fitted",
+    "calibration_off": "Probabilities are off",
+    "no_better_than_constant": "No better than a constant answer",
+    "small_test_set": "Small test set",
+}
+
+
+def finding(name: str) -> str:
+    return FINDINGS.get(name, name.replace("_", " ").capitalize())
+
+
+def baseline(name: str) -> str:
+    return BASELINES.get(name, name.replace("_", " "))
+
+
+def metric(name: str) -> str:
+    """'f1_macro' -> 'F1 (macro)'."""
+    if name in METRICS:
+        return METRICS[name]
+    stem, _, average = name.partition("_")
+    title = {"f1": "F1"}.get(stem, stem)
+    return f"{title} ({average})" if average else title
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """Three decimals where they matter, else three significant digits; an en dash for None."""
+    if value is None or value != value:
+        return "–"
+    size = abs(value)
+    if size and (size < 0.0005 or size >= 100_000):
+        text = f"{value:.2e}"
+    else:
+        text = f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:,.0f}"
+    return f"+{text}" if signed and value > 0 else text
+
+
+def bytes_(count: float | None) -> str:
+    if not count:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
+        count /= 1000
+    return "–"
+
+
+def seconds(count: float | None) -> str:
+    if count is None:
+        return "–"
+    if count < 90:
+        return f"{count:.1f} s"
+    minutes, left = divmod(round(count), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"

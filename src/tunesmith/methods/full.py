@@ -1,0 +1,64 @@
+"""The body moves, its upper blocks more than the lower ones; the lowest stay as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from tunesmith.core.options import Options
+from tunesmith.engine.optim import ParameterGroup
+from tunesmith.models.blocks import depths
+from tunesmith.models.load import Bundle
+
+
+class FullOptions(Options):
+    layer_decay: float = Field(default=0.9, gt=0, le=1)
+    """Learning rate of each block as a part of that of the block above it."""
+    head_learning_rate: float | None = Field(default=None, gt=0)
+    """Learning rate of the head; one and a half times the body's when not given."""
+    frozen_share: float = Field(default=1 / 3, ge=0, le=1)
+    """Share of the network, from the bottom, that stays as it is: its embeddings and this part of its
+    blocks. 0 moves everything, embeddings too."""
+    head_init: str = Field(default="probe", pattern="^(probe|random)$")
+    """Start the head from the linear solution on frozen features (probe) or from noise (random)."""
+
+
+class Full:
+    Options = FullOptions
+    summary: ClassVar[str] = "the body moves, its upper blocks most; best with some tens of rows per label or more"
+    learning_rate = 2e-4
+    epochs = 3
+    frozen_body = False
+
+    def __init__(self, options: FullOptions):
+        self.options = options
+        self.starts_from_probe = options.head_init == "probe"
+
+    def prepare(self, bundle: Bundle, seed: int) -> None:
+        depth_of, top = depths(bundle.model)
+        lowest = 0 if self.options.frozen_share == 0 else 1 + round((top - 1) * self.options.frozen_share)
+        for name, parameter in bundle.model.named_parameters():
+            if depth_of[name] < lowest:
+                parameter.requires_grad_(False)
+
+    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
+        """One group per block: the head at full rate, each block below at `layer_decay` of the one above."""
+        depth_of, top = depths(bundle.model)
+        found: dict[int, dict[str, object]] = {}
+        for name, parameter in bundle.model.named_parameters():
+            if parameter.requires_grad:
+                found.setdefault(depth_of[name], {})[name] = parameter
+        return [
+            ParameterGroup(parameters, self._rate(depth, top, learning_rate))  # type: ignore[arg-type]
+            for depth, parameters in sorted(found.items())
+        ]
+
+    def _rate(self, depth: int, top: int, learning_rate: float) -> float:
+        if depth == top:
+            return self.options.head_learning_rate or 1.5 * learning_rate
+        return learning_rate * self.options.layer_decay ** max(0, top - 1 - depth)
+
+    def merge(self, bundle: Bundle, folder: Path) -> None:
+        """Nothing was added."""

@@ -1,0 +1,38 @@
+"""Only the head moves; the body is run over the data once and its features are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from tunesmith.core.options import Options
+from tunesmith.engine.optim import ParameterGroup
+from tunesmith.models.load import Bundle
+
+
+class HeadOptions(Options):
+    pass
+
+
+class Head:
+    Options = HeadOptions
+    summary: ClassVar[str] = "only a new head on the frozen body: seconds, and hard to beat with few rows"
+    learning_rate = 1e-3
+    epochs = 0
+    """The linear solution is the optimum already; `epochs` adds gradient steps on the same features."""
+    frozen_body = True
+    starts_from_probe = True
+
+    def __init__(self, options: HeadOptions):
+        self.options = options
+
+    def prepare(self, bundle: Bundle, seed: int) -> None:
+        for parameter in bundle.model.body_parameters():
+            parameter.requires_grad_(False)
+
+    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
+        named = {name: p for name, p in bundle.model.named_parameters() if p.requires_grad}
+        return [ParameterGroup(named, learning_rate)]
+
+    def merge(self, bundle: Bundle, folder: Path) -> None:
+        """Nothing was added."""

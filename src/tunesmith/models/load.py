@@ -1,0 +1,181 @@
+"""Base and finished models into memory: safe files only, quiet, checked against the task."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import ModelError
+from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.core.files import sha256
+from tunesmith.models import catalog
+from tunesmith.models.safety import check_folder
+from tunesmith.models.text import TextModel, choose_pooling, unfold
+
+
+@dataclass
+class Bundle:
+    """A model and what belongs to it."""
+
+    model: TextModel
+    tokenizer: Any
+    name: str
+    """What the user called the base model."""
+    fingerprint: str
+    """sha256 over weights, config and tokenizer of the base model."""
+    max_length: int
+    """Longest row, in tokens, that the model was made for."""
+    position_limit: int
+    """Longest row that it can read at all."""
+    licence: str | None = None
+
+
+def load_text_base(
+    name: str, *, label_names: Sequence[str], problem_type: str, dropout: float, emit: Emit = ignore
+) -> Bundle:
+    """The base model called `name` with a new head of `len(label_names)` outputs, in float32.
+
+    `problem_type` is transformers' word for the kind of head. Raises ModelError when the model is
+    unknown, unsafe, or no text encoder.
+    """
+    source = catalog.fetch(name, emit)
+    assert source.folder is not None
+    config = check_text_model(source.folder, name)
+    catalog.check_weights(source)
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    with quiet_transformers():
+        settings = AutoConfig.from_pretrained(source.folder)
+        settings.id2label = dict(enumerate(label_names))
+        settings.label2id = {label: index for index, label in enumerate(label_names)}
+        settings.problem_type = problem_type
+        for field in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
+                      "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout",
+                      "pooler_dropout"):  # fmt: skip
+            if hasattr(settings, field):
+                setattr(settings, field, dropout)
+        network = AutoModelForSequenceClassification.from_pretrained(
+            source.folder, config=settings, use_safetensors=True, dtype="float32"
+        )
+    pooling, why = choose_pooling(source.folder, config["model_type"])
+    emit(Decided("pooling", pooling, why))
+    return Bundle(
+        model=TextModel(network, pooling),
+        tokenizer=load_tokenizer(source.folder, name),
+        name=source.name,
+        fingerprint=fingerprint(source.folder),
+        max_length=_max_length(source.folder, settings),
+        position_limit=_position_limit(settings),
+        licence=source.entry.licence if source.entry else None,
+    )
+
+
+def load_text_finished(folder: Path) -> Bundle:
+    """A model that a run saved. Raises ModelError when its files are not whole."""
+    check_folder(folder, str(folder))
+    from transformers import AutoModelForSequenceClassification
+
+    with quiet_transformers():
+        network = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, dtype="float32")
+    tokenizer = load_tokenizer(folder, str(folder))
+    limit = _position_limit(network.config)
+    length = min(int(tokenizer.model_max_length), limit)
+    return Bundle(unfold(network).eval(), tokenizer, folder.name, fingerprint(folder), length, limit)
+
+
+def check_text_model(folder: Path, name: str) -> dict[str, Any]:
+    """The config, if this is a safe text model that can carry a classification head."""
+    config = check_folder(folder, name)
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
+    model_type = config["model_type"]
+    would_fit = f"Models that fit: {', '.join(catalog.aliases())}."
+    try:
+        with quiet_transformers():
+            AutoConfig.for_model(model_type)
+    except ValueError:
+        needs_code = " and its own code is not run" if "auto_map" in config else ""
+        raise ModelError(
+            f"transformers does not know the model type {model_type!r} of {name!r}{needs_code}.", would_fit
+        ) from None
+    if model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        raise ModelError(
+            f"The model {name!r} ({model_type}) has no form that gives one answer for a whole text.",
+            would_fit,
+        )
+    if not any((folder / f).exists() for f in ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model",
+                                               "sentencepiece.bpe.model", "tokenizer.model")):  # fmt: skip
+        raise ModelError(f"The model folder {folder} has no tokenizer.", "Expected tokenizer.json in it.")
+    return config
+
+
+def load_tokenizer(folder: Path, name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"The tokenizer of {name!r} has no padding token, so rows of different length do not fit into one batch.",
+            f"Use a text encoder: {', '.join(catalog.aliases())}.",
+        )
+    return tokenizer
+
+
+def save_text_model(bundle: Bundle, folder: Path, *, max_length: int) -> None:
+    """Write the finished model as a plain transformers folder (safetensors) with its tokenizer.
+
+    Other software and our own reload cut rows at the tokenizer's `model_max_length`, so the length
+    that the model was trained with is written there.
+    """
+    with quiet_transformers():
+        bundle.model.fold().save_pretrained(folder)  # type: ignore[operator]
+        before = bundle.tokenizer.model_max_length
+        bundle.tokenizer.model_max_length = max_length
+        bundle.tokenizer.save_pretrained(folder)
+        bundle.tokenizer.model_max_length = before
+
+
+def fingerprint(folder: Path) -> str:
+    """sha256 over the contents that change what a model computes."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".safetensors" or path.name in ("config.json", "tokenizer.json", "vocab.txt"):
+            digest.update(f"{path.name} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars or 'newly initialized' notes: the run says what happens in its own words."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _max_length(folder: Path, config: Any) -> int:
+    limits = [_position_limit(config)]
+    path = folder / "sentence_bert_config.json"
+    if path.exists():
+        limits.append(int(json.loads(path.read_text(encoding="utf-8")).get("max_seq_length") or limits[0]))
+    return min(limits)
+
+
+def _position_limit(config: Any) -> int:
+    positions = getattr(config, "max_position_embeddings", None) or 512
+    # RoBERTa's positions start after its padding index
+    return positions - 2 if "roberta" in config.model_type or config.model_type == "camembert" else positions

@@ -1,0 +1,75 @@
+"""What is checked before any weight is read: safetensors only, no code from a model folder."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import ModelError
+
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.bin", "*.th")
+_HEADER_LIMIT = 100 * 2**20  # bytes; the format's own limit
+
+
+def check_folder(folder: Path, name: str) -> dict[str, Any]:
+    """The folder's config.json, after checking that its weights are readable safetensors.
+
+    Raises ModelError: no config, pickled weights only, or a file that only calls itself safetensors.
+    """
+    config = _read_config(folder, name)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        pickles = sorted({path.name for pattern in _PICKLES for path in folder.glob(pattern)})
+        if pickles:
+            raise ModelError(
+                f"The model {name!r} has only pickled weights ({', '.join(pickles)}); a pickle can run any "
+                "code when it is opened, so it is refused.",
+                "Convert it once, on a machine that may be lost: AutoModel.from_pretrained(folder)"
+                ".save_pretrained('converted'), which writes safetensors; then use --model converted.",
+            )
+        raise ModelError(
+            f"The model folder {folder} has no weights.",
+            "Expected model.safetensors, or model.safetensors.index.json with its parts.",
+        )
+    for path in weights:
+        _check_header(path)
+    return config
+
+
+def _read_config(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.exists():
+        raise ModelError(
+            f"The model folder {folder} has no config.json.",
+            "Expected a folder in the Hugging Face layout, as save_pretrained() writes it.",
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error}.") from None
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ModelError(f"{path} does not name a model_type; transformers can not tell what {name!r} is.")
+    return config
+
+
+def _check_header(path: Path) -> None:
+    """A safetensors file is 8 bytes of length, that much JSON, then exactly the tensors it lists."""
+    size = path.stat().st_size
+    fault = None
+    with open(path, "rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
+            fault = "its header length is impossible"
+        else:
+            try:
+                header = json.loads(file.read(length))
+                end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+                if 8 + length + end != size:
+                    fault = f"it should be {8 + length + end} bytes long and is {size}"
+            except (ValueError, TypeError, KeyError, AttributeError):
+                fault = "its header is not valid JSON"
+    if fault:
+        raise ModelError(f"{path} is not a whole safetensors file: {fault}.", "Get or convert the file anew.")

@@ -1,0 +1,202 @@
+"""A text encoder with a linear head, whose pooling is explicit and survives saving.
+
+Sentence encoders are trained so that the *mean* of their token vectors means something; the
+`...ForSequenceClassification` classes of transformers look at the first token instead. We keep the
+mean and still save a plain transformers model: averaging is written as one more transformer layer.
+
+With queries and keys zero, attention weighs all tokens equally, so a layer with values and output
+set to M times the identity computes, at the first token,
+
+    LayerNorm(M * mean(h) + h_first)                               (M = 1024; h_first is the residual)
+
+and the pooler, with its weight set to T times the identity, tanh(T * that), T = 1/256. We train on
+exactly this expression (`_pooled`), without paying for the layer; `fold` writes the layer when the
+model is saved and `unfold` takes it away again when our own code loads it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Pooling = Literal["mean", "cls", "own"]
+"""'mean' of all tokens, 'cls' (the first token), or the network's 'own' way."""
+
+MEAN_SCALE = 1024.0
+TANH_SCALE = 1 / 256
+
+# Families whose layers are BertLayer-shaped (post-norm, absolute positions), with the path of the
+# dense layer before the tanh.
+_FOLDABLE = {
+    "bert": "bert.pooler.dense",
+    "roberta": "classifier.dense",
+    "xlm-roberta": "classifier.dense",
+    "camembert": "classifier.dense",
+}
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class TextModel(nn.Module):
+    """`network` is an `AutoModelForSequenceClassification`; `pooling` says how its head is fed."""
+
+    def __init__(self, network: nn.Module, pooling: Pooling):
+        super().__init__()
+        self.network: Any = network
+        self.pooling = pooling
+        self._head_name = _find_head(network)
+        if pooling != "own":
+            for parameter in self._dense().parameters():
+                parameter.requires_grad_(False)  # folded to the identity: not used, not trained
+
+    @property
+    def config(self) -> Any:
+        return self.network.config
+
+    @property
+    def head(self) -> nn.Linear:
+        """The last linear layer: weight [outputs, hidden], bias [outputs]."""
+        module = self.network.get_submodule(self._head_name)
+        assert isinstance(module, nn.Linear)
+        return module
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits [rows, outputs], from token tensors, or from 'features' computed before."""
+        if "features" in batch:
+            return self.head(batch["features"])
+        if self.pooling == "own":
+            return self.network(**_inputs(batch)).logits
+        pooled = self.features(batch)
+        if self.training and self.config.hidden_dropout_prob:
+            pooled = functional.dropout(pooled, self.config.hidden_dropout_prob)
+        return self.head(pooled)
+
+    def features(self, batch: dict[str, Tensor]) -> Tensor:
+        """What the head reads, float32 [rows, hidden]."""
+        if self.pooling == "own":
+            return self._head_input(batch)
+        hidden = self.network.base_model(**_inputs(batch)).last_hidden_state.float()
+        return _pooled(hidden, batch["attention_mask"], self.pooling, self.config.layer_norm_eps)
+
+    def body_parameters(self) -> list[nn.Parameter]:
+        """Every parameter that is not the head's."""
+        head = {id(parameter) for parameter in self.head.parameters()}
+        return [parameter for parameter in self.network.parameters() if id(parameter) not in head]
+
+    def _head_input(self, batch: dict[str, Tensor]) -> Tensor:
+        seen: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+        try:
+            self.network(**_inputs(batch))
+        finally:
+            hook.remove()
+        return seen[0].float()
+
+    def _dense(self) -> nn.Linear:
+        module = self.network.get_submodule(_FOLDABLE[self.config.model_type])
+        assert isinstance(module, nn.Linear)
+        return module
+
+    def fold(self) -> nn.Module:
+        """A plain transformers network with the same logits (float32: within 1e-5). See the module."""
+        if self.pooling == "own":
+            return self.network
+        config = copy.deepcopy(self.config)
+        config.num_hidden_layers += self.pooling == "mean"
+        config.tunesmith = {"pooling": self.pooling}
+        folded: Any = type(self.network)(config)
+        folded.load_state_dict(self.network.state_dict(), strict=False)
+        model = TextModel(folded, self.pooling)
+        with torch.no_grad():
+            if self.pooling == "mean":
+                _write_mean_layer(_layers(folded)[-1], config.hidden_size)
+            _write_identity(model._dense(), TANH_SCALE)
+            model.head.weight.div_(TANH_SCALE)
+        return folded.eval()
+
+
+def unfold(network: Any) -> TextModel:
+    """The model that `fold` was called on, from its saved network; other networks pool their own way."""
+    marks = getattr(network.config, "tunesmith", None) or {}
+    pooling: Pooling = marks.get("pooling", "own")
+    if pooling == "mean":
+        layers = _layers(network)
+        del layers[-1]
+        network.config.num_hidden_layers -= 1
+    model = TextModel(network, pooling)
+    if pooling != "own":
+        with torch.no_grad():
+            model.head.weight.mul_(TANH_SCALE)
+    return model
+
+
+def choose_pooling(folder: Path, model_type: str) -> tuple[Pooling, str]:
+    """The pooling that a base model was trained with, and why it was chosen."""
+    asked = _sentence_pooling(folder)
+    if asked == "cls" and model_type in _FOLDABLE:
+        return "cls", "the sentence encoder was trained with its first token"
+    if model_type in _FOLDABLE:
+        why = "the sentence encoder was trained with it" if asked else "steadier than the first token alone"
+        return "mean", why
+    if asked:
+        return "own", f"{asked} pooling can not be written into a plain {model_type} network"
+    return "own", f"the way of {model_type} networks"
+
+
+def _sentence_pooling(folder: Path) -> str | None:
+    """'mean' or 'cls' as sentence-transformers saved it, None for other models."""
+    path = folder / "1_Pooling" / "config.json"
+    if not path.exists():
+        return None
+    config = json.loads(path.read_text(encoding="utf-8"))
+    mode = config.get("pooling_mode")
+    return "cls" if config.get("pooling_mode_cls_token") or mode == "cls" else "mean"
+
+
+def _pooled(hidden: Tensor, mask: Tensor, pooling: Pooling, eps: float) -> Tensor:
+    first = hidden[:, 0]
+    if pooling == "cls":
+        return torch.tanh(first * TANH_SCALE) / TANH_SCALE
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    mean = (hidden * weight).sum(1) / weight.sum(1)
+    normal = functional.layer_norm(MEAN_SCALE * mean + first, hidden.shape[-1:], eps=eps)
+    return torch.tanh(normal * TANH_SCALE) / TANH_SCALE
+
+
+def _write_mean_layer(layer: Any, hidden_size: int) -> None:
+    for parameter in layer.parameters():
+        parameter.zero_()
+    attention = layer.attention
+    attention.self.value.weight.copy_(torch.eye(hidden_size))
+    attention.output.dense.weight.copy_(torch.eye(hidden_size) * MEAN_SCALE)
+    attention.output.LayerNorm.weight.fill_(1.0)
+    layer.output.LayerNorm.weight.fill_(1.0)  # its input is normal already: this changes nothing
+
+
+def _write_identity(linear: nn.Linear, scale: float) -> None:
+    linear.weight.copy_(torch.eye(linear.in_features) * scale)
+    linear.bias.zero_()
+
+
+def _layers(network: Any) -> nn.ModuleList:
+    layers = network.base_model.encoder.layer
+    assert isinstance(layers, nn.ModuleList)
+    return layers
+
+
+def _find_head(network: nn.Module) -> str:
+    outputs = network.config.num_labels  # type: ignore[union-attr]
+    named = [
+        name for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features == outputs
+    ]  # fmt: skip
+    return named[-1]
+
+
+def _inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: batch[name] for name in _INPUTS if name in batch}

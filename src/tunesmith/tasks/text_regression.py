@@ -1,0 +1,90 @@
+"""Texts, or pairs of texts, to a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from datasets import Dataset
+from pydantic import Field
+from torch import Tensor
+
+from tunesmith.core.events import Emit
+from tunesmith.core.options import Options
+from tunesmith.engine.probe import Loss
+from tunesmith.engine.protocols import Kind, Toy
+from tunesmith.engine.tokens import EncodedRows, encode_rows
+from tunesmith.models.load import Bundle, load_text_base
+
+
+class TextRegressionOptions(Options):
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout in the network while training."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Longest row in tokens; longer ones are cut at the end. The model's own limit when not given."""
+
+
+class TextRegression:
+    Options = TextRegressionOptions
+    summary: ClassVar[str] = "a number for a text or a pair of texts"
+    kinds: ClassVar[tuple[Kind, ...]] = ("number",)
+    metrics: tuple[str, ...] = ("rmse", "mae", "r2", "pearson", "spearman")
+    probe_loss: Loss = "squared"
+
+    def __init__(self, options: TextRegressionOptions):
+        self.options = options
+        self.kind: Kind = "number"
+        self.label_names: list[str] | None = None
+        self._mean, self._scale = 0.0, 1.0
+
+    def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
+        """Learn on targets with mean 0 and deviation 1, so that one learning rate suits all units."""
+        values = self.truth(train_targets)
+        self._mean, self._scale = float(values.mean()), float(values.std()) or 1.0
+
+    def load(self, model: str, emit: Emit) -> Bundle:
+        return load_text_base(
+            model, label_names=["value"], problem_type="regression", dropout=self.options.dropout, emit=emit
+        )
+
+    def encode(self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]) -> EncodedRows:
+        return encode_rows(rows, bundle, self.options.max_length, folder, emit, check)
+
+    def truth(self, values: Sequence[Any]) -> np.ndarray:
+        """float64 [n], in the user's units."""
+        return np.asarray(values, dtype=np.float64)
+
+    def targets(self, values: Sequence[Any]) -> np.ndarray:
+        return ((self.truth(values) - self._mean) / self._scale).astype(np.float32)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return (logits[:, 0] - targets).square()
+
+    def row_weights(self, targets: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        return np.asarray(logits, dtype=np.float64)[:, 0] * self._scale + self._mean
+
+    def finish(self, bundle: Bundle) -> None:
+        """The saved network answers in the user's units: its last layer takes over the scale."""
+        head = bundle.model.head
+        with torch.no_grad():
+            head.weight.mul_(self._scale)
+            head.bias.mul_(self._scale).add_(self._mean)
+        self._mean, self._scale = 0.0, 1.0
+
+    def state(self) -> dict[str, Any]:
+        return {"kind": self.kind, "label_names": None}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._mean, self._scale = 0.0, 1.0
+
+    @classmethod
+    def toys(cls) -> list[Toy]:
+        words = ["terrible", "bad", "poor", "fair", "fine", "good", "great", "superb", "perfect", "divine"]
+        rows = [{"text": f"the food here was {word}", "score": 0.5 + i} for i, word in enumerate(words)]
+        return [Toy(rows, {"task": "text-regression", "target": "score"})]

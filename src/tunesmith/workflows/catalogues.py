@@ -1,0 +1,70 @@
+"""What there is: runs, models, methods, tasks. Plain values, for a screen or as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core import events, registry
+from tunesmith.core.options import describe
+from tunesmith.core.run import RunFolder, list_runs
+from tunesmith.models import catalog
+
+
+def runs(root: Path) -> list[dict[str, Any]]:
+    """One row per run folder below `root`: path, status, what, and the first metric if finished."""
+    return [_row(folder) for folder in list_runs(root)]
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    spec = folder.load_spec()
+    row: dict[str, Any] = {
+        "run": str(folder.path), "status": folder.status(), "task": spec.task, "model": spec.model,
+        "method": spec.method, "data": spec.data,
+    }  # fmt: skip
+    if folder.metrics.exists():
+        document = folder.load_metrics()
+        name = document["first_metric"]
+        row |= {"metric": name, **document["test"][name], "outcome": document["verdict"]["outcome"]}
+    return row
+
+
+def run(path: str | Path) -> dict[str, Any]:
+    """A run in full: its row, and what metrics.json holds once it is finished."""
+    folder = RunFolder.open(path)
+    found = _row(folder) | {"report": str(folder.report), "model_folder": str(folder.model)}
+    log = events.read(folder.events)
+    if folder.metrics.exists():
+        found["document"] = folder.load_metrics()
+        found["decisions"] = [record for record in log if record["event"] == "decided"]
+    else:
+        found["last_events"] = log[-3:]
+    return found
+
+
+def models() -> list[dict[str, Any]]:
+    """The catalogue, with what each would cost on this machine (per 1,000 training rows of 100 letters)."""
+    from tunesmith.engine.estimate import run_cost
+
+    here = catalog.on_this_machine()
+    found = []
+    for entry in catalog.CATALOG:
+        size = catalog.size_of(catalog.find(entry.alias))
+        assert size is not None
+        cost = run_cost(size, frozen_body=False, epochs=3, rows=1_250, train_rows=1_000, characters=100)
+        found.append({
+            "model": entry.alias, "hub_id": entry.hub_id, "parameters_million": entry.parameters,
+            "licence": entry.licence, "languages": entry.languages, "max_length": entry.max_length,
+            "tasks": list(catalog.TEXT_TASKS), "on_this_machine": entry.alias in here,
+            "memory_bytes": cost["memory_bytes"], "seconds_per_1000_rows": cost["seconds"], "note": entry.note,
+        })  # fmt: skip
+    return found
+
+
+def plugins(seam: str) -> list[dict[str, Any]]:
+    """Name, one line and options of every plugin of a seam."""
+    found = []
+    for name in registry.names(seam):
+        plugin = registry.get(seam, name)
+        found.append({"name": name, "summary": plugin.summary, "options": describe(plugin.Options)})
+    return found

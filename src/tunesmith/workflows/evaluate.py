@@ -1,0 +1,26 @@
+"""evaluate: the metrics of a finished run on other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tunesmith.core.events import Emit, ignore
+from tunesmith.data.prepare import parse_targets, read_rows
+from tunesmith.evaluate import metrics
+from tunesmith.workflows.model import Model
+
+
+def evaluate(run: str | Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:
+    """`{"rows": n, "metrics": {name: {"value", "low", "high"}}}` on `data` (anything `train` reads).
+
+    The columns must be named as in training. Raises DataError for rows without text or target, for
+    labels that the model does not know, and for missing columns.
+    """
+    model = Model.load(run)
+    with TemporaryDirectory(prefix="tunesmith-") as folder:
+        rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)
+        targets = parse_targets(rows, model.columns, model.labels)
+        outcome = model.outcome(model.scores(model.texts(rows)), targets)
+        return {"rows": len(rows), "metrics": metrics.with_intervals(outcome, seed=seed)}

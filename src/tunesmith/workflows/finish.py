@@ -1,0 +1,234 @@
+"""After training: measure on the untouched test rows, compare, save, explain, and only then succeed."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import tunesmith
+from tunesmith.core import events
+from tunesmith.core.errors import RunFailed
+from tunesmith.core.files import fsync_folder, write_json, write_text
+from tunesmith.engine.hardware import peak_memory_bytes
+from tunesmith.evaluate import baselines, card, compare, diagnose, metrics, metrics_json, report
+from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.types import Outcome
+from tunesmith.models.load import save_text_model
+from tunesmith.workflows.model import Model, write_mark
+from tunesmith.workflows.pipeline import Clock, Work
+
+_TOLERANCE = 1e-3
+"""Largest difference of a score between the model trained and the model read back (float32)."""
+
+
+def finish(work: Work, started: float) -> dict[str, Any]:
+    """Evaluate, save, report; `result.json` is written last. Returns the metrics document."""
+    clock = Clock(work.emit)
+    clock.phase("evaluate", f"{len(work.data.splits['test'])} test rows")
+    thresholds, ours = _outcomes(work)
+    others = _baselines(work)
+    work.stop.check()
+
+    clock.phase("save", str(work.folder.model))
+    _save_model(work, thresholds, ours["test"])
+
+    clock.phase("report", str(work.folder.report))
+    document = _document(work, ours, others, started)
+    evidence = _evidence(work, document, ours["test"])
+    write_json(work.folder.metrics, document)
+    _save_predictions(work, ours["test"])
+    report.write_report(evidence, work.folder.report)
+    write_text(work.folder.model / "README.md", card.model_card(evidence))
+    if not work.plan.engine.keep_cache:
+        shutil.rmtree(work.folder.cache, ignore_errors=True)
+    fsync_folder(work.folder.path)
+    headline = {name: document["test"][name]["value"] for name in work.plan.task.metrics if name in document["test"]}
+    write_json(work.folder.result, {
+        "status": "finished", "metrics": headline, "verdict": document["verdict"],
+        "seconds": round(time.time() - started, 3),
+    })  # fmt: skip
+    clock.end()
+    work.emit(events.Finished(round(time.time() - started, 3), headline))
+    return document
+
+
+def _outcomes(work: Work) -> tuple[np.ndarray | None, dict[str, Outcome]]:
+    """Thresholds (tuned on validation, several labels only) and what the model says of both splits."""
+    logits = {split: work.logits(work.data.splits[split]) for split in ("validation", "test")}
+    thresholds = None
+    if work.plan.task.kind == "labels":
+        thresholds = metrics.tune_thresholds(work.outcome("validation", logits["validation"]))
+    return thresholds, {split: work.outcome(split, values, thresholds) for split, values in logits.items()}
+
+
+def _baselines(work: Work) -> dict[str, Outcome]:
+    """The cheap ladder on the same test rows, the frozen base with a linear head among them."""
+    task, data = work.plan.task, work.data
+    train, test = (data.rows.select(data.splits[split]) for split in ("train", "test"))
+    found = baselines.text_baselines(
+        task.kind, _texts(train), task.truth(train["target"][:]), _texts(test), task.truth(test["target"][:]),
+        task.label_names, seed=work.plan.spec.seed, emit=work.emit,
+    )  # fmt: skip
+    thresholds = None
+    if task.kind == "labels":
+        thresholds = metrics.tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
+    found["linear_probe"] = work.outcome("test", work.probe_logits["test"], thresholds)
+    return found
+
+
+def _texts(rows: Any) -> list[Any]:
+    if "text_pair" in rows.column_names:
+        return list(zip(rows["text"][:], rows["text_pair"][:], strict=True))
+    return list(rows["text"][:])
+
+
+def _save_model(work: Work, thresholds: np.ndarray | None, expected: Outcome) -> None:
+    """Save aside, read back, compare the answers, then give the folder its name."""
+    task, folder = work.plan.task, work.folder
+    aside = folder.path / ".model.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    task.finish(work.bundle)
+    work.plan.method.merge(work.bundle, aside)
+    save_text_model(work.bundle, aside, max_length=max(8, int(work.rows.lengths.max()), _limit(work)))
+    write_mark(aside, work.plan.spec.task, task, work.data.columns, thresholds)
+    _smoke_test(work, Model.load(aside), expected)
+    shutil.rmtree(folder.model, ignore_errors=True)
+    aside.rename(folder.model)
+
+
+def _limit(work: Work) -> int:
+    return int(work.plan.spec.options.get("max_length") or min(work.bundle.max_length, 512))
+
+
+def _smoke_test(work: Work, model: Model, expected: Outcome) -> None:
+    """The saved model, read back, must answer like the one in memory. Raises RunFailed."""
+    some = work.data.splits["test"][:16]
+    again = model.scores(work.data.rows.select(some))
+    scale = 1.0 if model.task.kind != "number" else float(np.abs(expected.truth).max() or 1.0)
+    allowed = (_TOLERANCE if work.precision == "fp32" else 0.1) * scale
+    worst = float(np.abs(again - expected.scores[: len(some)]).max())
+    if not worst <= allowed:
+        raise RunFailed(
+            f"The saved model answers differently from the trained one (by {worst:.4g}, allowed {allowed:.4g})."
+        )
+
+
+def _document(work: Work, ours: dict[str, Outcome], others: dict[str, Outcome], started: float) -> dict[str, Any]:
+    task, data, seed = work.plan.task, work.data, work.plan.spec.seed
+    first = task.metrics[0]
+    test = metrics.with_intervals(ours["test"], seed=seed)
+    ladder = {name: metrics.with_intervals(outcome, task.metrics, seed=seed) for name, outcome in others.items()}
+    without = None
+    if len(data.leaked_test):
+        clean = ~np.isin(data.splits["test"], data.leaked_test)
+        if clean.any():
+            without = metrics.with_intervals(_subset(ours["test"], clean), seed=seed)
+    verdict = compare.verdict(ours["test"], _rivals(work, others), first, seed=seed)
+    curves = read_curves(work.folder.events)
+    document = metrics_json.build(
+        task=work.plan.spec.task, model=work.plan.spec.model, method=work.plan.spec.method, first_metric=first,
+        test=test, validation=metrics.with_intervals(ours["validation"], task.metrics, seed=seed),
+        baselines=ladder, verdict=verdict, outcome=ours["test"], test_without_leaked=without,
+        findings=diagnose.findings(
+            curves=curves, outcome=ours["test"], test=test, baselines=ladder, first_metric=first,
+            audit=data.audit(), verdict=verdict, test_without_leaked=without,
+        ),
+        cost={
+            "wall_seconds": round(time.time() - started, 3),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "tokens": work.state.tokens,
+        },
+    )  # fmt: skip
+    metrics_json.check(document)
+    return document
+
+
+def _rivals(work: Work, others: dict[str, Outcome]) -> dict[str, Outcome]:
+    """The baselines to beat: the linear probe is none for a run that is nothing but a linear probe."""
+    same = work.plan.method.frozen_body and not work.plan.engine.epochs
+    return {name: outcome for name, outcome in others.items() if not (same and name == "linear_probe")}
+
+
+def _subset(outcome: Outcome, mask: np.ndarray) -> Outcome:
+    return Outcome(outcome.kind, outcome.truth[mask], outcome.scores[mask], outcome.label_names, outcome.thresholds)
+
+
+def read_curves(path: Any) -> dict[str, list[dict[str, float]]]:
+    """Losses and validation metrics by step from events.jsonl; after a resume the later record counts."""
+    train: dict[int, dict[str, float]] = {}
+    validation: dict[int, dict[str, float]] = {}
+    for record in events.read(path):
+        if record["event"] == "step":
+            train[record["step"]] = {name: record[name] for name in ("step", "epoch", "loss", "learning_rate")}
+        elif record["event"] == "evaluated":
+            epoch = train[record["step"]]["epoch"] if record["step"] in train else 0.0
+            validation[record["step"]] = {"step": record["step"], "epoch": epoch, **record["metrics"]}
+    return {
+        "train": [train[step] for step in sorted(train)],
+        "validation": [validation[step] for step in sorted(validation)],
+    }
+
+
+def _evidence(work: Work, document: dict[str, Any], test: Outcome) -> Evidence:
+    rows = work.data.rows.select(work.data.splits["test"])
+    log = events.read(work.folder.events)
+    parameters = sum(p.numel() for p in work.bundle.model.parameters())
+    return Evidence(
+        name=work.folder.name, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        task=work.plan.spec.task, kind=work.plan.task.kind, method=work.plan.spec.method,
+        model={"name": work.bundle.name, "fingerprint": work.bundle.fingerprint,
+               "licence": work.bundle.licence, "parameters": parameters},
+        metrics=document, test=test, test_texts=_shown(rows), test_row_ids=list(rows["row_id"][:]),
+        curves=read_curves(work.folder.events), audit=work.data.audit(),
+        decisions=_latest(log, "decided", ("what", "value", "why")),
+        warnings=_latest(log, "warned", ("what", "message")),
+        spec=work.plan.spec.words(), data_fingerprint=work.data.fingerprint, versions=versions(),
+        cost=document["cost"],
+    )  # fmt: skip
+
+
+def _shown(rows: Any) -> list[str]:
+    return [text if isinstance(text, str) else " ⟷ ".join(text) for text in _texts(rows)]
+
+
+def _latest(log: Sequence[dict[str, Any]], event: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Records of one kind, each said once however often the run was resumed."""
+    found = {}
+    for record in log:
+        if record["event"] == event:
+            short = {name: record[name] for name in names}
+            found[json.dumps(short, sort_keys=True, default=str)] = short
+    return list(found.values())
+
+
+def _save_predictions(work: Work, test: Outcome) -> None:
+    """predictions.parquet: row_id, truth and predicted of every test row, and the scores."""
+    rows = work.data.rows.select(work.data.splits["test"])
+    table = pa.table({
+        "row_id": pa.array(rows["row_id"][:], pa.int64()),
+        "truth": pa.array(rows["target"][:]),
+        "scores": pa.array(list(np.atleast_2d(test.scores.T).T)),
+    })  # fmt: skip
+    pq.write_table(table, work.folder.predictions)
+
+
+def versions() -> dict[str, str]:
+    import torch
+    import transformers
+
+    return {
+        "tunesmith": tunesmith.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }

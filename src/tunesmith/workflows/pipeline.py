@@ -1,0 +1,318 @@
+"""A run from spec to trained model: every step once, in the order in which it happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from tunesmith.core import registry
+from tunesmith.core.events import Decided, Emit, Phase
+from tunesmith.core.files import write_text
+from tunesmith.core.options import Options, resolve
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.prepare import prepare
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.types import SplitOptions
+from tunesmith.engine import batching, hardware, loop
+from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.inference import evaluating, frozen_features, run_rows
+from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
+from tunesmith.engine.protocols import Method, Task
+from tunesmith.engine.stop import StopRequest
+from tunesmith.engine.tokens import EncodedRows
+from tunesmith.evaluate import metrics as metric_table
+from tunesmith.evaluate.types import Outcome
+from tunesmith.models.load import Bundle
+from tunesmith.workflows import choose
+
+_VALIDATION_ROWS = 10_000
+"""Most validation rows that are looked at while training."""
+
+
+@dataclass
+class Plan:
+    """The spec with every name turned into a thing."""
+
+    spec: RunSpec
+    task: Task
+    method: Method
+    engine: EngineOptions
+    callbacks: list[Any]
+
+
+@dataclass
+class Work:
+    """A run under way: filled by the steps below, read by `finish`."""
+
+    folder: RunFolder
+    emit: Emit
+    stop: StopRequest
+    plan: Plan
+    data: PreparedData
+    bundle: Bundle
+    rows: EncodedRows
+    device: torch.device
+    precision: str
+    probe: LinearSolution
+    """The linear solution on frozen features; a baseline, and perhaps where the head started."""
+    probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
+    """Its logits on 'validation' and 'test'."""
+    state: loop.TrainState = field(default_factory=loop.TrainState)
+
+    def logits(self, positions: np.ndarray) -> np.ndarray:
+        """The model as it is now, on some rows: float32 [len(positions), outputs]."""
+        with evaluating(self.bundle.model):
+            return run_rows(
+                self.bundle.model, self.rows, positions,
+                precision=self.precision, on=self.device, check=self.stop.check,
+            )  # fmt: skip
+
+    def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
+        return self._outcome(self.data.splits[split], logits, thresholds)
+
+    def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None) -> Outcome:
+        task = self.plan.task
+        truth = task.truth(self.data.rows.select(positions)["target"])
+        return Outcome(task.kind, truth, task.scores(logits), task.label_names, thresholds)
+
+
+def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work:
+    """All steps up to and including training. Raises the errors of `core.errors`."""
+    torch.manual_seed(spec.seed)
+    clock = Clock(emit)
+    clock.phase("read", spec.data)
+    data = _read(folder, spec, emit)
+    stop.check()
+    plan = _plan(folder, spec, data, emit)
+    write_text(folder.spec, plan.spec.dump())
+
+    clock.phase("load", plan.spec.model)
+    bundle = plan.task.load(plan.spec.model, emit)
+    rows = _encode(folder, plan, data, bundle, emit, stop)
+    data.save(folder.data)
+    device = hardware.device()
+    bundle.model.to(device)
+    precision = _precision(plan, bundle, rows, device, emit)
+    folder.spec.write_text(plan.spec.dump(), encoding="utf-8")
+
+    clock.phase("features", f"{len(data.rows)} rows through the frozen base model")
+    features = _features(folder, plan, data, bundle, rows, device, precision, stop)
+    clock.phase("probe", "the linear solution on those features")
+    probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
+    emit(Decided("penalty", probe.penalty, "the linear head with the lowest validation loss"))
+
+    clock.phase("train", plan.spec.method)
+    if plan.method.frozen_body:
+        rows.features = features
+    _arrange(plan, bundle, probe)
+    trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
+    hardware.check_disk(folder.path, 12 * trainable)
+    work = Work(folder, emit, stop, plan, data, bundle, rows, device, precision, probe, probe_logits)
+    work.state = loop.train(_setup(work))
+    clock.end()
+    return work
+
+
+# the steps
+
+
+def _read(folder: RunFolder, spec: RunSpec, emit: Emit) -> PreparedData:
+    declared = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    options = cast(SplitOptions, resolve(declared, {"split": SplitOptions})["split"])
+    return prepare(
+        spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
+        kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed, emit=emit, cache_dir=folder.cache,
+    )  # fmt: skip
+
+
+def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
+    """Settle what was left to us, and write every default out."""
+    kind = data.columns.kind
+    task_name = choose.task_for(kind, spec.task, emit)
+    train = data.splits["train"]
+    targets = data.rows.select(train)["target"]
+    method_name = choose.method_for(spec.method, kind, len(train), _median_per_label(kind, targets), emit)
+    model_name = choose.model_for(spec.model, emit)
+    models: dict[str, type[Options]] = {
+        "task": registry.get("tasks", task_name).Options,
+        "method": registry.get("methods", method_name).Options,
+        "engine": EngineOptions,
+        "split": SplitOptions,
+        **{name: registry.get("callbacks", name).Options for name in spec.callbacks},
+    }
+    options = resolve(spec.options, models)
+    task = registry.get("tasks", task_name)(options["task"])
+    method = registry.get("methods", method_name)(options["method"])
+    engine = cast(EngineOptions, options["engine"])
+    engine = engine.model_copy(update={
+        "epochs": method.epochs if engine.epochs is None else engine.epochs,
+        "learning_rate": engine.learning_rate or method.learning_rate,
+    })  # fmt: skip
+    task.fit(kind, data.label_names, targets, emit)
+    written = {name: value for part in options.values() for name, value in part.model_dump().items()}
+    settled = spec.model_copy(update={
+        "task": task_name, "method": method_name, "model": model_name,
+        "text": [c for c in (data.columns.text, data.columns.text_pair) if c],
+        "target": list(data.columns.target),
+        "options": {**written, **engine.model_dump()},
+    })  # fmt: skip
+    callbacks = [
+        registry.get("callbacks", name)(options[name], engine=engine, folder=folder.path) for name in spec.callbacks
+    ]
+    return Plan(settled, task, method, engine, callbacks)
+
+
+def _median_per_label(kind: str, targets: Sequence[Any]) -> float:
+    if kind == "number":
+        return float(len(targets))
+    flat = targets if kind == "label" else [label for labels in targets for label in labels]
+    return float(np.median(np.unique(np.asarray(list(flat), dtype=str), return_counts=True)[1]))
+
+
+def _encode(
+    folder: RunFolder, plan: Plan, data: PreparedData, bundle: Bundle, emit: Emit, stop: StopRequest
+) -> EncodedRows:
+    rows = plan.task.encode(data.rows, bundle, folder.cache / "tokens", emit, stop.check)
+    row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
+    if len(rows.cut):
+        limit = int(rows.lengths.max())
+        data.ledger.cut(row_ids[rows.cut], f"longer than {limit} tokens: the end was cut off")
+        share = len(rows.cut) / len(rows)
+        emit(Decided("cut", len(rows.cut), f"{share:.1%} of the rows are longer than {limit} tokens (max_length)"))
+    return rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
+
+
+def _precision(plan: Plan, bundle: Bundle, rows: EncodedRows, device: torch.device, emit: Emit) -> str:
+    hidden = bundle.model.head.in_features
+    precision = hardware.choose_precision(plan.engine.precision, device, hidden, emit)
+    # written down, so that a resumed or repeated run does not measure anew
+    plan.engine = plan.engine.model_copy(update={"precision": precision})
+    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "precision": precision}})
+    attention = hardware.choose_attention(device, int(rows.lengths.max()), emit)
+    bundle.model.network.set_attn_implementation(attention)
+    if plan.engine.gradient_checkpointing:
+        bundle.model.network.gradient_checkpointing_enable()
+    return precision
+
+
+def _features(
+    folder: RunFolder, plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows,
+    device: torch.device, precision: str, stop: StopRequest,
+) -> np.ndarray:  # fmt: skip
+    """Frozen features of the rows that need them: all that are evaluated, and as many training rows
+    as the linear solution (or a method that trains on them) reads."""
+    train = data.splits["train"]
+    if not (plan.method.frozen_body and plan.engine.epochs):
+        train = _sample(train, MAX_ROWS, plan.spec.seed)
+    return frozen_features(
+        bundle.model, rows, np.concatenate([train, data.splits["validation"], data.splits["test"]]),
+        folder=folder.cache, fingerprint=bundle.fingerprint, precision=precision, on=device, check=stop.check,
+    )  # fmt: skip
+
+
+def _probe(
+    plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows, features: np.ndarray, stop: StopRequest
+) -> tuple[LinearSolution, dict[str, np.ndarray]]:
+    """The linear solution on the frozen base, chosen on validation, and its logits on the others."""
+    assert rows.targets is not None
+    train, held = _sample(data.splits["train"], MAX_ROWS, plan.spec.seed), data.splits["validation"]
+    solution = solve(
+        features[train], rows.targets[train], features[held], rows.targets[held],
+        loss=plan.task.probe_loss, outputs=bundle.model.head.out_features,
+        row_weights=plan.task.row_weights(rows.targets[train]), check=stop.check,
+    )  # fmt: skip
+    return solution, {name: solution.logits(features[data.splits[name]]) for name in ("validation", "test")}
+
+
+def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
+    """Which weights move, and where the head starts: at the best solution if only it moves, at a
+    softer one if the body has still to learn."""
+    if plan.method.starts_from_probe:
+        weight, bias = (probe.weight, probe.bias) if plan.method.frozen_body else probe.start
+        with torch.no_grad():
+            bundle.model.head.weight.copy_(weight)
+            bundle.model.head.bias.copy_(bias)
+    plan.method.prepare(bundle, plan.spec.seed)
+
+
+def _setup(work: Work) -> loop.Setup:
+    plan, data = work.plan, work.data
+    metric = plan.task.metrics[0]
+    watched = _sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
+    if len(watched) < len(data.splits["validation"]):
+        why = f"{len(data.splits['validation'])} rows would take longer than they tell"
+        work.emit(Decided("validation_rows", len(watched), why))
+
+    def evaluate() -> dict[str, float]:
+        logits = work.logits(watched)
+        targets = torch.from_numpy(work.rows.targets[watched])  # type: ignore[index]
+        loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
+        if not np.isfinite(loss):
+            return {"loss": loss}
+        return {"loss": loss, **metric_table.compute(work._outcome(watched, logits, None), plan.task.metrics)}
+
+    lengths = work.rows.lengths[data.splits["train"]]
+    batch_rows, batch_tokens = _batch(plan, lengths, work.emit)
+    return loop.Setup(
+        model=work.bundle.model, loss=plan.task.loss, rows=work.rows, positions=data.splits["train"],
+        evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
+        groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
+        epochs=cast(int, plan.engine.epochs), batch_rows=batch_rows, batch_tokens=batch_tokens,
+        precision=work.precision, options=plan.engine,
+        checkpoints=CheckpointStore(work.folder.checkpoints, _identity(work)),
+        callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
+    )  # fmt: skip
+
+
+def _batch(plan: Plan, lengths: np.ndarray, emit: Emit) -> tuple[int, int | None]:
+    if plan.engine.batch_size is not None:
+        return plan.engine.batch_size, None
+    # few rows still deserve enough steps to learn from
+    rows = int(min(batching.ROWS, max(8, 2 ** int(np.log2(max(8, len(lengths) / 20))))))
+    why = f"{len(lengths)} training rows of {np.median(lengths):g} tokens (median), at most {batching.TOKENS} a batch"
+    emit(Decided("batch_size", rows, why))
+    return rows, batching.TOKENS
+
+
+def _identity(work: Work) -> dict[str, str]:
+    words = work.plan.spec.words()
+    loose = ("patience", "save_steps", "keep_cache", "callbacks")  # may differ without changing a weight
+    text = json.dumps({k: v for k, v in words.items() if k not in loose}, sort_keys=True, default=str)
+    return {
+        "spec": hashlib.sha256(text.encode()).hexdigest(),
+        "data": work.data.fingerprint,
+        "base model": work.bundle.fingerprint,
+    }
+
+
+def _sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
+    if len(positions) <= most:
+        return positions
+    return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))
+
+
+class Clock:
+    """Says when a phase begins, and how long the one before it took."""
+
+    def __init__(self, emit: Emit):
+        self._emit = emit
+        self._now: tuple[str, float] | None = None
+
+    def phase(self, name: str, detail: str = "") -> None:
+        self.end()
+        self._emit(Phase(name, detail))
+        self._now = (name, time.perf_counter())
+
+    def end(self) -> None:
+        if self._now:
+            self._emit(Phase(self._now[0], "done", round(time.perf_counter() - self._now[1], 3)))
+            self._now = None

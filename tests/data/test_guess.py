@@ -1,0 +1,126 @@
+"""Which columns are chosen, and that the reason is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tunesmith.core.errors import DataError
+
+from .conftest import sentence
+
+
+def rows(count: int = 40, **columns: Any) -> list[dict[str, Any]]:
+    return [{name: make(n) for name, make in columns.items()} for n in range(count)]
+
+
+def text(n: int) -> str:
+    return sentence(n)
+
+
+def test_ids_dates_and_constants_are_left_out(bench: Any) -> None:
+    data = bench(
+        rows(
+            ticket_id=lambda n: f"T-{n * 37:05}",
+            created=lambda n: f"2024-01-{n % 28 + 1:02} 10:00",
+            words=text,
+            kind=lambda n: ["refund", "order"][n % 2],
+            country=lambda n: "NL",
+        )
+    )
+    assert (data.columns.text, data.columns.target, data.columns.kind) == ("words", ("kind",), "label")
+    skipped = bench.said("skipped columns")
+    assert "ticket_id: its name says that it is an id" in skipped
+    assert "created: it holds dates" in skipped
+    assert "country: every row has the same value 'NL'" in skipped
+    assert "characters long on average" in bench.said("text")
+    assert data.audit()["reasons"]["target"]["value"] == "kind"
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "names", "separator"),
+    [
+        (lambda n: ["a|b", "b", "a", "c|a"][n % 4], "labels", ["a", "b", "c"], "|"),
+        (lambda n: ["a;b", "b", "a", "c;a"][n % 4], "labels", ["a", "b", "c"], ";"),
+        (lambda n: ["2,15", "2", "15", "3,2"][n % 4], "labels", ["2", "3", "15"], ","),
+        (lambda n: ['["a", "b"]', "[]", '["c"]'][n % 3], "labels", ["a", "b", "c"], None),
+        (lambda n: ["['a', 'b']", "[]", "['c']"][n % 3], "labels", ["a", "b", "c"], None),
+        (lambda n: [["a", "b"], [], ["c"]][n % 3], "labels", ["a", "b", "c"], None),
+        (
+            lambda n: ["Billing, cards", "Returns", "Lost"][n % 3],
+            "label",
+            ["Billing, cards", "Lost", "Returns"],
+            None,
+        ),
+        (lambda n: n % 12, "label", [str(n) for n in range(12)], None),
+        (lambda n: float(n % 3), "label", ["0", "1", "2"], None),
+        (lambda n: ["1.0", "0.0"][n % 2], "label", ["0", "1"], None),
+        (lambda n: n % 2 == 0, "label", ["False", "True"], None),
+        (lambda n: n / 7, "number", None, None),
+        (lambda n: f"{n},{n % 10}", "number", None, None),
+        (lambda n: n * 3, "number", None, None),
+    ],
+)
+def test_kinds_of_target(bench: Any, target: Any, kind: str, names: Any, separator: str | None) -> None:
+    data = bench(rows(text=text, label=target))
+    assert data.columns.kind == kind
+    assert data.label_names == names
+    assert data.columns.label_separator == separator
+
+
+def test_one_column_per_label(bench: Any) -> None:
+    data = bench(
+        rows(id=lambda n: n, comment=text, toxic=lambda n: n % 2, rude=lambda n: n // 2 % 2, threat=lambda n: 0)
+    )
+    assert data.columns.target == ("toxic", "rude", "threat")
+    assert data.columns.kind == "labels"
+    assert [row["target"] for row in data.rows.select(range(4))] == [
+        [],
+        ["toxic"],
+        ["rude"],
+        ["rude", "toxic"],
+    ]
+
+
+def test_a_named_label_beats_signs(bench: Any) -> None:
+    data = bench(rows(text=text, is_new=lambda n: n % 2, vip=lambda n: n // 2 % 2, label=lambda n: "abc"[n % 3]))
+    assert data.columns.target == ("label",)
+
+
+@pytest.mark.parametrize("names", [("premise", "hypothesis"), ("sentence1", "sentence2"), ("left_a", "left_b")])
+def test_pairs(bench: Any, names: tuple[str, str]) -> None:
+    made = rows(**{names[0]: text, names[1]: lambda n: text(n + 500), "label": lambda n: "ab"[n % 2]})
+    data = bench(made)
+    assert (data.columns.text, data.columns.text_pair) == names
+    assert data.rows[0]["text_pair"] == text(500)
+
+
+def test_a_task_restricts_the_kind(bench: Any) -> None:
+    made = rows(text=text, stars=lambda n: n % 5)
+    assert bench(made).columns.kind == "label"
+    assert bench(made, kinds=("number",)).columns.kind == "number"
+    made = rows(60, text=text, stars=lambda n: n % 29 / 2)
+    assert bench(made).columns.kind == "number"
+    assert bench(made, kinds=("label", "labels")).label_names[:3] == ["0", "0.5", "1"]
+
+
+def test_the_user_decides(bench: Any) -> None:
+    made = rows(text=text, note=lambda n: text(n + 500), label=lambda n: "ab"[n % 2], team=lambda n: "xyz"[n % 3])
+    data = bench(made, text="note", target="team")
+    assert (data.columns.text, data.columns.target) == ("note", ("team",))
+    assert bench(made, text=["note", "text"]).columns.texts == ("note", "text")
+
+
+def test_an_ambiguous_target_asks(bench: Any) -> None:
+    with pytest.raises(DataError, match=r"2 columns could be the target: colour, team\nName .* --target COLUMN"):
+        bench(rows(text=text, colour=lambda n: "rgb"[n % 3], team=lambda n: "xyz"[n % 3]))
+
+
+def test_no_text_asks(bench: Any) -> None:
+    with pytest.raises(DataError, match=r"no column holds text.*\n.*--text COLUMN"):
+        bench(rows(amount=lambda n: n / 3, label=lambda n: "ab"[n % 2]))
+
+
+def test_labels_are_sorted_by_value(bench: Any) -> None:
+    assert bench(rows(text=text, label=lambda n: [10, 9, 2][n % 3])).label_names == ["2", "9", "10"]

@@ -1,0 +1,180 @@
+"""metrics.json fits its schema, the report is one closed page, the card can be read by the hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import evaluate_toys as toys
+import pytest
+import yaml
+
+from tunesmith.evaluate import metrics_json
+from tunesmith.evaluate.card import model_card
+from tunesmith.evaluate.errors import slices, worst
+from tunesmith.evaluate.report import render, write_report
+from tunesmith.evaluate.types import KINDS
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def evidence(request: pytest.FixtureRequest) -> Any:
+    return toys.evidence(request.param)
+
+
+@pytest.fixture(scope="module")
+def page(evidence: Any) -> str:
+    return render(evidence)
+
+
+class Reader(HTMLParser):
+    """Collects tags, what they load, and the scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.scripts: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in ("meta", "br", "link", "img"):
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "action", "data") and not (value or "").startswith("#"):
+                self.loads.append(f"{tag} {name}={value}")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+
+
+def test_document_fits_its_schema(evidence: Any) -> None:
+    metrics_json.check(evidence.metrics)
+    metrics_json.check(json.loads(json.dumps(evidence.metrics)))
+
+
+def test_schema_refuses_and_names_the_place(evidence: Any) -> None:
+    first = evidence.metrics["first_metric"]
+    broken = json.loads(json.dumps(evidence.metrics))
+    broken["test"][first]["low"] = float("nan")
+    broken["verdict"]["outcome"] = "great"
+    del broken["cost"]
+    with pytest.raises(ValueError, match="great") as caught:
+        metrics_json.check(broken)
+    assert f"$.test.{first}.low" in str(caught.value)
+    assert "'cost' is a required property" in str(caught.value)
+
+
+def test_every_key_is_described() -> None:
+    def described(schema: dict[str, Any]) -> bool:
+        inner = schema.get("properties", {}).values()
+        return "description" in schema and all(map(described, inner)) if schema is not metrics_json.SCHEMA else True
+
+    assert all(described(part) or key == "confusion_matrix" for key, part in metrics_json.SCHEMA["properties"].items())
+
+
+def test_counts_by_class_add_up() -> None:
+    run = toys.evidence("label", evil=False)
+    matrix = run.metrics["confusion_matrix"]["matrix"]
+    assert sum(map(sum, matrix)) == len(run.test)
+    assert [sum(row) for row in matrix] == [row["support"] for row in run.metrics["per_class"]]
+
+
+def test_page_is_well_formed_and_loads_nothing(page: str) -> None:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    assert reader.loads == []
+    assert "link" not in reader.tags
+    assert "iframe" not in reader.tags
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in page
+
+
+def test_text_from_the_data_can_not_become_markup(page: str) -> None:
+    assert toys.EVIL not in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_charts_are_valid_json(page: str) -> None:
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', page, flags=re.DOTALL)
+    assert len(figures) >= 3
+    for figure in figures:
+        assert json.loads(figure)["data"]
+
+
+def test_page_has_its_sections(evidence: Any, page: str) -> None:
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    expected = ["Findings", "Learning curves"]
+    expected += {
+        "label": ["Confusion matrix", "Calibration", "Labels"],
+        "labels": ["Calibration", "Labels"],
+        "number": ["Predictions and errors"],
+    }[evidence.kind]
+    expected += ["Worst errors", "Slices", "Data", "Decisions", "Warnings", "Cost", "Spec"]
+    assert titles == expected
+    assert "990 used" in page
+    assert "1,010 rows in" in page
+    assert 'name="viewport"' in page
+
+
+def test_report_is_written_whole_and_alone(tmp_path: Path) -> None:
+    write_report(toys.evidence("label"), tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_report_of_a_run_with_nothing_but_numbers() -> None:
+    run = toys.evidence("label")
+    run.curves, run.audit, run.decisions, run.warnings, run.spec, run.versions = {}, {}, [], [], {}, {}
+    run.metrics = {**run.metrics, "findings": [], "validation": None}
+    assert "Learning curves" not in render(run)
+    assert model_card(run)
+
+
+def test_worst_errors_are_confident_and_wrong() -> None:
+    run = toys.evidence("label", evil=False)
+    found = worst(run.test)
+    predicted = run.test.predicted()
+    assert 0 < len(found) <= 30
+    assert all(predicted[one["row"]] != run.test.truth[one["row"]] for one in found)
+    certainty = [run.test.scores[one["row"]].max() for one in found]
+    assert certainty == sorted(certainty, reverse=True)
+
+
+def test_slices_hold_every_row_once() -> None:
+    run = toys.evidence("number")
+    found = dict(slices(run.test, run.test_texts, "rmse"))
+    assert set(found) == {"characters", "true value"}
+    for rows in found.values():
+        assert sum(row["rows"] for row in rows) == len(run.test)
+
+
+def test_card_front_matter_is_what_the_hub_reads(evidence: Any) -> None:
+    card = model_card(evidence)
+    _, front, body = card.split("---\n", 2)
+    head = yaml.safe_load(front)
+    assert head["license"] == "apache-2.0"
+    assert head["base_model"] == "owner/model"
+    assert head["pipeline_tag"] == "text-classification"
+    assert head["library_name"] == "transformers"
+    assert head["metrics"]
+    assert "<script>" not in body.replace(f"`{toys.EVIL}`", "")
+    for part in ("Results", "Intended use", "Limits", "tunesmith.load", "AutoModelForSequenceClassification"):
+        assert part in body
+    assert "f" * 64 in body
+
+
+def test_card_leaves_out_a_base_that_is_a_folder() -> None:
+    run = toys.evidence("label")
+    run.model["name"] = "/home/me/model"
+    assert "base_model" not in yaml.safe_load(model_card(run).split("---\n", 2)[1])
