@@ -58,8 +58,8 @@ lock: $(DEV) ## move constraints.txt to the newest versions that pyproject.toml 
 	@$(BIN)/python tools/lock.py
 
 .PHONY: clean
-clean: ## delete caches and build products; .venv and runs/ stay
-	@rm -rf build dist bench/out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## delete caches and build products; .venv, runs/ and what bench measured stay
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

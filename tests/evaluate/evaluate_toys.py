@@ -102,7 +102,8 @@ def evidence(kind: Kind = "label", evil: bool = True) -> Evidence:
     )
     document = metrics_json.build(
         task="text-classification", model="minilm", method="full", first_metric=first,
-        outcome=ours, test=test, baselines=ladder, verdict=verdict, validation=test, findings=found, cost={"wall_seconds": 12.0},
+        outcome=ours, test=test, baselines=ladder, verdict=verdict, validation=test, findings=found,
+        cost={"wall_seconds": 12.0},
     )  # fmt: skip
     return Evidence(
         name=f"run {EVIL}", created="2026-01-01", task="text-classification", kind=kind, method="full",

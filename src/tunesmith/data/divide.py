@@ -61,7 +61,7 @@ def divide(
     shares = [0.0 if name in files else share for name, share in _wanted(options)]
     validation, test = split.wanted_sizes(pool.size, shares[0], shares[1])
     how, why = "given files", "validation and test are given"
-    inner = leakage.movable(Duplicates(found.identical[pool], _renumber(found.cluster[pool]), found.chained))
+    inner = leakage.movable(Duplicates(found.identical[pool], _renumber(found.cluster[pool])))
     strata = index.strata()[pool]
     if validation or test:
         how, why, marks[pool] = _carve(parts[0], kept[pool], strata, inner, options, (validation, test), seed)
@@ -174,8 +174,6 @@ def _renumber(clusters: Ints) -> Ints:
 
 
 def _tell(result: Leakage, found: Duplicates, emit: Emit) -> None:
-    if not result.identical_rows and not result.near_identical_rows:
-        return
     message = labels.leak_message(result)
     if result.moved_rows and not result.remaining_rows:
         why = "rows of one text must not be both learnt and tested"
@@ -183,5 +181,8 @@ def _tell(result: Leakage, found: Duplicates, emit: Emit) -> None:
     elif result.remaining_rows:
         more = f"; {result.moved_rows} rows were moved" if result.moved_rows else ""
         emit(Warned("leakage", f"{message}{more}; {result.remaining_rows} such rows remain where they are"))
+    if found.unchecked:
+        more = f"{found.unchecked} more pairs that may be near-identical were not compared"
+        emit(Warned("near-identical texts", f"very many texts resemble one another; {more}"))
     if found.chained:
         emit(Warned("near-identical texts", f"{found.chained} texts form long chains, which were cut"))

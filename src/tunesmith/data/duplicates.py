@@ -28,6 +28,8 @@ _BATCH_ROWS = 8_192
 _BATCH_CHARACTERS = 1 << 19
 _PAIR_PIECES = 1_000_000  # pieces compared at once
 _CHAIN_SHARE = 0.02
+_PAIRS_A_TEXT = 8  # most pairs compared for each text, beside ...
+_FREE_PAIRS = 200_000
 _PIECE_BITS = np.uint64(48)
 _PIECE_MASK = np.uint64(2**48 - 1)
 _MOST_PAIRS = 50_000  # so that the number of a pair fits above the bits of a piece
@@ -41,11 +43,13 @@ class Duplicates:
 
     Rows of one text have one `identical`; texts of one `cluster` are near-identical to each other, or
     to a text that is. chained: texts of over-long chains, which were cut where no direct likeness holds.
+    unchecked: likely pairs that were not compared, because too many texts resemble one another.
     """
 
     identical: Ints
     cluster: Ints
     chained: int = 0
+    unchecked: int = 0
 
 
 def find_duplicates(table: pa.Table, names: Sequence[str], threshold: float) -> Duplicates:
@@ -54,39 +58,54 @@ def find_duplicates(table: pa.Table, names: Sequence[str], threshold: float) -> 
     threshold: Jaccard similarity of the sets of three-letter pieces from which on two texts are
     near-identical; 0 compares for identity only (after normalising). Deterministic.
     """
-    bands, rows = band_shape(threshold) if threshold else (0, 0)
-    keys: list[Words] = []
-    hashes: list[npt.NDArray[np.uint32]] = []
-    sizes: list[npt.NDArray[np.int32]] = []
-    sketches: list[Words] = []
-    for texts in _normalised(table, names):
-        numbers = (xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) for text in texts)
-        keys.append(np.fromiter(numbers, dtype=np.uint64, count=len(texts)))
-        if threshold:
-            pieces, starts = text_pieces(texts)
-            signatures = minhash(pieces, starts)
-            hashes.append(_band_hashes(signatures, bands, rows))
-            sketches.append(np.packbits(signatures & 1, axis=0).T.copy().view(np.uint64).ravel())
-            sizes.append(np.diff(np.append(starts, pieces.size)).astype(np.int32))
-    if not keys:
-        return Duplicates(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    _, first, identical = np.unique(np.concatenate(keys), return_index=True, return_inverse=True)
+    marks = _Marks.of(table, names, threshold)
+    _, first, identical = np.unique(marks.keys, return_index=True, return_inverse=True)
     order = np.argsort(first)  # number the texts in the order in which they first come
     rank = np.empty_like(order)
     rank[order] = np.arange(order.size)
     identical, first = rank[identical].astype(np.int64), first[order].astype(np.int64)
-    if not threshold:
+    if not threshold or not first.size:
         return Duplicates(identical, identical.copy())
-    search = _Search(
-        table.select(list(names)),
-        first,
-        np.concatenate(hashes, axis=1)[:, first],
-        np.concatenate(sketches)[first],
-        np.concatenate(sizes)[first],
-        threshold,
-    )
+    search = _Search(table.select(list(names)), first, marks, threshold, _PAIRS_A_TEXT * first.size + _FREE_PAIRS)
     clusters, chained = search.clusters()
-    return Duplicates(identical, clusters[identical], chained)
+    return Duplicates(identical, clusters[identical], chained, search.unchecked)
+
+
+@dataclass
+class _Marks:
+    """What is kept of each row's text: a 64-bit key, band hashes (bands, rows), a byte of each minimum
+    of its signature (rows, PERMUTATIONS), and its number of pieces."""
+
+    keys: Words
+    bands: npt.NDArray[np.uint32]
+    sketches: npt.NDArray[np.uint8]
+    sizes: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, table: pa.Table, names: Sequence[str], threshold: float) -> _Marks:
+        """Mark all rows; without a threshold only the keys."""
+        bands, rows = band_shape(threshold) if threshold else (0, 0)
+        count = table.num_rows
+        wide = PERMUTATIONS if threshold else 0
+        marks = cls(
+            np.empty(count, np.uint64),
+            np.empty((bands, count), np.uint32),
+            np.empty((count, wide), np.uint8),
+            np.empty(count, np.int32),
+        )
+        start = 0
+        for texts in _normalised(table, names):
+            here = slice(start, start + len(texts))
+            numbers = (xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) for text in texts)
+            marks.keys[here] = np.fromiter(numbers, dtype=np.uint64, count=len(texts))
+            if threshold:
+                pieces, starts = text_pieces(texts)
+                signatures = minhash(pieces, starts)
+                marks.bands[:, here] = _band_hashes(signatures, bands, rows)
+                marks.sketches[here] = signatures.astype(np.uint8).T
+                marks.sizes[here] = np.diff(np.append(starts, pieces.size))
+            start += len(texts)
+        return marks
 
 
 def normalise(texts: Sequence[str]) -> list[str]:
@@ -159,17 +178,18 @@ class _Search:
     """Candidate pairs, their check, and clusters, over distinct texts. `rows`: a table row for each."""
 
     table: pa.Table
-    rows: Ints
-    bands: npt.NDArray[np.uint32]
-    sketches: Words
-    sizes: npt.NDArray[np.int32]
+    rows: Ints  # ascending
+    marks: _Marks
     threshold: float
+    budget: int  # pairs that may still be compared
+    unchecked: int = 0
 
     def clusters(self) -> tuple[Ints, int]:
         """A cluster number per text, and the number of texts in chains that were cut."""
         labels = np.arange(self.rows.size)
         edges: list[Ints] = []
-        for band in self.bands:
+        for hashes in self.marks.bands:
+            band = hashes[self.rows]
             order = np.argsort(band, kind="stable")
             for pairs in _bucket_pairs(band[order], order):
                 found = self._near(pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]])
@@ -180,32 +200,38 @@ class _Search:
 
     def _near(self, pairs: Ints) -> Ints:
         """Those of the pairs whose true Jaccard similarity reaches the threshold."""
-        left, right = self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]]
-        pairs = pairs[np.minimum(left, right) >= self.threshold * np.maximum(left, right)]
-        apart = np.bitwise_count(self.sketches[pairs[:, 0]] ^ self.sketches[pairs[:, 1]])
-        # one bit of each minimum: texts of Jaccard j differ in (1 - j) / 2 of them, give or take
-        expected = PERMUTATIONS * (1 - self.threshold) / 2
-        pairs = pairs[apart <= expected + 4 * np.sqrt(expected) + 2]
-        pairs = np.unique(pairs, axis=0)
+        likely = [self._likely(pairs[start : start + _MOST_PAIRS]) for start in range(0, len(pairs), _MOST_PAIRS)]
+        if not likely:
+            return pairs
+        pairs = np.unique(np.concatenate(likely), axis=0)
+        self.unchecked += max(0, len(pairs) - self.budget)
+        pairs = pairs[: self.budget]
+        self.budget -= len(pairs)
         checked = [self._check(chunk) for chunk in self._chunks(pairs)]
         return np.concatenate(checked) if checked else pairs
 
+    def _likely(self, pairs: Ints) -> Ints:
+        """Pairs that may reach the threshold, by their sizes and by how many minima agree."""
+        rows = self.rows[pairs]
+        left, right = self.marks.sizes[rows[:, 0]], self.marks.sizes[rows[:, 1]]
+        fits = np.minimum(left, right) >= self.threshold * np.maximum(left, right)
+        pairs, rows = pairs[fits], rows[fits]
+        agree = (self.marks.sketches[rows[:, 0]] == self.marks.sketches[rows[:, 1]]).sum(axis=1)
+        expected = PERMUTATIONS * self.threshold
+        # 2.5 standard deviations: 99 of 100 pairs at the threshold pass, and far more of closer ones
+        return pairs[agree >= expected - 2.5 * np.sqrt(expected * (1 - self.threshold))]
+
     def _chunks(self, pairs: Ints) -> Iterator[Ints]:
-        weight = np.cumsum(self.sizes[pairs].sum(axis=1, dtype=np.int64)) // _PAIR_PIECES
-        for _, chunk in _runs(weight):
+        sizes = self.marks.sizes[self.rows[pairs]].sum(axis=1, dtype=np.int64)
+        for _, chunk in _runs(np.cumsum(sizes) // _PAIR_PIECES):
             for start in range(chunk.start, chunk.stop, _MOST_PAIRS):
                 yield pairs[start : min(start + _MOST_PAIRS, chunk.stop)]
 
     def _check(self, pairs: Ints) -> Ints:
         texts, places = np.unique(pairs, return_inverse=True)
         places = places.reshape(pairs.shape)
-        by_row = np.argsort(self.rows[texts])
-        table = take(self.table, self.rows[texts][by_row])
-        pieces, starts = _all_pieces(table)
+        pieces, starts = _all_pieces(take(self.table, self.rows[texts]))
         sizes = np.diff(np.append(starts, pieces.size))
-        position = np.empty_like(by_row)
-        position[by_row] = np.arange(by_row.size)
-        places = position[places]
         both = _common(pieces, starts, sizes, places)
         union = sizes[places].sum(axis=1) - both
         return pairs[both >= self.threshold * union]

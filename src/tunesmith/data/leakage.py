@@ -67,7 +67,7 @@ def movable(found: Duplicates) -> Duplicates:
     counts = np.bincount(found.cluster)
     big = (counts > max(_SMALL_CLUSTER, _BIG_SHARE * found.cluster.size))[found.cluster]
     units = np.where(big, counts.size + found.identical, found.cluster)
-    return Duplicates(found.identical, np.unique(units, return_inverse=True)[1].astype(np.int64), found.chained)
+    return Duplicates(found.identical, np.unique(units, return_inverse=True)[1].astype(np.int64))
 
 
 def merge_groups(groups: Ints, found: Duplicates) -> Ints | None:

@@ -244,6 +244,7 @@ def _duplicate_facts(found: Duplicates, index: TargetIndex) -> dict[str, int]:
         "rows_with_text_and_target_seen_before": int(found.identical.size) - both,
         "near_identical_texts": texts - int(np.unique(found.cluster).size),
         "texts_in_cut_chains": found.chained,
+        "likely_pairs_not_compared": found.unchecked,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.engine.batching import TOKENS, by_length
+from tunesmith.engine.precision import working
 from tunesmith.engine.tokens import EncodedRows
-
-
-def autocast(precision: str, on: torch.device) -> AbstractContextManager[Any]:
-    """The context in which matrix products run in `precision`."""
-    if precision == "bf16":
-        return torch.autocast(on.type, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 @contextmanager
@@ -30,7 +24,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     before = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         model.train(before)
@@ -41,7 +35,6 @@ def run_rows(
     rows: EncodedRows,
     positions: np.ndarray,
     *,
-    precision: str,
     on: torch.device,
     into: np.ndarray | None = None,
     check: Callable[[], None] = lambda: None,
@@ -52,18 +45,14 @@ def run_rows(
     [len(rows), d], such as a memory map, results go to the rows' own positions there instead.
     `check` is called before each batch and may raise.
     """
-    if rows.features is not None:
-        lengths = np.ones(len(positions), dtype=np.int64)
-    else:
-        lengths = rows.lengths[positions]
+    lengths = rows.lengths[positions] if rows.features is None else np.ones(len(positions), dtype=np.int64)
     result: np.ndarray | None = None
     pending = list(by_length(lengths, tokens=TOKENS))[::-1]
     while pending:
         check()
         some = pending.pop()
         try:
-            with autocast(precision, on):
-                values = compute(_to(rows.collate(positions[some]), on)).float().cpu().numpy()
+            values = compute(_to(rows.collate(positions[some]), on)).float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or len(some) == 1:
                 raise
@@ -108,11 +97,8 @@ def frozen_features(
     aside = path.with_suffix(".tmp.npy")
     shape = (len(rows), model.head.in_features)
     out = np.lib.format.open_memmap(aside, mode="w+", dtype=np.float32, shape=shape)
-    with evaluating(model):
-        run_rows(
-            model.features, rows, positions,
-            precision=precision, on=on, into=out, check=check,
-        )  # fmt: skip
+    with evaluating(model), working(model, precision, model.float32_names):
+        run_rows(model.features, rows, positions, on=on, into=out, check=check)
     out.flush()
     del out
     os.replace(aside, path)

@@ -25,7 +25,7 @@ from tunesmith.core.errors import Diverged, RunFailed, Stopped
 from tunesmith.core.events import Decided, Emit, Evaluated, Paused, RolledBack, Saved, Step
 from tunesmith.engine.batching import plan_epoch
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.inference import autocast, is_out_of_memory
+from tunesmith.engine.inference import is_out_of_memory
 from tunesmith.engine.optim import (
     ParameterGroup,
     load_optimizer_tensors,
@@ -35,6 +35,7 @@ from tunesmith.engine.optim import (
     set_learning_rate,
 )
 from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.precision import WorkingWeights, working
 from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
 
@@ -95,6 +96,8 @@ class Setup:
     stop: StopRequest
     seed: int
     device: torch.device
+    float32_names: frozenset[str] = frozenset()
+    """Parameters that stay float32 whatever the precision."""
 
 
 class _NotFinite(Exception):
@@ -108,17 +111,18 @@ def train(setup: Setup) -> TrainState:
 
     Raises Stopped (signal or full disk; resumable), Diverged, RunFailed.
     """
-    engine = _Engine(setup)
-    resumed = engine.resume()
-    engine.notify("on_start", resumed or TrainState())
-    state = resumed or engine.begin()
-    while state.step < engine.steps and not state.should_stop:
-        try:
-            _epoch(setup, engine, state)
-        except _NotFinite as fault:
-            state = engine.roll_back(state, fault)
-    engine.restore_best(state)
-    engine.notify("on_end", state)
+    with working(setup.model, setup.precision, setup.float32_names) as weights:
+        engine = _Engine(setup, weights)
+        resumed = engine.resume()
+        engine.notify("on_start", resumed or TrainState())
+        state = resumed or engine.begin()
+        while state.step < engine.steps and not state.should_stop:
+            try:
+                _epoch(setup, engine, state)
+            except _NotFinite as fault:
+                state = engine.roll_back(state, fault)
+        engine.restore_best(state)
+        engine.notify("on_end", state)
     return state
 
 
@@ -148,14 +152,17 @@ def _epoch(setup: Setup, engine: _Engine, state: TrainState) -> None:
 class _Engine:
     """The working parts of one training: model, optimizer, checkpoints, clock."""
 
-    def __init__(self, setup: Setup):
+    def __init__(self, setup: Setup, weights: WorkingWeights):
         self.setup = setup
+        self.weights = weights
         self.options = setup.options
         self.accelerator = Accelerator(cpu=setup.device.type == "cpu")
-        self.trainable = {
-            name: parameter for name, parameter in setup.model.named_parameters() if parameter.requires_grad
-        }
-        optimizer = make_optimizer(setup.groups, setup.options.weight_decay)
+        self.trainable = weights.masters
+        groups = [
+            ParameterGroup({name: weights.masters[name] for name in group.parameters}, group.learning_rate)
+            for group in setup.groups
+        ]
+        optimizer = make_optimizer(groups, setup.options.weight_decay)
         self.model, self.optimizer = self.accelerator.prepare(setup.model, optimizer)
         self.lengths = setup.rows.lengths[setup.positions]
         self._planned: tuple[int, list[np.ndarray]] | None = None
@@ -186,12 +193,14 @@ class _Engine:
         factor = schedule_factor(state.step, self.steps, warmup=warmup, kind=self.options.schedule)
         rate = set_learning_rate(self.optimizer, factor * state.learning_rate_factor)
         loss = self._gradients(state, positions)
+        self.weights.hand_over_gradients()
         flat = np.concatenate(positions)
         norm = float(self.accelerator.clip_grad_norm_(self.trainable.values(), self.options.max_grad_norm))
         if not np.isfinite(norm):
             raise _NotFinite("gradients", flat)
         self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.weights.publish()
+        self.weights.drop_gradients()
         state.step += 1
         state.rows += len(flat)
         tokens = int(self.setup.rows.lengths[flat].sum())
@@ -220,16 +229,14 @@ class _Engine:
                         "Set a smaller max_length, gradient_checkpointing=true, or choose a smaller model.",
                     ) from error
                 state.splits *= 2
-                self.optimizer.zero_grad()
+                self.weights.drop_gradients()
                 why = f"memory ran out at step {state.step + 1}; gradients are added up, the result is the same"
                 self.setup.emit(Decided("batch_parts", state.splits, why))
 
     def _backward(self, positions: np.ndarray, total: int) -> float:
         batch = {k: v.to(self.setup.device) for k, v in self.setup.rows.collate(positions).items()}
         targets = batch.pop("targets")
-        with autocast(self.setup.precision, self.setup.device):
-            logits = self.model(batch)
-        loss = self.setup.loss(logits.float(), targets).sum() / total
+        loss = self.setup.loss(self.model(batch).float(), targets).sum() / total
         for callback in self.setup.callbacks:
             if hasattr(callback, "on_loss"):
                 loss = callback.on_loss(self.model, loss)
@@ -343,7 +350,7 @@ class _Engine:
         tensors, saved = self.setup.checkpoints.load(path)
         self._load_weights(tensors["trainable"])
         load_optimizer_tensors(self.optimizer.optimizer, tensors["optimizer"])
-        self.optimizer.zero_grad()
+        self.weights.drop_gradients()
         torch.set_rng_state(tensors["random"]["cpu"])
         if "device" in tensors["random"]:
             torch.cuda.set_rng_state(tensors["random"]["device"])
@@ -355,6 +362,7 @@ class _Engine:
         with torch.no_grad():
             for name, parameter in self.trainable.items():
                 parameter.copy_(weights[name])
+        self.weights.publish()
 
     def _row_ids(self, positions: np.ndarray) -> list[int]:
         ids = self.setup.rows.row_ids

@@ -55,7 +55,7 @@ def text_baselines(
     except ValueError as error:
         emit(Warned("baseline", f"{name} is left out: the training texts hold no words ({error})"))
         return found
-    train, test = features.transform(texts), features.transform(test_texts)
+    train, test = features.of_training, features.transform(test_texts)
     fit = {"label": _label_outcome, "labels": _labels_outcome, "number": _number_outcome}[kind]
     found[name] = fit(train, truth[chosen], test, (test_truth, label_names), seed)
     return found

@@ -23,12 +23,16 @@ class TfidfFeatures:
     """Word 1-2-grams and character 4-grams, sublinear TF-IDF; pairs add what the two texts share.
 
     A pair (a, b) becomes [a, b, |a - b|, a * b, cosine, share of common words, length ratio].
+    `of_training` float64 [n, features] are the training texts themselves, counted once while fitting.
     Raises ValueError where the texts hold nothing to count.
     """
 
     def __init__(self, texts: Texts, emit: Emit = ignore):
         flat = _flat(texts)
-        self._vectorizers = [_fitted(arguments, flat) for arguments in self._plan(flat, emit)]
+        fitted = [_fitted(arguments, flat) for arguments in self._plan(flat, emit)]
+        self._vectorizers = [vectorizer for vectorizer, _ in fitted]
+        vectors = sparse.hstack([counted for _, counted in fitted]).tocsr()
+        self.of_training = vectors if _single(texts) else _related(vectors[0::2], vectors[1::2], texts)
 
     def _plan(self, texts: Sequence[str], emit: Emit) -> list[dict[str, Any]]:
         rare = 1 if len(texts) < 1000 else 2
@@ -46,32 +50,39 @@ class TfidfFeatures:
 
     def transform(self, texts: Texts) -> sparse.csr_matrix:
         """float64 [n, features]."""
-        if not len(texts) or isinstance(texts[0], str):
-            return self._vectors(_flat(texts))
-        first = self._vectors([pair[0][:LONGEST] for pair in texts])
-        second = self._vectors([pair[1][:LONGEST] for pair in texts])
-        shared = first.multiply(second)
-        parts = [first, second, abs(first - second), shared, _relation(texts, shared)]
-        return sparse.hstack(parts).tocsr()
-
-    def _vectors(self, texts: Sequence[str]) -> sparse.csr_matrix:
-        return sparse.hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers]).tocsr()
+        flat = _flat(texts)
+        vectors = sparse.hstack([vectorizer.transform(flat) for vectorizer in self._vectorizers]).tocsr()
+        return vectors if _single(texts) else _related(vectors[0::2], vectors[1::2], texts)
 
 
-def _fitted(arguments: dict[str, Any], texts: Sequence[str]) -> Any:
+def _fitted(arguments: dict[str, Any], texts: Sequence[str]) -> tuple[Any, sparse.csr_matrix]:
+    """(vectorizer, its features of these texts)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     common = {"sublinear_tf": True, "strip_accents": "unicode", "dtype": np.float64}
+    vectorizer = TfidfVectorizer(**common, **arguments)
     try:
-        return TfidfVectorizer(**common, **arguments).fit(texts)
+        return vectorizer, vectorizer.fit_transform(texts)
     except ValueError:  # nothing occurs often enough: count everything
-        return TfidfVectorizer(**common, **{**arguments, "min_df": 1}).fit(texts)
+        vectorizer = TfidfVectorizer(**common, **{**arguments, "min_df": 1})
+        return vectorizer, vectorizer.fit_transform(texts)
+
+
+def _single(texts: Texts) -> bool:
+    return not len(texts) or isinstance(texts[0], str)
 
 
 def _flat(texts: Texts) -> list[str]:
-    if len(texts) and not isinstance(texts[0], str):
-        return [text[:LONGEST] for pair in texts for text in pair]
-    return [str(text)[:LONGEST] for text in texts]
+    """Texts one after the other, the two of a pair side by side."""
+    if _single(texts):
+        return [str(text)[:LONGEST] for text in texts]
+    return [text[:LONGEST] for pair in texts for text in pair]
+
+
+def _related(first: sparse.csr_matrix, second: sparse.csr_matrix, texts: Texts) -> sparse.csr_matrix:
+    shared = first.multiply(second)
+    parts = [first, second, abs(first - second), shared, _relation(texts, shared)]
+    return sparse.hstack(parts).tocsr()
 
 
 def _relation(texts: Texts, shared: sparse.csr_matrix) -> sparse.csr_matrix:

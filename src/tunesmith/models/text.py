@@ -65,10 +65,17 @@ class TextModel(nn.Module):
         assert isinstance(module, nn.Linear)
         return module
 
+    @property
+    def float32_names(self) -> frozenset[str]:
+        """Parameters that are cheap and precise enough to stay float32 whatever the body computes in."""
+        if self.pooling == "own":
+            return frozenset()
+        return frozenset(f"network.{self._head_name}.{part}" for part in ("weight", "bias"))
+
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits [rows, outputs], from token tensors, or from 'features' computed before."""
         if "features" in batch:
-            return self.head(batch["features"])
+            return self.head(batch["features"].to(self.head.weight.dtype))
         if self.pooling == "own":
             return self.network(**_inputs(batch)).logits
         pooled = self.features(batch)

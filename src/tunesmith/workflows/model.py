@@ -96,7 +96,7 @@ class Model:
             with evaluating(self.bundle.model):
                 logits = run_rows(
                     self.bundle.model, encoded, np.arange(len(encoded)),
-                    precision="fp32", on=self._device, **progress,
+                    on=self._device, **progress,
                 )  # fmt: skip
         return self.task.scores(logits)
 

@@ -25,6 +25,7 @@ from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.inference import evaluating, frozen_features, run_rows
 from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
 from tunesmith.engine.protocols import Method, Task
 from tunesmith.engine.stop import StopRequest
@@ -70,11 +71,9 @@ class Work:
 
     def logits(self, positions: np.ndarray) -> np.ndarray:
         """The model as it is now, on some rows: float32 [len(positions), outputs]."""
-        with evaluating(self.bundle.model):
-            return run_rows(
-                self.bundle.model, self.rows, positions,
-                precision=self.precision, on=self.device, check=self.stop.check,
-            )  # fmt: skip
+        model = self.bundle.model
+        with evaluating(model), working(model, self.precision, model.float32_names):
+            return run_rows(model, self.rows, positions, on=self.device, check=self.stop.check)
 
     def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
         return self._outcome(self.data.splits[split], logits, thresholds)
@@ -270,6 +269,7 @@ def _setup(work: Work) -> loop.Setup:
         precision=work.precision, options=plan.engine,
         checkpoints=CheckpointStore(work.folder.checkpoints, _identity(work)),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
+        float32_names=work.bundle.model.float32_names,
     )  # fmt: skip
 
 
