@@ -1,9 +1,10 @@
-"""Writes docs/reference.md from the code: commands, options, events, exit codes.
+"""Writes what the docs say about the code from the code itself.
 
-    python tools/reference.py            # writes the page (`make docs`)
-    python tools/reference.py --check    # says whether it is up to date
+    python tools/reference.py            # writes the pages (`make docs`)
+    python tools/reference.py --check    # says whether they are up to date
 
-Knows no task, method or callback by name: it lists what the registry lists.
+docs/reference.md as a whole (commands, options, events, exit codes), and the tables of docs/metrics.md
+between its two marks. Knows no task, method, callback or metric by name: it lists what the code lists.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+BEGIN = "<!-- generated:begin (written by tools/reference.py) -->"
+END = "<!-- generated:end -->"
 
 INTRODUCTION = """\
 # Reference
@@ -32,14 +35,36 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write docs/reference.md from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when it is out of date")
     arguments = parser.parse_args()
-    text = page()
+    stale = [name for name, text in pages().items() if _read(name) != text]
     if arguments.check:
-        same = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-        print("docs/reference.md is up to date" if same else "docs/reference.md is out of date: run `make docs`")
-        return 0 if same else 1
-    PAGE.write_text(text, encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(PAGE.parent.parent)}")
+        for name in stale:
+            print(f"docs/{name} is out of date: run `make docs`")
+        if not stale:
+            print("the pages are up to date")
+        return 1 if stale else 0
+    for name, text in pages().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+        print(f"wrote docs/{name}")
     return 0
+
+
+def pages() -> dict[str, str]:
+    """Every page that is written from the code, in whole or in part: name -> text."""
+    return {"reference.md": page(), "metrics.md": _between_marks(_read("metrics.md"), [*metrics(), *schema()])}
+
+
+def _read(name: str) -> str:
+    path = DOCS / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _between_marks(text: str, parts: list[str]) -> str:
+    """`text` with what stands between its marks written anew."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"a page lacks its marks {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}"
 
 
 def page() -> str:
@@ -168,6 +193,60 @@ def exit_codes() -> Iterator[str]:
             "What says that a run succeeded is its `result.json`, which is written last.",
         ]
     )
+
+
+# --- Metrics ------------------------------------------------------------------------------------
+
+
+def metrics() -> Iterator[str]:
+    """Every metric: for which targets, which way is better, and between which bounds."""
+    from tunesmith.evaluate import words
+    from tunesmith.evaluate.metrics import TABLE
+
+    targets = {"label": "one label", "labels": "several labels", "number": "number"}
+    yield "### All metrics"
+    lines = ["| name | in the report | for | better | range |", "|---|---|---|---|---|"]
+    for name, metric in TABLE.items():
+        low, high = (f"{end:g}".replace("inf", "∞") for end in metric.range)
+        kinds = ", ".join(targets[kind] for kind in metric.kinds)
+        better = "more" if metric.higher_is_better else "less"
+        lines.append(f"| `{name}` | {words.metric(name)} | {kinds} | {better} | {low} to {high} |")
+    yield "\n".join(lines)
+
+
+def schema() -> Iterator[str]:
+    """The fields of metrics.json, from the schema that every document is checked against."""
+    from tunesmith.evaluate.metrics_json import SCHEMA
+
+    yield "### All fields of `metrics.json`"
+    lines = ["| field | type | |", "|---|---|---|"]
+    for path, part in _fields("", SCHEMA):
+        lines.append(f"| `{path}` | {_json_type(part)} | {_cell(part.get('description', ''))} |")
+    yield "\n".join(lines)
+    interval = SCHEMA["$defs"]["interval"]
+    yield f"An *interval* is {{{', '.join(f'`{name}`' for name in interval['properties'])}}}: " + " ".join(
+        f"`{name}`: {part['description']}" for name, part in interval["properties"].items()
+    )
+
+
+def _fields(prefix: str, part: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(path, schema) of all fields below `part`, in the order of the document."""
+    for name, field in part.get("properties", {}).items():
+        path = f"{prefix}{name}"
+        yield path, field
+        inner = field.get("items", field)
+        yield from _fields(f"{path}[]." if "items" in field else f"{path}.", inner)
+
+
+def _json_type(part: Mapping[str, Any]) -> str:
+    if "enum" in part:
+        return " \\| ".join(f"`{value}`" for value in part["enum"])
+    kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
+    more = part.get("additionalProperties")
+    if isinstance(more, dict):
+        inner = "intervals by name" if "$ref" in more else "by name: intervals by name"
+        kinds = [inner if kind == "object" else kind for kind in kinds]
+    return " \\| ".join(kinds)
 
 
 if __name__ == "__main__":

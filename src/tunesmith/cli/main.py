@@ -204,16 +204,21 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(2)
 
 
-@app.callback()
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    """Fine-tune pre-trained models on your own examples, and know whether it helped."""
-    if version:
+def _show_version(asked: bool) -> None:
+    if asked:
         from tunesmith import __version__
 
         print(f"tunesmith {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Fine-tune pre-trained models on your own examples, and know whether it helped."""
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def checked(found: Found) -> str:
         lines.append(f"dropped  {count} rows: {reason}")
     lines += [f"decided  {d['what']} = {_short(d['value'])}: {d['why']}" for d in found["decisions"]]
     lines += [f"warning  {w['what']}: {w['message']}" for w in found["warnings"]]
-    lines.append("Nothing was trained. Start with: tunesmith train")
+    lines.append("Nothing was trained. Start with `tunesmith train` and the same arguments.")
     return "\n".join(lines)
 
 

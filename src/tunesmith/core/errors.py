@@ -112,8 +112,9 @@ class Stopped(TunesmithError):
 
     exit_code = 130
 
-    def __init__(self, message: str, *, reason: str, fix: str | None = None):
+    def __init__(self, message: str, *, reason: str, fix: str | None = None, step: int | None = None):
         self.reason = reason
+        self.step = step
         super().__init__(message, fix)
 
 

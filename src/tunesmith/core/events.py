@@ -27,7 +27,7 @@ class Started(Event):
     name = "started"
     run: str
     versions: Mapping[str, str]
-    resumed_from: int | None = None
+    resumed: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def divide(
         marks[given == number] = NAMES.index(part.split)
     files = {part.split for part in parts[1:]}
     pool = np.flatnonzero(given == 0)
-    shares = [0.0 if name in files else share for name, share in _wanted(options)]
+    shares = [0.0 if name in files else share for name, share in _wanted(options, pool.size)]
     validation, test = split.wanted_sizes(pool.size, shares[0], shares[1])
     how, why = "given files", "validation and test are given"
     inner = leakage.movable(Duplicates(found.identical[pool], _renumber(found.cluster[pool])))
@@ -77,8 +77,18 @@ def divide(
     return Division(marks, before, result, {"how": how, "why": why})
 
 
-def _wanted(options: SplitOptions) -> tuple[tuple[str, float], tuple[str, float]]:
-    return ("validation", options.validation_size), ("test", options.test_size)
+def _wanted(options: SplitOptions, rows: int) -> tuple[tuple[str, float], tuple[str, float]]:
+    """Shares to carve out. Few rows need a large share to measure anything; many need only enough rows."""
+    validation, test = options.validation_size, options.test_size
+    return (
+        ("validation", _enough(rows, 0.1, 0.05, 500) if validation is None else validation),
+        ("test", _enough(rows, 0.2, 0.1, 1_000) if test is None else test),
+    )
+
+
+def _enough(rows: int, most: float, least: float, count: int) -> float:
+    """The share `most`, but no more rows than `count` or the share `least`, and never above 5,000."""
+    return min(most, max(least, count / rows), 5_000 / rows)
 
 
 def _carve(

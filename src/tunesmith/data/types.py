@@ -50,11 +50,13 @@ class Columns:
 class SplitOptions(Options):
     """How rows are divided into train, validation and test."""
 
-    validation_size: float = Field(0.1, ge=0, lt=1)
-    """Share of the rows to validate on, where no validation file is given."""
+    validation_size: float | None = Field(None, ge=0, lt=1)
+    """Share of the rows to validate on, where no validation file is given; when not given, a tenth, less of
+    many rows (a twentieth or 500 rows, at most 5,000)."""
 
-    test_size: float = Field(0.1, ge=0, lt=1)
-    """Share of the rows to test on, where no test file is given."""
+    test_size: float | None = Field(None, ge=0, lt=1)
+    """Share of the rows to test on, where no test file is given; when not given, a fifth, less of many rows
+    (a tenth or 1,000 rows, at most 5,000)."""
 
     group: str | None = None
     """Column whose equal values stay together: no group stands in two splits."""

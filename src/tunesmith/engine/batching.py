@@ -10,6 +10,8 @@ ROWS = 32
 """Rows of a training batch when nothing is asked."""
 TOKENS = 8_192
 """Most tokens of a training batch when nothing is asked: long rows get smaller batches."""
+TOKENS_AT_ONCE = 2_048
+"""Tokens that go through the model together: more is no faster on a processor, and takes more memory."""
 _POOL = 50  # batches whose rows are sorted together: enough to fill them evenly, few enough to stay random
 
 
@@ -29,7 +31,7 @@ def plan_epoch(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens:
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def by_length(lengths: np.ndarray, *, tokens: int = TOKENS) -> Iterator[np.ndarray]:
+def by_length(lengths: np.ndarray, *, tokens: int = TOKENS_AT_ONCE) -> Iterator[np.ndarray]:
     """All rows once, longest first (what does not fit into memory shows at once), for inference."""
     order = np.argsort(-lengths, kind="stable")
     start = 0

@@ -13,9 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tunesmith.engine.batching import TOKENS, by_length
+from tunesmith.engine.batching import by_length
+from tunesmith.engine.hardware import release_memory
 from tunesmith.engine.precision import working
 from tunesmith.engine.tokens import EncodedRows
+
+TIDY_BATCHES = 16
+"""Freed memory is given back every so many batches."""
 
 
 @contextmanager
@@ -47,9 +51,11 @@ def run_rows(
     """
     lengths = rows.lengths[positions] if rows.features is None else np.ones(len(positions), dtype=np.int64)
     result: np.ndarray | None = None
-    pending = list(by_length(lengths, tokens=TOKENS))[::-1]
+    pending = list(by_length(lengths))[::-1]
     while pending:
         check()
+        if len(pending) % TIDY_BATCHES == 0:
+            release_memory()
         some = pending.pop()
         try:
             values = compute(_to(rows.collate(positions[some]), on)).float().cpu().numpy()

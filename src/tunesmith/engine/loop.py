@@ -25,6 +25,7 @@ from tunesmith.core.errors import Diverged, RunFailed, Stopped
 from tunesmith.core.events import Decided, Emit, Evaluated, Paused, RolledBack, Saved, Step
 from tunesmith.engine.batching import plan_epoch
 from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.hardware import release_memory
 from tunesmith.engine.inference import is_out_of_memory
 from tunesmith.engine.optim import (
     ParameterGroup,
@@ -42,6 +43,8 @@ from tunesmith.engine.tokens import EncodedRows
 SAVE_SECONDS = 300.0
 """Without `save_steps`, no more than this much work is ever at risk."""
 ROLLBACKS = 2
+TIDY_STEPS = 16
+"""Batches of ever new shapes fragment the heap; freed memory is given back every so many steps."""
 
 
 @dataclass
@@ -54,6 +57,7 @@ class TrainState:
     """Batches of this epoch that are done."""
     best_step: int | None = None
     best_value: float | None = None
+    best_loss: float | None = None
     evaluations_since_best: int = 0
     learning_rate_factor: float = 1.0
     rollbacks: int = 0
@@ -96,6 +100,10 @@ class Setup:
     stop: StopRequest
     seed: int
     device: torch.device
+    tokens_at_once: int | None = None
+    """Larger batches are computed in parts whose gradients are added up: less memory, the same result."""
+    noise: Callable[[float], float] = lambda _: 0.0
+    """Differences of the metric, at a value of it, that the number of validation rows can not tell."""
     float32_names: frozenset[str] = frozenset()
     """Parameters that stay float32 whatever the precision."""
 
@@ -141,10 +149,14 @@ def _epoch(setup: Setup, engine: _Engine, state: TrainState) -> None:
         if last or (state.step % every == 0 if every else ends_epoch):
             engine.evaluate(state)
         engine.save_if_due(state)
+        if state.step % TIDY_STEPS == 0:
+            release_memory()
         if setup.stop.signal and not (last or state.should_stop):
             engine.save(state)
             setup.emit(Paused(state.step, f"stopped by {setup.stop.signal}"))
-            raise Stopped(f"Stopped by {setup.stop.signal} after step {state.step}; saved.", reason="signal")
+            raise Stopped(
+                f"Stopped by {setup.stop.signal} after step {state.step}; saved.", reason="signal", step=state.step
+            )
         if ends_epoch:
             return
 
@@ -217,7 +229,7 @@ class _Engine:
         total = sum(len(some) for some in positions)
         while True:
             try:
-                parts = [part for some in positions for part in np.array_split(some, state.splits) if len(part)]
+                parts = [part for some in positions for part in self._parts(some, state.splits)]
                 return sum(self._backward(part, total) for part in parts)
             except (RuntimeError, MemoryError) as error:
                 largest = max(len(some) for some in positions)
@@ -232,6 +244,13 @@ class _Engine:
                 self.weights.drop_gradients()
                 why = f"memory ran out at step {state.step + 1}; gradients are added up, the result is the same"
                 self.setup.emit(Decided("batch_parts", state.splits, why))
+
+    def _parts(self, positions: np.ndarray, splits: int) -> list[np.ndarray]:
+        """A batch in the parts that are computed at once: few enough tokens, and `splits` times fewer yet."""
+        limit = self.setup.tokens_at_once
+        tokens = len(positions) * int(self.setup.rows.lengths[positions].max())
+        needed = splits * (-(-tokens // limit) if limit else 1)
+        return [part for part in np.array_split(positions, needed) if len(part)]
 
     def _backward(self, positions: np.ndarray, total: int) -> float:
         batch = {k: v.to(self.setup.device) for k, v in self.setup.rows.collate(positions).items()}
@@ -252,18 +271,25 @@ class _Engine:
         metrics = dict(self.setup.evaluate())
         if not np.isfinite(metrics["loss"]):
             raise _NotFinite("validation loss", np.zeros(0, dtype=np.int64))
-        value = metrics[self.setup.metric]
-        better = state.best_value is None or (
-            value > state.best_value if self.setup.higher_is_better else value < state.best_value
-        )
+        better = self._is_better(state, metrics[self.setup.metric], metrics["loss"])
         if better:
-            state.best_step, state.best_value, state.evaluations_since_best = state.step, value, 0
+            state.best_step, state.evaluations_since_best = state.step, 0
+            state.best_value, state.best_loss = metrics[self.setup.metric], metrics["loss"]
         else:
             state.evaluations_since_best += 1
         self.setup.emit(Evaluated(state.step, "validation", metrics, best=better))
         self.notify("on_evaluate", state, metrics)
         if better or self.options.save_steps is None:
             self.save(state)
+
+    def _is_better(self, state: TrainState, value: float, loss: float) -> bool:
+        """By the metric; where the difference is within its noise, by the validation loss."""
+        if state.best_value is None or state.best_loss is None:
+            return True
+        gain = value - state.best_value if self.setup.higher_is_better else state.best_value - value
+        if abs(gain) <= self.setup.noise(state.best_value):
+            return loss < state.best_loss
+        return gain > 0
 
     def save_if_due(self, state: TrainState) -> None:
         every = self.options.save_steps
@@ -273,7 +299,7 @@ class _Engine:
 
     def save(self, state: TrainState) -> None:
         """One checkpoint, unless this step is saved already. Raises Stopped when the disk is full."""
-        if self.saved_step == state.step and state.step:
+        if self.saved_step == state.step:
             return
         weights = {name: parameter.detach().cpu() for name, parameter in self.trainable.items()}
         broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
@@ -294,6 +320,7 @@ class _Engine:
                 f"The disk is full: the checkpoint of step {state.step} could not be written; the last one is intact.",
                 reason="disk_full",
                 fix="Free some space and resume.",
+                step=state.step,
             ) from error
         self.saved_at, self.saved_step = time.monotonic(), state.step
         self.setup.checkpoints.prune(state.best_step)

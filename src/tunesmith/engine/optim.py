@@ -20,7 +20,10 @@ class ParameterGroup:
 
 
 def make_optimizer(groups: Sequence[ParameterGroup], weight_decay: float) -> torch.optim.AdamW:
-    """Fused AdamW. Vectors (biases, normalisation) are not decayed: decay belongs to weight matrices."""
+    """Fused AdamW, with a second moment of about fifty steps as short trainings need.
+
+    Vectors (biases, normalisation) are not decayed: decay belongs to weight matrices.
+    """
     arranged: list[dict[str, Any]] = []
     for group in groups:
         for decayed in (True, False):
@@ -33,7 +36,7 @@ def make_optimizer(groups: Sequence[ParameterGroup], weight_decay: float) -> tor
                     "peak": group.learning_rate,
                     "weight_decay": weight_decay if decayed else 0.0,
                 })  # fmt: skip
-    return torch.optim.AdamW(arranged, lr=0.0, fused=True)
+    return torch.optim.AdamW(arranged, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:

@@ -7,22 +7,22 @@ gradients (linear probe, then fine-tune: Kumar et al. 2022, arXiv 2202.10054, se
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-"""Ridge penalties tried, on the mean loss; the one with the lowest validation loss is kept."""
 START_PENALTY = 3e-2
-"""Fine-tuning starts from this softer solution: a head that fits its rows perfectly leaves no gradient
-for the body to learn from (measured: docs/log.md)."""
+"""Fine-tuning starts from the linear solution at this ridge penalty (on the mean loss), softer than the
+best one: a head that fits its rows perfectly leaves no gradient for the body to learn from (docs/log.md)."""
+WEAKER, STRONGER = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4), (1e-1, 3e-1)
+"""Penalties tried from there on, as long as the validation loss falls by more than its standard error."""
 MAX_ROWS = 50_000
 """More training rows than this tell the linear solution nothing new; callers take a random part."""
-_ITERATIONS = 60
+_ITERATIONS = 50
 
 Loss = Literal["softmax", "sigmoid", "squared"]
 
@@ -41,6 +41,15 @@ class LinearSolution:
     def logits(self, features: np.ndarray) -> np.ndarray:
         """float32 [n, outputs]."""
         return functional.linear(_tensor(features), self.weight, self.bias).numpy()
+
+
+class _Candidate(NamedTuple):
+    penalty: float
+    weight: Tensor
+    bias: Tensor
+    scale: float
+    losses: Tensor
+    """On the validation rows, one by one."""
 
 
 def solve(
@@ -62,27 +71,43 @@ def solve(
     x, y = _tensor(features), torch.from_numpy(np.ascontiguousarray(targets))
     weights = _tensor(row_weights) if row_weights is not None else torch.ones(len(x))
     held_x, held_y = _tensor(validation_features), torch.from_numpy(np.ascontiguousarray(validation_targets))
-    best: LinearSolution | None = None
     warm: Tensor | None = None
-    start: tuple[Tensor, Tensor] | None = None
-    for penalty in reversed(PENALTIES):  # the strongest first: each solution starts the next one
+
+    def at(penalty: float) -> _Candidate:
+        nonlocal warm
         check()
         weight, bias = (
-            _ridge(x, y, weights, penalty) if loss == "squared"
-            else _lbfgs(x, y, weights, penalty, loss, outputs, warm)
-        )  # fmt: skip
-        warm = torch.cat([weight, bias[:, None]], dim=1)
-        if penalty >= START_PENALTY:
-            start = (weight, bias)
-        assert start is not None
-        held = float(_losses(functional.linear(held_x, weight, bias), held_y, loss).mean())
-        if best is None or held < best.validation_loss:
-            best = LinearSolution(weight, bias, penalty, held, start)
-        elif penalty < START_PENALTY and held > 1.02 * best.validation_loss:
-            break  # past the valley
-    assert best is not None
-    assert start is not None
-    return replace(best, start=start)
+            _ridge(x, y, weights, penalty) if loss == "squared" else _lbfgs(x, y, weights, penalty, loss, outputs, warm)
+        )
+        warm = torch.cat([weight, bias[:, None]], dim=1)  # each solution starts the next one
+        logits = functional.linear(held_x, weight, bias)
+        scale = 1.0 if loss == "squared" else _best_scale(logits, held_y, loss)
+        return _Candidate(penalty, weight, bias, scale, _losses(scale * logits, held_y, loss))
+
+    start = best = at(START_PENALTY)
+    for direction in (WEAKER, STRONGER):
+        for penalty in direction:
+            found = at(penalty)
+            if not _proven(best.losses - found.losses):
+                break
+            best = found
+        if best is not start:
+            break  # weaker was better: stronger can not be
+    weight, bias = best.scale * best.weight, best.scale * best.bias
+    return LinearSolution(weight, bias, best.penalty, float(best.losses.mean()), (start.weight, start.bias))
+
+
+def _best_scale(logits: Tensor, y: Tensor, loss: Loss) -> float:
+    """The inverse temperature that calibrates the logits (Guo et al. 2017, section 4.2). Without it the
+    comparison of penalties would be one of confidence, not of what was understood."""
+    scales = torch.logspace(-0.5, 1.0, 46)
+    return float(min(scales, key=lambda scale: float(_losses(scale * logits, y, loss).mean())))
+
+
+def _proven(gains: Tensor) -> bool:
+    """Whether paired gains are more than one standard error above zero: of solutions that the validation
+    rows can not tell apart the stronger penalty is kept (Breiman et al. 1984, section 3.4.3)."""
+    return bool(gains.mean() > gains.std() / len(gains) ** 0.5)
 
 
 def _lbfgs(

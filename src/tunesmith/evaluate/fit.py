@@ -140,6 +140,13 @@ def _fine(train: Points, validation: Points) -> list[Finding]:
     if len(validation) < 2 or not train:
         return []
     best_step, best = min(validation, key=lambda point: point[1])
+    if best_step == validation[0][0] and len(validation) > 2:
+        evidence = (
+            f"Training did not help: validation loss was lowest at step {best_step:,} with {number(best)} and "
+            f"{number(validation[-1][1])} at the end; the weights of step {best_step:,} were kept."
+        )
+        action = "Use method=head, which costs seconds, or add rows; a smaller learning rate may also help."
+        return [{"name": "training_did_not_help", "severity": "warning", "evidence": evidence, "action": action}]
     evidence = (
         f"Validation loss is {number(validation[-1][1])} at the end and was best with {number(best)} "
         f"(step {best_step:,}): neither over- nor under-fitted."

@@ -58,7 +58,9 @@ SCHEMA: dict[str, Any] = {
             "additionalProperties": _metrics("Metrics of one baseline."),
         },
         "test_without_leaked": _metrics(
-            "As test, without the test rows that also occur in the training data; null where none do.", True
+            "As test, without the test rows whose text also stands, identically or nearly, in train or "
+            "validation; null where none do.",
+            True,
         ),
         "per_class": {
             "type": "array",
@@ -143,8 +145,8 @@ SCHEMA: dict[str, Any] = {
             "type": "object",
             "description": "What the run took.",
             "properties": {
-                "wall_seconds": {**_NULLABLE, "description": "From start to metrics."},
-                "peak_memory_bytes": {**_NULLABLE, "description": "Largest resident memory."},
+                "wall_seconds": {**_NULLABLE, "description": "Of the last process, from its start to metrics."},
+                "peak_memory_bytes": {**_NULLABLE, "description": "Most resident memory; on a GPU, allocated there."},
                 "tokens": {**_NULLABLE, "description": "Tokens trained on, padding left out."},
             },
             "required": ["wall_seconds", "peak_memory_bytes", "tokens"],

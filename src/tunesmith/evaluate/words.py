@@ -30,6 +30,7 @@ METRICS = {
 
 FINDINGS = {
     "fit_fine": "Neither over- nor under-fitted",
+    "training_did_not_help": "Training did not help",
     "over_fitted": "Over-fitted",
     "under_fitted": "Under-fitted",
     "calibration_off": "Probabilities are off",

@@ -11,8 +11,10 @@ from tunesmith.data.types import Kind, SplitOptions
 from tunesmith.engine.options import EngineOptions
 from tunesmith.models import catalog
 
-FULL_FROM = 20
+FULL_FROM = 64
 """Rows per class (median) from which moving the body measured better than the head alone."""
+FULL_ROWS = 200
+"""Rows from which it does for pairs and numbers, about which frozen features know little."""
 
 
 def kinds_for(task: str) -> tuple[Kind, ...]:
@@ -37,17 +39,16 @@ def model_for(asked: str, emit: Emit) -> str:
     return catalog.DEFAULT
 
 
-def method_for(asked: str, kind: Kind, train_rows: int, median_per_label: float, emit: Emit) -> str:
+def method_for(asked: str, kind: Kind, rows: int, median_per_label: float, pairs: bool, emit: Emit) -> str:
     """`asked`, or by data size: with few rows a class the frozen body's features are hard to beat."""
     if asked != "auto":
         return asked
-    if kind == "number":
-        name = "full" if train_rows >= 10 * FULL_FROM else "head"
-        emit(Decided("method", name, f"{train_rows} training rows"))
-        return name
-    name = "full" if median_per_label >= FULL_FROM else "head"
-    side = "at least" if name == "full" else "fewer than"
-    emit(Decided("method", name, f"{median_per_label:g} training rows in the median class, {side} {FULL_FROM}"))
+    if kind == "number" or pairs:
+        count, least, what = rows, FULL_ROWS, "training rows of " + ("pairs" if pairs else "numbers")
+    else:
+        count, least, what = int(median_per_label), FULL_FROM, "training rows in the median class"
+    name = "full" if count >= least else "head"
+    emit(Decided("method", name, f"{count} {what}, {'at least' if name == 'full' else 'fewer than'} {least}"))
     return name
 
 

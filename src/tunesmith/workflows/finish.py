@@ -212,14 +212,25 @@ def _latest(log: Sequence[dict[str, Any]], event: str, names: tuple[str, ...]) -
 
 
 def _save_predictions(work: Work, test: Outcome) -> None:
-    """predictions.parquet: row_id, truth and predicted of every test row, and the scores."""
+    """predictions.parquet: row_id, truth, predicted and scores of every test row."""
     rows = work.data.rows.select(work.data.splits["test"])
     table = pa.table({
         "row_id": pa.array(rows["row_id"][:], pa.int64()),
         "truth": pa.array(rows["target"][:]),
+        "predicted": pa.array(_named(test)),
         "scores": pa.array(list(np.atleast_2d(test.scores.T).T)),
     })  # fmt: skip
     pq.write_table(table, work.folder.predictions)
+
+
+def _named(outcome: Outcome) -> list[Any]:
+    """What was predicted, in the words of the data."""
+    predicted, names = outcome.predicted(), outcome.label_names or []
+    if outcome.kind == "label":
+        return [names[index] for index in predicted]
+    if outcome.kind == "labels":
+        return [[name for name, on in zip(names, row, strict=True) if on] for row in predicted]
+    return [float(value) for value in predicted]
 
 
 def versions() -> dict[str, str]:

@@ -91,6 +91,8 @@ class Model:
 
     def scores(self, rows: Dataset, **progress: Any) -> np.ndarray:
         """Probabilities or values for a Dataset with the column 'text' (and 'text_pair')."""
+        if not len(rows):
+            return self.task.scores(np.zeros((0, self.bundle.model.head.out_features)))
         with TemporaryDirectory(prefix="tunesmith-") as folder:
             encoded = encode_texts(rows, self.bundle.tokenizer, self.bundle.max_length, Path(folder))
             with evaluating(self.bundle.model):
@@ -111,7 +113,8 @@ class Model:
             return [{"value": float(value)} for value in scores]
         names = self.labels or []
         if self.task.kind == "labels":
-            cuts = self.thresholds if threshold is None and self.thresholds is not None else (threshold or 0.5)
+            tuned = 0.5 if self.thresholds is None else self.thresholds
+            cuts = tuned if threshold is None else threshold
             given = scores >= cuts
             return [
                 {

@@ -86,6 +86,7 @@ class Work:
 
 def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work:
     """All steps up to and including training. Raises the errors of `core.errors`."""
+    hardware.prepare()
     torch.manual_seed(spec.seed)
     clock = Clock(emit)
     clock.phase("read", spec.data)
@@ -107,7 +108,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     features = _features(folder, plan, data, bundle, rows, device, precision, stop)
     clock.phase("probe", "the linear solution on those features")
     probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
-    emit(Decided("penalty", probe.penalty, "the linear head with the lowest validation loss"))
+    emit(Decided("penalty", probe.penalty, "the strongest that validation can not tell from the best"))
 
     clock.phase("train", plan.spec.method)
     if plan.method.frozen_body:
@@ -139,7 +140,8 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     task_name = choose.task_for(kind, spec.task, emit)
     train = data.splits["train"]
     targets = data.rows.select(train)["target"]
-    method_name = choose.method_for(spec.method, kind, len(train), _median_per_label(kind, targets), emit)
+    pairs = data.columns.text_pair is not None
+    method_name = choose.method_for(spec.method, kind, len(train), median_per_label(kind, targets), pairs, emit)
     model_name = choose.model_for(spec.model, emit)
     models: dict[str, type[Options]] = {
         "task": registry.get("tasks", task_name).Options,
@@ -170,7 +172,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     return Plan(settled, task, method, engine, callbacks)
 
 
-def _median_per_label(kind: str, targets: Sequence[Any]) -> float:
+def median_per_label(kind: str, targets: Sequence[Any]) -> float:
     if kind == "number":
         return float(len(targets))
     flat = targets if kind == "label" else [label for labels in targets for label in labels]
@@ -233,8 +235,8 @@ def _probe(
 
 
 def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
-    """Which weights move, and where the head starts: at the best solution if only it moves, at a
-    softer one if the body has still to learn."""
+    """Which weights move, and where the head starts: at the best solution if only it moves, at the
+    fixed, soft one if the body has still to learn."""
     if plan.method.starts_from_probe:
         weight, bias = (probe.weight, probe.bias) if plan.method.frozen_body else probe.start
         with torch.no_grad():
@@ -269,8 +271,16 @@ def _setup(work: Work) -> loop.Setup:
         precision=work.precision, options=plan.engine,
         checkpoints=CheckpointStore(work.folder.checkpoints, _identity(work)),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
-        float32_names=work.bundle.model.float32_names,
+        tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
+        noise=lambda value: _noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
     )  # fmt: skip
+
+
+def _noise(metric: str, value: float, rows: int) -> float:
+    """Half a standard error of a share (accuracy, F1) of `rows` rows; errors and losses have none."""
+    if not metric_table.higher_is_better(metric):
+        return 0.0
+    return 0.5 * float(np.sqrt(max(0.0, value * (1 - value)) / rows))
 
 
 def _batch(plan: Plan, lengths: np.ndarray, emit: Emit) -> tuple[int, int | None]:
@@ -313,6 +323,7 @@ class Clock:
         self._now = (name, time.perf_counter())
 
     def end(self) -> None:
+        hardware.release_memory()
         if self._now:
             self._emit(Phase(self._now[0], "done", round(time.perf_counter() - self._now[1], 3)))
             self._now = None

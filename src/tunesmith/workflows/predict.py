@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,8 @@ def predict(
 
     Columns: `predicted` and `probability` (label), `predicted` as "a|b" (labels), or `predicted`
     (number); with `probabilities` one column `probability_<label>` each. A column of the input that
-    has one of these names keeps it, the new one gets `_2`. The format is that of `out`'s suffix:
-    .csv, .tsv, .jsonl or .parquet. Every input row gives one output row, in order.
+    has one of these names keeps it, the new one gets `_2` (or the next free number). The format is
+    that of `out`'s suffix: .csv, .tsv, .jsonl or .parquet. Every input row gives one output row, in order.
     """
     target = Path(out)
     if target.suffix not in _FORMATS:
@@ -49,12 +50,18 @@ def predict(
                 table = pa.table({name: pa.array(chunk[name][:]) for name in kept})
                 answers = model.answers(model.scores(model.texts(chunk)), threshold=threshold)
                 for name, values in _columns(answers, probabilities).items():
-                    table = table.append_column(name if name not in kept else f"{name}_2", pa.array(values))
+                    table = table.append_column(_free(name, kept), pa.array(values))
                 writer = writer or _writer(file, target.suffix, table.schema)
                 writer(table)
             if writer is not None:
                 writer(None)
         return len(rows)
+
+
+def _free(name: str, taken: list[str]) -> str:
+    """`name`, or `name_2`, `name_3`, ... where that is taken."""
+    candidates = (name if number == 1 else f"{name}_{number}" for number in itertools.count(1))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _columns(answers: list[dict[str, Any]], probabilities: bool) -> dict[str, list[Any]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tunesmith.core.errors import RunFailed, Stopped, TunesmithError
+from tunesmith.core.errors import Stopped, TunesmithError
 from tunesmith.core.events import Event, EventLog, Failed, Paused, Started
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
@@ -101,10 +102,10 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
     stop = StopRequest()
     try:
         with stop.listening():
-            log(Started(folder.name, versions()))
+            log(Started(folder.name, versions(), resumed=any(folder.checkpoints.iterdir())))
             finish(run(folder, spec, log, stop), started)
     except Stopped as error:
-        if error.reason != "disk_full":
+        if error.step is None:  # stopped before the loop, which says so itself
             log(Paused(0, error.message))
         raise Stopped(
             error.message, reason=error.reason, fix=f"Continue with: tunesmith resume {folder.path}"
@@ -159,15 +160,11 @@ def _keep(data: Any, folder: RunFolder) -> str:
 
 
 @contextmanager
-def _abandoned_when_unused(folder: RunFolder) -> Any:
+def _abandoned_when_unused(folder: RunFolder) -> Iterator[None]:
     """Bad input must not leave a folder behind that blocks the corrected try."""
-    import shutil
-
     try:
         yield
     except TunesmithError as error:
         if error.exit_code == 2 and not any(folder.checkpoints.iterdir()):
             shutil.rmtree(folder.path, ignore_errors=True)
-        raise
-    except RunFailed:
         raise

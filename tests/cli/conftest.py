@@ -1,0 +1,66 @@
+"""The command line in this process: no second import of torch for every call."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunesmith.cli.main import main
+
+
+@dataclass
+class Said:
+    """What a command answered."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON object on standard output."""
+        assert self.stdout.endswith("\n")
+        assert self.stdout.count("\n") == 1
+        return json.loads(self.stdout)
+
+
+@pytest.fixture
+def run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """`run("check", "a.csv").code == 0`: as `tunesmith check a.csv` in a fresh folder."""
+
+    def call(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["tunesmith", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+        said = capfd.readouterr()
+        return Said(int(caught.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ticket_csv(tmp_path_factory: pytest.TempPathFactory, tickets: list[dict[str, str]]) -> Path:
+    """The sixty tickets as a CSV file."""
+    return write_csv(tmp_path_factory.mktemp("csv") / "tickets.csv", tickets)
+
+
+@pytest.fixture
+def quick(tiny_model: Path) -> list[Any]:
+    """Flags for a run that takes half a second."""
+    return ["--model", tiny_model, "--method", "full", "--set", "precision=fp32", "--set", "max_steps=4"]
