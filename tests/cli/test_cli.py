@@ -206,10 +206,7 @@ def test_predict_never_overwrites_a_column(run: Run, trained: Path) -> None:
     assert float(row["probability_2"]) > 0
 
 
-UNKEPT = pytest.mark.xfail(strict=True, reason="read_rows gives the column row_id another meaning")
-
-
-@pytest.mark.parametrize("name", [pytest.param("row_id", marks=UNKEPT), "index", "label"])
+@pytest.mark.parametrize("name", ["row_id", "index", "label"])
 def test_predict_keeps_columns_whatever_their_name(name: str, run: Run, trained: Path) -> None:
     Path("in.csv").write_text(f"{name},text\n41,where is it?\n42,thanks\n")
     run("predict", trained, "--file", "in.csv", "--out", "out.csv")
@@ -299,7 +296,6 @@ def test_help_and_version(tunesmith: Callable[..., Any]) -> None:
     assert (version.code, version.stdout) == (0, f"tunesmith {library.__version__}\n")
 
 
-@pytest.mark.xfail(strict=True, reason="warnings of transformers reach the user's screen")
 def test_nothing_but_our_own_words_reaches_the_screen(
     tunesmith: Callable[..., Any], ticket_csv: Path, tiny_model: Path
 ) -> None:

@@ -161,7 +161,6 @@ def test_dying_at_other_moments_is_no_different(
     check_killed_run(in_tmp / "run", whole, kills=1)
 
 
-@pytest.mark.xfail(strict=True, reason="spec.yaml is written in place: half of it can be left behind")
 def test_dying_while_the_spec_is_written_leaves_one_that_can_be_read(
     train: Train, ticket_file: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +186,6 @@ def test_dying_while_the_spec_is_written_leaves_one_that_can_be_read(
 # numbers that are none
 
 
-@pytest.mark.xfail(strict=True, reason="features are not checked before the linear solution is looked for on them")
 def test_a_base_model_with_a_nan_is_refused_before_the_first_step(
     train: Train, tiny_model: Path, ticket_file: Path, in_tmp: Path, records: Records
 ) -> None:

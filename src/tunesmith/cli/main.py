@@ -21,8 +21,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Data = Annotated[str, typer.Argument(help="File, folder, hub id, or the spec.yaml of a run.", show_default=False)]
-RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="File, folder, hub id, or the spec.yaml of a run.", show_default=False)
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Text = Annotated[list[str] | None, typer.Option(help="Text column; give it twice for pairs of texts.")]
 Target = Annotated[list[str] | None, typer.Option(help="Column to learn; several for one 0/1 column per label.")]

@@ -139,6 +139,8 @@ class EventLog:
 
     def __init__(self, path: Path | None, listeners: list[Callable[[Event], None]] | None = None):
         self._file = open(path, "a", encoding="utf-8") if path else None  # noqa: SIM115 - closed in close()
+        if path and self._file and _ends_in_mid_line(path):
+            self._file.write("\n")  # what a crash cut short must not swallow the next record
         self.listeners = list(listeners or [])
 
     def __call__(self, event: Event) -> None:
@@ -153,6 +155,14 @@ class EventLog:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def _ends_in_mid_line(path: Path) -> bool:
+    with open(path, "rb") as file:
+        if not file.seek(0, 2):
+            return False
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,18 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def full_disk_as_oserror() -> Iterator[None]:
+    """safetensors reports a full disk (or quota) in an error of its own; make it the OSError that it is."""
+    try:
+        yield
+    except Exception as error:
+        code = next((n for n in (errno.ENOSPC, errno.EDQUOT) if f"os error {n}" in str(error)), None)
+        if code is None or isinstance(error, OSError):
+            raise
+        raise OSError(code, os.strerror(code)) from error
 
 
 def folder_bytes(folder: Path) -> int:

@@ -46,7 +46,7 @@ class RunFolder:
         path = Path(out) if out is not None else _next_free(Path("runs"), data_name)
         if path.exists() and not path.is_dir():
             raise FolderError(f"--out {path} is a file; expected a folder that does not exist yet.")
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and not _untouched(path):
             used = RunFolder(path)
             fix = (
                 f"Continue it with `tunesmith resume {path}`, or choose another --out."
@@ -133,6 +133,11 @@ def list_runs(root: str | Path = "runs") -> list[RunFolder]:
         return []
     found = [RunFolder(path) for path in folder.iterdir() if (path / "spec.yaml").exists()]
     return sorted(found, key=lambda run: run.spec.stat().st_mtime)
+
+
+def _untouched(folder: Path) -> bool:
+    """Empty, or left by a process that died before it wrote anything."""
+    return not any(path for path in folder.rglob("*") if path.name != ".lock" and not path.is_dir())
 
 
 def _next_free(root: Path, data_name: str) -> Path:

@@ -71,7 +71,7 @@ def prepare(  # the arguments are the flags of the command line
 
 
 def read_rows(source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | None = None) -> datasets.Dataset:
-    """All columns of other data as they are, and `row_id` (from 0), for prediction and evaluation.
+    """All columns of other data as they are, in their order, for prediction and evaluation.
 
     The parts of divided data follow one another: train, validation, test. Raises DataError if a text
     column of `columns` is missing, naming the file and its columns, or if a text holds a NUL character.
@@ -85,11 +85,7 @@ def read_rows(source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | No
         hasher = hashlib.sha256()
         for part in parts:
             for batch in part.table.to_batches():
-                ids = pa.array(np.arange(writer.rows, writer.rows + batch.num_rows, dtype=np.int64))
                 table = pa.Table.from_batches([batch])
-                if "row_id" in table.column_names:
-                    table = table.drop_columns(["row_id"])
-                table = table.add_column(0, "row_id", ids)
                 content_hash(table, hasher)
                 writer.write(table)
         writer.finish(f"other-{hasher.hexdigest()[:20]}.arrow")

@@ -93,7 +93,7 @@ def parse_targets(
     if missing:
         raise DataError(
             [Problem("the target column is not in this data", source, column=name) for name in missing],
-            fix=f"{did_you_mean(missing[0], [n for n in dataset.column_names if n != 'row_id'])}",
+            fix=f"{did_you_mean(missing[0], dataset.column_names)}",
         )
     known = set(label_names or ())
     reader = TargetReader(columns)

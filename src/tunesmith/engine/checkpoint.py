@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunesmith.core.errors import CorruptCheckpoint
-from tunesmith.core.files import fsync_file, fsync_folder, sha256
+from tunesmith.core.files import fsync_file, fsync_folder, full_disk_as_oserror, sha256
 
 MANIFEST = "MANIFEST.json"
 _NAME = re.compile(r"step-(\d{8})")
@@ -46,10 +46,11 @@ class CheckpointStore:
         try:
             aside.mkdir(parents=True)
             for name, content in tensors.items():
-                save_file(
-                    {key: tensor.contiguous() for key, tensor in content.items()},
-                    aside / f"{name}.safetensors",
-                )
+                with full_disk_as_oserror():
+                    save_file(
+                        {key: tensor.contiguous() for key, tensor in content.items()},
+                        aside / f"{name}.safetensors",
+                    )
             (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
             for path in sorted(aside.iterdir()):
                 fsync_file(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import resource
 import shutil
@@ -65,6 +66,7 @@ def seconds_per_product(dtype: torch.dtype, hidden_size: int, budget: float = 0.
     return best
 
 
+@functools.cache
 def operations_per_second(hidden_size: int) -> float:
     """The machine's matrix-product peak at the model's width, in its faster number format."""
     best = min(seconds_per_product(dtype, hidden_size) for dtype in (torch.float32, torch.bfloat16))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,7 +52,8 @@ class Lora:
             use_rslora=True, target_modules=targets, bias="none",
         )  # fmt: skip
         torch.manual_seed(seed)
-        self._peft = get_peft_model(network, config)  # replaces the linear layers inside `network`
+        with _without_deprecations():
+            self._peft = get_peft_model(network, config)  # replaces the linear layers inside `network`
         for parameter in bundle.model.head.parameters():
             parameter.requires_grad_(True)
 
@@ -59,5 +63,14 @@ class Lora:
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Save the additions in PEFT's layout in `folder`/adapter, then add them to the weights."""
-        self._peft.save_pretrained(folder / "adapter", safe_serialization=True)
-        bundle.model.network = self._peft.merge_and_unload()
+        with _without_deprecations():
+            self._peft.save_pretrained(folder / "adapter", safe_serialization=True)
+            bundle.model.network = self._peft.merge_and_unload()
+
+
+@contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """peft reads attributes that transformers has renamed; nothing the user could act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import tunesmith
 from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
-from tunesmith.core.files import fsync_folder, write_json, write_text
+from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.evaluate import baselines, card, compare, diagnose, metrics, metrics_json, report
 from tunesmith.evaluate.evidence import Evidence
@@ -98,8 +98,9 @@ def _save_model(work: Work, thresholds: np.ndarray | None, expected: Outcome) ->
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     task.finish(work.bundle)
-    work.plan.method.merge(work.bundle, aside)
-    save_text_model(work.bundle, aside, max_length=max(8, int(work.rows.lengths.max()), _limit(work)))
+    with full_disk_as_oserror():
+        work.plan.method.merge(work.bundle, aside)
+        save_text_model(work.bundle, aside, max_length=max(8, int(work.rows.lengths.max()), _limit(work)))
     write_mark(aside, work.plan.spec.task, task, work.data.columns, thresholds)
     _smoke_test(work, Model.load(aside), expected)
     shutil.rmtree(folder.model, ignore_errors=True)

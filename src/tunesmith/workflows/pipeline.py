@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from tunesmith.core import registry
+from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, Phase
 from tunesmith.core.files import write_text
 from tunesmith.core.options import Options, resolve
@@ -102,10 +103,11 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     device = hardware.device()
     bundle.model.to(device)
     precision = _precision(plan, bundle, rows, device, emit)
-    folder.spec.write_text(plan.spec.dump(), encoding="utf-8")
+    write_text(folder.spec, plan.spec.dump())
 
     clock.phase("features", f"{len(data.rows)} rows through the frozen base model")
     features = _features(folder, plan, data, bundle, rows, device, precision, stop)
+    _refuse_nan(features, plan.spec.model)
     clock.phase("probe", "the linear solution on those features")
     probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
     emit(Decided("penalty", probe.penalty, "the strongest that validation can not tell from the best"))
@@ -201,7 +203,9 @@ def _precision(plan: Plan, bundle: Bundle, rows: EncodedRows, device: torch.devi
     attention = hardware.choose_attention(device, int(rows.lengths.max()), emit)
     bundle.model.network.set_attn_implementation(attention)
     if plan.engine.gradient_checkpointing:
-        bundle.model.network.gradient_checkpointing_enable()
+        network = bundle.model.network
+        # renamed in transformers 5.2x; the old name warns
+        (getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable)()
     return precision
 
 
@@ -218,6 +222,16 @@ def _features(
         bundle.model, rows, np.concatenate([train, data.splits["validation"], data.splits["test"]]),
         folder=folder.cache, fingerprint=bundle.fingerprint, precision=precision, on=device, check=stop.check,
     )  # fmt: skip
+
+
+def _refuse_nan(features: np.ndarray, model: str) -> None:
+    for start in range(0, len(features), MAX_ROWS):
+        if not np.isfinite(features[start : start + MAX_ROWS]).all():
+            raise ModelError(
+                f"What the base model {model!r} computes is not finite: its weights are damaged, or "
+                "precision=bf16 is too coarse for it.",
+                "Get the model anew, or set precision=fp32.",
+            )
 
 
 def _probe(

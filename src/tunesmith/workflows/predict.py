@@ -42,7 +42,7 @@ def predict(
     model = run if isinstance(run, Model) else Model.load(run)
     with TemporaryDirectory(prefix="tunesmith-") as folder:
         rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)
-        kept = [name for name in rows.column_names if name != "row_id"]
+        kept = rows.column_names
         with open(target, "wb") as file:
             writer: Any = None
             for start in range(0, len(rows), _CHUNK):

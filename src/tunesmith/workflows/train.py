@@ -13,6 +13,7 @@ from typing import Any
 
 from tunesmith.core.errors import Stopped, TunesmithError
 from tunesmith.core.events import Event, EventLog, Failed, Paused, Started
+from tunesmith.core.files import write_text
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine.stop import StopRequest
@@ -83,7 +84,7 @@ def train(data: Any = None, *, out: str | Path | None = None, listeners: Sequenc
         if held is not None:
             spec = spec.model_copy(update={"data": _keep(held, folder)})
         spec = _absolute(spec)
-        folder.spec.write_text(spec.dump(), encoding="utf-8")
+        write_text(folder.spec, spec.dump())
         return _execute(folder, spec, listeners, started)
 
 
