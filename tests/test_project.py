@@ -32,6 +32,7 @@ MOST_LINES = 400
 MOST_PARAMETERS = 7
 WIDE_FUNCTIONS = {
     "tunesmith.data.prepare.prepare": "one source; the rest are keyword-only: the flags of the command line",
+    "tunesmith.engine.inference.frozen_bottom": "four inputs; the rest are keyword-only, two of them hooks",
     "tunesmith.engine.inference.frozen_features": "three inputs; the rest are keyword-only, two of them hooks",
     "tunesmith.engine.probe.solve": "two pairs of arrays; the rest are keyword-only",
     "tunesmith.evaluate.baselines.text_baselines": "two pairs of texts and truth; the rest are keyword-only",

@@ -27,7 +27,8 @@ class Bench:
 
     def __call__(self, source: Any, seed: int = 0, **given: Any) -> PreparedData:
         names = SplitOptions.model_fields
-        options = SplitOptions(**{name: given.pop(name) for name in list(given) if name in names})
+        chosen = {name: given.pop(name) for name in list(given) if name in names}
+        options = SplitOptions(**{"validation_size": 0.1, "test_size": 0.1, **chosen})
         return prepare(
             source,
             options=options,

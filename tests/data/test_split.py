@@ -47,9 +47,9 @@ def test_any_rows_are_split_or_refused(pairs: Any, seed: int, threshold: float) 
     source = [{"text": text, "label": label} for text, label in pairs]
     with tempfile.TemporaryDirectory() as folder:
         try:
+            shares = SplitOptions(validation_size=0.1, test_size=0.1, near_duplicates=threshold)
             data = prepare(
-                source, text="text", target="label", options=SplitOptions(near_duplicates=threshold),
-                seed=seed, emit=ignore, cache_dir=Path(folder),
+                source, text="text", target="label", options=shares, seed=seed, emit=ignore, cache_dir=Path(folder)
             )  # fmt: skip
         except DataError:
             return
@@ -220,3 +220,12 @@ def test_everything_is_saved(bench: Any) -> None:
     assert splits["split"].count("test") == 3
     assert json.loads((bench.folder / "data" / "fingerprint.json").read_text())["sha256"] == data.fingerprint
     assert json.loads((bench.folder / "data" / "columns.json").read_text())["text"] == "text"
+
+
+@pytest.mark.parametrize(("rows", "validation", "test"), [(40, 4, 8), (10_000, 500, 1_000), (200_000, 5_000, 5_000)])
+def test_shares_shrink_as_rows_grow(rows: int, validation: int, test: int) -> None:
+    from tunesmith.data.divide import _wanted
+
+    shares = dict(_wanted(SplitOptions(), rows))
+    assert round(shares["validation"] * rows) == validation
+    assert round(shares["test"] * rows) == test

@@ -74,6 +74,11 @@ def test_nothing_learned() -> None:
     assert fit_state(flat, "accuracy", prior_loss=1.386, test_loss=0.4)[0]["name"] == "fit_fine"
 
 
+def test_training_that_only_made_it_worse_is_said() -> None:
+    found = fit_state(curves([0.6, 0.6, 0.6], [0.90, 0.95, 0.93], [0.87, 0.84, 0.85]), "accuracy")
+    assert [one["name"] for one in found] == ["training_did_not_help"]
+
+
 def test_no_curves_no_finding() -> None:
     assert fit_state({}, "accuracy") == []
     assert fit_state({"train": [{"step": 1, "loss": float("nan")}], "validation": []}, "accuracy") == []

@@ -9,6 +9,7 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -36,6 +37,18 @@ def device() -> torch.device:
         if current is not None:
             return current
     return torch.device("cpu")
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """The random generators of the processor and, where there is one, the GPU; uint8 tensors."""
+    device_state = {"device": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"cpu": torch.get_rng_state(), **device_state}
+
+
+def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "device" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["device"])
 
 
 def choose_precision(asked: str, on: torch.device, hidden_size: int, emit: Emit) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tunesmith.engine.batching import by_length
 from tunesmith.engine.hardware import release_memory
 from tunesmith.engine.precision import working
-from tunesmith.engine.tokens import EncodedRows
+from tunesmith.engine.tokens import EncodedRows, HiddenStates
 
 TIDY_BATCHES = 16
 """Freed memory is given back every so many batches."""
@@ -76,6 +76,52 @@ def run_rows(
     return result if result is not None else np.empty((0, 0), dtype=np.float32)
 
 
+def frozen_bottom(
+    model: Any,
+    rows: EncodedRows,
+    positions: np.ndarray,
+    blocks: int,
+    *,
+    folder: Path,
+    fingerprint: str,
+    precision: str,
+    on: torch.device,
+    check: Callable[[], None] = lambda: None,
+) -> HiddenStates:
+    """Token states after the lowest `blocks` blocks, which no training step will change.
+
+    Computed once for `positions`, kept in `folder` under a name made of everything they depend on.
+    """
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    path = folder / f"hidden-{_key(rows, positions, f'{fingerprint} {precision} {blocks}')}.bin"
+    size = model.head.in_features
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(".tmp")
+        bytes_of_a_token = size * dtype.itemsize
+        lengths = rows.lengths[positions]
+        with open(aside, "wb") as file, evaluating(model), working(model, precision, model.float32_names):
+            for number, some in enumerate(by_length(lengths)):
+                check()
+                if number % TIDY_BATCHES == 0:
+                    release_memory()
+                batch = _to(rows.collate(positions[some]), on)
+                states = model.bottom(batch, blocks).to(dtype).cpu().contiguous()
+                raw = states.view(torch.uint8).numpy()
+                for i, position in enumerate(positions[some]):
+                    file.seek(int(rows.offsets[position]) * bytes_of_a_token)
+                    file.write(raw[i, : lengths[some[i]]].tobytes())
+        os.replace(aside, path)
+    return HiddenStates(path, size, blocks, dtype)
+
+
+def _key(rows: EncodedRows, positions: np.ndarray, words: str) -> str:
+    digest = hashlib.sha256(words.encode())
+    for array in (rows.ids, rows.offsets, positions):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:24]
+
+
 def frozen_features(
     model: Any,
     rows: EncodedRows,
@@ -93,11 +139,8 @@ def frozen_features(
     made of `fingerprint` (of the model), the tokens, the positions and the precision; the same
     question again is answered from disk.
     """
-    key = hashlib.sha256(f"{fingerprint} {precision} {model.pooling}".encode())
-    for array in (rows.ids, rows.offsets, positions):
-        key.update(np.ascontiguousarray(array).data)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"features-{key.hexdigest()[:24]}.npy"
+    path = folder / f"features-{_key(rows, positions, f'{fingerprint} {precision} {model.pooling}')}.npy"
     if path.exists():
         return np.load(path, mmap_mode="r")
     aside = path.with_suffix(".tmp.npy")

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from tunesmith.core.errors import Diverged, RunFailed, Stopped
 from tunesmith.core.events import Decided, Emit, Evaluated, Paused, RolledBack, Saved, Step
 from tunesmith.engine.batching import plan_epoch
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.hardware import release_memory
+from tunesmith.engine.hardware import random_state, release_memory, set_random_state
 from tunesmith.engine.inference import is_out_of_memory
 from tunesmith.engine.optim import (
     ParameterGroup,
@@ -69,10 +69,6 @@ class TrainState:
     should_stop: bool = False
 
 
-class Listener(Protocol):
-    """A callback. Every method is optional; see `callbacks/`."""
-
-
 @dataclass
 class Setup:
     """Everything that one training needs."""
@@ -95,7 +91,7 @@ class Setup:
     precision: str
     options: EngineOptions
     checkpoints: CheckpointStore
-    callbacks: Sequence[Listener]
+    callbacks: Sequence[Any]
     emit: Emit
     stop: StopRequest
     seed: int
@@ -308,7 +304,7 @@ class _Engine:
         tensors = {
             "trainable": weights,
             "optimizer": optimizer_tensors(self.optimizer.optimizer),
-            "random": {"cpu": torch.get_rng_state(), **_accelerator_random()},
+            "random": random_state(),
         }
         try:
             path = self.setup.checkpoints.save(state.step, tensors, asdict(state))
@@ -378,9 +374,7 @@ class _Engine:
         self._load_weights(tensors["trainable"])
         load_optimizer_tensors(self.optimizer.optimizer, tensors["optimizer"])
         self.weights.drop_gradients()
-        torch.set_rng_state(tensors["random"]["cpu"])
-        if "device" in tensors["random"]:
-            torch.cuda.set_rng_state(tensors["random"]["device"])
+        set_random_state(tensors["random"])
         state = TrainState(**saved)
         self.saved_step = state.step
         return state
@@ -400,7 +394,3 @@ class _Engine:
             method = getattr(callback, event, None)
             if method:
                 method(*arguments)
-
-
-def _accelerator_random() -> dict[str, Tensor]:
-    return {"device": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}

@@ -102,6 +102,9 @@ class Method(Protocol):
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]: ...
 
+    def frozen_blocks(self, bundle: Bundle) -> int:
+        """How many of the lowest blocks never move (embeddings included), so that they run only once."""
+
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Fold what was added into the network; parts worth keeping apart are saved below `folder`."""
 

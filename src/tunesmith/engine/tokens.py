@@ -7,6 +7,7 @@ array that the task made.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,31 @@ _CHUNK = 2_000  # rows handed to the tokenizer at once
 _LONG = 512  # tokens; longer rows cost much and are asked for, not assumed
 
 
+class HiddenStates:
+    """Token states in a flat file [tokens, hidden], in the order of `EncodedRows.ids`.
+
+    Read with pread rather than mapped: mapped pages would count as this process's memory.
+    """
+
+    def __init__(self, path: Path, hidden_size: int, blocks: int, dtype: torch.dtype):
+        self.path, self.hidden_size, self.blocks, self.dtype = path, hidden_size, blocks, dtype
+        self._row_bytes = hidden_size * dtype.itemsize
+        self._file = os.open(path, os.O_RDONLY)
+
+    def read(self, starts: np.ndarray, lengths: np.ndarray) -> dict[str, Tensor]:
+        """'hidden' [rows, longest, hidden], zeros after a row's end, and 'blocks', how many are done."""
+        states = torch.zeros(len(starts), int(lengths.max()), self.hidden_size, dtype=self.dtype)
+        raw = states.view(torch.uint8).numpy()
+        for i, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+            wanted = int(length) * self._row_bytes
+            if os.preadv(self._file, [raw[i, :length].reshape(-1).data], int(start) * self._row_bytes) != wanted:
+                raise OSError(f"{self.path} is shorter than it should be")
+        return {"hidden": states, "blocks": torch.tensor(self.blocks)}
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
 @dataclass
 class EncodedRows:
     """Tokens of n rows, and what is to be learned from them.
@@ -41,6 +67,8 @@ class EncodedRows:
     pad_token_id: int
     targets: np.ndarray | None = None
     row_ids: np.ndarray | None = None
+    hidden: HiddenStates | None = None
+    """Token states after the frozen bottom of the network, read instead of computed."""
     features: np.ndarray | None = None
     """Frozen features float32 [n, hidden], when the method trains on those."""
 
@@ -78,7 +106,10 @@ class EncodedRows:
             mask[i, :length] = 1
             if types is not None and self.types is not None:
                 types[i, :length] = self.types[start:end]
-        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        batch = {"attention_mask": torch.from_numpy(mask)}
+        if self.hidden is not None:
+            return {**batch, **self.hidden.read(starts, lengths)}
+        batch["input_ids"] = torch.from_numpy(ids)
         if types is not None:
             batch["token_type_ids"] = torch.from_numpy(types)
         return batch

@@ -140,7 +140,7 @@ def _fine(train: Points, validation: Points) -> list[Finding]:
     if len(validation) < 2 or not train:
         return []
     best_step, best = min(validation, key=lambda point: point[1])
-    if best_step == validation[0][0] and len(validation) > 2:
+    if best_step == validation[0][0] and validation[-1][1] > best:
         evidence = (
             f"Training did not help: validation loss was lowest at step {best_step:,} with {number(best)} and "
             f"{number(validation[-1][1])} at the end; the weights of step {best_step:,} were kept."

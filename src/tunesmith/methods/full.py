@@ -37,11 +37,15 @@ class Full:
         self.starts_from_probe = options.head_init == "probe"
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
-        depth_of, top = depths(bundle.model)
-        lowest = 0 if self.options.frozen_share == 0 else 1 + round((top - 1) * self.options.frozen_share)
+        depth_of, _ = depths(bundle.model)
+        lowest = 0 if self.options.frozen_share == 0 else 1 + self.frozen_blocks(bundle)
         for name, parameter in bundle.model.named_parameters():
             if depth_of[name] < lowest:
                 parameter.requires_grad_(False)
+
+    def frozen_blocks(self, bundle: Bundle) -> int:
+        _, top = depths(bundle.model)
+        return round((top - 1) * self.options.frozen_share)
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """One group per block: the head at full rate, each block below at `layer_decay` of the one above."""

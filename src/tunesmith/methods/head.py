@@ -30,6 +30,10 @@ class Head:
         for parameter in bundle.model.body_parameters():
             parameter.requires_grad_(False)
 
+    def frozen_blocks(self, bundle: Bundle) -> int:
+        """0: its features are cached already, which is more."""
+        return 0
+
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         named = {name: p for name, p in bundle.model.named_parameters() if p.requires_grad}
         return [ParameterGroup(named, learning_rate)]

@@ -57,6 +57,10 @@ class Lora:
         for parameter in bundle.model.head.parameters():
             parameter.requires_grad_(True)
 
+    def frozen_blocks(self, bundle: Bundle) -> int:
+        """0: every block gets additions."""
+        return 0
+
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         named = {name: p for name, p in bundle.model.named_parameters() if p.requires_grad}
         return [ParameterGroup(named, learning_rate)]

@@ -83,11 +83,36 @@ class TextModel(nn.Module):
             pooled = functional.dropout(pooled, self.config.hidden_dropout_prob)
         return self.head(pooled)
 
+    @property
+    def can_start_in_the_middle(self) -> bool:
+        """Whether the lowest blocks can be run apart from the others (`bottom`)."""
+        return self.pooling != "own"
+
+    def bottom(self, batch: dict[str, Tensor], blocks: int) -> Tensor:
+        """Token states after the embeddings and the lowest `blocks` blocks, [rows, length, hidden]."""
+        inputs = _inputs(batch)
+        mask = inputs.pop("attention_mask")
+        hidden = self.network.base_model.embeddings(**inputs)
+        return self._blocks(hidden, mask, 0, blocks)
+
+    def _blocks(self, hidden: Tensor, mask: Tensor, start: int, end: int | None) -> Tensor:
+        lowest = torch.finfo(hidden.dtype).min
+        added = (1 - mask[:, None, None, :].to(hidden.dtype)) * lowest
+        for layer in _layers(self.network)[start:end]:
+            hidden = layer(hidden, added)
+        return hidden
+
     def features(self, batch: dict[str, Tensor]) -> Tensor:
-        """What the head reads, float32 [rows, hidden]."""
+        """What the head reads, float32 [rows, hidden].
+
+        With 'hidden' and 'blocks' in the batch (from `bottom`) only the blocks above are run.
+        """
         if self.pooling == "own":
             return self._head_input(batch)
-        hidden = self.network.base_model(**_inputs(batch)).last_hidden_state.float()
+        if "hidden" in batch:
+            hidden = self._blocks(batch["hidden"], batch["attention_mask"], int(batch["blocks"]), None).float()
+        else:
+            hidden = self.network.base_model(**_inputs(batch)).last_hidden_state.float()
         return _pooled(hidden, batch["attention_mask"], self.pooling, self.config.layer_norm_eps)
 
     def body_parameters(self) -> list[nn.Parameter]:

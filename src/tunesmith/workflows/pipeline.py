@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.inference import evaluating, frozen_features, run_rows
+from tunesmith.engine.inference import evaluating, frozen_bottom, frozen_features, run_rows
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
@@ -36,6 +37,8 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import Bundle
 from tunesmith.workflows import choose
 
+_CACHE_BYTES = 4_000_000_000
+"""Largest cache of token states that is written without being asked for."""
 _VALIDATION_ROWS = 10_000
 """Most validation rows that are looked at while training."""
 
@@ -105,6 +108,8 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     precision = _precision(plan, bundle, rows, device, emit)
     write_text(folder.spec, plan.spec.dump())
 
+    clock.phase("bottom", "what stays frozen, computed once")
+    _run_bottom_once(folder, plan, data, bundle, rows, device, precision, emit, stop)
     clock.phase("features", f"{len(data.rows)} rows through the frozen base model")
     features = _features(folder, plan, data, bundle, rows, device, precision, stop)
     _refuse_nan(features, plan.spec.model)
@@ -207,6 +212,26 @@ def _precision(plan: Plan, bundle: Bundle, rows: EncodedRows, device: torch.devi
         # renamed in transformers 5.2x; the old name warns
         (getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable)()
     return precision
+
+
+def _run_bottom_once(
+    folder: RunFolder, plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows,
+    device: torch.device, precision: str, emit: Emit, stop: StopRequest,
+) -> None:  # fmt: skip
+    """Keep the token states after the blocks that the method never moves, where that pays and fits."""
+    blocks = plan.method.frozen_blocks(bundle)
+    if not blocks or not plan.engine.epochs or not bundle.model.can_start_in_the_middle:
+        return
+    size = int(rows.offsets[-1]) * bundle.model.head.in_features * (2 if precision == "bf16" else 4)
+    free = shutil.disk_usage(folder.path).free
+    if size > _CACHE_BYTES or size > free / 2:
+        emit(Decided("frozen_cache", False, f"the states of {blocks} frozen blocks would take {size / 1e9:.1f} GB"))
+        return
+    emit(Decided("frozen_cache", True, f"{blocks} frozen blocks are run once: {size / 1e6:.0f} MB in {folder.cache}"))
+    rows.hidden = frozen_bottom(
+        bundle.model, rows, np.arange(len(rows)), blocks, folder=folder.cache, fingerprint=bundle.fingerprint,
+        precision=precision, on=device, check=stop.check,
+    )  # fmt: skip
 
 
 def _features(
