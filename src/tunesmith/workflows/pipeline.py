@@ -112,7 +112,6 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     _run_bottom_once(folder, plan, data, bundle, rows, device, precision, emit, stop)
     clock.phase("features", f"{len(data.rows)} rows through the frozen base model")
     features = _features(folder, plan, data, bundle, rows, device, precision, stop)
-    _refuse_nan(features, plan.spec.model)
     clock.phase("probe", "the linear solution on those features")
     probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
     emit(Decided("penalty", probe.penalty, "the strongest that validation can not tell from the best"))
@@ -243,15 +242,18 @@ def _features(
     train = data.splits["train"]
     if not (plan.method.frozen_body and plan.engine.epochs):
         train = _sample(train, MAX_ROWS, plan.spec.seed)
-    return frozen_features(
-        bundle.model, rows, np.concatenate([train, data.splits["validation"], data.splits["test"]]),
+    needed = np.sort(np.concatenate([train, data.splits["validation"], data.splits["test"]]))
+    features = frozen_features(
+        bundle.model, rows, needed,
         folder=folder.cache, fingerprint=bundle.fingerprint, precision=precision, on=device, check=stop.check,
     )  # fmt: skip
+    _refuse_nan(features, needed, plan.spec.model)
+    return features
 
 
-def _refuse_nan(features: np.ndarray, model: str) -> None:
-    for start in range(0, len(features), MAX_ROWS):
-        if not np.isfinite(features[start : start + MAX_ROWS]).all():
+def _refuse_nan(features: np.ndarray, computed: np.ndarray, model: str) -> None:
+    for start in range(0, len(computed), 10_000):  # never the whole file: of a million rows most are not computed
+        if not np.isfinite(features[computed[start : start + 10_000]]).all():
             raise ModelError(
                 f"What the base model {model!r} computes is not finite: its weights are damaged, or "
                 "precision=bf16 is too coarse for it.",
