@@ -111,6 +111,7 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="Where to write them: .csv, .tsv, .jsonl or .parquet.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Abstain below this probability.")] = None,
     probabilities: Annotated[bool, typer.Option(help="Also the probability of every label.")] = False,
+    precision: Annotated[str, typer.Option(help="auto (fast, the same labels) or fp32 (every digit).")] = "auto",
     as_json: Json = False,
 ) -> None:
     """Label and probability for texts, or for every row of a file."""
@@ -125,7 +126,7 @@ def predict(
     if file:
         if out is None:
             raise OptionError("--file needs --out, the file to write.", "Example: --out predictions.csv")
-        count = workflow.predict(run, file, out, threshold=threshold, probabilities=probabilities)
+        count = workflow.predict(run, file, out, threshold=threshold, probabilities=probabilities, precision=precision)
         _print(
             {"rows": count, "out": str(out)},
             as_json,
@@ -138,7 +139,7 @@ def predict(
         if len(given) % 2:
             raise OptionError(f"The model reads pairs of texts; got {len(given)} texts.", "Give two for each pair.")
         given = list(zip(given[::2], given[1::2], strict=True))
-    answers = model.predict(given, threshold=threshold)
+    answers = model.predict(given, threshold=threshold, precision=precision)
     if not probabilities:
         answers = [{k: v for k, v in a.items() if k != "probabilities" or "label" not in a} for a in answers]
     _print({"predictions": answers}, as_json, show.predicted)

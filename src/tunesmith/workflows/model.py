@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,18 +14,21 @@ from datasets import Dataset
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, OptionError, Problem
+from tunesmith.core.events import ignore
 from tunesmith.core.files import write_json
 from tunesmith.core.run import RunFolder
 from tunesmith.data.types import Columns
-from tunesmith.engine.hardware import device
-from tunesmith.engine.inference import evaluating, run_rows
+from tunesmith.engine.hardware import choose_precision, device
+from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import Task
-from tunesmith.engine.tokens import encode_texts
+from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import Bundle, load_text_finished
 
 MARK = "tunesmith.json"
 """Beside the weights: what transformers' own files can not say (columns, thresholds)."""
+_MANY = 512
+"""Rows from which on measuring the machine and computing a sample twice is worth it."""
 
 
 class Model:
@@ -43,6 +47,7 @@ class Model:
         self.columns = columns
         self.thresholds = thresholds
         self._device = device()
+        self._precision: str | None = None  # measured when first needed
         self.bundle.model.to(self._device).eval()
 
     @classmethod
@@ -74,16 +79,50 @@ class Model:
         return self.task.label_names
 
     def predict(
-        self, texts: Iterable[str] | Iterable[Sequence[str]], *, threshold: float | None = None
-    ) -> list[dict[str, Any]]:
+        self, texts: Iterable[str] | Iterable[Sequence[str]], *, threshold: float | None = None,
+        precision: str = "auto",
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """One answer per text (or pair of texts).
 
         label: {"label", "probability", "probabilities"}; labels: {"labels", "probabilities"};
         number: {"value"}. With `threshold`, a label whose probability is below it is None (abstain),
-        and for several labels the threshold replaces the tuned ones.
+        and for several labels the threshold replaces the tuned ones. `precision` as in `predicted`.
         """
-        rows = self._rows(list(texts))
-        return self.answers(self.scores(rows), threshold=threshold)
+        return self.predicted(self._rows(list(texts)), threshold=threshold, precision=precision)
+
+    def predicted(
+        self, rows: Dataset, *, threshold: float | None = None, precision: str = "auto"
+    ) -> list[dict[str, Any]]:
+        """`predict` for a Dataset with the column 'text' (and 'text_pair').
+
+        `precision` 'fp32' computes everything in float32. With 'auto', many rows are computed in bf16
+        where that is faster on this machine, and those whose label could then differ once more in
+        float32: the labels are the same, probabilities may differ in the second digit.
+        """
+        if precision not in ("auto", "fp32"):
+            raise OptionError(f"--precision {precision}: expected auto or fp32.")
+        return self.answers(self._quick_scores(rows, threshold, precision), threshold=threshold)
+
+    def _quick_scores(self, rows: Dataset, threshold: float | None, precision: str) -> np.ndarray:
+        if precision == "fp32" or self.task.kind == "number" or len(rows) < _MANY:
+            return self.scores(rows)
+        if self._precision is None:
+            hidden = self.bundle.model.head.in_features
+            self._precision = choose_precision("auto", self._device, hidden, ignore)
+        if self._precision == "fp32":
+            return self.scores(rows)
+
+        def unsure(logits: np.ndarray, bound: float) -> np.ndarray:
+            scores = self.task.scores(logits)
+            if self.task.kind == "labels":
+                cuts = (0.5 if self.thresholds is None else self.thresholds) if threshold is None else threshold
+                return np.asarray((np.abs(scores - cuts) <= bound / 4).any(1))  # the logistic's slope is at most 1/4
+            best = np.sort(logits, axis=1)[:, -2:]
+            near = best[:, 1] - best[:, 0] <= 2 * bound
+            return near if threshold is None else near | (np.abs(scores.max(1) - threshold) <= bound / 2)
+
+        with self._encoded(rows) as encoded:
+            return self.task.scores(run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device))
 
     def probabilities(self, texts: Iterable[str] | Iterable[Sequence[str]]) -> np.ndarray:
         """float64 [n, labels], in the order of `labels`; for numbers float64 [n]."""
@@ -93,14 +132,14 @@ class Model:
         """Probabilities or values for a Dataset with the column 'text' (and 'text_pair')."""
         if not len(rows):
             return self.task.scores(np.zeros((0, self.bundle.model.head.out_features)))
-        with TemporaryDirectory(prefix="tunesmith-") as folder:
-            encoded = encode_texts(rows, self.bundle.tokenizer, self.bundle.max_length, Path(folder))
-            with evaluating(self.bundle.model):
-                logits = run_rows(
-                    self.bundle.model, encoded, np.arange(len(encoded)),
-                    on=self._device, **progress,
-                )  # fmt: skip
+        with self._encoded(rows) as encoded, evaluating(self.bundle.model):
+            logits = run_rows(self.bundle.model, encoded, np.arange(len(encoded)), on=self._device, **progress)
         return self.task.scores(logits)
+
+    @contextmanager
+    def _encoded(self, rows: Dataset) -> Iterator[EncodedRows]:
+        with TemporaryDirectory(prefix="tunesmith-") as folder:
+            yield encode_texts(rows, self.bundle.tokenizer, self.bundle.max_length, Path(folder))
 
     def outcome(self, scores: np.ndarray, targets: Sequence[Any]) -> Outcome:
         return Outcome(self.task.kind, self.task.truth(targets), scores, self.labels, self.thresholds)

@@ -25,7 +25,7 @@ _FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 def predict(
     run: str | Path | Model, data: Any, out: str | Path, *, threshold: float | None = None,
-    probabilities: bool = False, emit: Emit = ignore,
+    probabilities: bool = False, precision: str = "auto", emit: Emit = ignore,
 ) -> int:  # fmt: skip
     """Write `data` to `out` with the answers as further columns; returns the number of rows.
 
@@ -33,6 +33,7 @@ def predict(
     (number); with `probabilities` one column `probability_<label>` each. A column of the input that
     has one of these names keeps it, the new one gets `_2` (or the next free number). The format is
     that of `out`'s suffix: .csv, .tsv, .jsonl or .parquet. Every input row gives one output row, in order.
+    `precision` as in `Model.predicted`.
     """
     target = Path(out)
     if target.suffix not in _FORMATS:
@@ -48,7 +49,7 @@ def predict(
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.select(range(start, min(start + _CHUNK, len(rows))))
                 table = pa.table({name: pa.array(chunk[name][:]) for name in kept})
-                answers = model.answers(model.scores(model.texts(chunk)), threshold=threshold)
+                answers = model.predicted(model.texts(chunk), threshold=threshold, precision=precision)
                 for name, values in _columns(answers, probabilities).items():
                     table = table.append_column(_free(name, kept), pa.array(values))
                 writer = writer or _writer(file, target.suffix, table.schema)
