@@ -13,6 +13,7 @@ from torch import nn
 
 from tunesmith.core.events import Event
 from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.loop import Setup
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import EngineOptions
@@ -74,9 +75,9 @@ def make_setup(tmp_path: Path) -> Callable[..., tuple[Setup, list[Event]]]:
 
         store = CheckpointStore(tmp_path / folder / "checkpoints", {"data": "d"})
         setup = Setup(
-            model=model, loss=loss, rows=rows, positions=np.arange(ROWS), evaluate=evaluate,
+            model=model, lesson=RowLesson(rows, np.arange(ROWS), loss, 4, None, seed=7), evaluate=evaluate,
             metric="loss", higher_is_better=False, groups=[ParameterGroup(dict(model.named_parameters()), 0.01)],
-            epochs=epochs, batch_rows=4, batch_tokens=None, precision="fp32", options=EngineOptions(**options),
+            epochs=epochs, precision="fp32", options=EngineOptions(**options),
             checkpoints=store, callbacks=list(callbacks), emit=events.append, stop=StopRequest(), seed=7,
             device=torch.device("cpu"),
         )  # fmt: skip

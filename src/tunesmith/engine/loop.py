@@ -2,8 +2,8 @@
 
     for each epoch: for each batch: forward, backward, clip, step; now and then evaluate and save.
 
-It knows a model that maps a batch to logits, a function from logits and targets to one loss per
-row, named parameter groups, and nothing of tasks, methods or data. Losses and gradients are checked
+It knows a model, a lesson that turns its items into batches and losses, named parameter groups, and
+nothing of tasks, methods or data. Losses and gradients are checked
 at every step; what is not finite is never stepped on and never saved.
 """
 
@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from tunesmith.core.errors import Diverged, RunFailed, Stopped
 from tunesmith.core.events import Decided, Emit, Evaluated, Paused, RolledBack, Saved, Step
-from tunesmith.engine.batching import plan_epoch
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.hardware import random_state, release_memory, set_random_state
 from tunesmith.engine.inference import is_out_of_memory
+from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.optim import (
     ParameterGroup,
     load_optimizer_tensors,
@@ -38,7 +38,6 @@ from tunesmith.engine.optim import (
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import WorkingWeights, working
 from tunesmith.engine.stop import StopRequest
-from tunesmith.engine.tokens import EncodedRows
 
 SAVE_SECONDS = 300.0
 """Without `save_steps`, no more than this much work is ever at risk."""
@@ -74,11 +73,7 @@ class Setup:
     """Everything that one training needs."""
 
     model: nn.Module
-    loss: Callable[[Tensor, Tensor], Tensor]
-    """Logits [rows, outputs] and targets to one loss per row [rows]."""
-    rows: EncodedRows
-    positions: np.ndarray
-    """Positions in `rows` of the training rows, int64."""
+    lesson: Lesson
     evaluate: Callable[[], Mapping[str, float]]
     """Metrics on the validation rows, 'loss' among them."""
     metric: str
@@ -86,8 +81,6 @@ class Setup:
     higher_is_better: bool
     groups: Sequence[ParameterGroup]
     epochs: int
-    batch_rows: int
-    batch_tokens: int | None
     precision: str
     options: EngineOptions
     checkpoints: CheckpointStore
@@ -105,9 +98,9 @@ class Setup:
 
 
 class _NotFinite(Exception):
-    def __init__(self, what: str, positions: np.ndarray):
+    def __init__(self, what: str, items: np.ndarray):
         self.what = what
-        self.positions = positions
+        self.items = items
 
 
 def train(setup: Setup) -> TrainState:
@@ -172,7 +165,6 @@ class _Engine:
         ]
         optimizer = make_optimizer(groups, setup.options.weight_decay)
         self.model, self.optimizer = self.accelerator.prepare(setup.model, optimizer)
-        self.lengths = setup.rows.lengths[setup.positions]
         self._planned: tuple[int, list[np.ndarray]] | None = None
         per_epoch = -(-len(self.plan(0)) // setup.options.gradient_accumulation)
         self.steps = setup.epochs * per_epoch
@@ -186,9 +178,7 @@ class _Engine:
     def plan(self, epoch: int) -> list[np.ndarray]:
         """The batches of one epoch; the last one asked for is kept, as planning sorts all rows."""
         if self._planned is None or self._planned[0] != epoch:
-            s = self.setup
-            batches = plan_epoch(self.lengths, seed=s.seed, epoch=epoch, rows=s.batch_rows, tokens=s.batch_tokens)
-            self._planned = (epoch, batches)
+            self._planned = (epoch, self.setup.lesson.plan(epoch))
         return self._planned[1]
 
     # one step
@@ -196,13 +186,12 @@ class _Engine:
     def step(self, state: TrainState, batches: Sequence[np.ndarray]) -> None:
         """Forward, backward and one optimizer step over `batches`; halves them when memory runs out."""
         start = time.perf_counter()
-        positions = [self.setup.positions[batch] for batch in batches]
         warmup = round(self.options.warmup_ratio * self.steps)
         factor = schedule_factor(state.step, self.steps, warmup=warmup, kind=self.options.schedule)
         rate = set_learning_rate(self.optimizer, factor * state.learning_rate_factor)
-        loss = self._gradients(state, positions)
+        loss = self._gradients(state, batches)
         self.weights.hand_over_gradients()
-        flat = np.concatenate(positions)
+        flat = np.concatenate(batches)
         norm = float(self.accelerator.clip_grad_norm_(self.trainable.values(), self.options.max_grad_norm))
         if not np.isfinite(norm):
             raise _NotFinite("gradients", flat)
@@ -211,7 +200,7 @@ class _Engine:
         self.weights.drop_gradients()
         state.step += 1
         state.rows += len(flat)
-        tokens = int(self.setup.rows.lengths[flat].sum())
+        tokens = int(self.setup.lesson.lengths[flat].sum())
         state.tokens += tokens
         seconds = time.perf_counter() - start
         state.seconds += seconds
@@ -220,15 +209,15 @@ class _Engine:
         self.setup.emit(event)
         self.notify("on_step", state, event)
 
-    def _gradients(self, state: TrainState, positions: Sequence[np.ndarray]) -> float:
-        """Fill the gradients of the mean loss over all rows; returns that loss."""
-        total = sum(len(some) for some in positions)
+    def _gradients(self, state: TrainState, batches: Sequence[np.ndarray]) -> float:
+        """Fill the gradients of the mean loss over all batches together; returns that loss."""
+        total = sum(self.setup.lesson.weight(batch) for batch in batches)
         while True:
             try:
-                parts = [part for some in positions for part in self._parts(some, state.splits)]
+                parts = [part for batch in batches for part in self._parts(batch, state.splits)]
                 return sum(self._backward(part, total) for part in parts)
             except (RuntimeError, MemoryError) as error:
-                largest = max(len(some) for some in positions)
+                largest = max(len(batch) for batch in batches)
                 if not is_out_of_memory(error):
                     raise
                 if state.splits >= largest:
@@ -241,23 +230,20 @@ class _Engine:
                 why = f"memory ran out at step {state.step + 1}; gradients are added up, the result is the same"
                 self.setup.emit(Decided("batch_parts", state.splits, why))
 
-    def _parts(self, positions: np.ndarray, splits: int) -> list[np.ndarray]:
+    def _parts(self, batch: np.ndarray, splits: int) -> list[np.ndarray]:
         """A batch in the parts that are computed at once: few enough tokens, and `splits` times fewer yet."""
         limit = self.setup.tokens_at_once
-        tokens = len(positions) * int(self.setup.rows.lengths[positions].max())
-        needed = splits * (-(-tokens // limit) if limit else 1)
-        return [part for part in np.array_split(positions, needed) if len(part)]
+        needed = splits * (-(-self.setup.lesson.tokens(batch) // limit) if limit else 1)
+        return [part for part in np.array_split(batch, needed) if len(part)]
 
-    def _backward(self, positions: np.ndarray, total: int) -> float:
-        batch = {k: v.to(self.setup.device) for k, v in self.setup.rows.collate(positions).items()}
-        targets = batch.pop("targets")
-        loss = self.setup.loss(self.model(batch).float(), targets).sum() / total
+    def _backward(self, items: np.ndarray, total: float) -> float:
+        loss = self.setup.lesson.loss(self.model, items, self.setup.device) / total
         for callback in self.setup.callbacks:
             if hasattr(callback, "on_loss"):
                 loss = callback.on_loss(self.model, loss)
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise _NotFinite("loss", positions)
+            raise _NotFinite("loss", items)
         self.accelerator.backward(loss)
         return value
 
@@ -341,7 +327,7 @@ class _Engine:
 
     def roll_back(self, state: TrainState, fault: _NotFinite) -> TrainState:
         """Back to the last checkpoint with half the learning rate. Raises Diverged the third time."""
-        row_ids = self._row_ids(fault.positions)
+        row_ids = [int(row_id) for row_id in self.setup.lesson.row_ids[fault.items]]
         path = self.setup.checkpoints.newest()
         if state.rollbacks >= ROLLBACKS or path is None:
             raise Diverged(
@@ -384,10 +370,6 @@ class _Engine:
             for name, parameter in self.trainable.items():
                 parameter.copy_(weights[name])
         self.weights.publish()
-
-    def _row_ids(self, positions: np.ndarray) -> list[int]:
-        ids = self.setup.rows.row_ids
-        return [int(i) for i in (ids[positions] if ids is not None else positions)]
 
     def notify(self, event: str, *arguments: Any) -> None:
         for callback in self.setup.callbacks:

@@ -26,6 +26,7 @@ from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.inference import evaluating, frozen_bottom, frozen_features, run_rows
+from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
@@ -305,11 +306,11 @@ def _setup(work: Work) -> loop.Setup:
     lengths = work.rows.lengths[data.splits["train"]]
     batch_rows, batch_tokens = _batch(plan, lengths, work.emit)
     return loop.Setup(
-        model=work.bundle.model, loss=plan.task.loss, rows=work.rows, positions=data.splits["train"],
+        model=work.bundle.model,
+        lesson=RowLesson(work.rows, data.splits["train"], plan.task.loss, batch_rows, batch_tokens, plan.spec.seed),
         evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
-        epochs=cast(int, plan.engine.epochs), batch_rows=batch_rows, batch_tokens=batch_tokens,
-        precision=work.precision, options=plan.engine,
+        epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
         checkpoints=CheckpointStore(work.folder.checkpoints, _identity(work)),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,

@@ -1,0 +1,68 @@
+"""What the loop trains on: items that can be counted, batched and turned into a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.engine.batching import plan_epoch
+from tunesmith.engine.tokens import EncodedRows
+
+
+class Lesson(Protocol):
+    """The training items of a run, numbered from 0."""
+
+    lengths: np.ndarray
+    """Tokens of each item, int64 [n]."""
+    row_ids: np.ndarray
+    """Where each item came from, int64 [n]."""
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """The batches of one epoch, as items; the same for the same epoch."""
+
+    def tokens(self, items: np.ndarray) -> int:
+        """Tokens that computing these items together takes, padding included."""
+
+    def weight(self, items: np.ndarray) -> float:
+        """What the losses of these items are divided by to give a mean: rows, or learned tokens."""
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        """The sum of the items' losses, a float32 scalar."""
+
+
+@dataclass
+class RowLesson:
+    """One loss per row, every row counting alike."""
+
+    rows: EncodedRows
+    positions: np.ndarray
+    """Positions in `rows` of the training rows, int64."""
+    row_loss: Callable[[Tensor, Tensor], Tensor]
+    """Logits [rows, outputs] and targets to one loss per row [rows]."""
+    batch_rows: int
+    batch_tokens: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.lengths = self.rows.lengths[self.positions]
+        ids = self.rows.row_ids
+        self.row_ids = self.positions if ids is None else ids[self.positions]
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        return plan_epoch(self.lengths, seed=self.seed, epoch=epoch, rows=self.batch_rows, tokens=self.batch_tokens)
+
+    def tokens(self, items: np.ndarray) -> int:
+        return len(items) * int(self.lengths[items].max())
+
+    def weight(self, items: np.ndarray) -> float:
+        return float(len(items))
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        batch = {k: v.to(device) for k, v in self.rows.collate(self.positions[items]).items()}
+        targets = batch.pop("targets")
+        return self.row_loss(model(batch).float(), targets).sum()
