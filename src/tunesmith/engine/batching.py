@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,6 +30,36 @@ def plan_epoch(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens:
         pool = order[start : start + rows * _POOL]
         batches += _cut(pool[np.argsort(lengths[pool], kind="stable")], lengths, rows, tokens)
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def plan_mixed(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens: int | None) -> list[np.ndarray]:
+    """`plan_epoch` for sequences that are packed: batches of random rows, as length costs no padding then."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(lengths))
+    batches, start, size = [], 0, 0
+    for end, item in enumerate(order):
+        if end - start == rows or (tokens is not None and end > start and size + int(lengths[item]) > tokens):
+            batches.append(order[start:end])
+            start, size = end, 0
+        size += int(lengths[item])
+    return [*batches, order[start:]]
+
+
+def pack(lengths: np.ndarray, capacity: int) -> list[list[int]]:
+    """Items into few bins of at most `capacity` tokens: best fit, longest first (Johnson 1974)."""
+    bins: list[list[int]] = []
+    room: list[tuple[int, int]] = []  # (free tokens, bin), sorted
+    for item in np.argsort(-lengths, kind="stable"):
+        size = int(lengths[item])
+        at = bisect.bisect_left(room, (size, -1))
+        if at == len(room):
+            bins.append([int(item)])
+            free, number = capacity - size, len(bins) - 1
+        else:
+            free, number = room.pop(at)
+            bins[number].append(int(item))
+            free -= size
+        bisect.insort(room, (free, number))
+    return bins
 
 
 def by_length(lengths: np.ndarray, *, tokens: int = TOKENS_AT_ONCE) -> Iterator[np.ndarray]:

@@ -36,7 +36,28 @@ class EngineOptions(Options):
     """Save a checkpoint every so many steps; when not given, at every evaluation and every 5 minutes."""
     eval_steps: int | None = Field(default=None, ge=1)
     """Evaluate on the validation rows every so many steps; when not given, after every epoch."""
+    freeze: list[str] = Field(default=[])
+    """Blocks that stay as they are, whatever the method moves: embeddings, layers.0-3, head."""
     patience: int = Field(default=2, ge=1)
     """Early stopping: evaluations without improvement that are waited for."""
     keep_cache: bool = False
     """Keep the run's cache of tokens and frozen features after success."""
+
+
+class LanguageOptions(Options):
+    """Options that all generative tasks share."""
+
+    max_length: int | None = Field(default=None, ge=8)
+    """Most tokens of an example; the model's own limit, at most 2,048, when not given."""
+    overflow: Literal["truncate", "drop", "error"] = "truncate"
+    """What happens to longer examples: cut so that the answer stays, leave out, or refuse to start."""
+    packing: bool | None = None
+    """Several short examples in one row, none seeing another; when not given, where padding costs over a tenth."""
+    new_tokens: list[str] = Field(default=[])
+    """Words that the vocabulary gets; their embeddings are trained."""
+    generate_rows: int = Field(default=32, ge=0)
+    """Test rows that are answered by the base, the prompted base and the tuned model."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of an answer; twice the longest of nine in ten training answers, at most 256, when not given."""
+    few_shot: int = Field(default=3, ge=0)
+    """Training examples that the prompted base is shown."""

@@ -29,6 +29,16 @@ class Toy:
     words: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Batches:
+    """How training items are put together."""
+
+    rows: int
+    tokens: int | None
+    seed: int
+    packed: bool = False
+
+
 class Task(Protocol):
     """What is learned. Made from its options, then `fit` to the training rows (or `restore`d)."""
 
@@ -112,7 +122,12 @@ class Method(Protocol):
 class Callback(Protocol):
     """What happens around a step. All of these are optional:
 
-    on_start(state) · on_loss(model, loss) -> loss · on_step(state, event) · on_evaluate(state, metrics) · on_end(state)
+    on_setup(setup, keeping) · on_start(state) · on_loss(model, loss, share) -> loss ·
+    on_gradients(masters) -> penalty · on_step(state, event) · on_evaluate(state, metrics) · on_end(state) ·
+    on_trained(setup, keeping)
+
+    on_loss is called for every part of a batch, with the share of the step that the part is; on_gradients once a
+    step, with the float32 weights and their gradients, to which it may add.
     """
 
     Options: ClassVar[type[Options]]

@@ -1,0 +1,24 @@
+"""Text to generate: conversations, completions, preferences, pairs and plain text, in all the usual formats."""
+
+from tunesmith.data.conversations.convert import convert
+from tunesmith.data.conversations.divide import Division, divide
+from tunesmith.data.conversations.examples import Examples
+from tunesmith.data.conversations.formats import Format, detect
+from tunesmith.data.conversations.lint import lint
+from tunesmith.data.conversations.peek import peek
+from tunesmith.data.conversations.read import read_examples, read_parts
+from tunesmith.data.conversations.validate import validate
+
+__all__ = [
+    "Division",
+    "Examples",
+    "Format",
+    "convert",
+    "detect",
+    "divide",
+    "lint",
+    "peek",
+    "read_examples",
+    "read_parts",
+    "validate",
+]

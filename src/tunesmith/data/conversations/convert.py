@@ -1,0 +1,271 @@
+"""Examples as files of other formats. Every row is read back, and what would be lost is an error."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
+from tunesmith.core.events import Emit, ignore
+from tunesmith.data.conversations.examples import Examples
+from tunesmith.data.conversations.formats import Format
+from tunesmith.data.conversations.messages import Fault, Message
+from tunesmith.data.conversations.read import read_examples
+from tunesmith.data.conversations.shape import Example, example_of
+
+TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
+_SPEAKERS = {"system": "system", "developer": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
+
+
+def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> int:
+    """Write the examples of a source (or Examples) as JSONL in the format `to`; returns how many.
+
+    to: 'openai' (chat, prompt/completion, preference), 'messages' (Hugging Face: the same with tool
+    arguments as objects, also for feedback), 'sharegpt', 'alpaca' or 'gemini'. The file is either whole or
+    not there. Raises DataError with every row of which the format could not hold all (tools in alpaca,
+    weights in sharegpt, ...), OptionError for an unknown format or one for other forms.
+    """
+    if to not in TARGETS:
+        raise OptionError(f"can not convert to {to!r}", fix=did_you_mean(to, TARGETS))
+    examples = source if isinstance(source, Examples) else read_examples(source, emit=emit)
+    if (to, examples.form) not in _WRITERS:
+        fit = [name for name, form in _WRITERS if form == examples.form]
+        more = f"Formats for them: {', '.join(fit)}." if fit else "They can not be converted."
+        raise OptionError(f"the format {to!r} can not hold examples of the form {examples.form!r}", fix=more)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{out.name}.tmp")
+    problems: list[Problem] = []
+    try:
+        with open(aside, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(_lines(examples, to, problems))
+        if problems:
+            raise DataError(problems, fix="Convert to another format ('openai' holds most), or change these rows.")
+        os.replace(aside, out)
+    finally:
+        aside.unlink(missing_ok=True)
+    return len(examples)
+
+
+def _lines(examples: Examples, to: str, problems: list[Problem]) -> Iterator[str]:
+    write, reader = _WRITERS[to, examples.form]
+    for example in examples:
+        try:
+            record = write(example)
+            lost = _lost(_canonical(example), _canonical(example_of(reader, record)))
+        except Fault as fault:
+            lost = str(fault)
+        if lost is not None:
+            problems.append(examples.problem(example["row"], f"the format {to!r} can not hold this: {lost}"))
+        elif not problems:
+            yield json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _canonical(example: Example) -> Example:
+    """The example such that two of the same meaning are equal: no defaults, call ids numbered, arguments parsed."""
+    ids: dict[str, int] = {}
+    found = {}
+    for key, value in example.items():
+        if key in ("messages", "chosen", "rejected", "completion") and isinstance(value, list):
+            found[key] = [_canonical_message(message, ids) for message in value]
+        elif key != "row" and value is not None:
+            found[key] = value
+    return found
+
+
+def _canonical_message(message: Message, ids: dict[str, int]) -> Message:
+    clean = {key: value for key, value in message.items() if value is not None and (key, value) != ("weight", 1)}
+    if "tool_calls" in clean:
+        clean["tool_calls"] = [
+            (ids.setdefault(call["id"], len(ids)), call["function"]["name"], json.loads(call["function"]["arguments"]))
+            for call in clean["tool_calls"]
+        ]
+    if "tool_call_id" in clean:
+        clean["tool_call_id"] = ids.get(clean["tool_call_id"])
+    return clean
+
+
+def _lost(before: Example, after: Example) -> str | None:
+    """The first thing that differs; None if nothing does."""
+    for key, value in before.items():
+        if value == after.get(key):
+            continue
+        if not isinstance(value, list) or not isinstance(after.get(key), list) or key == "tools":
+            return f'key "{key}"'
+        place = "" if key == "messages" else f'key "{key}", '
+        pairs: Iterator[tuple[Message, Message]] = itertools.zip_longest(value, after[key], fillvalue={})
+        for number, (left, right) in enumerate(pairs, 1):
+            for name in sorted(left.keys() | right.keys()):
+                if left.get(name) != right.get(name):
+                    return f'{place}message {number}, key "{name}"'
+    return None
+
+
+def _with_tools(record: dict[str, Any], example: Example) -> dict[str, Any]:
+    return {**record, "tools": example["tools"]} if example.get("tools") else record
+
+
+def _clean(messages: list[Message]) -> list[Message]:
+    return [{key: value for key, value in message.items() if value is not None} for message in messages]
+
+
+def _openai_chat(example: Example) -> dict[str, Any]:
+    return _with_tools({"messages": _clean(example["messages"])}, example)
+
+
+def _openai_preference(example: Example) -> dict[str, Any]:
+    if example["messages"] is None:
+        raise Fault("its prompt is a string, not messages")
+    return {
+        "input": _openai_chat(example),
+        "preferred_output": _clean(example["chosen"]),
+        "non_preferred_output": _clean(example["rejected"]),
+    }
+
+
+def _prompt_completion(example: Example) -> dict[str, Any]:
+    return {"prompt": example["prompt"], "completion": example["completion"]}
+
+
+def _plain_messages(messages: list[Message]) -> list[Message]:
+    """Hugging Face's messages: no weights, arguments as objects."""
+    found = []
+    for message in _clean(messages):
+        message.pop("weight", None)
+        if "tool_calls" in message:
+            message["tool_calls"] = [{**call, "function": _parsed(call)} for call in message["tool_calls"]]
+        found.append(message)
+    return found
+
+
+def _parsed(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {**call["function"], "arguments": json.loads(call["function"]["arguments"])}
+
+
+def _messages_chat(example: Example) -> dict[str, Any]:
+    return _with_tools({"messages": _plain_messages(example["messages"])}, example)
+
+
+def _messages_prompted(example: Example) -> dict[str, Any]:
+    """Preference and feedback: 'prompt' and the answers, each a string or messages."""
+    record = {"prompt": example["prompt"]} if example["messages"] is None else {}
+    for key, name in (("messages", "prompt"), *((key, key) for key in ("chosen", "rejected", "completion", "label"))):
+        if example.get(key) is not None:
+            value = example[key]
+            record[name] = _plain_messages(value) if isinstance(value, list) else value
+    return _with_tools(record, example)
+
+
+def _sharegpt(example: Example) -> dict[str, Any]:
+    turns = []
+    for message in example["messages"]:
+        if message.get("tool_calls"):
+            calls = [
+                {"name": call["name"], "arguments": call["arguments"]} for call in map(_parsed, message["tool_calls"])
+            ]
+            value = json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
+            turns.append({"from": "function_call", "value": value})
+        else:
+            turns.append({"from": _SPEAKERS[message["role"]], "value": message["content"]})
+    tools = [tool["function"] for tool in example["tools"] or ()]
+    record = {"conversations": turns}
+    return {**record, "tools": json.dumps(tools, ensure_ascii=False)} if tools else record
+
+
+def _alpaca(example: Example) -> dict[str, Any]:
+    messages = example["messages"]
+    system = messages[0]["content"] if messages[0]["role"] in ("system", "developer") else None
+    turns = messages[0 if system is None else 1 :]
+    if [message["role"] for message in turns] != ["user", "assistant"] * (len(turns) // 2):
+        raise Fault("its messages are not user and assistant in turn")
+    texts = [message["content"] for message in turns]
+    pairs = [texts[place : place + 2] for place in range(0, len(texts), 2)]
+    record = {"instruction": pairs[-1][0], "input": "", "output": pairs[-1][1]}
+    if system is not None:
+        record["system"] = system
+    if len(pairs) > 1:
+        record["history"] = pairs[:-1]
+    return record
+
+
+def _gemini(example: Example) -> dict[str, Any]:
+    messages = example["messages"]
+    contents: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+    answers: list[dict[str, Any]] | None = None  # parts of the tool messages that stand together
+    record: dict[str, Any] = {}
+    for message in messages:
+        if message["role"] in ("system", "developer"):
+            record["systemInstruction"] = {"role": "system", "parts": [{"text": message["content"]}]}
+            continue
+        if message["role"] == "tool":
+            response = {"name": names[message["tool_call_id"]], "response": _response(message["content"])}
+            if answers is None:
+                answers = []
+                contents.append({"role": "user", "parts": answers})
+            answers.append({"functionResponse": response})
+            continue
+        answers = None
+        parts: list[dict[str, Any]] = [{"text": message["content"]}] if message.get("content") is not None else []
+        for call in message.get("tool_calls") or ():
+            function = _parsed(call)
+            names[call["id"]] = function["name"]
+            parts.append({"functionCall": {"name": function["name"], "args": function["arguments"]}})
+        contents.append({"role": "model" if message["role"] == "assistant" else "user", "parts": parts})
+    record["contents"] = contents
+    if example["tools"]:
+        record["tools"] = [{"functionDeclarations": [tool["function"] for tool in example["tools"]]}]
+    return record
+
+
+def _response(content: str) -> Any:
+    """The tool's answer as an object, as Gemini wants it; read back it is the same text."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        value = None
+    same = isinstance(value, dict) and list(value) != ["output"] and json.dumps(value, ensure_ascii=False) == content
+    return value if same else {"output": content}
+
+
+_Writer = Callable[[Example], dict[str, Any]]
+_CHAT = {"messages": "messages", "tools": "tools"}
+_PREFERENCE = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected", "tools": "tools"}
+_FEEDBACK = {"prompt": "prompt", "completion": "completion", "label": "label", "tools": "tools"}
+_PROMPT = Format("prompt-completion", "completion", "", {"prompt": "prompt", "completion": "completion"})
+# How each is written, and how it is read back.
+_WRITERS: dict[tuple[str, str], tuple[_Writer, Format]] = {
+    ("openai", "chat"): (_openai_chat, Format("openai", "chat", "", _CHAT)),
+    ("openai", "completion"): (_prompt_completion, _PROMPT),
+    ("openai", "preference"): (
+        _openai_preference,
+        Format(
+            "openai-preference",
+            "preference",
+            "",
+            {"input": "input", "chosen": "preferred_output", "rejected": "non_preferred_output"},
+        ),
+    ),
+    ("messages", "chat"): (_messages_chat, Format("openai", "chat", "", _CHAT)),
+    ("messages", "completion"): (_prompt_completion, _PROMPT),
+    ("messages", "preference"): (_messages_prompted, Format("preference", "preference", "", _PREFERENCE)),
+    ("messages", "feedback"): (_messages_prompted, Format("feedback", "feedback", "", _FEEDBACK)),
+    ("sharegpt", "chat"): (_sharegpt, Format("sharegpt", "chat", "", {"messages": "conversations", "tools": "tools"})),
+    ("alpaca", "chat"): (
+        _alpaca,
+        Format(
+            "alpaca",
+            "chat",
+            "",
+            {"query": "instruction", "input": "input", "response": "output", "system": "system", "history": "history"},
+        ),
+    ),
+    ("gemini", "chat"): (
+        _gemini,
+        Format("gemini", "chat", "", {"messages": "contents", "system": "systemInstruction", "tools": "tools"}),
+    ),
+}

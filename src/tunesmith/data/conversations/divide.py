@@ -1,0 +1,185 @@
+"""Which examples train, validate and test: no prompt stands on two sides, and running text is cut once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.options import resolve
+from tunesmith.data import divide as sizes
+from tunesmith.data import leakage, split
+from tunesmith.data.conversations.examples import Examples
+from tunesmith.data.conversations.shape import Example
+from tunesmith.data.duplicates import Duplicates, find_duplicates
+from tunesmith.data.split import NAMES, TEST, TRAIN, VALIDATION, Ints, Marks
+from tunesmith.data.types import SplitOptions
+
+_NEAR = SplitOptions().near_duplicates
+_GENERIC_ROWS, _GENERIC_SHARE = 10, 0.1
+
+
+class Division(dict[str, Ints]):
+    """Positions of the examples of 'train', 'validation' and 'test', ascending.
+
+    facts, for the report: how and why; rows of each; prompts_seen_before (rows whose prompt an earlier row
+    has); near_identical_prompts; moved_rows (that changed sides to stay with their like);
+    remaining_rows (held-out rows that still have a like in an earlier part); generic_prompts (rows whose
+    prompt so many share that it says nothing).
+    """
+
+    facts: dict[str, Any]
+
+
+def divide(
+    examples: Examples,
+    *,
+    validation: float | None = None,
+    test: float | None = None,
+    seed: int,
+    group: Sequence[Any] | None = None,
+) -> Division:
+    """Divide by prompt: (near-)identical ones, which are the first user message with its system message, stay
+    on one side. Of running text the last parts are held out, in one block each. Parts that were given stay.
+
+    validation, test: shares of the examples; None: a tenth and a fifth, less of many. group: a value for each
+    example (default: `examples.groups`); no value stands in two parts. Deterministic. Raises DataError if a
+    part would be empty, OptionError for a share outside 0 <= share < 1.
+    """
+    options = resolve({"validation_size": validation, "test_size": test}, {"split": SplitOptions})["split"]
+    assert isinstance(options, SplitOptions)
+    marks = _given(examples)
+    pool = np.flatnonzero(marks == TRAIN)
+    shares = [0.0 if name in examples.parts else share for name, share in sizes._wanted(options, max(1, pool.size))]
+    wanted = split.wanted_sizes(pool.size, shares[0], shares[1])
+    group = examples.groups if group is None else group
+    found, generic = _likenesses(examples)
+    moved = 0
+    if not any(wanted):
+        how, why = "given files", "validation and test are given, or none is wanted"
+    elif examples.form == "text" and group is None:
+        how, why = "in blocks", "running text is cut, not mixed: the last parts are held out"
+        marks[pool] = _blocks(pool.size, *wanted)
+    else:
+        inner = leakage.movable(Duplicates(_renumber(found.identical[pool]), _renumber(found.cluster[pool])))
+        if group is not None:
+            how, why = "by group", "no group stands in two parts"
+            marks[pool] = _by_group(_numbers(group, len(examples))[pool], inner, wanted, seed)
+        else:
+            how, why = "by prompt", f"at random, seed {seed}; no prompt stands in two parts"
+            marks[pool], moved = _by_prompt(inner, wanted, seed)
+    result = Division({name: np.flatnonzero(marks == mark).astype(np.int64) for mark, name in enumerate(NAMES)})
+    texts = int(found.identical.max(initial=-1)) + 1
+    result.facts = {
+        "how": how,
+        "why": why,
+        "rows": {name: int(rows.size) for name, rows in result.items()},
+        "prompts_seen_before": len(examples) - texts,
+        "near_identical_prompts": texts - int(np.unique(found.cluster).size),
+        "generic_prompts": generic,
+        "moved_rows": moved,
+        "remaining_rows": leakage.measure(marks, found, 0.0).remaining_rows if marks.size else 0,
+    }
+    _refuse_empty(result, wanted, examples)
+    return result
+
+
+def _given(examples: Examples) -> Marks:
+    """The part of each example as its file says."""
+    of_file = np.array([NAMES.index(part) for part in examples.parts], dtype=np.int8)
+    marks: Marks = of_file[np.searchsorted(examples.starts, examples.ids, side="right") - 1]
+    return marks
+
+
+def _blocks(rows: int, validation: int, test: int) -> Marks:
+    marks = np.full(rows, TRAIN, dtype=np.int8)
+    marks[rows - test - validation :] = VALIDATION
+    marks[rows - test :] = TEST
+    return marks
+
+
+def _by_prompt(units: Duplicates, wanted: tuple[int, int], seed: int) -> tuple[Marks, int]:
+    strata = np.zeros(units.identical.size, dtype=np.int64)
+    marks = split.stratified(strata, *wanted, seed)
+    if leakage.measure(marks, units, 0.0).remaining_rows:
+        return leakage.move_together(marks, units, strata, seed)
+    return marks, 0
+
+
+def _by_group(groups: Ints, units: Duplicates, wanted: tuple[int, int], seed: int) -> Marks:
+    merged = leakage.merge_groups(groups, units)
+    return split.by_group(groups if merged is None else merged, *wanted, seed)
+
+
+def _renumber(numbers: Ints) -> Ints:
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+
+
+def _refuse_empty(division: Division, wanted: tuple[int, int], examples: Examples) -> None:
+    empty = [name for name, size in zip(NAMES, (1, *wanted), strict=True) if size and not division[name].size]
+    if empty:
+        message = f"no examples are left for {' and '.join(empty)}: too few prompts are different"
+        raise DataError(
+            Problem(message, examples.files[0]),
+            fix="Add examples with other prompts, or give files with --validation and --test.",
+        )
+
+
+def _numbers(group: Sequence[Any], rows: int) -> Ints:
+    """A number for each group; an example without one is a group of its own."""
+    if len(group) != rows:
+        raise DataError(Problem(f"there are {len(group)} groups for {rows} examples"))
+    codes: dict[Any, int] = {}
+    keys = [(number,) if value is None or value == "" else str(value) for number, value in enumerate(group)]
+    return np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, rows)
+
+
+def _likenesses(examples: Examples) -> tuple[Duplicates, int]:
+    """Identical prompts (with their system message), near-identical ones (without), and how many rows have a
+    generic one. Of running text whole pieces are compared, and only for identity."""
+    if examples.form == "text":
+        return find_duplicates(_table([("", example["text"]) for example in examples]), ["user"], 0.0), 0
+    prompts = [_prompt(example) for example in examples]
+    found = find_duplicates(_table(prompts), ["system", "user"], 0.0)
+    counts = np.bincount(found.identical)
+    generic = (counts > max(_GENERIC_ROWS, _GENERIC_SHARE * len(examples)))[found.identical]
+    if generic.any():  # "Write a story.", a thousand times: only what follows tells such rows apart
+        for number in np.flatnonzero(generic).tolist():
+            prompts[number] = ("", _everything(examples[number]))
+        found = find_duplicates(_table(prompts), ["system", "user"], 0.0)
+    near = find_duplicates(_table(prompts), ["user"], _NEAR)
+    return Duplicates(found.identical, near.cluster, near.chained, near.unchecked), int(generic.sum())
+
+
+def _table(prompts: Sequence[tuple[str, str]]) -> pa.Table:
+    return pa.table(
+        {name: pa.array(texts) for name, texts in zip(("system", "user"), zip(*prompts, strict=True), strict=True)}
+    )
+
+
+def _prompt(example: Example) -> tuple[str, str]:
+    """System message and first user message; or the prompt, the source, the text."""
+    messages = example.get("messages")
+    if messages is None:
+        return "", example.get("prompt") or example.get("source") or _everything(example)
+    said: dict[str, str] = {}
+    for message in messages:
+        said.setdefault(
+            "system" if message["role"] == "developer" else message["role"], str(message.get("content") or "")
+        )
+    return said.get("system", ""), said.get("user", "") or _everything(example)
+
+
+def _everything(example: Example) -> str:
+    """All texts of an example, one after another."""
+    found: list[str] = []
+    for key in ("messages", "prompt", "source", "target", "text", "completion", "chosen", "rejected"):
+        value = example.get(key)
+        if isinstance(value, list):
+            found += [str(message.get("content") or message.get("tool_calls") or "") for message in value]
+        elif value:
+            found.append(str(value))
+    return "\n".join(found)

@@ -1,0 +1,284 @@
+"""Which of the formats of generative text a table has, from its columns and first rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.data.conversations.messages import decoded, is_messages
+from tunesmith.data.profile import TARGET_NAMES, simple
+from tunesmith.data.values import is_number
+
+Form = Literal["chat", "completion", "text", "preference", "feedback", "pair"]
+Row = Mapping[str, Any]
+
+NAMES = (
+    "openai", "sharegpt", "gemini", "alpaca", "query-response", "prompt-completion", "openai-preference",
+    "preference", "feedback", "pair", "text",
+)  # fmt: skip
+SAMPLE_ROWS = 100
+"""Rows that are enough to detect a format."""
+
+# Pairs whose names say it all, and pairs whose names also stand in tables to classify.
+_STRONG_PAIRS = (
+    ("src", "tgt"), ("document", "summary"), ("article", "highlights"), ("article", "summary"),
+    ("dialogue", "summary"), ("input_text", "target_text"),
+)  # fmt: skip
+_WEAK_PAIRS = (("source", "target"), ("text", "summary"), ("input", "output"), ("question", "answer"))
+_QUERIES = (("query", "response"), ("prompt", "response"), ("question", "response"))
+_ALPACA = tuple((i, o) for i in ("input", "context", None) for o in ("output", "response"))
+_MESSAGES = ("messages", "conversations", "conversation")
+_LABELS = {*TARGET_NAMES, "kto_tag"}
+_HARMLESS = {
+    "id", "idx", "index", "url", "title", "timestamp", "date", "created", "added", "meta", "metadata", "tokens",
+    "token_count", "n_tokens", "length", "author",
+}  # fmt: skip
+_ID_NAME = re.compile(r".*_(id|idx|uuid|hash)$|unnamed.*|uuid|hash")
+_BOOLS = {"true", "false", "0", "1"}
+
+# Names that prove a header of a CSV file.
+COLUMNS = tuple(
+    sorted(
+        {name for pair in (*_STRONG_PAIRS, *_WEAK_PAIRS, *_QUERIES) for name in pair}
+        | {*_MESSAGES, "contents", "prompt", "completion", "chosen", "rejected", "instruction", "translation"}
+    )
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """What was detected: the format's name, the form of its examples, the reason, and which column is what.
+
+    columns: our word for a part ('messages', 'system', 'source', ...) to the file's column.
+    """
+
+    name: str
+    form: Form
+    why: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+def detect(columns: Sequence[str], first_rows: Sequence[Row], form: str | None = None) -> Format | None:
+    """The format of a table with these columns and first rows; None if it holds no generative text.
+
+    form: take only this form or format, and do not mind columns that look like labels. Without it, a
+    table that may be one to classify (a label beside a text) is None. Pure. Raises OptionError for a form
+    that does not exist.
+    """
+    check_form(form)
+    sample = _Sample(columns, first_rows, wanted=form)
+    for find in (_chat, _gemini, _openai_preference, _preference, _prompted, _alpaca, _query, _pair, _text):
+        found = find(sample)
+        if found and form in (None, found.name, found.form):
+            return found
+    return None
+
+
+def check_form(form: str | None) -> None:
+    """Raises OptionError for a form or format that does not exist."""
+    known = [*get_args(Form), *NAMES]
+    if form is not None and form not in known:
+        raise OptionError(f"there is no form or format {form!r} of text", fix=did_you_mean(form, known))
+
+
+class _Sample:
+    """Columns by their lower-case names, and their first values."""
+
+    def __init__(self, columns: Sequence[str], rows: Sequence[Row], wanted: str | None):
+        self.names = {str(name).strip().lower(): str(name) for name in reversed(columns)}
+        self.rows = rows[:SAMPLE_ROWS]
+        self.wanted = wanted
+
+    def has(self, *names: str) -> bool:
+        return all(name in self.names for name in names)
+
+    def values(self, name: str) -> list[Any]:
+        """The values that are there, of a column by its lower-case name."""
+        found = [row.get(self.names[name]) for row in self.rows] if name in self.names else []
+        return [value for value in found if value is not None]
+
+    def pick(self, **words: str | Sequence[str]) -> dict[str, str]:
+        """For each of our words the file's column: the first of these lower-case names that exists."""
+        found = {}
+        for word, names in words.items():
+            tried = (names,) if isinstance(names, str) else names
+            name = next((self.names[name] for name in tried if name in self.names), None)
+            if name is not None:
+                found[word] = name
+        return found
+
+    def texts(self, name: str) -> bool:
+        """Whether the column holds text that could be written: strings, no numbers, no few repeated words."""
+        cells = [cell for cell in self.values(name) if cell != "" and cell != []]
+        if not cells or not all(isinstance(cell, str) or _is_texts(cell) for cell in cells):
+            return False
+        written = [cell if isinstance(cell, str) else " ".join(cell) for cell in cells]
+        if sum(map(is_number, written)) > 0.5 * len(written):
+            return False
+        words = sum(len(cell.split()) for cell in written) / len(written)
+        return bool(self.wanted) or len(written) < 8 or words >= 3 or len(set(written)) > 0.5 * len(written)
+
+    def strings(self, name: str) -> bool:
+        """Whether any value is a string."""
+        return any(isinstance(cell, str) for cell in self.values(name))
+
+    def messages(self, name: str) -> bool:
+        return any(is_messages(cell) for cell in self.values(name))
+
+    def labelled(self, *used: str) -> bool:
+        """Whether a column beside these has the name of a target to classify."""
+        return self.wanted is None and any(simple(name) in _LABELS for name in self.names if name not in used)
+
+    def verdicts(self) -> str | None:
+        """The column of true and false, if there is one."""
+        for name in ("label", "kto_tag"):
+            cells = self.values(name)
+            if cells and all(isinstance(cell, bool) or str(cell).strip().lower() in _BOOLS for cell in cells):
+                return name
+        return None
+
+
+def _is_texts(cell: Any) -> bool:
+    return isinstance(cell, list) and all(isinstance(part, str) for part in cell)
+
+
+def _chat(sample: _Sample) -> Format | None:
+    name = next((name for name in _MESSAGES if sample.messages(name)), None)
+    if name is None or sample.has("chosen", "rejected"):
+        return None
+    turns = any("from" in item for cell in sample.values(name) for item in _objects(cell))
+    dialect, keys = ("sharegpt", "from/value") if turns else ("openai", "role/content")
+    columns = sample.pick(
+        messages=name,
+        tools="tools",
+        functions="functions",
+        system=("system", "system_prompt"),
+        label=("label", "kto_tag"),
+    )
+    verdict = sample.verdicts()
+    if verdict is not None:
+        why = f"{name!r} holds messages, and {verdict!r} says true or false"
+        return Format("feedback", "feedback", why, {**columns, "label": sample.names[verdict]})
+    columns.pop("label", None)
+    return Format(dialect, "chat", f"{name!r} holds messages of {keys}", columns)
+
+
+def _objects(cell: Any) -> list[Row]:
+    cell = decoded(cell)
+    return [item for item in cell if isinstance(item, Mapping)] if isinstance(cell, list) else []
+
+
+def _gemini(sample: _Sample) -> Format | None:
+    if not any("parts" in item for cell in sample.values("contents") for item in _objects(cell)):
+        return None
+    system = ("systeminstruction", "system_instruction")
+    columns = sample.pick(messages="contents", system=system, tools="tools")
+    return Format("gemini", "chat", "'contents' holds parts, as Gemini writes them", columns)
+
+
+def _openai_preference(sample: _Sample) -> Format | None:
+    if not sample.has("input", "preferred_output", "non_preferred_output"):
+        return None
+    columns = sample.pick(input="input", chosen="preferred_output", rejected="non_preferred_output")
+    why = "the columns input, preferred_output and non_preferred_output, as OpenAI names them"
+    return Format("openai-preference", "preference", why, columns)
+
+
+def _preference(sample: _Sample) -> Format | None:
+    if not sample.has("chosen", "rejected"):
+        return None
+    for name in ("chosen", "rejected"):
+        if not any(isinstance(decoded(cell), (str, list, Mapping)) for cell in sample.values(name)):
+            return None
+    messages = next((name for name in _MESSAGES if sample.messages(name)), "")
+    columns = sample.pick(
+        prompt=(messages, "prompt", "instruction", "question", "query"),
+        input="input" if sample.has("instruction") else "",
+        chosen="chosen",
+        rejected="rejected",
+        system=("system", "system_prompt"),
+        tools="tools",
+    )
+    prompt = repr(columns["prompt"]) if "prompt" in columns else "the prompt is what both begin with"
+    return Format("preference", "preference", f"the columns 'chosen' and 'rejected'; {prompt}", columns)
+
+
+def _prompted(sample: _Sample) -> Format | None:
+    if not sample.has("prompt", "completion"):
+        return None
+    if not all(sample.strings(name) or sample.messages(name) for name in ("prompt", "completion")):
+        return None
+    columns = sample.pick(prompt="prompt", completion="completion", tools="tools", system="system")
+    verdict = sample.verdicts()
+    if verdict is not None:
+        why = f"the columns 'prompt' and 'completion', and {verdict!r} says true or false"
+        return Format("feedback", "feedback", why, {**columns, "label": sample.names[verdict]})
+    if sample.messages("prompt") or sample.messages("completion"):
+        return Format("prompt-completion", "chat", "'prompt' and 'completion' hold messages", columns)
+    return Format("prompt-completion", "completion", "the columns 'prompt' and 'completion'", columns)
+
+
+def _alpaca(sample: _Sample) -> Format | None:
+    for given, answer in _ALPACA:
+        if sample.has("instruction", answer) and (given is None or sample.has(given)):
+            if not (sample.strings("instruction") and sample.strings(answer)):
+                return None
+            columns = sample.pick(
+                query="instruction",
+                input=given or "",
+                response=answer,
+                system=("system", "system_prompt"),
+                history="history",
+            )
+            return Format("alpaca", "chat", f"the columns 'instruction' and {answer!r}", columns)
+    return None
+
+
+def _query(sample: _Sample) -> Format | None:
+    for query, response in _QUERIES:
+        if not sample.has(query, response) or sample.labelled(query, response):
+            continue
+        if sample.texts(query) and sample.texts(response):
+            columns = sample.pick(query=query, response=response, system=("system", "system_prompt"), history="history")
+            return Format("query-response", "chat", f"the columns {query!r} and {response!r}", columns)
+    return None
+
+
+def _pair(sample: _Sample) -> Format | None:
+    translations = [cell for cell in map(decoded, sample.values("translation")) if isinstance(cell, Mapping)]
+    if translations and len(translations[0]) >= 2:
+        source, target = list(translations[0])[:2]
+        columns = {**sample.pick(translation="translation"), "source": source, "target": target}
+        return Format("pair", "pair", f"'translation' holds {source!r} and {target!r}", columns)
+    for source, target in (*_STRONG_PAIRS, *_WEAK_PAIRS):
+        if not sample.has(source, target):
+            continue
+        weak = (source, target) in _WEAK_PAIRS
+        if (weak and sample.labelled(source, target)) or not (sample.texts(source) and sample.texts(target)):
+            continue
+        columns = sample.pick(source=source, target=target, references="references")
+        return Format("pair", "pair", f"the columns {source!r} and {target!r}", columns)
+    return None
+
+
+def _text(sample: _Sample) -> Format | None:
+    if not sample.strings("text"):
+        return None
+    others = [name for name in sample.names if name != "text"]
+    if sample.wanted is None and not all(_harmless(sample, name) for name in others):
+        return None
+    return Format("text", "text", "a column 'text' and nothing to predict from it", sample.pick(text="text"))
+
+
+def _harmless(sample: _Sample, name: str) -> bool:
+    """Whether a column can not be a label: an id, an address, an object."""
+    known = simple(name)
+    objects = sample.values(name)
+    return (
+        known in _HARMLESS
+        or bool(_ID_NAME.fullmatch(known))
+        or (bool(objects) and all(isinstance(decoded(cell), Mapping) for cell in objects))
+    )

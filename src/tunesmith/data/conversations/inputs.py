@@ -1,0 +1,272 @@
+"""From what the user gave to rows as Python objects, nested values unchanged. Knows files, not formats."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Decided, Emit
+from tunesmith.data import jsonfile, sources, tables, textfile
+from tunesmith.data.conversations.formats import COLUMNS
+from tunesmith.data.conversations.messages import Fault, kind
+
+PIECE_CHARACTERS = 2_000
+"""A piece of a text file ends with the paragraph before this many characters."""
+
+_JSON = tables.JSON_SUFFIXES | tables.LINES_SUFFIXES
+_TABLES = tables.SUFFIXES - _JSON - {".txt"}
+_BATCH_ROWS = 1_000
+_HINT = 'an object such as {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
+
+Row = tuple[int, Any]
+"""The line of the file (0 for none), and the object; or a Fault that says why there is none."""
+
+
+@dataclass
+class Input:
+    """The rows of one file or object. text: they are pieces of running text. part: what they are for."""
+
+    name: str
+    rows: Iterator[Row]
+    text: bool = False
+    part: str = "train"
+
+
+def open_parts(source: Any, folder: Path, emit: Emit) -> dict[str, list[Input]]:
+    """The inputs of each part ('train', 'validation', 'test') of a source; an undivided one is 'train'.
+
+    folder: for files that are only needed while the rows are read. Raises DataError if there is nothing.
+    """
+    if isinstance(source, Mapping):
+        return _of_mapping(source, folder, emit)
+    if isinstance(source, (list, tuple)):
+        return {"train": [Input("list of rows", ((0, _object(row)) for row in source))]}
+    if hasattr(source, "iloc") and hasattr(source, "columns"):
+        return {"train": [Input("DataFrame", _of_frame(source))]}
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source).expanduser()
+        if path.is_file():
+            return {"train": [open_file(path, folder, emit)]}
+        if path.is_dir() and not _is_arrow_folder(path):
+            return {name: [open_file(file, folder, emit) for file in files] for name, files in files_of(path).items()}
+    parts = sources.read_source(source, "train", emit=emit, cache_dir=folder)
+    return {part.split: [Input(part.name, _of_part(part))] for part in parts}
+
+
+def open_file(path: Path, folder: Path, emit: Emit) -> Input:
+    """One file by its suffix; JSON in a file without a known one is recognised by its first character."""
+    suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
+    if suffixes & (_TABLES - tables.TEXT_SUFFIXES):
+        return Input(str(path), _of_table(path, folder, emit))
+    file = textfile.inspect(path)
+    if file.why is not None:
+        emit(Decided("encoding", file.encoding, f"{path.name}: {file.why}"))
+    if ".txt" in suffixes:
+        return Input(str(path), _pieces(file), text=True)
+    if suffixes & tables.LINES_SUFFIXES:
+        return Input(str(path), _of_lines(file))
+    if suffixes & _JSON or (not suffixes & _TABLES and first_character(file) in "[{"):
+        return Input(str(path), _of_document(file))
+    return Input(str(path), _of_table(path, folder, emit))
+
+
+def files_of(path: Path) -> dict[str, list[Path]]:
+    """The data files of a folder by part: one file, files with train, validation, test in their names, or
+    text files alone. Raises DataError if that is not clear."""
+    files = [entry for entry in sorted(path.iterdir()) if entry.is_file() and not entry.name.startswith(".")]
+    texts = [file for file in files if _suffix(file) == ".txt"]
+    data = [file for file in files if _suffix(file) in tables.SUFFIXES - {".txt"}]
+    if not data and texts:
+        return {"train": texts}
+    if len(data) == 1:
+        return {"train": data}
+    parts: dict[str, list[Path]] = {}
+    for file in data:
+        words = re.split(r"[^a-z]+", file.name.lower())
+        name = next((sources._SPLIT_WORDS[word] for word in words if word in sources._SPLIT_WORDS), None)
+        if name is not None:
+            parts.setdefault(name, []).append(file)
+    if "train" not in parts:
+        names = ", ".join(file.name for file in data[:12]) or "none"
+        raise DataError(
+            Problem(f"can not tell which file of this folder is the training data (data files: {names})", str(path)),
+            fix="Give one file, or a folder with train.jsonl (validation.jsonl, test.jsonl).",
+        )
+    return parts
+
+
+def first_character(file: textfile.TextFile) -> str:
+    """The first character that is no white space; '' for none."""
+    with file.open() as stream:
+        return next((line.lstrip()[0] for line in stream if line.strip()), "")
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _is_arrow_folder(path: Path) -> bool:
+    return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
+
+
+def _of_mapping(source: Mapping[Any, Any], folder: Path, emit: Emit) -> dict[str, list[Input]]:
+    named = {sources._SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
+    if len(source) == 1 and None in named:
+        named = {"train": next(iter(source.values()))}
+    known = {name: data for name, data in named.items() if name is not None}
+    if not known:
+        raise DataError(
+            Problem(f"none of the parts {', '.join(map(repr, source))} is called train, validation or test"),
+            fix="Name the parts 'train', 'validation' and 'test', or give one of them.",
+        )
+    found: dict[str, list[Input]] = {}
+    for name, data in sorted(known.items(), key=lambda item: item[0] != "train"):
+        parts = open_parts(data, folder, emit)
+        if name == "train":
+            found |= parts if "train" in parts else {"train": next(iter(parts.values()))}
+        else:
+            found[name] = parts.get(name) or next(iter(parts.values()))
+    return found
+
+
+def _object(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else Fault(f"this is {kind(value)}, not {_HINT}")
+
+
+def _of_lines(file: textfile.TextFile) -> Iterator[Row]:
+    with file.open() as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line.rstrip())
+            except json.JSONDecodeError as error:
+                yield number, Fault(f"this line is not valid JSON: {error.msg} (character {error.colno})")
+                continue
+            except (ValueError, RecursionError) as error:
+                yield number, Fault(f"this line is not valid JSON: {error}")
+                continue
+            yield number, value if isinstance(value, Mapping) else Fault(f"this line is {kind(value)}, not {_HINT}")
+
+
+def _of_document(file: textfile.TextFile) -> Iterator[Row]:
+    """A list of objects, {"data": [...]}, columns, or one object a line."""
+    with file.open() as stream:
+        text = stream.read()
+    start = len(text) - len(text.lstrip())
+    if text[start] == "{":
+        start = jsonfile._start_of_rows(text, start, file)
+    if start < 0:
+        del text
+        yield from _of_lines(file)
+    elif text[start] == "[":
+        for line, value, _ in jsonfile._objects_of_list(text, start, str(file.path)):
+            yield line, value
+    else:
+        for value in jsonfile._rows_of_columns(json.loads(text), str(file.path)):
+            yield 0, value
+
+
+def _of_table(path: Path, folder: Path, emit: Emit) -> Iterator[Row]:
+    hints = tables.Hints(COLUMNS)
+    yield from _of_part(tables.read_file(path, "train", emit=emit, cache_dir=folder, hints=hints))
+
+
+def _of_part(part: tables.Part) -> Iterator[Row]:
+    number = 0
+    for batch in part.table.to_batches(max_chunksize=_BATCH_ROWS):
+        for row in batch.to_pylist():
+            yield int(part.lines[number]) if part.lines is not None else 0, plain(row)
+            number += 1
+    part.release()
+
+
+def _of_frame(frame: Any) -> Iterator[Row]:
+    names = [str(name) for name in frame.columns]
+    for cells in frame.itertuples(index=False, name=None):
+        yield 0, plain(dict(zip(names, cells, strict=True)))
+
+
+def plain(value: Any) -> Any:
+    """Cells of Arrow and pandas as JSON's types. Keys without a value, which Arrow adds to make all objects
+    alike, are left out."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value if value is None or isinstance(value, (str, bool, int, float)) else _other(value)
+
+
+def _other(value: Any) -> str | None:
+    """Dates and the like as text; pandas' own missing values as None."""
+    return None if str(value) in ("<NA>", "NaT") else str(value)
+
+
+def _pieces(file: textfile.TextFile) -> Iterator[Row]:
+    """Paragraphs joined to pieces of about 2,000 characters; all pieces together are the text.
+
+    A longer paragraph is cut behind a line, a sentence or a word.
+    """
+    piece, first = "", 1
+    for line, paragraph in _paragraphs(file):
+        if piece and len(piece) + len(paragraph.rstrip()) > PIECE_CHARACTERS:
+            yield first, {"text": piece}
+            piece = ""
+        first = first if piece else line
+        piece += paragraph
+        start, end = 0, len(piece.rstrip())
+        while end - start > PIECE_CHARACTERS:
+            cut = _cut(piece, start)
+            yield first, {"text": piece[start:cut]}
+            first += piece.count("\n", start, cut)
+            start = cut
+        piece = piece[start:]
+    if piece:
+        yield first, {"text": piece}
+
+
+def _paragraphs(file: textfile.TextFile) -> Iterator[tuple[int, str]]:
+    """Each paragraph with the blank lines behind it, line ends as \\n, and the line where it begins."""
+    lines: list[str] = []
+    first, size = 1, 0
+    begun = blank = False  # whether words have come, and blank lines after them
+    with file.open() as stream:
+        for number, line in enumerate(stream, 1):
+            line = line.replace("\r\n", "\n").replace("\r", "\n")
+            words = bool(line.strip())
+            # a file without blank lines is handed on in parts too
+            if (blank and words) or size > 50 * PIECE_CHARACTERS:
+                yield first, "".join(lines)
+                lines, first, size = [], number, 0
+                begun = blank = False
+            begun = begun or words
+            blank = begun and not words
+            lines.append(line)
+            size += len(line)
+    if lines:
+        yield first, "".join(lines)
+
+
+def _cut(text: str, start: int) -> int:
+    """The last line end, sentence end, or space that leaves a piece of half to whole size."""
+    least, most = start + PIECE_CHARACTERS // 2, start + PIECE_CHARACTERS
+    for sign in ("\n", ". ", " "):
+        place = text.rfind(sign, least, most)
+        if place >= 0:
+            return place + len(sign)
+    return most

@@ -1,0 +1,258 @@
+"""Messages of every dialect as OpenAI's: role, content, tool_calls. Knows no files and no rules.
+
+What is no message stays as it is, so that `validate` can name it; only what can not be understood at all
+raises Fault.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_SPEAKERS = {
+    "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
+    "model": "assistant", "bot": "assistant", "bing": "assistant", "bard": "assistant", "system": "system",
+    "developer": "developer", "function_call": "function_call", "tool_call": "function_call",
+    "observation": "tool", "function_response": "tool", "tool_response": "tool", "function": "tool", "tool": "tool",
+}  # fmt: skip
+_KINDS = {
+    bool: "true or false", str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number",
+    type(None): "null",
+}  # fmt: skip
+
+Message = dict[str, Any]
+
+
+class Fault(ValueError):
+    """What is wrong with one row; the text goes into its Problem."""
+
+
+def kind(value: Any) -> str:
+    """'a list', 'an object', ... for messages."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def decoded(value: Any) -> Any:
+    """The list or object that a string holds as JSON; anything else unchanged."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def is_messages(value: Any) -> bool:
+    """Whether this is a list of messages (or its JSON): objects with 'role' or 'from'."""
+    value = decoded(value)
+    return isinstance(value, list) and any(
+        isinstance(item, Mapping) and ("role" in item or "from" in item) for item in value
+    )
+
+
+def read_messages(value: Any) -> Any:
+    """Messages of role/content or from/value (or their JSON) in internal form; no list stays what it is.
+
+    Tool calls without an id get 'call_1', 'call_2', ..., and tool messages without one answer the calls in
+    their order. Legacy function_call and role 'function' become tool_calls and 'tool'.
+    """
+    value = decoded(value)
+    if not isinstance(value, list):
+        return value
+    calls = _Calls()
+    messages = []
+    for number, item in enumerate(value, 1):
+        try:
+            messages.append(_message(item, calls) if isinstance(item, Mapping) else item)
+        except Fault as fault:
+            raise Fault(f"message {number}, {fault}") from None
+    return messages
+
+
+def read_tools(tools: Any, functions: Any = None) -> list[Any] | None:
+    """Tools as [{"type": "function", "function": {...}}]; bare and legacy ones are wrapped; None for none."""
+    tools, functions = decoded(tools) or [], decoded(functions) or []
+    for key, value in (("tools", tools), ("functions", functions)):
+        if not isinstance(value, list):
+            raise Fault(f'key "{key}": is {kind(value)}, not a list')
+    return [_tool(tool) for tool in (*tools, *functions)] or None
+
+
+def read_contents(contents: Any, instruction: Any) -> Any:
+    """Gemini's contents and systemInstruction as messages."""
+    contents, instruction = decoded(contents), decoded(instruction)
+    if not isinstance(contents, list):
+        return contents
+    messages: list[Message] = []
+    if instruction:
+        parts = _parts(instruction, 'key "systemInstruction"') if isinstance(instruction, Mapping) else None
+        text = instruction if parts is None else "".join(str(part.get("text", "")) for part in parts)
+        messages.append({"role": "system", "content": text})
+    calls = _Calls()
+    for number, item in enumerate(contents, 1):
+        if isinstance(item, Mapping):
+            messages += _content(item, calls, number)
+        else:
+            messages.append(item)
+    return messages
+
+
+def gemini_tools(tools: Any) -> list[Any] | None:
+    """Gemini's tools, [{"functionDeclarations": [...]}], in internal form."""
+    tools = decoded(tools) or []
+    if not isinstance(tools, list):
+        raise Fault(f'key "tools": is {kind(tools)}, not a list')
+    found: list[Any] = []
+    for tool in tools:
+        declared = tool.get("functionDeclarations") if isinstance(tool, Mapping) else None
+        found += declared if isinstance(declared, list) else [tool]
+    return read_tools(found)
+
+
+class _Calls:
+    """Ids of the tool calls of one conversation, and which of them still wait for an answer."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.waiting: list[tuple[str, Any]] = []  # id, name of the tool
+
+    def add(self, call: Any) -> Any:
+        """The call with id, type and its arguments as JSON."""
+        if not isinstance(call, Mapping):
+            return call
+        self.count += 1
+        call = {key: value for key, value in call.items() if value is not None}
+        if "function" not in call and "name" in call:
+            call = {"function": call}
+        function = call.get("function")
+        name = None
+        if isinstance(function, Mapping):
+            function = dict(function)
+            name = function.get("name")
+            arguments = function.get("arguments", {})
+            if not isinstance(arguments, str):
+                function["arguments"] = json.dumps(arguments, ensure_ascii=False)
+        number = call.get("id", f"call_{self.count}")
+        self.waiting.append((number, name))
+        return {**call, "id": number, "type": call.get("type", "function"), "function": function}
+
+    def answered(self, message: Message) -> Any:
+        """The id that this tool message answers: its own, else the first call that waits (for its name)."""
+        if "tool_call_id" in message:
+            number = message["tool_call_id"]
+        else:
+            named = [found for found, name in self.waiting if name == message.get("name")]
+            number = named[0] if named else self.waiting[0][0] if self.waiting else None
+        self.waiting = [waiting for waiting in self.waiting if waiting[0] != number]
+        return number
+
+
+def _message(item: Mapping[str, Any], calls: _Calls) -> Message:
+    message = {key: value for key, value in item.items() if value is not None}
+    if "from" in message and "role" not in message:
+        _translate_turn(message)
+    for key in ("loss", "train"):  # other trainers' names of the weight
+        if isinstance(message.get(key), bool):
+            message["weight"] = int(message.pop(key))
+    if isinstance(message.get("weight"), float):
+        message["weight"] = int(message["weight"]) if message["weight"].is_integer() else message["weight"]
+    if "function_call" in message:
+        message["tool_calls"] = [message.pop("function_call")]
+    if isinstance(message.get("tool_calls"), list):
+        if message["tool_calls"]:
+            message["tool_calls"] = [calls.add(call) for call in message["tool_calls"]]
+        else:
+            del message["tool_calls"]
+    if message.get("role") == "model":  # an older form of Gemini's
+        message["role"] = "assistant"
+    if message.get("role") in ("tool", "function"):
+        legacy = message["role"] == "function"
+        number = calls.answered(message)
+        message = {**message, "role": "tool", **({} if number is None else {"tool_call_id": number})}
+        if legacy:
+            message.pop("name", None)
+    refusal = message.pop("refusal", None)
+    if "content" not in message and (refusal is not None or "tool_calls" in message):
+        message["content"] = refusal
+    if "content" in message:
+        message["content"] = _joined(message["content"])
+    return message
+
+
+def _translate_turn(message: Message) -> None:
+    """From/value as role/content, in place; a function_call becomes tool_calls."""
+    speaker, value = message.pop("from"), message.pop("value", None)
+    role = _SPEAKERS.get(speaker.strip().lower(), speaker) if isinstance(speaker, str) else speaker
+    if role == "function_call":
+        calls = decoded(value)
+        calls = [calls] if isinstance(calls, Mapping) else calls
+        if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
+            raise Fault('key "value": is not valid JSON of a call, such as {"name": "f", "arguments": {"x": 1}}')
+        message.update(role="assistant", tool_calls=calls)
+        return
+    message["role"] = role
+    if value is not None:
+        message["content"] = value
+
+
+def _joined(content: Any) -> Any:
+    """Text parts as one string; parts of other kinds stay, for validation to name."""
+    if not isinstance(content, list) or not content:
+        return content
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
+    plain = all(not isinstance(part, Mapping) or part.get("type", "text") == "text" for part in content)
+    strings = [text for text in texts if isinstance(text, str)]
+    return "".join(strings) if plain and len(strings) == len(texts) else content
+
+
+def _tool(tool: Any) -> Any:
+    if isinstance(tool, Mapping) and "function" not in tool and "name" in tool:
+        tool = {key: value for key, value in tool.items() if key != "type"}
+        return {"type": "function", "function": tool}
+    return tool
+
+
+def _parts(item: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
+    parts = item.get("parts")
+    parts = [parts] if isinstance(parts, Mapping) else parts
+    if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
+        raise Fault(f'{where}, key "parts": is {kind(parts)}, not a list of objects')
+    for part in parts:
+        if not part.keys() & {"text", "functionCall", "functionResponse"}:
+            raise Fault(f'{where}, key "parts": only text can be learned from, and this has {", ".join(part)!r}')
+    return parts
+
+
+def _content(item: Mapping[str, Any], calls: _Calls, number: int) -> list[Message]:
+    parts = _parts(item, f"message {number}")
+    role = {"model": "assistant", "function": "user"}.get(str(item.get("role")), item.get("role", "user"))
+    found: list[Message] = []
+    for part in parts:
+        if "functionResponse" in part:
+            answer = part["functionResponse"]
+            if not isinstance(answer, Mapping):
+                raise Fault(f'message {number}, key "functionResponse": is {kind(answer)}, not an object')
+            message = {"role": "tool", "name": answer.get("name"), "content": _answer(answer.get("response"))}
+            found.append({"tool_call_id": calls.answered(message), **message})
+    texts = [part["text"] for part in parts if "text" in part]
+    asked = [calls.add(_gemini_call(part["functionCall"], number)) for part in parts if "functionCall" in part]
+    if texts or asked or not found:
+        message = {"role": role, "content": _joined(texts) if texts else None if asked else ""}
+        found.append({**message, "tool_calls": asked} if asked else message)
+    for message in found:
+        message.pop("name", None)
+    return found
+
+
+def _gemini_call(call: Any, number: int) -> Message:
+    if not isinstance(call, Mapping):
+        raise Fault(f'message {number}, key "functionCall": is {kind(call)}, not an object')
+    return {"function": {"name": call.get("name"), "arguments": call.get("args") or {}}}
+
+
+def _answer(response: Any) -> str:
+    """A tool's answer as text; {"output": "..."} is how Gemini wraps one."""
+    if isinstance(response, Mapping) and list(response) == ["output"] and isinstance(response["output"], str):
+        return str(response["output"])
+    return response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)

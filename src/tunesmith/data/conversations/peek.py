@@ -1,0 +1,131 @@
+"""The format of a source from its first rows alone, so that choosing a task costs nothing."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow.parquet as pq
+
+from tunesmith.core.errors import DataError
+from tunesmith.core.events import ignore
+from tunesmith.data import delimited, dialect, tables, textfile
+from tunesmith.data.conversations.formats import COLUMNS, SAMPLE_ROWS, Format, detect
+from tunesmith.data.conversations.inputs import Input, files_of, open_file, open_parts, plain
+from tunesmith.data.conversations.read import TEXT_FILE
+
+_HEAD_BYTES = 1 << 20
+
+
+def peek(source: Any) -> Format | None:
+    """The format of a source; None if it holds no generative text, or can not be read.
+
+    Reads the first rows only, of files, folders and objects in memory; a hub id is loaded as a whole, and
+    so is a .json document that is one object.
+    """
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            return _first_format(source, Path(folder))
+    except (DataError, OSError, EOFError, zlib.error):
+        return None
+
+
+def _first_format(source: Any, folder: Path) -> Format | None:
+    if isinstance(source, datasets.Dataset):
+        return _format(source.select(range(min(SAMPLE_ROWS, len(source)))).to_list())
+    if hasattr(source, "iloc") and hasattr(source, "columns"):
+        source = source.head(SAMPLE_ROWS)
+    elif isinstance(source, (list, tuple)):
+        source = source[:SAMPLE_ROWS]
+    elif isinstance(source, Mapping) and source:
+        return _first_format(source.get("train", next(iter(source.values()))), folder)
+    elif isinstance(source, (str, os.PathLike)) and (path := Path(source).expanduser()).exists():
+        return _of_path(path, folder)
+    return _of_input(next(iter(open_parts(source, folder, ignore).values()))[0])
+
+
+def _of_path(path: Path, folder: Path) -> Format | None:
+    if path.is_file():
+        return _of_file(path, folder)
+    if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+        return _first_format(datasets.load_from_disk(str(path)), folder)
+    return _of_file(next(iter(files_of(path).values()))[0], folder)
+
+
+def _of_file(path: Path, folder: Path) -> Format | None:
+    suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
+    if suffixes & tables.PARQUET_SUFFIXES:
+        return _format(_parquet_rows(path))
+    if suffixes & tables.ARROW_SUFFIXES:
+        return _of_input(open_file(path, folder, ignore))
+    head = folder / f"head{''.join(path.suffixes[-2:]).lower().removesuffix('.gz')}"
+    cut = _write_head(path, head)
+    if head.suffix in tables.TEXT_SUFFIXES:
+        return _of_table(head)
+    if cut and head.suffix in tables.JSON_SUFFIXES and _is_object(head):
+        return _of_input(open_file(path, folder, ignore))
+    return _of_input(open_file(head, folder, ignore))
+
+
+def _write_head(path: Path, head: Path) -> bool:
+    """Copy the first lines, unpacked; whether that is not all."""
+    size = _HEAD_BYTES
+    with textfile.open_binary(path, gz=path.name.lower().endswith(".gz")) as file:
+        data = file.read(size)
+        while len(data) == size and b"\n" not in data:
+            data += file.read(size)
+            size *= 2
+        cut = bool(file.read(1))
+    if cut and b"\0" not in data[:1000]:
+        data = data[: data.rfind(b"\n") + 1]
+    head.write_bytes(data)
+    return cut
+
+
+def _is_object(head: Path) -> bool:
+    """Whether a document begins with one object that goes on over several lines."""
+    first = head.read_bytes().lstrip(b"\xef\xbb\xbf \t\r\n").splitlines()[0].strip()
+    return first.startswith(b"{") and not first.endswith(b"}")
+
+
+def _of_table(head: Path) -> Format | None:
+    file = textfile.inspect(head)
+    layout = delimited.layout(file, COLUMNS)
+    if head.suffix == ".txt":
+        # text, unless it is a table to classify in disguise
+        return TEXT_FILE if len(layout.names) < 2 or layout.dialect.delimiter == "," else None
+    rows = dialect.first_rows(file, layout.dialect, SAMPLE_ROWS + 1)[int(layout.header) :]
+    return _format([dict(zip(layout.names, row, strict=True)) for row in rows])
+
+
+def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        return next(pq.ParquetFile(path).iter_batches(batch_size=SAMPLE_ROWS)).to_pylist()
+    except (StopIteration, ValueError):
+        return []
+
+
+def _of_input(first: Input) -> Format | None:
+    if first.text:
+        return TEXT_FILE
+    return _format([row for _, row in itertools.islice(_whole(first), SAMPLE_ROWS) if isinstance(row, Mapping)])
+
+
+def _whole(first: Input) -> Iterator[tuple[int, Any]]:
+    """The rows up to the place where the head was cut."""
+    try:
+        yield from first.rows
+    except DataError:
+        return
+
+
+def _format(rows: list[Any]) -> Format | None:
+    rows = [plain(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return detect(columns, rows) if rows else None

@@ -1,0 +1,94 @@
+"""How likely a language model finds sequences: summed by row, for metrics, references and training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.engine.batching import by_length, plan_epoch, plan_mixed
+from tunesmith.engine.hardware import release_memory
+from tunesmith.engine.inference import TIDY_BATCHES, evaluating, is_out_of_memory
+from tunesmith.engine.sequences import SequenceRows
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Of each sequence, float64 [n]: negative log-probability of its learned tokens together, their
+    number, and how many of them were the likeliest."""
+
+    loss: np.ndarray
+    tokens: np.ndarray
+    right: np.ndarray
+
+
+def likelihoods(
+    model: Any,
+    rows: SequenceRows,
+    positions: np.ndarray,
+    *,
+    on: torch.device,
+    tokens_at_once: int,
+    check: Callable[[], None] = lambda: None,
+) -> Likelihoods:
+    """Without training. Batches of similar length, halved when memory runs out."""
+    found = np.zeros((3, len(positions)))
+    pending = list(by_length(rows.lengths[positions], tokens=tokens_at_once))[::-1]
+    with evaluating(model):
+        while pending:
+            check()
+            if len(pending) % TIDY_BATCHES == 0:
+                release_memory()
+            some = pending.pop()
+            batch = to_device(rows.collate(positions[some]), on)
+            try:
+                losses, right = model(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or len(some) == 1:
+                    raise
+                pending += [some[len(some) // 2 :], some[: len(some) // 2]]
+                continue
+            owners = batch["owners"].cpu().numpy()
+            for line, values in enumerate((losses, torch.ones_like(losses), right)):
+                found[line, some] = np.bincount(owners, values.double().cpu().numpy(), minlength=len(some))
+    return Likelihoods(*found)
+
+
+def to_device(batch: dict[str, Tensor], on: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(on, non_blocking=True) for name, tensor in batch.items()}
+
+
+@dataclass
+class TokenLesson:
+    """Every learned token counts alike, whichever row, batch or device it is in."""
+
+    rows: SequenceRows
+    positions: np.ndarray
+    batch_rows: int
+    batch_tokens: int | None
+    seed: int
+    packed: bool = False
+
+    def __post_init__(self) -> None:
+        self.lengths = self.rows.lengths[self.positions]
+        self.row_ids = self.rows.row_ids[self.positions]
+        self._learned = self.rows.learned_counts[self.positions]
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        make = plan_mixed if self.packed else plan_epoch
+        return make(self.lengths, seed=self.seed, epoch=epoch, rows=self.batch_rows, tokens=self.batch_tokens)
+
+    def tokens(self, items: np.ndarray) -> int:
+        return int(self.lengths[items].sum()) if self.packed else len(items) * int(self.lengths[items].max())
+
+    def weight(self, items: np.ndarray) -> float:
+        return max(1.0, float(self._learned[items].sum()))
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        batch = to_device(self.rows.collate(self.positions[items], packed=self.packed), device)
+        losses, _ = model(batch)
+        return losses.sum()

@@ -1,0 +1,125 @@
+"""Few-shot prompts: training examples put before the question, the baseline that costs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from tunesmith.evaluate.features import TfidfFeatures
+
+Example = dict[str, Any]
+"""An example in its internal form, any but "text" (which asks nothing)."""
+
+Prompt = list[dict[str, Any]] | str
+"""Messages for the chat forms, text for the others."""
+
+
+class FewShot:
+    """Chooses among training examples; fitted once, asked for every query.
+
+    `choose="similar"` takes the nearest by TF-IDF to the query, the nearest last (Liu et al. 2022,
+    "What Makes Good In-Context Examples for GPT-3?"); "random" takes the same ones for every query.
+    Examples with tool calls are left out: an answer that is a call shows little without its tools.
+    """
+
+    def __init__(self, examples: Sequence[Example], *, seed: int = 0, choose: Literal["similar", "random"] = "similar"):
+        self._examples = [example for example in examples if _shows(example)]
+        self._sources = [_source(example) for example in self._examples]
+        self._order = np.random.default_rng(seed).permutation(len(self._examples))
+        self._features: TfidfFeatures | None = None
+        if choose == "similar" and self._examples:
+            try:
+                self._features = TfidfFeatures(self._sources)
+            except ValueError:  # nothing to count in the texts: any example is as good
+                self._features = None
+
+    def prompt(self, query: Example, k: int, fits: Callable[[Prompt], bool] = lambda prompt: True) -> Prompt:
+        """The query with up to `k` examples before it: fewer where `fits` says that more are too long.
+
+        Chat forms: the query's system message, each example as earlier turns, then the query's own
+        messages up to its answer. Other forms: "source\\ntarget\\n\\n" for each example, then the
+        query's source and a line break. An example with the query's own source is never shown.
+        """
+        chosen = self._chosen(_source(query), k)
+        while chosen:
+            prompt = _joined([self._examples[i] for i in chosen], query)
+            if fits(prompt):
+                return prompt
+            chosen = chosen[1:]  # the least similar goes first
+        return _joined([], query)
+
+    def _chosen(self, source: str, k: int) -> list[int]:
+        """Positions of the shown examples, the nearest last."""
+        order = self._order
+        if self._features is not None:
+            likeness = np.asarray((self._features.of_training @ self._features.transform([source]).T).todense()).ravel()
+            order = order[np.argsort(-likeness[order], kind="stable")]
+        return [int(i) for i in order if self._sources[i] != source][:k][::-1]
+
+
+def few_shot_messages(
+    examples: Sequence[Example], query: Example, k: int, *, seed: int = 0, fits: Callable[[Prompt], bool]
+) -> Prompt:
+    """One query's prompt; for many queries make a `FewShot` once."""
+    return FewShot(examples, seed=seed).prompt(query, k, fits)
+
+
+def _joined(examples: Sequence[Example], query: Example) -> Prompt:
+    asked = _asked(query)
+    if isinstance(asked, str):
+        shown = "".join(f"{_asked(example)}\n{_answer(example)}\n\n" for example in examples)
+        return f"{shown}{asked}\n"
+    first = [message for message in asked if _instructs(message)]
+    turns = [turn for example in examples for turn in (*_asked(example), *_answer(example)) if not _instructs(turn)]
+    return [*first, *turns, *(message for message in asked if not _instructs(message))]
+
+
+def _shows(example: Example) -> bool:
+    """Whether it has a question and a good, written answer."""
+    if example["form"] == "text" or not example.get("label", True):
+        return False
+    answer = _answer(example)
+    if isinstance(answer, str):
+        return True
+    return bool(answer) and all(map(_written, (*_asked(example), *answer)))
+
+
+def _asked(example: Example) -> Any:
+    """What the model reads: messages up to the last answer, or a text."""
+    if example["form"] == "pair":
+        return example["source"]
+    if example["form"] == "chat":
+        return example["messages"][: _last_answer(example["messages"])]
+    messages = example.get("messages")
+    return example["prompt"] if messages is None else messages
+
+
+def _answer(example: Example) -> Any:
+    """What the model should write: messages, or a text."""
+    if example["form"] == "chat":
+        return example["messages"][_last_answer(example["messages"]) :]
+    return example[{"pair": "target", "preference": "chosen"}.get(example["form"], "completion")]
+
+
+def _last_answer(messages: list[dict[str, Any]]) -> int:
+    """Its position; the end where the messages end with a question."""
+    last = len(messages) - 1
+    return last if messages and messages[last]["role"] == "assistant" else len(messages)
+
+
+def _source(example: Example) -> str:
+    """What likeness is measured on: all that the user said."""
+    asked = _asked(example)
+    if isinstance(asked, str):
+        return asked
+    return "\n".join(message["content"] or "" for message in asked if message["role"] == "user")
+
+
+def _instructs(message: dict[str, Any]) -> bool:
+    return message["role"] in ("system", "developer")
+
+
+def _written(message: dict[str, Any]) -> bool:
+    return bool(message.get("content")) and not message.get("tool_calls") and message["role"] != "tool"

@@ -1,0 +1,133 @@
+"""What methods that add weights to a frozen network share; the adding itself is PEFT's."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from tunesmith.core.errors import OptionError
+
+# Names of the linear layers that give a block's keys and values, and of the one that ends its feed-forward
+# part, over the families of transformers. Where queries, keys and values are one layer, it counts as both.
+_KEYS_AND_VALUES = re.compile(
+    r"(^|[._])(key|value|k|v)(_proj|_lin)?$|(query_key_value|qkv_proj|c_attn|Wqkv|in_proj)$", re.ASCII
+)
+_FEED_FORWARD = re.compile(
+    r"(?<!attention)\.output\.dense$|\.(down_proj|fc2|lin2|ffn_output|dense_4h_to_h|w2|wo)$|mlp\.(c_proj|Wo)$"
+)
+_ATTENTION_OUTPUT = re.compile(
+    r"attention\.(output\.)?dense$|\.(o_proj|out_proj|out_lin)$|attn\.(c_proj|Wo|o)$|SelfAttention\.o$"
+)
+
+
+def linear_targets(model: Any) -> list[str]:
+    """Full names, in `model.network`, of the linear layers below the head that are not frozen, or in 4 bits."""
+    from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer
+
+    head = {id(module) for module in model.head.modules()}
+    return [
+        name for name, module in model.network.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and id(module) not in head
+        and any(parameter.requires_grad or parameter.dtype == torch.uint8 for parameter in module.parameters())
+    ]  # fmt: skip
+
+
+def key_value_targets(names: list[str]) -> list[str]:
+    return [name for name in names if _KEYS_AND_VALUES.search(name)]
+
+
+def feed_forward_targets(names: list[str]) -> list[str]:
+    """The linear layer that ends the feed-forward part of each block."""
+    return [name for name in names if _FEED_FORWARD.search(name)]
+
+
+def attention_output_targets(names: list[str]) -> list[str]:
+    """The linear layer that ends the attention part of each block."""
+    others = set(feed_forward_targets(names))
+    return [name for name in names if name not in others and _ATTENTION_OUTPUT.search(name)]
+
+
+def add_to(model: Any, config: Any, seed: int) -> Any:
+    """`model.network` with the additions of a PEFT `config`, in place: they and a new head move, nothing else.
+
+    Returns the PeftModel, for saving and merging. Raises OptionError when nothing can be added.
+    """
+    from peft import get_peft_model
+
+    if not config.target_modules:
+        raise OptionError(
+            f"This method finds no layer in {type(model.network).__name__} that it could add to: all are frozen, "
+            "or of names that it does not know.",
+            "Use method=lora, which adds to every linear layer, or freeze less.",
+        )
+    head = [parameter for parameter in new_head(model) if parameter.requires_grad]
+    torch.manual_seed(seed)
+    with quiet_peft():
+        added = get_peft_model(model.network, config)
+    for parameter in head:
+        parameter.requires_grad_(True)
+    if hasattr(model, "adapted"):
+        model.adapted = added
+    return added
+
+
+def new_token_targets(model: Any, ids: list[int]) -> dict[str, list[int]] | None:
+    """PEFT's `trainable_token_indices`: the rows `ids` of the input embeddings, and of an output layer of its own."""
+    if not ids:
+        return None
+    network, head = model.network, model.head
+    table = network.get_input_embeddings()
+    layers = {id(module): name for name, module in network.named_modules()}
+    found = {layers[id(table)]: ids}
+    if head.weight is not table.weight:
+        if getattr(head, "bias", None) is not None:  # PEFT would leave it out of the sum
+            raise OptionError(
+                f"New tokens can not be learned by additions to {type(network).__name__}: its output layer has a bias.",
+                "Use method=full, or leave out new_tokens.",
+            )
+        found[layers[id(head)]] = ids
+    return found
+
+
+def new_head(model: Any) -> list[nn.Parameter]:
+    """The parameters of a head that was made for the task; a language model's output layer was trained before."""
+    if model.network.get_output_embeddings() is model.head:
+        return []
+    return list(model.head.parameters())
+
+
+def moving(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that are not frozen, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def split_head(model: Any) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
+    """The moving parameters below the head, and those of the head, by name."""
+    head = {id(parameter) for parameter in model.head.parameters()}
+    named = moving(model)
+    below = {name: parameter for name, parameter in named.items() if id(parameter) not in head}
+    return below, {name: parameter for name, parameter in named.items() if name not in below}
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """What peft warns of and nobody needs to act on: attributes that transformers has renamed, layers whose
+    weights lie the other way round, embeddings of new tokens that are saved (which is wanted)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
+        yield
+
+
+def checkpoint_activations(network: Any, **words: Any) -> None:
+    """Compute the insides of blocks again in the backward pass; `words` are those of torch's `checkpoint`."""
+    # transformers 5.2x has renamed the switch
+    switch = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
+    switch({"use_reentrant": False, **words})

@@ -1,0 +1,136 @@
+"""Examples of every form as token sequences, and prompts as the model reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tunesmith.models.chat_template import TemplateEncoder
+from tunesmith.models.mask import (
+    Encoded,
+    begin_of_sequence,
+    encode_completion,
+    encode_spans,
+    encode_text,
+    end_of_sequence,
+)
+
+Example = Mapping[str, Any]
+
+
+class CausalCodec:
+    """For models that continue a text. The chat template is looked at when a conversation comes."""
+
+    def __init__(self, tokenizer: Any):
+        self.tokenizer = tokenizer
+        self._encoder: TemplateEncoder | None = None
+
+    @property
+    def encoder(self) -> TemplateEncoder:
+        if self._encoder is None:
+            self._encoder = TemplateEncoder(self.tokenizer)
+        return self._encoder
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        return self._encoder.stop_ids if self._encoder else (end_of_sequence(self.tokenizer),)
+
+    def sequences(self, example: Example) -> list[Encoded]:
+        """What is learned from an example of the form chat, completion or text."""
+        if example["form"] == "chat":
+            return self.encoder.encode_turns(example["messages"], example.get("tools"), row=example.get("row"))
+        if example["form"] == "completion":
+            return [encode_completion(self.tokenizer, example["prompt"], example["completion"])]
+        return [encode_text(self.tokenizer, example["text"])]
+
+    def answer(self, example: Example, completion: str | Sequence[Mapping[str, Any]]) -> Encoded:
+        """The prompt of an example of the form preference or feedback with an answer, which is learned."""
+        if example.get("messages") is not None:
+            given = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
+            return self.encoder.encode(
+                example["messages"], example.get("tools"), completion=given, row=example.get("row")
+            )
+        assert isinstance(completion, str)
+        return encode_completion(self.tokenizer, example["prompt"], completion)
+
+    def prompt(self, example: Example) -> np.ndarray | None:
+        """Token ids that the model is to continue with its answer; None for plain text."""
+        if example["form"] == "text":
+            return None
+        messages = example.get("messages")
+        if messages is None:
+            return self.prompt_of(example["prompt"])
+        if example["form"] == "chat":
+            last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
+            messages = messages[:last]
+        return self.encoder.prompt(messages, example.get("tools"))
+
+    def prompt_of(self, prompt: str | Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Token ids of a text or of messages that the model is to continue."""
+        if isinstance(prompt, str):
+            return encode_spans(self.tokenizer, prompt, [], begin=begin_of_sequence(self.tokenizer)).ids
+        return self.encoder.prompt(prompt)
+
+    @staticmethod
+    def references(example: Example) -> list[str]:
+        """The answers that were wanted."""
+        if example["form"] == "chat":
+            said = [m["content"] for m in example["messages"] if m["role"] == "assistant"]
+            return [said[-1] or ""]
+        for name in ("completion", "chosen"):
+            if name in example:
+                found = example[name]
+                return [found if isinstance(found, str) else str(found[-1].get("content") or "")]
+        return [example["text"]]
+
+    @staticmethod
+    def question(example: Example) -> str:
+        """What was asked, for people."""
+        if example.get("messages") is not None:
+            asked = [m["content"] or "" for m in example["messages"] if m["role"] == "user"]
+            return str(asked[-1]) if asked else ""
+        return str(example.get("prompt") or example.get("text") or "")
+
+
+class PairCodec:
+    """For models with an encoder: the source is read whole, the target learned token by token."""
+
+    def __init__(self, tokenizer: Any, prefix: str = ""):
+        self.tokenizer = tokenizer
+        self.prefix = prefix
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        return (end_of_sequence(self.tokenizer),)
+
+    def sequence(self, example: Example) -> tuple[Encoded, int]:
+        """Source and target one after the other, and the number of source tokens."""
+        source, target = self._source(example), self._target(example["target"])
+        ids = np.array(source + target, dtype=np.int32)
+        learned = np.arange(len(ids)) >= len(source)
+        return Encoded(ids, learned, ((len(source), len(ids)),)), len(source)
+
+    def prompt(self, example: Example) -> np.ndarray:
+        return np.array(self._source(example), dtype=np.int32)
+
+    def prompt_of(self, prompt: str) -> np.ndarray:
+        return np.array(self._source({"source": prompt}), dtype=np.int32)
+
+    def _source(self, example: Example) -> list[int]:
+        ids: list[int] = self.tokenizer(self.prefix + example["source"], truncation=False, verbose=False)["input_ids"]
+        return ids
+
+    def _target(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text_target=text, truncation=False, verbose=False)["input_ids"]
+        end = end_of_sequence(self.tokenizer)
+        return ids if ids and ids[-1] == end else [*ids, end]
+
+    @staticmethod
+    def references(example: Example) -> list[str]:
+        return list(example.get("references") or [example["target"]])
+
+    @staticmethod
+    def question(example: Example) -> str:
+        return str(example["source"])

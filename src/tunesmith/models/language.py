@@ -1,0 +1,187 @@
+"""A language model that is asked for learned tokens only.
+
+The word table is the widest matrix of a small model: logits for a batch of 8 x 1,024 tokens and
+128,000 words are 4 GB. Here the network's own forward pass runs up to its output layer; what would
+go into that layer is caught, reduced to the learned positions, and turned into log-probabilities in
+chunks whose logits are computed again in the backward pass instead of being kept.
+
+Families add things after the output layer (a soft cap, a scale, a bias). `LanguageModel` knows the
+usual ones; `check` compares with the network's own logits and falls back to those where it must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 16_000_000
+"""Logits (learned tokens x words) that are held at once: 64 MB in float32."""
+_INPUTS = ("input_ids", "attention_mask", "position_ids", "decoder_input_ids", "decoder_attention_mask")
+
+
+class LanguageModel(nn.Module):
+    """`network` is a transformers causal or encoder-decoder language model."""
+
+    def __init__(self, network: Any):
+        super().__init__()
+        self.network = network
+        self.adapted: Any = None
+        """PEFT's wrapper around `network` where a method made one; it is what runs then."""
+        self.whole_logits = False
+        """Compute logits as the network does, without chunks: for families with an output of their own."""
+        network.config.use_cache = False  # no keys and values are kept while training
+
+    @property
+    def config(self) -> Any:
+        return self.network.config
+
+    @property
+    def head(self) -> nn.Module:
+        """The output layer: hidden states to logits."""
+        layer = self.network.get_output_embeddings()
+        assert isinstance(layer, nn.Module)
+        return layer
+
+    @property
+    def float32_names(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def running(self) -> Any:
+        """What to call, generate with, and save."""
+        return self.network if self.adapted is None else self.adapted
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Negative log-probability of each learned token, float32 [n], and whether it was the likeliest, bool [n].
+
+        `batch`: token tensors [rows, length]; 'positions' int64 [n], the places in the flattened
+        (decoder) input that predict the learned tokens; 'labels' int64 [n], those tokens.
+        """
+        positions, labels = batch["positions"], batch["labels"]
+        hidden = self._hidden(batch, positions)
+        if self.whole_logits:
+            return _losses(hidden, labels)
+        size = max(1, CHUNK // self.config_vocabulary)
+        losses, right = [], []
+        for start in range(0, max(1, len(labels)), size):
+            some, wanted = hidden[start : start + size], labels[start : start + size]
+            if torch.is_grad_enabled() and len(labels) > size:
+                loss, good = checkpoint(self._chunk, some, wanted, use_reentrant=False)
+            else:
+                loss, good = self._chunk(some, wanted)
+            losses.append(loss)
+            right.append(good)
+        return torch.cat(losses), torch.cat(right)
+
+    @property
+    def config_vocabulary(self) -> int:
+        weight = getattr(self.head, "weight", None)
+        return int(_text(self.config).vocab_size if weight is None else weight.shape[0])
+
+    def _inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
+        inputs: dict[str, Any] = {name: batch[name] for name in _INPUTS if name in batch}
+        if inputs["attention_mask"].ndim == 4:
+            inputs["attention_mask"] = self._masks(inputs["attention_mask"])
+        return inputs
+
+    def _masks(self, allowed: Tensor) -> Tensor | dict[str, Tensor]:
+        """What is added to the attention scores where `allowed` is bool [rows, 1, length, length].
+
+        A mask of one's own replaces that of the network, and with it the window that some layers, or
+        all, look back through; such layers get a mask with the window in it.
+        """
+        dtype = self.network.get_input_embeddings().weight.dtype
+
+        def added(mask: Tensor) -> Tensor:  # both attention kernels take this form
+            zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+            return zeros.masked_fill_(~mask, torch.finfo(dtype).min)
+
+        config, length = _text(self.config), allowed.shape[-1]
+        window = getattr(config, "sliding_window", None)
+        if not window or length <= window:
+            return added(allowed)
+        ahead = torch.arange(length, device=allowed.device)
+        near = added(allowed & (ahead[:, None] - ahead < window))
+        if not getattr(config, "layer_types", None):
+            return near
+        return {"full_attention": added(allowed), "sliding_attention": near}
+
+    def _hidden(self, batch: dict[str, Tensor], positions: Tensor) -> Tensor:
+        """What the output layer reads at `positions` [n, hidden]; with `whole_logits` the logits there."""
+        inputs = self._inputs(batch)
+        with _tap(self.head, positions, keep=self.whole_logits) as caught:
+            output = self.running(**inputs, use_cache=False)
+        if not caught:  # the network multiplies by the layer's weights without calling it
+            self.whole_logits = True
+        if self.whole_logits:
+            logits: Tensor = output.logits.reshape(-1, output.logits.shape[-1])
+            return logits if caught else logits[positions]
+        return caught[0]
+
+    def _chunk(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return _losses(_finished(self.head(hidden), self.network), labels)
+
+    @torch.no_grad()
+    def check(self, batch: dict[str, Tensor], tolerance: float = 1e-3) -> float:
+        """Largest difference between our log-probabilities and those of the network's own logits.
+
+        Above `tolerance`, `whole_logits` is switched on.
+        """
+        self.whole_logits = False
+        ours, _ = self(batch)
+        inputs = self._inputs(batch)
+        logits = self.running(**inputs, use_cache=False).logits
+        theirs, _ = _losses(logits.reshape(-1, logits.shape[-1])[batch["positions"]], batch["labels"])
+        apart = float((ours - theirs).abs().max())
+        self.whole_logits |= not apart <= tolerance
+        return apart
+
+
+@contextmanager
+def _tap(head: nn.Module, positions: Tensor, *, keep: bool) -> Iterator[list[Tensor]]:
+    """Catch what goes into `head`, reduced to `positions` of the flattened rows.
+
+    The layer itself then sees one position (`keep`: the wanted ones), as its output is not used.
+    """
+    caught: list[Tensor] = []
+
+    def catch(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden = arguments[0]
+        wanted = hidden.reshape(-1, hidden.shape[-1])[positions]
+        caught.append(wanted)
+        return (wanted.unsqueeze(0) if keep else wanted[:1].detach().unsqueeze(0),)
+
+    handle = head.register_forward_pre_hook(catch)
+    try:
+        yield caught
+    finally:
+        handle.remove()
+
+
+def _finished(logits: Tensor, network: Any) -> Tensor:
+    """What families do to logits after the output layer."""
+    config = _text(network.config)
+    bias = getattr(network, "final_logits_bias", None)  # BART, Marian
+    if bias is not None:
+        logits = logits + bias.view(-1)
+    if getattr(config, "logit_scale", None):  # Cohere
+        logits = logits * config.logit_scale
+    if getattr(config, "logits_scaling", None):  # Granite
+        logits = logits / config.logits_scaling
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+    return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def _losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    logits = logits.float()
+    return functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(-1) == labels
+
+
+def _text(config: Any) -> Any:
+    return config.get_text_config() if hasattr(config, "get_text_config") else config

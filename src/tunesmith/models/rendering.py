@@ -1,0 +1,168 @@
+"""One chat template: its form, found with sentinels in place of the text, and its output.
+
+Templates run in the immutable sandbox of transformers. The first run has a time limit, since a template
+is a program of somebody else and may loop.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tunesmith.core.errors import DataError, ModelError, Problem
+from tunesmith.models.mask import Span
+
+SECONDS = 10.0
+"""Time for the first run of a template, which takes milliseconds."""
+
+THINK, THOUGHT = "<think>", "</think>"
+"""The tags around reasoning. They are tokens of many models, and answers rightly have them as text."""
+
+_QUESTION, _ANSWER, _TOOL = "question-7c1f", "answer-93ab", "tool_4d2e"
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+
+
+class TemplateFailed(Exception):
+    """The template raised."""
+
+
+class ChatTemplate:
+    """A template writes an assistant's turn as prompt + `header` + `opening` + text + `closing`.
+
+    `header` is a role header that the generation prompt lacks. `end` counts the characters of `closing` up to
+    the end of the turn; `has_end` says that the turn ends in a token, and not in text or nothing. `control`
+    finds the text of tokens that only the template may write: the special ones, and added ones that it writes.
+
+    Raises ModelError when the template fails, does not finish, or does not write a question and its answer.
+    """
+
+    def __init__(self, source: str, variables: Mapping[str, Any], special: set[str], added: set[str]):
+        self.source = source
+        self._variables = dict(variables)
+        self._tags = bool(_GENERATION.search(source))
+        self._form: Callable[[Any], Any] | None = None
+        history, prompt, text = _within(SECONDS, self._probe)
+        if text.count(_ANSWER) != 1 or text.count(_QUESTION) != 1 or text.find(_QUESTION) > text.find(_ANSWER):
+            raise ModelError(
+                "The chat template of this model's tokenizer does not write a question and its answer, once each and "
+                f"in this order. It wrote {text!r}.",
+                "Correct the template (chat_template.jinja), or choose another model.",
+            )
+        before, _, self.closing = text.partition(_ANSWER)
+        opening = before[len(prompt) :] if before.startswith(prompt) else ""
+        # A template that writes no generation prompt leaves the role header to the turn. It is no answer.
+        self.header = opening if prompt == history and opening.strip() else ""
+        self.opening = "" if self.header else opening
+        forbidden = special | {token for token in added if token.strip() and token in prompt + text}
+        longest_first = sorted(forbidden - {THINK, THOUGHT}, key=lambda token: (-len(token), token))
+        self.control = re.compile("|".join(re.escape(token) for token in longest_first))
+        end = self.control.search(self.closing)
+        self.has_end = end is not None
+        self.end = end.end() if end else len(self.closing.rstrip())
+
+    def render(
+        self, messages: list[dict[str, Any]], tools: list[Any] | None = None, *, prompt: bool = False
+    ) -> tuple[str, list[Span]]:
+        """The text, and the characters that `{% generation %}` marks; TemplateFailed when it raises."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        try:
+            texts, spans = render_jinja_template(
+                conversations=[messages], tools=tools or None, chat_template=self.source, add_generation_prompt=prompt,
+                return_assistant_tokens_mask=self._tags, **self._variables,
+            )  # fmt: skip
+        except Exception as error:  # it may fail in any way
+            raise TemplateFailed(str(error) or type(error).__name__) from error
+        return texts[0], spans[0] if self._tags else []
+
+    def clean(self, messages: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Messages as templates expect them: text, not None; known roles; arguments so that they become JSON."""
+        cleaned = []
+        for number, message in enumerate(messages, 1):
+            clean = {key: value for key, value in message.items() if key != "weight" and value is not None}
+            if not isinstance(clean.setdefault("content", ""), str):
+                raise refused(f"the content of message {number} is not text")
+            if clean["role"] == "developer" and "developer" not in self.source:
+                clean["role"] = "system"
+            if clean.get("tool_calls"):
+                clean["tool_calls"] = [self._call(call) for call in clean["tool_calls"]]
+            cleaned.append(clean)
+        return cleaned
+
+    def _probe(self) -> tuple[str, str, str]:
+        question, answer = {"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}
+        try:
+            history, prompt = (self.render([question], prompt=prompt)[0] for prompt in (False, True))
+            return history, prompt, self.render([question, answer])[0]
+        except TemplateFailed as failed:
+            raise ModelError(
+                f"The chat template of this model's tokenizer fails on a question and an answer: {failed}",
+                "Correct the template (chat_template.jinja), or choose another model.",
+            ) from None
+
+    def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        """A tool call with its arguments in the form of which this template makes JSON: object (usual) or text."""
+        if self._form is None:
+            self._form = next((form for form in (_as_object, as_text) if self._writes_calls(form)), None)
+        if self._form is None:
+            raise refused(
+                "this model's chat template does not write tool calls",
+                "Take the tool calls out of the data, or choose a model trained to call tools.",
+            )
+        function = call["function"]
+        return {**call, "function": {**function, "arguments": self._form(function["arguments"])}}
+
+    def _writes_calls(self, form: Callable[[Any], Any]) -> bool:
+        call = {"id": "call00000", "type": "function"}
+        call |= {"function": {"name": _TOOL, "arguments": form({"key": _ANSWER})}}  # type: ignore[dict-item]
+        asked = {"role": "user", "content": _QUESTION}
+        try:
+            text = self.render([asked, {"role": "assistant", "content": "", "tool_calls": [call]}])[0]
+        except TemplateFailed:
+            return False
+        if re.search(rf'\{{\s*"key"\s*:\s*"{_ANSWER}"\s*\}}', text):
+            return _TOOL in text
+        # Some templates write objects in a form of their own, but never as Python does or as JSON within JSON.
+        own = form is _as_object and "'key'" not in text and '\\"key' not in text
+        return own and all(part in text for part in (_TOOL, "key", _ANSWER))
+
+
+def refused(message: str, fix: str | None = None) -> DataError:
+    """A row that can not be learned from as it is; who knows its number adds it."""
+    return DataError(Problem(message), fix)
+
+
+def as_text(value: Any) -> str:
+    """Text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _as_object(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _within(seconds: float, work: Callable[[], tuple[str, str, str]]) -> tuple[str, str, str]:
+    """The result of `work`, or ModelError after `seconds`."""
+    done: list[tuple[str, str, str]] = []
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except Exception as error:  # raised again by the caller
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)  # can not be ended, but does not outlive the program
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise ModelError(
+            f"The chat template of this model's tokenizer did not finish within {seconds:g} seconds.",
+            "Choose another model: this template is broken or hostile.",
+        )
+    return done[0]

@@ -1,0 +1,190 @@
+"""Files of other formats hold the same examples, or the rows of which they could not are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tunesmith.core.errors import DataError, OptionError
+from tunesmith.core.events import ignore
+from tunesmith.data.conversations import convert, read_examples
+
+USER = {"role": "user", "content": "What is 1 + 1?"}
+ASSISTANT = {"role": "assistant", "content": "2"}
+SYSTEM = {"role": "system", "content": "Be short."}
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "x": None}}}]
+
+
+def call(number: int, arguments: str = '{"a": 1}') -> dict[str, Any]:
+    return {"id": f"call_{number}", "type": "function", "function": {"name": "add", "arguments": arguments}}
+
+
+PLAIN = [
+    {"messages": [USER, ASSISTANT]},
+    {"messages": [SYSTEM, USER, ASSISTANT, {"role": "user", "content": "Und\n„drei“?"}, ASSISTANT]},
+]
+CALLING = {
+    "messages": [
+        USER,
+        {"role": "assistant", "tool_calls": [call(1), call(2, '{"a": [1, {"b": "ß"}]}')]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "2"},
+        {"role": "tool", "tool_call_id": "call_2", "content": '{"sum": 2}'},
+        ASSISTANT,
+        USER,
+        {"role": "assistant", "tool_calls": [call(3)]},
+    ],
+    "tools": TOOLS,
+}
+WEIGHTED = {"messages": [USER, {**ASSISTANT, "weight": 0}, USER, ASSISTANT]}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def content(source: Any) -> list[dict[str, Any]]:
+    return list(read_examples(source, emit=ignore))
+
+
+def round_trip(rows: list[Any], to: str, folder: Path) -> list[dict[str, Any]]:
+    assert convert(rows, folder / "there.jsonl", to) == len(rows)
+    assert convert(folder / "there.jsonl", folder / "back.jsonl", "openai") == len(rows)
+    return lines(folder / "back.jsonl")
+
+
+@pytest.mark.parametrize("to", ["openai", "messages", "sharegpt", "alpaca", "gemini"])
+def test_plain_chats_come_back_from_everywhere(to: str, tmp_path: Path) -> None:
+    assert round_trip(PLAIN, to, tmp_path) == PLAIN
+
+
+@pytest.mark.parametrize("to", ["openai", "messages", "sharegpt", "gemini"])
+def test_tool_calls_come_back(to: str, tmp_path: Path) -> None:
+    back = round_trip([*PLAIN, CALLING], to, tmp_path)
+    assert content(back) == content([*PLAIN, CALLING])
+
+
+def test_weights_come_back_from_openai(tmp_path: Path) -> None:
+    assert round_trip([WEIGHTED], "openai", tmp_path) == [WEIGHTED]
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    convert([CALLING], tmp_path / "a.jsonl", "messages")
+    assert lines(tmp_path / "a.jsonl")[0]["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"a": 1}
+    convert([CALLING], tmp_path / "a.jsonl", "sharegpt")
+    row = lines(tmp_path / "a.jsonl")[0]
+    assert [turn["from"] for turn in row["conversations"]] == [
+        "human", "function_call", "observation", "observation", "gpt", "human", "function_call",
+    ]  # fmt: skip
+    assert json.loads(row["tools"])[0]["name"] == "add"
+    convert(PLAIN, tmp_path / "a.jsonl", "alpaca")
+    assert lines(tmp_path / "a.jsonl")[1] == {
+        "instruction": "Und\n„drei“?", "input": "", "output": "2", "system": "Be short.",
+        "history": [["What is 1 + 1?", "2"]],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("to", "row", "lost"),
+    [
+        ("alpaca", CALLING, "its messages are not user and assistant in turn"),
+        ("alpaca", {"messages": [USER, ASSISTANT], "tools": TOOLS}, 'key "tools"'),
+        ("alpaca", WEIGHTED, 'message 2, key "weight"'),
+        ("sharegpt", WEIGHTED, 'message 2, key "weight"'),
+        ("messages", WEIGHTED, 'message 2, key "weight"'),
+        ("gemini", WEIGHTED, 'message 2, key "weight"'),
+        ("sharegpt", {"messages": [{**USER, "name": "Ann"}, ASSISTANT]}, 'message 1, key "name"'),
+        ("sharegpt", {"messages": [{**SYSTEM, "role": "developer"}, USER, ASSISTANT]}, 'message 1, key "role"'),
+        ("alpaca", {"messages": [{"role": "user", "content": "\n"}, ASSISTANT]}, None),
+        (
+            "sharegpt",
+            {"messages": [USER, {"role": "assistant", "content": "Hm.", "tool_calls": [call(1)]}], "tools": TOOLS},
+            'message 2, key "content"',
+        ),
+        (
+            "sharegpt",
+            {
+                "messages": [
+                    USER,
+                    {"role": "assistant", "tool_calls": [call(1), call(2)]},
+                    {"role": "tool", "tool_call_id": "call_2", "content": "2"},
+                    {"role": "tool", "tool_call_id": "call_1", "content": "3"},
+                    ASSISTANT,
+                ],
+                "tools": TOOLS,
+            },
+            'message 3, key "tool_call_id"',
+        ),
+    ],
+)
+def test_what_a_format_can_not_hold_is_an_error(to: str, row: Any, lost: str | None, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        convert([PLAIN[0], row, PLAIN[0], row], tmp_path / "a.jsonl", to)
+    if lost is not None:
+        expected = f"the format {to!r} can not hold this: {lost}"
+        assert [(problem.row, problem.message) for problem in caught.value.problems] == [(2, expected), (4, expected)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_survives_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("mine")
+    with pytest.raises(DataError):
+        convert([WEIGHTED], tmp_path / "a.jsonl", "alpaca")
+    assert (tmp_path / "a.jsonl").read_text() == "mine"
+
+
+@pytest.mark.parametrize("to", ["openai", "messages"])
+def test_other_forms(to: str, tmp_path: Path) -> None:
+    chosen = [{"role": "assistant", "content": "Two."}]
+    preference = {"prompt": [SYSTEM, USER], "chosen": chosen, "rejected": [ASSISTANT], "tools": TOOLS}
+    for rows in ([preference], [{"prompt": "a", "completion": "b"}]):
+        convert(rows, tmp_path / "a.jsonl", to)
+        assert content(tmp_path / "a.jsonl") == content(rows)
+    strings = [{"prompt": "a", "chosen": "b", "rejected": "c"}]
+    if to == "openai":
+        with pytest.raises(DataError, match="its prompt is a string, not messages"):
+            convert(strings, tmp_path / "a.jsonl", to)
+    else:
+        convert(strings, tmp_path / "a.jsonl", to)
+        assert content(tmp_path / "a.jsonl") == content(strings)
+
+
+def test_feedback_as_messages(tmp_path: Path) -> None:
+    for rows in (
+        [{"messages": [USER, ASSISTANT], "label": False}],
+        [{"prompt": "a", "completion": "b", "label": True}],
+    ):
+        convert(rows, tmp_path / "a.jsonl", "messages")
+        assert content(tmp_path / "a.jsonl") == content(rows)
+
+
+def test_options(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="Did you mean 'alpaca'"):
+        convert(PLAIN, tmp_path / "a.jsonl", "alpacca")
+    with pytest.raises(OptionError, match=r"can not hold examples of the form 'completion'\nFormats .* openai, mess"):
+        convert([{"prompt": "a", "completion": "b"}], tmp_path / "a.jsonl", "gemini")
+    with pytest.raises(OptionError, match="They can not be converted"):
+        convert([{"text": "a"}], tmp_path / "a.jsonl", "openai")
+
+
+WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(str.strip)
+CHATS = st.tuples(st.none() | WORDS, st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=3))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    chats=st.lists(CHATS, min_size=1, max_size=4),
+    to=st.sampled_from(["openai", "messages", "sharegpt", "gemini", "alpaca"]),
+)
+def test_any_text_survives(chats: list[Any], to: str, tmp_path: Path) -> None:
+    rows = []
+    for system, turns in chats:
+        said = [] if system is None else [{"role": "system", "content": system}]
+        for asked, told in turns:
+            said += [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
+        rows.append({"messages": said})
+    assert round_trip(rows, to, tmp_path) == rows
