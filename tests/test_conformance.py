@@ -24,13 +24,15 @@ from tunesmith.core.options import describe
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine.options import EngineOptions
-from tunesmith.workflows.choose import option_models
+from tunesmith.workflows.choose import families_of, option_models
 
 CASES = [
     (task, number, method)
     for task in registry.names("tasks")
+    if getattr(registry.get("tasks", task), "family", "rows") == "rows"
     for number in range(len(registry.get("tasks", task).toys()))
     for method in registry.names("methods")
+    if "rows" in families_of(method)
 ]
 # What a model must reach on the ten rows that it was trained on, by the task's first metric.
 LEARNED = {"accuracy": 0.9, "f1_micro": 0.9, "rmse": 1.5}
@@ -127,8 +129,10 @@ def test_plain_transformers_gives_the_same_logits(toy_run: Any, task: str, numbe
 
 
 def test_there_is_a_case_for_every_entry_of_the_tables() -> None:
-    assert {task for task, _, _ in CASES} == set(registry.names("tasks"))
-    assert {method for _, _, method in CASES} == set(registry.names("methods"))
+    written = {name for name in registry.names("tasks") if getattr(registry.get("tasks", name), "forms", ())}
+    assert {task for task, _, _ in CASES} | written == set(registry.names("tasks"))
+    only_written = {name for name in registry.names("methods") if "rows" not in families_of(name)}
+    assert {method for _, _, method in CASES} | only_written == set(registry.names("methods"))
     kinds = {kind for task in registry.names("tasks") for kind in registry.get("tasks", task).kinds}
     assert kinds == {"label", "labels", "number"}
 
@@ -256,7 +260,8 @@ def test_a_plugin_of_another_package_is_found_by_its_entry_point(
         return [own, usurper] if group == "tunesmith.callbacks" else []
 
     monkeypatch.setattr(registry, "entry_points", points)
-    assert registry.names("callbacks") == ["early-stopping", "tensorboard", "shout"]
+    assert registry.names("callbacks")[:2] == ["early-stopping", "tensorboard"]
+    assert registry.names("callbacks")[-1] == "shout"
     assert registry.get("callbacks", "tensorboard").__name__ == "TensorBoard"  # what is built in stays
     run = tunesmith.train(
         tickets, model=str(tiny_model), method="full", precision="fp32", out="run",

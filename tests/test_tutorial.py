@@ -1,6 +1,6 @@
-"""docs/tutorial.md works: its files are written and its commands executed, in order, in a fresh folder.
+"""The tutorial pages work: their files are written and their commands executed, in order, in a fresh folder.
 
-One process runs them all, so that the heavy libraries are imported once.
+One process runs all of a page, so that the heavy libraries are imported once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from pathlib import Path
 
 import pytest
 
-TUTORIAL = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"
+sys.path.insert(0, str(Path(__file__).parent))
+import language_models
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+TUTORIAL, CHAT, REFINE = PAGES = DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md"
+TOOLS = (
+    "{% if tools %}<|im_start|>system\n{% for t in tools %}{{ t | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}"
+    "{% for c in m.tool_calls or [] %}<call>{{ c.function | tojson }}</call>{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN = "# only shown\n"
 EXECUTED = ("console", "python")
@@ -63,27 +73,55 @@ def program_of(text: str, folder: Path) -> tuple[str, list[str]]:
     return "".join(program), commands
 
 
-@pytest.mark.timeout(300)
-def test_the_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
-    shutil.copytree(examples, in_tmp / "examples")
-    program, commands = program_of(TUTORIAL.read_text(encoding="utf-8"), in_tmp)
+def execute(page: Path, folder: Path) -> list[str]:
+    """Run a page in `folder`; returns its commands."""
+    program, commands = program_of(page.read_text(encoding="utf-8"), folder)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False,
         env={**os.environ, "PYTHONWARNINGS": "ignore"}, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    assert len(commands) >= 10
+    return commands
+
+
+@pytest.mark.timeout(300)
+def test_the_chat_tutorial_works(in_tmp: Path, examples: Path) -> None:
+    shutil.copytree(examples, in_tmp / "examples")
+    network = language_models.network("llama", max_position_embeddings=1024)
+    tokenizer = language_models.tokenizer("llama")
+    tokenizer.chat_template = TOOLS
+    network.save_pretrained(in_tmp / "base")
+    tokenizer.save_pretrained(in_tmp / "base")
+    assert len(execute(CHAT, in_tmp)) >= 10
+    assert (in_tmp / "runs" / "mira-dpo" / "report.html").exists()
+    assert (in_tmp / "mira-merged" / "model.safetensors").exists()
+    assert (in_tmp / "pairs.jsonl").exists()
+
+
+@pytest.mark.timeout(300)
+def test_the_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
+    shutil.copytree(examples, in_tmp / "examples")
+    assert len(execute(TUTORIAL, in_tmp)) >= 10
     for name in ("tickets", "no-smoothing", "from-python"):
         assert (in_tmp / "runs" / name / "report.html").exists()
     header = (in_tmp / "answers.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.startswith("text,intent,predicted,probability,probability_account_access,")
 
 
+@pytest.mark.timeout(300)
+def test_the_refine_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
+    shutil.copytree(examples, in_tmp / "examples")
+    assert len(execute(REFINE, in_tmp)) == 2
+    assert (in_tmp / "runs" / "ladder" / "report.html").exists()
+    assert (in_tmp / "runs" / "search" / "run" / "result.json").exists()
+
+
 def test_every_block_is_executed_written_or_marked_as_shown() -> None:
     """What is neither run nor marked is a promise that nobody checks."""
     unclear = [
         content.splitlines()[0]
-        for language, name, content in blocks(TUTORIAL.read_text(encoding="utf-8"))
+        for page in PAGES
+        for language, name, content in blocks(page.read_text(encoding="utf-8"))
         if not name and language not in EXECUTED
     ]
     assert unclear == []
@@ -92,6 +130,10 @@ def test_every_block_is_executed_written_or_marked_as_shown() -> None:
 def test_every_command_is_used_in_the_tutorial() -> None:
     from tunesmith.cli.main import app
 
-    text = TUTORIAL.read_text(encoding="utf-8")
-    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    groups = [app, *(group.typer_instance for group in app.registered_groups if group.typer_instance)]
+    names = [
+        command.name or command.callback.__name__
+        for group in groups for command in group.registered_commands if command.callback
+    ]  # fmt: skip
     assert [name for name in names if f"tunesmith {name}" not in text] == []

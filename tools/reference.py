@@ -105,7 +105,7 @@ def options() -> Iterator[str]:
     from tunesmith.core import registry
     from tunesmith.core.spec import RunSpec
     from tunesmith.data.types import SplitOptions
-    from tunesmith.engine.options import EngineOptions
+    from tunesmith.engine.options import EngineOptions, LanguageOptions
 
     yield "## Words of a run"
     yield "What every run has. On the command line most of these have a flag of their own."
@@ -113,6 +113,9 @@ def options() -> Iterator[str]:
     yield "## Options of the engine"
     yield "The same for every task and method."
     yield _table(EngineOptions)
+    yield "## Options of language tasks"
+    yield "For chat, preference and seq2seq."
+    yield _table(LanguageOptions)
     yield "## Options of the split"
     yield _table(SplitOptions)
     for seam in registry.SEAMS:
@@ -241,10 +244,13 @@ def _fields(prefix: str, part: Mapping[str, Any]) -> Iterator[tuple[str, Mapping
 def _json_type(part: Mapping[str, Any]) -> str:
     if "enum" in part:
         return " \\| ".join(f"`{value}`" for value in part["enum"])
+    if "$ref" in part:
+        return "interval"
     kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
     more = part.get("additionalProperties")
     if isinstance(more, dict):
-        inner = "intervals by name" if "$ref" in more else "by name: intervals by name"
+        inner = {"string": "strings by name"}.get(more.get("type", ""), "by name: intervals by name")
+        inner = "intervals by name" if "$ref" in more else inner
         kinds = [inner if kind == "object" else kind for kind in kinds]
     return " \\| ".join(kinds)
 

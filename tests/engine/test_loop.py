@@ -116,7 +116,7 @@ class NanOnce:
         self.left -= 1
         return self.left >= 0
 
-    def on_loss(self, model, loss):
+    def on_loss(self, model, loss, share):
         self.model = model
         if self.where == "loss" and self.seen == self.step - 1 and self._now():
             return loss * float("nan")

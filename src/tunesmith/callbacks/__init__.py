@@ -3,4 +3,9 @@
 TABLE = {
     "early-stopping": "tunesmith.callbacks.early_stopping:EarlyStopping",
     "tensorboard": "tunesmith.callbacks.tensorboard:TensorBoard",
+    "rehearsal": "tunesmith.callbacks.rehearsal:Rehearsal",
+    "ewc": "tunesmith.callbacks.ewc:Ewc",
+    "l2sp": "tunesmith.callbacks.l2sp:L2sp",
+    "distill": "tunesmith.callbacks.distill:Distill",
+    "interpolate": "tunesmith.callbacks.interpolate:Interpolate",
 }

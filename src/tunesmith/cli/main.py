@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tunesmith.cli import language, refine
+from tunesmith.cli.arguments import (
+    Data,
+    Json,
+    MethodName,
+    ModelName,
+    RunPath,
+    Seed,
+    Settings,
+    Target,
+    TaskName,
+    Test,
+    Text,
+    Validation,
+    print_found,
+    words_of,
+)
 from tunesmith.core.errors import DataError, OptionError, TunesmithError
 
 app = typer.Typer(
@@ -20,24 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="File, folder, hub id, or the spec.yaml of a run.", show_default=False)
-]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Text = Annotated[list[str] | None, typer.Option(help="Text column; give it twice for pairs of texts.")]
-Target = Annotated[list[str] | None, typer.Option(help="Column to learn; several for one 0/1 column per label.")]
-TaskName = Annotated[str | None, typer.Option(help="A name from `tunesmith tasks`; guessed when not given.")]
-ModelName = Annotated[str | None, typer.Option(help="A name from `tunesmith models`, a hub id, or a folder.")]
-MethodName = Annotated[str | None, typer.Option(help="A name from `tunesmith methods`; chosen when not given.")]
-Validation = Annotated[str | None, typer.Option(help="Validation data of your own.")]
-Test = Annotated[str | None, typer.Option(help="Test data of your own.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any option of task, method, engine or split; repeatable."),
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of split, row order, new weights and dropout (0).")]
 
 
 @app.command()
@@ -51,6 +49,18 @@ def train(
     model: ModelName = None,
     method: MethodName = None,
     callback: Annotated[list[str] | None, typer.Option(help="Add a callback; repeatable.")] = None,
+    overflow: Annotated[str | None, typer.Option(help="Over-long conversations: truncate, drop or error.")] = None,
+    freeze: Annotated[str | None, typer.Option(help="Blocks that stay as they are: embeddings,layers.0-3")] = None,
+    retain: Annotated[
+        list[str] | None, typer.Option(help="Data or run that must not be forgotten; repeatable.")
+    ] = None,
+    continue_from: Annotated[str | None, typer.Option(help="An earlier run, to learn one more task.")] = None,
+    forget_at_most: Annotated[float | None, typer.Option(help="Most that may be lost of what is retained.")] = None,
+    cv: Annotated[int | None, typer.Option(help="Cross-validate with this many folds.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Train with this many seeds: mean and spread.")] = None,
+    soup: Annotated[bool, typer.Option(help="With --seeds: average the models where that helps.")] = False,
+    until: Annotated[str | None, typer.Option(help="Train, diagnose, remedy, until f1_macro=0.92 or so.")] = None,
+    budget: Annotated[str, typer.Option(help="For --until: 30m, 2h or '20 trials'.")] = "30m",
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<name>-0001 when not given.")] = None,
     seed: Seed = None,
@@ -60,9 +70,20 @@ def train(
     from tunesmith.workflows import train as workflow
     from tunesmith.workflows.progress import listener
 
-    words = _words(test, validation, text, target, task, model, method, settings, seed)
+    words = words_of(
+        settings, test=test, validation=validation, text=text, target=target, task=task, model=model, method=method,
+        seed=seed,
+    )  # fmt: skip
     if callback:
         words["callbacks"] = _with_default_callbacks(callback)
+    more = {
+        "overflow": overflow, "freeze": freeze.split(",") if freeze else None, "retain": retain or None,
+        "continue_from": continue_from, "forget_at_most": forget_at_most,
+    }  # fmt: skip
+    words |= {name: value for name, value in more.items() if value is not None}
+    if cv or seeds or until:
+        refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget), as_json=as_json)
+        return
     run = workflow.train(data, out=out, listeners=[listener()], **words)
     _show_run(run, as_json)
 
@@ -85,9 +106,17 @@ def check(
     from tunesmith.cli import show
     from tunesmith.workflows import check as workflow
 
-    words = _words(test, validation, text, target, task, model, method, settings, seed)
+    words = words_of(
+        settings, test=test, validation=validation, text=text, target=target, task=task, model=model, method=method,
+        seed=seed,
+    )  # fmt: skip
     found = workflow.check(data, **words)
-    _print(found, as_json, show.checked)
+    if "form" not in found:
+        print_found(found, as_json, show.checked)
+        return
+    print_found(found, as_json, show.checked_language)
+    if found["problems"]:
+        sys.exit(DataError.exit_code)
 
 
 @app.command()
@@ -100,7 +129,7 @@ def evaluate(
     from tunesmith.cli import show
     from tunesmith.workflows import evaluate as workflow
 
-    _print(workflow.evaluate(run, data), as_json, show.evaluated)
+    print_found(workflow.evaluate(run, data), as_json, show.evaluated)
 
 
 @app.command()
@@ -118,6 +147,8 @@ def predict(
     from tunesmith.cli import show
     from tunesmith.workflows import model as models
     from tunesmith.workflows import predict as workflow
+    from tunesmith.workflows.language_model import TextGenerator
+    from tunesmith.workflows.load import language_folder
 
     if bool(texts) == bool(file):
         raise OptionError(
@@ -127,13 +158,17 @@ def predict(
         if out is None:
             raise OptionError("--file needs --out, the file to write.", "Example: --out predictions.csv")
         count = workflow.predict(run, file, out, threshold=threshold, probabilities=probabilities, precision=precision)
-        _print(
+        print_found(
             {"rows": count, "out": str(out)},
             as_json,
             lambda found: f"{found['rows']} rows written to {found['out']}",
         )
         return
     given: list[Any] = list(texts or [])
+    if language_folder(run, wanted=False):
+        found = TextGenerator.load(language_folder(run)).predict(given)
+        print_found({"predictions": found}, as_json, lambda f: "\n".join(one["text"] for one in f["predictions"]))
+        return
     model = models.Model.load(run)
     if model.columns.text_pair:
         if len(given) % 2:
@@ -142,7 +177,7 @@ def predict(
     answers = model.predict(given, threshold=threshold, precision=precision)
     if not probabilities:
         answers = [{k: v for k, v in a.items() if k != "probabilities" or "label" not in a} for a in answers]
-    _print({"predictions": answers}, as_json, show.predicted)
+    print_found({"predictions": answers}, as_json, show.predicted)
 
 
 @app.command()
@@ -162,7 +197,7 @@ def runs(
     from tunesmith.cli import show
     from tunesmith.workflows import catalogues
 
-    _print({"runs": catalogues.runs(root)}, as_json, show.runs)
+    print_found({"runs": catalogues.runs(root)}, as_json, show.runs)
 
 
 @app.command()
@@ -171,16 +206,25 @@ def show(run: RunPath, as_json: Json = False) -> None:
     from tunesmith.cli import show as screens
     from tunesmith.workflows import catalogues
 
-    _print(catalogues.run(run), as_json, screens.run)
+    print_found(catalogues.run(run), as_json, screens.run)
 
 
 @app.command()
-def models(as_json: Json = False) -> None:
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model, with --blocks.")] = None,
+    blocks: Annotated[bool, typer.Option("--blocks", help="The parts of a model that --freeze can name.")] = False,
+    as_json: Json = False,
+) -> None:
     """Base models: size, licence, tasks, whether here, memory and time on this machine."""
     from tunesmith.cli import show
     from tunesmith.workflows import catalogues
 
-    _print({"models": catalogues.models()}, as_json, show.models)
+    if bool(name) != blocks:
+        raise OptionError("models: give a name and --blocks, or neither.", "Example: tunesmith models minilm --blocks")
+    if name:
+        print_found({"model": name, "blocks": catalogues.blocks(name)}, as_json, show.blocks)
+        return
+    print_found({"models": catalogues.models()}, as_json, show.models)
 
 
 @app.command()
@@ -202,7 +246,7 @@ def doctor(as_json: Json = False) -> None:
     from tunesmith.workflows import doctor as workflow
 
     found = workflow.doctor()
-    _print(found, as_json, show.doctor)
+    print_found(found, as_json, show.doctor)
     if not found["ok"]:
         raise typer.Exit(2)
 
@@ -222,6 +266,10 @@ def _common(
     ] = False,
 ) -> None:
     """Fine-tune pre-trained models on your own examples, and know whether it helped."""
+
+
+app.add_typer(language.commands)  # without a name: its commands stand beside the others
+app.add_typer(refine.commands)
 
 
 def main() -> None:
@@ -254,26 +302,6 @@ def _complain(error: TunesmithError) -> None:
     print(json.dumps({"error": found}, ensure_ascii=False))
 
 
-def _words(
-    test: str | None, validation: str | None, text: list[str] | None, target: list[str] | None,
-    task: str | None, model: str | None, method: str | None, settings: list[str] | None, seed: int | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Flags as the words of RunSpec; what was not typed is left out."""
-    from tunesmith.core.options import parse_value
-
-    words: dict[str, Any] = {}
-    for setting in settings or []:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise OptionError(f"--set {setting}: expected NAME=VALUE.", "Example: --set epochs=5")
-        words[name.strip().replace("-", "_")] = parse_value(value)
-    typed = {
-        "test": test, "validation": validation, "text": text, "target": target,
-        "task": task, "model": model, "method": method, "seed": seed,
-    }  # fmt: skip
-    return words | {name: value for name, value in typed.items() if value is not None and value != []}
-
-
 def _with_default_callbacks(added: list[str]) -> list[str]:
     from tunesmith.core.spec import RunSpec
 
@@ -285,21 +313,14 @@ def _show_run(run: Any, as_json: bool) -> None:
     from tunesmith.cli import show
     from tunesmith.workflows import catalogues
 
-    _print(catalogues.run(run.path), as_json, show.run)
+    print_found(catalogues.run(run.path), as_json, show.run)
 
 
 def _list_seam(seam: str, as_json: bool) -> None:
     from tunesmith.cli import show
     from tunesmith.workflows import catalogues
 
-    _print({seam: catalogues.plugins(seam)}, as_json, show.plugins)
-
-
-def _print(found: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], str]) -> None:
-    if as_json:
-        print(json.dumps(found, ensure_ascii=False, default=str))
-    else:
-        print(screen(found))
+    print_found({seam: catalogues.plugins(seam)}, as_json, show.plugins)
 
 
 if __name__ == "__main__":

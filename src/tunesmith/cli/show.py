@@ -21,10 +21,12 @@ def run(found: Found) -> str:
     lines += ["", f"verdict  {document['verdict']['sentence']}", ""]
     ladder = {
         "this model": document["test"][first],
-        **{n: b[first] for n, b in document["baselines"].items()},
+        **{n: b[first] for n, b in document["baselines"].items() if first in b},
     }
     rows = [(name, _interval(interval)) for name, interval in ladder.items()]
     lines += [table((f"{first} on test rows", "value (95 % interval)"), rows), ""]
+    if "rouge_l" in document["test"]:
+        lines += [_written(document), ""]
     for finding in document["findings"]:
         lines.append(f"{finding['severity']:8} {finding['name']}: {finding['evidence']}")
         if finding["action"]:
@@ -38,6 +40,17 @@ def run(found: Found) -> str:
         f'use it   tunesmith predict {found["run"]} "..."',
     ]
     return "\n".join(lines)
+
+
+def _written(document: Found) -> str:
+    """How alike the written answers are to the wanted ones, by contender."""
+    shown = [n for n in ("exact_match", "rouge_l", "chrf", "length_ratio", "stop_rate") if n in document["test"]]
+    contenders = {"this model": document["test"], **document["baselines"]}
+    rows = [
+        (who, *(f"{found[name]['value']:.3f}" if name in found else "" for name in shown))
+        for who, found in contenders.items() if any(name in found for name in shown)
+    ]  # fmt: skip
+    return table(("written answers", *shown), rows)
 
 
 def checked(found: Found) -> str:
@@ -62,6 +75,31 @@ def checked(found: Found) -> str:
     lines += [f"decided  {d['what']} = {_short(d['value'])}: {d['why']}" for d in found["decisions"]]
     lines += [f"warning  {w['what']}: {w['message']}" for w in found["warnings"]]
     lines.append("Nothing was trained. Start with `tunesmith train` and the same arguments.")
+    return "\n".join(lines)
+
+
+def checked_language(found: Found) -> str:
+    splits = ", ".join(f"{name} {count}" for name, count in found["splits"].items())
+    lines = [
+        f"task     {found['task']}",
+        f"format   {found['format']} (form {found['form']!r})",
+        f"rows     {found['rows']} read, {found['ledger']['dropped']} dropped; {splits or 'not divided'}",
+    ]
+    lines += [f"decided  {d['what']} = {_short(d['value'])}: {d['why']}" for d in found["decisions"]]
+    lines += [f"warning  {w['what']}: {w['message']}" for w in found["warnings"]]
+    lines += [f"advice   {advice}" for advice in found["advice"]]
+    if found["problems"]:
+        rows = [
+            (str(p["file"] or ""), str(p["line"] or ""), str(p["row"] or ""), p["message"]) for p in found["problems"]
+        ]
+        lines += [
+            "",
+            table(("file", "line", "row", "problem"), rows),
+            "",
+            f"{len(rows)} problems; nothing can be trained.",
+        ]
+    else:
+        lines.append("Nothing was trained. Start with `tunesmith train` and the same arguments.")
     return "\n".join(lines)
 
 
@@ -111,6 +149,10 @@ def models(found: Found) -> str:
     tasks = ", ".join(found["models"][0]["tasks"])
     note = f"All of them: {tasks}. Memory and time: estimates for full fine-tuning on this machine."
     return f"{table(head, rows)}\n{note} Any hub id or local folder works too."
+
+
+def blocks(found: Found) -> str:
+    return table(("block", "parameters"), [(b["name"], f"{b['parameters']:,}") for b in found["blocks"]])
 
 
 def plugins(found: Found) -> str:

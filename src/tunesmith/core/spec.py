@@ -37,15 +37,31 @@ class RunSpec(Options):
     """Which weights move: a name from `tunesmith methods`, or auto."""
     callbacks: list[str] = Field(default=["early-stopping", "tensorboard"])
     """What happens around the training steps."""
+    retain: list[str] | None = None
+    """What must not be forgotten: files of labelled rows, or earlier runs. It is measured before and after."""
+    continue_from: str | None = None
+    """An earlier run whose model is the base; what it learned is retained."""
+    forget_at_most: float | None = Field(default=None, ge=0)
+    """Most that may be lost of what is retained (of its first metric); training is gentler until that holds."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the split, the order of rows, new weights and dropout."""
     options: dict[str, Any] = Field(default={})
     """Options of task, method, engine and split, by name."""
 
-    @field_validator("text", "target", mode="before")
+    @field_validator("text", "target", "retain", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("retain", "continue_from")
+    @classmethod
+    def _absolute(cls, value: Any) -> Any:
+        """Paths that still mean the same when the run is resumed from elsewhere."""
+        if value is None:
+            return None
+        paths = [Path(name).expanduser() for name in ([value] if isinstance(value, str) else value)]
+        found = [str(path.resolve()) if path.exists() else str(path) for path in paths]
+        return found[0] if isinstance(value, str) else found
 
     @classmethod
     def make(cls, words: Mapping[str, Any]) -> RunSpec:

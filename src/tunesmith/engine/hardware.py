@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import logging
 import os
 import resource
 import shutil
@@ -28,6 +29,8 @@ def prepare() -> None:
     hundreds of MB for no measurable speed.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    # peft imports it where it is installed; it tells then that it lacks kernels that it would download
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def device() -> torch.device:
@@ -98,6 +101,11 @@ def peak_memory_bytes() -> int:
     """Most memory that this process held at once (the device's where there is one)."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
+    if sys.platform == "linux":
+        # getrusage also counts what the process was before it became this program: its parent's memory
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

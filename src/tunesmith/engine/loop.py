@@ -95,6 +95,8 @@ class Setup:
     """Differences of the metric, at a value of it, that the number of validation rows can not tell."""
     float32_names: frozenset[str] = frozenset()
     """Parameters that stay float32 whatever the precision."""
+    on_epoch: Callable[[int], object] = lambda _: None
+    """Called with the epoch (from 0) before its first step, and when one goes on after a resume or a rollback."""
 
 
 class _NotFinite(Exception):
@@ -113,6 +115,7 @@ def train(setup: Setup) -> TrainState:
         resumed = engine.resume()
         engine.notify("on_start", resumed or TrainState())
         state = resumed or engine.begin()
+        setup.model.train()  # what was loaded, or has just been measured, may be in part in evaluation mode
         while state.step < engine.steps and not state.should_stop:
             try:
                 _epoch(setup, engine, state)
@@ -125,6 +128,7 @@ def train(setup: Setup) -> TrainState:
 
 def _epoch(setup: Setup, engine: _Engine, state: TrainState) -> None:
     """The rest of the epoch that `state` stands in."""
+    setup.on_epoch(state.epoch)
     plan = engine.plan(state.epoch)
     while state.batch < len(plan) and state.step < engine.steps and not state.should_stop:
         batches = plan[state.batch : state.batch + setup.options.gradient_accumulation]
@@ -191,6 +195,7 @@ class _Engine:
         rate = set_learning_rate(self.optimizer, factor * state.learning_rate_factor)
         loss = self._gradients(state, batches)
         self.weights.hand_over_gradients()
+        loss += self._penalties()
         flat = np.concatenate(batches)
         norm = float(self.accelerator.clip_grad_norm_(self.trainable.values(), self.options.max_grad_norm))
         if not np.isfinite(norm):
@@ -238,14 +243,20 @@ class _Engine:
 
     def _backward(self, items: np.ndarray, total: float) -> float:
         loss = self.setup.lesson.loss(self.model, items, self.setup.device) / total
+        share = self.setup.lesson.weight(items) / total
         for callback in self.setup.callbacks:
             if hasattr(callback, "on_loss"):
-                loss = callback.on_loss(self.model, loss)
+                loss = callback.on_loss(self.model, loss, share)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise _NotFinite("loss", items)
         self.accelerator.backward(loss)
         return value
+
+    def _penalties(self) -> float:
+        """What callbacks add to the gradients of the float32 weights, once for the whole step."""
+        adding = [callback for callback in self.setup.callbacks if hasattr(callback, "on_gradients")]
+        return float(sum(callback.on_gradients(self.trainable) for callback in adding))
 
     # evaluation and checkpoints
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tunesmith.evaluate import words
+from tunesmith.evaluate import text_metrics, words
 from tunesmith.evaluate.diagnose import label_counts
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import names_for
@@ -34,7 +34,7 @@ def _front_matter(evidence: Evidence) -> str:
         for name, found in test.items()
     ]
     result = {
-        "task": {"type": "text-classification"},
+        "task": {"type": _tag(evidence)},
         "dataset": {"type": "private", "name": evidence.data_fingerprint[:16] or "training data"},
         "metrics": values,
     }
@@ -44,13 +44,20 @@ def _front_matter(evidence: Evidence) -> str:
     head = {
         "license": _licence(evidence.model.get("licence")),
         **known,
-        "pipeline_tag": "text-classification",
+        "pipeline_tag": _tag(evidence),
         "library_name": "transformers",
         "tags": ["tunesmith", evidence.task, evidence.method],
         "metrics": list(named),
         "model-index": [{"name": evidence.name, "results": [result]}],
     }
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
+
+
+def _tag(evidence: Evidence) -> str:
+    """The hub's name of the task."""
+    if evidence.kind != "text":
+        return "text-classification"
+    return "text2text-generation" if evidence.task == "seq2seq" else "text-generation"
 
 
 def _licence(name: Any) -> str:
@@ -71,7 +78,8 @@ def _title(evidence: Evidence) -> str:
 def _metrics(evidence: Evidence) -> str:
     document = evidence.metrics
     baselines = document["baselines"]
-    names = [name for name in names_for(evidence.kind) if name in document["test"]]
+    known = text_metrics.TABLE if evidence.kind == "text" else names_for(evidence.kind)
+    names = [name for name in known if name in document["test"]]
     head = ["metric", "test", "95 % interval", *map(words.baseline, baselines)]
     rows = []
     for name in names:
@@ -79,7 +87,7 @@ def _metrics(evidence: Evidence) -> str:
         others = [words.number(part[name]["value"]) if name in part else "–" for part in baselines.values()]
         span = f"{words.number(found['low'])} to {words.number(found['high'])}"
         rows.append([words.metric(name), words.number(found["value"]), span, *others])
-    rows_said = f"On {len(evidence.test):,} test rows that nothing was fitted on; intervals by bootstrap."
+    rows_said = f"On {evidence.test_rows:,} test rows that nothing was fitted on; intervals by bootstrap."
     without = document.get("test_without_leaked") or {}
     first = document["first_metric"]
     if first in without:
@@ -101,7 +109,7 @@ def _data(evidence: Evidence) -> str:
     lines = [f"- fingerprint: `{evidence.data_fingerprint or 'unknown'}`"]
     if isinstance(splits, dict):
         lines.append("- rows: " + ", ".join(f"{rows} {name}" for name, rows in splits.items()))
-    names = evidence.test.names
+    names = evidence.test.names if evidence.test is not None else None
     if names:
         shown = ", ".join(_code(name) for name in names[:100])
         lines.append(f"- {len(names)} labels: {shown}" + (" ..." if len(names) > 100 else ""))
@@ -115,6 +123,7 @@ def _use(evidence: Evidence) -> str:
         "label": "one of the labels above for a text",
         "labels": "any number of the labels above for a text",
         "number": "a number for a text",
+        "text": "an answer to a text",
     }[evidence.kind]
     return (
         f"## Intended use\n\nGiving {what} of the same kind, language and source as the training rows. For "
@@ -127,7 +136,9 @@ def _limits(evidence: Evidence) -> str:
         "It was tested on rows like its training rows; on other texts it may be worse, and does not say so.",
         "It inherits what the base model learned, its biases among them.",
     ]
-    if evidence.kind != "number":
+    if evidence.kind == "text":
+        lines.append("It may write what is false, with the same confidence as what is true.")
+    elif evidence.kind != "number":
         lines.append("It always gives its known labels a probability, also for texts that fit none of them.")
     weak = sorted(evidence.metrics["per_class"], key=lambda row: row["f1"])[:3]
     weak = [row for row in weak if row["f1"] < 0.8 and row["support"]]
@@ -138,6 +149,8 @@ def _limits(evidence: Evidence) -> str:
 
 
 def _loading(evidence: Evidence) -> str:
+    if evidence.kind == "text":
+        return _loading_language(evidence)
     turn = {
         "label": "probabilities = logits.softmax(-1)\nprint(model.config.id2label[int(logits.argmax())])",
         "labels": "probabilities = logits.sigmoid()",
@@ -152,6 +165,18 @@ def _loading(evidence: Evidence) -> str:
         'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
         'logits = model(**tokenizer("a text", return_tensors="pt", truncation=True)).logits\n'
         f"{turn}\n```"
+    )
+
+
+def _loading_language(evidence: Evidence) -> str:
+    family = "AutoModelForSeq2SeqLM" if evidence.task == "seq2seq" else "AutoModelForCausalLM"
+    return (
+        "## How to load it\n\nWith Tunesmith:\n\n```python\nimport tunesmith\n\n"
+        'model = tunesmith.load("path/to/this/folder")\nprint(model.predict(["a question"]))\n```\n\n'
+        "With plain transformers (and peft, where this folder holds an adapter):\n\n```python\n"
+        f"from transformers import {family}, AutoTokenizer\n\n"
+        f'model = {family}.from_pretrained("path/to/this/folder")\n'
+        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n```'
     )
 
 

@@ -6,13 +6,15 @@ says nothing. Nothing here trains, reads files or knows of a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from tunesmith.evaluate import curve, noise, shift
 from tunesmith.evaluate.compare import Verdict
 from tunesmith.evaluate.fit import Curves, fit_state
+from tunesmith.evaluate.linear import Frozen
 from tunesmith.evaluate.metrics import TABLE, higher_is_better
 from tunesmith.evaluate.sample import BINS, View
 from tunesmith.evaluate.tables import per_class
@@ -21,7 +23,7 @@ from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 
-__all__ = ["findings", "fit_state", "next_step"]
+__all__ = ["curve_findings", "findings", "fit_state", "next_step", "of_data"]
 
 Metrics = Mapping[str, Interval]
 
@@ -40,6 +42,21 @@ IMBALANCE = 10
 SEEN_ENOUGH = 5
 """A label counts as never predicted only with this many test rows."""
 
+COLLAPSED = 0.6
+"""Predictions have collapsed when they spread over less than this share of the labels that the truth does."""
+
+NOISE = 0.02
+"""Wrong labels are suspected when their share is proven to be larger."""
+
+SHIFTED = 0.65
+"""Train and test differ when a linear model tells them apart with a proven area under the ROC curve above."""
+
+WORTHWHILE = {"label": 0.02, "number": 0.05}
+"""More rows are advised when half as many again are proven to take off so many wrong rows, or of the RMSE."""
+
+SHOWN = 5
+"""Suspected rows in the words of the finding; all of them stand in noise.csv."""
+
 _ORDER = {"problem": 0, "warning": 1, "info": 2}
 
 
@@ -53,11 +70,12 @@ def findings(
     audit: Mapping[str, Any] | None = None,
     verdict: Verdict | None = None,
     test_without_leaked: Metrics | None = None,
+    data: Sequence[Finding] = (),
 ) -> list[Finding]:
     """All findings, problems first.
 
     outcome: of the test rows. test, baselines, test_without_leaked: metrics with intervals. audit:
-    the data audit; parts that are missing are passed over.
+    the data audit; parts that are missing are passed over. data: what `of_data` found.
     """
     audit = audit or {}
     losses = [part.get("log_loss") for part in (baselines.get("majority", {}), test)]
@@ -69,8 +87,14 @@ def findings(
     found += _leaked(audit, test, test_without_leaked, first_metric) + _conflicts(audit)
     if outcome.kind != "number":
         table = per_class(outcome)
-        found += _calibration(outcome) + _imbalance(table, audit) + _never_predicted(table)
+        found += _calibration(outcome) + _imbalance(table, audit) + _never_predicted(table) + _collapse(outcome)
+    found += data
     return sorted(found, key=lambda finding: _ORDER[finding["severity"]])
+
+
+def curve_findings(curves: Curves, first_metric: str) -> list[Finding]:
+    """What the curves alone prove, for tasks without labels."""
+    return fit_state(curves, first_metric)
 
 
 def next_step(found: list[Finding]) -> str:
@@ -185,6 +209,106 @@ def _never_predicted(table: list[dict[str, Any]]) -> list[Finding]:
     action = "Train longer, set class_weights=auto, or merge labels that can not be told apart."
     severity: Literal["problem", "warning"] = "problem" if 2 * len(never) >= len(rows) else "warning"
     return _finding("labels_never_predicted", severity, evidence, action)
+
+
+def _collapse(outcome: Outcome) -> list[Finding]:
+    """Nearly all rows are given a few labels. Numbers of labels are exponentials of entropy."""
+    if outcome.kind != "label" or len(outcome) < FEW_ROWS:
+        return []
+    labels = outcome.scores.shape[1]
+    given, true = (np.bincount(rows, minlength=labels) for rows in (outcome.predicted(), outcome.truth))
+    spread = [float(np.exp(-(p[p > 0] * np.log(p[p > 0])).sum())) for p in (given / given.sum(), true / true.sum())]
+    if spread[0] >= COLLAPSED * spread[1]:
+        return []
+    most = np.argsort(-given, kind="stable")[: max(1, round(spread[0]))]
+    names = ", ".join(repr(outcome.names[label]) for label in most[:5]) + (" ..." if len(most) > 5 else "")
+    evidence = (
+        f"{given[most].sum() / len(outcome):.0%} of the predictions are {names}; of the rows, "
+        f"{true[most].sum() / len(outcome):.0%} are. The predictions spread over {spread[0]:.1f} labels, "
+        f"the truth over {spread[1]:.1f}."
+    )
+    action = "Check that the label column is right; then set class_weights=auto, another learning_rate, or more epochs."
+    return _finding("class_collapse", "problem", evidence, action)
+
+
+def of_data(frozen: Frozen, test: Metrics, first: str) -> tuple[list[Finding], noise.Noise | None]:
+    """What linear models on the frozen features prove of the data, and the rows whose label is suspected
+    (None where wrong labels are not proven)."""
+    found = _shifted(frozen)
+    if frozen.kind == "labels" or len(frozen.truth) < curve.FEWEST_ROWS:
+        return found, None
+    blocks = noise.blocks_of(frozen)
+    penalty = blocks.best_penalty()
+    suspected = noise.of_rows(frozen, blocks, penalty)
+    noisy = _noisy(frozen, suspected)
+    if frozen.rows <= 2 * len(frozen.truth):  # further away than that the curve is not known
+        sizes, errors = curve.measured(blocks, frozen.kind, penalty, frozen.seed)
+        more = _rounded(frozen.rows / 2)
+        found += _too_little(frozen, curve.forecast(sizes, errors, frozen.rows, more, frozen.seed), test, first)
+    return noisy + found, suspected if noisy else None
+
+
+def _noisy(frozen: Frozen, suspected: noise.Noise | None) -> list[Finding]:
+    if suspected is None or suspected.low <= NOISE or not len(suspected.rows):
+        return []
+    names = frozen.label_names or [str(label) for label in range(int(frozen.truth.max()) + 1)]
+    shown = [
+        f"row {int(frozen.row_ids[row])} {_short(frozen.texts[row])} is {names[frozen.truth[row]]!r}, "
+        f"perhaps {names[other]!r}"
+        for row, other in zip(suspected.rows[:SHOWN], suspected.suggested[:SHOWN], strict=True)
+    ]
+    evidence = (
+        f"About {suspected.share:.0%} of the training labels look wrong (at least {suspected.low:.1%}): a linear model "
+        f"that has not seen the row is sure of another label. {len(suspected.rows):,} rows are suspect, the first "
+        f"of them: {'; '.join(shown)}."
+    )
+    action = "Go through noise.csv in the run folder from the top, and correct or remove the rows that are wrong."
+    return _finding("label_noise", "warning", evidence, action)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return f"“{line[:77]}...”" if len(line) > 80 else f"“{line}”"
+
+
+def _shifted(frozen: Frozen) -> list[Finding]:
+    told = shift.told_apart(frozen.features, frozen.test, frozen.seed)
+    if told is None or told[0]["low"] <= SHIFTED:
+        return []
+    area, strangest = told
+    rows = ", ".join(str(int(row)) for row in frozen.test_ids[strangest[:SHOWN]])
+    evidence = (
+        f"A linear model tells test texts from training texts: ROC-AUC {number(area['value'])} (95 % interval "
+        f"{number(area['low'])} to {number(area['high'])}; 0.5 is chance). Least like the training rows: rows {rows}."
+    )
+    action = (
+        "Ask which of the two looks like the texts of later use: if the test rows do, label training rows like them; "
+        "if not, test on rows held out of the training file."
+    )
+    return _finding("train_test_shift", "warning", evidence, action)
+
+
+def _too_little(frozen: Frozen, ahead: curve.Forecast, test: Metrics, first: str) -> list[Finding]:
+    number_task = frozen.kind == "number"
+    worthwhile = WORTHWHILE[frozen.kind] * (ahead.now if number_task else 1.0)
+    own = test.get("rmse" if number_task else "accuracy")
+    if ahead.low <= worthwhile or (own is not None and not number_task and 1 - own["value"] < ahead.low):
+        return []
+    unit, scale = ("RMSE", 1.0) if number_task else ("points of accuracy", 100.0)
+    sign = -1 if number_task else 1
+    gain, reach = sign * scale * ahead.gain, scale * (ahead.high - ahead.gain)
+    digits = ".3g" if number_task else ".1f"
+    evidence = (
+        f"{ahead.more:,} more rows: {gain:+{digits}} ± {reach:{digits}} {unit}, by the learning curve of a linear "
+        f"model on the frozen features, fitted on parts of the {ahead.rows:,} training rows (power law, 95 % interval)."
+    )
+    action = f"Label more rows, about {ahead.more:,}, rather than tuning options."
+    return _finding("too_little_data", "warning", evidence, action)
+
+
+def _rounded(rows: float) -> int:
+    """To two significant digits: nobody labels 3,487 rows."""
+    return int(float(f"{rows:.2g}"))
 
 
 def _leaked(audit: Mapping[str, Any], test: Metrics, without: Metrics | None, first: str) -> list[Finding]:

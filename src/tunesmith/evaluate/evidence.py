@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from tunesmith.evaluate.types import Kind, Outcome
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was written for one test row: `given` by contender ('base', 'few_shot', 'tuned')."""
+
+    row: int
+    question: str
+    wanted: str
+    given: dict[str, str]
 
 
 @dataclass
@@ -23,13 +33,18 @@ class Evidence:
     name: str
     created: str
     task: str
-    kind: Kind
+    kind: Kind | Literal["text"]
     model: dict[str, Any]
     method: str
     metrics: dict[str, Any]
-    test: Outcome
-    test_texts: list[str]
-    test_row_ids: list[int]
+    test: Outcome | None = None
+    """What was predicted for the test rows; None where the answers are written text."""
+    test_texts: list[str] = field(default_factory=list)
+    test_row_ids: list[int] = field(default_factory=list)
+    test_count: int = 0
+    answers: list[Answer] = field(default_factory=list)
+    previews: list[str] = field(default_factory=list)
+    """HTML of the first training examples, token by token."""
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
     decisions: list[dict[str, Any]] = field(default_factory=list)
@@ -38,3 +53,13 @@ class Evidence:
     data_fingerprint: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Outcome:
+        """`test`, for the parts of a report that are only made where there is one."""
+        assert self.test is not None
+        return self.test
+
+    @property
+    def test_rows(self) -> int:
+        return len(self.test) if self.test is not None else self.test_count

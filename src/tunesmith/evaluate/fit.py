@@ -1,7 +1,8 @@
-"""Over-fitted, under-fitted or fine: what the training and validation curves prove.
+"""Over-fitted, under-fitted or fine, too fast, too slow, too short or too long: what the curves prove.
 
-A rule that can not be sure says nothing. Curves are lists of points with "step", "loss" and, on the
-validation side, metrics; points without a finite value are passed over.
+A rule that can not be sure says nothing. Curves are lists of points: "train" with "step", "loss",
+"learning_rate" and "gradient_norm", "validation" with "step", "loss" and metrics, "rolled_back" with "step"
+and "to_step". Points without a finite value are passed over.
 """
 
 from __future__ import annotations
@@ -35,10 +36,43 @@ NEAR_PRIOR = 0.90
 """Nothing learned: training loss ends above this share of the prior's log loss."""
 
 
+BLOCKS = 20
+"""Training loss is looked at in this many stretches ..."""
+
+STRETCH = 5
+"""... of at least so many steps each; single steps are too noisy to compare."""
+
+CLIMB = 0.5
+"""Rate too high: training loss takes back this share of what it had gained ..."""
+
+CLIMB_OF_START = 0.25
+"""... and at least this share of where it started ..."""
+
+STANDARD_ERRORS = 4.0
+"""... and more than so many standard errors of the two stretches."""
+
+BARELY = 0.10
+"""Rate too low: validation loss fell by less than this share of its start ..."""
+
+STRAIGHT = 0.7
+"""... and its second half of learning (sum of the learning rates) brought this share of the first ..."""
+
+STEEP = 0.7
+"""... and the gradients ended at this share of the norm that they began with."""
+
+UNBENT = 0.8
+"""Too short: as STRAIGHT, for a loss that did fall. Three healthy epochs with a falling rate have about 0.65."""
+
+EARLY = 0.4
+"""Too long: the best evaluation lies in this first share of the training."""
+
+
 def fit_state(
     curves: Curves, first_metric: str, prior_loss: float | None = None, test_loss: float | None = None
 ) -> list[Finding]:
-    """One finding on the fit, or [] where there are too few points to tell.
+    """Findings on the fit, or [] where there are too few points to tell.
+
+    Where the learning rate is proven too high or too low, that is said in place of its consequences.
 
     `prior_loss` is the log loss of the majority baseline: what is reached without reading the text;
     `test_loss` is the model's own, which rules out that weights or smoothing inflate the training loss.
@@ -46,10 +80,19 @@ def fit_state(
     train = _points(curves.get("train", ()), "loss")
     validation = _points(curves.get("validation", ()), "loss")
     scores = _points(curves.get("validation", ()), first_metric)
+    norms = _points(curves.get("train", ()), "gradient_norm")
+    learned = _learned(_points(curves.get("train", ()), "learning_rate"), validation)
+    over = _over_fitted(train, validation, scores, first_metric)
+    high = _rate_too_high(train, curves.get("rolled_back", ()))
+    if high:
+        return high + over
     return (
-        _learned_nothing(train, prior_loss, test_loss)
-        or _over_fitted(train, validation, scores, first_metric)
+        _rate_too_low(validation, learned, norms)
+        or _learned_nothing(train, prior_loss, test_loss)
+        or over
         or _still_improving(validation, scores, first_metric)
+        or _too_short(validation, learned)
+        or _too_long(validation, scores, first_metric)
         or _fine(train, validation)
     )
 
@@ -63,6 +106,113 @@ def _train_level(train: Points, step: int, window: int) -> float | None:
     """Mean training loss over the `window` steps up to `step`; single steps are too noisy to compare."""
     near = [loss for at, loss in train if step - window < at <= step]
     return float(np.mean(near)) if near else None
+
+
+def _stretches(points: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(last step, mean, squared standard error) of each of up to BLOCKS equal stretches of the curve."""
+    count = min(BLOCKS, len(points) // STRETCH)
+    parts = np.array_split(np.array(points, dtype=float).reshape(-1, 2), count) if count else []
+    values = [part[:, 1] for part in parts]
+    return (
+        np.array([part[-1, 0] for part in parts]),
+        np.array([value.mean() for value in values]),
+        np.array([value.var(ddof=1) / len(value) for value in values]),
+    )
+
+
+def _rate_too_high(train: Points, rolled_back: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Training stopped being finite, or its loss climbed back up: far beyond noise, and not for one batch."""
+    said, lasting = "", bool(rolled_back)
+    if rolled_back:
+        said = f"Loss or gradients stopped being finite (rollbacks: {len(rolled_back)}); the rate was halved. "
+    steps, levels, errors = _stretches(train)
+    if len(levels) >= 4:
+        at = np.array([levels[: i + 1].argmin() for i in range(len(levels))])  # the lowest stretch so far
+        rises = levels - levels[at]
+        enough = np.maximum(CLIMB * (levels[0] - levels[at]), CLIMB_OF_START * abs(levels[0]))
+        proven = (rises > enough) & (rises > STANDARD_ERRORS * np.sqrt(errors + errors[at]))
+        if proven.any():
+            peak = int(np.where(proven, rises, 0.0).argmax())
+            low = int(at[peak])
+            said += (
+                f"Training loss rose from {number(levels[low])} (around step {int(steps[low]):,}) to "
+                f"{number(levels[peak])} (around step {int(steps[peak]):,})."
+            )
+            lasting = lasting or bool(rises[-1] > enough[-1])
+    if not said:
+        return []
+    severity: Literal["problem", "warning"] = "problem" if lasting else "warning"
+    action = "Lower the learning rate to a third or less, or warm it up for longer (warmup_ratio=0.2)."
+    return [{"name": "learning_rate_too_high", "severity": severity, "evidence": said.strip(), "action": action}]
+
+
+def _learned(rates: Points, validation: Points) -> np.ndarray:
+    """Sum of the learning rates up to each validation point: how much learning had been asked for by then."""
+    if not rates:
+        return np.array([step for step, _ in validation], dtype=float)
+    steps, values = np.array(rates, dtype=float).T
+    return np.array([values[steps <= step].sum() for step, _ in validation])
+
+
+def _bend(validation: Points, learned: np.ndarray) -> float | None:
+    """What the second half of the learning took off the validation loss, as a share of what the first took."""
+    losses = np.array([loss for _, loss in validation])
+    # a preference loss below zero has no floor that it could bend towards
+    if len(losses) < 3 or losses[-1] < 0 or (np.diff(losses) >= 0).any() or (np.diff(learned) <= 0).any():
+        return None
+    half = float(np.interp((learned[0] + learned[-1]) / 2, learned, losses))
+    return float((half - losses[-1]) / (losses[0] - half)) if losses[0] > half else None
+
+
+def _rate_too_low(validation: Points, learned: np.ndarray, norms: Points) -> list[Finding]:
+    """The loss falls in a straight line, by next to nothing, and the slope stays as steep as it began."""
+    bend = _bend(validation, learned)
+    _, steepness, _ = _stretches(norms)
+    if bend is None or bend < STRAIGHT or len(steepness) < 4 or steepness[-1] < STEEP * steepness[0]:
+        return []
+    first, last = validation[0][1], validation[-1][1]
+    if first - last >= BARELY * abs(first):
+        return []
+    evidence = (
+        f"Validation loss fell at an even pace, but only from {number(first)} to {number(last)}, and the gradient "
+        f"norm is still {number(steepness[-1])} (at the start {number(steepness[0])}): no minimum is near."
+    )
+    action = "Raise the learning rate three- to tenfold."
+    return [{"name": "learning_rate_too_low", "severity": "warning", "evidence": evidence, "action": action}]
+
+
+def _too_short(validation: Points, learned: np.ndarray) -> list[Finding]:
+    bend = _bend(validation, learned)
+    if bend is None or bend < UNBENT or validation[0][1] - validation[-1][1] < BARELY * abs(validation[0][1]):
+        return []
+    evidence = (
+        f"Validation loss fell at every evaluation, from {number(validation[0][1])} to {number(validation[-1][1])} "
+        f"(step {validation[-1][0]:,}), and the second half of the learning still took off "
+        f"{bend:.0%} of what the first half did."
+    )
+    action = "Train for two to three times as many epochs."
+    return [{"name": "training_too_short", "severity": "warning", "evidence": evidence, "action": action}]
+
+
+def _too_long(validation: Points, scores: Points, first: str) -> list[Finding]:
+    """Nothing came after an early best. It costs time only: the best checkpoint is kept."""
+    if len(validation) < 5 or first not in TABLE:
+        return []
+    best_step, best = min(validation, key=lambda point: point[1])
+    last_step = validation[-1][0]
+    until = [value for step, value in scores if step <= best_step]
+    after = [value for step, value in scores if step > best_step]
+    if best_step == validation[0][0] or best_step > EARLY * last_step or not until or not after:
+        return []
+    gain = max(after) - max(until) if higher_is_better(first) else min(until) - min(after)
+    if gain > STILL_GAINING / 2 * (1.0 if TABLE[first].range[1] == 1.0 else abs(min(until))):
+        return []
+    evidence = (
+        f"Validation loss was best with {number(best)} at step {best_step:,} of {last_step:,}; the "
+        f"{last_step - best_step:,} steps after it improved neither it nor {named(first)}."
+    )
+    action = f"Train for {best_step / last_step:.0%} of the epochs, or let early stopping end it (patience=2)."
+    return [{"name": "training_too_long", "severity": "info", "evidence": evidence, "action": action}]
 
 
 def _learned_nothing(train: Points, prior_loss: float | None, test_loss: float | None) -> list[Finding]:

@@ -141,6 +141,36 @@ SCHEMA: dict[str, Any] = {
                 "additionalProperties": False,
             },
         },
+        "signatures": {
+            "type": "object",
+            "description": "Written answers: how BLEU and chrF were computed, in sacrebleu's words.",
+            "additionalProperties": {"type": "string"},
+        },
+        "forgetting": {
+            "type": "object",
+            "description": "What training cost of what was known before, on the same rows before and after.",
+            "properties": {
+                "kept": {"$ref": "#/$defs/interval", "description": "The share that is left: 1 if nothing was lost."},
+                "lost": {"$ref": "#/$defs/interval", "description": "What was lost, in the units of the probe."},
+                "probe": {"type": "string", "description": "What 'kept' and 'lost' were measured by."},
+                "drift": {"type": "object", "description": "Features of general and own texts: neighbours, CKA."},
+                "tasks": {"type": "array", "description": "Each retained task.", "items": {"type": "object"}},
+                "matrix": {
+                    "type": "object",
+                    "description": "Row: after which task; column: the test metric of which task.",
+                },
+                "average_forgetting": {
+                    "type": "number",
+                    "description": "Mean fall of earlier tasks from their best.",
+                },
+                "backward_transfer": {
+                    "type": "number",
+                    "description": "Mean change of earlier tasks since each was learned.",
+                },
+            },
+            "required": ["kept", "lost", "probe"],
+            "additionalProperties": False,
+        },
         "cost": {
             "type": "object",
             "description": "What the run took.",

@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tunesmith.evaluate import sections, words
+from tunesmith.evaluate import sections, text_sections, words
 from tunesmith.evaluate.diagnose import next_step
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.page import text
@@ -24,13 +24,22 @@ SECTIONS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
     ("Calibration", sections.calibration),
     ("Labels", sections.classes),
     ("Worst errors", sections.errors),
+    ("Answers side by side", text_sections.answers),
+    ("What is learned", text_sections.preview),
     ("Slices", sections.sliced),
+    ("Forgetting", sections.forgotten),
     ("Data", sections.audit),
     ("Decisions", sections.decisions),
     ("Warnings", sections.warned),
     ("Cost", sections.cost),
     ("Spec", sections.spec),
 )
+
+_OF_OUTCOMES = {
+    sections.confusion_matrix, sections.regression, sections.calibration, sections.classes, sections.errors,
+    sections.sliced,
+}  # fmt: skip
+"""Sections about predictions that are right or wrong; written answers have others."""
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
@@ -64,7 +73,8 @@ def write_report(evidence: Evidence, path: Path) -> None:
 
 def render(evidence: Evidence) -> str:
     """The whole page as a string (about 5 MB, nearly all of it plotly)."""
-    made = [(title, function(evidence)) for title, function in SECTIONS]
+    fitting = [part for part in SECTIONS if evidence.test is not None or part[1] not in _OF_OUTCOMES]
+    made = [(title, function(evidence)) for title, function in fitting]
     known = [(title, inside) for title, inside in made if inside]
     links = "".join(f'<a href="#{_anchor(title)}">{title}</a>' for title, _ in known)
     parts = [_head(evidence, links)]
@@ -88,7 +98,7 @@ def _head(evidence: Evidence, links: str) -> str:
         "model": text(evidence.model.get("name")),
         "method": text(evidence.method),
         "task": text(evidence.task),
-        "test rows": f"{len(evidence.test):,}",
+        "test rows": f"{evidence.test_rows:,}",
         "finished": text(evidence.created),
         "took": words.seconds(document["cost"].get("wall_seconds")),
     }

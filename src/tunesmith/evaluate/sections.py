@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunesmith.evaluate import charts, page, words
+from tunesmith.evaluate import charts, page, text_metrics, words
 from tunesmith.evaluate.errors import slices, worst
 from tunesmith.evaluate.evidence import Evidence
-from tunesmith.evaluate.metrics import TABLE, higher_is_better, names_for
+from tunesmith.evaluate.metrics import TABLE, names_for
 from tunesmith.evaluate.page import text
 from tunesmith.evaluate.tables import confusion, per_class
 
@@ -15,6 +15,11 @@ CONFUSED_SHOWN = 15
 
 SMALL_MATRIX = 8
 """A heat map of up to this many classes fits a telephone; larger ones scroll sideways."""
+
+
+def higher_is_better(name: str) -> bool | None:
+    """Of a metric of any kind of task; None where the middle is best."""
+    return TABLE[name].higher_is_better if name in TABLE else text_metrics.higher_is_better(name)
 
 
 def ladder(evidence: Evidence) -> str:
@@ -25,7 +30,7 @@ def ladder(evidence: Evidence) -> str:
     known = {name: part for name, part in found.items() if part}
     if not known:
         return ""
-    ordered = sorted(known, key=lambda name: known[name]["value"], reverse=higher_is_better(first))
+    ordered = sorted(known, key=lambda name: known[name]["value"], reverse=bool(higher_is_better(first)))
     low, high = _span(first, [part[end] for part in known.values() for end in ("low", "high")])
     rows = "".join(_rung(name, known[name], low, high) for name in ordered)
     better = "more is better" if higher_is_better(first) else "less is better"
@@ -69,11 +74,12 @@ def all_metrics(evidence: Evidence) -> str:
     if document.get("validation"):
         columns["validation"] = document["validation"]
     columns |= {words.baseline(name): part for name, part in document["baselines"].items()}
-    names = [name for name in names_for(evidence.kind) if name in document["test"]]
+    known = text_metrics.TABLE if evidence.kind == "text" else names_for(evidence.kind)
+    names = [name for name in known if name in document["test"]]
     head: list[page.Cell] = ["metric", "95 % interval", *((text(name), "n") for name in columns)]
     rows: list[list[page.Cell]] = []
     for name in names:
-        arrow = "↑" if TABLE[name].higher_is_better else "↓"
+        arrow = {True: "↑", False: "↓", None: ""}[higher_is_better(name)]
         values = [(words.number(part[name]["value"]) if name in part else "–", "n") for part in columns.values()]
         rows.append([f"{text(words.metric(name))} {arrow}", (_between(document["test"][name]), "figure"), *values])
     return page.fold("All metrics", page.table(head, rows))
@@ -86,7 +92,7 @@ def curves(evidence: Evidence) -> str:
 
 
 def confusion_matrix(evidence: Evidence) -> str:
-    found = evidence.metrics.get("confusion_matrix") or confusion(evidence.test)
+    found = evidence.metrics.get("confusion_matrix") or confusion(evidence.outcome)
     if not found:
         return ""
     classes = len(found["labels"])
@@ -103,25 +109,25 @@ def confusion_matrix(evidence: Evidence) -> str:
 
 
 def regression(evidence: Evidence) -> str:
-    if evidence.kind != "number" or not len(evidence.test):
+    if evidence.kind != "number" or not len(evidence.outcome):
         return ""
-    over, left = charts.predicted_over_true(evidence.test), charts.residuals(evidence.test)
+    over, left = charts.predicted_over_true(evidence.outcome), charts.residuals(evidence.outcome)
     return f'<div class="pair">{page.chart(over)}{page.chart(left)}</div>'
 
 
 def calibration(evidence: Evidence) -> str:
-    if evidence.kind == "number" or not len(evidence.test):
+    if evidence.kind == "number" or not len(evidence.outcome):
         return ""
     found = evidence.metrics["test"].get("ece")
     what = "the top class of each row" if evidence.kind == "label" else "every label of every row"
     error = f" Calibration error {words.number(found['value'])} ({_between(found)})." if found else ""
     note = f"When it says 0.8, is it right 8 times in 10? Probabilities of {what}.{error}"
-    return f'<p class="soft small">{note}</p>{page.chart(charts.reliability(evidence.test), "square")}'
+    return f'<p class="soft small">{note}</p>{page.chart(charts.reliability(evidence.outcome), "square")}'
 
 
 def classes(evidence: Evidence) -> str:
     """One row a label, the weakest first."""
-    rows = evidence.metrics.get("per_class") or per_class(evidence.test)
+    rows = evidence.metrics.get("per_class") or per_class(evidence.outcome)
     if not rows:
         return ""
     many = evidence.kind == "labels"
@@ -146,7 +152,7 @@ def classes(evidence: Evidence) -> str:
 
 def errors(evidence: Evidence) -> str:
     """The most confident mistakes, with their texts."""
-    found = worst(evidence.test)
+    found = worst(evidence.outcome)
     if not found:
         return '<p class="soft">No mistake on the test rows.</p>'
     shown = []
@@ -168,7 +174,7 @@ def sliced(evidence: Evidence) -> str:
     """The first metric by length of text, and by size of the true value for numbers."""
     first = evidence.metrics["first_metric"]
     parts = []
-    for title, rows in slices(evidence.test, evidence.test_texts, first):
+    for title, rows in slices(evidence.outcome, evidence.test_texts, first):
         body = [
             (
                 text(row["slice"]),
@@ -182,6 +188,36 @@ def sliced(evidence: Evidence) -> str:
         parts.append(page.table(head, body))
     by_label = '<p class="soft small">By label: see the table of labels.</p>' if evidence.kind != "number" else ""
     return "".join(parts) + by_label if parts else ""
+
+
+def forgotten(evidence: Evidence) -> str:
+    """What was kept of what the base model knew: by task, by features, and of all tasks in turn."""
+    found = evidence.metrics.get("forgetting")
+    if not found:
+        return ""
+    lost = f"{words.number(found['lost']['value'])} ({_between(found['lost'])})"
+    shown = f"<p>Lost {lost}, kept {words.number(found['kept']['value'])}: {text(found['probe'])}.</p>"
+    head: list[page.Cell] = ["retained", "metric", ("before", "n"), ("after", "n"), ("lost", "n"), "95 % interval"]
+    rows: list[list[page.Cell]] = []
+    for one in found.get("tasks", ()):
+        numbers = (one["before"], one["after"], one["lost"]["value"])
+        cells: list[page.Cell] = [(words.number(value), "n") for value in numbers]
+        rows.append([text(one["name"]), text(words.metric(one["metric"])), *cells, _between(one["lost"])])
+    shown += page.table(head, rows) if rows else ""
+    if "drift" in found:
+        drift = {"CKA of features before and after": words.number(found["drift"]["cka"])}
+        agreement = found["drift"]["agreement"].items()
+        shown += facts(drift | {f"neighbours kept, {name} texts": words.number(value) for name, value in agreement})
+    if "matrix" in found:
+        stages = found["matrix"]["tasks"]
+        table: list[list[str | tuple[str, str]]] = [
+            [text(f"after {stage}"), *((words.number(value), "n") for value in row)]
+            for stage, row in zip(stages, found["matrix"]["values"], strict=True)
+        ]
+        shown += page.table(["", *((text(stage), "n") for stage in stages)], table)
+        names = ("average_forgetting", "backward_transfer")
+        shown += facts({name.replace("_", " "): words.number(found[name]) for name in names if name in found})
+    return shown
 
 
 def audit(evidence: Evidence) -> str:

@@ -9,6 +9,10 @@ BASELINES = {
     "tfidf_ridge": "TF-IDF + ridge regression",
     "linear_probe": "frozen base + linear probe",
     "base_model": "the base model as it stands",
+    "base": "the base model as it is",
+    "few_shot": "the base model shown examples",
+    "lead": "the first three sentences",
+    "copy_source": "the source as it is",
 }
 
 METRICS = {
@@ -25,6 +29,19 @@ METRICS = {
     "r2": "R²",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "token_accuracy": "token accuracy",
+    "exact_match": "exact match",
+    "token_f1": "token F1",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "length_ratio": "length ratio",
+    "stop_rate": "stop rate",
+    "preference_accuracy": "preference accuracy",
+    "reward_margin": "reward margin",
+    "kl_to_base": "KL to the base",
 }
 
 

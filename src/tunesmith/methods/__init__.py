@@ -3,5 +3,12 @@
 TABLE = {
     "full": "tunesmith.methods.full:Full",
     "head": "tunesmith.methods.head:Head",
+    "contrastive": "tunesmith.methods.contrastive:Contrastive",
     "lora": "tunesmith.methods.lora:Lora",
+    "qlora": "tunesmith.methods.lora:Qlora",
+    "adapters": "tunesmith.methods.adapters:Adapters",
+    "gradual": "tunesmith.methods.gradual:Gradual",
+    "ia3": "tunesmith.methods.ia3:IA3",
+    "bitfit": "tunesmith.methods.bitfit:BitFit",
+    "scratch": "tunesmith.methods.scratch:Scratch",
 }

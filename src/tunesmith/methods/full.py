@@ -18,9 +18,10 @@ class FullOptions(Options):
     """Learning rate of each block as a part of that of the block above it."""
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Learning rate of the head; one and a half times the body's when not given."""
-    frozen_share: float = Field(default=1 / 3, ge=0, le=1)
+    frozen_share: float | None = Field(default=None, ge=0, le=1)
     """Share of the network, from the bottom, that stays as it is: its embeddings and this part of its
-    blocks. 0 moves everything, embeddings too."""
+    blocks. 0 moves everything, embeddings too. When not given, a third of a text encoder, nothing of a
+    language model."""
     head_init: str = Field(default="probe", pattern="^(probe|random)$")
     """Start the head from the linear solution on frozen features (probe) or from noise (random)."""
 
@@ -38,14 +39,19 @@ class Full:
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         depth_of, _ = depths(bundle.model)
-        lowest = 0 if self.options.frozen_share == 0 else 1 + self.frozen_blocks(bundle)
+        lowest = 0 if self._share(bundle) == 0 else 1 + self.frozen_blocks(bundle)
         for name, parameter in bundle.model.named_parameters():
             if depth_of[name] < lowest:
                 parameter.requires_grad_(False)
 
     def frozen_blocks(self, bundle: Bundle) -> int:
         _, top = depths(bundle.model)
-        return round((top - 1) * self.options.frozen_share)
+        return round((top - 1) * self._share(bundle))
+
+    def _share(self, bundle: Bundle) -> float:
+        if self.options.frozen_share is not None:
+            return self.options.frozen_share
+        return 0.0 if bundle.model.network.get_output_embeddings() is bundle.model.head else 1 / 3
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """One group per block: the head at full rate, each block below at `layer_decay` of the one above."""

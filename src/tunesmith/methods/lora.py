@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.models.additions import add_to, linear_targets, moving, new_token_targets, quiet_peft
 from tunesmith.models.load import Bundle
 
 
@@ -23,6 +20,8 @@ class LoraOptions(Options):
     """The additions are scaled by alpha / sqrt(rank) (rank-stabilised: Kalajdzievski 2023)."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout before each addition."""
+    dora: bool = False
+    """Learn the length of each weight column apart from its direction (DoRA: Liu et al. 2024); slower."""
 
 
 class Lora:
@@ -32,49 +31,42 @@ class Lora:
     epochs = 4
     frozen_body = False
     starts_from_probe = True
+    adds = True
+    """The base stays as it is, and what is learned can lie beside it."""
 
     def __init__(self, options: LoraOptions):
         self.options = options
         self._peft: Any = None
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig
 
-        network = bundle.model.network
-        head = {id(module) for module in bundle.model.head.modules()}
-        targets = [
-            name for name, module in network.named_modules()
-            if isinstance(module, torch.nn.Linear) and id(module) not in head
-            and any(parameter.requires_grad for parameter in module.parameters())
-        ]  # fmt: skip
         config = LoraConfig(
             r=self.options.rank, lora_alpha=self.options.alpha, lora_dropout=self.options.lora_dropout,
-            use_rslora=True, target_modules=targets, bias="none",
+            use_rslora=True, use_dora=self.options.dora, target_modules=linear_targets(bundle.model), bias="none",
+            trainable_token_indices=new_token_targets(bundle.model, getattr(bundle, "new_token_ids", [])),
         )  # fmt: skip
-        torch.manual_seed(seed)
-        with _without_deprecations():
-            self._peft = get_peft_model(network, config)  # replaces the linear layers inside `network`
-        for parameter in bundle.model.head.parameters():
-            parameter.requires_grad_(True)
+        self._peft = add_to(bundle.model, config, seed)
 
     def frozen_blocks(self, bundle: Bundle) -> int:
         """0: every block gets additions."""
         return 0
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
-        named = {name: p for name, p in bundle.model.named_parameters() if p.requires_grad}
-        return [ParameterGroup(named, learning_rate)]
+        return [ParameterGroup(moving(bundle.model), learning_rate)]
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Save the additions in PEFT's layout in `folder`/adapter, then add them to the weights."""
-        with _without_deprecations():
+        with quiet_peft():
             self._peft.save_pretrained(folder / "adapter", safe_serialization=True)
             bundle.model.network = self._peft.merge_and_unload()
 
 
-@contextmanager
-def _without_deprecations() -> Iterator[None]:
-    """peft reads attributes that transformers has renamed; nothing the user could act on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
+class Qlora(Lora):
+    summary: ClassVar[str] = "lora on a base in 4 bits: a quarter of the memory, a little slower; language models only"
+    families = ("language",)
+
+    @staticmethod
+    def load_kwargs() -> dict[str, str]:
+        """NF4 with double quantisation (Dettmers et al. 2023)."""
+        return {"quantization": "nf4"}

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
 from torch import nn
 
-from tunesmith.models.text import TextModel
+from tunesmith.core.errors import OptionError
 
 
-def depths(model: TextModel) -> tuple[dict[str, int], int]:
+class Block(NamedTuple):
+    """A part that freezes as one: 'embeddings', 'layers.0', ... from the bottom, or 'head' for all above."""
+
+    name: str
+    parameters: int
+
+
+def depths(model: nn.Module) -> tuple[dict[str, int], int]:
     """For every parameter its depth, and the depth of the head.
 
     0 is the embeddings, 1 the lowest block, ... ; whatever stands above the blocks (pooler, head)
     has the greatest depth.
     """
-    blocks_name, count = _blocks(model.network)
+    blocks_name, count = _blocks(model)
     top = count + 1
     found: dict[str, int] = {}
     seen_blocks = False
     for name, _ in model.named_parameters():
-        inner = name.removeprefix("network.").replace("base_model.model.", "")
+        inner = name.replace("base_model.model.", "")
         if inner.startswith(blocks_name + "."):
             seen_blocks = True
             found[name] = int(inner[len(blocks_name) + 1 :].split(".")[0]) + 1
@@ -29,7 +41,56 @@ def depths(model: TextModel) -> tuple[dict[str, int], int]:
     return found, top
 
 
-def _blocks(network: nn.Module) -> tuple[str, int]:
+def list_blocks(model: nn.Module) -> list[Block]:
+    """Every part with the number of its parameters, from the bottom."""
+    depth_of, top = depths(model)
+    sizes = [0] * (top + 1)
+    for name, parameter in model.named_parameters():
+        sizes[depth_of[name]] += parameter.numel()
+    return [Block(_name(depth, top), size) for depth, size in enumerate(sizes)]
+
+
+def frozen_names(model: nn.Module, patterns: Sequence[str]) -> set[str]:
+    """Names of the parameters in the blocks that `patterns` name.
+
+    A pattern is a block ('embeddings', 'layers.3', 'head'), a range of blocks ('layers.0-3', both ends
+    included) or has wildcards ('layers.*'); one string may hold several with commas between. Raises
+    OptionError for a pattern that names no block.
+    """
+    depth_of, top = depths(model)
+    names = [_name(depth, top) for depth in range(top + 1)]
+    chosen: set[int] = set()
+    for pattern in (part.strip() for text in patterns for part in text.split(",")):
+        span = re.fullmatch(r"layers\.(\d+)-(\d+)", pattern)
+        if span:
+            wanted = [f"layers.{number}" for number in range(int(span[1]), int(span[2]) + 1)]
+        else:
+            wanted = [name for name in names if fnmatchcase(name, pattern)]
+        if not wanted or not set(wanted) <= set(names):
+            blocks = f"layers.0 to layers.{top - 2}" if top > 2 else "layers.0"
+            raise OptionError(
+                f"freeze: {pattern!r} names no block of this model.",
+                f"Its blocks are: embeddings, {blocks}, head. A range is written layers.0-{max(0, top - 2)}.",
+            )
+        chosen |= {names.index(name) for name in wanted}
+    return {name for name, depth in depth_of.items() if depth in chosen}
+
+
+def lowest_moving(model: nn.Module) -> int:
+    """How many of the lowest blocks are frozen whole, the embeddings with them; 0 when those move."""
+    depth_of, top = depths(model)
+    lowest = min((depth_of[name] for name, p in model.named_parameters() if p.requires_grad), default=top)
+    return max(0, lowest - 1)
+
+
+def _name(depth: int, top: int) -> str:
+    if depth == 0:
+        return "embeddings"
+    return "head" if depth == top else f"layers.{depth - 1}"
+
+
+def _blocks(model: nn.Module) -> tuple[str, int]:
     """Name and length of the longest list of modules: a transformer's blocks."""
-    lists = [(name, len(module)) for name, module in network.named_modules() if isinstance(module, nn.ModuleList)]
-    return max(lists, key=lambda item: item[1], default=("", 0))
+    lists = [(name, len(module)) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    name, count = max(lists, key=lambda item: item[1], default=("", 0))
+    return name.replace("base_model.model.", ""), count

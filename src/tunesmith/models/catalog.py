@@ -33,9 +33,16 @@ class Entry:
     note: str
     package: str | None = None
     weights_sha256: str | None = None
+    kind: str = "encoder"
+    """encoder, causal (writes on from a text) or seq2seq (reads one text, writes another)."""
 
 
-TEXT_TASKS = ("text-classification", "text-regression")
+TASKS = {
+    "encoder": ("text-classification", "text-regression"),
+    "causal": ("chat", "preference"),
+    "seq2seq": ("seq2seq",),
+}
+"""Kind of model -> the tasks that it fits."""
 DEFAULT = "minilm"
 
 CATALOG: tuple[Entry, ...] = (
@@ -63,6 +70,24 @@ CATALOG: tuple[Entry, ...] = (
           "long texts, up to 8,192 tokens"),
     Entry("deberta-v3-small", "microsoft/deberta-v3-small", 141.3, 98.4, 768, 6, 512, "MIT", "English",
           "strong for its speed"),
+    Entry("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct", 134.5, 28.3, 576, 30, 8192, "Apache-2.0",
+          "English", "the smallest that holds a conversation; the default for chat", kind="causal"),
+    Entry("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct", 361.8, 47.2, 960, 32, 8192, "Apache-2.0",
+          "English", "small conversations, better", kind="causal"),
+    Entry("smollm2-1.7b", "HuggingFaceTB/SmolLM2-1.7B-Instruct", 1711.4, 100.7, 2048, 24, 8192, "Apache-2.0",
+          "English", "for a machine with 16 GB or more", kind="causal"),
+    Entry("qwen3-0.6b", "Qwen/Qwen3-0.6B", 596.0, 155.6, 1024, 28, 40960, "Apache-2.0", "about 100",
+          "small, multilingual, with tools", kind="causal"),
+    Entry("qwen3-4b", "Qwen/Qwen3-4B-Instruct-2507", 4022.5, 388.9, 2560, 36, 262144, "Apache-2.0", "about 100",
+          "strong for its size; a GPU, or method=qlora", kind="causal"),
+    Entry("gpt2", "openai-community/gpt2", 124.4, 39.4, 768, 12, 1024, "MIT", "English",
+          "the classic; plain text and prompts, no conversations", kind="causal"),
+    Entry("t5-small", "google-t5/t5-small", 60.5, 16.4, 512, 12, 512, "Apache-2.0", "English, German, French",
+          "small; the default for seq2seq", kind="seq2seq"),
+    Entry("flan-t5-base", "google/flan-t5-base", 247.6, 24.7, 768, 24, 512, "Apache-2.0", "about 60",
+          "follows instructions; summaries, rewriting", kind="seq2seq"),
+    Entry("bart-base", "facebook/bart-base", 139.4, 38.6, 768, 12, 1024, "Apache-2.0", "English",
+          "summaries of longer texts", kind="seq2seq"),
 )  # fmt: skip
 
 
@@ -105,8 +130,14 @@ def size_of(source: Source) -> Size | None:
     return Size(embeddings + body, embeddings, hidden, layers)
 
 
-def aliases() -> list[str]:
-    return [entry.alias for entry in CATALOG]
+def aliases(kind: str | None = None) -> list[str]:
+    """Names of the catalogue, or of its models of one kind."""
+    return [entry.alias for entry in CATALOG if kind in (None, entry.kind)]
+
+
+def default(kind: str) -> str:
+    """The model of a kind that is taken when none is asked for: the first one."""
+    return aliases(kind)[0]
 
 
 def find(name: str) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,9 @@ def load_text_finished(folder: Path) -> Bundle:
     check_folder(folder, str(folder))
     from transformers import AutoModelForSequenceClassification
 
+    if (folder / "adapter_config.json").exists():
+        importlib.import_module("tunesmith.models.bottleneck")  # teaches PEFT, which transformers asks, the type
+
     with quiet_transformers():
         network = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, dtype="float32")
     tokenizer = load_tokenizer(folder, str(folder))
@@ -95,7 +99,7 @@ def check_text_model(folder: Path, name: str) -> dict[str, Any]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
     model_type = config["model_type"]
-    would_fit = f"Models that fit: {', '.join(catalog.aliases())}."
+    would_fit = f"Models that fit: {', '.join(catalog.aliases('encoder'))}."
     try:
         with quiet_transformers():
             AutoConfig.for_model(model_type)
@@ -123,7 +127,7 @@ def load_tokenizer(folder: Path, name: str) -> Any:
     if tokenizer.pad_token_id is None:
         raise ModelError(
             f"The tokenizer of {name!r} has no padding token, so rows of different length do not fit into one batch.",
-            f"Use a text encoder: {', '.join(catalog.aliases())}.",
+            f"Use a text encoder: {', '.join(catalog.aliases('encoder'))}.",
         )
     return tokenizer
 

@@ -3,4 +3,7 @@
 TABLE = {
     "text-classification": "tunesmith.tasks.text_classification:TextClassification",
     "text-regression": "tunesmith.tasks.text_regression:TextRegression",
+    "chat": "tunesmith.tasks.chat:Chat",
+    "preference": "tunesmith.tasks.preference:Preference",
+    "seq2seq": "tunesmith.tasks.seq2seq:Seq2Seq",
 }

@@ -55,10 +55,24 @@ def models() -> list[dict[str, Any]]:
         found.append({
             "model": entry.alias, "hub_id": entry.hub_id, "parameters_million": entry.parameters,
             "licence": entry.licence, "languages": entry.languages, "max_length": entry.max_length,
-            "tasks": list(catalog.TEXT_TASKS), "on_this_machine": entry.alias in here,
+            "tasks": list(catalog.TASKS[entry.kind]), "on_this_machine": entry.alias in here,
             "memory_bytes": cost["memory_bytes"], "seconds_per_1000_rows": cost["seconds"], "note": entry.note,
         })  # fmt: skip
     return found
+
+
+def blocks(name: str) -> list[dict[str, Any]]:
+    """The parts of a model from the bottom, by the names that `freeze` knows. Builds it without weights."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    from tunesmith.models.blocks import list_blocks
+
+    source = catalog.fetch(name)
+    assert source.folder is not None
+    with torch.device("meta"):
+        network = AutoModel.from_config(AutoConfig.from_pretrained(source.folder))
+    return [{"name": block.name, "parameters": block.parameters} for block in list_blocks(network)]
 
 
 def plugins(seam: str) -> list[dict[str, Any]]:

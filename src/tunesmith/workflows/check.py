@@ -34,6 +34,10 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
     held = data if data is not None and not isinstance(data, str | Path) else None
     spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
     choose.check_words(spec)
+    if choose.family(spec, held) == "language":
+        from tunesmith.workflows import language_use
+
+        return language_use.check(spec if held is None else spec.model_copy(update={"data": held}))
     log: list[Event] = []
     declared = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     options = cast(SplitOptions, resolve(declared, {"split": SplitOptions})["split"])

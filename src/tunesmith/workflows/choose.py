@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.events import Decided, Emit
@@ -15,6 +17,33 @@ FULL_FROM = 64
 """Rows per class (median) from which moving the body measured better than the head alone."""
 FULL_ROWS = 200
 """Rows from which it does for pairs and numbers, about which frozen features know little."""
+
+
+def family(spec: RunSpec, held: Any = None) -> str:
+    """'rows' (one answer per row) or 'language' (text is written): by the task, or by the first rows.
+
+    `held`: the data where it is in memory.
+    """
+    if spec.task != "auto":
+        return str(getattr(registry.get("tasks", spec.task), "family", "rows"))
+    if spec.target is not None or spec.text is not None:
+        return "rows"
+    from tunesmith.data.conversations import peek
+
+    return "rows" if peek(spec.data if held is None else held) is None else "language"
+
+
+def check_family(method: str, family: str) -> None:
+    """Raises OptionError for a method that is of no use to this kind of task."""
+    if family in families_of(method):
+        return
+    fitting = ", ".join(name for name in registry.names("methods") if family in families_of(name))
+    what = {"rows": "tasks with one answer per row", "language": "tasks that write text"}[family]
+    raise OptionError(f"--method {method} does not fit {what}.", f"Use one of {fitting}.")
+
+
+def families_of(method: str) -> tuple[str, ...]:
+    return tuple(getattr(registry.get("methods", method), "families", ("rows", "language")))
 
 
 def kinds_for(task: str) -> tuple[Kind, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 from tunesmith.core.events import Emit, ignore
 from tunesmith.data.prepare import parse_targets, read_rows
 from tunesmith.evaluate import metrics
+from tunesmith.workflows import language_use
+from tunesmith.workflows.load import language_folder
 from tunesmith.workflows.model import Model
 
 
@@ -18,6 +20,9 @@ def evaluate(run: str | Path, data: Any, *, seed: int = 0, emit: Emit = ignore) 
     The columns must be named as in training. Raises DataError for rows without text or target, for
     labels that the model does not know, and for missing columns.
     """
+    language = language_folder(run, wanted=False)
+    if language is not None:
+        return language_use.evaluate(language, data, seed=seed, emit=emit)
     model = Model.load(run)
     with TemporaryDirectory(prefix="tunesmith-") as folder:
         rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)

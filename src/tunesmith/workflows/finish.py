@@ -19,15 +19,19 @@ from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
 from tunesmith.engine.hardware import peak_memory_bytes
-from tunesmith.evaluate import baselines, card, compare, diagnose, metrics, metrics_json, report
+from tunesmith.evaluate import baselines, card, compare, diagnose, linear, metrics, metrics_json, noise, report
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import save_text_model
+from tunesmith.workflows import retain
 from tunesmith.workflows.model import Model, write_mark
-from tunesmith.workflows.pipeline import Clock, Work
+from tunesmith.workflows.pipeline import MAX_ROWS, Clock, Work, _features, _sample
 
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
+
+
+_CURVES = ("step", "epoch", "loss", "learning_rate", "gradient_norm")
 
 
 def finish(work: Work, started: float) -> dict[str, Any]:
@@ -36,6 +40,9 @@ def finish(work: Work, started: float) -> dict[str, Any]:
     clock.phase("evaluate", f"{len(work.data.splits['test'])} test rows")
     thresholds, ours = _outcomes(work)
     others = _baselines(work)
+    first = work.plan.task.metrics[0]
+    own = metrics.compute(ours["test"], [first]).get(first)
+    work.forgetting = retain.measured(work, first, own, metrics.higher_is_better)
     work.stop.check()
 
     clock.phase("save", str(work.folder.model))
@@ -136,13 +143,17 @@ def _document(work: Work, ours: dict[str, Outcome], others: dict[str, Outcome], 
             without = metrics.with_intervals(_subset(ours["test"], clean), seed=seed)
     verdict = compare.verdict(ours["test"], _rivals(work, others), first, seed=seed)
     curves = read_curves(work.folder.events)
+    frozen = _frozen(work)
+    of_data, suspected = diagnose.of_data(frozen, test, first)
+    if suspected is not None:
+        noise.write(suspected, frozen, work.folder.path / "noise.csv")
     document = metrics_json.build(
         task=work.plan.spec.task, model=work.plan.spec.model, method=work.plan.spec.method, first_metric=first,
         test=test, validation=metrics.with_intervals(ours["validation"], task.metrics, seed=seed),
         baselines=ladder, verdict=verdict, outcome=ours["test"], test_without_leaked=without,
         findings=diagnose.findings(
             curves=curves, outcome=ours["test"], test=test, baselines=ladder, first_metric=first,
-            audit=data.audit(), verdict=verdict, test_without_leaked=without,
+            audit=data.audit(), verdict=verdict, test_without_leaked=without, data=of_data,
         ),
         cost={
             "wall_seconds": round(time.time() - started, 3),
@@ -150,8 +161,27 @@ def _document(work: Work, ours: dict[str, Outcome], others: dict[str, Outcome], 
             "tokens": work.state.tokens,
         },
     )  # fmt: skip
+    if work.forgetting is not None:
+        document["forgetting"] = work.forgetting
     metrics_json.check(document)
     return document
+
+
+def _frozen(work: Work) -> linear.Frozen:
+    """The rows as the base model saw them before training: features that are still on disk."""
+    task, data = work.plan.task, work.data
+    features = _features(
+        work.folder, work.plan, data, work.bundle, work.rows, work.device, work.precision, work.stop
+    )  # fmt: skip
+    seed, test = work.plan.spec.seed, data.splits["test"]
+    train = _sample(_sample(data.splits["train"], MAX_ROWS, seed), linear.MOST_ROWS, seed)
+    rows = data.rows.select(train)
+    return linear.Frozen(
+        kind=task.kind, features=features[train], truth=task.truth(rows["target"][:]),
+        row_ids=np.asarray(rows["row_id"][:]), texts=_shown(rows), test=features[test],
+        test_ids=np.asarray(data.rows.select(test)["row_id"][:]), label_names=task.label_names,
+        rows=len(data.splits["train"]), seed=seed,
+    )  # fmt: skip
 
 
 def _rivals(work: Work, others: dict[str, Outcome]) -> dict[str, Outcome]:
@@ -168,15 +198,19 @@ def read_curves(path: Any) -> dict[str, list[dict[str, float]]]:
     """Losses and validation metrics by step from events.jsonl; after a resume the later record counts."""
     train: dict[int, dict[str, float]] = {}
     validation: dict[int, dict[str, float]] = {}
+    rolled_back: list[dict[str, float]] = []
     for record in events.read(path):
         if record["event"] == "step":
-            train[record["step"]] = {name: record[name] for name in ("step", "epoch", "loss", "learning_rate")}
+            train[record["step"]] = {name: record[name] for name in _CURVES}
         elif record["event"] == "evaluated":
             epoch = train[record["step"]]["epoch"] if record["step"] in train else 0.0
             validation[record["step"]] = {"step": record["step"], "epoch": epoch, **record["metrics"]}
+        elif record["event"] == "rolled_back":
+            rolled_back.append({name: record[name] for name in ("step", "to_step")})
     return {
         "train": [train[step] for step in sorted(train)],
         "validation": [validation[step] for step in sorted(validation)],
+        "rolled_back": rolled_back,
     }
 
 
@@ -191,8 +225,8 @@ def _evidence(work: Work, document: dict[str, Any], test: Outcome) -> Evidence:
                "licence": work.bundle.licence, "parameters": parameters},
         metrics=document, test=test, test_texts=_shown(rows), test_row_ids=list(rows["row_id"][:]),
         curves=read_curves(work.folder.events), audit=work.data.audit(),
-        decisions=_latest(log, "decided", ("what", "value", "why")),
-        warnings=_latest(log, "warned", ("what", "message")),
+        decisions=latest(log, "decided", ("what", "value", "why")),
+        warnings=latest(log, "warned", ("what", "message")),
         spec=work.plan.spec.words(), data_fingerprint=work.data.fingerprint, versions=versions(),
         cost=document["cost"],
     )  # fmt: skip
@@ -202,7 +236,7 @@ def _shown(rows: Any) -> list[str]:
     return [text if isinstance(text, str) else " ⟷ ".join(text) for text in _texts(rows)]
 
 
-def _latest(log: Sequence[dict[str, Any]], event: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+def latest(log: Sequence[dict[str, Any]], event: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Records of one kind, each said once however often the run was resumed."""
     found = {}
     for record in log:

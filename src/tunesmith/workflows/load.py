@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from tunesmith.workflows.model import Model
+from tunesmith.core.errors import FolderError
+from tunesmith.core.run import RunFolder
+from tunesmith.workflows.language_model import TextGenerator
+from tunesmith.workflows.model import MARK, Model
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path) -> Model | TextGenerator:
     """The model of a run folder (or of its `model` folder). Raises FolderError, ModelError."""
-    return Model.load(path)
+    folder = language_folder(path, wanted=False)
+    return Model.load(path) if folder is None else TextGenerator.load(folder)
+
+
+def language_folder(path: str | Path, *, wanted: bool = True) -> Path:
+    """The model folder of a run that writes text. Raises FolderError where there is none; without
+    `wanted` the answer is None then."""
+    folder = Path(path)
+    if (folder / "spec.yaml").exists():
+        run = RunFolder.open(folder)
+        if wanted and not run.result.exists():
+            raise FolderError(
+                f"The run {path} is not finished ({run.status()}), so it has no model yet.",
+                f"Finish it with `tunesmith resume {path}`.",
+            )
+        folder = run.model
+    mark = folder / MARK
+    if mark.exists() and "network" in json.loads(mark.read_text(encoding="utf-8")):
+        return folder
+    if wanted:
+        raise FolderError(
+            f"{path} holds no model that writes text.", "Train one on conversations or pairs; see `tunesmith tasks`."
+        )
+    return None  # type: ignore[return-value]

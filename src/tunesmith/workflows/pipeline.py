@@ -31,12 +31,15 @@ from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
 from tunesmith.engine.protocols import Method, Task
+from tunesmith.engine.retained import Keeping
 from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate import metrics as metric_table
 from tunesmith.evaluate.types import Outcome
+from tunesmith.models.additions import checkpoint_activations
+from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load import Bundle
-from tunesmith.workflows import choose
+from tunesmith.workflows import choose, retain, retain_rows
 
 _CACHE_BYTES = 4_000_000_000
 """Largest cache of token states that is written without being asked for."""
@@ -73,6 +76,10 @@ class Work:
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
     """Its logits on 'validation' and 'test'."""
     state: loop.TrainState = field(default_factory=loop.TrainState)
+    keeping: Keeping | None = None
+    """What must not be forgotten, as it was before training."""
+    forgetting: dict[str, Any] | None = None
+    """What was, for metrics.json."""
 
     def logits(self, positions: np.ndarray) -> np.ndarray:
         """The model as it is now, on some rows: float32 [len(positions), outputs]."""
@@ -101,7 +108,8 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("load", plan.spec.model)
-    bundle = plan.task.load(plan.spec.model, emit)
+    bundle = plan.task.load(retain_rows.base_source(folder, plan.spec), emit)
+    bundle.name = plan.spec.model
     rows = _encode(folder, plan, data, bundle, emit, stop)
     data.save(folder.data)
     device = hardware.device()
@@ -117,14 +125,17 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
     emit(Decided("penalty", probe.penalty, "the strongest that validation can not tell from the best"))
 
+    work = Work(folder, emit, stop, plan, data, bundle, rows, device, precision, probe, probe_logits)
+    clock.phase("retain", "what the base model knows, to see later what was forgotten")
+    work.keeping = retain_rows.remember(work)
+
     clock.phase("train", plan.spec.method)
     if plan.method.frozen_body:
         rows.features = features
     _arrange(plan, bundle, probe)
     trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
     hardware.check_disk(folder.path, 12 * trainable)
-    work = Work(folder, emit, stop, plan, data, bundle, rows, device, precision, probe, probe_logits)
-    work.state = loop.train(_setup(work))
+    work.state = retain.train(work, _setup)
     clock.end()
     return work
 
@@ -149,7 +160,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     targets = data.rows.select(train)["target"]
     pairs = data.columns.text_pair is not None
     method_name = choose.method_for(spec.method, kind, len(train), median_per_label(kind, targets), pairs, emit)
-    model_name = choose.model_for(spec.model, emit)
+    model_name = retain_rows.base_name(spec, emit)
     models: dict[str, type[Options]] = {
         "task": registry.get("tasks", task_name).Options,
         "method": registry.get("methods", method_name).Options,
@@ -158,6 +169,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
         **{name: registry.get("callbacks", name).Options for name in spec.callbacks},
     }
     options = resolve(spec.options, models)
+    choose.check_family(method_name, "rows")
     task = registry.get("tasks", task_name)(options["task"])
     method = registry.get("methods", method_name)(options["method"])
     engine = cast(EngineOptions, options["engine"])
@@ -208,9 +220,7 @@ def _precision(plan: Plan, bundle: Bundle, rows: EncodedRows, device: torch.devi
     attention = hardware.choose_attention(device, int(rows.lengths.max()), emit)
     bundle.model.network.set_attn_implementation(attention)
     if plan.engine.gradient_checkpointing:
-        network = bundle.model.network
-        # renamed in transformers 5.2x; the old name warns
-        (getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable)()
+        checkpoint_activations(bundle.model.network)
     return precision
 
 
@@ -284,6 +294,8 @@ def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
         with torch.no_grad():
             bundle.model.head.weight.copy_(weight)
             bundle.model.head.bias.copy_(bias)
+    for name in frozen_names(bundle.model, plan.engine.freeze):
+        bundle.model.get_parameter(name).requires_grad_(False)
     plan.method.prepare(bundle, plan.spec.seed)
 
 
@@ -303,11 +315,14 @@ def _setup(work: Work) -> loop.Setup:
             return {"loss": loss}
         return {"loss": loss, **metric_table.compute(work._outcome(watched, logits, None), plan.task.metrics)}
 
+    change = getattr(plan.method, "on_epoch", None)
     lengths = work.rows.lengths[data.splits["train"]]
     batch_rows, batch_tokens = _batch(plan, lengths, work.emit)
+    plain = RowLesson(work.rows, data.splits["train"], plan.task.loss, batch_rows, batch_tokens, plan.spec.seed)
+    make = getattr(plan.method, "lesson", None)  # methods may have one of their own
     return loop.Setup(
         model=work.bundle.model,
-        lesson=RowLesson(work.rows, data.splits["train"], plan.task.loss, batch_rows, batch_tokens, plan.spec.seed),
+        lesson=make(plain, work.bundle, plan.task.label_names, work.emit) if make else plain,
         evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
@@ -315,6 +330,7 @@ def _setup(work: Work) -> loop.Setup:
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
         noise=lambda value: _noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
+        on_epoch=lambda epoch: change(epoch, work.bundle) if change else None,
     )  # fmt: skip
 
 
@@ -330,6 +346,7 @@ def _batch(plan: Plan, lengths: np.ndarray, emit: Emit) -> tuple[int, int | None
         return plan.engine.batch_size, None
     # few rows still deserve enough steps to learn from
     rows = int(min(batching.ROWS, max(8, 2 ** int(np.log2(max(8, len(lengths) / 20))))))
+    rows = getattr(plan.method, "batch_rows", rows)
     why = f"{len(lengths)} training rows of {np.median(lengths):g} tokens (median), at most {batching.TOKENS} a batch"
     emit(Decided("batch_size", rows, why))
     return rows, batching.TOKENS

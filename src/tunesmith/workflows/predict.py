@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.data.prepare import read_rows
+from tunesmith.engine.generate import Sampling
+from tunesmith.workflows import language_use
+from tunesmith.workflows.load import language_folder
 from tunesmith.workflows.model import Model
 
 _CHUNK = 20_000  # rows in memory at once
@@ -40,6 +43,9 @@ def predict(
         raise OptionError(f"--out {out}: the suffix tells the format; expected one of {', '.join(_FORMATS)}.")
     if not target.resolve().parent.is_dir():
         raise OptionError(f"--out {out}: the folder {target.parent} does not exist.", "Create it first.")
+    language = None if isinstance(run, Model) else language_folder(run, wanted=False)
+    if language is not None:
+        return language_use.predict(language, data, out, Sampling())
     model = run if isinstance(run, Model) else Model.load(run)
     with TemporaryDirectory(prefix="tunesmith-") as folder:
         rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import time
@@ -19,6 +20,8 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.engine.stop import StopRequest
 from tunesmith.workflows import choose
 from tunesmith.workflows.finish import finish, versions
+from tunesmith.workflows.language_model import TextGenerator
+from tunesmith.workflows.load import load
 from tunesmith.workflows.model import Model
 from tunesmith.workflows.pipeline import run
 
@@ -39,7 +42,7 @@ class Run:
         self.folder = folder
         self.path = folder.path
         self.report = folder.report
-        self._model: Model | None = None
+        self._model: Model | TextGenerator | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -52,9 +55,10 @@ class Run:
         return {name: interval["value"] for name, interval in self.document["test"].items()}
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Any:
+        """What `tunesmith.load` gives for the run: a Model, or a TextGenerator where text is written."""
         if self._model is None:
-            self._model = Model.load(self.path)
+            self._model = load(self.path)
         return self._model
 
     def __repr__(self) -> str:
@@ -104,7 +108,12 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
     try:
         with stop.listening():
             log(Started(folder.name, versions(), resumed=any(folder.checkpoints.iterdir())))
-            finish(run(folder, spec, log, stop), started)
+            if choose.family(spec) == "language":
+                from tunesmith.workflows import language, language_finish
+
+                language_finish.finish(language.run(folder, spec, log, stop), started)
+            else:
+                finish(run(folder, spec, log, stop), started)
     except Stopped as error:
         if error.step is None:  # stopped before the loop, which says so itself
             log(Paused(0, error.message))
@@ -155,7 +164,13 @@ def _absolute(spec: RunSpec) -> RunSpec:
 
 def _keep(data: Any, folder: RunFolder) -> str:
     """Data from memory goes into the run folder, so that the run can be resumed."""
+    from tunesmith.data.conversations import peek
     from tunesmith.data.prepare import keep
+
+    if isinstance(data, list | tuple) and peek(data) is not None:  # nested values, which tables would mangle
+        path = folder.data / "source.jsonl"
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in data))
+        return str(path)
 
     return str(keep(data, folder.data / "source"))
 

@@ -1,0 +1,103 @@
+"""Learning without forgetting (Li & Hoiem 2016): on the new rows, the old answers stay what they were.
+
+With retained tasks the logits of their heads are held (temperature 2, section 3.2); without, the features
+that the head reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from tunesmith.core.errors import OptionError
+from tunesmith.core.options import Options
+from tunesmith.engine.inference import frozen_features
+from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.loop import Setup
+from tunesmith.engine.retained import Keeping, Retained, relative_distance
+
+_TEMPERATURE = 2.0
+
+
+class DistillOptions(Options):
+    distill_weight: float = Field(default=1.0, ge=0)
+    """How much keeping the old answers counts in the loss, beside the new task's 1."""
+
+
+class Distill:
+    Options = DistillOptions
+    summary: ClassVar[str] = "against forgetting: keep the old answers on the new rows (learning without forgetting)"
+    turn: ClassVar[int] = 0
+    """Before callbacks that add other rows to the lesson."""
+
+    def __init__(self, options: DistillOptions, *, engine: Any, folder: Path):
+        self.weight = options.distill_weight
+
+    def on_setup(self, setup: Setup, keeping: Keeping) -> None:
+        lesson, model = setup.lesson, setup.model
+        if type(lesson) is not RowLesson:
+            raise OptionError(
+                "--callback distill holds the answers of tasks with one answer per row, learned row by row.",
+                "Use --callback rehearsal, ewc, l2sp or interpolate.",
+            )
+        features = frozen_features(
+            model, lesson.rows, lesson.positions, folder=keeping.folder, fingerprint=f"{keeping.fingerprint} start",
+            precision=setup.precision, on=setup.device, check=setup.stop.check,
+        )  # fmt: skip
+        heads = [one for one in keeping.retained if one.head is not None]
+        setup.lesson = DistilledLesson(
+            lesson.rows, lesson.positions, lesson.row_loss, lesson.batch_rows, lesson.batch_tokens, lesson.seed,
+            features, heads, self.weight,
+        )  # fmt: skip
+
+
+@dataclass
+class DistilledLesson(RowLesson):
+    """The rows' own losses, and what it costs that their old answers change."""
+
+    features: np.ndarray
+    """Of the model before training, float32 [rows, hidden]."""
+    heads: Sequence[Retained]
+    distill_weight: float
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        seen: list[Tensor] = []
+        hook = model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            loss = super().loss(model, items, device)
+        finally:
+            hook.remove()
+        now = seen[-1].float()
+        before = torch.from_numpy(np.ascontiguousarray(self.features[self.positions[items]])).to(device)
+        return loss + self.distill_weight * self._change(before, now)
+
+    def _change(self, before: Tensor, now: Tensor) -> Tensor:
+        """Summed over rows, mean over heads."""
+        if not self.heads:
+            return relative_distance(before, now)
+        changes = []
+        for one in self.heads:
+            assert one.head is not None
+            old, new = one.head(before).detach(), one.head(now)
+            changes.append(_answer_change(one.kind, old, new))
+        return torch.stack(changes).mean()
+
+
+def _answer_change(kind: str, old: Tensor, new: Tensor) -> Tensor:
+    if kind == "label":
+        logs = functional.log_softmax(new / _TEMPERATURE, -1)
+        target = functional.log_softmax(old / _TEMPERATURE, -1)
+        return _TEMPERATURE**2 * functional.kl_div(logs, target, reduction="sum", log_target=True)
+    if kind == "labels":
+        wanted = torch.sigmoid(old)
+        excess = functional.binary_cross_entropy_with_logits(new, wanted, reduction="none")
+        return (excess - functional.binary_cross_entropy_with_logits(old, wanted, reduction="none")).mean(-1).sum()
+    return (new - old).square().mean(-1).sum()

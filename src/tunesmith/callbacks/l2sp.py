@@ -1,0 +1,34 @@
+"""Weights are pulled back to where they started: L2-SP (Li, Grandvalet & Davoine 2018, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import nn
+
+from tunesmith.core.options import Options
+from tunesmith.engine.loop import Setup
+from tunesmith.engine.retained import Anchor, Keeping, copies, moving_body
+
+
+class L2spOptions(Options):
+    l2sp_strength: float = Field(default=0.1, ge=0)
+    """Penalty of l2sp: strength/2 times the sum of squared distances of the weights from their start."""
+
+
+class L2sp:
+    Options = L2spOptions
+    summary: ClassVar[str] = "against forgetting: pull the weights back to where they started (L2-SP)"
+
+    def __init__(self, options: L2spOptions, *, engine: Any, folder: Path):
+        self.strength = options.l2sp_strength
+        self._anchor: Anchor | None = None
+
+    def on_setup(self, setup: Setup, keeping: Keeping) -> None:
+        self._anchor = Anchor(copies(moving_body(setup.model)), self.strength)
+
+    def on_gradients(self, masters: Mapping[str, nn.Parameter]) -> float:
+        return self._anchor.pull(masters) if self._anchor else 0.0

@@ -1,0 +1,125 @@
+"""Commands for text that is written: chat, preview, convert, plan, export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunesmith.cli.arguments import Data, Json, ModelName, RunPath, TaskName, print_found
+
+commands = typer.Typer(rich_markup_mode=None)
+
+
+@commands.command()
+def chat(
+    run: RunPath,
+    system: Annotated[str | None, typer.Option(help="How the model should behave.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest word.")] = 0.7,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens with this share.")] = 0.95,
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 256,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same answers.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Text that ends an answer; repeatable.")] = None,
+) -> None:
+    """Talk to a trained model; /help lists the commands inside."""
+    from tunesmith.cli.chat import chat_session
+    from tunesmith.core.options import resolve
+    from tunesmith.engine.generate import Sampling
+    from tunesmith.workflows.chat import ChatSession
+    from tunesmith.workflows.language_model import TextGenerator
+    from tunesmith.workflows.load import language_folder
+
+    model = TextGenerator.load(language_folder(run))
+    words = {
+        "temperature": temperature, "top_p": top_p, "max_new_tokens": max_tokens, "seed": seed, "stop": stop or [],
+    }  # fmt: skip
+    sampling = resolve(words, {"sampling": Sampling})["sampling"]
+    assert isinstance(sampling, Sampling)
+    encode = (lambda messages: model.prompt_ids(messages)) if model.conversational else None
+    session = ChatSession(
+        model.bundle.model.running, model.bundle.tokenizer, system=system, sampling=sampling, encode=encode,
+        stop_ids=sorted(model.stop_ids),
+    )  # fmt: skip
+    session.remembers = model.conversational
+    chat_session(session)
+
+
+@commands.command()
+def preview(
+    data: Data,
+    model: Annotated[str, typer.Option(help="Whose tokenizer and chat template: a name, hub id, folder or run.")],
+    row: Annotated[int, typer.Option(help="Which row, from 1.")] = 1,
+    task: TaskName = None,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML page instead.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Show what is cut at this many tokens.")] = None,
+) -> None:
+    """Show one row token by token: what is learned, what is context, what is cut."""
+    from tunesmith.workflows import language_use as workflow
+
+    colour = sys.stdout.isatty()
+    style = "html" if html else ("ansi" if colour else "plain")
+    shown = workflow.preview(data, model=model, row=row, style=style, task=task or "auto", max_length=max_length)  # type: ignore[arg-type]
+    if html is None:
+        print(shown)
+        return
+    html.write_text(f'<!DOCTYPE html><html><head><meta charset="utf-8"></head><body>{shown}</body></html>', "utf-8")
+    print(f"written to {html}")
+
+
+@commands.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Data in any format that is known.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl file to write.")],
+    to: Annotated[str, typer.Option(help="openai, messages, sharegpt, alpaca or gemini.")],
+    as_json: Json = False,
+) -> None:
+    """Write conversations in another format; what it can not hold is an error, not a loss."""
+    from tunesmith.workflows import language_use as workflow
+
+    count = workflow.convert(source, out, to)
+    print_found({"rows": count, "out": str(out)}, as_json, lambda found: f"{found['rows']} rows written to {out}")
+
+
+@commands.command()
+def plan(
+    data: Data,
+    model: ModelName = None,
+    method: Annotated[str, typer.Option(help="A name from `tunesmith methods`.")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="A GPU by name (h100, l4, ...); this machine when not given.")
+    ] = None,
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of an example.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows in one step.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="How often every row is seen.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Memory, time, disk and tokens of a run before it is paid for; loads no weights."""
+    from tunesmith.core.errors import OptionError
+    from tunesmith.workflows import plan as workflow
+
+    if model is None:
+        raise OptionError("plan needs --model.", "`tunesmith models` lists names; a hub id or folder works too.")
+    found = workflow.plan(
+        data, model=model, method=method, device=device, max_length=max_length, batch_size=batch_size, epochs=epochs
+    )
+    print_found(found.as_dict(), as_json, lambda _: workflow.render(found))
+
+
+@commands.command()
+def export(
+    run: RunPath,
+    to: Annotated[str, typer.Option(help="merged: the adapter added to the weights, one plain model.")] = "merged",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; RUN/export/merged when not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write one plain model out of a run, and check that it answers the same."""
+    from tunesmith.workflows import export as workflow
+
+    found = workflow.export(run, to=to, out=out)
+    print_found(
+        found, as_json,
+        lambda f: f"written to {f['out']}: logits differ by at most {f['largest_difference']:.1e}, "
+        f"{f['answers']} greedy answers are the same",
+    )  # fmt: skip

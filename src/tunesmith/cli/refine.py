@@ -1,0 +1,102 @@
+"""Many runs: search, compare, and training with folds, seeds or a goal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tunesmith.cli.arguments import (
+    Budget,
+    Data,
+    Folder,
+    Json,
+    Names,
+    Price,
+    Seed,
+    Settings,
+    Target,
+    TaskName,
+    Test,
+    Text,
+    print_found,
+    words_of,
+)
+from tunesmith.core.errors import OptionError
+
+commands = typer.Typer(rich_markup_mode=None)
+
+
+@commands.command()
+def search(
+    data: Data, out: Folder, budget: Budget = "20 trials",
+    space: Annotated[list[str] | None, typer.Option(help="NAME=LOW..HIGH or NAME=A,B; repeatable.")] = None,
+    pruning: Annotated[bool, typer.Option(help="End trials that fall behind.")] = True,
+    price_per_hour: Price = None, test: Test = None, text: Text = None, target: Target = None, task: TaskName = None,
+    model: Names = None, method: Names = None, settings: Settings = None, seed: Seed = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Find the best settings within a budget; the test rows are read once, at the end."""
+    from tunesmith.cli import show_refine
+    from tunesmith.workflows import refine
+    from tunesmith.workflows import search as workflow
+    from tunesmith.workflows.space import parse_space
+
+    found = workflow.search(
+        data, out=out, budget=refine.parse_budget(budget, price_per_hour), space=parse_space(space or []),
+        models=model, methods=method, pruning=pruning,
+        **words_of(settings, test=test, text=text, target=target, task=task, seed=seed),
+    )  # fmt: skip
+    print_found(found.document, as_json, show_refine.show_search)
+
+
+@commands.command()
+def compare(
+    data: Data, out: Folder, model: Names = None, method: Names = None, test: Test = None, text: Text = None,
+    target: Target = None, task: TaskName = None, settings: Settings = None, seed: Seed = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Should I fine-tune at all? From the cheapest baseline to full fine-tuning, on one split."""
+    from tunesmith.cli import show_refine
+    from tunesmith.workflows import ladder as workflow
+
+    found = workflow.ladder(
+        data, out=out, models=model, methods=method,
+        **words_of(settings, test=test, text=text, target=target, task=task, seed=seed),
+    )  # fmt: skip
+    print_found(found, as_json, show_refine.show_ladder)
+
+
+@dataclass(frozen=True)
+class Many:
+    """The flags of `train` that ask for more than one run."""
+
+    cv: int | None
+    seeds: int | None
+    soup: bool
+    until: str | None
+    budget: str
+
+
+def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *, as_json: bool) -> None:
+    """`train` with --cv, --seeds or --until: several runs and what they say together."""
+    from tunesmith.cli import show_refine
+    from tunesmith.workflows import folds, refine
+    from tunesmith.workflows import seeds as several
+    from tunesmith.workflows import until as goal
+
+    asked = [flag for flag, value in (("--cv", many.cv), ("--seeds", many.seeds), ("--until", many.until)) if value]
+    if len(asked) > 1:
+        raise OptionError(f"{' and '.join(asked)} do not go together.", "Use one of them.")
+    name = Path(data.rstrip("/")).name.split(".")[0]
+    folder = out or Path("runs") / f"{name}-{asked[0].removeprefix('--')}"
+    if many.cv:
+        group = words.pop("group", None)
+        crossed = folds.cross_validate(data, out=folder, folds=many.cv, group=group, **words)
+        print_found(crossed.document, as_json, show_refine.show_folds)
+    elif many.seeds:
+        spread = several.several_seeds(data, out=folder, seeds=many.seeds, soup=many.soup, **words)
+        print_found(spread.document, as_json, show_refine.show_seeds)
+    elif many.until:
+        reached = goal.until(data, metric=many.until, out=folder, budget=refine.parse_budget(many.budget), **words)
+        print_found(reached.document, as_json, show_refine.show_until)

@@ -1,0 +1,67 @@
+"""What the refining commands print for people: text from their JSON documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.cli.show import table
+
+Found = dict[str, Any]
+
+
+def show_search(found: Found) -> str:
+    """The words, the best settings, and the ten best trials."""
+    sign = -1 if found["higher_is_better"] else 1
+    done = [t for t in found["trials"] if t["state"] == "complete"]
+    best = sorted(done, key=lambda t: (sign * t["value"], t["loss"]))[:10]
+    rows = [(str(t["number"]), f"{t['value']:.4f}", f"{t['loss']:.4f}", f"{t['seconds']:.1f}", _settings(t["words"]))
+            for t in best]  # fmt: skip
+    lines = [*found["words"], "", table(("trial", found["metric"], "loss", "seconds", "settings"), rows), ""]
+    return "\n".join([*lines, f"best     {_settings(found['best']['words'])}", f"run      {found['run']}"])
+
+
+def show_folds(found: Found) -> str:
+    return _repeated(found) + f"\npredictions  {found['predictions']}"
+
+
+def show_seeds(found: Found) -> str:
+    return _repeated(found)
+
+
+def show_until(found: Found) -> str:
+    """The words, and every step with its reason."""
+    rows = [
+        (str(s["number"]), "failed" if s["value"] is None else f"{s['value']:.4f}", "kept" if s["kept"] else "",
+         _settings(s["change"] or {}) or "-", s["why"][:80])
+        for s in found["steps"]
+    ]  # fmt: skip
+    head = ("step", f"{found['metric']} (validation)", "", "change", "why")
+    return "\n".join([*found["words"], "", table(head, rows), "", f"run      {found['run']}"])
+
+
+def show_ladder(found: Found) -> str:
+    """The words, and the rungs from the bottom up."""
+    rows = [
+        (r["title"], f"{r['value']:.4f}  ({r['low']:.4f} to {r['high']:.4f})", f"{r['seconds']:.1f} s",
+         f"{r['peak_memory_bytes'] / 1e9:.2f} GB", f"{r['size_bytes'] / 1e6:.1f} MB", r["against_below"] or "")
+        for r in found["rungs"]
+    ]  # fmt: skip
+    head = (f"{found['metric']} on test rows", "value (95 % interval)", "time", "memory", "size", "than the one before")
+    return "\n".join([table(head, rows), "", *filter(None, found["words"])])
+
+
+def _repeated(found: Found) -> str:
+    names = list(found["mean"])[:5]
+    rows = [(str(run["name"]), *(_value(run["metrics"].get(name)) for name in names)) for run in found["runs"]]
+    rows += [(title, *(_value(found[key].get(name)) for name in names))
+             for title, key in (("mean", "mean"), ("standard deviation", "spread"))]  # fmt: skip
+    return "\n".join([*found["words"], "", table(("", *names), rows)])
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _settings(words: Found) -> str:
+    shown = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in words.items()}
+    return ", ".join(f"{name}={value}" for name, value in shown.items())

@@ -1,0 +1,218 @@
+"""Machines that a training may run on: this one, measured, and well-known GPUs, from their data sheets."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.engine import hardware
+from tunesmith.engine.memory import Skeleton, operations_per_token, shrink
+from tunesmith.engine.optim import ParameterGroup, make_optimizer
+
+HERE = "this machine"
+UTILISATION = 0.35
+"""Part of a GPU's bf16 peak that fine-tuning steps reach, assumed: PyTorch with fused attention reports 30 to
+50 % for dense models on A100 and H100 (Touvron et al. 2023; MosaicML's LLM Foundry tables)."""
+_MEMORY_SHARE = 0.95
+"""Of a GPU's memory: the driver and the allocator's rounding take the rest."""
+_UPDATE_BYTES = 50
+"""What an optimizer step reads and writes for each weight that moves: gradients to float32 (6), their norm and
+clipping (12), AdamW's weight, gradient and moments (28), and the new working weight (6), less what is cached."""
+_LAUNCH_SECONDS = 0.002
+"""What a GPU needs for the kernels of one block, forward and backward, however little is in them: some 200 of them
+at about 10 microseconds."""
+_PROBE_TOKENS = 2_048
+_PROBE_WORDS = 32_000
+_PROBE_OPERATIONS = 1e11  # a second or two on a few cores
+_PROBE_TIMES = 4  # the first of them warms up
+_UPDATED = 2**22
+
+
+@dataclass(frozen=True)
+class Device:
+    """Numbers are bytes, operations per second (dense: without structured sparsity) and bytes per second."""
+
+    name: str
+    memory: float
+    bf16: float
+    """Dense bf16 peak; 0 where the chip has none and computes in float32."""
+    fp32: float
+    bandwidth: float
+
+    @property
+    def peak(self) -> float:
+        return self.bf16 or self.fp32
+
+
+def _gpu(name: str, gigabytes: float, bf16: float, fp32: float, bandwidth: float) -> Device:
+    """From data-sheet units: GB (2**30 bytes of memory), Tflop/s, Tflop/s, GB/s."""
+    return Device(name, gigabytes * 2**30, bf16 * 1e12, fp32 * 1e12, bandwidth * 1e9)
+
+
+# Peaks are those with float32 accumulation and without sparsity: data sheets that print only the sparse
+# number are halved, and GeForce cards run bf16 with float32 accumulation at half of their fp16 number.
+DEVICES: dict[str, Device] = {
+    device.name: device
+    for device in (
+        # NVIDIA T4 data sheet (2019): fp16 65, no bf16 units
+        _gpu("t4", 16, 0, 8.1, 320),
+        # NVIDIA L4 data sheet (2023): bf16 242 with sparsity
+        _gpu("l4", 24, 121, 30.3, 300),
+        # NVIDIA A10G, as in AWS G5; half the tensor rate of the A10's data sheet (125)
+        _gpu("a10g", 24, 70, 31.2, 600),
+        # NVIDIA A100 data sheet (2021)
+        _gpu("a100-40", 40, 312, 19.5, 1555),
+        _gpu("a100-80", 80, 312, 19.5, 2039),
+        # NVIDIA L40S data sheet (2023): bf16 362 dense, 733 with sparsity
+        _gpu("l40s", 48, 362, 91.6, 864),
+        # NVIDIA Ampere GA102 white paper (2020), table 2
+        _gpu("rtx-3090", 24, 71, 35.6, 936),
+        # NVIDIA Ada white paper (2022), table 2
+        _gpu("rtx-4090", 24, 165.2, 82.6, 1008),
+        # NVIDIA RTX Blackwell white paper (2025), table 2
+        _gpu("rtx-5090", 32, 209.5, 104.8, 1792),
+        # NVIDIA H100 SXM data sheet (2023): bf16 1,979 with sparsity
+        _gpu("h100", 80, 989, 67, 3350),
+        # NVIDIA H200 SXM data sheet (2024)
+        _gpu("h200", 141, 989, 67, 4800),
+        # NVIDIA HGX B200 data sheet (2024), an eighth of it: bf16 4,500 with sparsity
+        _gpu("b200", 180, 2250, 75, 7700),
+        # AMD Instinct MI300X data sheet (2023)
+        _gpu("mi300x", 192, 1307.4, 163.4, 5300),
+    )
+}
+
+
+def resolve(name: str) -> Device:
+    """The named GPU; case, spaces, underscores and 'NVIDIA' do not matter. Raises OptionError."""
+    asked = "-".join(name.lower().replace("_", " ").replace("-", " ").removeprefix("nvidia").split())
+    found = DEVICES.get(asked) or next(
+        (d for key, d in DEVICES.items() if key.replace("-", "") == asked.replace("-", "")), None
+    )
+    if found is None:
+        raise OptionError(f"--device {name}: there is no device of that name here.", did_you_mean(asked, DEVICES))
+    return found
+
+
+def on_gpu(device: Device | None) -> bool:
+    """`None` is this machine."""
+    return device is not None or torch.cuda.is_available()
+
+
+def usable_bytes(device: Device | None) -> float:
+    """Memory that a training may take: of this machine's processor, what is free now."""
+    if device is not None:
+        return device.memory * _MEMORY_SHARE
+    if torch.cuda.is_available():
+        return float(torch.cuda.get_device_properties(0).total_memory) * _MEMORY_SHARE
+    return _free_memory()
+
+
+def free_disk(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _free_memory() -> float:
+    """Bytes that programs may still take; all of it where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return float(hardware.memory_bytes())
+    return float(min(free, hardware.memory_bytes()))
+
+
+def measured_speed(skeleton: Skeleton, length: int) -> float:
+    """Operations per second that training reaches on this machine, with blocks of the model's own shape.
+
+    Networks of one and of three blocks are timed in turn, on random weights and few tokens; the
+    difference is what a block takes, and the rest what the word tables take.
+    """
+    recipe = replace(skeleton.recipe, frozen_share=0.0, checkpointing=False, tokens_at_once=None)
+    if recipe.method in ("head", "qlora"):  # the same products; the probe must move something
+        recipe = replace(recipe, method="lora")
+    words = int(min(skeleton.config.get_text_config().vocab_size, _PROBE_WORDS))
+    on = str(hardware.device())
+    small = [Skeleton(shrink(skeleton.config, blocks, words), skeleton.kind, recipe, on=on) for blocks in (1, 3)]
+    affordable = _PROBE_OPERATIONS / operations_per_token(small[1], length)[1]
+    length = int(max(16, min(length, affordable)))
+    rows = int(max(1, min(_PROBE_TOKENS, affordable) // length))
+    one, three = (float(np.median(times[1:])) for times in zip(*(
+        [_timed(network, rows, length) for network in small] for _ in range(_PROBE_TIMES)
+    ), strict=True))  # fmt: skip
+    block = max((three - one) / 2, three / 100)
+    # the whole network as the recipe would train it without what the operations account for
+    blocks = int(skeleton.config.get_text_config().num_hidden_layers)
+    each = [operations_per_token(network, length)[1] for network in small]
+    operations = each[0] + (blocks - 1) * (each[1] - each[0]) / 2
+    return rows * length * operations / (one + (blocks - 1) * block)
+
+
+def _timed(network: Skeleton, rows: int, length: int) -> float:
+    start = time.perf_counter()
+    network.loss(rows, length).backward()
+    _wait()
+    return time.perf_counter() - start
+
+
+@functools.cache
+def measured_update() -> float:
+    """Seconds that an optimizer step takes on this machine for each weight that moves."""
+    weight = torch.nn.Parameter(torch.zeros(1024, _UPDATED // 1024, device=hardware.device()))
+    gradient = torch.ones_like(weight, dtype=torch.bfloat16)
+    optimizer = make_optimizer([ParameterGroup({"weight": weight}, 1e-4)], 0.01)
+    times = []
+    for _ in range(_PROBE_TIMES):
+        start = time.perf_counter()
+        weight.grad = gradient.float()
+        torch.nn.utils.clip_grad_norm_([weight], 1.0)
+        optimizer.step()
+        gradient.copy_(weight.detach())
+        _wait()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:])) / _UPDATED
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a model trains somewhere, and how that is known."""
+
+    operations: float
+    """Of the forward and backward pass, per second."""
+    update_seconds: float
+    """Of an optimizer step, for each weight that moves."""
+    how: str
+    block_seconds: float = 0.0
+    """Least time that one block takes of a step, however small the batch."""
+
+
+def pace(skeleton: Skeleton, length: int, device: Device | None) -> Pace:
+    """Measured on this machine (None); derived from the data sheet for a named GPU."""
+    if device is None:
+        return Pace(measured_speed(skeleton, length), measured_update(), "measured here, on a few blocks of this model")
+    how = f"derived, not measured: {UTILISATION:.0%} of the data sheet's {device.peak / 1e12:g} Tflop/s"
+    return Pace(device.peak * UTILISATION, _UPDATE_BYTES / device.bandwidth, how, _LAUNCH_SECONDS)
+
+
+def seconds(skeleton: Skeleton, at: Pace, *, length: float, trained: float, read: float, steps: int) -> float:
+    """Time for `trained` tokens in `steps` optimizer steps, and `read` tokens that are only predicted.
+
+    `length` is the tokens of a usual row.
+    """
+    forward, training = operations_per_token(skeleton, max(1, round(length)))
+    update = skeleton.parameters.trainable * at.update_seconds
+    blocks = int(skeleton.config.get_text_config().num_hidden_layers)
+    computed = max(trained * training / at.operations, steps * blocks * at.block_seconds)
+    return computed + read * forward / at.operations + steps * update

@@ -1,0 +1,133 @@
+"""What a run must not forget: the parts that measure it and the parts that callbacks hold it with.
+
+The workflow fills a `Keeping` before training, for rows and for language alike; callbacks see nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tunesmith.engine.lesson import Lesson
+from tunesmith.models.additions import moving, new_head
+
+
+class Probe(Protocol):
+    """Something that the model could do before training, and how to see whether it still can."""
+
+    name: str
+    is_task: bool
+    """Whether it measures something that was learned before; the drift of features alone is none."""
+
+    def look(self, choosing: bool) -> Any:
+        """The model as it is now, on the rows for choosing or on those that are reported."""
+
+    def compare(self, before: Any, after: Any) -> dict[str, Any]:
+        """'kept' and 'lost' (positive when something was lost) as intervals, 'probe' in words, and more."""
+
+
+@dataclass
+class Retained:
+    """Rows of something learned before, with what is needed to learn them again."""
+
+    name: str
+    lesson: Lesson
+    surprise: Callable[[Any, np.ndarray, torch.device, torch.Generator], Tensor]
+    """The summed loss of the items for targets that the model itself draws; its gradients give the Fisher
+    information (Martens 2020, section 5). Where drawing is no option, the loss of the true targets."""
+    head: nn.Module | None = None
+    """Features [rows, hidden] to logits of the earlier task."""
+    kind: str = "features"
+    """'label', 'labels' or 'number' for heads; 'features' and 'tokens' have none."""
+
+
+@dataclass
+class Keeping:
+    """Probes of what was known before, and rows to hold it with."""
+
+    probes: Sequence[Probe]
+    retained: Sequence[Retained]
+    folder: Path
+    """Cache of the run."""
+    saved: Path
+    """Folder of the run."""
+    fingerprint: str = ""
+    """Of the base model."""
+    seed: int = 0
+    before: dict[bool, list[Any]] = field(default_factory=dict)
+
+    @property
+    def counting(self) -> list[Probe]:
+        """The probes of tasks; where there are none, all."""
+        return [probe for probe in self.probes if probe.is_task] or list(self.probes)
+
+    def remember(self, choosing: bool) -> None:
+        """Look at the model before anything is trained; also on the rows for `choosing`, where some will be."""
+        self.before = {False: [probe.look(False) for probe in self.probes]}
+        if choosing:
+            self.before[True] = [probe.look(True) for probe in self.counting]
+
+    def compare(self) -> list[dict[str, Any]]:
+        """Of every probe, what the model as it is now has kept and lost."""
+        return _compared(self.probes, self.before[False], choosing=False)
+
+    def lost(self) -> dict[str, float]:
+        """The interval of what was lost on the rows for choosing, by the task that lost most."""
+        return dict(worst(_compared(self.counting, self.before[True], choosing=True))["lost"])
+
+
+def _compared(probes: Sequence[Probe], before: Sequence[Any], choosing: bool) -> list[dict[str, Any]]:
+    return [probe.compare(seen, probe.look(choosing)) for probe, seen in zip(probes, before, strict=True)]
+
+
+def worst(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The task that lost most; the drift of features counts only where no task is retained."""
+    tasks = [one for one in found if "metric" in one]
+    return max(tasks or found, key=lambda one: float(one["lost"]["value"]))
+
+
+def moving_body(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that train and were there before: not those of a head made for this task."""
+    fresh = {id(parameter) for parameter in new_head(model)}
+    return {name: parameter for name, parameter in moving(model).items() if id(parameter) not in fresh}
+
+
+def copies(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """float32 copies, by name."""
+    return {name: tensor.detach().clone().float() for name, tensor in parameters.items()}
+
+
+def relative_distance(before: Tensor, now: Tensor) -> Tensor:
+    """Squared distances of features [rows, hidden] over their squared lengths before, summed over rows."""
+    return ((now - before).square().sum(1) / before.square().sum(1).clamp_min(1e-12)).sum()
+
+
+class Anchor:
+    """strength/2 * sum F (w - w0)^2 as gradients on the float32 masters, once per optimizer step.
+
+    Added there, the penalty is the same however many parts a batch is computed in, and is not drowned by
+    the rounding of bf16 weights, whose steps are larger than what most weights move.
+    """
+
+    def __init__(self, start: Mapping[str, Tensor], strength: float, curvature: Mapping[str, Tensor] | None = None):
+        self.start, self.strength, self.curvature = start, strength, curvature
+
+    @torch.no_grad()
+    def pull(self, masters: Mapping[str, nn.Parameter]) -> float:
+        """Add the penalty's gradients; returns the penalty."""
+        total = 0.0
+        for name, start in self.start.items():
+            weight = masters[name]
+            if weight.grad is None:
+                continue
+            moved = weight - start
+            force = moved if self.curvature is None else moved * self.curvature[name]
+            total += 0.5 * self.strength * float((moved * force).sum())
+            weight.grad.add_(force.to(weight.grad.dtype), alpha=self.strength)
+        return total

@@ -1,0 +1,182 @@
+"""The pages of the refining verbs: search, cross-validation, seeds, until, ladder. Self-contained, as `report`.
+
+Each page is made from the verb's JSON document alone: what is on the page is in the file beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tunesmith.evaluate import charts, page, words
+from tunesmith.evaluate.charts import BLUE, GREY, ORANGE, Figure, plain
+from tunesmith.evaluate.page import text
+from tunesmith.evaluate.report import _PAGE, _POLICY, _own, _plotly
+
+Document = Mapping[str, Any]
+Section = tuple[str, str]
+MOST_TRIALS = 500
+
+
+def search(document: Document) -> str:
+    """History, importance and the table of trials."""
+    best = document["best"]
+    settings = page.table(("setting", "best"), [(text(k), text(v)) for k, v in sorted(best["words"].items())])
+    return _page("Search", document, [
+        ("Best settings", settings + _link(document["run"])),
+        ("History", page.chart(history(document))),
+        ("What mattered", _importance(document["importance"])),
+        ("Trials", _trials(document)),
+    ])  # fmt: skip
+
+
+def history(document: Document) -> Figure:
+    """Validation value of every trial, and the best so far."""
+    sign = 1 if document["higher_is_better"] else -1
+    shown = [trial for trial in document["trials"] if trial["value"] is not None][:MOST_TRIALS]
+    best: list[float | None] = []
+    for trial in shown:
+        known = [value for value in (best[-1:] or [None]) if value is not None]
+        known += [trial["value"]] if trial["state"] == "complete" else []
+        best.append(sign * max(sign * value for value in known) if known else None)
+    numbers = list(range(1, len(shown) + 1))
+    data = [
+        _dots([n for n, t in zip(numbers, shown, strict=True) if t["state"] == state],
+              [t["value"] for t in shown if t["state"] == state], name, colour)
+        for state, name, colour in (("complete", "finished", BLUE), ("pruned", "ended early", GREY))
+    ]  # fmt: skip
+    line = {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": best,
+            "line": {"color": ORANGE, "shape": "hv"}}  # fmt: skip
+    return {"data": [*data, line], "layout": _axes("trial", words.metric(document["metric"]) + " on validation")}
+
+
+def _importance(shares: Mapping[str, float]) -> str:
+    if not shares:
+        return "<p>Too few finished trials, or no difference between them, to tell.</p>"
+    ordered = sorted(shares.items(), key=lambda item: item[1])
+    bars = {"type": "bar", "orientation": "h", "x": [share for _, share in ordered],
+            "y": [plain(name) for name, _ in ordered], "marker": {"color": BLUE}}  # fmt: skip
+    layout = {**_axes("share of the differences explained", ""), "height": 120 + 32 * len(ordered)}
+    return page.chart({"data": [bars], "layout": layout})
+
+
+def _trials(document: Document) -> str:
+    names = sorted({name for trial in document["trials"] for name in trial["words"]})
+    head: list[page.Cell] = ["trial", "state", (text(words.metric(document["metric"])), "n"), ("loss", "n"),
+                             ("seconds", "n"), *map(text, names), "why"]  # fmt: skip
+    rows: list[Sequence[page.Cell]] = [
+        (str(t["number"]), text(t["state"]), (words.number(t["value"]), "n"), (words.number(t["loss"]), "n"),
+         (f"{t['seconds']:.1f}", "n"), *(text(t["words"].get(name, "")) for name in names), text(t["why"]))
+        for t in document["trials"]
+    ]  # fmt: skip
+    return page.table(head, rows)
+
+
+def repeated(title: str, document: Document) -> str:
+    """Folds or seeds: the metrics of each run, their mean and spread."""
+    metric, runs = document["metric"], document["runs"]
+    labels = [plain(str(run["name"])) for run in runs]
+    dots = _dots(labels, [run["metrics"].get(metric) for run in runs], words.metric(metric), BLUE)
+    names = list(document["mean"])
+    head: list[page.Cell] = ["", *((text(words.metric(name)), "n") for name in names)]
+    rows: list[list[page.Cell]] = [
+        [text(run["name"]), *((words.number(run["metrics"].get(name)), "n") for name in names)] for run in runs
+    ]
+    rows += [
+        [kind, *((words.number(document[key].get(name)), "n") for name in names)]
+        for kind, key in (("mean", "mean"), ("standard deviation", "spread"))
+    ]
+    return _page(title, document, [
+        ("Runs", page.chart({"data": [dots], "layout": _axes("", words.metric(metric))}) + page.table(head, rows)),
+    ])  # fmt: skip
+
+
+def until(document: Document) -> str:
+    """Every step with its reason."""
+    metric = words.metric(document["metric"])
+    steps = document["steps"]
+    line = {**_dots([step["number"] for step in steps], [step["value"] for step in steps], metric, BLUE),
+            "mode": "lines+markers"}  # fmt: skip
+    goal = {"type": "scatter", "mode": "lines", "name": "target", "x": [1, max(2, len(steps))],
+            "y": [document["target"]] * 2, "line": {"color": GREY, "dash": "dash"}}  # fmt: skip
+    rows = [
+        (str(s["number"]), text(s["change"] or "as it was asked for"), text(s["why"]), (words.number(s["value"]), "n"),
+         text(", ".join(words.finding(name) for name in s["findings"])), "kept" if s["kept"] else "")
+        for s in steps
+    ]  # fmt: skip
+    head: list[page.Cell] = ["step", "change", "why", (f"{text(metric)} on validation", "n"), "then found", ""]
+    figure = {"data": [line, goal], "layout": _axes("step", f"{metric} on validation")}
+    return _page("Until", document, [
+        ("Steps", page.chart(figure) + page.table(head, rows)),
+        ("Result", _link(document["run"])),
+    ])  # fmt: skip
+
+
+def ladder(document: Document) -> str:
+    """Quality against cost, the rungs, and what more data would bring."""
+    rungs, metric = document["rungs"], words.metric(document["metric"])
+    head: list[page.Cell] = ["", (text(metric), "n"), "95 % interval", ("seconds", "n"), ("memory", "n"), ("size", "n"),
+                             "against the rung below"]  # fmt: skip
+    rows = [
+        (text(r["title"]), (words.number(r["value"]), "n"), f"{words.number(r['low'])} – {words.number(r['high'])}",
+         (words.seconds(r["seconds"]), "n"), (words.bytes_(r["peak_memory_bytes"]), "n"),
+         (words.bytes_(r["size_bytes"]), "n"), text(r["against_below"] or "–"))
+        for r in rungs
+    ]  # fmt: skip
+    points = {
+        **_dots([max(r["seconds"], 0.01) for r in rungs], [r["value"] for r in rungs], metric, BLUE),
+        "mode": "markers+text", "text": [plain(r["title"], 40) for r in rungs], "textposition": "top center",
+        "error_y": {"type": "data", "symmetric": False, "array": [r["high"] - r["value"] for r in rungs],
+                    "arrayminus": [r["value"] - r["low"] for r in rungs]},
+    }  # fmt: skip
+    layout = _axes("seconds to train and test", f"{metric} on test")
+    layout["xaxis"]["type"] = "log"
+    return _page("Ladder", document, [
+        ("Quality against cost", page.chart({"data": [points], "layout": {**layout, "showlegend": False}})),
+        ("Rungs", page.table(head, rows)),
+        ("What more rows would bring", _learning_curve(document)),
+    ])  # fmt: skip
+
+
+def _learning_curve(document: Document) -> str:
+    curve = document["learning_curve"]
+    if not curve:
+        return ""
+    line = {**_dots([p["rows"] for p in curve], [p["value"] for p in curve], "measured", BLUE), "mode": "lines+markers"}
+    layout = _axes("training rows", f"{words.metric(document['metric'])} on validation, linear probe")
+    layout["xaxis"]["type"] = "log"
+    return page.chart({"data": [line], "layout": layout}) + f"<p>{text(document['more_rows'])}</p>"
+
+
+def _page(title: str, document: Document, parts: Sequence[Section]) -> str:
+    """A page of the report's own make: what it means first, then the parts that have something to show."""
+    sentences = "".join(f"<p>{text(sentence, 2_000)}</p>" for sentence in document["words"])
+    body = [f'<h1>{text(title)}</h1><div class="banner">{sentences}</div>']
+    body += [f"<section><h2>{heading}</h2>{inside}</section>" for heading, inside in parts if inside]
+    return _PAGE.format(
+        policy=_POLICY, title=text(title), style=_own("report.css"), body="\n".join(body), plotly=_plotly(),
+        script=_own("report.js"),
+    )  # fmt: skip
+
+
+def _link(run: str) -> str:
+    return f"<p>The run: <code>{text(run)}</code>, with a report of its own.</p>"
+
+
+def _axes(x: str, y: str) -> dict[str, Any]:
+    return charts._axes(x, y)
+
+
+def _dots(x: Sequence[Any], y: Sequence[Any], name: str, colour: str) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "markers", "name": name, "x": list(x), "y": list(y),
+            "marker": {"size": 9, "color": colour}}  # fmt: skip
+
+
+PAGES: dict[str, Callable[[Document], str]] = {
+    "search": search,
+    "folds": lambda document: repeated("Cross-validation", document),
+    "seeds": lambda document: repeated("Seeds", document),
+    "until": until,
+    "ladder": ladder,
+}
+"""The page of each verb's document."""

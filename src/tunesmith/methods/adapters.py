@@ -1,0 +1,71 @@
+"""Small bottleneck layers between the frozen ones move (Houlsby et al. 2019, Pfeiffer et al. 2020)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tunesmith.core.options import Options
+from tunesmith.engine.optim import ParameterGroup
+from tunesmith.models.additions import (
+    add_to,
+    attention_output_targets,
+    feed_forward_targets,
+    linear_targets,
+    quiet_peft,
+    split_head,
+)
+from tunesmith.models.load import Bundle
+
+
+class AdaptersOptions(Options):
+    adapter_type: Literal["pfeiffer", "houlsby"] = "pfeiffer"
+    """After the feed-forward part of each block, or (houlsby) after its attention as well."""
+    reduction_factor: float = Field(default=8, ge=1)
+    """How many times narrower than the network an adapter is in its middle."""
+
+
+class Adapters:
+    Options = AdaptersOptions
+    summary: ClassVar[str] = "small layers between the frozen ones move; kept apart, so that several share one base"
+    learning_rate = 3e-4
+    epochs = 4
+    frozen_body = False
+    starts_from_probe = True
+    adds = True
+    """The base stays as it is, and what is learned can lie beside it."""
+    families = ("rows",)
+
+    def __init__(self, options: AdaptersOptions):
+        self.options = options
+        self._peft: Any = None
+
+    def prepare(self, bundle: Bundle, seed: int) -> None:
+        from tunesmith.models.bottleneck import BottleneckConfig
+
+        names = linear_targets(bundle.model)
+        targets = feed_forward_targets(names)
+        if self.options.adapter_type == "houlsby":
+            targets += attention_output_targets(names)
+        config = BottleneckConfig(target_modules=targets, reduction_factor=self.options.reduction_factor)
+        self._peft = add_to(bundle.model, config, seed)
+
+    def frozen_blocks(self, bundle: Bundle) -> int:
+        """0: every block gets an adapter."""
+        return 0
+
+    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
+        """The head is faster than what is added below it, which start as the identity."""
+        added, head = split_head(bundle.model)
+        return [ParameterGroup(added, learning_rate), ParameterGroup(head, 2 * learning_rate)]
+
+    def merge(self, bundle: Bundle, folder: Path) -> None:
+        """Save the adapter in `folder` in PEFT's layout and take it out of the network, which is saved beside it.
+
+        transformers reads a folder that holds both as the adapted network.
+        """
+        with quiet_peft():
+            self._peft.save_pretrained(folder, safe_serialization=True)
+            bundle.model.network = self._peft.unload()

@@ -1,0 +1,91 @@
+"""The body learns which rows belong together, and to tell the classes; for few rows a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from tunesmith.core.events import Decided, Emit
+from tunesmith.core.options import Options
+from tunesmith.engine.contrastive import Comparison, ContrastiveLesson, encode_names, names_mean
+from tunesmith.engine.lesson import Lesson, RowLesson
+from tunesmith.engine.optim import ParameterGroup
+from tunesmith.models.additions import moving
+from tunesmith.models.blocks import depths
+from tunesmith.models.load import Bundle
+
+_FROZEN_SHARE = 1 / 3
+"""Of the blocks, from the bottom: they are run once, and few rows would teach them nothing general."""
+_BLOCK_DECAY = 0.9
+"""Learning rate of each block as a part of that of the block above it."""
+_HEAD_RATE = 1.5
+"""Learning rate of the head as a multiple of the highest of the body."""
+_MEANING = 0.25
+"""Names of labels are used that find the labels of this share of the rows that a guess would get wrong."""
+
+
+class ContrastiveOptions(Options):
+    temperature: float = Field(default=0.1, gt=0)
+    """What cosine similarities are divided by; lower looks more at the nearest rows."""
+    pair_weight: float = Field(default=1.0, ge=0)
+    """What the comparison of rows counts in the loss, beside the head's own."""
+    rows_per_class: int = Field(default=4, ge=2)
+    """Rows of one class that stand together in a batch, to be compared."""
+    learn_names: bool | None = None
+    """Take the name of each label for one more row of it; when not given, where the names mean something to
+    the base model."""
+
+
+class Contrastive:
+    Options = ContrastiveOptions
+    summary: ClassVar[str] = "rows of one class are drawn together, all others apart; for few rows per label"
+    learning_rate = 2e-4
+    epochs = 6
+    batch_rows = 64
+    """All rows of a batch are compared with each other."""
+    frozen_body = False
+    families = ("rows",)
+    starts_from_probe = True
+
+    def __init__(self, options: ContrastiveOptions):
+        self.options = options
+
+    def prepare(self, bundle: Bundle, seed: int) -> None:
+        depth_of, _ = depths(bundle.model)
+        lowest = 1 + self.frozen_blocks(bundle)
+        for name, parameter in bundle.model.named_parameters():
+            if depth_of[name] < lowest:
+                parameter.requires_grad_(False)
+
+    def frozen_blocks(self, bundle: Bundle) -> int:
+        _, top = depths(bundle.model)
+        return round((top - 1) * _FROZEN_SHARE)
+
+    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
+        """One group per parameter: the head fastest, each block slower than the one above."""
+        depth_of, top = depths(bundle.model)
+
+        def rate(depth: int) -> float:
+            return learning_rate * (_HEAD_RATE if depth == top else _BLOCK_DECAY ** (top - 1 - depth))
+
+        return [ParameterGroup({name: p}, rate(depth_of[name])) for name, p in moving(bundle.model).items()]
+
+    def lesson(self, plain: RowLesson, bundle: Bundle, label_names: list[str] | None, emit: Emit) -> Lesson:
+        """The lesson to train on in place of `plain`; numbers (no `label_names`) keep it."""
+        if label_names is None:
+            return plain
+        options = self.options
+        comparison = Comparison(options.rows_per_class, options.temperature, options.pair_weight)
+        names = encode_names(label_names, bundle.tokenizer, plain.rows)
+        learned, why = options.learn_names, "asked for"
+        if learned is None:
+            found, guess = names_mean(bundle.model, plain, names, next(bundle.model.parameters()).device)
+            learned = found >= guess + _MEANING * (1 - guess)
+            why = f"the nearest name is the right one for {found:.0%} of the rows; guessing gets {guess:.0%}"
+        emit(Decided("learn_names", learned, why))
+        return ContrastiveLesson(plain, names if learned else None, comparison)
+
+    def merge(self, bundle: Bundle, folder: Path) -> None:
+        """Nothing was added."""

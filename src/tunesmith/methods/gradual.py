@@ -1,0 +1,86 @@
+"""The network thaws from the head down, one stage an epoch, lower blocks ever slower (Howard & Ruder 2018)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from tunesmith.core.options import Options
+from tunesmith.engine.optim import ParameterGroup
+from tunesmith.models.additions import moving
+from tunesmith.models.blocks import depths
+from tunesmith.models.load import Bundle
+
+
+class GradualOptions(Options):
+    stages: int = Field(default=3, ge=1)
+    """Epochs until all that is to move moves: the head alone in the first, a share of the blocks more in each."""
+    rate_decay: float = Field(default=2.6, ge=1)
+    """Learning rate of each block by that of the block below it."""
+    kept_share: float = Field(default=1 / 3, ge=0, le=1)
+    """Share of the network, from the bottom, that never moves. 0 moves everything in the end, embeddings too."""
+
+
+class Gradual:
+    Options = GradualOptions
+    summary: ClassVar[str] = "the network thaws from the head down, a stage an epoch"
+    families = ("rows",)
+    learning_rate = 2e-4
+    epochs = 5
+    frozen_body = False
+    starts_from_probe = True
+
+    def __init__(self, options: GradualOptions):
+        self.options = options
+
+    def prepare(self, bundle: Bundle, seed: int) -> None:
+        """Freeze what never moves. What thaws later counts as moving from the start: the optimizer knows it, and
+        every checkpoint holds it. `on_epoch` then says what has a gradient."""
+        depth_of, _ = depths(bundle.model)
+        for name, parameter in bundle.model.named_parameters():
+            if depth_of[name] < self._lowest(bundle):
+                parameter.requires_grad_(False)
+        self._later = {name: depth_of[name] for name in moving(bundle.model)}
+
+    def on_epoch(self, epoch: int, bundle: Bundle) -> bool:
+        """Called as epoch `epoch` (from 0) begins or goes on after a resume; whether other weights move now."""
+        lowest = self.thawed(epoch, bundle)
+        before = set(moving(bundle.model))
+        for name, parameter in bundle.model.named_parameters():
+            if name in self._later:
+                parameter.requires_grad_(self._later[name] >= lowest)
+                if not parameter.requires_grad:
+                    parameter.grad = None
+        return set(moving(bundle.model)) != before
+
+    def thawed(self, epoch: int, bundle: Bundle) -> int:
+        """The depth from which on the network moves in that epoch; the head's own in the first of several."""
+        _, top = depths(bundle.model)
+        lowest = self._lowest(bundle)
+        if epoch >= self.options.stages - 1:
+            return lowest
+        return top - round((top - lowest) * epoch / (self.options.stages - 1))
+
+    def _lowest(self, bundle: Bundle) -> int:
+        return 0 if self.options.kept_share == 0 else 1 + self.frozen_blocks(bundle)
+
+    def frozen_blocks(self, bundle: Bundle) -> int:
+        _, top = depths(bundle.model)
+        return round((top - 1) * self.options.kept_share)
+
+    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
+        """One group per block, each block at the rate of the one above by `rate_decay`; the head as the top block."""
+        depth_of, top = depths(bundle.model)
+        named = moving(bundle.model)
+        return [
+            ParameterGroup(
+                {name: parameter for name, parameter in named.items() if depth_of[name] == depth},
+                learning_rate / self.options.rate_decay ** max(0, top - 1 - depth),
+            )
+            for depth in sorted({depth_of[name] for name in named})
+        ]
+
+    def merge(self, bundle: Bundle, folder: Path) -> None:
+        """Nothing was added."""

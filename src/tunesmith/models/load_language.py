@@ -1,0 +1,215 @@
+"""Causal and encoder-decoder language models into memory: bases, earlier runs, adapters beside their base."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tunesmith.core.errors import MissingPackageError, ModelError
+from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.models import catalog
+from tunesmith.models.additions import quiet_peft
+from tunesmith.models.language import LanguageModel
+from tunesmith.models.load import fingerprint, quiet_transformers
+from tunesmith.models.safety import check_folder
+
+NetworkKind = Literal["causal", "seq2seq"]
+MARK = "tunesmith.json"
+_ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "megatron-bert", "roformer")
+"""In transformers' table of causal models, but published as encoders that fill gaps."""
+ADAPTER = "adapter_config.json"
+
+
+@dataclass
+class LanguageBundle:
+    """A language model and what belongs to it."""
+
+    model: LanguageModel
+    tokenizer: Any
+    name: str
+    """What the user called the base model."""
+    folder: Path
+    """Where its weights lie."""
+    fingerprint: str
+    position_limit: int
+    """Most tokens that it can read and write together."""
+    kind: NetworkKind
+    quantization: str | None = None
+    licence: str | None = None
+    new_token_ids: list[int] = field(default_factory=list)
+    """Tokens that the run added; their embeddings are trained whatever the method."""
+
+
+def load_language_base(
+    name: str, *, kind: NetworkKind, dtype: str = "float32", quantization: str | None = None, emit: Emit = ignore
+) -> LanguageBundle:
+    """The base model called `name`: an alias, hub id, folder, or an earlier run, whose adapter is merged.
+
+    `quantization` 'nf4' loads the linear layers in 4 bits with double quantisation (Dettmers et al.
+    2023). Raises ModelError when the model is unknown, unsafe, or of another kind.
+    """
+    earlier = Path(name).expanduser() / "model"
+    if (earlier.parent / "spec.yaml").exists() and (earlier / "config.json").exists() | (earlier / ADAPTER).exists():
+        source = catalog.Source(name, None, earlier, None)
+    else:
+        source = catalog.fetch(name, emit)
+    assert source.folder is not None
+    network, folder = _network(source.folder, name, kind, dtype, quantization)
+    tokenizer = load_language_tokenizer(source.folder, name, emit)
+    return LanguageBundle(
+        model=LanguageModel(network), tokenizer=tokenizer, name=source.name, folder=source.folder,
+        fingerprint=fingerprint(folder) + (fingerprint(source.folder) if folder != source.folder else ""),
+        position_limit=position_limit(network.config), kind=kind, quantization=quantization,
+        licence=source.entry.licence if source.entry else None,
+    )  # fmt: skip
+
+
+def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool = False) -> LanguageBundle:
+    """What a run saved: an adapter beside its base (in 4 bits again where it was trained so), or a whole model.
+
+    With `merge` the adapter is added to the weights. Raises ModelError when files are missing or unsafe.
+    """
+    mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    quantization = mark.get("quantization")
+    network, base = _network(folder, str(folder), mark["network"], dtype, quantization, merge=merge)
+    adapted = None
+    if (folder / ADAPTER).exists() and not merge:
+        adapted = network
+        network = network.get_base_model()
+    model = LanguageModel(network)
+    model.adapted = adapted
+    tokenizer = load_language_tokenizer(folder, str(folder))
+    return LanguageBundle(
+        model=model.eval(), tokenizer=tokenizer, name=folder.name, folder=folder, fingerprint=fingerprint(base),
+        position_limit=position_limit(network.config), kind=mark["network"], quantization=quantization,
+    )  # fmt: skip
+
+
+def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
+    """The tokenizer of a folder, with a padding token. Raises ModelError where there is none."""
+    from transformers import AutoTokenizer
+
+    if not any((folder / file).exists() for file in ("tokenizer.json", "tokenizer.model", "spiece.model",
+                                                      "source.spm", "vocab.json")):  # fmt: skip
+        raise ModelError(f"The model folder {folder} has no tokenizer.", "Expected tokenizer.json in it.")
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+        emit(Decided("pad_token", tokenizer.pad_token, f"the tokenizer of {name!r} has none; padding is never read"))
+    return tokenizer
+
+
+def add_tokens(bundle: LanguageBundle, tokens: list[str], emit: Emit = ignore) -> None:
+    """New words for the tokenizer, with embeddings that start at the mean of all others (Hewitt 2021)."""
+    new = [token for token in tokens if token not in bundle.tokenizer.get_vocab()]
+    if not new:
+        return
+    bundle.tokenizer.add_tokens(new)
+    with quiet_transformers():
+        bundle.model.network.resize_token_embeddings(len(bundle.tokenizer), mean_resizing=True)
+    bundle.new_token_ids = bundle.tokenizer.convert_tokens_to_ids(new)
+    emit(Decided("new_tokens", len(new), f"added to the vocabulary, their embeddings are trained: {', '.join(new)}"))
+
+
+def position_limit(config: Any) -> int:
+    text = config.get_text_config(decoder=True)
+    for field_name in ("max_position_embeddings", "n_positions", "max_sequence_length"):
+        found = getattr(text, field_name, None)
+        if found:
+            return int(found)
+    return 1024  # relative positions (T5): any length works, this is what they are usually trained with
+
+
+def _network(
+    folder: Path, name: str, kind: NetworkKind, dtype: str, quantization: str | None, *, merge: bool = True
+) -> tuple[Any, Path]:
+    """The network of a folder and the folder of its base weights; adapters merged, or left in place."""
+    if (folder / ADAPTER).exists():
+        _quiet_bitsandbytes()
+        from peft import PeftModel
+
+        base = json.loads((folder / MARK).read_text(encoding="utf-8"))["base"]
+        below, where = _network(Path(base), base, kind, dtype, quantization)
+        tokens = len(load_language_tokenizer(folder, name))
+        if tokens > below.get_input_embeddings().weight.shape[0]:
+            below.resize_token_embeddings(tokens)
+        with quiet_transformers(), quiet_peft():
+            adapted = PeftModel.from_pretrained(below, folder)
+        if not merge:
+            return adapted, where
+        if quantization:
+            below.dequantize()
+        with quiet_peft():
+            merged = adapted.merge_and_unload()
+        return merged.requires_grad_(True), where  # peft had frozen it
+    config = check_folder(folder, name)
+    check_kind(config, name, kind)
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    family: Any = AutoModelForCausalLM if kind == "causal" else AutoModelForSeq2SeqLM
+    with quiet_transformers():
+        network = family.from_pretrained(
+            folder, use_safetensors=True, dtype=dtype, attn_implementation="sdpa" if _has_sdpa(config) else None,
+            quantization_config=_four_bits(dtype) if quantization else None,
+        )  # fmt: skip
+    if quantization:
+        for module in network.modules():
+            # a packed form for inference that needs whole multiples of 32 and downloaded kernels to be faster
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+    return network, folder
+
+
+def check_kind(config: dict[str, Any], name: str, kind: NetworkKind) -> None:
+    """Raises ModelError for a model type that is not of the kind."""
+    from transformers.models.auto import modeling_auto as auto
+
+    fitting = {
+        "causal": auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        "seq2seq": auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    }
+    model_type = config["model_type"]
+    architecture = (config.get("architectures") or [""])[0]
+    encoder = kind == "causal" and model_type in _ENCODERS and "LMHead" not in architecture
+    if model_type not in fitting[kind] or encoder:
+        other = "seq2seq" if kind == "causal" else "causal"
+        what = {"causal": "a causal language model", "seq2seq": "an encoder-decoder language model"}
+        hint = f" It is {what[other]}." if model_type in fitting[other] else ""
+        task = {"causal": "chat or preference", "seq2seq": "seq2seq"}[kind]
+        raise ModelError(
+            f"The model {name!r} ({model_type}) is not {what[kind]}, which the task needs.{hint}",
+            f"For --task {task} choose such as {', '.join(catalog.aliases(kind))}, or a folder of that kind.",
+        )
+
+
+def _has_sdpa(config: dict[str, Any]) -> bool:
+    from transformers import AutoConfig, AutoModel
+
+    settings = AutoConfig.for_model(config["model_type"])
+    mapping = AutoModel._model_mapping
+    return bool(getattr(mapping[type(settings)], "_supports_sdpa", False)) if type(settings) in mapping else False
+
+
+def _quiet_bitsandbytes() -> None:
+    """It tells at import that it lacks kernels which it would download: they are not wanted."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+def _four_bits(dtype: str) -> Any:
+    _quiet_bitsandbytes()
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingPackageError(
+            "4-bit weights (--method qlora) need the package bitsandbytes.", "pip install 'tunesmith[qlora]'"
+        )
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )  # fmt: skip

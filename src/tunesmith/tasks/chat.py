@@ -1,0 +1,69 @@
+"""Conversations, instructions, prompt and completion, or plain text: a causal model learns to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tunesmith.engine.likelihood import Likelihoods, TokenLesson
+from tunesmith.engine.options import LanguageOptions
+from tunesmith.engine.protocols import Batches
+from tunesmith.engine.sequences import SequenceRows
+from tunesmith.evaluate.text_metrics import RowStatistics, token_rows
+from tunesmith.models.codec import CausalCodec
+from tunesmith.models.mask import Encoded
+
+
+class ChatOptions(LanguageOptions):
+    pass
+
+
+class Chat:
+    Options = ChatOptions
+    summary: ClassVar[str] = "conversations, instructions or plain text, with a causal language model"
+    family: ClassVar[str] = "language"
+    kinds: ClassVar[tuple[str, ...]] = ()
+    forms: ClassVar[tuple[str, ...]] = ("chat", "completion", "text")
+    network: ClassVar[str] = "causal"
+    metrics: tuple[str, ...] = ("loss", "perplexity", "token_accuracy")
+    text_metric: ClassVar[str] = "rouge_l"
+    rate_factor: ClassVar[float] = 0.2
+    sequences_per_item: ClassVar[int] = 1
+    needs_reference: ClassVar[bool] = False
+
+    def __init__(self, options: ChatOptions):
+        self.options = options
+
+    def codec(self, tokenizer: Any) -> CausalCodec:
+        return CausalCodec(tokenizer)
+
+    def encode(
+        self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: CausalCodec, limit: int
+    ) -> list[tuple[Encoded, int]]:
+        """The example's sequences, each with its number of source tokens (0: there is no encoder)."""
+        found = codec.sequences(example)
+        if example["form"] != "text":
+            return [(one, 0) for one in found]
+        (whole,) = found  # a long text goes on in further sequences; nothing is lost
+        cuts = range(0, len(whole), limit)
+        pieces = [Encoded(whole.ids[at : at + limit], whole.learned[at : at + limit], ()) for at in cuts]
+        return [(piece, 0) for piece in pieces if len(piece) > 1]
+
+    def lesson(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: Any) -> TokenLesson:
+        return TokenLesson(rows, items, batches.rows, batches.tokens, batches.seed, batches.packed)
+
+    def statistics(self, found: Likelihoods, **_: Any) -> RowStatistics:
+        return token_rows(found.loss, found.tokens, found.right)  # type: ignore[arg-type]
+
+    @classmethod
+    def toys(cls) -> list[Any]:
+        from tunesmith.engine.protocols import Toy
+
+        rows = [
+            {"messages": [{"role": "user", "content": f"say {word}"}, {"role": "assistant", "content": word * 2}]}
+            for word in ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")
+        ]
+        return [Toy(rows, {}), Toy([{"prompt": r["messages"][0]["content"] + ":",
+                                     "completion": " " + r["messages"][1]["content"]} for r in rows], {})]  # fmt: skip

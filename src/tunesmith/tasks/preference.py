@@ -1,0 +1,90 @@
+"""Which of two answers is better (DPO), or whether an answer is good (KTO), against the base as reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tunesmith.engine.likelihood import Likelihoods
+from tunesmith.engine.options import LanguageOptions
+from tunesmith.engine.preference import FeedbackLesson, PairLesson
+from tunesmith.engine.protocols import Batches
+from tunesmith.engine.sequences import SequenceRows
+from tunesmith.evaluate.text_metrics import RowStatistics, preference_rows
+from tunesmith.models.codec import CausalCodec
+from tunesmith.models.mask import Encoded
+
+
+class PreferenceOptions(LanguageOptions):
+    beta: float = Field(default=0.1, gt=0)
+    """How strongly the model is held to the base: the factor of the log-ratios."""
+    preference_loss: Literal["sigmoid", "ipo"] = "sigmoid"
+    """For pairs: DPO's logistic loss, or IPO's squared one, which over-fits less. Single answers use KTO's."""
+
+
+class Preference:
+    Options = PreferenceOptions
+    summary: ClassVar[str] = "better and worse answers (DPO, IPO), or answers judged good or bad (KTO)"
+    family: ClassVar[str] = "language"
+    kinds: ClassVar[tuple[str, ...]] = ()
+    forms: ClassVar[tuple[str, ...]] = ("preference", "feedback")
+    network: ClassVar[str] = "causal"
+    metrics: tuple[str, ...] = ("preference_accuracy", "reward_margin")
+    text_metric: ClassVar[str] = "rouge_l"
+    rate_factor: ClassVar[float] = 0.05
+    sequences_per_item: ClassVar[int] = 2
+    needs_reference: ClassVar[bool] = True
+
+    def __init__(self, options: PreferenceOptions):
+        self.options = options
+
+    def codec(self, tokenizer: Any) -> CausalCodec:
+        return CausalCodec(tokenizer)
+
+    def encode(
+        self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: CausalCodec, limit: int
+    ) -> list[tuple[Encoded, int]]:
+        """Chosen and rejected answer; for single answers the answer, and that of `partner` to this prompt."""
+        if example["form"] == "preference":
+            both = (example["chosen"], example["rejected"])
+        else:
+            both = (example["completion"], partner["completion"])
+        return [(codec.answer(example, answer), 0) for answer in both]
+
+    def lesson(
+        self,
+        rows: SequenceRows,
+        items: np.ndarray,
+        batches: Batches,
+        *,
+        reference: Likelihoods,
+        good: np.ndarray | None,
+    ) -> PairLesson | FeedbackLesson:
+        shared = (rows, items, reference, batches.rows, batches.tokens, batches.seed, self.options.beta)
+        if good is None:
+            return PairLesson(*shared, kind=self.options.preference_loss)
+        return FeedbackLesson(*shared, good=good)
+
+    def statistics(self, found: Likelihoods, *, reference: Likelihoods, good: np.ndarray | None) -> RowStatistics:
+        """Rewards are beta times log-ratios to the reference. Of single answers, a good one should have a
+        positive reward and a bad one a negative one."""
+        rewards = self.options.beta * (reference.loss - found.loss)
+        if good is None:
+            return preference_rows(rewards[::2], rewards[1::2])
+        single = rewards[::2]
+        return preference_rows(np.where(good, single, 0.0), np.where(good, 0.0, single))  # type: ignore[arg-type]
+
+    @classmethod
+    def toys(cls) -> list[Any]:
+        from tunesmith.engine.protocols import Toy
+
+        words = ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")
+        pairs = [{"prompt": f"say {w}:", "chosen": f" {w}{w}", "rejected": f" no {w[::-1]}"} for w in words]
+        single = [
+            {"prompt": p["prompt"], "completion": p["chosen" if i % 2 else "rejected"], "label": bool(i % 2)}
+            for i, p in enumerate(pairs)
+        ]
+        return [Toy(pairs, {}), Toy(single, {})]

@@ -1,0 +1,61 @@
+"""Any text to any text with an encoder-decoder model: translation, summarisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tunesmith.engine.likelihood import Likelihoods, TokenLesson
+from tunesmith.engine.options import LanguageOptions
+from tunesmith.engine.protocols import Batches
+from tunesmith.engine.sequences import SequenceRows
+from tunesmith.evaluate.text_metrics import RowStatistics, token_rows
+from tunesmith.models.codec import PairCodec
+from tunesmith.models.mask import Encoded
+
+
+class Seq2SeqOptions(LanguageOptions):
+    prefix: str = ""
+    """Put before every source, as T5 was trained with: 'summarize: '."""
+
+
+class Seq2Seq:
+    Options = Seq2SeqOptions
+    summary: ClassVar[str] = "translation, summarisation, any text to text, with an encoder-decoder model"
+    family: ClassVar[str] = "language"
+    kinds: ClassVar[tuple[str, ...]] = ()
+    forms: ClassVar[tuple[str, ...]] = ("pair",)
+    network: ClassVar[str] = "seq2seq"
+    metrics: tuple[str, ...] = ("loss", "perplexity", "token_accuracy")
+    text_metric: ClassVar[str] = "rouge_l"
+    rate_factor: ClassVar[float] = 0.5
+    sequences_per_item: ClassVar[int] = 1
+    needs_reference: ClassVar[bool] = False
+
+    def __init__(self, options: Seq2SeqOptions):
+        self.options = options
+
+    def codec(self, tokenizer: Any) -> PairCodec:
+        return PairCodec(tokenizer, self.options.prefix)
+
+    def encode(
+        self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: PairCodec, limit: int
+    ) -> list[tuple[Encoded, int]]:
+        """Source and target as one sequence, with the number of source tokens."""
+        sequence, source = codec.sequence(example)
+        return [(sequence, source)]
+
+    def lesson(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: Any) -> TokenLesson:
+        return TokenLesson(rows, items, batches.rows, batches.tokens, batches.seed, packed=False)
+
+    def statistics(self, found: Likelihoods, **_: Any) -> RowStatistics:
+        return token_rows(found.loss, found.tokens, found.right)  # type: ignore[arg-type]
+
+    @classmethod
+    def toys(cls) -> list[Any]:
+        from tunesmith.engine.protocols import Toy
+
+        words = ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")
+        return [Toy([{"source": f"say {word}", "target": word * 2} for word in words], {})]

@@ -1,0 +1,78 @@
+"""export: one plain model out of a run, checked to answer as the run does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunesmith.core.errors import FolderError, OptionError, RunFailed
+from tunesmith.core.files import write_json
+from tunesmith.core.run import RunFolder
+from tunesmith.engine.generate import Sampling
+from tunesmith.models.load import quiet_transformers
+from tunesmith.models.load_language import ADAPTER, MARK, load_language_finished
+from tunesmith.workflows.language_model import TextGenerator
+
+TARGETS = ("merged",)
+_TOLERANCE = 1e-4
+_PROMPTS = ("Once", "The weather today", "Hello, who are you?", "1 2 3 4")
+
+
+def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None) -> dict[str, Any]:
+    """Write the run's model with its adapter merged into the weights, as plain transformers folder.
+
+    Adapter, merged and reloaded model must give the same logits (within 1e-4 in float32) and the same
+    greedy answers; the export fails if not. Returns {"out", "largest_difference", "answers"}. Raises
+    OptionError, FolderError, RunFailed.
+    """
+    if to not in TARGETS:
+        raise OptionError(f"--to {to}: expected one of {', '.join(TARGETS)}.")
+    folder = RunFolder.open(run)
+    if not folder.result.exists():
+        raise FolderError(f"The run {run} is not finished ({folder.status()}).", f"tunesmith resume {run}")
+    target = Path(out) if out else folder.path / "export" / to
+    if target.exists() and any(target.iterdir()):
+        raise FolderError(f"The folder {target} is not empty.", "Give another one with --out.")
+    if not (folder.model / ADAPTER).exists():
+        raise OptionError(
+            f"The run {run} has no adapter to merge: {folder.model} is a whole model already.", "Use it as it is."
+        )
+    trained = TextGenerator.load(folder.model)
+    merged = load_language_finished(folder.model, merge=True)
+    aside = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    with quiet_transformers():
+        merged.model.network.config.use_cache = True
+        merged.model.network.save_pretrained(aside)
+        merged.tokenizer.save_pretrained(aside)
+    write_json(aside / MARK, {**trained.mark, "quantization": None})
+    apart, answers = _compare(trained, TextGenerator.load(aside))
+    shutil.rmtree(target, ignore_errors=True)
+    aside.rename(target)
+    return {"out": str(target), "largest_difference": apart, "answers": answers}
+
+
+def _compare(trained: TextGenerator, merged: TextGenerator) -> tuple[float, int]:
+    """Largest difference of logits, and how many greedy answers were compared. Raises RunFailed."""
+    worst = 0.0
+    for text in _PROMPTS:
+        ids = torch.tensor([trained.prompt_ids(text)])
+        inputs: dict[str, Any] = {"input_ids": ids}
+        if trained.bundle.kind == "seq2seq":
+            inputs["decoder_input_ids"] = ids[:, :1]
+        with torch.no_grad():
+            first, second = (one.bundle.model.running(**inputs, use_cache=False).logits for one in (trained, merged))
+        worst = max(worst, float((first - second).abs().max()))
+    ours, theirs = (one.generate(_PROMPTS, Sampling(max_new_tokens=24)) for one in (trained, merged))
+    same = [answer.ids for answer in ours] == [answer.ids for answer in theirs]
+    if not worst <= _TOLERANCE or not same:
+        raise RunFailed(
+            f"The merged model does not answer as the trained one: logits differ by {worst:.3g} "
+            f"(allowed {_TOLERANCE}), greedy answers are {'the same' if same else 'different'}.",
+            "Nothing was written; use the adapter beside its base.",
+        )
+    return worst, len(_PROMPTS)

@@ -1,0 +1,238 @@
+"""cross_validate: every row is tested once, by a run that has never seen it or a text like it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tunesmith.core.errors import OptionError
+from tunesmith.core.files import write_json, write_text
+from tunesmith.core.spec import RunSpec
+from tunesmith.data import leakage
+from tunesmith.data.duplicates import Duplicates, find_duplicates
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.profile import take
+from tunesmith.evaluate import metrics, refine_report
+from tunesmith.evaluate.types import Outcome
+from tunesmith.evaluate.words import baseline as named_baseline
+from tunesmith.evaluate.words import metric as named
+from tunesmith.evaluate.words import number
+from tunesmith.workflows.model import Model
+from tunesmith.workflows.refine import (
+    fitting,
+    held_words,
+    named_source,
+    opened,
+    read,
+    run_once,
+    same_data,
+    saved_scores,
+    specified,
+    split_options,
+    write_parts,
+)
+from tunesmith.workflows.train import Run
+
+Words = dict[str, Any]
+Ints = np.ndarray
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What cross-validation found: folds.json as `document`, a finished run a fold, and out-of-fold predictions."""
+
+    path: Path
+    document: Words
+    runs: list[Run]
+
+    @property
+    def mean(self) -> dict[str, float]:
+        return dict(self.document["mean"])
+
+    @property
+    def spread(self) -> dict[str, float]:
+        """Standard deviation over the folds."""
+        return dict(self.document["spread"])
+
+    @property
+    def predictions(self) -> Path:
+        """Parquet: row_id, fold, truth, predicted, scores of every row that was in a fold."""
+        return self.path / "out_of_fold.parquet"
+
+
+def cross_validate(data: Any, *, out: str | Path, folds: int = 5, group: str | None = None, **words: Any) -> Folds:
+    """`folds` complete runs, each tested on another part of the rows; a test part of the data's own is left alone.
+
+    Folds are stratified by target. Rows with equal `group` stay together, and so do (near-)identical texts;
+    each run takes its validation rows from its own training part in the same way. Killed, it goes on when it
+    is asked for again. Writes folds.json, out_of_fold.parquet and report.html into `out`. Raises UsageError,
+    RunFailed, Stopped.
+    """
+    for name in ("validation", "test", "test_size", "time"):
+        if words.get(name) is not None:
+            raise OptionError(f"Cross-validation makes its own parts: {name} does not go with it.", "Leave it out.")
+    clean = {name: value for name, value in {**words, "group": group}.items() if value is not None}
+    request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": folds}
+    with opened(out, request) as path:
+        spec, source = specified(data, clean)
+        pool, of, base = _assign(source, spec, folds, path)
+        runs = [_run_fold(path, pool, of, fold, base) for fold in range(folds)]
+        return _finish(path, runs, pool, of)
+
+
+def _assign(source: Any, spec: RunSpec, folds: int, path: Path) -> tuple[pa.Table, Ints, Words]:
+    """(rows that take part, the fold of each, the words of the runs). The table has `row_id` beside its columns."""
+    with TemporaryDirectory(prefix="tunesmith-") as cache:
+        prepared = read(source, spec, Path(cache), validation_size=0.0, test_size=0.0)
+        same_data(path / "data", prepared.fingerprint)
+        pool = np.flatnonzero(prepared.marks < 2)
+        ids = np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[pool]
+        write_parts(source, spec, prepared, {"all": ids}, path / "data")
+        with pa.ipc.open_file(str(path / "data" / "all.arrow")) as file:
+            table = file.read_all().append_column("row_id", pa.array(ids))
+        units = _units(prepared, pool, table, spec)
+        of = assign(prepared.index.strata()[pool], units, folds, spec.seed)
+        base, _, method = held_words(spec, prepared, pool)
+    return table, of, fitting({**base, "group": split_options(spec).group}, method)
+
+
+def _units(prepared: PreparedData, pool: Ints, table: pa.Table, spec: RunSpec) -> Ints:
+    """A number per row; rows with the same one must be in the same fold: twins, and rows of one group."""
+    options = split_options(spec)
+    names = ["text"] if prepared.columns.text_pair is None else ["text", "text_pair"]
+    texts = take(prepared.rows.data.table.select(names), pool)
+    found: Duplicates = leakage.movable(find_duplicates(texts, names, options.near_duplicates))
+    if options.group is None:
+        return found.cluster
+    cells = [
+        (n,) if cell in (None, "") else str(cell) for n, cell in enumerate(table.column(options.group).to_pylist())
+    ]
+    codes = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
+    groups = np.fromiter((codes[cell] for cell in cells), np.int64, len(cells))
+    merged = leakage.merge_groups(groups, found)
+    return groups if merged is None else merged
+
+
+def assign(strata: Ints, units: Ints, folds: int, seed: int) -> Ints:
+    """The fold int64 [n] of each row: strata int64 [n] in like shares, equal `units` int64 [n] never apart.
+
+    Raises OptionError where there are fewer units than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    count = np.unique(units).size
+    if not 2 <= folds <= count:
+        raise OptionError(f"--folds {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
+    whole = count == units.size
+    maker = (StratifiedKFold if whole else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
+    of = np.empty(units.size, dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # rare classes are not in every fold, which is all that can be
+        if whole and np.bincount(strata).max() < folds:
+            strata = np.zeros_like(strata)
+        for fold, (_, tested) in enumerate(maker.split(np.zeros(units.size), strata, units)):
+            of[tested] = fold
+    return of
+
+
+def _run_fold(path: Path, pool: pa.Table, of: Ints, fold: int, base: Words) -> Run:
+    folder = path / "data" / f"fold-{fold + 1}"
+    folder.mkdir(exist_ok=True)
+    rows = pool.drop_columns(["row_id"])
+    for name, chosen in (("train", of != fold), ("test", of == fold)):
+        with pa.ipc.new_file(str(folder / f"{name}.arrow"), rows.schema) as writer:
+            writer.write_table(take(rows, np.flatnonzero(chosen)))
+    files = {"data": str((folder / "train.arrow").resolve()), "test": str((folder / "test.arrow").resolve())}
+    return run_once(path / f"fold-{fold + 1}", {**base, **files})
+
+
+def _finish(path: Path, runs: Sequence[Run], pool: pa.Table, of: Ints) -> Folds:
+    documents = [run.document for run in runs]
+    metric = documents[0]["first_metric"]
+    table = _out_of_fold(runs, pool, of)
+    pq.write_table(table, path / "out_of_fold.parquet")
+    document = {
+        "metric": metric,
+        "runs": [
+            {"name": f"fold {n}", "run": str(run.path), "rows": int((of == n - 1).sum()), "metrics": run.metrics,
+             "verdict": run.document["verdict"]["outcome"]}
+            for n, run in enumerate(runs, 1)
+        ],
+        **mean_and_spread([run.metrics for run in runs]),
+        "baselines": {
+            name: float(np.mean([d["baselines"][name][metric]["value"] for d in documents]))
+            for name in documents[0]["baselines"] if all(metric in d["baselines"].get(name, {}) for d in documents)
+        },
+        "out_of_fold": _pooled(runs[0], table),
+        "predictions": str(path / "out_of_fold.parquet"),
+    }  # fmt: skip
+    document["words"] = _sentences(document)
+    write_json(path / "folds.json", document)
+    write_text(path / "report.html", refine_report.repeated("Cross-validation", document))
+    return Folds(path, document, list(runs))
+
+
+def mean_and_spread(found: Sequence[Mapping[str, float]]) -> Words:
+    """{"mean", "spread"}: of each metric that all runs have; spread is the standard deviation (n - 1)."""
+    names = [name for name in found[0] if all(name in values for values in found)]
+    table = {name: np.array([values[name] for values in found]) for name in names}
+    return {
+        "mean": {name: float(values.mean()) for name, values in table.items()},
+        "spread": {name: float(values.std(ddof=1)) if len(values) > 1 else 0.0 for name, values in table.items()},
+    }
+
+
+def _out_of_fold(runs: Sequence[Run], pool: pa.Table, of: Ints) -> pa.Table:
+    """What each row was given by the run that had not seen it, in the order of the rows."""
+    ids = np.asarray(pool.column("row_id"))
+    parts = []
+    for fold, run in enumerate(runs):
+        table = pq.read_table(run.folder.predictions)
+        rows = np.asarray(table.column("row_id")) - int((of != fold).sum())  # test rows come after training rows
+        mine = ids[of == fold][rows]
+        parts.append(
+            table.set_column(0, "row_id", pa.array(mine)).add_column(1, "fold", pa.array([fold + 1] * len(mine)))
+        )
+    return pa.concat_tables(parts).sort_by("row_id")
+
+
+def _pooled(run: Run, table: pa.Table) -> Words:
+    """Metrics of all out-of-fold predictions together, with intervals; {} for several labels, whose thresholds
+    differ from fold to fold."""
+    model = Model.load(run.path)
+    if model.task.kind == "labels":
+        return {}
+    scores = saved_scores(table, model.task.kind)
+    outcome = Outcome(model.task.kind, model.task.truth(table.column("truth").to_pylist()), scores, model.labels)
+    return dict(metrics.with_intervals(outcome))
+
+
+def _sentences(document: Words) -> list[str]:
+    metric, runs = document["metric"], document["runs"]
+    mean, spread = document["mean"][metric], document["spread"][metric]
+    low, high = min(run["metrics"][metric] for run in runs), max(run["metrics"][metric] for run in runs)
+    found = [
+        f"{named(metric)} over {len(runs)} folds: {number(mean)} on average, standard deviation {number(spread)} "
+        f"(from {number(low)} to {number(high)}).",
+    ]
+    if document["baselines"]:
+        best = (max if metrics.higher_is_better(metric) else min)(document["baselines"].items(), key=lambda b: b[1])
+        better = sum(run["verdict"] == "better" for run in runs)
+        found.append(
+            f"The best baseline on average, {named_baseline(best[0])}, has {number(best[1])}; the model was proven "
+            f"better than its best baseline in {better} of {len(runs)} folds."
+        )
+    if pooled := document["out_of_fold"].get(metric):
+        found.append(
+            f"Over all rows together, each told by a run that had not seen it: {number(pooled['value'])} "
+            f"(95 % interval {number(pooled['low'])} to {number(pooled['high'])})."
+        )
+    return found

@@ -1,0 +1,190 @@
+"""ladder: from the constant answer to training from scratch, quality and cost of each on one split.
+
+Every rung runs in a process of its own, so that its memory is its own.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
+from tunesmith.core.files import write_json, write_text
+from tunesmith.evaluate import compare, metrics, refine_report
+from tunesmith.evaluate.types import Outcome
+from tunesmith.evaluate.words import bytes_, metric, number, seconds
+from tunesmith.workflows.refine import Held, fitting, hold_out, named_source, opened
+from tunesmith.workflows.rung import BASE_RUNGS, CHEAP, read_json, read_outcome
+
+Words = dict[str, Any]
+
+TRAINED = ("head", "lora", "full", "scratch")
+"""Methods on the ladder where it is not told which."""
+TITLES = {
+    "majority": "a constant answer", "tfidf": "TF-IDF + linear model", "nearest_neighbours": "nearest neighbours",
+    "head": "linear probe (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
+}  # fmt: skip
+
+
+def ladder(
+    data: Any, *, out: str | Path, models: Sequence[str] | None = None, methods: Sequence[str] | None = None,
+    **words: Any,
+) -> Words:  # fmt: skip
+    """Quality, time, memory and size of each way to solve the task, and which one to take.
+
+    `methods`: of majority, tfidf, nearest_neighbours and the names of `tunesmith methods`; `models`: base
+    models, for the rungs that have one. All rungs learn from, choose on and are tested on the same rows.
+    Returns {"rungs": [{"name", "metric", "value", "low", "high", "seconds", "peak_memory_bytes",
+    "size_bytes", ...}], "recommendation": "...", ...}; written to ladder.json with report.html in `out`.
+    Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
+    """
+    names = list(dict.fromkeys(methods or [*CHEAP, *(m for m in TRAINED if m in registry.names("methods"))]))
+    known = [*CHEAP, *registry.names("methods")]
+    for name in names:
+        if name not in known:
+            raise OptionError(f"There is no rung called {name!r}.", did_you_mean(name, known))
+    clean = {name: value for name, value in words.items() if value is not None}
+    bases = list(models or [clean.get("model", "auto")])
+    request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
+    with opened(out, request) as path:
+        held = hold_out(data, path / "data", clean)
+        jobs = [
+            (name, base) for name in names for base in (bases if name in BASE_RUNGS or name not in CHEAP else bases[:1])
+        ]
+        rungs = [_climb(path, held, name, base, len(bases) > 1) for name, base in jobs]
+        curve = _job(path, held, {"rung": "learning_curve", "model": bases[0]}, path / "learning_curve")
+        document = _document(path, held, rungs, curve["points"])
+        write_json(path / "ladder.json", document)
+        write_text(path / "report.html", refine_report.ladder(document))
+        return document
+
+
+def _climb(path: Path, held: Held, name: str, base: str, several: bool) -> Words:
+    short = Path(base).name
+    folder = path / "rungs" / (f"{name}-{short}" if several else name)
+    job: Words = {"rung": name, "model": base}
+    if name not in CHEAP:
+        job["words"] = fitting({**held.with_test(), "model": base}, name)
+    told = _job(path, held, job, folder)
+    title = TITLES.get(name, name) + (f", {short}" if several and (name in BASE_RUNGS or name not in CHEAP) else "")
+    return {"name": folder.name, "title": title, "metric": held.metric, "folder": str(folder), **told}
+
+
+def _job(path: Path, held: Held, job: Words, folder: Path) -> Words:
+    """What the rung's own process found; read where it was found before. Raises RunFailed, Stopped."""
+    found = folder / "rung.json"
+    if not found.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shown = {**asdict(held), "folder": str(held.folder), "row_ids": {}}
+        write_json(folder / "job.json", {**job, "held": shown, "words": job.get("words", {})})
+        # arguments, no shell; the rung's own words go to its file, where they can be read
+        with open(folder / "log.txt", "w", encoding="utf-8") as log:
+            command = [sys.executable, "-m", "tunesmith.workflows.rung", str(folder)]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+        if done.returncode in (130, -2, -15):
+            raise Stopped("The ladder was stopped; the rungs that are done are kept.", reason="signal",
+                          fix=f"Ask for the same ladder with --out {path} to go on with it.")  # fmt: skip
+        if done.returncode or not found.exists():
+            said = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-3:]
+            raise RunFailed(
+                f"The rung {folder.name} failed: {' '.join(said) or f'exit status {done.returncode}'}",
+                f"All that it said is in {folder / 'log.txt'}; leave it out with methods.",
+            )
+    return read_json(found)
+
+
+def _document(path: Path, held: Held, rungs: list[Words], points: list[Words]) -> Words:
+    outcomes = {rung["name"]: read_outcome(Path(rung["folder"]), held.kind, held.label_names) for rung in rungs}
+    seed = int(held.words["seed"])
+    for below, rung in zip([None, *rungs[:-1]], rungs, strict=True):
+        rung |= metrics.with_intervals(outcomes[rung["name"]], [held.metric], seed=seed)[held.metric]
+        rung["against_below"] = None
+        if below is not None:
+            gap = compare.paired_bootstrap(outcomes[rung["name"]], outcomes[below["name"]], held.metric, seed=seed)
+            rung["difference_to_below"] = dict(gap)
+            rung["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
+    best, pick, gap = choose_rung(rungs, outcomes, held.metric, seed)
+    document: Words = {
+        "metric": held.metric, "higher_is_better": held.higher_is_better,
+        "rows": {name: held.sizes[name] for name in ("train", "validation", "test")},
+        "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
+        "more_rows": more_rows(points, held.metric), "path": str(path),
+    }  # fmt: skip
+    document["recommendation"] = _recommendation(document, best, pick, gap)
+    document["words"] = [
+        document["recommendation"], document["more_rows"],
+        f"All on the same {document['rows']['test']:,} test rows. The highest of {len(rungs)} values on one test "
+        "set is a little too kind: test the one that you take on new rows before you promise a number.",
+    ]  # fmt: skip
+    return document
+
+
+def choose_rung(
+    rungs: Sequence[Words], outcomes: dict[str, Outcome], name: str, seed: int
+) -> tuple[Words, Words, compare.Difference]:
+    """(the best rung, the one to take, how much better the best is): the one to take is the quickest that is not
+    proven worse than the best, by paired bootstrap on the test rows."""
+    sign = 1 if metrics.higher_is_better(name) else -1
+    best = max(rungs, key=lambda rung: sign * rung["value"])
+    gaps = {
+        rung["name"]: compare.paired_bootstrap(outcomes[best["name"]], outcomes[rung["name"]], name, seed=seed)
+        for rung in rungs
+    }
+    as_good = [rung for rung in rungs if gaps[rung["name"]]["low"] <= 0]
+    pick = min(as_good, key=lambda rung: rung["seconds"])
+    return best, pick, gaps[pick["name"]]
+
+
+def _word(gap: compare.Difference) -> str:
+    return "better" if gap["low"] > 0 else "worse" if gap["high"] < 0 else "not proven"
+
+
+def _recommendation(document: Words, best: Words, pick: Words, gap: compare.Difference) -> str:
+    name = metric(document["metric"])
+    if pick["name"].startswith(CHEAP):
+        advice = f"Do not fine-tune yet: take {pick['title']}"
+    elif pick["name"].startswith("head"):
+        advice = f"Train only a head: take {pick['title']}"
+    else:
+        advice = f"Fine-tune: take {pick['title']}"
+    cost = f"{seconds(pick['seconds'])}, {bytes_(pick['peak_memory_bytes'])} of memory"
+    if pick is best:
+        return f"{advice}. It has the best {name}, {number(pick['value'])}, and nothing quicker comes near it ({cost})."
+    return (
+        f"{advice} ({name} {number(pick['value'])}, {cost}). {best['title']} has {number(best['value'])}, but the "
+        f"difference of {number(gap['difference'], True)} (95 % interval {number(gap['low'], True)} to "
+        f"{number(gap['high'], True)}) may be chance on these test rows, and it costs {seconds(best['seconds'])}."
+    )
+
+
+def more_rows(points: Sequence[Words], name: str) -> str:
+    """What twice the rows would bring, by a power law through the errors of the linear probe on sub-samples
+    (Hestness et al. 2017); "" where there are too few points."""
+    if len(points) < 3:
+        return ""
+    share = metrics.TABLE[name].range == (0.0, 1.0) and metrics.higher_is_better(name)
+    errors = np.array([1 - p["value"] if share else p["value"] for p in points])
+    rows = np.array([p["rows"] for p in points], dtype=np.float64)
+    if (errors <= 0).any() or not (share or not metrics.higher_is_better(name)):
+        return "Nothing can be said of more rows: the linear probe makes no error that could fall further."
+    slope, start = np.polyfit(np.log(rows), np.log(errors), 1)
+    if slope >= -0.02:
+        return (
+            "More rows alone would bring little: the error of the linear probe does not fall with them. Look at the "
+            "labels, or at another base model."
+        )
+    now, twice = (math.exp(start) * n**slope for n in (rows[-1], 2 * rows[-1]))
+    change = number(now - twice if share else twice - now, True)
+    return (
+        f"Twice the training rows ({2 * int(rows[-1]):,}) would move {metric(name)} of the linear probe by about "
+        f"{change}, going by how its error fell with the number of rows so far. "
+        "An estimate on validation rows; a fine-tuned model gains alike or more."
+    )

@@ -1,0 +1,330 @@
+"""A generative run from spec to trained model: every step once, in the order in which it happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from tunesmith.core import registry
+from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.events import Decided, Emit
+from tunesmith.core.files import write_text
+from tunesmith.core.options import Options, resolve
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.conversations import Examples
+from tunesmith.data.types import SplitOptions
+from tunesmith.engine import batching, hardware, loop
+from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.lesson import Lesson
+from tunesmith.engine.likelihood import Likelihoods, likelihoods
+from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.precision import working
+from tunesmith.engine.protocols import Batches
+from tunesmith.engine.sequences import SequenceRows
+from tunesmith.engine.stop import StopRequest
+from tunesmith.evaluate import text_metrics
+from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.models import catalog
+from tunesmith.models.additions import checkpoint_activations
+from tunesmith.models.blocks import frozen_names
+from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
+from tunesmith.workflows import choose
+from tunesmith.workflows.language_data import Corpus, read_corpus
+from tunesmith.workflows.language_items import Items, encode_items
+from tunesmith.workflows.pipeline import Clock
+
+_TOKENS_AT_ONCE = 4_096
+"""Tokens that go through the model together on a processor."""
+_LONGEST = 2_048
+_BATCH_TOKENS = 16_384
+_VALIDATION_ITEMS = 500
+_WASTE = 0.1
+"""Share of padding from which on packing is worth it."""
+
+
+@dataclass
+class LanguagePlan:
+    """The spec with every name turned into a thing."""
+
+    spec: RunSpec
+    task: Any
+    method: Any
+    engine: EngineOptions
+    callbacks: list[Any]
+
+
+@dataclass
+class LanguageWork:
+    """A generative run under way: filled by `run`, read by `language_finish`."""
+
+    folder: RunFolder
+    emit: Emit
+    stop: StopRequest
+    plan: LanguagePlan
+    corpus: Corpus
+    bundle: LanguageBundle
+    codec: Any
+    items: Items
+    limit: int
+    device: torch.device
+    precision: str
+    reference: Likelihoods | None = None
+    """The base model on every sequence, where the task learns against it."""
+    base: dict[str, Any] = field(default_factory=dict)
+    """What the base model did on the test rows, before anything was trained."""
+    state: loop.TrainState = field(default_factory=loop.TrainState)
+
+    def measure(self, rows: SequenceRows, sequences: np.ndarray) -> Likelihoods:
+        """The model as it is now on some sequences."""
+        model = self.bundle.model
+        with working(model, self.precision, model.float32_names):
+            return likelihoods(
+                model, rows, sequences, on=self.device, tokens_at_once=_TOKENS_AT_ONCE, check=self.stop.check
+            )
+
+    def statistics(self, items: np.ndarray) -> RowStatistics:
+        """Metrics' statistics of the model as it is now on some items."""
+        sequences = self.sequences(items)
+        return self._statistics(self.measure(self.items.rows, sequences), items)
+
+    def _statistics(self, found: Likelihoods, items: np.ndarray) -> RowStatistics:
+        if self.reference is None:
+            return cast(RowStatistics, self.plan.task.statistics(found))
+        good = None if self.items.good is None else self.items.good[items]
+        reference = _some(self.reference, self.sequences(items))
+        return cast(RowStatistics, self.plan.task.statistics(found, reference=reference, good=good))
+
+    @property
+    def data(self) -> Examples:
+        return self.corpus.examples
+
+    def sequences(self, items: np.ndarray) -> np.ndarray:
+        """Positions of the items' sequences, in order."""
+        many = self.plan.task.sequences_per_item
+        return (many * items[:, None] + np.arange(many)).ravel()
+
+
+def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> LanguageWork:
+    """All steps up to and including training. Raises the errors of `core.errors`."""
+    from tunesmith.workflows import language_finish
+
+    hardware.prepare()
+    torch.manual_seed(spec.seed)
+    clock = Clock(emit)
+    clock.phase("read", spec.data)
+    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), emit)
+    plan = _plan(folder, spec, corpus.examples, emit)
+    write_text(folder.spec, plan.spec.dump())
+
+    clock.phase("load", plan.spec.model)
+    device = hardware.device()
+    bundle, precision = _load(plan, device, emit)
+    write_text(folder.spec, plan.spec.dump())
+    codec = plan.task.codec(bundle.tokenizer)
+    limit = _limit(plan, bundle, emit)
+    items = encode_items(
+        corpus, plan.task, codec, bundle,
+        limit=limit, folder=folder.cache / "tokens", emit=emit, check=stop.check,
+    )  # fmt: skip
+    if plan.engine.gradient_checkpointing:
+        checkpoint_activations(bundle.model.network)
+    _check_model(bundle, items, emit)
+
+    work = LanguageWork(folder, emit, stop, plan, corpus, bundle, codec, items, limit, device, precision)
+    clock.phase("base", "the base model as it is, on the test rows")
+    if plan.task.needs_reference:
+        work.reference = work.measure(items.rows, np.arange(len(items.rows)))
+    work.base = language_finish.measure_base(work)
+
+    clock.phase("train", plan.spec.method)
+    for name in frozen_names(bundle.model, plan.engine.freeze):
+        bundle.model.get_parameter(name).requires_grad_(False)
+    plan.method.prepare(bundle, plan.spec.seed)
+    if plan.engine.gradient_checkpointing:
+        bundle.model.network.enable_input_require_grads()
+    trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
+    hardware.check_disk(folder.path, 12 * trainable)
+    work.state = loop.train(_setup(work))
+    clock.end()
+    return work
+
+
+def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
+    """Settle what was left to us, and write every default out."""
+    fitting = [
+        name for name in registry.names("tasks") if data.form in getattr(registry.get("tasks", name), "forms", ())
+    ]
+    name = spec.task if spec.task != "auto" else fitting[0]
+    if name not in fitting:
+        raise DataError(
+            Problem(f"the data is of the form {data.form!r} ({data.format}), which --task {name} does not learn",
+                    data.files[0]),
+            f"Leave --task out, or use --task {fitting[0]}.",
+        )  # fmt: skip
+    if spec.task == "auto":
+        emit(Decided("task", name, f"the data is of the form {data.form!r} ({data.format})"))
+    kind = registry.get("tasks", name).network
+    method_name = spec.method
+    if method_name == "auto":
+        method_name = "lora"
+        emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
+    model_name = spec.model
+    if model_name == "auto":
+        model_name = catalog.default(kind)
+        emit(Decided("model", model_name, "the default: small and of good quality for its size"))
+    choose.check_family(method_name, "language")
+    models: dict[str, type[Options]] = {
+        "task": registry.get("tasks", name).Options,
+        "method": registry.get("methods", method_name).Options,
+        "engine": EngineOptions,
+        "split": SplitOptions,
+        **{callback: registry.get("callbacks", callback).Options for callback in spec.callbacks},
+    }
+    options = resolve(spec.options, models)
+    task = registry.get("tasks", name)(options["task"])
+    method = registry.get("methods", method_name)(options["method"])
+    engine = cast(EngineOptions, options["engine"])
+    engine = engine.model_copy(update={
+        "epochs": min(method.epochs, 3) if engine.epochs is None else engine.epochs,
+        "learning_rate": engine.learning_rate or method.learning_rate * task.rate_factor,
+    })  # fmt: skip
+    written = {key: value for part in options.values() for key, value in part.model_dump().items()}
+    settled = spec.model_copy(update={
+        "task": name, "method": method_name, "model": model_name, "options": {**written, **engine.model_dump()},
+    })  # fmt: skip
+    callbacks = [
+        registry.get("callbacks", key)(options[key], engine=engine, folder=folder.path) for key in spec.callbacks
+    ]
+    return LanguagePlan(settled, task, method, engine, callbacks)
+
+
+def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[LanguageBundle, str]:
+    """The base in the number format that its use asks for: float32 where its own weights move."""
+    source = catalog.fetch(plan.spec.model, emit) if not _is_run(plan.spec.model) else None
+    size = catalog.size_of(source) if source else None
+    precision = hardware.choose_precision(plan.engine.precision, device, size.hidden_size if size else 512, emit)
+    plan.engine = plan.engine.model_copy(update={"precision": precision})
+    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "precision": precision}})
+    kwargs: dict[str, Any] = getattr(plan.method, "load_kwargs", dict)()
+    keeps_base = bool(getattr(plan.method, "adds", False))
+    dtype = "bfloat16" if precision == "bf16" and keeps_base else "float32"
+    bundle = load_language_base(
+        plan.spec.model, kind=plan.task.network, dtype=dtype, quantization=kwargs.get("quantization"), emit=emit
+    )
+    add_tokens(bundle, plan.task.options.new_tokens, emit)
+    bundle.model.to(device)
+    return bundle, precision
+
+
+def _is_run(name: str) -> bool:
+    from pathlib import Path
+
+    return (Path(name).expanduser() / "spec.yaml").exists()
+
+
+def _limit(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> int:
+    asked = plan.task.options.max_length
+    if asked is not None and asked > bundle.position_limit:
+        raise OptionError(
+            f"max_length={asked} is more than the model {bundle.name!r} can read.",
+            f"Set max_length to at most {bundle.position_limit}.",
+        )
+    limit = int(asked or min(bundle.position_limit, _LONGEST))
+    emit(Decided("max_length", limit, "asked for" if asked else f"the model reads {bundle.position_limit} tokens"))
+    return limit
+
+
+def _check_model(bundle: LanguageBundle, items: Items, emit: Emit) -> None:
+    """That our log-probabilities are the network's own, on a few sequences."""
+    some = items.splits["train"][:2]
+    batch = items.rows.collate(some)
+    device = next(bundle.model.parameters()).device
+    apart = bundle.model.eval().check({name: tensor.to(device) for name, tensor in batch.items()}, tolerance=0.02)
+    if bundle.model.whole_logits:
+        emit(Decided("chunked_logits", False, f"the network does more after its output layer (differs by {apart:.3g})"))
+
+
+def _setup(work: LanguageWork) -> loop.Setup:
+    plan, items = work.plan, work.items
+    metric = plan.task.metrics[0]
+    watched = _sample(items.splits["validation"], _VALIDATION_ITEMS, plan.spec.seed)
+    if len(watched) < len(items.splits["validation"]):
+        work.emit(Decided("validation_rows", len(watched), "more would take longer than they tell"))
+    higher = bool(text_metrics.higher_is_better(metric))
+
+    def evaluate() -> dict[str, float]:
+        found = text_metrics.compute(work.statistics(watched))
+        # a preference has no token loss; its margin, the other way round, breaks ties
+        return {**found, "loss": found.get("loss", -found.get("reward_margin", 0.0))}
+
+    return loop.Setup(
+        model=work.bundle.model, lesson=lesson(work, items.splits["train"]), evaluate=evaluate,
+        metric=metric, higher_is_better=higher,
+        groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
+        epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
+        checkpoints=CheckpointStore(work.folder.checkpoints, _identity(work)),
+        callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
+        tokens_at_once=_TOKENS_AT_ONCE if work.device.type == "cpu" else None,
+        float32_names=work.bundle.model.float32_names,
+    )  # fmt: skip
+
+
+def lesson(work: LanguageWork, items: np.ndarray) -> Lesson:
+    """The task's lesson on some items, its batches planned and said."""
+    plan = work.plan
+    sequences = work.sequences(items)
+    lengths = work.items.rows.lengths[sequences]
+    size = plan.engine.batch_size
+    if size is None:
+        size = int(min(16, max(2, 2 ** int(np.log2(max(2, len(items) / 20))))))
+        why = f"{len(items)} training examples of {np.median(lengths):g} tokens (median)"
+        work.emit(Decided("batch_size", size, f"{why}, at most {_BATCH_TOKENS:,} tokens a batch"))
+    packed = _packing(work, lengths, size)
+    batches = Batches(size, None if plan.engine.batch_size else _BATCH_TOKENS, plan.spec.seed, packed)
+    extra: dict[str, Any] = {}
+    if work.reference is not None:
+        extra = {"reference": work.reference, "good": work.items.good}
+    return cast(Lesson, plan.task.lesson(work.items.rows, items, batches, **extra))
+
+
+def _packing(work: LanguageWork, lengths: np.ndarray, size: int) -> bool:
+    asked = work.plan.task.options.packing
+    if work.bundle.kind == "seq2seq" or work.plan.task.sequences_per_item > 1:
+        if asked:
+            raise OptionError(f"packing=true: --task {work.plan.spec.task} can not pack its examples.", "Leave it out.")
+        return False
+    if asked is not None:
+        work.emit(Decided("packing", asked, "asked for"))
+        return bool(asked)
+    plan = batching.plan_epoch(lengths, seed=0, epoch=0, rows=size, tokens=_BATCH_TOKENS)
+    waste = batching.padding_share(plan, lengths)
+    work.emit(Decided("packing", waste > _WASTE, f"batches of similar length are {waste:.0%} padding"))
+    return waste > _WASTE
+
+
+def _identity(work: LanguageWork) -> dict[str, str]:
+    words = work.plan.spec.words()
+    loose = ("patience", "save_steps", "keep_cache", "callbacks", "generate_rows", "max_new_tokens", "few_shot")
+    text = json.dumps({k: v for k, v in words.items() if k not in loose}, sort_keys=True, default=str)
+    return {
+        "spec": hashlib.sha256(text.encode()).hexdigest(),
+        "data": work.corpus.fingerprint,
+        "base model": work.bundle.fingerprint,
+    }
+
+
+def _sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
+    if len(positions) <= most:
+        return positions
+    return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))
+
+
+def _some(found: Likelihoods, positions: np.ndarray) -> Likelihoods:
+    return Likelihoods(found.loss[positions], found.tokens[positions], found.right[positions])

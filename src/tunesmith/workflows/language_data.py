@@ -1,0 +1,42 @@
+"""The examples of a generative run: one file that is divided, or files of one's own for each part."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunesmith.core.events import Emit, Warned
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.conversations import Division, Examples, divide, read_examples
+from tunesmith.data.types import SplitOptions
+
+
+@dataclass
+class Corpus:
+    """All examples, whichever file they came from, and which of them train, validate and test."""
+
+    examples: Examples
+    splits: Division
+    """Positions of 'train', 'validation' and 'test', int64."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the content and of the division."""
+        digest = hashlib.sha256(self.examples.fingerprint.encode())
+        for name in sorted(self.splits):
+            digest.update(np.ascontiguousarray(self.splits[name]).data)
+        return digest.hexdigest()
+
+
+def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit) -> Corpus:
+    """Read and divide; files of one's own stay as they are. Raises DataError with every problem of every row."""
+    given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
+    source = {"train": spec.data, **given} if given else spec.data
+    examples = read_examples(source, emit=emit, group=options.group)
+    splits = divide(examples, validation=options.validation_size, test=options.test_size, seed=spec.seed)
+    left = splits.facts.get("remaining_rows")
+    if left:
+        emit(Warned("leakage", f"{left} held-out examples have a like in an earlier part; see the report"))
+    return Corpus(examples, splits)

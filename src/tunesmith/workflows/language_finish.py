@@ -1,0 +1,305 @@
+"""After (and before) training a generative model: the test rows by the base, the prompted base and the tuned one."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core import events
+from tunesmith.core.errors import RunFailed
+from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
+from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate
+from tunesmith.engine.hardware import peak_memory_bytes
+from tunesmith.engine.precision import working
+from tunesmith.engine.sequences import SequenceWriter
+from tunesmith.evaluate import card, metrics_json, preview, report, text_metrics
+from tunesmith.evaluate.diagnose import curve_findings
+from tunesmith.evaluate.evidence import Answer, Evidence
+from tunesmith.evaluate.few_shot import FewShot
+from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.models.additions import quiet_peft
+from tunesmith.models.load import quiet_transformers
+from tunesmith.models.load_language import MARK, load_language_finished
+from tunesmith.workflows.finish import latest, read_curves, versions
+from tunesmith.workflows.language import LanguageWork
+from tunesmith.workflows.pipeline import Clock
+
+_TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
+"""Largest difference of a sequence's mean token loss between the model trained and the model read back."""
+_LONGEST_ANSWER = 256
+
+
+def measure_base(work: LanguageWork) -> dict[str, Any]:
+    """What needs the base as it was: its statistics on the test rows, its answers, and those with examples shown."""
+    test = work.items.splits["test"]
+    answered = _answered(work)
+    found: dict[str, Any] = {"statistics": {"base": work.statistics(test)}, "answers": {}, "items": answered}
+    prompts = _prompts(work, answered)
+    if prompts:
+        found["answers"]["base"] = _generate(work, prompts)
+    if work.plan.task.options.few_shot and work.data.form not in ("text", "feedback"):
+        shots, statistics = _few_shot(work, test, answered)
+        if statistics is not None:
+            found["statistics"]["few_shot"] = statistics
+        if prompts:
+            found["answers"]["few_shot"] = _generate(work, shots)
+    return found
+
+
+def finish(work: LanguageWork, started: float) -> dict[str, Any]:
+    """Evaluate, save, report; `result.json` is written last. Returns the metrics document."""
+    clock = Clock(work.emit)
+    test = work.items.splits["test"]
+    clock.phase("evaluate", f"{len(test)} test examples")
+    ours = work.statistics(test)
+    answers = dict(work.base["answers"])
+    if answers:
+        answers["tuned"] = _generate(work, _prompts(work, work.base["items"]))
+    work.stop.check()
+
+    clock.phase("save", str(work.folder.model))
+    _save_model(work)
+
+    clock.phase("report", str(work.folder.report))
+    document = _document(work, ours, answers, started)
+    evidence = _evidence(work, document, answers)
+    write_json(work.folder.metrics, document)
+    report.write_report(evidence, work.folder.report)
+    write_text(work.folder.model / "README.md", card.model_card(evidence))
+    if not work.plan.engine.keep_cache:
+        shutil.rmtree(work.folder.cache, ignore_errors=True)
+    fsync_folder(work.folder.path)
+    names = (*work.plan.task.metrics, work.plan.task.text_metric)
+    headline = {name: document["test"][name]["value"] for name in names if name in document["test"]}
+    write_json(work.folder.result, {
+        "status": "finished", "metrics": headline, "verdict": document["verdict"],
+        "seconds": round(time.time() - started, 3),
+    })  # fmt: skip
+    clock.end()
+    work.emit(events.Finished(round(time.time() - started, 3), headline))
+    return document
+
+
+# answers
+
+
+def _answered(work: LanguageWork) -> np.ndarray:
+    """The test items that are answered by every contender; the first sequence of an example stands for it."""
+    if work.data.form == "text":
+        return np.zeros(0, dtype=np.int64)
+    test = work.items.splits["test"]
+    if work.items.good is not None:
+        test = test[work.items.good[test]]  # a bad answer is nobody's model
+    _, first = np.unique(work.items.example[test], return_index=True)
+    some, most = test[np.sort(first)], work.plan.task.options.generate_rows
+    if len(some) > most:
+        some = np.sort(np.random.default_rng(work.plan.spec.seed).choice(some, most, replace=False))
+    return some
+
+
+def _prompts(work: LanguageWork, items: np.ndarray) -> list[list[int]]:
+    found = [work.codec.prompt(work.data[int(work.items.example[item])]) for item in items]
+    return [_within(prompt.tolist(), work.limit, work.bundle.kind) for prompt in found]
+
+
+def _within(ids: list[int], limit: int, kind: str) -> list[int]:
+    """Room for an answer: a continued text keeps its end, an encoder's its beginning."""
+    return ids[:limit] if kind == "seq2seq" else ids[-max(1, limit * 3 // 4) :]
+
+
+def _generate(work: LanguageWork, prompts: list[list[int]]) -> list[Generated]:
+    model = work.bundle.model
+    sampling = Sampling(max_new_tokens=_answer_length(work), temperature=0.0)
+    stops = {*work.codec.stop_ids, *ending_ids(model.network, work.bundle.tokenizer)}
+    with working(model, work.precision, model.float32_names):
+        return generate(model.running, work.bundle.tokenizer, prompts, sampling, stop_ids=stops, check=work.stop.check)
+
+
+def _answer_length(work: LanguageWork) -> int:
+    asked = work.plan.task.options.max_new_tokens
+    if asked:
+        return int(asked)
+    train = work.sequences(work.items.splits["train"])
+    usual = float(np.quantile(work.items.rows.learned_counts[train], 0.9))
+    return int(min(_LONGEST_ANSWER, max(16, 2 * usual)))
+
+
+def _few_shot(
+    work: LanguageWork, test: np.ndarray, answered: np.ndarray
+) -> tuple[list[list[int]], RowStatistics | None]:
+    """Prompts of `answered` with training examples before them, and the base's statistics on the test rows so."""
+    train = np.unique(work.items.example[work.items.splits["train"]])[:2_000]
+    shots = FewShot([work.data[int(i)] for i in train], seed=work.plan.spec.seed)
+    room = work.limit * 3 // 4
+
+    def ids_of(example: Mapping[str, Any]) -> list[int]:
+        def fits(prompt: Any) -> bool:
+            return len(work.codec.prompt_of(prompt)) <= room
+
+        prompt = shots.prompt(dict(example), work.plan.task.options.few_shot, fits)
+        return _within(work.codec.prompt_of(prompt).tolist(), work.limit, work.bundle.kind)
+
+    prompts = [ids_of(work.data[int(work.items.example[item])]) for item in answered]
+    if work.plan.task.sequences_per_item > 1 or work.data.form == "text":
+        return prompts, None
+    if len(np.unique(work.items.example[test])) != len(test):  # an example in several sequences has no one prompt
+        return prompts, None
+    writer = SequenceWriter(work.folder.cache / "few-shot")
+    rows = work.items.rows
+    for item in test:
+        prompt = np.asarray(ids_of(work.data[int(work.items.example[item])]), dtype=np.int32)
+        start, end = rows.offsets[item], rows.offsets[item + 1]
+        learned = np.flatnonzero(rows.learned[start:end])
+        answer = (
+            rows.ids[start + learned[0] : end] if rows.sources is None else rows.ids[start + rows.sources[item] : end]
+        )
+        mask = rows.learned[start + learned[0] : end] if rows.sources is None else np.ones(len(answer), dtype=bool)
+        ids = np.concatenate([prompt, answer])[-work.bundle.position_limit :]
+        marks = np.concatenate([np.zeros(len(prompt), dtype=bool), mask.astype(bool)])[-work.bundle.position_limit :]
+        writer.add(_Sequence(ids, marks), int(item), len(prompt) if rows.sources is not None else 0)
+    extended = writer.close(rows.pad_token_id, pairs=rows.sources is not None, start_token_id=rows.start_token_id)
+    measured = work.measure(extended, np.arange(len(extended)))
+    return prompts, work.plan.task.statistics(measured)
+
+
+class _Sequence:
+    def __init__(self, ids: np.ndarray, learned: np.ndarray):
+        self.ids, self.learned = ids, learned
+
+
+# saving
+
+
+def _save_model(work: LanguageWork) -> None:
+    """Save aside, read back, compare what it thinks of some test rows, then give the folder its name."""
+    folder, bundle = work.folder, work.bundle
+    aside = folder.path / ".model.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    some = work.sequences(work.items.splits["test"][:8])
+    expected = work.measure(work.items.rows, some)
+    with full_disk_as_oserror(), quiet_transformers(), quiet_peft():
+        bundle.model.running.save_pretrained(aside)
+        bundle.tokenizer.save_pretrained(aside)
+    write_json(aside / MARK, {
+        "format": 1, "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
+        "base_name": bundle.name, "quantization": bundle.quantization, "form": work.data.form,
+        "prefix": getattr(work.plan.task.options, "prefix", ""), "max_length": work.limit,
+        "new_tokens": work.plan.task.options.new_tokens,
+    })  # fmt: skip
+    ours, bundle.model = bundle.model, load_language_finished(aside).model.to(work.device)
+    again = work.measure(work.items.rows, some)
+    bundle.model = ours
+    worst = float(np.abs((again.loss - expected.loss) / np.maximum(expected.tokens, 1)).max())
+    allowed = _TOLERANCE["bf16" if bundle.quantization else work.precision]
+    if not worst <= allowed:
+        raise RunFailed(
+            f"The saved model answers differently from the trained one: the mean token loss of a test row differs "
+            f"by {worst:.4g}, allowed {allowed:.4g}."
+        )
+    shutil.rmtree(folder.model, ignore_errors=True)
+    aside.rename(folder.model)
+
+
+# the document
+
+
+def _document(
+    work: LanguageWork, ours: RowStatistics, answers: dict[str, list[Generated]], started: float
+) -> dict[str, Any]:
+    seed, task = work.plan.spec.seed, work.plan.task
+    statistics: dict[str, RowStatistics] = {"tuned": ours, **work.base["statistics"]}
+    texts = {name: _text_statistics(work, found) for name, found in answers.items()}
+    if work.data.form == "pair" and len(work.base["items"]):
+        sources = [work.data[int(work.items.example[i])]["source"] for i in work.base["items"]]
+        references = _references(work)
+        texts["lead"] = text_metrics.text_rows([text_metrics.lead(source) for source in sources], references)
+        texts["copy_source"] = text_metrics.text_rows([text_metrics.copy(source) for source in sources], references)
+    measured = {
+        name: {
+            metric: found
+            for rows in (statistics.get(name, {}), texts.get(name, {}))  # all test rows, and those answered
+            for metric, found in text_metrics.with_intervals(rows, seed=seed).items()
+        }
+        for name in {**statistics, **texts}
+    }
+    rivals = {name: rows for name, rows in statistics.items() if name != "tuned"}
+    verdict = text_metrics.verdict(ours, rivals, task.metrics[0], seed=seed)
+    validation = text_metrics.with_intervals(work.statistics(work.items.splits["validation"]), seed=seed)
+    test = measured.pop("tuned")
+    document = {
+        "task": work.plan.spec.task, "model": work.plan.spec.model, "method": work.plan.spec.method,
+        "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,
+        "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(verdict),
+        "findings": [dict(f) for f in curve_findings(read_curves(work.folder.events), task.metrics[0])]
+        + _findings(work, test, verdict),
+        "cost": {
+            "wall_seconds": round(time.time() - started, 3), "peak_memory_bytes": peak_memory_bytes(),
+            "tokens": work.state.tokens,
+        },
+    }  # fmt: skip
+    if texts:
+        document["signatures"] = text_metrics.signatures(_references(work))
+    metrics_json.check(document)
+    return document
+
+
+def _findings(work: LanguageWork, test: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    rate = test.get("stop_rate")
+    if rate and rate["value"] < 0.5:
+        found.append({
+            "name": "answers_do_not_stop", "severity": "warning",
+            "evidence": f"{1 - rate['value']:.0%} of the answers reached the limit of {_answer_length(work)} tokens.",
+            "action": "Train longer, or raise max_new_tokens if the wanted answers are longer than that.",
+        })  # fmt: skip
+    if verdict["against"] == "few_shot" and verdict["outcome"] != "better":
+        found.append({
+            "name": "prompting_is_enough", "severity": "warning",
+            "evidence": f"The base model that is shown {work.plan.task.options.few_shot} examples is not beaten.",
+            "action": "Use the base model with examples in its prompt, or train on more rows.",
+        })  # fmt: skip
+    return found
+
+
+def _text_statistics(work: LanguageWork, answers: Sequence[Generated]) -> RowStatistics:
+    return text_metrics.text_rows(
+        [answer.text.strip() for answer in answers], _references(work), [answer.stopped for answer in answers]
+    )
+
+
+def _references(work: LanguageWork) -> list[list[str]]:
+    return [work.codec.references(work.data[int(work.items.example[item])]) for item in work.base["items"]]
+
+
+def _evidence(work: LanguageWork, document: dict[str, Any], answers: dict[str, list[Generated]]) -> Evidence:
+    log = events.read(work.folder.events)
+    network = work.bundle.model.network
+    shown = []
+    for at, item in enumerate(work.base["items"]):
+        example = work.data[int(work.items.example[item])]
+        shown.append(Answer(
+            row=int(example["row"]), question=work.codec.question(example),
+            wanted=work.codec.references(example)[0], given={name: some[at].text for name, some in answers.items()},
+        ))  # fmt: skip
+    return Evidence(
+        name=work.folder.name, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        task=work.plan.spec.task, kind="text", method=work.plan.spec.method,
+        model={"name": work.bundle.name, "fingerprint": work.bundle.fingerprint, "licence": work.bundle.licence,
+               "parameters": sum(p.numel() for p in network.parameters())},
+        metrics=document, test=None, test_count=len(work.items.splits["test"]), answers=shown,
+        previews=[preview.render_preview(one, work.bundle.tokenizer, style="html") for one in work.items.preview],
+        curves=read_curves(work.folder.events),
+        audit={"rows": len(work.data), "format": work.data.format,
+               "splits": {name: len(where) for name, where in work.items.splits.items()},
+               "ledger": work.data.ledger.counts(), "division": work.corpus.splits.facts},
+        decisions=latest(log, "decided", ("what", "value", "why")),
+        warnings=latest(log, "warned", ("what", "message")),
+        spec=work.plan.spec.words(), data_fingerprint=work.corpus.fingerprint, versions=versions(),
+        cost=document["cost"],
+    )  # fmt: skip

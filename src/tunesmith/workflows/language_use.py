@@ -1,0 +1,182 @@
+"""What is done with generative data and models beside training: check, preview, evaluate, predict."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+
+from tunesmith.core import registry
+from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.events import Decided, Emit, Warned, ignore
+from tunesmith.core.options import resolve
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.conversations import convert as converted
+from tunesmith.data.conversations import divide, lint, read_examples, validate
+from tunesmith.data.conversations.inputs import open_parts
+from tunesmith.data.types import SplitOptions
+from tunesmith.engine.generate import Sampling
+from tunesmith.engine.likelihood import likelihoods
+from tunesmith.engine.sequences import SequenceWriter
+from tunesmith.evaluate import text_metrics
+from tunesmith.evaluate.preview import Style, render_preview
+from tunesmith.models import catalog
+from tunesmith.models.load_language import load_language_tokenizer
+from tunesmith.models.mask import cut
+from tunesmith.workflows.language_model import TextGenerator, prompt_of_row
+
+CONVERT_TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
+_FORMATS = (".jsonl", ".csv")
+
+
+def check(spec: RunSpec) -> dict[str, Any]:
+    """Format, division, every problem and what is advised; trains and loads nothing."""
+    decisions: list[dict[str, Any]] = []
+    warnings: list[dict[str, Any]] = []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, Decided):
+            decisions.append({"what": event.what, "value": event.value, "why": event.why})
+        elif isinstance(event, Warned):
+            warnings.append({"what": event.what, "message": event.message})
+
+    given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
+    examples = read_examples({"train": spec.data, **given} if given else spec.data, emit=listen, check=False)
+    problems = [*examples.problems, *validate(examples)]
+    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    options: Any = resolve(words, {"split": SplitOptions})["split"]
+    splits: dict[str, int] = {}
+    if not problems:
+        division = divide(examples, validation=options.validation_size, test=options.test_size, seed=spec.seed)
+        splits = {name: len(rows) for name, rows in division.items()}
+    tasks = [
+        name for name in registry.names("tasks") if examples.form in getattr(registry.get("tasks", name), "forms", ())
+    ]
+    return {
+        "task": spec.task if spec.task != "auto" else tasks[0], "form": examples.form, "format": examples.format,
+        "rows": examples.ledger.rows_in, "ledger": examples.ledger.counts(), "splits": splits,
+        "problems": [vars(problem) for problem in problems], "advice": lint(examples),
+        "decisions": decisions, "warnings": warnings,
+    }  # fmt: skip
+
+
+def convert(source: str, out: str | Path, to: str) -> int:
+    """Write generative data in another format; returns the number of examples. Raises DataError, OptionError."""
+    if to not in CONVERT_TARGETS:
+        raise OptionError(f"--to {to}: expected one of {', '.join(CONVERT_TARGETS)}.")
+    if not Path(out).resolve().parent.is_dir():
+        raise OptionError(f"{out}: the folder {Path(out).parent} does not exist.", "Create it first.")
+    return converted(source, out, to)
+
+
+def preview(
+    data: str, *, model: str, row: int = 1, style: Style = "ansi", task: str = "auto", max_length: int | None = None
+) -> str:
+    """One row token by token: learned, context, cut. Only the model's tokenizer is loaded.
+
+    `row` counts from 1. Raises DataError for a row that does not exist or can not be encoded, ModelError.
+    """
+    examples = read_examples(data, emit=ignore)
+    found = next((example for example in examples if example["row"] == row), None)
+    if found is None:
+        raise DataError(
+            Problem(f"there is no row {row}; the data has {examples.ledger.rows_in} rows", examples.files[0])
+        )
+    name = task
+    if task == "auto":
+        name = next(
+            n for n in registry.names("tasks") if examples.form in getattr(registry.get("tasks", n), "forms", ())
+        )
+    plugin = registry.get("tasks", name)
+    source = catalog.fetch(model)
+    assert source.folder is not None
+    tokenizer = load_language_tokenizer(source.folder, model)
+    limit = max_length or 2_048
+    encoded = plugin(plugin.Options()).encode(found, found, plugin(plugin.Options()).codec(tokenizer), limit)
+    parts = []
+    for number, (whole, _) in enumerate(encoded, 1):
+        _, done = cut(whole, limit) if whole.spans else (whole, None)
+        title = f"row {row}, sequence {number} of {len(encoded)}" if len(encoded) > 1 else f"row {row}"
+        parts.append((title, render_preview(whole, tokenizer, cut=done, style=style)))
+    if style == "html":
+        return "".join(f"<h2>{title}</h2>{shown}" for title, shown in parts)
+    return "\n".join(f"{escape(title) if style == 'ansi' else title}\n{shown}" for title, shown in parts)
+
+
+def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:
+    """Token metrics of a finished run on other data, and those of its written answers for up to 200 rows."""
+    model = TextGenerator.load(folder)
+    examples = read_examples(data, emit=emit)
+    task = registry.get("tasks", model.mark["task"])
+    if examples.form not in task.forms:
+        raise DataError(
+            Problem(
+                f"the data is of the form {examples.form!r}, and the run learned {model.mark['form']!r}",
+                examples.files[0],
+            )
+        )
+    if task.sequences_per_item > 1:
+        raise OptionError(
+            f"evaluate: a run of the task {model.mark['task']} is measured against its base, which this command lacks.",
+            "See metrics.json of the run, or train with --test FILE.",
+        )
+    plugin = task(task.Options(**{k: model.mark[k] for k in ("prefix",) if k in task.Options.model_fields}))
+    limit = int(model.mark["max_length"])
+    with TemporaryDirectory(prefix="tunesmith-") as place:
+        writer = SequenceWriter(Path(place))
+        for example in examples:
+            for one, source in plugin.encode(example, example, model.codec, limit):
+                shorter = cut(one, limit)[0] if one.spans and not source else one
+                if shorter is not None:
+                    writer.add(shorter, example["row"] - 1, source)
+        bundle = model.bundle
+        start = getattr(bundle.model.config, "decoder_start_token_id", None) or bundle.tokenizer.pad_token_id
+        rows = writer.close(bundle.tokenizer.pad_token_id, pairs=bundle.kind == "seq2seq", start_token_id=start)
+        device = next(bundle.model.parameters()).device
+        found = likelihoods(bundle.model, rows, np.arange(len(rows)), on=device, tokens_at_once=4_096)
+    metrics = text_metrics.with_intervals(plugin.statistics(found), seed=seed)
+    if examples.form != "text":
+        some = [examples[i] for i in range(min(200, len(examples)))]
+        answers = model.generate([prompt_of_row(_asked(example)) for example in some])
+        written = text_metrics.text_rows(
+            [a.text.strip() for a in answers], [model.codec.references(e) for e in some], [a.stopped for a in answers]
+        )
+        metrics |= text_metrics.with_intervals(written, seed=seed)
+    return {"rows": len(examples), "metrics": metrics}
+
+
+def _asked(example: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in example.items() if value is not None}
+
+
+def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling) -> int:
+    """Write every row of `data` with its answer as further column `predicted`; returns the number of rows."""
+    target = Path(out)
+    if target.suffix not in _FORMATS:
+        raise OptionError(f"--out {out}: the suffix tells the format; expected one of {', '.join(_FORMATS)}.")
+    if not target.resolve().parent.is_dir():
+        raise OptionError(f"--out {out}: the folder {target.parent} does not exist.", "Create it first.")
+    model = TextGenerator.load(folder)
+    with TemporaryDirectory(prefix="tunesmith-") as place:
+        parts = open_parts(data, Path(place), ignore)
+        rows = [dict(row) for inputs in parts.values() for one in inputs for _, row in one.rows]
+    answers = model.generate([prompt_of_row(row) for row in rows], sampling)
+    for row, answer in zip(rows, answers, strict=True):
+        row["predicted"] = answer.text.strip()
+    with open(target, "w", encoding="utf-8", newline="") as file:
+        if target.suffix == ".jsonl":
+            file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+        else:
+            columns = list(dict.fromkeys(name for row in rows for name in row))
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(
+                {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for k, v in row.items()}
+                for row in rows
+            )
+    return len(rows)

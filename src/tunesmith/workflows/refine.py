@@ -1,0 +1,358 @@
+"""What the refining verbs share: a split made once, a folder that can be gone on with, a budget."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from tunesmith.core import registry
+from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
+from tunesmith.core.events import Event, Phase, ignore
+from tunesmith.core.files import write_json
+from tunesmith.core.options import resolve
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.guess import Wish
+from tunesmith.data.prepare import _read, prepare
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.profile import take
+from tunesmith.data.types import SplitOptions
+from tunesmith.evaluate.metrics import higher_is_better
+from tunesmith.workflows import choose
+from tunesmith.workflows.pipeline import median_per_label
+from tunesmith.workflows.train import Listener, Run, _spec, resume, train
+
+Words = dict[str, Any]
+
+
+# the budget
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a refinement may go on: a number of trials, or seconds of this machine."""
+
+    trials: int | None = None
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.trials} trials" if self.trials else f"{self.seconds:.0f} s"
+
+
+_UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_HOW = "Expected a time such as 30m, 2h or 1h30m, a number such as '20 trials', or money such as $5."
+
+
+def parse_budget(text: str | Budget, price_per_hour: float | None = None) -> Budget:
+    """'30m', '2h', '1h30m', '20 trials', or '$5' at `price_per_hour`. Raises OptionError."""
+    if isinstance(text, Budget):
+        return text
+    given = str(text).strip().lower()
+    if found := re.fullmatch(r"(\d+)\s*(?:trials?|steps?|runs?)", given):
+        if not int(found[1]):
+            raise OptionError(f"--budget {text}: at least one trial is needed.", _HOW)
+        return Budget(trials=int(found[1]))
+    if found := re.fullmatch(r"\$\s*(\d+(?:\.\d+)?)", given):
+        if not price_per_hour or price_per_hour <= 0:
+            raise OptionError(
+                f"--budget {text}: money needs to know what an hour of this machine costs.",
+                "Add --price-per-hour, such as --price-per-hour 1.20.",
+            )
+        seconds = 3600 * float(found[1]) / price_per_hour
+    else:
+        parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", given)
+        if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*", "", given) or any(u not in _UNITS for _, u in parts):
+            raise OptionError(f"--budget {text}: this is no time and no number of trials.", _HOW)
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds <= 0:
+        raise OptionError(f"--budget {text}: expected more than nothing.", _HOW)
+    return Budget(seconds=seconds)
+
+
+# the split
+
+
+@dataclass(frozen=True)
+class Held:
+    """One split of the data, written down as files, and the words that every run on it shares.
+
+    `folder` holds train.arrow, validation.arrow, test.arrow (all columns that matter, as they were) and
+    stand_in.arrow: the validation rows once more, for runs that must be given a test part but must not
+    see the test rows. `row_ids` are the rows of the source behind each file, in its order.
+    """
+
+    folder: Path
+    words: Words
+    kind: str
+    metric: str
+    method: str
+    """What `auto` chooses for these rows."""
+    fingerprint: str
+    label_names: list[str] | None
+    row_ids: Mapping[str, Sequence[int]] = field(repr=False)
+
+    @property
+    def higher_is_better(self) -> bool:
+        return higher_is_better(self.metric)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: len(ids) for name, ids in self.row_ids.items()}
+
+    def file(self, split: str) -> str:
+        return str(self.folder / f"{split}.arrow")
+
+    def without_test(self) -> Words:
+        """Words of a run that never sees a test row: what it calls its test part are validation rows."""
+        files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("stand_in")}
+        return {**self.words, **files, "near_duplicates": 0}
+
+    def with_test(self) -> Words:
+        """Words of the one run that is measured on the test rows."""
+        return {**self.without_test(), "test": self.file("test"), "near_duplicates": self.words["near_duplicates"]}
+
+
+def hold_out(data: Any, folder: Path, words: Words) -> Held:
+    """Read, clean and split `data` as `train` would, and write each part to a file of its own in `folder`.
+
+    Rows of one (near-identical) text and of one `group` are on one side, as in every run. Raises DataError,
+    OptionError.
+    """
+    spec, source = specified(data, words)
+    with TemporaryDirectory(prefix="tunesmith-") as cache:
+        prepared = read(source, spec, Path(cache))
+        parts = dict(prepared.splits)
+        lone = _lone_rows(prepared)
+        parts["stand_in"] = np.sort(np.concatenate([parts["validation"], lone]))
+        row_ids = {name: _row_ids(prepared, positions) for name, positions in parts.items()}
+        same_data(folder, prepared.fingerprint)
+        write_parts(source, spec, prepared, row_ids, folder)
+    return _held(spec, prepared, folder, {name: ids.tolist() for name, ids in row_ids.items()})
+
+
+def same_data(folder: Path, fingerprint: str) -> None:
+    """Note which data the folder is about. Raises FolderError where it was about others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "fingerprint.json"
+    if note.exists() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != fingerprint:
+        raise FolderError(f"The data have changed since the work in {folder.parent} began.", "Choose another --out.")
+    write_json(note, {"sha256": fingerprint})
+
+
+def specified(data: Any, words: Words) -> tuple[RunSpec, Any]:
+    """The words as a checked spec, and where to read from: a path, or the data themselves."""
+    held = data if data is not None and not isinstance(data, str | Path) else None
+    spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
+    choose.check_words(spec)
+    return spec, held if held is not None else spec.data
+
+
+def read(source: Any, spec: RunSpec, cache: Path, **split: Any) -> PreparedData:
+    """The prepared rows; `split` changes options of the split."""
+    return prepare(
+        source, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
+        kinds=choose.kinds_for(spec.task), options=split_options(spec, **split), seed=spec.seed, emit=ignore,
+        cache_dir=cache,
+    )  # fmt: skip
+
+
+def split_options(spec: RunSpec, **changed: Any) -> SplitOptions:
+    given = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    return cast(SplitOptions, resolve({**given, **changed}, {"split": SplitOptions})["split"])
+
+
+def write_parts(
+    source: Any, spec: RunSpec, prepared: PreparedData, row_ids: Mapping[str, np.ndarray], folder: Path
+) -> None:
+    """The rows with these ids as `folder`/<name>.arrow: texts, targets and what they are grouped by."""
+    options = split_options(spec)
+    columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
+    wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
+    with TemporaryDirectory(prefix="tunesmith-") as cache:
+        parts = _read(source, spec.validation, spec.test, wish, options, ignore, Path(cache))
+        for name, ids in row_ids.items():
+            found, start = [], 0
+            for part in parts:
+                mine = ids[(ids >= start) & (ids < start + part.rows)] - start
+                known = [column for column in dict.fromkeys(columns) if column in part.table.column_names]
+                if len(mine):
+                    found.append(take(part.table.select(known), mine))
+                start += part.rows
+            table = pa.concat_tables(found, promote_options="permissive")
+            aside = folder / f".{name}.tmp"
+            with pa.ipc.new_file(str(aside), table.schema) as writer:
+                writer.write_table(table)
+            aside.rename(folder / f"{name}.arrow")
+        for part in parts:
+            part.release()
+
+
+def _lone_rows(prepared: PreparedData) -> np.ndarray:
+    """Training rows whose class has no other row outside the test part: a run without the test rows
+    would refuse such a class, so that the row stands in its stand-in too."""
+    if prepared.columns.kind != "label":
+        return np.zeros(0, dtype=np.int64)
+    outside = prepared.marks < 2
+    counts = np.bincount(prepared.index.codes[outside], minlength=len(prepared.index.sets))
+    return np.flatnonzero(outside & (counts[prepared.index.codes] == 1)).astype(np.int64)
+
+
+def _row_ids(prepared: PreparedData, positions: np.ndarray) -> np.ndarray:
+    return np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[positions]
+
+
+def _held(spec: RunSpec, prepared: PreparedData, folder: Path, row_ids: Mapping[str, Sequence[int]]) -> Held:
+    words, metric, method = held_words(spec, prepared, prepared.splits["train"])
+    return Held(
+        folder.resolve(), words, prepared.columns.kind, metric, method, prepared.fingerprint,
+        prepared.label_names, row_ids,
+    )  # fmt: skip
+
+
+def held_words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tuple[Words, str, str]:
+    """(what all runs on these rows share: columns and task settled, no split; the first metric; what `auto`
+    is as a method for the rows at the positions `train`)."""
+    kind, columns = prepared.columns.kind, prepared.columns
+    targets = prepared.rows.select(train)["target"]
+    task_name = choose.task_for(kind, spec.task, ignore)
+    plugin = registry.get("tasks", task_name)
+    task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
+    task.fit(kind, prepared.label_names, targets, ignore)
+    pairs, median = columns.text_pair is not None, median_per_label(kind, targets)
+    method = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
+    left_out = {*SplitOptions.model_fields, "data", "validation", "test", "options"}
+    words = {name: value for name, value in spec.words().items() if name not in left_out}
+    words |= {"task": task_name, "text": list(columns.texts), "target": list(columns.target)}
+    words["near_duplicates"] = split_options(spec).near_duplicates
+    words["callbacks"] = [name for name in spec.callbacks if name != "tensorboard"]
+    if words["model"] != "auto" and Path(words["model"]).expanduser().is_dir():
+        words["model"] = str(Path(words["model"]).expanduser().resolve())
+    return words, task.metrics[0], method
+
+
+def fitting(words: Words, method: str) -> Words:
+    """The words with `method`, without the options that only other methods have."""
+    own = registry.get("methods", method).Options.model_fields
+    others = {f for name in registry.names("methods") for f in registry.get("methods", name).Options.model_fields}
+    return {**{k: v for k, v in words.items() if k in own or k not in others}, "method": method}
+
+
+# the folder
+
+
+def named_source(data: Any) -> str:
+    """How a request names its data."""
+    if not isinstance(data, str | Path):
+        return "(in memory)"
+    return str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
+
+
+@contextmanager
+def opened(out: str | Path, request: Words) -> Iterator[Path]:
+    """The locked folder of a refinement, new or to be gone on with.
+
+    `request` is what must be the same for that. Raises FolderError where another request, or something
+    else, is in the folder, or another process works there.
+    """
+    path = Path(out)
+    asked = json.loads(json.dumps(request, default=str, sort_keys=True))
+    note = path / "request.json"
+    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not note.exists())):
+        raise FolderError(f"--out {path} holds something else.", "Choose another --out, or delete it.")
+    path.mkdir(parents=True, exist_ok=True)
+    with RunFolder(path).lock():
+        begun = note.exists()
+        if not begun:
+            write_json(note, asked)
+        before = json.loads(note.read_text(encoding="utf-8"))
+        if changed := sorted(name for name in {*before, *asked} if before.get(name) != asked.get(name)):
+            raise FolderError(
+                f"--out {path} holds another {before.get('verb', 'request')}: it differs in {', '.join(changed)}.",
+                "Ask for the same to go on with it, or choose another --out.",
+            )
+        try:
+            yield path
+        except (DataError, ModelError, OptionError):
+            if not begun and not any(part.is_dir() for part in path.iterdir()):
+                note.unlink()  # refused before any work: the folder is free for the next try
+            raise
+
+
+def run_once(path: Path, words: Words, listeners: Sequence[Listener] = ()) -> Run:
+    """The run at `path`: as it is where it is finished, gone on with where it was begun, else trained."""
+    if (path / "spec.yaml").exists():
+        return resume(path, listeners=listeners)
+    shutil.rmtree(path, ignore_errors=True)
+    return train(out=path, listeners=listeners, **words)
+
+
+def saved_scores(table: pa.Table, kind: str) -> np.ndarray:
+    """The column `scores` of a run's predictions as `Outcome` wants it: float64 [n, k], for numbers [n]."""
+    scores = np.array(table.column("scores").to_pylist(), dtype=np.float64)
+    return scores[:, 0] if kind == "number" else scores
+
+
+# a run that is only a trial
+
+
+class TrialEnds(Exception):
+    """Raised by a listener to leave a run that has told enough. Not an error of the run."""
+
+    def __init__(self, why: str):
+        self.why = why
+        super().__init__(why)
+
+
+@dataclass
+class Trial:
+    """What a run on train and validation came to: the best evaluation, and how long it took."""
+
+    value: float | None = None
+    loss: float | None = None
+    step: int = 0
+    seconds: float = 0.0
+    why: str = ""
+
+
+class Watch:
+    """A listener that ends a run before it is measured on its test part. `watch.trial` is what it saw."""
+
+    def __init__(self, metric: str):
+        self.metric = metric
+        self.trial = Trial()
+
+    def __call__(self, event: Event) -> None:
+        if event.name == "evaluated" and getattr(event, "best", False):
+            found = event.record()
+            self.trial.value, self.trial.loss = found["metrics"][self.metric], found["metrics"]["loss"]
+            self.trial.step = found["step"]
+        if isinstance(event, Phase) and event.phase == "evaluate" and event.seconds is None:
+            raise TrialEnds("done")
+
+
+def try_out(words: Words, folder: Path, watch: Watch, listeners: Sequence[Listener] = ()) -> Trial:
+    """Train with `words` up to the best checkpoint, leave out the rest, and remove the folder.
+
+    Raises what `train` raises.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    started = time.monotonic()
+    try:
+        train(out=folder, listeners=[watch, *listeners], **words)
+    except TrialEnds as end:
+        watch.trial.why = end.why
+    finally:
+        watch.trial.seconds = round(time.monotonic() - started, 3)
+        shutil.rmtree(folder, ignore_errors=True)
+    return watch.trial

@@ -1,0 +1,347 @@
+"""What a run on rows must not forget: earlier runs with their heads, files of labelled rows, general texts."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+
+from tunesmith.core import registry
+from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.events import Emit, ignore
+from tunesmith.core.options import resolve
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.prepare import prepare
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.types import SplitOptions
+from tunesmith.engine import batching
+from tunesmith.engine.inference import evaluating, run_rows
+from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.precision import working
+from tunesmith.engine.probe import LinearSolution, solve
+from tunesmith.engine.protocols import Task
+from tunesmith.engine.retained import Keeping, Probe, Retained, relative_distance
+from tunesmith.engine.tokens import EncodedRows, encode_texts
+from tunesmith.evaluate import forgetting
+from tunesmith.evaluate.types import Outcome
+from tunesmith.models.load import load_text_finished, quiet_transformers
+from tunesmith.workflows import choose
+from tunesmith.workflows.model import Model
+from tunesmith.workflows.retain import chooses, earlier, retained_paths
+
+if TYPE_CHECKING:
+    from tunesmith.workflows.pipeline import Work
+
+_PROBE_ROWS = 2_000
+"""Most rows of a retained task that are fitted or chosen on."""
+
+
+def remember(work: Work) -> Keeping:
+    """Look at everything that must not be forgotten, before anything is trained."""
+    spec = work.plan.spec
+    chain = [run.path.resolve() for run in earlier(spec)]
+    tasks = [_task(work, path, path in chain, number) for number, path in enumerate(retained_paths(spec))]
+    drift = _DriftProbe(work)
+    probes: list[Probe] = [*tasks, drift]
+    keeping = Keeping(probes, [], work.folder.cache, work.folder.path, work.bundle.fingerprint, spec.seed)
+    keeping.remember(choosing=chooses(spec))
+    keeping.retained = [task.retained() for task in tasks] or [drift.retained(keeping.before[False][-1])]
+    return keeping
+
+
+# the base of a continued run
+
+
+def base_name(spec: RunSpec, emit: Emit) -> str:
+    """The name of the base model: the run that is continued, or what was asked for. Raises OptionError."""
+    if spec.continue_from is None:
+        return choose.model_for(spec.model, emit)
+    if spec.model not in ("auto", spec.continue_from):
+        raise OptionError(
+            f"--continue-from {spec.continue_from} starts from the model of that run, so --model {spec.model} "
+            "can not be had as well.",
+            "Leave one of them out.",
+        )
+    return spec.continue_from
+
+
+def base_source(folder: RunFolder, spec: RunSpec) -> str:
+    """What `load_text_base` loads: for a continued run, a folder in the cache with its body without its head."""
+    if spec.continue_from is None:
+        return spec.model
+    path = folder.cache / "base"
+    if not path.exists():
+        _save_body(_finished(Path(spec.continue_from)), path)
+    return str(path)
+
+
+def _finished(path: Path) -> RunFolder:
+    """A finished run on rows. Raises FolderError, OptionError."""
+    run = RunFolder.open(path)
+    run.load_metrics()
+    if choose.family(run.load_spec()) != "rows":
+        raise OptionError(
+            f"The run {path} learned to write text, this one gives one answer per row.",
+            "Retain a run of the same kind.",
+        )
+    return run
+
+
+def _save_body(run: RunFolder, path: Path) -> None:
+    """Written aside and renamed; the pooling goes along in the way of sentence encoders."""
+    bundle = load_text_finished(run.model)
+    body = bundle.model.network.base_model
+    body.config = copy.deepcopy(body.config)
+    for mark in ("tunesmith", "problem_type"):
+        if hasattr(body.config, mark):
+            delattr(body.config, mark)
+    aside = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    with quiet_transformers():
+        body.save_pretrained(aside)
+        bundle.tokenizer.save_pretrained(aside)
+    if bundle.model.pooling != "own":
+        (aside / "1_Pooling").mkdir()
+        words = {"pooling_mode_cls_token": bundle.model.pooling == "cls"}
+        (aside / "1_Pooling" / "config.json").write_text(json.dumps(words), encoding="utf-8")
+    length = {"max_seq_length": bundle.max_length}
+    (aside / "sentence_bert_config.json").write_text(json.dumps(length), encoding="utf-8")
+    aside.rename(path)
+
+
+# retained tasks
+
+
+def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe:
+    """A run's data, and its head where this run starts from its body; a file's data, to be probed anew."""
+    is_run = (path / "spec.yaml").exists()
+    run = _finished(path) if is_run else None
+    spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
+    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    data = prepare(
+        spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
+        kinds=choose.kinds_for(spec.task), options=cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]),
+        seed=spec.seed, emit=ignore, cache_dir=work.folder.cache,
+    )  # fmt: skip
+    if run is not None:
+        written = json.loads((run.data / "fingerprint.json").read_text(encoding="utf-8"))["sha256"]
+        if written != data.fingerprint:
+            raise DataError(
+                Problem(f"the data of the run {path} is not what it was when that run was trained", spec.data),
+                fix="Put the data back, or retain a file instead: --retain old_task.csv",
+            )
+    name = choose.task_for(data.columns.kind, spec.task, ignore)
+    plugin = registry.get("tasks", name)
+    fields = plugin.Options.model_fields
+    task = plugin(plugin.Options(**{key: value for key, value in spec.options.items() if key in fields}))
+    task.fit(data.columns.kind, data.label_names, data.rows.select(data.splits["train"])["target"], ignore)
+    rows = task.encode(data.rows, work.bundle, work.folder.cache / f"retained-{number}", ignore, work.stop.check)
+    row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
+    rows = rows.with_targets(task.targets(data.rows["target"][:]), row_ids)
+    title = path.name if is_run else path.stem
+    if run is not None and with_head:
+        model = Model.load(run.path)
+        return _HeadProbe(work, title, task, data, rows, _head(model, task).to(work.device), model.thresholds)
+    return _LinearProbe(work, title, task, data, rows)
+
+
+def _head(model: Model, task: Task) -> nn.Linear:
+    """The saved head, its answers on the scale of the task's targets."""
+    head = copy.deepcopy(model.bundle.model.head).requires_grad_(False)
+    if task.kind == "number":
+        low, high = (float(value) for value in task.targets([0.0, 1.0]))
+        with torch.no_grad():
+            head.weight.mul_(high - low)
+            head.bias.mul_(high - low).add_(low)
+    return head
+
+
+def _features(work: Work, rows: EncodedRows, positions: np.ndarray) -> np.ndarray:
+    """What a head reads from the body as it is now, float32 [len(positions), hidden]."""
+    model = work.bundle.model
+    with evaluating(model), working(model, work.precision, model.float32_names):
+        return run_rows(model.features, rows, positions, on=work.device, check=work.stop.check)
+
+
+def _logits(head: nn.Linear, features: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return head(torch.from_numpy(features).to(head.weight.device)).cpu().numpy()
+
+
+class _TaskProbe:
+    """An earlier task's first metric, on its own rows."""
+
+    is_task = True
+    how = ""
+    head: nn.Linear
+
+    def __init__(self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows):
+        self.work, self.name, self.task, self.data, self.rows = work, name, task, data, rows
+        self.seed = work.plan.spec.seed
+
+    def split(self, choosing: bool) -> np.ndarray:
+        return self._some(self.data.splits["validation"]) if choosing else self.data.splits["test"]
+
+    def look(self, choosing: bool) -> Outcome:
+        raise NotImplementedError
+
+    def compare(self, before: Outcome, after: Outcome) -> dict[str, Any]:
+        metric = self.task.metrics[0]
+        probe = f"{metric} on {len(before)} rows of {self.name}, {self.how}"
+        return forgetting.lost_metric(before, after, metric, name=self.name, probe=probe, seed=self.seed)
+
+    def retained(self) -> Retained:
+        lesson = HeadLesson(
+            self.rows, self.data.splits["train"], self.task.loss, batching.ROWS, batching.TOKENS, self.seed, self.head,
+            self.task.kind,
+        )  # fmt: skip
+        return Retained(self.name, lesson, lesson.surprise, self.head, self.task.kind)
+
+    def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
+        truth = self.task.truth(self.data.rows.select(positions)["target"])
+        return Outcome(self.task.kind, truth, self.task.scores(logits), self.task.label_names, thresholds)
+
+    def _some(self, positions: np.ndarray) -> np.ndarray:
+        if len(positions) <= _PROBE_ROWS:
+            return positions
+        return np.sort(np.random.default_rng(self.seed).choice(positions, _PROBE_ROWS, replace=False))
+
+
+class _HeadProbe(_TaskProbe):
+    """The head of the earlier run on the body as it is now."""
+
+    how = "by its own head"
+
+    def __init__(
+        self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows, head: nn.Linear,
+        thresholds: np.ndarray | None,
+    ):  # fmt: skip
+        super().__init__(work, name, task, data, rows)
+        self.head, self.thresholds = head, thresholds
+
+    def look(self, choosing: bool) -> Outcome:
+        some = self.split(choosing)
+        return self._outcome(some, _logits(self.head, _features(self.work, self.rows, some)), self.thresholds)
+
+
+class _LinearProbe(_TaskProbe):
+    """A linear solution on features of the body as it is now: what can still be read from them.
+
+    The solution on the base's features is the head that callbacks hold.
+    """
+
+    how = "by a linear probe"
+
+    def look(self, choosing: bool) -> Outcome:
+        train, held, some = self._some(self.data.splits["train"]), self.split(True), self.split(choosing)
+        found = self._solve(train, held)
+        if not hasattr(self, "head"):
+            self.head = _linear(found, self.work.device)
+        return self._outcome(some, found.logits(_features(self.work, self.rows, some)))
+
+    def _solve(self, train: np.ndarray, held: np.ndarray) -> LinearSolution:
+        targets = cast(np.ndarray, self.rows.targets)
+        outputs = len(self.task.label_names) if self.task.label_names else 1
+        return solve(
+            _features(self.work, self.rows, train), targets[train],
+            _features(self.work, self.rows, held), targets[held], loss=self.task.probe_loss, outputs=outputs,
+            row_weights=self.task.row_weights(targets[train]), check=self.work.stop.check,
+        )  # fmt: skip
+
+
+def _linear(found: LinearSolution, device: torch.device) -> nn.Linear:
+    outputs, hidden = found.weight.shape
+    head = nn.Linear(hidden, outputs).requires_grad_(False)
+    head.weight.copy_(found.weight)
+    head.bias.copy_(found.bias)
+    return head.to(device)
+
+
+class _DriftProbe:
+    """How far features moved: of general sentences, and of as many of the run's own validation texts."""
+
+    name = "drift"
+    is_task = False
+
+    def __init__(self, work: Work):
+        general = list(forgetting.general_texts())
+        held = work.data.splits["validation"][: len(general)]
+        self.work, self.general = work, len(general)
+        texts = Dataset.from_dict({"text": general + _first_texts(work.data.rows.select(held))})
+        limit = int(min(work.bundle.max_length, 512))
+        self.rows = encode_texts(texts, work.bundle.tokenizer, limit, work.folder.cache / "probe", work.stop.check)
+
+    def look(self, choosing: bool) -> np.ndarray:
+        return _features(self.work, self.rows, np.arange(len(self.rows)))
+
+    def compare(self, before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
+        return forgetting.drift(before, after, self.general, self.work.plan.spec.seed)
+
+    def retained(self, features: np.ndarray) -> Retained:
+        """Where no task is retained, the features of the general sentences are."""
+        lesson = FeatureLesson(
+            self.rows, np.arange(self.general), lambda now, _: now, batching.ROWS, batching.TOKENS,
+            self.work.plan.spec.seed, features,
+        )  # fmt: skip
+        return Retained("general texts", lesson, lesson.surprise)
+
+
+def _first_texts(rows: Any) -> list[str]:
+    return [str(text) for text in rows["text"][:]]
+
+
+@dataclass
+class HeadLesson(RowLesson):
+    """An earlier task's rows through its own head, which stays as it is."""
+
+    head: nn.Linear
+    kind: str
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        return super().loss(lambda batch: self.head(model.features(batch)), items, device)
+
+    def surprise(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+        """The loss of targets drawn from what the model answers (for numbers, with deviation 1)."""
+        logits = self.head(_now(self.rows, self.positions[items], model, device))
+        drawn = _draw(self.kind, logits.detach(), chance)
+        return self.row_loss(logits, drawn).sum()
+
+
+def _draw(kind: str, logits: Tensor, chance: torch.Generator) -> Tensor:
+    if kind == "label":
+        return torch.multinomial(logits.softmax(-1), 1, generator=chance)[:, 0]
+    if kind == "labels":
+        return torch.bernoulli(logits.sigmoid(), generator=chance)
+    return logits[:, 0] + torch.randn(len(logits), generator=chance, device=logits.device)
+
+
+@dataclass
+class FeatureLesson(RowLesson):
+    """Texts whose features are to stay what they were."""
+
+    before: np.ndarray
+    """float32 [positions, hidden]."""
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        before = torch.from_numpy(self.before[self.positions[items]]).to(device)
+        return relative_distance(before, _now(self.rows, self.positions[items], model, device))
+
+    def surprise(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+        """For features with noise of deviation 1, up to a constant."""
+        now = _now(self.rows, self.positions[items], model, device)
+        return (now * torch.randn(now.shape, generator=chance, device=device)).sum()
+
+
+def _now(rows: EncodedRows, positions: np.ndarray, model: Any, device: torch.device) -> Tensor:
+    batch = {name: tensor.to(device) for name, tensor in rows.collate(positions).items()}
+    features: Tensor = model.features(batch)
+    return features.float()

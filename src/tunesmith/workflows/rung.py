@@ -1,0 +1,215 @@
+"""One rung of the ladder, run as a process of its own: `python -m tunesmith.workflows.rung FOLDER`.
+
+FOLDER/job.json says what; FOLDER/rung.json is written last: seconds, peak memory, size; beside it
+outcome.npz, what the rung said of the test rows.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core.errors import TunesmithError
+from tunesmith.core.files import folder_bytes, write_json
+from tunesmith.evaluate.types import Outcome
+
+Words = dict[str, Any]
+
+CHEAP = ("majority", "tfidf", "nearest_neighbours")
+BASE_RUNGS = ("nearest_neighbours",)
+"""Cheap rungs that look at a base model."""
+NEIGHBOURS = (1, 3, 5, 10, 20, 50)
+CURVE = (0.125, 0.25, 0.5, 1.0)
+"""Shares of the training rows on which the learning curve is measured."""
+
+
+def read_json(path: Path) -> Words:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def read_outcome(folder: Path, kind: Any, label_names: list[str] | None) -> Outcome:
+    """What the rung said of the test rows."""
+    with np.load(folder / "outcome.npz") as file:
+        thresholds = file.get("thresholds")
+        return Outcome(kind, file["truth"], file["scores"], label_names, thresholds)
+
+
+def climb(folder: Path) -> None:
+    """Do what job.json says, and write rung.json."""
+    from tunesmith.engine.hardware import peak_memory_bytes
+
+    job = read_json(folder / "job.json")
+    started = time.perf_counter()
+    name = job["rung"]
+    if name == "learning_curve":
+        told = {"points": _learning_curve(job, folder)}
+    elif name in ("majority", "tfidf"):
+        told = _baseline(job, folder)
+    elif name == "nearest_neighbours":
+        told = _neighbours(job, folder)
+    else:
+        told = _trained(job, folder)
+    took = round(time.perf_counter() - started, 3)
+    write_json(folder / "rung.json", {**told, "seconds": took, "peak_memory_bytes": peak_memory_bytes()})
+
+
+def _save(folder: Path, outcome: Outcome) -> None:
+    path = folder / "outcome.npz"
+    if outcome.thresholds is None:
+        np.savez(path, truth=outcome.truth, scores=outcome.scores)
+    else:
+        np.savez(path, truth=outcome.truth, scores=outcome.scores, thresholds=outcome.thresholds)
+
+
+def _trained(job: Words, folder: Path) -> Words:
+    import pyarrow.parquet as pq
+
+    from tunesmith.workflows.refine import run_once, saved_scores
+
+    run = run_once(folder / "run", job["words"])
+    model, table = run.model, pq.read_table(run.folder.predictions)
+    scores = saved_scores(table, model.task.kind)
+    _save(folder, model.outcome(scores, table.column("truth").to_pylist()))
+    return {"run": str(run.path), "size_bytes": folder_bytes(run.folder.model)}
+
+
+def _prepared(job: Words, folder: Path) -> tuple[Any, Any]:
+    """(prepared data, task fitted to it) of the split that all rungs share."""
+    from tunesmith.core import registry
+    from tunesmith.core.events import ignore
+    from tunesmith.core.spec import RunSpec
+    from tunesmith.workflows.refine import Held, read
+
+    held = Held(**{**job["held"], "folder": Path(job["held"]["folder"])})
+    spec = RunSpec.make({**held.with_test(), "near_duplicates": 0})
+    prepared = read(spec.data, spec, folder / "cache")
+    plugin = registry.get("tasks", spec.task)
+    task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
+    task.fit(prepared.columns.kind, prepared.label_names, _targets(prepared, "train"), ignore)
+    return prepared, task
+
+
+def _targets(prepared: Any, split: str) -> list[Any]:
+    return list(prepared.rows.select(prepared.splits[split])["target"])
+
+
+def _baseline(job: Words, folder: Path) -> Words:
+    from tunesmith.evaluate.baselines import text_baselines
+    from tunesmith.evaluate.features import TfidfFeatures
+
+    prepared, task = _prepared(job, folder)
+    texts = {split: _texts(prepared, split) for split in ("train", "test")}
+    truth = {split: task.truth(_targets(prepared, split)) for split in texts}
+    outputs = len(task.label_names or [0])
+    constant = job["rung"] == "majority"
+    # the prior needs no text: one row is enough to make it, and keeps the time of the constant its own
+    found = text_baselines(
+        task.kind, [""] * len(texts["train"]) if constant else texts["train"], truth["train"],
+        texts["test"], truth["test"], task.label_names, seed=int(job["held"]["words"]["seed"]),
+    )  # fmt: skip
+    names = ("majority", "mean") if constant else ("tfidf_logistic_regression", "tfidf_ridge")
+    outcome = next((found[name] for name in names if name in found), found[next(iter(found))])
+    _save(folder, outcome)
+    weights = 1 if constant else TfidfFeatures(texts["train"]).of_training.shape[1] + 1
+    return {"size_bytes": 8 * outputs * weights}
+
+
+def _texts(prepared: Any, split: str) -> list[Any]:
+    rows = prepared.rows.select(prepared.splits[split])
+    if "text_pair" in rows.column_names:
+        return list(zip(rows["text"][:], rows["text_pair"][:], strict=True))
+    return list(rows["text"][:])
+
+
+def _features(job: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.ndarray, int]:
+    """(features float32 [rows, hidden] of the frozen base, bytes of the base)."""
+    from tunesmith.core.events import ignore
+    from tunesmith.engine import hardware
+    from tunesmith.engine.inference import frozen_features
+    from tunesmith.workflows import choose
+
+    hardware.prepare()
+    bundle = task.load(choose.model_for(job["model"], ignore), ignore)
+    rows = task.encode(prepared.rows, bundle, folder / "cache" / "tokens", ignore, lambda: None)
+    device = hardware.device()
+    bundle.model.to(device)
+    features = frozen_features(
+        bundle.model, rows, np.arange(len(rows)), folder=folder / "cache", fingerprint=bundle.fingerprint,
+        precision="fp32", on=device,
+    )  # fmt: skip
+    return np.asarray(features), sum(p.numel() * p.element_size() for p in bundle.model.parameters())
+
+
+def _neighbours(job: Words, folder: Path) -> Words:
+    """The mean answer of the nearest training rows by cosine; how many is chosen on validation rows."""
+    from tunesmith.evaluate import metrics
+
+    prepared, task = _prepared(job, folder)
+    features, base = _features(job, folder, prepared, task)
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    splits = {name: unit[positions] for name, positions in prepared.splits.items()}
+    truth = {name: task.truth(_targets(prepared, name)) for name in splits}
+    answers = truth["train"].astype(np.float64)
+    if task.kind == "label":
+        answers = np.eye(len(task.label_names))[truth["train"]]
+    sign = 1 if metrics.higher_is_better(task.metrics[0]) else -1
+
+    def quality(k: int) -> float:
+        outcome = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
+        return sign * metrics.compute(outcome, [task.metrics[0]])[task.metrics[0]]
+
+    counts = [k for k in NEIGHBOURS if k <= len(answers)]
+    told = {name: nearest(splits["train"], answers, splits[name], counts) for name in ("validation", "test")}
+    best = max(counts, key=quality)
+    _save(folder, Outcome(task.kind, truth["test"], told["test"][best], task.label_names))
+    return {"neighbours": best, "size_bytes": base + int(splits["train"].nbytes)}
+
+
+def nearest(known: np.ndarray, answers: np.ndarray, asked: np.ndarray, counts: list[int]) -> dict[int, np.ndarray]:
+    """For each count k, the mean of `answers` [n] or [n, d] over the k rows of `known` [n, h] nearest to each row
+    of `asked` [m, h], all of unit length: float64 [m] or [m, d]."""
+    most = max(counts)
+    parts: dict[int, list[np.ndarray]] = {k: [] for k in counts}
+    for start in range(0, len(asked), 512):
+        likeness = asked[start : start + 512] @ known.T
+        order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
+        for k in counts:
+            parts[k].append(answers[order[:, :k]].mean(axis=1))
+    return {k: np.concatenate(found) for k, found in parts.items()}
+
+
+def _learning_curve(job: Words, folder: Path) -> list[Words]:
+    """The linear probe on growing parts of the training rows: [{"rows", "value"}] on validation rows."""
+    from tunesmith.engine.probe import solve
+    from tunesmith.evaluate import metrics
+
+    prepared, task = _prepared(job, folder)
+    features, _ = _features(job, folder, prepared, task)
+    train, held = prepared.splits["train"], prepared.splits["validation"]
+    targets = task.targets(prepared.rows["target"][:])
+    order = np.random.default_rng(int(job["held"]["words"]["seed"])).permutation(train)
+    outputs = len(task.label_names or [0])
+    points = []
+    for share in CURVE:
+        some = np.sort(order[: max(8, round(share * len(order)))])
+        solution = solve(features[some], targets[some], features[held], targets[held],
+                         loss=task.probe_loss, outputs=outputs)  # fmt: skip
+        outcome = Outcome(task.kind, task.truth(_targets(prepared, "validation")),
+                          task.scores(solution.logits(features[held])), task.label_names)  # fmt: skip
+        value = metrics.compute(outcome, [task.metrics[0]]).get(task.metrics[0])
+        if value is not None:
+            points.append({"rows": len(some), "value": value})
+    return points
+
+
+if __name__ == "__main__":
+    try:
+        climb(Path(sys.argv[1]))
+    except TunesmithError as error:
+        print(error)
+        sys.exit(error.exit_code)

@@ -1,0 +1,304 @@
+"""until: train, see what is wrong, change that, and train again, until a metric is reached or the budget is spent.
+
+Everything is decided on validation rows; the test rows are read once, by the run that is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError, RunFailed
+from tunesmith.core.files import write_json, write_text
+from tunesmith.engine.options import EngineOptions
+from tunesmith.evaluate import refine_report, words
+from tunesmith.evaluate.metrics import get
+from tunesmith.evaluate.words import number
+from tunesmith.models import catalog
+from tunesmith.workflows.refine import (
+    Budget,
+    Held,
+    Words,
+    fitting,
+    hold_out,
+    named_source,
+    opened,
+    parse_budget,
+    run_once,
+)
+from tunesmith.workflows.train import Run
+
+MOST_STEPS = 12
+MOST_EPOCHS = 40
+
+
+@dataclass(frozen=True)
+class UntilResult:
+    """The steps and their reasons (until.json as `document`), and the run that was kept."""
+
+    path: Path
+    document: Words
+    run: Run
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target was reached, on validation rows."""
+        return bool(self.document["reached"])
+
+    @property
+    def steps(self) -> list[Words]:
+        return list(self.document["steps"])
+
+
+# remedies: the present words to a change of them, or None where it can not be made
+
+
+Remedy = Callable[[Words], Words | None]
+
+
+def _times(name: str, factor: float, least: float = 0.0, most: float = float("inf")) -> Remedy:
+    """Multiply an option, within limits. Not where nothing but the linear solution is computed."""
+
+    def change(present: Words) -> Words | None:
+        if not _present(present, "epochs"):
+            return None
+        value = _present(present, name)
+        new = min(max(value * factor, least), most)
+        new = round(new) if isinstance(value, int) else float(f"{new:.3g}")
+        return {name: new} if new != value and new > 0 else None
+
+    return change
+
+
+def _set(name: str, value: Any, only: str | None = None) -> Remedy:
+    """Set an option that the task or method has (and, with `only`, where that is the method)."""
+
+    def change(present: Words) -> Words | None:
+        if only is not None and present["method"] != only:
+            return None
+        known = name in ("method", "model") or name in _fields(present)
+        return {name: value} if known and _present(present, name) != value else None
+
+    return change
+
+
+def _other_model(present: Words) -> Words | None:
+    """The next larger base model of the catalogue that is on this machine, none else: no download unasked."""
+    here = {name: catalog.size_of(catalog.find(name)) for name in catalog.on_this_machine()}
+    now = present["model"] if present["model"] != "auto" else catalog.DEFAULT
+    size = catalog.size_of(catalog.find(now))
+    if size is None:
+        return None
+    larger = sorted((s.parameters, name) for name, s in here.items() if s and s.parameters > size.parameters)
+    return {"model": larger[0][1]} if larger else None
+
+
+_FULL = _set("method", "full")
+_DEEPER = _set("frozen_share", 0.0, only="full")
+_LONGER = _times("epochs", 2, most=MOST_EPOCHS)
+_FASTER = _times("learning_rate", 2, most=5e-3)
+_SLOWER = _times("learning_rate", 0.5)
+
+REMEDIES: Mapping[str, tuple[Remedy, ...]] = {
+    "no_better_than_constant": (_FULL, _DEEPER, _LONGER, _FASTER),
+    "under_fitted": (_FULL, _LONGER, _FASTER, _DEEPER),
+    "labels_never_predicted": (_set("class_weights", "auto"), _LONGER),
+    "worse_than_baseline": (_FULL, _SLOWER, _LONGER, _other_model),
+    "training_did_not_help": (_SLOWER, _set("method", "head")),
+    "over_fitted": (
+        _set("dropout", 0.1), _times("epochs", 0.5, least=1), _times("weight_decay", 5, most=0.3),
+        _set("frozen_share", 0.5, only="full"),
+    ),
+    "imbalance": (_set("class_weights", "auto"),),
+    "calibration_off": (_set("label_smoothing", 0.0), _set("label_smoothing", 0.1)),
+    "fit_fine": (_FULL, _DEEPER, _other_model, _LONGER, _FASTER, _SLOWER),
+}  # fmt: skip
+"""Name of a finding (`evaluate.diagnose`) -> what to change for it, in the order in which it is tried."""
+
+ADVICE_ONLY = ("small_test_set", "leakage", "conflicting_labels")
+"""Findings about the data: no option cures them, so they are told and nothing is changed."""
+
+
+def until(data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30m", **given: Any) -> UntilResult:
+    """Train again and again, each time with the remedy for what the last diagnosis found.
+
+    `metric`: the target, such as 'accuracy>=0.95' or 'rmse<=0.4'. Each step starts from the best words so
+    far and changes one thing; options that `given` fixes stay as they are. Findings come from a run whose
+    test part are validation rows, so that nothing of the test rows can steer. Killed, it goes on when it is
+    asked for again. Writes until.json and report.html into `out`, the kept run into `out`/run. Raises
+    UsageError, RunFailed, Stopped.
+    """
+    clean = {name: value for name, value in given.items() if value is not None}
+    name, target = parse_target(metric)
+    limit = parse_budget(budget)
+    request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
+    with opened(out, request) as path:
+        held = hold_out(data, path / "data", clean)
+        sign = 1 if get(name, held.kind).higher_is_better else -1  # type: ignore[arg-type]
+        steps = _steps(path, held, (name, target, sign), limit, set(clean))
+        return _finish(path, held, (name, target, sign), steps)
+
+
+def parse_target(text: str) -> tuple[str, float]:
+    """('accuracy', 0.95) from 'accuracy>=0.95'. Raises OptionError."""
+    found = re.fullmatch(r"\s*(\w+)\s*([<>]?=|[<>])\s*([-+.\deE]+)\s*", text)
+    try:
+        if found is None:
+            raise ValueError
+        value = float(found[3])
+    except ValueError:
+        raise OptionError(
+            f"--metric {text}: expected a metric and its target.", "Example: accuracy>=0.95, or rmse<=0.4"
+        ) from None
+    right = ">" if get(found[1]).higher_is_better else "<"
+    if found[2][0] in "<>" and found[2][0] != right:
+        raise OptionError(f"--metric {text}: of {found[1]}, {'more' if right == '>' else 'less'} is better.",
+                          f"Write {found[1]}{right}={found[3]}")  # fmt: skip
+    return found[1], value
+
+
+def _steps(path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, fixed: set[str]) -> list[Words]:
+    """All steps, those of an earlier, killed process first."""
+    name, target, sign = goal
+    note = path / "steps.json"
+    steps: list[Words] = json.loads(note.read_text(encoding="utf-8")) if note.exists() else []
+    while not (path / "run" / "spec.yaml").exists():  # else the run to keep is settled
+        best = _best(steps, sign)
+        if best and (sign * best["value"] >= sign * target or _spent(steps, best, limit)):
+            break
+        change: Words | None = None
+        why, present = "the settings that were asked for", fitting(held.words, held.method)
+        if best is not None:
+            found = _remedy(steps, sign, fixed)
+            if found is None:
+                break
+            present, change, why = found
+        step = _step(path, held, name, {"number": len(steps) + 1, "change": change, "why": why, "words": present})
+        steps.append({**step, "kept": _best([*steps, step], sign) is step})
+        write_json(note, steps)
+    return steps
+
+
+def _best(steps: Sequence[Words], sign: int) -> Words | None:
+    """The first of those with the best value; where values are equal, with the lowest log loss."""
+    return next(iter(_ranked(steps, sign)), None)
+
+
+def _ranked(steps: Sequence[Words], sign: int) -> list[Words]:
+    done = [step for step in steps if step["value"] is not None]
+    return sorted(done, key=lambda step: (-sign * step["value"], step["loss"]))
+
+
+def _with(present: Words, change: Words) -> Words:
+    return fitting({**present, **change}, str(change.get("method", present["method"])))
+
+
+def _spent(steps: Sequence[Words], best: Words, limit: Budget) -> bool:
+    """Whether another step, and the kept run's last training, would be beyond the budget."""
+    if len(steps) >= (limit.trials or MOST_STEPS):
+        return True
+    last = steps[-1]["seconds"] + best["seconds"]
+    return limit.seconds is not None and sum(step["seconds"] for step in steps) + last > limit.seconds
+
+
+def _step(path: Path, held: Held, metric: str, step: Words) -> Words:
+    """Train without the test rows; its value on validation, and what the diagnosis of that found."""
+    folder, started = path / "step", time.monotonic()
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        run = run_once(folder, {**held.without_test(), **step["words"]})
+        document = run.document
+    except RunFailed as error:
+        if step["number"] == 1:
+            raise
+        took = round(time.monotonic() - started, 3)
+        return {**step, "value": None, "loss": None, "findings": [], "evidence": [error.message], "seconds": took}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    # its test part are the validation rows, so that they are of course in both
+    findings = [f for f in document["findings"] if f["name"] != "leakage"]
+    return {
+        **step,
+        "value": document["test"][metric]["value"],
+        "loss": document["test"].get("log_loss", {"value": 0.0})["value"],
+        "findings": [finding["name"] for finding in findings],
+        "evidence": [finding["evidence"] for finding in findings],
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _remedy(steps: Sequence[Words], sign: int, fixed: set[str]) -> tuple[Words, Words, str] | None:
+    """(words, what is changed in them, why): for the findings of the best step, gravest first, the first change
+    that was not tried yet; where none is left, for those of the next best."""
+    tried = [step["words"] for step in steps]
+    for base in _ranked(steps, sign):
+        evidence = dict(zip(base["findings"], base["evidence"], strict=True))
+        for name in dict.fromkeys([*base["findings"], "fit_fine"]):
+            for remedy in REMEDIES.get(name, ()):
+                change = remedy(base["words"])
+                if change and not set(change) & fixed and _with(base["words"], change) not in tried:
+                    why = evidence.get(name, "but the target is not reached.")
+                    return _with(base["words"], change), change, f"{words.finding(name)} (step {base['number']}): {why}"
+    return None
+
+
+def _present(present: Words, name: str) -> Any:
+    """The value of an option now: what the words say, else what the method, engine or task has by itself."""
+    if present.get(name) is not None:
+        return present[name]
+    plugin = registry.get("methods", present["method"])
+    if name in ("learning_rate", "epochs"):
+        return getattr(plugin, name)
+    fields = _fields(present)
+    return fields[name].default if name in fields else None
+
+
+def _fields(present: Words) -> Words:
+    models = (EngineOptions, registry.get("methods", present["method"]).Options,
+              registry.get("tasks", present["task"]).Options)  # fmt: skip
+    return {name: field for model in models for name, field in model.model_fields.items()}
+
+
+def _finish(path: Path, held: Held, goal: tuple[str, float, int], steps: Sequence[Words]) -> UntilResult:
+    metric, target, sign = goal
+    best = _best(steps, sign)
+    assert best is not None  # the first step raises where it fails
+    run = run_once(path / "run", {**held.with_test(), **best["words"]})
+    document: Words = {
+        "metric": metric, "target": target, "reached": sign * best["value"] >= sign * target,
+        "rows": {name: held.sizes[name] for name in ("train", "validation", "test")},
+        "steps": [{**step, "words": _shown(step["words"], held)} for step in steps],
+        "best": best["number"], "run": str(run.path), "test": run.document["test"][metric],
+        "advice": [f["action"] for f in run.document["findings"] if f["name"] in ADVICE_ONLY and f["action"]],
+    }  # fmt: skip
+    document["words"] = _sentences(document, best)
+    write_json(path / "until.json", document)
+    write_text(path / "report.html", refine_report.until(document))
+    return UntilResult(path, document, run)
+
+
+def _shown(found: Words, held: Held) -> Words:
+    return {k: v for k, v in found.items() if k == "method" or held.words.get(k) != v}
+
+
+def _sentences(document: Words, best: Words) -> list[str]:
+    metric = words.metric(document["metric"])
+    reached = "reached" if document["reached"] else "not reached"
+    found = [
+        f"The target {metric} {number(document['target'])} was {reached} on the {document['rows']['validation']:,} "
+        f"validation rows: {number(best['value'])} in step {best['number']} of {len(document['steps'])}.",
+        f"On the {document['rows']['test']:,} test rows, read once after all decisions, {metric} is "
+        f"{number(document['test']['value'])} (95 % interval {number(document['test']['low'])} to "
+        f"{number(document['test']['high'])}).",
+    ]
+    missed = document["test"]["high"] < document["target"]
+    if document["reached"] and missed and get(document["metric"]).higher_is_better:
+        found.append("The test rows say that the target is not reached: validation was too kind. Add validation rows.")
+    return found + [f"Beside the settings: {advice}" for advice in document["advice"]]

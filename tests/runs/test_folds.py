@@ -1,0 +1,162 @@
+"""Folds that leak nothing, out-of-fold predictions, and the average of several seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import tunesmith
+from tunesmith.cli.show_refine import show_folds, show_seeds
+from tunesmith.core.errors import OptionError
+from tunesmith.workflows import refine
+from tunesmith.workflows.folds import Folds, assign, cross_validate, mean_and_spread
+from tunesmith.workflows.seeds import average, several_seeds
+
+FAST = {"precision": "fp32", "method": "full", "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def grouped(tickets: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The tickets by their last word's author, and a near twin of every tenth."""
+    rows = [{**row, "author": f"author {number % 12}"} for number, row in enumerate(tickets)]
+    twins = [{**row, "text": row["text"].upper() + "!!", "author": f"other {n}"} for n, row in enumerate(rows[::10])]
+    return rows + twins
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory: pytest.TempPathFactory, grouped: list[dict[str, str]], tiny_model: Path) -> Folds:
+    out = tmp_path_factory.mktemp("folds") / "cv"
+    return cross_validate(grouped, out=out, folds=3, group="author", model=str(tiny_model), **FAST)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with pa.ipc.open_file(str(path)) as file:
+        return list(file.read_all().to_pylist())
+
+
+def test_no_author_and_no_text_stands_on_both_sides(crossed: Folds, grouped: list[dict[str, str]]) -> None:
+    tested: list[str] = []
+    for number, run in enumerate(crossed.runs, 1):
+        folder = crossed.path / "data" / f"fold-{number}"
+        train, test = rows_of(folder / "train.arrow"), rows_of(folder / "test.arrow")
+        assert len(train) + len(test) == len(grouped)
+        assert {row["author"] for row in train}.isdisjoint(row["author"] for row in test)
+        normal = [{row["text"].lower().rstrip("!") for row in side} for side in (train, test)]
+        assert normal[0].isdisjoint(normal[1])
+        tested += [row["text"] for row in test]
+        # the validation part of the run comes from its own training part, in whole groups
+        splits = pq.read_table(run.path / "data" / "splits.parquet").to_pydict()
+        sides: dict[str, set[str]] = {}
+        for row_id, split in zip(splits["row_id"], splits["split"], strict=True):
+            sides.setdefault([*train, *test][row_id]["author"], set()).add(split)
+        assert all(len(found) == 1 for found in sides.values())
+    assert sorted(tested) == sorted(row["text"] for row in grouped)
+
+
+def test_every_row_has_one_out_of_fold_prediction(crossed: Folds, grouped: list[dict[str, str]]) -> None:
+    table = pq.read_table(crossed.predictions)
+    assert table.column("row_id").to_pylist() == list(range(len(grouped)))
+    assert table.column("truth").to_pylist() == [row["label"] for row in grouped]
+    right = np.array(table.column("truth").to_pylist()) == np.array(table.column("predicted").to_pylist())
+    assert crossed.document["out_of_fold"]["accuracy"]["value"] == pytest.approx(right.mean())
+    folds = np.array(table.column("fold").to_pylist())
+    for number, run in enumerate(crossed.document["runs"], 1):
+        assert run["metrics"]["accuracy"] == pytest.approx(right[folds == number].mean())
+    values = [run["metrics"]["accuracy"] for run in crossed.document["runs"]]
+    assert crossed.mean["accuracy"] == pytest.approx(np.mean(values))
+    assert crossed.spread["accuracy"] == pytest.approx(np.std(values, ddof=1))
+    assert "3 folds" in show_folds(crossed.document)
+    assert "<h2>Runs</h2>" in (crossed.path / "report.html").read_text()
+
+
+def test_finished_folds_are_not_made_again(
+    crossed: Folds, grouped: list[dict[str, str]], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refine, "train", pytest.fail)
+    words = {**FAST, "model": str(tiny_model)}
+    again = cross_validate(grouped, out=crossed.path, folds=3, group="author", **words)
+    assert again.document == crossed.document
+
+
+def test_folds_are_stratified_and_units_stay_whole() -> None:
+    strata = np.array([0] * 60 + [1] * 30)
+    of = assign(strata, np.arange(90), 5, seed=1)
+    assert [np.bincount(strata[of == fold]).tolist() for fold in range(5)] == [[12, 6]] * 5
+    assert (of == assign(strata, np.arange(90), 5, seed=1)).all()
+    assert (of != assign(strata, np.arange(90), 5, seed=2)).any()
+    units = np.arange(90) // 3
+    whole = assign(strata, units, 5, seed=1)
+    assert all(len(set(whole[units == unit])) == 1 for unit in range(30))
+    rare = assign(np.array([0] * 18 + [1, 2]), np.arange(20), 5, seed=1)
+    assert np.bincount(rare).tolist() == [4] * 5
+
+
+@pytest.mark.parametrize("folds", [1, 31])
+def test_impossible_folds_are_refused(folds: int) -> None:
+    with pytest.raises(OptionError, match="2 to 30"):
+        assign(np.zeros(90, dtype=int), np.arange(90) // 3, folds, seed=0)
+
+
+def test_a_part_of_ones_own_does_not_go_with_it(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="test does not go"):
+        cross_validate("x.csv", out=tmp_path / "cv", test="y.csv")
+
+
+# seeds
+
+
+def test_seeds_share_a_split_and_differ_in_the_rest(tmp_path: Path, ticket_file: Path, tiny_model: Path) -> None:
+    words = {**FAST, "model": str(tiny_model), "head_init": "random", "learning_rate": 2e-3, "epochs": 2}
+    found = several_seeds(ticket_file, out=tmp_path / "s", seeds=[4, 9], soup=True, **words)
+    tests = [pq.read_table(run.folder.predictions).column("row_id").to_pylist() for run in found.runs]
+    assert tests[0] == tests[1]
+    losses = [run.metrics["log_loss"] for run in found.runs]
+    assert losses[0] != losses[1]
+    assert found.mean["log_loss"] == pytest.approx(np.mean(losses))
+    assert "2 seeds" in show_seeds(found.document)
+    soup = found.document["soup"]
+    assert soup["validation"] >= soup["best_single"]
+    assert (found.soup is not None) == soup["kept"]
+    with pytest.raises(OptionError, match="two different"):
+        several_seeds(ticket_file, out=tmp_path / "t", seeds=[1, 1])
+
+
+def test_a_soup_is_kept_where_it_helps(
+    tmp_path: Path, ticket_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks = iter([(0.5, -1.0), (0.6, -0.9), (0.6, -0.95)])  # alone, with the second, with the third
+    real = tunesmith.workflows.seeds._score
+    monkeypatch.setattr("tunesmith.workflows.seeds._score", lambda *a: (real(*a), next(ranks))[1])
+    words: dict[str, Any] = {**FAST, "model": str(tiny_model), "method": "head", "epochs": 1}
+    found = several_seeds(ticket_file, out=tmp_path / "s", seeds=3, soup=True, **words)
+    soup = found.document["soup"]
+    assert len(soup["of"]) == 2
+    assert soup["kept"]
+    model = found.soup
+    assert model is not None
+    by_name = {run.path.name: run for run in found.runs}
+    heads = [by_name[name].model.bundle.model.head.weight.detach() for name in soup["of"]]
+    assert torch.allclose(model.bundle.model.head.weight, (heads[0] + heads[1]) / 2, atol=1e-6)
+    assert len(model.predict(["where is my card?"])) == 1
+    assert soup["test"]["low"] <= soup["test"]["value"] <= soup["test"]["high"]
+
+
+def test_the_average_of_weights() -> None:
+    parts = [
+        {"w": torch.tensor([1.0, 2.0]), "n": torch.tensor([7])},
+        {"w": torch.tensor([3.0, 6.0]), "n": torch.tensor([7])},
+    ]
+    found = average(parts)
+    assert found["w"].tolist() == [2.0, 4.0]
+    assert found["n"].tolist() == [7]
+
+
+def test_mean_and_spread_of_what_all_runs_have() -> None:
+    found = mean_and_spread([{"a": 1.0, "b": 2.0}, {"a": 3.0}])
+    assert found == {"mean": {"a": 2.0}, "spread": {"a": pytest.approx(2**0.5)}}

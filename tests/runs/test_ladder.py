@@ -1,0 +1,142 @@
+"""The ladder: each rung in a process of its own, on one split, and plain advice at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tunesmith.cli.show_refine import show_ladder
+from tunesmith.core.errors import OptionError, RunFailed
+from tunesmith.evaluate.types import Outcome
+from tunesmith.workflows import ladder as ladders
+from tunesmith.workflows import refine, rung
+from tunesmith.workflows.ladder import choose_rung, ladder, more_rows
+from tunesmith.workflows.rung import climb, nearest, read_outcome
+
+
+@pytest.fixture(scope="module")
+def words(tiny_model: Path) -> dict[str, Any]:
+    return {"model": str(tiny_model), "precision": "fp32", "test_size": 0.3}
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rungs without the seconds that a process takes to start."""
+
+    def run(command: list[str], **_: Any) -> Any:
+        climb(Path(command[-1]))
+        return type("Done", (), {"returncode": 0})
+
+    monkeypatch.setattr(ladders.subprocess, "run", run)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
+    names = ["majority", "tfidf", "nearest_neighbours", "head", "full"]
+    found = ladder(ticket_file, out=tmp_path / "l", methods=names, **words)
+    assert [rung["name"] for rung in found["rungs"]] == names
+    truth = [read_outcome(Path(r["folder"]), "label", None).truth for r in found["rungs"]]
+    assert all(np.array_equal(truth[0], other) for other in truth[1:])
+    for entry in found["rungs"]:
+        assert entry["low"] <= entry["value"] <= entry["high"]
+        assert entry["metric"] == "accuracy"
+        assert entry["seconds"] >= 0
+        assert entry["size_bytes"] > 0
+        assert entry["peak_memory_bytes"] > 1e7
+    values = {entry["name"]: entry["value"] for entry in found["rungs"]}
+    assert values["majority"] == pytest.approx(1 / 3)
+    assert values["tfidf"] > 0.6
+    assert found["rungs"][1]["against_below"].startswith("better")
+    assert found["recommended"] in values
+    assert found["rungs"][names.index(found["recommended"])]["title"] in found["recommendation"]
+    assert [point["rows"] for point in found["learning_curve"]] == sorted(p["rows"] for p in found["learning_curve"])
+    # the head on the ladder is the head of a plain run on the same rows
+    run = next(entry for entry in found["rungs"] if entry["name"] == "head")["run"]
+    document = json.loads((Path(run) / "metrics.json").read_text())
+    assert document["test"]["accuracy"]["value"] == values["head"]
+    assert "TF-IDF" in show_ladder(found)
+    assert "Quality against cost" in (tmp_path / "l" / "report.html").read_text()
+
+
+def test_rungs_have_processes_of_their_own_and_are_kept(
+    ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curve = tmp_path / "l" / "learning_curve"
+    job = ladders._job
+
+    def without_curve(path: Path, held: Any, what: dict[str, Any], folder: Path) -> dict[str, Any]:
+        return {"points": []} if folder == curve else job(path, held, what, folder)
+
+    monkeypatch.setattr(ladders, "_job", without_curve)
+    found = ladder(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
+    log = tmp_path / "l" / "rungs" / "majority" / "log.txt"
+    assert log.exists()
+    monkeypatch.setattr(ladders.subprocess, "run", pytest.fail)
+    again = ladder(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
+    assert again["rungs"] == found["rungs"]
+    assert again["more_rows"] == ""
+
+
+def test_a_rung_that_fails_says_why(
+    ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = refine.hold_out(ticket_file, tmp_path / "data", words)
+
+    def fails(command: list[str], *, stdout: Any, **_: Any) -> Any:
+        stdout.write("no memory for it\n")
+        return type("Done", (), {"returncode": 3})
+
+    monkeypatch.setattr(ladders.subprocess, "run", fails)
+    with pytest.raises(RunFailed, match="no memory for it"):
+        ladders._job(tmp_path, held, {"rung": "full", "model": "auto"}, tmp_path / "rung")
+    with pytest.raises(OptionError, match="tfidf"):
+        ladder(ticket_file, out=tmp_path / "l", methods=["tfidff"])
+
+
+def outcome(right: int, rows: int = 400) -> Outcome:
+    truth = np.zeros(rows, dtype=np.int64)
+    scores = np.tile([0.9, 0.1], (rows, 1))
+    scores[right:] = [0.1, 0.9]
+    return Outcome("label", truth, scores, ["a", "b"])
+
+
+def test_the_quickest_that_is_not_proven_worse_is_recommended() -> None:
+    outcomes = {"tfidf": outcome(300), "head": outcome(379), "full": outcome(380)}
+    rungs = [{"name": name, "value": float((o.scores[:, 0] > 0.5).mean()), "seconds": seconds}
+             for (name, o), seconds in zip(outcomes.items(), (1, 5, 60), strict=True)]  # fmt: skip
+    best, pick, gap = choose_rung(rungs, outcomes, "accuracy", seed=0)
+    assert (best["name"], pick["name"]) == ("full", "head")
+    assert gap["low"] <= 0 < gap["difference"]
+    outcomes["head"] = outcome(340)
+    assert choose_rung(rungs, outcomes, "accuracy", seed=0)[1]["name"] == "full"
+
+
+def test_what_more_rows_would_bring() -> None:
+    falling = [{"rows": n, "value": 1 - 2 * n**-0.5} for n in (100, 200, 400, 800)]
+    gain = 2 * 800**-0.5 - 2 * 1600**-0.5
+    assert f"1,600) would move accuracy of the linear probe by about +{gain:.3f}" in more_rows(falling, "accuracy")
+    assert "bring little" in more_rows([{**point, "value": 0.8} for point in falling], "accuracy")
+    assert "no error" in more_rows([{**point, "value": 1.0} for point in falling], "accuracy")
+    errors = [{"rows": n, "value": 2 * n**-0.5} for n in (100, 200, 400, 800)]
+    assert f"RMSE of the linear probe by about {-gain:.3f}" in more_rows(errors, "rmse")
+    assert more_rows(falling[:2], "accuracy") == ""
+
+
+def test_nearest_neighbours_are_those_of_scikit_learn() -> None:
+    from sklearn.neighbors import KNeighborsRegressor
+
+    chance = np.random.default_rng(0)
+    known, asked = chance.normal(size=(50, 8)), chance.normal(size=(1100, 8))
+    known /= np.linalg.norm(known, axis=1, keepdims=True)
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    answers = chance.normal(size=(50, 3))
+    found = nearest(known, answers, asked, [1, 5])
+    for k in (1, 5):
+        other = KNeighborsRegressor(k, metric="cosine").fit(known, answers).predict(asked)
+        assert np.allclose(found[k], other)
+    assert found[5].shape == (1100, 3)
+    assert rung.CHEAP == ("majority", "tfidf", "nearest_neighbours")
