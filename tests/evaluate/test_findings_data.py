@@ -15,13 +15,17 @@ from tunesmith.evaluate.linear import Blocks, Frozen, one_hot
 
 
 def rows(
-    count: int = 900, classes: int = 5, skill: float = 3.0, hidden: int = 32, seed: int = 0
+    count: int = 900, classes: int = 5, skill: float = 3.0, hidden: int = 32, seed: int = 0, rarest: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features float32 [count, hidden] in clouds around the same random centres for every seed, and their class."""
+    """Features float32 [count, hidden] in clouds around the same random centres for every seed, and their class.
+
+    rarest: rows of the last class over those of the first, the others in between.
+    """
     centres = np.random.default_rng(7).normal(size=(classes, hidden))
     centres *= skill / np.linalg.norm(centres, axis=1, keepdims=True)
     rng = np.random.default_rng(seed)
-    truth = rng.integers(0, classes, count)
+    shares = np.geomspace(1, rarest, classes)
+    truth = rng.choice(classes, count, p=shares / shares.sum())
     return (centres[truth] + rng.normal(size=(count, hidden))).astype(np.float32), truth
 
 
@@ -40,7 +44,7 @@ def frozen(
 
 
 def told(given: Frozen) -> dict[str, dict[str, Any]]:
-    found, suspected = diagnose.of_data(given, {}, "accuracy")
+    found, suspected = diagnose.of_data(given, {})
     assert (suspected is not None) == any(one["name"] == "label_noise" for one in found)
     return {one["name"]: dict(one) for one in found}
 
@@ -70,6 +74,35 @@ def test_nothing_is_found_in_imbalanced_data_that_features_do_not_tell(seed: int
     assert told(frozen(features, (rng.random(2000) < 0.05).astype(int), features[:300] + 0, seed)) == {}
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("classes", [2, 8])
+@pytest.mark.parametrize("skill", [1.0, 2.0, 4.0])
+def test_rare_labels_are_hard_not_wrong(skill: float, classes: int, seed: int) -> None:
+    """Most rows of a rare label are given the common one, with confidence."""
+    features, truth = rows(2000, classes, skill, seed=seed, rarest=0.05)
+    assert "label_noise" not in told(frozen(features, truth, seed=seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_far_from_all_others_are_not_wrong(seed: int) -> None:
+    features, truth = rows(2000, 6, skill=3, seed=seed)
+    rng = np.random.default_rng(seed)
+    stretched = (features * rng.gamma(0.5, 2.0, (2000, 1))).astype(np.float32)
+    assert "label_noise" not in told(frozen(stretched, truth, stretched[:300], seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clean_labels_seldom_look_wrong_on_few_rows(seed: int) -> None:
+    features, truth = rows(250, skill=2.0, seed=seed)
+    assert "label_noise" not in told(frozen(features, truth, seed=seed))
+
+
+def test_one_label_and_features_that_say_nothing_are_survived() -> None:
+    nothing = np.zeros((300, 8), dtype=np.float32)
+    assert told(frozen(nothing, np.zeros(300, int), nothing[:50])) == {}
+    assert told(frozen(nothing, np.arange(300) % 3, nothing[:50])) == {}
+
+
 def test_too_few_rows_to_tell_anything() -> None:
     features, truth = rows(60)
     assert told(frozen(features, wrong(truth, 0.3)[0], features[:20])) == {}
@@ -84,42 +117,62 @@ def test_wrong_labels_are_counted_and_ranked(share: float, seed: int) -> None:
     features, truth = rows(1500, skill=4.5, seed=seed)
     labels, changed = wrong(truth, share, seed)
     given = frozen(features, labels, rows(300, skill=4.5, seed=99)[0], seed)
-    _, suspected = diagnose.of_data(given, {}, "accuracy")
+    _, suspected = diagnose.of_data(given, {})
     assert suspected is not None
     assert suspected.low <= changed.mean() + 0.01
     assert suspected.share == pytest.approx(changed.mean(), abs=0.04)
     assert changed[suspected.rows[:50]].mean() > 0.9
     assert (truth[suspected.rows[:50]] == suspected.suggested[:50]).mean() > 0.9
-    assert changed[suspected.rows].sum() > 0.6 * changed.sum()
+    assert changed[suspected.rows].mean() > 0.8
+    assert changed[suspected.rows].sum() > 0.8 * changed.sum()
     said = told(given)["label_noise"]
     assert f"row {1000 + suspected.rows[0]} " in said["evidence"]
     assert "noise.csv" in said["action"]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_beside_a_rare_one(seed: int) -> None:
+    """A tenth of the labels flipped makes nearly half of the rows of the rare one wrong."""
+    features, truth = rows(1500, 2, skill=4, seed=seed, rarest=0.15)
+    labels, changed = wrong(truth, 0.1, seed)
+    _, suspected = diagnose.of_data(frozen(features, labels, seed=seed), {})
+    assert suspected is not None
+    assert suspected.share == pytest.approx(changed.mean(), abs=0.03)
+    assert changed[suspected.rows[:50]].mean() > 0.9
+
+
 def test_the_file_of_suspects_holds_every_one(tmp_path: Path) -> None:
     features, truth = rows(600, skill=5)
     given = frozen(features, wrong(truth, 0.15)[0])
-    _, suspected = diagnose.of_data(given, {}, "accuracy")
+    _, suspected = diagnose.of_data(given, {})
     assert suspected is not None
     noise.write(suspected, given, tmp_path / "noise.csv")
     with open(tmp_path / "noise.csv", encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
     assert [int(row["row_id"]) for row in read] == [1000 + row for row in suspected.rows]
     assert all(
-        row["label"] != row["suggested"] and float(row["p_label"]) < float(row["p_suggested"]) for row in read[:9]
+        row["label"] != row["suggested"] and float(row["score_label"]) < float(row["score_suggested"]) for row in read
     )
     assert read[0]["text"] == f"text {suspected.rows[0]}"
 
 
-def test_lapse_rate_by_its_own_model() -> None:
-    """Agreement drawn from (1 - share) * sigmoid(margin) gives the share back."""
+@pytest.mark.parametrize("ties", [0.5, 0.2])
+def test_lapse_rate_by_its_own_model(ties: float) -> None:
+    """Agreement drawn from (1 - share) * sigmoid(a + b * margin) gives the share back."""
     rng = np.random.default_rng(0)
     margin = rng.exponential(4, 20_000)
-    first = 1 / (1 + np.exp(-margin))
-    agrees = rng.random(20_000) < 0.9 * first
-    share, low = noise.lapse_rate(np.c_[first, 1 - first], np.where(agrees, 0, 1))
+    right = 1 / (1 + np.exp(-margin) * (1 / ties - 1))
+    share, low = noise.lapse_rate(margin, rng.random(20_000) < 0.9 * right)
     assert share == pytest.approx(0.1, abs=0.01)
     assert 0.08 < low <= share
+
+
+def test_no_lapse_is_proven_where_the_margin_tells_nothing() -> None:
+    rng = np.random.default_rng(0)
+    for chance in (0.1, 0.3, 0.5):
+        assert noise.lapse_rate(rng.exponential(1, 2000), rng.random(2000) < chance)[1] == 0
+    assert noise.lapse_rate(np.zeros(500), rng.random(500) < 0.5)[1] == 0
+    assert noise.lapse_rate(rng.exponential(1, 2000), np.full(2000, True)) == (0, 0)
 
 
 # --- shift
@@ -158,17 +211,15 @@ def test_the_interval_of_the_area_covers_chance_as_often_as_it_says() -> None:
 # --- more rows
 
 
-def test_more_rows_are_advised_where_they_would_help() -> None:
-    features, truth = rows(220, classes=10, skill=2.5, hidden=64)
-    said = told(frozen(features, truth, rows(300, classes=10, skill=2.5, hidden=64, seed=3)[0]))
+@pytest.mark.parametrize("seed", range(3))
+def test_more_rows_are_advised_where_they_would_help(seed: int) -> None:
+    features, truth = rows(600, classes=30, skill=4, hidden=256, seed=seed)
+    given = frozen(features, truth, rows(300, classes=30, skill=4, hidden=256, seed=99)[0], seed)
+    said = told(given)
     assert set(said) == {"too_little_data"}
-    assert said["too_little_data"]["evidence"].startswith("110 more rows: +")
-
-
-def test_a_model_that_is_right_already_needs_no_more_rows() -> None:
-    features, truth = rows(220, classes=10, skill=2.5, hidden=64)
-    own = {"accuracy": {"value": 0.99, "low": 0.98, "high": 1.0}}
-    assert diagnose.of_data(frozen(features, truth), own, "accuracy")[0] == []  # type: ignore[arg-type]
+    assert said["too_little_data"]["evidence"].startswith("300 more rows: +")
+    own = {"accuracy": {"value": 0.95, "low": 0.93, "high": 0.97}}  # so much better that a part of the errors is little
+    assert diagnose.of_data(given, own)[0] == []  # type: ignore[arg-type]
 
 
 def test_numbers_have_a_forecast_too() -> None:
@@ -187,11 +238,11 @@ def test_the_power_law_is_found_again(exponent: float) -> None:
     errors = 0.05 + 2.0 * sizes[None, :] ** -exponent + np.random.default_rng(0).normal(0, 1e-4, (8, 6))
     ahead = curve.forecast(sizes, errors, 800, 400)
     assert ahead.gain == pytest.approx(2 * (800**-exponent - 1200**-exponent), rel=0.1)
-    assert ahead.low < ahead.gain < ahead.high
+    assert ahead.low < ahead.gain
 
 
 def test_forecasts_come_true() -> None:
-    """Of several thousand rows some hundred are given: what the rest brings lies in most of the intervals."""
+    """Of many rows some hundred are given: more of them bring what was promised at least, and about the forecast."""
     true, hits = [], 0
     features, truth = rows(12_000, classes=12, skill=2.5, hidden=64, seed=2)
     test, answers = rows(12_000, classes=12, skill=2.5, hidden=64, seed=3)
@@ -210,9 +261,9 @@ def test_forecasts_come_true() -> None:
         ahead = curve.forecast(*curve.measured(blocks, "label", penalty), rows=600, more=300)
         gain = error(given, penalty) - error(more, penalty * 600 / 900)
         true.append((ahead.gain, gain))
-        hits += ahead.low <= gain <= ahead.high
+        hits += ahead.low <= gain
     forecast, real = np.mean(true, axis=0)
-    assert hits >= 8
+    assert hits >= 9
     assert forecast == pytest.approx(real, abs=0.01)
 
 

@@ -81,7 +81,7 @@ def test_rouge_is_rouge_scores(corpus: tuple[list[str], list[list[str]]]) -> Non
     predictions, references = corpus
     rows = text_rows(predictions, references)
     scores = [scorer.score_multi(wanted, said) for said, wanted in zip(predictions, references, strict=True)]
-    for ours, theirs in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL")):
+    for ours, theirs in (("rouge1", "rouge1"), ("rouge2", "rouge2"), ("rougeL", "rougeL")):
         np.testing.assert_allclose(rows[ours][:, 0], [score[theirs].fmeasure for score in scores], atol=1e-12)
 
 
@@ -141,7 +141,7 @@ def test_intervals_hold_the_value_and_shrink_with_rows(corpus: tuple[list[str], 
     rows = text_rows(*corpus, [True] * len(corpus[0]))
     many = {name: np.tile(some, (9, 1)) for name, some in rows.items()}
     found, narrow = with_intervals(rows), with_intervals(many)
-    for name in ("token_f1", "rouge_l", "bleu", "chrf"):
+    for name in ("token_f1", "rougeL", "bleu", "chrf"):
         assert found[name]["low"] < found[name]["value"] < found[name]["high"]
         widths = [some[name]["high"] - some[name]["low"] for some in (found, narrow)]
         assert widths[0] / widths[1] == pytest.approx(3, rel=0.2)
@@ -164,7 +164,7 @@ def test_verdicts_are_paired() -> None:
     perfect = text_rows([one[0] for one in wanted], wanted)
     close = text_rows([one[0].replace("test", "exam") for one in wanted], wanted)
     far = text_rows(["nothing"] * 60, wanted)
-    found = metrics.verdict(perfect, {"far": far, "close": close}, "rouge_l")
+    found = metrics.verdict(perfect, {"far": far, "close": close}, "rougeL")
     assert (found["outcome"], found["against"]) == ("better", "close")
     assert found["low"] is not None
     assert found["low"] > 0
@@ -185,7 +185,7 @@ def test_a_lower_loss_is_a_positive_difference() -> None:
 def test_every_metric_says_which_way_is_better() -> None:
     assert {name for name in metrics.TABLE if metrics.higher_is_better(name) is False} == {"loss", "perplexity"}
     assert metrics.higher_is_better("length_ratio") is None
-    with pytest.raises(OptionError, match="rouge_l"):
+    with pytest.raises(OptionError, match="rougeL"):
         metrics.higher_is_better("rouge-l")
 
 
@@ -225,4 +225,4 @@ def test_a_thousand_rows_take_seconds(shared_data: Path) -> None:
     start = time.process_time()
     found = with_intervals(text_rows([metrics.lead(row["source"]) for row in rows], [row["target"] for row in rows]))
     assert time.process_time() - start < 10
-    assert 0.15 < found["rouge_l"]["value"] < 0.30
+    assert 0.15 < found["rougeL"]["value"] < 0.30

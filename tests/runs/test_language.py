@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from crashes import At, Killed, kill
 
 import tunesmith
-from language_models import folder
+from language_models import folder, network
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.evaluate import metrics_json, report
 from tunesmith.evaluate.evidence import Evidence
@@ -265,7 +266,24 @@ def test_what_can_not_work_is_refused_before_training(
     assert not (in_tmp / "run").exists()
 
 
+def test_a_tokenizer_of_another_model_is_refused(in_tmp: Path) -> None:
+    shutil.copytree(folder("llama"), in_tmp / "base")
+    config = json.loads((in_tmp / "base" / "config.json").read_text(encoding="utf-8"))
+    network("llama", vocab_size=100).save_pretrained(in_tmp / "base")
+    assert config["vocab_size"] > 100
+    with pytest.raises(ModelError, match="do not belong together"):
+        tunesmith.train(CHAT, out="run", model=str(in_tmp / "base"), **SHORT)
+
+
 # what is saved
+
+
+def test_an_adapter_for_another_base_is_refused(train: Train, in_tmp: Path) -> None:
+    shutil.copytree(folder("llama"), in_tmp / "base")
+    run = tunesmith.train(CHAT, out="run", model=str(in_tmp / "base"), **{**SHORT, "method": "lora", "max_steps": 1})
+    network("llama", rms_norm_eps=1e-5).save_pretrained(in_tmp / "base")
+    with pytest.raises(ModelError, match="belongs to another base"):
+        tunesmith.load(run.path)
 
 
 def logits(model: Any, tokenizer: Any) -> torch.Tensor:

@@ -27,6 +27,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any option of task, method, engine or split; repeatable."),
 ]
+Template = Annotated[str | None, typer.Option(help="Chat template for a base without one: chatml or a .jinja file.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of split, row order, new weights and dropout (0).")]
 Names = Annotated[list[str] | None, typer.Option(help="Several may be compared; repeatable.")]
 Budget = Annotated[str, typer.Option(help="30m, 2h, '20 trials', or $5 with --price-per-hour.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.arguments import Data, Json, ModelName, RunPath, TaskName, print_found
+from tunesmith.cli.arguments import Data, Json, ModelName, RunPath, TaskName, Template, print_found
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -50,17 +50,24 @@ def chat(
 def preview(
     data: Data,
     model: Annotated[str, typer.Option(help="Whose tokenizer and chat template: a name, hub id, folder or run.")],
-    row: Annotated[int, typer.Option(help="Which row, from 1.")] = 1,
+    row: Annotated[int | None, typer.Option(help="Which row, from 1; the first, or all of them with --json.")] = None,
     task: TaskName = None,
+    template: Template = None,
     html: Annotated[Path | None, typer.Option(help="Write an HTML page instead.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Show what is cut at this many tokens.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Show one row token by token: what is learned, what is context, what is cut."""
-    from tunesmith.workflows import language_use as workflow
+    from tunesmith.workflows import preview as workflow
 
-    colour = sys.stdout.isatty()
-    style = "html" if html else ("ansi" if colour else "plain")
-    shown = workflow.preview(data, model=model, row=row, style=style, task=task or "auto", max_length=max_length)  # type: ignore[arg-type]
+    rows = workflow.previewed(
+        data, model=model, row=row if row or as_json else 1, task=task or "auto", template=template,
+        max_length=max_length,
+    )  # fmt: skip
+    if as_json:
+        workflow.write_json(rows, sys.stdout)
+        return
+    shown = workflow.rendered(rows, "html" if html else "ansi" if sys.stdout.isatty() else "plain")
     if html is None:
         print(shown)
         return

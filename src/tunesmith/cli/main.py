@@ -20,6 +20,7 @@ from tunesmith.cli.arguments import (
     Settings,
     Target,
     TaskName,
+    Template,
     Test,
     Text,
     Validation,
@@ -49,6 +50,7 @@ def train(
     model: ModelName = None,
     method: MethodName = None,
     callback: Annotated[list[str] | None, typer.Option(help="Add a callback; repeatable.")] = None,
+    template: Template = None,
     overflow: Annotated[str | None, typer.Option(help="Over-long conversations: truncate, drop or error.")] = None,
     freeze: Annotated[str | None, typer.Option(help="Blocks that stay as they are: embeddings,layers.0-3")] = None,
     retain: Annotated[
@@ -77,8 +79,8 @@ def train(
     if callback:
         words["callbacks"] = _with_default_callbacks(callback)
     more = {
-        "overflow": overflow, "freeze": freeze.split(",") if freeze else None, "retain": retain or None,
-        "continue_from": continue_from, "forget_at_most": forget_at_most,
+        "template": template, "overflow": overflow, "freeze": freeze.split(",") if freeze else None,
+        "retain": retain or None, "continue_from": continue_from, "forget_at_most": forget_at_most,
     }  # fmt: skip
     words |= {name: value for name, value in more.items() if value is not None}
     if cv or seeds or until:

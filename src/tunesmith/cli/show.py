@@ -25,7 +25,7 @@ def run(found: Found) -> str:
     }
     rows = [(name, _interval(interval)) for name, interval in ladder.items()]
     lines += [table((f"{first} on test rows", "value (95 % interval)"), rows), ""]
-    if "rouge_l" in document["test"]:
+    if "rougeL" in document["test"]:
         lines += [_written(document), ""]
     for finding in document["findings"]:
         lines.append(f"{finding['severity']:8} {finding['name']}: {finding['evidence']}")
@@ -44,7 +44,7 @@ def run(found: Found) -> str:
 
 def _written(document: Found) -> str:
     """How alike the written answers are to the wanted ones, by contender."""
-    shown = [n for n in ("exact_match", "rouge_l", "chrf", "length_ratio", "stop_rate") if n in document["test"]]
+    shown = [n for n in ("exact_match", "rougeL", "chrf", "length_ratio", "stop_rate") if n in document["test"]]
     contenders = {"this model": document["test"], **document["baselines"]}
     rows = [
         (who, *(f"{found[name]['value']:.3f}" if name in found else "" for name in shown))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ def run_rows(
         check()
         if len(pending) % TIDY_BATCHES == 0:
             release_memory()
+            if into is not None:
+                forget_pages(into)
         some = pending.pop()
         try:
             values = compute(_to(rows.collate(positions[some]), on)).float().cpu().numpy()
@@ -180,6 +183,14 @@ def frozen_features(
     del out
     os.replace(aside, path)
     return np.load(path, mmap_mode="r")
+
+
+def forget_pages(array: np.ndarray) -> None:
+    """Let go of what was read or written of a memory map: it stays in the file, and would else stay in memory
+    too, up to the whole file."""
+    owner = array.base if isinstance(array, np.memmap) else None
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -38,6 +38,8 @@ class EngineOptions(Options):
     """Evaluate on the validation rows every so many steps; when not given, after every epoch."""
     freeze: list[str] = Field(default=[])
     """Blocks that stay as they are, whatever the method moves: embeddings, layers.0-3, head."""
+    frozen_cache: bool | None = None
+    """Run blocks that never move once and read the rest from disk; when not given, where that takes at most 4 GB."""
     patience: int = Field(default=2, ge=1)
     """Early stopping: evaluations without improvement that are waited for."""
     keep_cache: bool = False
@@ -61,3 +63,10 @@ class LanguageOptions(Options):
     """Most tokens of an answer; twice the longest of nine in ten training answers, at most 256, when not given."""
     few_shot: int = Field(default=3, ge=0)
     """Training examples that the prompted base is shown."""
+
+
+class ConversationOptions(LanguageOptions):
+    """Options of the tasks that read conversations."""
+
+    template: str | None = None
+    """Chat template in place of the model's own: chatml, or a .jinja file. A base without one needs it."""

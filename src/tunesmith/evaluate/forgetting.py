@@ -73,7 +73,7 @@ def drift(before: np.ndarray, after: np.ndarray, general: int, seed: int = 0) ->
     parts = {"general": agreement[:general], "own": agreement[general:]}
     return {
         "name": "drift",
-        "probe": f"nearest neighbours (k={NEIGHBOURS}) of the features of {len(agreement)} texts",
+        "probe": f"share of the {NEIGHBOURS} nearest neighbours, by features, that {len(agreement)} texts have kept",
         "kept": {"value": value, "low": low, "high": high},
         "lost": {"value": 1 - value, "low": 1 - high, "high": 1 - low},
         "cka": linear_cka(before, after),

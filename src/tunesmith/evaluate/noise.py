@@ -1,9 +1,9 @@
-"""Rows whose label is suspected to be wrong: confident learning on out-of-fold probabilities.
+"""Rows whose label is suspected to be wrong, by a linear model that has not seen them.
 
-Which rows: Northcutt, Jiang & Chuang (2021), "Confident learning", sections 3.1 (thresholds and the
-confident joint) and 3.2 (ranking by normalised margin). Whether to speak at all: a hard task has many rows
-that a linear model gets wrong, but ever fewer of them the surer it is; wrong labels do not grow fewer.
-That floor is the lapse rate of a psychometric function (Wichmann & Hill 2001).
+A hard task has many rows that the model gets wrong, but ever fewer of them the surer it is; wrong labels do
+not grow fewer. That floor is the lapse rate of a psychometric function (Wichmann & Hill 2001): it says
+whether to speak at all, and of how many rows. Which rows: those where the label has the least of the score,
+as in the ranking by normalised margin of Northcutt, Jiang & Chuang (2021), section 3.2.
 """
 
 from __future__ import annotations
@@ -22,82 +22,94 @@ FEWEST_ROWS = 200
 FEWEST_PER_LABEL = 8
 """Nor where the labels have fewer rows than this on average."""
 
+KNOWN = 0.4
+"""A label is known to the model when it finds this share of its rows. Rows of rare labels that it never gives are
+all missed with confidence, as wrong labels are: they prove nothing. Not higher: a tenth of the labels flipped makes
+nearly half of the rows of a label wrong that is seven times as rare as the other."""
+
+SKILL = 0.6
+"""The model has to be right in this share of the rows of known labels: below, it is sure of too few rows to show a
+floor. Clean data that is easy to tell stays above with a third of the labels wrong."""
+
+_CUT = 5.41 / 2
+"""By which the log-likelihood may fall below its best inside the interval: 98 % of a chi-square with one degree of
+freedom, so that a bound is passed by chance in 1 % of the runs. This is said unasked, so it has to be rare."""
+
+_SHARES = np.linspace(0.0, 0.5, 101)
 _BINS = 100
 
 
 @dataclass(frozen=True)
 class Noise:
-    """rows int64 [s]: suspected rows (positions into the probed rows), the most suspect first;
-    suggested int64 [s]; probabilities float64 [s, 2]: of the label that stands there and of the suggested
-    one. share: estimated share of wrong labels; low: its lower bound (one-sided 95 %)."""
+    """rows int64 [s]: suspected rows (positions into the probed rows), as many as are thought to be wrong, the
+    most suspect first; suggested int64 [s]; scores float64 [s, 2]: of the label that stands there and of the
+    suggested one, 1 being certain. share: estimated share of wrong labels; low: its lower bound (99 %)."""
 
     rows: np.ndarray
     suggested: np.ndarray
-    probabilities: np.ndarray
+    scores: np.ndarray
     share: float
     low: float
 
 
-def suspects(scores: np.ndarray, truth: np.ndarray) -> Noise:
-    """From out-of-fold scores of a linear model, float [n, k], and the labels that stand there, int64 [n]."""
-    probabilities = _calibrated(scores, truth)
-    given = probabilities[np.arange(len(truth)), truth]
+def suspects(scores: np.ndarray, truth: np.ndarray) -> Noise | None:
+    """From out-of-fold scores of a linear model, float [n, k], and the labels that stand there, int64 [n].
+
+    None where the model has too little skill to tell. Rows of labels that it does not know count as right.
+    """
+    first = scores.argmax(axis=1)
     seen = np.bincount(truth, minlength=scores.shape[1])
-    mean = np.bincount(truth, given, minlength=scores.shape[1]) / np.maximum(seen, 1)
-    threshold = np.where(seen > 0, mean, np.inf)
-    confident = np.where(probabilities >= threshold, probabilities, -1.0)
-    suggested = confident.argmax(axis=1)
-    found = np.flatnonzero((confident.max(axis=1) > 0) & (suggested != truth))
-    best = probabilities[found, suggested[found]]
-    order = np.argsort(given[found] - best, kind="stable")
-    found = found[order]
-    share, low = lapse_rate(probabilities, truth)
-    return Noise(found, suggested[found], np.c_[given[found], best[order]], share, low)
+    found = np.bincount(truth, first == truth, minlength=scores.shape[1]) / np.maximum(seen, 1)
+    known = np.flatnonzero(found[truth] >= KNOWN)
+    agrees = first[known] == truth[known]
+    if len(known) < FEWEST_ROWS or agrees.mean() < SKILL:
+        return None
+    second, best = np.sort(scores[known], axis=1)[:, -2:].T
+    share, low = lapse_rate(best - second, agrees)
+    own = scores[known, truth[known]]
+    order = np.argsort(own - best, kind="stable")[: min(round(share * len(known)), int((~agrees).sum()))]
+    rows, part = known[order], len(known) / len(truth)
+    return Noise(rows, first[rows], np.c_[own, best][order].astype(np.float64), share * part, low * part)
 
 
 def of_rows(frozen: Frozen, blocks: Blocks, penalty: float) -> Noise | None:
     """None for anything but one label a row, and where there are too few rows."""
-    if frozen.kind != "label":
-        return None
-    if len(frozen.truth) < max(FEWEST_ROWS, FEWEST_PER_LABEL * blocks.targets.shape[1]):
+    classes = blocks.targets.shape[1]
+    if frozen.kind != "label" or classes < 2 or len(frozen.truth) < FEWEST_PER_LABEL * classes:
         return None
     return suspects(blocks.out_of_fold(penalty), frozen.truth)
 
 
-def lapse_rate(probabilities: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def lapse_rate(margin: np.ndarray, agrees: np.ndarray) -> tuple[float, float]:
     """(share of wrong labels, its lower bound), by maximum likelihood and its profile.
 
-    Whether the label is the one the model puts first is modelled as (1 - share) * sigmoid(slope * margin),
-    margin being the log ratio of the first two probabilities: 0.5 where they tie, 1 - share far from it.
+    Whether the label is the one the model puts first, bool [n], is modelled as (1 - share) * sigmoid(a + b * margin),
+    margin [n] >= 0 being the lead of the first score over the second. b >= 0: no worse when surer. a <= 0: right in
+    at most half of the rows where two labels tie, in fewer where more than two do. Where the model can not tell
+    rows apart, any share fits as well as none, and the bound is 0.
     """
-    top = np.sort(probabilities, axis=1)[:, -2:]
-    margin = np.log(top[:, 1] / top[:, 0])
-    agrees = probabilities.argmax(axis=1) == truth
-    order = np.argsort(margin, kind="stable")
-    parts = [part for part in np.array_split(order, min(_BINS, len(order))) if len(part)]
-    middle = np.array([margin[part].mean() for part in parts])
-    right = np.array([agrees[part].sum() for part in parts], dtype=float)
+    from scipy.optimize import minimize
+
+    parts = np.array_split(np.argsort(margin, kind="stable"), min(_BINS, len(margin)))
+    middle = np.array([margin[part].mean() for part in parts], dtype=np.float64)
+    middle /= middle.mean() or 1.0
+    right = np.array([agrees[part].sum() for part in parts], dtype=np.float64)
     wrong = np.array([len(part) for part in parts]) - right
-    shares, slopes = np.linspace(0.0, 0.5, 101), np.geomspace(0.05, 20.0, 80)
-    curve = 1 / (1 + np.exp(-np.minimum(slopes[:, None] * middle, 40.0)))
-    chance = np.clip((1 - shares[:, None, None]) * curve, 1e-9, 1 - 1e-4)  # [share, slope, bin]
-    likelihood = (np.log(chance) @ right + np.log1p(-chance) @ wrong).max(axis=1)
-    within = likelihood >= likelihood.max() - 2.71 / 2  # 90 % of a chi-square with one degree, so 95 % one-sided
-    return float(shares[likelihood.argmax()]), float(shares[within].min())
 
+    def misfit(shape: np.ndarray, share: float) -> tuple[float, np.ndarray]:
+        """The negative log-likelihood, and its gradient by a and b."""
+        sigmoid = 1 / (1 + np.exp(-np.clip(shape[0] + shape[1] * middle, -30, 30)))
+        chance = np.clip((1 - share) * sigmoid, 1e-12, 1 - 1e-9)
+        slope = (wrong / (1 - chance) - right / chance) * chance * (1 - sigmoid)
+        value = -(right @ np.log(chance) + wrong @ np.log1p(-chance))
+        return float(value), np.array([slope.sum(), slope @ middle])
 
-def _calibrated(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Softmax at the temperature of the greatest likelihood (Guo et al. 2017, section 4.2)."""
-
-    def softmax(sharpness: float) -> np.ndarray:
-        shifted = np.exp(sharpness * (scores - scores.max(axis=1, keepdims=True)))
-        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-    def loss(sharpness: float) -> float:
-        return -float(np.log(np.maximum(softmax(sharpness)[np.arange(len(truth)), truth], 1e-12)).mean())
-
-    scores = scores.astype(np.float64)
-    return np.maximum(softmax(min(np.geomspace(1.0, 64.0, 13), key=loss)), 1e-12)
+    shape, likelihood = np.array([-0.5, 2.0]), np.empty(len(_SHARES))
+    for at, share in enumerate(_SHARES):
+        fitted = minimize(misfit, shape, (share,), jac=True, method="L-BFGS-B", bounds=[(-10, 0), (0, 200)])
+        shape, likelihood[at] = fitted.x, -fitted.fun
+    within = likelihood >= likelihood.max() - _CUT
+    return float(_SHARES[likelihood.argmax()]), float(_SHARES[within].min())
 
 
 def write(noise: Noise, frozen: Frozen, path: Path) -> None:
@@ -105,8 +117,8 @@ def write(noise: Noise, frozen: Frozen, path: Path) -> None:
     names = frozen.label_names or [str(label) for label in range(int(frozen.truth.max()) + 1)]
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["row_id", "label", "suggested", "p_label", "p_suggested", "text"])
-        for row, other, (mine, theirs) in zip(noise.rows, noise.suggested, noise.probabilities, strict=True):
+        writer.writerow(["row_id", "label", "suggested", "score_label", "score_suggested", "text"])
+        for row, other, (mine, theirs) in zip(noise.rows, noise.suggested, noise.scores, strict=True):
             writer.writerow([
                 int(frozen.row_ids[row]), names[frozen.truth[row]], names[other], f"{mine:.4f}", f"{theirs:.4f}",
                 frozen.texts[row],
@@ -116,7 +128,10 @@ def write(noise: Noise, frozen: Frozen, path: Path) -> None:
 def blocks_of(frozen: Frozen) -> Blocks:
     """The probed training rows, dealt evenly by label (numbers: at random)."""
     if frozen.kind == "label":
+        features = frozen.features - frozen.features.mean(axis=0)
+        # to one length: a row far from all others would be given a label with a certainty that it does not deserve
+        features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
         classes = len(frozen.label_names) if frozen.label_names else int(frozen.truth.max()) + 1
-        return Blocks(frozen.features, one_hot(frozen.truth, classes), frozen.truth, frozen.seed)
+        return Blocks(features, one_hot(frozen.truth, classes), frozen.truth, frozen.seed)
     targets = np.asarray(frozen.truth, dtype=np.float64).reshape(len(frozen.truth), -1)
     return Blocks(frozen.features, targets, np.zeros(len(frozen.truth)), frozen.seed)

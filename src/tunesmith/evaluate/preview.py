@@ -48,6 +48,15 @@ def render_preview(encoded: Encoded, tokenizer: Any, *, cut: Cut | None = None, 
     return render(pieces, counts)
 
 
+def token_table(encoded: Encoded, tokenizer: Any, *, cut: Cut | None = None) -> list[dict[str, Any]]:
+    """`encoded` as [{"text", "learned", "cut"}]: the texts joined are the whole example. Tokens that share a
+    character are one entry."""
+    return [
+        {"text": text, "learned": state == "learned", "cut": state == "cut"}
+        for text, state, _ in _pieces(encoded.ids, _states(encoded, cut), tokenizer)
+    ]
+
+
 def _states(encoded: Encoded, cut: Cut | None) -> list[State]:
     kept = np.ones(len(encoded), dtype=bool) if cut is None else cut.kept
     return [("learned" if is_learned else "context") if is_kept else "cut"

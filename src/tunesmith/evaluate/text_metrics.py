@@ -1,9 +1,9 @@
 """Metrics of written answers, of token probabilities, and of preferences, with bootstrap intervals.
 
     rows = text_rows(predictions, references, stopped)   # statistics of each row, counted once
-    compute(rows)                                        # {"exact_match": 0.61, "rouge_l": 0.44, ...}
+    compute(rows)                                        # {"exact_match": 0.61, "rougeL": 0.44, ...}
     with_intervals(rows)                                 # {"exact_match": {"value", "low", "high"}, ...}
-    verdict(rows, {"lead": text_rows(...)}, "rouge_l")   # the shape of `compare.verdict`
+    verdict(rows, {"lead": text_rows(...)}, "rougeL")   # the shape of `compare.verdict`
 
 Every metric here is a function of statistics added up over rows, so a bootstrap resample of a corpus
 metric (BLEU, chrF, perplexity) is a weighted sum: no text is looked at twice (Koehn 2004). Exact match,
@@ -96,9 +96,9 @@ _POSITIVE = (0.0, float("inf"))
 TABLE: dict[str, TextMetric] = {
     "exact_match": TextMetric(_ratio, True, _SHARE),
     "token_f1": TextMetric(_ratio, True, _SHARE),
-    "rouge_1": TextMetric(_ratio, True, _SHARE),
-    "rouge_2": TextMetric(_ratio, True, _SHARE),
-    "rouge_l": TextMetric(_ratio, True, _SHARE),
+    "rouge1": TextMetric(_ratio, True, _SHARE),
+    "rouge2": TextMetric(_ratio, True, _SHARE),
+    "rougeL": TextMetric(_ratio, True, _SHARE),
     "bleu": TextMetric(_bleu, True, _PERCENT),
     "chrf": TextMetric(_chrf, True, _PERCENT),
     "length_ratio": TextMetric(_ratio, None, _POSITIVE),
@@ -139,7 +139,7 @@ def text_rows(
     found: RowStatistics = {
         "exact_match": _means([float(_tidy(given) in map(_tidy, wanted)) for given, wanted in pairs]),
         "token_f1": _means([max(_token_f1(given, one) for one in wanted) for given, wanted in pairs]),
-        **dict(zip(("rouge_1", "rouge_2", "rouge_l"), map(_means, rouge), strict=True)),
+        **dict(zip(("rouge1", "rouge2", "rougeL"), map(_means, rouge), strict=True)),
         "bleu": _bleu_rows(pairs),
         "chrf": np.array([_chrf_row(*pair) for pair in pairs]),
         "length_ratio": np.array([_lengths(*pair) for pair in pairs], dtype=np.float64),

@@ -65,8 +65,8 @@ class TemplateEncoder:
         if not tokenizer.chat_template:
             raise ModelError(
                 "This model's tokenizer has no chat template, so it is not known how the model reads conversations.",
-                "Choose a model trained for conversations ('instruct' or 'chat'), put a chat_template.jinja into "
-                "its folder, or give prompts and completions in place of messages.",
+                "Teach it one with --template chatml (or a .jinja file of your own), choose a model trained for "
+                "conversations ('instruct' or 'chat'), or give prompts and completions in place of messages.",
             )
         self._begin = begin_of_sequence(tokenizer)
         self._variables = {**tokenizer.special_tokens_map, **(variables or {})}

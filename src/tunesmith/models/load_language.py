@@ -15,7 +15,9 @@ from tunesmith.models import catalog
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import fingerprint, quiet_transformers
+from tunesmith.models.own_template import use_template
 from tunesmith.models.safety import check_folder
+from tunesmith.models.virtual import can_merge, virtual_tokens
 
 NetworkKind = Literal["causal", "seq2seq"]
 MARK = "tunesmith.json"
@@ -60,9 +62,15 @@ def load_language_base(
     assert source.folder is not None
     network, folder = _network(source.folder, name, kind, dtype, quantization)
     tokenizer = load_language_tokenizer(source.folder, name, emit)
+    words, rows = len(tokenizer), network.get_input_embeddings().weight.shape[0]
+    if words > rows:
+        raise ModelError(
+            f"The tokenizer of {name!r} has {words:,} tokens and the model embeddings for {rows:,}: they do not belong "
+            "together.", "Get both from the same place, or use new_tokens to add words.",
+        )  # fmt: skip
     return LanguageBundle(
         model=LanguageModel(network), tokenizer=tokenizer, name=source.name, folder=source.folder,
-        fingerprint=fingerprint(folder) + (fingerprint(source.folder) if folder != source.folder else ""),
+        fingerprint=_fingerprint(folder, source.folder),
         position_limit=position_limit(network.config), kind=kind, quantization=quantization,
         licence=source.entry.licence if source.entry else None,
     )  # fmt: skip
@@ -85,7 +93,8 @@ def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool 
     tokenizer = load_language_tokenizer(folder, str(folder))
     return LanguageBundle(
         model=model.eval(), tokenizer=tokenizer, name=folder.name, folder=folder, fingerprint=fingerprint(base),
-        position_limit=position_limit(network.config), kind=mark["network"], quantization=quantization,
+        position_limit=position_limit(network.config) - virtual_tokens(model.running), kind=mark["network"],
+        quantization=quantization,
     )  # fmt: skip
 
 
@@ -104,14 +113,17 @@ def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any
     return tokenizer
 
 
-def add_tokens(bundle: LanguageBundle, tokens: list[str], emit: Emit = ignore) -> None:
-    """New words for the tokenizer, with embeddings that start at the mean of all others (Hewitt 2021)."""
-    new = [token for token in tokens if token not in bundle.tokenizer.get_vocab()]
+def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None = None, emit: Emit = ignore) -> None:
+    """New words for the tokenizer, and the markers of `template` that it lacks (see `use_template`), with
+    embeddings that start at the mean of all others (Hewitt 2021)."""
+    markers = use_template(bundle.tokenizer, template, emit)
+    new = [*markers, *(token for token in tokens if token not in bundle.tokenizer.get_vocab())]
     if not new:
         return
     bundle.tokenizer.add_tokens(new)
-    with quiet_transformers():
-        bundle.model.network.resize_token_embeddings(len(bundle.tokenizer), mean_resizing=True)
+    if len(bundle.tokenizer) > bundle.model.network.get_input_embeddings().weight.shape[0]:
+        with quiet_transformers():
+            bundle.model.network.resize_token_embeddings(len(bundle.tokenizer), mean_resizing=True)
     bundle.new_token_ids = bundle.tokenizer.convert_tokens_to_ids(new)
     emit(Decided("new_tokens", len(new), f"added to the vocabulary, their embeddings are trained: {', '.join(new)}"))
 
@@ -130,11 +142,23 @@ def _network(
 ) -> tuple[Any, Path]:
     """The network of a folder and the folder of its base weights; adapters merged, or left in place."""
     if (folder / ADAPTER).exists():
+        if merge and not can_merge(folder):
+            raise ModelError(
+                f"The virtual tokens that {name!r} has learned can not be merged into the weights of its base, so it "
+                "is no base for another training.",
+                "Start from its own base, or train it anew with method=lora.",
+            )
         _quiet_bitsandbytes()
         from peft import PeftModel
 
-        base = json.loads((folder / MARK).read_text(encoding="utf-8"))["base"]
+        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        base = mark["base"]
         below, where = _network(Path(base), base, kind, dtype, quantization)
+        if _fingerprint(where, Path(base)) != mark["base_fingerprint"]:
+            raise ModelError(
+                f"The adapter in {folder} belongs to another base: the weights in {base} are others.",
+                "Put the old base back there, or train again.",
+            )
         tokens = len(load_language_tokenizer(folder, name))
         if tokens > below.get_input_embeddings().weight.shape[0]:
             below.resize_token_embeddings(tokens)
@@ -163,6 +187,11 @@ def _network(
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 module.support_avx512bf16_for_cpu = False
     return network, folder
+
+
+def _fingerprint(base: Path, folder: Path) -> str:
+    """Of base weights, and of the adapter in `folder` that was added to them, if it is another one."""
+    return fingerprint(base) + (fingerprint(folder) if folder != base else "")
 
 
 def check_kind(config: dict[str, Any], name: str, kind: NetworkKind) -> None:

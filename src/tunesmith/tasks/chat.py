@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tunesmith.engine.likelihood import Likelihoods, TokenLesson
-from tunesmith.engine.options import LanguageOptions
+from tunesmith.engine.options import ConversationOptions
 from tunesmith.engine.protocols import Batches
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.text_metrics import RowStatistics, token_rows
@@ -16,7 +16,7 @@ from tunesmith.models.codec import CausalCodec
 from tunesmith.models.mask import Encoded
 
 
-class ChatOptions(LanguageOptions):
+class ChatOptions(ConversationOptions):
     pass
 
 
@@ -28,7 +28,7 @@ class Chat:
     forms: ClassVar[tuple[str, ...]] = ("chat", "completion", "text")
     network: ClassVar[str] = "causal"
     metrics: tuple[str, ...] = ("loss", "perplexity", "token_accuracy")
-    text_metric: ClassVar[str] = "rouge_l"
+    text_metric: ClassVar[str] = "rougeL"
     rate_factor: ClassVar[float] = 0.2
     sequences_per_item: ClassVar[int] = 1
     needs_reference: ClassVar[bool] = False

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from tunesmith.engine.likelihood import Likelihoods
-from tunesmith.engine.options import LanguageOptions
+from tunesmith.engine.options import ConversationOptions
 from tunesmith.engine.preference import FeedbackLesson, PairLesson
 from tunesmith.engine.protocols import Batches
 from tunesmith.engine.sequences import SequenceRows
@@ -18,7 +18,7 @@ from tunesmith.models.codec import CausalCodec
 from tunesmith.models.mask import Encoded
 
 
-class PreferenceOptions(LanguageOptions):
+class PreferenceOptions(ConversationOptions):
     beta: float = Field(default=0.1, gt=0)
     """How strongly the model is held to the base: the factor of the log-ratios."""
     preference_loss: Literal["sigmoid", "ipo"] = "sigmoid"
@@ -33,7 +33,7 @@ class Preference:
     forms: ClassVar[tuple[str, ...]] = ("preference", "feedback")
     network: ClassVar[str] = "causal"
     metrics: tuple[str, ...] = ("preference_accuracy", "reward_margin")
-    text_metric: ClassVar[str] = "rouge_l"
+    text_metric: ClassVar[str] = "rougeL"
     rate_factor: ClassVar[float] = 0.05
     sequences_per_item: ClassVar[int] = 2
     needs_reference: ClassVar[bool] = True

@@ -29,7 +29,7 @@ class Seq2Seq:
     forms: ClassVar[tuple[str, ...]] = ("pair",)
     network: ClassVar[str] = "seq2seq"
     metrics: tuple[str, ...] = ("loss", "perplexity", "token_accuracy")
-    text_metric: ClassVar[str] = "rouge_l"
+    text_metric: ClassVar[str] = "rougeL"
     rate_factor: ClassVar[float] = 0.5
     sequences_per_item: ClassVar[int] = 1
     needs_reference: ClassVar[bool] = False

@@ -24,8 +24,9 @@ from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import save_text_model
 from tunesmith.workflows import retain
+from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.model import Model, write_mark
-from tunesmith.workflows.pipeline import MAX_ROWS, Clock, Work, _features, _sample
+from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features, _sample
 
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
@@ -144,7 +145,7 @@ def _document(work: Work, ours: dict[str, Outcome], others: dict[str, Outcome], 
     verdict = compare.verdict(ours["test"], _rivals(work, others), first, seed=seed)
     curves = read_curves(work.folder.events)
     frozen = _frozen(work)
-    of_data, suspected = diagnose.of_data(frozen, test, first)
+    of_data, suspected = diagnose.of_data(frozen, test)
     if suspected is not None:
         noise.write(suspected, frozen, work.folder.path / "noise.csv")
     document = metrics_json.build(

@@ -25,9 +25,10 @@ from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import MARK, load_language_finished
+from tunesmith.workflows import retain
+from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.finish import latest, read_curves, versions
 from tunesmith.workflows.language import LanguageWork
-from tunesmith.workflows.pipeline import Clock
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest difference of a sequence's mean token loss between the model trained and the model read back."""
@@ -57,6 +58,9 @@ def finish(work: LanguageWork, started: float) -> dict[str, Any]:
     test = work.items.splits["test"]
     clock.phase("evaluate", f"{len(test)} test examples")
     ours = work.statistics(test)
+    first = work.plan.task.metrics[0]
+    own = text_metrics.compute(ours).get(first)
+    work.forgetting = retain.measured(work, first, own, lambda name: bool(text_metrics.higher_is_better(name)))
     answers = dict(work.base["answers"])
     if answers:
         answers["tuned"] = _generate(work, _prompts(work, work.base["items"]))
@@ -188,7 +192,8 @@ def _save_model(work: LanguageWork) -> None:
         bundle.tokenizer.save_pretrained(aside)
     write_json(aside / MARK, {
         "format": 1, "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
-        "base_name": bundle.name, "quantization": bundle.quantization, "form": work.data.form,
+        "base_fingerprint": bundle.fingerprint, "base_name": bundle.name, "quantization": bundle.quantization,
+        "form": work.data.form,
         "prefix": getattr(work.plan.task.options, "prefix", ""), "max_length": work.limit,
         "new_tokens": work.plan.task.options.new_tokens,
     })  # fmt: skip
@@ -245,6 +250,8 @@ def _document(
     }  # fmt: skip
     if texts:
         document["signatures"] = text_metrics.signatures(_references(work))
+    if work.forgetting is not None:
+        document["forgetting"] = work.forgetting
     metrics_json.check(document)
     return document
 

@@ -1,4 +1,4 @@
-"""What is done with generative data and models beside training: check, preview, evaluate, predict."""
+"""What is done with generative data and models beside training: check, convert, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
@@ -24,9 +23,6 @@ from tunesmith.engine.generate import Sampling
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
-from tunesmith.evaluate.preview import Style, render_preview
-from tunesmith.models import catalog
-from tunesmith.models.load_language import load_language_tokenizer
 from tunesmith.models.mask import cut
 from tunesmith.workflows.language_model import TextGenerator, prompt_of_row
 
@@ -72,40 +68,6 @@ def convert(source: str, out: str | Path, to: str) -> int:
     if not Path(out).resolve().parent.is_dir():
         raise OptionError(f"{out}: the folder {Path(out).parent} does not exist.", "Create it first.")
     return converted(source, out, to)
-
-
-def preview(
-    data: str, *, model: str, row: int = 1, style: Style = "ansi", task: str = "auto", max_length: int | None = None
-) -> str:
-    """One row token by token: learned, context, cut. Only the model's tokenizer is loaded.
-
-    `row` counts from 1. Raises DataError for a row that does not exist or can not be encoded, ModelError.
-    """
-    examples = read_examples(data, emit=ignore)
-    found = next((example for example in examples if example["row"] == row), None)
-    if found is None:
-        raise DataError(
-            Problem(f"there is no row {row}; the data has {examples.ledger.rows_in} rows", examples.files[0])
-        )
-    name = task
-    if task == "auto":
-        name = next(
-            n for n in registry.names("tasks") if examples.form in getattr(registry.get("tasks", n), "forms", ())
-        )
-    plugin = registry.get("tasks", name)
-    source = catalog.fetch(model)
-    assert source.folder is not None
-    tokenizer = load_language_tokenizer(source.folder, model)
-    limit = max_length or 2_048
-    encoded = plugin(plugin.Options()).encode(found, found, plugin(plugin.Options()).codec(tokenizer), limit)
-    parts = []
-    for number, (whole, _) in enumerate(encoded, 1):
-        _, done = cut(whole, limit) if whole.spans else (whole, None)
-        title = f"row {row}, sequence {number} of {len(encoded)}" if len(encoded) > 1 else f"row {row}"
-        parts.append((title, render_preview(whole, tokenizer, cut=done, style=style)))
-    if style == "html":
-        return "".join(f"<h2>{title}</h2>{shown}" for title, shown in parts)
-    return "\n".join(f"{escape(title) if style == 'ansi' else title}\n{shown}" for title, shown in parts)
 
 
 def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:

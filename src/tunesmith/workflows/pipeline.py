@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ import torch
 
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError
-from tunesmith.core.events import Decided, Emit, Phase
+from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import write_text
 from tunesmith.core.options import Options, resolve
 from tunesmith.core.run import RunFolder
@@ -25,7 +24,7 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.inference import evaluating, frozen_bottom, frozen_features, run_rows
+from tunesmith.engine.inference import evaluating, forget_pages, frozen_bottom, frozen_features, run_rows
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
@@ -40,6 +39,7 @@ from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load import Bundle
 from tunesmith.workflows import choose, retain, retain_rows
+from tunesmith.workflows.clock import Clock
 
 _CACHE_BYTES = 4_000_000_000
 """Largest cache of token states that is written without being asked for."""
@@ -119,7 +119,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
 
     clock.phase("bottom", "what stays frozen, computed once")
     _run_bottom_once(folder, plan, data, bundle, rows, device, precision, emit, stop)
-    clock.phase("features", f"{len(data.rows)} rows through the frozen base model")
+    clock.phase("features", f"{len(_rows_of_features(plan, data))} rows through the frozen base model")
     features = _features(folder, plan, data, bundle, rows, device, precision, stop)
     clock.phase("probe", "the linear solution on those features")
     probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
@@ -232,9 +232,12 @@ def _run_bottom_once(
     blocks = plan.method.frozen_blocks(bundle)
     if not blocks or not plan.engine.epochs or not bundle.model.can_start_in_the_middle:
         return
+    if plan.engine.frozen_cache is False:
+        emit(Decided("frozen_cache", False, "asked for"))
+        return
     size = int(rows.offsets[-1]) * bundle.model.head.in_features * (2 if precision == "bf16" else 4)
     free = shutil.disk_usage(folder.path).free
-    if size > _CACHE_BYTES or size > free / 2:
+    if (size > _CACHE_BYTES and not plan.engine.frozen_cache) or size > free / 2:
         emit(Decided("frozen_cache", False, f"the states of {blocks} frozen blocks would take {size / 1e9:.1f} GB"))
         return
     emit(Decided("frozen_cache", True, f"{blocks} frozen blocks are run once: {size / 1e6:.0f} MB in {folder.cache}"))
@@ -244,16 +247,21 @@ def _run_bottom_once(
     )  # fmt: skip
 
 
-def _features(
-    folder: RunFolder, plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows,
-    device: torch.device, precision: str, stop: StopRequest,
-) -> np.ndarray:  # fmt: skip
-    """Frozen features of the rows that need them: all that are evaluated, and as many training rows
+def _rows_of_features(plan: Plan, data: PreparedData) -> np.ndarray:
+    """Positions of the rows that need frozen features: all that are evaluated, and as many training rows
     as the linear solution (or a method that trains on them) reads."""
     train = data.splits["train"]
     if not (plan.method.frozen_body and plan.engine.epochs):
         train = _sample(train, MAX_ROWS, plan.spec.seed)
-    needed = np.sort(np.concatenate([train, data.splits["validation"], data.splits["test"]]))
+    return np.sort(np.concatenate([train, data.splits["validation"], data.splits["test"]]))
+
+
+def _features(
+    folder: RunFolder, plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows,
+    device: torch.device, precision: str, stop: StopRequest,
+) -> np.ndarray:  # fmt: skip
+    """Frozen features, from disk where they have been computed before."""
+    needed = _rows_of_features(plan, data)
     features = frozen_features(
         bundle.model, rows, needed,
         folder=folder.cache, fingerprint=bundle.fingerprint, precision=precision, on=device, check=stop.check,
@@ -262,9 +270,16 @@ def _features(
     return features
 
 
+def _parts(features: np.ndarray, positions: np.ndarray) -> Iterator[np.ndarray]:
+    """Features at `positions` in pieces: never the whole file, of which most may be holes."""
+    for start in range(0, len(positions), 10_000):
+        yield features[positions[start : start + 10_000]]
+        forget_pages(features)
+
+
 def _refuse_nan(features: np.ndarray, computed: np.ndarray, model: str) -> None:
-    for start in range(0, len(computed), 10_000):  # never the whole file: of a million rows most are not computed
-        if not np.isfinite(features[computed[start : start + 10_000]]).all():
+    for part in _parts(features, computed):
+        if not np.isfinite(part).all():
             raise ModelError(
                 f"What the base model {model!r} computes is not finite: its weights are damaged, or "
                 "precision=bf16 is too coarse for it.",
@@ -277,13 +292,18 @@ def _probe(
 ) -> tuple[LinearSolution, dict[str, np.ndarray]]:
     """The linear solution on the frozen base, chosen on validation, and its logits on the others."""
     assert rows.targets is not None
-    train, held = _sample(data.splits["train"], MAX_ROWS, plan.spec.seed), data.splits["validation"]
+    train = _sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
+    held = _sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
     solution = solve(
         features[train], rows.targets[train], features[held], rows.targets[held],
         loss=plan.task.probe_loss, outputs=bundle.model.head.out_features,
         row_weights=plan.task.row_weights(rows.targets[train]), check=stop.check,
     )  # fmt: skip
-    return solution, {name: solution.logits(features[data.splits[name]]) for name in ("validation", "test")}
+    logits = {
+        name: np.concatenate([solution.logits(part) for part in _parts(features, data.splits[name])])
+        for name in ("validation", "test")
+    }
+    return solution, logits
 
 
 def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
@@ -367,22 +387,3 @@ def _sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
     if len(positions) <= most:
         return positions
     return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))
-
-
-class Clock:
-    """Says when a phase begins, and how long the one before it took."""
-
-    def __init__(self, emit: Emit):
-        self._emit = emit
-        self._now: tuple[str, float] | None = None
-
-    def phase(self, name: str, detail: str = "") -> None:
-        self.end()
-        self._emit(Phase(name, detail))
-        self._now = (name, time.perf_counter())
-
-    def end(self) -> None:
-        hardware.release_memory()
-        if self._now:
-            self._emit(Phase(self._now[0], "done", round(time.perf_counter() - self._now[1], 3)))
-            self._now = None

@@ -1,0 +1,54 @@
+"""A chat template given by the user, for a base model that has none or whose own is not wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import ModelError, OptionError
+from tunesmith.core.events import Decided, Emit, Warned, ignore
+
+CHATML = (
+    "{% if tools %}<|im_start|>system\nFunctions, called as <tool_call>{name, arguments}</tool_call>:\n"
+    "{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content or '' }}"
+    "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+BUNDLED = {"chatml": (CHATML, ["<|im_start|>", "<|im_end|>"])}
+"""Name -> template, and its markers: tokens of their own, so that no text can be mistaken for one."""
+
+
+def use_template(tokenizer: Any, template: str | None, emit: Emit = ignore) -> list[str]:
+    """Give the tokenizer the template called `template`, or that of a file; None leaves it as it is.
+
+    Returns the tokens that the vocabulary lacks for it; they are added as special ones, and their embeddings
+    have to be learned. Raises OptionError for an unknown name, ModelError for a file that can not be read.
+    """
+    if template is None:
+        return []
+    text, markers = _found(template)
+    if tokenizer.chat_template and tokenizer.chat_template != text:
+        emit(Warned("template", f"{template} takes the place of the template that the model was trained with"))
+    tokenizer.chat_template = text
+    missing = [marker for marker in markers if marker not in tokenizer.get_vocab()]
+    if missing:
+        tokenizer.add_special_tokens({"additional_special_tokens": missing})
+    added = f"; new tokens: {', '.join(missing)}" if missing else ""
+    emit(Decided("template", template, f"asked for{added}"))
+    return missing
+
+
+def _found(template: str) -> tuple[str, list[str]]:
+    if template in BUNDLED:
+        return BUNDLED[template]
+    path = Path(template).expanduser()
+    if path.suffix not in (".jinja", ".j2", ".txt"):
+        raise OptionError(
+            f"--template {template}: there is no such template.",
+            f"Expected {', '.join(BUNDLED)}, or a .jinja file in the form of a tokenizer's chat_template.",
+        )
+    try:
+        return path.read_text(encoding="utf-8"), []
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"--template {template}: the file can not be read ({error}).") from None

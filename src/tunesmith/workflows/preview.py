@@ -1,0 +1,105 @@
+"""Rows as a model would learn them, token by token; only its tokenizer is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.markup import escape
+
+from tunesmith.core import registry
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Emit, ignore
+from tunesmith.data.conversations import read_examples
+from tunesmith.evaluate.preview import Style, render_preview, token_table
+from tunesmith.models import catalog
+from tunesmith.models.load_language import load_language_tokenizer
+from tunesmith.models.mask import Cut, Encoded, cut
+from tunesmith.models.own_template import use_template
+
+_LONGEST = 2_048
+"""Most tokens of an example, as in a run that is not told."""
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """A sequence of row `row` (from 1), before it is cut, and how it will be; `of` sequences has the row."""
+
+    row: int
+    number: int
+    of: int
+    encoded: Encoded
+    cut: Cut | None
+    tokenizer: Any
+
+
+def previewed(
+    data: str, *, model: str, row: int | None = None, task: str = "auto", template: str | None = None,
+    max_length: int | None = None, emit: Emit = ignore,
+) -> Iterator[Previewed]:  # fmt: skip
+    """The sequences of one row, or of all (None), of data that `read_examples` takes.
+
+    Raises DataError for a row that does not exist or can not be encoded, ModelError, OptionError.
+    """
+    examples = read_examples(data, emit=emit)
+    some = [number for number in range(len(examples)) if row is None or examples[number]["row"] == row]
+    if not some:
+        raise DataError(
+            Problem(f"there is no row {row}; the data has {examples.ledger.rows_in} rows", examples.files[0])
+        )
+    name = task
+    if task == "auto":
+        name = next(
+            n for n in registry.names("tasks") if examples.form in getattr(registry.get("tasks", n), "forms", ())
+        )
+    plugin = registry.get("tasks", name)
+    tokenizer = load_language_tokenizer(_folder(model), model)
+    use_template(tokenizer, template, emit)
+    made = plugin(plugin.Options())
+    codec, limit = made.codec(tokenizer), max_length or _LONGEST
+    for number in some:
+        example = examples[number]
+        sequences = made.encode(example, example, codec, limit)
+        for at, (whole, _) in enumerate(sequences, 1):
+            done = cut(whole, limit)[1] if whole.spans else None
+            yield Previewed(int(example["row"]), at, len(sequences), whole, done, tokenizer)
+
+
+def rendered(rows: Iterable[Previewed], style: Style) -> str:
+    """Each sequence with a title above it."""
+    parts = []
+    for one in rows:
+        title = f"row {one.row}, sequence {one.number} of {one.of}" if one.of > 1 else f"row {one.row}"
+        shown = render_preview(one.encoded, one.tokenizer, cut=one.cut, style=style)
+        if style == "html":
+            parts.append(f"<h2>{title}</h2>{shown}")
+        else:
+            parts.append(f"{escape(title) if style == 'ansi' else title}\n{shown}")
+    return ("" if style == "html" else "\n").join(parts)
+
+
+def write_json(rows: Iterable[Previewed], out: TextIO) -> None:
+    """One object {"rows": [{"row", "tokens": [{"text", "learned", "cut"}]}]}, written as it is made.
+
+    Rows of several sequences stand there as often, with "sequence" counting them from 1.
+    """
+    out.write('{"rows": [')
+    for at, one in enumerate(rows):
+        tokens = token_table(one.encoded, one.tokenizer, cut=one.cut)
+        numbered = {"sequence": one.number} if one.of > 1 else {}
+        line = json.dumps({"row": one.row, **numbered, "tokens": tokens}, ensure_ascii=False)
+        out.write(f"{',' if at else ''}\n{line}")
+    out.write("\n]}\n")
+
+
+def _folder(model: str) -> Path:
+    """Where the tokenizer of a base model, or of an earlier run, lies."""
+    run = Path(model).expanduser()
+    if (run / "spec.yaml").exists() and (run / "model").is_dir():
+        return run / "model"
+    source = catalog.fetch(model)
+    assert source.folder is not None
+    return source.folder

@@ -1,0 +1,96 @@
+"""A chat template of the user's choice, in training and in previews."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import tunesmith
+from language_models import folder
+from tunesmith.core.errors import OptionError, TunesmithError
+from tunesmith.workflows import preview
+
+ROWS = [
+    {"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": f"good {n}"}]}
+    for n in range(30)
+]
+SHORT: dict[str, Any] = {"precision": "fp32", "epochs": 1, "batch_size": 8, "generate_rows": 2, "max_new_tokens": 8}
+
+
+def test_a_base_without_a_template_is_taught_chatml(in_tmp: Path, records: Any) -> None:
+    run = tunesmith.train(
+        ROWS, out="run", model=str(folder("llama", template=False)), method="lora", template="chatml", **SHORT
+    )
+    assert next(event["value"] for event in records(run, "decided") if event["what"] == "template") == "chatml"
+    model = tunesmith.load("run")
+    assert "<|im_start|>" in model.bundle.tokenizer.chat_template
+    assert [prompt.endswith("assistant\n") for prompt in [model.bundle.tokenizer.decode(model.prompt_ids("hi"))]]
+    (row,) = preview.previewed(write(in_tmp, ROWS), model="run", row=1)
+    assert row.tokenizer.chat_template == model.bundle.tokenizer.chat_template
+
+
+def write(place: Path, rows: list[dict[str, Any]]) -> str:
+    path = place / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_markers_that_the_vocabulary_lacks_become_tokens_that_are_learned(in_tmp: Path, plain_base: Path) -> None:
+    run = tunesmith.train(ROWS, out="run", model=str(plain_base), method="lora", template="chatml", **SHORT)
+    tokenizer = tunesmith.load("run").bundle.tokenizer
+    for marker in ("<|im_start|>", "<|im_end|>"):
+        assert len(tokenizer(marker, add_special_tokens=False).input_ids) == 1
+    adapter = json.loads((run.path / "model" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert all(len(ids) == 2 for ids in adapter["trainable_token_indices"].values())
+
+
+@pytest.fixture
+def plain_base(in_tmp: Path) -> Path:
+    """A base whose vocabulary knows nothing of ChatML."""
+    from transformers import AutoTokenizer
+
+    made = in_tmp / "base"
+    tokenizer = AutoTokenizer.from_pretrained(folder("llama", template=False))
+    text = json.loads(tokenizer.backend_tokenizer.to_str().replace("<|im_", "<|other_"))
+    tokenizer.backend_tokenizer.__setstate__(json.dumps(text).encode())
+    tokenizer.save_pretrained(made)
+    saved = json.loads((made / "tokenizer.json").read_text(encoding="utf-8"))
+    assert "<|im_start|>" not in saved["model"]["vocab"]
+    for name in ("model.safetensors", "config.json"):
+        (made / name).write_bytes((folder("llama", template=False) / name).read_bytes())
+    return made
+
+
+def test_all_rows_as_json(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = str(folder("llama", template=False))
+    rows = preview.previewed(write(in_tmp, ROWS), model=base, template="chatml")
+    preview.write_json(rows, sys.stdout)
+    found = json.loads(capsys.readouterr().out)
+    assert [one["row"] for one in found["rows"]] == list(range(1, 31))
+    for one, row in zip(found["rows"], ROWS, strict=True):
+        assert "".join(token["text"] for token in one["tokens"] if token["learned"]) == (
+            row["messages"][1]["content"] + "<|im_end|>"
+        )
+        assert not any(token["cut"] for token in one["tokens"])
+
+
+def test_a_file_and_a_model_with_another_template(in_tmp: Path) -> None:
+    (in_tmp / "own.jinja").write_text(
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}[assistant] {% endif %}", encoding="utf-8",
+    )  # fmt: skip
+    said: list[Any] = []
+    data = write(in_tmp, ROWS)
+    (row,) = preview.previewed(data, model=str(folder("llama")), row=2, template="own.jinja", emit=said.append)
+    assert "takes the place" in next(event.message for event in said if hasattr(event, "message"))
+    shown = preview.rendered([row], "plain")
+    assert "learned go|od|·|1|</s>" in shown
+    with pytest.raises(OptionError, match="chatml"):
+        list(preview.previewed(data, model=str(folder("llama")), template="chatmlx"))
+    with pytest.raises(TunesmithError, match="can not be read"):
+        list(preview.previewed(data, model=str(folder("llama")), template="missing.jinja"))
