@@ -18,6 +18,9 @@ from typing import Any
 
 import common
 import end_to_end
+import forgetting
+import gradual
+import language
 import million_rows
 import predict
 import quality
@@ -29,7 +32,18 @@ BEGIN, END = "<!-- bench:begin (written by bench/run.py) -->", "<!-- bench:end -
 BENCHMARKS: dict[str, tuple[str, Any, list[str]]] = {
     "end_to_end": ("From files to metrics", end_to_end.report, ["--runs", "1", "--rates", "3e-4"]),
     "steps": ("Training steps", steps.report, ["--runs", "1", "--steps", "10"]),
+    "gradual": ("Thawing stage by stage", gradual.report, ["--runs", "1", "--rows", "300", "--epochs", "2"]),
+    "language": (
+        "Fine-tuning a language model",
+        language.report,
+        ["--runs", "1", "--steps", "5", "--peer-steps", "1", "--packed-steps", "1"],
+    ),
     "predict": ("Prediction", predict.report, ["--runs", "1"]),
+    "forgetting": (
+        "Two tasks in turn",
+        forgetting.report,
+        ["--seeds", "0", "--rows", "300", "--contenders", "plain,ewc"],
+    ),
     "million_rows": ("A million rows", million_rows.report, ["--rows", "20000"]),
     "quality": ("How good", quality.report, ["--sets", "sms_spam", "--methods", "head"]),
 }

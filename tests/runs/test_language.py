@@ -1,13 +1,11 @@
-"""Whole generative runs on tiny models: what they learn, refuse, cut, save, and how they survive."""
+"""Whole generative runs on tiny models: what they learn, cut and save."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +13,34 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from crashes import At, Killed, kill
+sys.path.insert(0, str(Path(__file__).parent))
+from language_runs import (
+    CHAT,
+    FEEDBACK,
+    NAMES,
+    PAIRS,
+    PREFERENCE,
+    SHORT,
+    TRANSLATION,
+    Records,
+    Rows,
+    Train,
+    base,
+    jsonl,
+    short_run,
+)  # fmt: skip
 
 import tunesmith
 from language_models import folder, network
-from tunesmith.core.errors import DataError, ModelError, OptionError
+from tunesmith.core.errors import DataError, ModelError
 from tunesmith.evaluate import metrics_json, report
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.models.additions import quiet_peft
 
-Train = Callable[..., tunesmith.Run]
-Records = Callable[..., list[dict[str, Any]]]
-Rows = list[dict[str, Any]]
-
-NAMES = ["anna", "bob", "carl", "dora", "emil", "fred", "gina", "hans", "ida", "jan"]
-THINGS = ("parcel", "refund", "card", "tea")
-PAIRS = [(f"{name}: where is my {thing}?", thing, name) for name in NAMES for thing in THINGS]
-CHAT: Rows = [
-    {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": f"the {thing} is good"}]}
-    for question, thing, _ in PAIRS
-]
-PREFERENCE: Rows = [
-    {"prompt": question, "chosen": f" the {thing} is good", "rejected": f" no idea, {name}"}
-    for question, thing, name in PAIRS
-]
-FEEDBACK: Rows = [
-    {"prompt": row["prompt"], "completion": row["chosen" if good else "rejected"], "label": good}
-    for row, good in zip(PREFERENCE, [True, False] * 20, strict=True)
-]
-TRANSLATION: Rows = [{"source": question, "target": f"the {thing} is good"} for question, thing, _ in PAIRS]
-
 
 @pytest.fixture(name="train")
 def _train(in_tmp: Path) -> Train:
-    """`train(rows, "llama", **words)`: a short run in fp32 into the folder `run`."""
-
-    def call(data: Any, family: str = "llama", out: str = "run", **words: Any) -> tunesmith.Run:
-        return tunesmith.train(data, out=out, model=str(folder(family)), **{**SHORT, **words})
-
-    return call
-
-
-SHORT = {"precision": "fp32", "method": "full", "epochs": 3, "batch_size": 8, "learning_rate": 5e-3,
-         "generate_rows": 2, "max_new_tokens": 8, "few_shot": 1, "patience": 99}  # fmt: skip
-
-
-def jsonl(path: Path, rows: Rows) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def base(run: tunesmith.Run, metric: str = "loss") -> float:
-    return float(run.document["baselines"]["base"][metric]["value"])
+    return short_run
 
 
 # what is learned
@@ -77,6 +51,10 @@ def test_conversations_lower_the_loss(method: str, train: Train) -> None:
     run = train(CHAT, method=method)
     assert run.metrics["loss"] < base(run) - 0.1
     assert run.document["verdict"]["outcome"] == "better"
+    cost = run.document["cost"]
+    assert cost["predicted"]["peak_memory_bytes"] > 1e8
+    assert 0 < cost["train_seconds"] < cost["wall_seconds"]
+    assert "peak memory, predicted" in report_text(run)
 
 
 def test_an_answer_is_learned_by_heart_and_ends(train: Train) -> None:
@@ -106,6 +84,15 @@ def test_better_answers_become_likelier_than_worse_ones(kind: str, train: Train)
     assert run.metrics["reward_margin"] > 0
     assert base(run, "reward_margin") == pytest.approx(0, abs=1e-4)
     assert run.document["task"] == "preference"
+    assert 0 < run.document["test"]["kl_to_base"]["value"] < 20
+
+
+def test_the_distance_to_the_base_is_the_same_for_an_adapter_and_its_sum(train: Train) -> None:
+    """The base with the adapter off is the base that is loaded again."""
+    beside = train(PREFERENCE, out="a", method="lora", max_steps=2)
+    assert beside.document["test"]["kl_to_base"]["value"] > 1e-6
+    untouched = train(PREFERENCE, out="b", method="full", learning_rate=1e-12, max_steps=1)
+    assert untouched.document["test"]["kl_to_base"]["value"] == pytest.approx(0, abs=1e-5)
 
 
 def test_judged_answers_get_rewards_of_the_right_sign(train: Train) -> None:
@@ -231,50 +218,6 @@ def test_what_is_too_long_is_cut_left_out_or_refused(train: Train, records: Reco
     assert len(caught.value.problems) == 10
 
 
-# refusals before training
-
-
-def test_a_model_without_a_chat_template_gets_no_conversations(in_tmp: Path) -> None:
-    model = folder("llama", template=False)
-    with pytest.raises(tunesmith.TunesmithError, match="chat template"):
-        tunesmith.train(CHAT, out="run", model=str(model), **SHORT)
-    assert not (in_tmp / "run").exists()
-    rows = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in PREFERENCE]
-    assert tunesmith.train(rows, out="run", model=str(model), **SHORT).folder.status() == "finished"
-
-
-@pytest.mark.parametrize(
-    ("rows", "words", "error", "says"),
-    [
-        ([{**row, "messages": [row["messages"][0], {**row["messages"][1], "weight": 0}]} for row in CHAT], {},
-         DataError, "learned|assistant"),
-        (CHAT, {"family": "t5", "task": "chat"}, ModelError, "encoder-decoder"),
-        (TRANSLATION, {"task": "seq2seq"}, ModelError, "not an encoder-decoder"),
-        (CHAT, {"method": "head"}, OptionError, "head"),
-        (CHAT, {"task": "preference"}, DataError, "chat"),
-        (CHAT, {"max_length": 9999}, OptionError, "at most 256"),
-        (PREFERENCE, {"packing": True}, OptionError, "can not pack"),
-    ],
-    ids=["nothing is learned", "an encoder-decoder for chat", "a causal one for pairs", "the method head",
-         "data of another form", "longer than the model reads", "packed pairs"],
-)  # fmt: skip
-def test_what_can_not_work_is_refused_before_training(
-    rows: Rows, words: dict[str, Any], error: type[Exception], says: str, train: Train, in_tmp: Path
-) -> None:
-    with pytest.raises(error, match=says):
-        train(rows, **words)
-    assert not (in_tmp / "run").exists()
-
-
-def test_a_tokenizer_of_another_model_is_refused(in_tmp: Path) -> None:
-    shutil.copytree(folder("llama"), in_tmp / "base")
-    config = json.loads((in_tmp / "base" / "config.json").read_text(encoding="utf-8"))
-    network("llama", vocab_size=100).save_pretrained(in_tmp / "base")
-    assert config["vocab_size"] > 100
-    with pytest.raises(ModelError, match="do not belong together"):
-        tunesmith.train(CHAT, out="run", model=str(in_tmp / "base"), **SHORT)
-
-
 # what is saved
 
 
@@ -356,48 +299,3 @@ def test_a_bad_answer_is_never_what_was_wanted(train: Train, told: list[Evidence
     wanted = {answer.wanted.strip() for answer in told[0].answers}
     assert wanted
     assert wanted <= good
-
-
-# kills
-
-STEADY = {"epochs": 2, "save_steps": 2, "eval_steps": 4}
-
-
-def model_bytes(run: Path) -> bytes:
-    (path,) = (run / "model").glob("*model.safetensors")
-    return path.read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [(CHAT, {"method": "full"}), (CHAT, {"method": "lora", "lora_dropout": 0.1, "packing": True}),
-     (PREFERENCE, {"method": "lora"}), (FEEDBACK, {"method": "full"}),
-     (TRANSLATION, {"family": "t5", "task": "seq2seq"}), (CHAT, {"method": "lora", "new_tokens": ["<ticket>"]})],
-    ids=["full", "lora with dropout", "preference", "feedback", "seq2seq with dropout", "new tokens"],
-)  # fmt: skip
-def test_a_killed_run_ends_as_if_nothing_had_been(
-    rows: Rows, words: dict[str, Any], train: Train, in_tmp: Path, records: Records
-) -> None:
-    whole = train(rows, out="whole", **words, **STEADY)
-    with pytest.raises(Killed):
-        train(rows, **words, **STEADY, listeners=[At(5, kill)])
-    again = tunesmith.resume(in_tmp / "run")
-    steps = [event["step"] for event in records(again, "step")]
-    assert steps == [1, 2, 3, 4, 5, *range(5, steps[-1] + 1)]
-    assert model_bytes(again.path) == model_bytes(whole.path)
-    assert again.document["test"] == whole.document["test"]
-
-
-def test_sigkill_in_a_process_of_its_own(start: Any, train: Train, in_tmp: Path) -> None:
-    data = jsonl(in_tmp / "chat.jsonl", CHAT)
-    words = {**SHORT, **STEADY, "epochs": 6}
-    whole = train(data, out="whole", **words)
-    flags = [part for name, value in words.items() if name != "method" for part in ("--set", f"{name}={value}")]
-    run = in_tmp / "run"
-    process = start(run, "train", data, "--model", folder("llama"), "--method", "full", "--out", run, *flags)
-    process.wait_for("saved", many=3)
-    process.send(signal.SIGKILL)
-    assert process.end() == -signal.SIGKILL
-    assert not (run / "result.json").exists()
-    tunesmith.resume(run)
-    assert model_bytes(run) == model_bytes(whole.path)

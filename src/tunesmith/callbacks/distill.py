@@ -35,6 +35,7 @@ class DistillOptions(Options):
 class Distill:
     Options = DistillOptions
     summary: ClassVar[str] = "against forgetting: keep the old answers on the new rows (learning without forgetting)"
+    families: ClassVar[tuple[str, ...]] = ("rows",)
     turn: ClassVar[int] = 0
     """Before callbacks that add other rows to the lesson."""
 
@@ -45,7 +46,7 @@ class Distill:
         lesson, model = setup.lesson, setup.model
         if type(lesson) is not RowLesson:
             raise OptionError(
-                "--callback distill holds the answers of tasks with one answer per row, learned row by row.",
+                "--callback distill needs a method that learns row by row, and this one learns from pairs of rows.",
                 "Use --callback rehearsal, ewc, l2sp or interpolate.",
             )
         features = frozen_features(

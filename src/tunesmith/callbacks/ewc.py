@@ -1,8 +1,8 @@
 """Elastic weight consolidation (Kirkpatrick et al. 2017): weights that earlier tasks need move least.
 
-The diagonal Fisher information on retained rows says which those are. It is scaled to mean 1, so that one
-strength means the same whatever the task and however sure the model was of it; with F = 1 everywhere the
-penalty would be that of l2sp.
+The diagonal Fisher information on retained rows says which those are. Its sum is scaled to be the same always,
+so that one strength means the same whatever the task, however sure the model was of it, and however many
+weights move: few of them (lora) do together what many (full) do.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from torch import Tensor, nn
 from tunesmith.core.files import full_disk_as_oserror
 from tunesmith.core.options import Options
 from tunesmith.engine.loop import Setup
+from tunesmith.engine.precision import working
 from tunesmith.engine.retained import Anchor, Keeping, Retained, copies, moving_body
 
 FISHER = "fisher.safetensors"
 _ROWS = 256
 """Retained rows that the Fisher information is estimated from: one backward pass each."""
+_SUM = 1e6
 
 
 class EwcOptions(Options):
-    ewc_strength: float = Field(default=0.1, ge=0)
-    """Penalty of ewc: strength/2 times the sum of F (w - w0)^2, the Fisher information F scaled to mean 1."""
+    ewc_strength: float = Field(default=5.0, ge=0)
+    """Penalty of ewc: strength/2 times the sum of F (w - w0)^2, the Fisher information F scaled to sum to a million."""
 
 
 class Ewc:
@@ -42,8 +44,8 @@ class Ewc:
         self._anchor: Anchor | None = None
 
     def on_setup(self, setup: Setup, keeping: Keeping) -> None:
-        """The Fisher information at the start weights, from the run folder where it lies there already."""
-        body, path = moving_body(setup.model), keeping.saved / FISHER
+        """The Fisher information at the start weights, from the run's cache where it lies there already."""
+        body, path = moving_body(setup.model), keeping.folder / FISHER
         found = load_file(path, device=str(setup.device)) if path.exists() else {}
         if found.keys() != body.keys():
             found = fisher(setup, keeping.retained, keeping.seed)
@@ -51,9 +53,8 @@ class Ewc:
             with full_disk_as_oserror():
                 save_file({name: tensor.cpu().contiguous() for name, tensor in found.items()}, aside)
             os.replace(aside, path)
-        size = sum(float(tensor.sum()) for tensor in found.values())
-        mean = size / max(1, sum(tensor.numel() for tensor in found.values())) or 1.0
-        self._anchor = Anchor(copies(body), self.strength, {name: tensor / mean for name, tensor in found.items()})
+        scale = _SUM / (sum(float(tensor.sum()) for tensor in found.values()) or 1.0)
+        self._anchor = Anchor(copies(body), self.strength, {name: tensor * scale for name, tensor in found.items()})
 
     def on_gradients(self, masters: Mapping[str, nn.Parameter]) -> float:
         return self._anchor.pull(masters) if self._anchor else 0.0
@@ -67,15 +68,15 @@ def fisher(setup: Setup, retained: Sequence[Retained], seed: int) -> dict[str, T
     chance = torch.Generator(device=setup.device).manual_seed(seed)
     training = setup.model.training
     setup.model.eval()
-    for one in retained:
-        rows = len(one.lesson.lengths)
-        drawn = np.random.default_rng(seed).permutation(rows)[:each]
-        for item in drawn:
-            setup.stop.check()
-            loss = one.surprise(setup.model, np.array([item]), setup.device, chance)
-            gradients = torch.autograd.grad(loss, list(body.values()), allow_unused=True)
-            for name, gradient in zip(body, gradients, strict=True):
-                if gradient is not None:
-                    total[name] += gradient.detach().float().square() / (len(drawn) * len(retained))
+    with working(setup.model, setup.precision, setup.float32_names):
+        for one in retained:
+            drawn = np.random.default_rng(seed).permutation(len(one.lesson.lengths))[:each]
+            for item in drawn:
+                setup.stop.check()
+                loss = one.surprise(setup.model, np.array([item]), setup.device, chance)
+                gradients = torch.autograd.grad(loss, list(body.values()), allow_unused=True)
+                for name, gradient in zip(body, gradients, strict=True):
+                    if gradient is not None:
+                        total[name] += gradient.float().square() / (len(drawn) * len(retained))
     setup.model.train(training)
     return total

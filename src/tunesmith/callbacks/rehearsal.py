@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from tunesmith.core.errors import OptionError
 from tunesmith.core.options import Options
 from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.loop import Setup
@@ -31,6 +32,11 @@ class Rehearsal:
         self.rate = options.rehearsal_rate
 
     def on_setup(self, setup: Setup, keeping: Keeping) -> None:
+        if not keeping.mixes:
+            raise OptionError(
+                "--callback rehearsal can not mix retained texts into preferences, whose loss is of another kind.",
+                "Use --callback ewc, l2sp or interpolate.",
+            )
         setup.lesson = MixedLesson(setup.lesson, [one.lesson for one in keeping.retained], self.rate, setup.seed)
 
 

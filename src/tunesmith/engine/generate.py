@@ -25,6 +25,7 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.options import Options
 from tunesmith.engine.batching import by_length
 from tunesmith.engine.inference import evaluating, is_out_of_memory
+from tunesmith.models.virtual import is_prefix, virtual_tokens
 
 BATCH_TOKENS = 8_192
 """Tokens of a batch, prompts and longest answers together: what its key-value cache must hold."""
@@ -75,7 +76,8 @@ def ending_ids(model: Any, tokenizer: Any) -> set[int]:
 def context_length(model: Any) -> int | None:
     """Most tokens that the model reads and writes together; None where its architecture sets no limit."""
     text = model.config.get_text_config(decoder=True)
-    return getattr(text, "max_position_embeddings", None)
+    limit = getattr(text, "max_position_embeddings", None)
+    return None if limit is None else limit - virtual_tokens(model)
 
 
 def generate(
@@ -90,10 +92,10 @@ def generate(
 ) -> list[Generated]:
     """The answers to `prompts` (token ids, none empty), in their order.
 
-    Causal models, encoder-decoders, and either with LoRA weights in place. Batches are prompts of
+    Causal models, encoder-decoders, and either with PEFT's adapters in place. Batches are prompts of
     similar length; when memory runs out a batch is halved. A prompt that fills the context gets an
     empty answer with reason "length". The model's own device computes. `check` is called after each step and may raise.
-    Raises ValueError for an empty prompt, ModelError for adapters that add virtual tokens.
+    Raises ValueError for an empty prompt.
     """
     seeds = _seeds(sampling, len(prompts))
     answers = [_Answer(tokenizer, sampling, stop_ids, seeds[row]) for row in range(len(prompts))]
@@ -251,18 +253,39 @@ class _Decoding:
     """A batch of prompts, what has been decoded after them, and the key-value cache of both."""
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]]):
-        if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
-            raise ModelError("Generating with prompt or prefix tuning is not supported.", "Use LoRA or full tuning.")
         self._model = model.get_base_model() if hasattr(model, "peft_config") else model
         self._accepted = inspect.signature(self._model.forward).parameters
         self._cache: Any = None
         self._states: Tensor | None = None
         encodes = self._model.config.is_encoder_decoder
         ids, self._mask = (tensor.to(model.device) for tensor in _padded(prompts, left=not encodes))
+        self._prompt = self._begun(model, len(prompts))
         if encodes:
             self._states = self._encoded(ids)
             ids = torch.tensor([self._decoder_start()] * len(prompts), device=model.device)
         self._ids = ids
+
+    @torch.no_grad()
+    def _begun(self, model: Any, rows: int) -> Tensor | None:
+        """Virtual tokens of PEFT: learned keys and values fill the cache, a learned prompt [1, tokens, hidden] is
+        given back, to be put before what is read first. They come before the padding, as in training."""
+        count, encodes = virtual_tokens(model), self._model.config.is_encoder_decoder
+        if not count:
+            return None
+        if not (encodes and is_prefix(model)):  # there the encoder sees nothing of it
+            self._mask = torch.cat([self._mask.new_ones(rows, count), self._mask], dim=1)
+        if is_prefix(model):
+            self._cache = model.get_prompt(rows)
+            return None
+        prompt: Tensor = model.get_prompt(1)
+        return prompt
+
+    def _read(self, ids: Tensor) -> dict[str, Tensor]:
+        """The ids, or their embeddings with the learned prompt before them."""
+        if self._prompt is None:
+            return {"input_ids": ids}
+        words = self._model.get_input_embeddings()(ids)
+        return {"inputs_embeds": torch.cat([self._prompt.to(words.dtype).expand(len(ids), -1, -1), words], dim=1)}
 
     @torch.no_grad()
     def logits(self) -> Tensor:
@@ -273,8 +296,10 @@ class _Decoding:
 
             inputs |= {"decoder_input_ids": self._ids, "encoder_outputs": BaseModelOutput(self._states)}
         else:
-            positions = (self._mask.cumsum(dim=-1) - 1).clamp(min=0)[:, -self._ids.shape[1] :]
-            inputs |= {"input_ids": self._ids, "position_ids": positions, "logits_to_keep": 1}
+            read = self._read(self._ids) if self._cache is None else {"input_ids": self._ids}
+            length = next(iter(read.values())).shape[1]
+            positions = (self._mask.cumsum(dim=-1) - 1).clamp(min=0)[:, -length:]
+            inputs |= {**read, "position_ids": positions, "logits_to_keep": 1}
         output = self._model(**{name: value for name, value in inputs.items() if name in self._accepted})
         self._cache = getattr(output, "past_key_values", None)
         last: Tensor = output.logits[:, -1].float()
@@ -298,7 +323,7 @@ class _Decoding:
 
     @torch.no_grad()
     def _encoded(self, ids: Tensor) -> Tensor:
-        states: Tensor = self._model.get_encoder()(input_ids=ids, attention_mask=self._mask)[0]
+        states: Tensor = self._model.get_encoder()(**self._read(ids), attention_mask=self._mask)[0]
         return states
 
     def _decoder_start(self) -> list[int]:

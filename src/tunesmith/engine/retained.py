@@ -55,11 +55,11 @@ class Keeping:
     retained: Sequence[Retained]
     folder: Path
     """Cache of the run."""
-    saved: Path
-    """Folder of the run."""
     fingerprint: str = ""
     """Of the base model."""
     seed: int = 0
+    mixes: bool = True
+    """Whether retained rows weigh in a batch what the run's own do, so that both can be learned together."""
     before: dict[bool, list[Any]] = field(default_factory=dict)
 
     @property
@@ -77,19 +77,19 @@ class Keeping:
         """Of every probe, what the model as it is now has kept and lost."""
         return _compared(self.probes, self.before[False], choosing=False)
 
+    def worst(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Of what `compare` gave: the task that lost most."""
+        counting = [one for probe, one in zip(self.probes, found, strict=True) if probe in self.counting]
+        return max(counting, key=lambda one: float(one["lost"]["value"]))
+
     def lost(self) -> dict[str, float]:
-        """The interval of what was lost on the rows for choosing, by the task that lost most."""
-        return dict(worst(_compared(self.counting, self.before[True], choosing=True))["lost"])
+        """What was lost on the rows for choosing, as an interval: of the task that may have lost most."""
+        found = _compared(self.counting, self.before[True], choosing=True)
+        return dict(max((one["lost"] for one in found), key=lambda lost: float(lost["high"])))
 
 
 def _compared(probes: Sequence[Probe], before: Sequence[Any], choosing: bool) -> list[dict[str, Any]]:
     return [probe.compare(seen, probe.look(choosing)) for probe, seen in zip(probes, before, strict=True)]
-
-
-def worst(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The task that lost most; the drift of features counts only where no task is retained."""
-    tasks = [one for one in found if "metric" in one]
-    return max(tasks or found, key=lambda one: float(one["lost"]["value"]))
 
 
 def moving_body(model: nn.Module) -> dict[str, nn.Parameter]:

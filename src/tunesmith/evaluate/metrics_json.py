@@ -178,6 +178,16 @@ SCHEMA: dict[str, Any] = {
                 "wall_seconds": {**_NULLABLE, "description": "Of the last process, from its start to metrics."},
                 "peak_memory_bytes": {**_NULLABLE, "description": "Most resident memory; on a GPU, allocated there."},
                 "tokens": {**_NULLABLE, "description": "Tokens trained on, padding left out."},
+                "train_seconds": {"type": "number", "description": "Of training alone, with its evaluations."},
+                "predicted": {
+                    "type": "object",
+                    "description": "What was expected before training.",
+                    "properties": {
+                        "peak_memory_bytes": {"type": "number", "description": "Most memory."},
+                        "train_seconds": {"type": "number", "description": "Of training alone."},
+                    },
+                    "required": ["peak_memory_bytes", "train_seconds"],
+                },
             },
             "required": ["wall_seconds", "peak_memory_bytes", "tokens"],
         },

@@ -299,6 +299,11 @@ def cost(evidence: Evidence) -> str:
         "tokens trained on": text(found.pop("tokens", None)),
         "parameters": text(evidence.model.get("parameters")),
     }
+    if "train_seconds" in found:
+        known["training alone"] = words.seconds(found.pop("train_seconds"))
+    if predicted := found.pop("predicted", None):
+        known["training, predicted"] = words.seconds(predicted["train_seconds"])
+        known["peak memory, predicted"] = words.bytes_(predicted["peak_memory_bytes"])
     return facts({**known, **{key.replace("_", " "): text(value) for key, value in found.items()}})
 
 

@@ -108,6 +108,7 @@ TABLE: dict[str, TextMetric] = {
     "token_accuracy": TextMetric(_ratio, True, _SHARE),
     "reward_margin": TextMetric(_ratio, True, (-float("inf"), float("inf"))),
     "preference_accuracy": TextMetric(_ratio, True, _SHARE),
+    "kl_to_base": TextMetric(_ratio, None, _POSITIVE),
 }
 """name -> TextMetric. The order is the order of tables in the report."""
 

@@ -10,5 +10,7 @@ TABLE = {
     "gradual": "tunesmith.methods.gradual:Gradual",
     "ia3": "tunesmith.methods.ia3:IA3",
     "bitfit": "tunesmith.methods.bitfit:BitFit",
+    "prefix": "tunesmith.methods.prefix:Prefix",
+    "prompt": "tunesmith.methods.prompt:Prompt",
     "scratch": "tunesmith.methods.scratch:Scratch",
 }

@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 CHUNK = 16_000_000
 """Logits (learned tokens x words) that are held at once: 64 MB in float32."""
+_CACHED = 400_000
+"""Logits of the rows that are turned into losses together on a processor: 1.6 MB in float32."""
 _INPUTS = ("input_ids", "attention_mask", "position_ids", "decoder_input_ids", "decoder_attention_mask")
 
 
@@ -115,17 +116,25 @@ class LanguageModel(nn.Module):
     def _hidden(self, batch: dict[str, Tensor], positions: Tensor) -> Tensor:
         """What the output layer reads at `positions` [n, hidden]; with `whole_logits` the logits there."""
         inputs = self._inputs(batch)
-        with _tap(self.head, positions, keep=self.whole_logits) as caught:
+        width = _width(inputs)
+        with _tap(self.head, positions, width, keep=self.whole_logits) as caught:
             output = self.running(**inputs, use_cache=False)
         if not caught:  # the network multiplies by the layer's weights without calling it
             self.whole_logits = True
         if self.whole_logits:
-            logits: Tensor = output.logits.reshape(-1, output.logits.shape[-1])
-            return logits if caught else logits[positions]
+            logits: Tensor = output.logits
+            return logits.flatten(0, 1) if caught else _at(logits, positions, width)
         return caught[0]
 
     def _chunk(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return _losses(_finished(self.head(hidden), self.network), labels)
+
+    @torch.no_grad()
+    def log_probabilities(self, batch: dict[str, Tensor]) -> Tensor:
+        """Of every word at each learned position, float32 [n, vocabulary]; for few tokens at a time."""
+        hidden = self._hidden(batch, batch["positions"])
+        logits = hidden if self.whole_logits else _finished(self.head(hidden), self.network)
+        return logits.float().log_softmax(-1)
 
     @torch.no_grad()
     def check(self, batch: dict[str, Tensor], tolerance: float = 1e-3) -> float:
@@ -137,23 +146,22 @@ class LanguageModel(nn.Module):
         ours, _ = self(batch)
         inputs = self._inputs(batch)
         logits = self.running(**inputs, use_cache=False).logits
-        theirs, _ = _losses(logits.reshape(-1, logits.shape[-1])[batch["positions"]], batch["labels"])
+        theirs, _ = _losses(_at(logits, batch["positions"], _width(inputs)), batch["labels"])
         apart = float((ours - theirs).abs().max())
         self.whole_logits |= not apart <= tolerance
         return apart
 
 
 @contextmanager
-def _tap(head: nn.Module, positions: Tensor, *, keep: bool) -> Iterator[list[Tensor]]:
-    """Catch what goes into `head`, reduced to `positions` of the flattened rows.
+def _tap(head: nn.Module, positions: Tensor, width: int, *, keep: bool) -> Iterator[list[Tensor]]:
+    """Catch what goes into `head`, reduced to `positions` of the flattened rows of `width` tokens.
 
     The layer itself then sees one position (`keep`: the wanted ones), as its output is not used.
     """
     caught: list[Tensor] = []
 
     def catch(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        hidden = arguments[0]
-        wanted = hidden.reshape(-1, hidden.shape[-1])[positions]
+        wanted = _at(arguments[0], positions, width)
         caught.append(wanted)
         return (wanted.unsqueeze(0) if keep else wanted[:1].detach().unsqueeze(0),)
 
@@ -162,6 +170,20 @@ def _tap(head: nn.Module, positions: Tensor, *, keep: bool) -> Iterator[list[Ten
         yield caught
     finally:
         handle.remove()
+
+
+def _width(inputs: dict[str, Any]) -> int:
+    """Length of the rows whose tokens are predicted."""
+    return int(inputs.get("decoder_input_ids", inputs["input_ids"]).shape[1])
+
+
+def _at(states: Tensor, positions: Tensor, width: int) -> Tensor:
+    """`states` [rows, length, d] at `positions` of the flattened rows of `width` tokens: [n, d].
+
+    Rows are longer than their tokens where virtual ones stand before them.
+    """
+    virtual = states.shape[1] - width
+    return states.flatten(0, 1)[positions + (positions // width + 1) * virtual]
 
 
 def _finished(logits: Tensor, network: Any) -> Tensor:
@@ -179,8 +201,54 @@ def _finished(logits: Tensor, network: Any) -> Tensor:
 
 
 def _losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    logits = logits.float()
-    return functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(-1) == labels
+    losses, right = _Loss.apply(logits, labels)
+    return losses, right
+
+
+class _Loss(torch.autograd.Function):
+    """Cross-entropy in float32 of logits in any format, without keeping anything in float32.
+
+    On a processor a few rows at a time: they stay in its cache, where float32 copies of all logits take
+    as long to write and read back as the logits take to compute.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        losses = torch.empty(len(labels), dtype=torch.float32, device=logits.device)
+        right = torch.empty(len(labels), dtype=torch.bool, device=logits.device)
+        for rows in _few_rows(logits):
+            some, wanted = logits[rows], labels[rows, None]
+            losses[rows] = -torch.log_softmax(some, -1, dtype=torch.float32).gather(1, wanted).squeeze(1)
+            right[rows] = _are_likeliest(some, wanted)
+        ctx.save_for_backward(logits, labels, losses)
+        ctx.mark_non_differentiable(right)
+        return losses, right
+
+    @staticmethod
+    def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
+        logits, labels, losses = ctx.saved_tensors
+        slopes = torch.empty_like(logits)
+        for rows in _few_rows(logits):
+            weights = received[0][rows, None]
+            chances = torch.softmax(logits[rows], -1, dtype=torch.float32).mul_(weights)
+            # the label's chance less one, from the loss: it may be too near to one for a difference
+            slopes[rows] = chances.scatter_(1, labels[rows, None], weights * torch.expm1(-losses[rows, None]))
+        return slopes, None
+
+
+def _few_rows(logits: Tensor) -> Iterator[slice]:
+    size = max(1, _CACHED // logits.shape[-1]) if logits.device.type == "cpu" else max(1, len(logits))
+    return (slice(start, start + size) for start in range(0, len(logits), size))
+
+
+def _are_likeliest(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether `labels` [n, 1] are the first of the largest in their rows."""
+    if logits.device.type != "cpu":
+        return logits.argmax(-1) == labels.squeeze(1)
+    # on a processor a maximum is four times as fast as its place, which matters among equals only
+    largest = (logits.gather(1, labels) == logits.amax(-1, keepdim=True)).squeeze(1)
+    largest[largest.clone()] = logits[largest].argmax(-1) == labels[largest].squeeze(1)
+    return largest
 
 
 def _text(config: Any) -> Any:

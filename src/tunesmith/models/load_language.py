@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog
@@ -122,6 +124,7 @@ def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None =
         return
     bundle.tokenizer.add_tokens(new)
     if len(bundle.tokenizer) > bundle.model.network.get_input_embeddings().weight.shape[0]:
+        torch.manual_seed(0)  # the same rows whenever the same base gets the same words
         with quiet_transformers():
             bundle.model.network.resize_token_embeddings(len(bundle.tokenizer), mean_resizing=True)
     bundle.new_token_ids = bundle.tokenizer.convert_tokens_to_ids(new)
@@ -235,7 +238,6 @@ def _four_bits(dtype: str) -> Any:
         raise MissingPackageError(
             "4-bit weights (--method qlora) need the package bitsandbytes.", "pip install 'tunesmith[qlora]'"
         )
-    import torch
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

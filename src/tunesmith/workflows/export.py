@@ -14,6 +14,7 @@ from tunesmith.core.run import RunFolder
 from tunesmith.engine.generate import Sampling
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import ADAPTER, MARK, load_language_finished
+from tunesmith.models.virtual import can_merge
 from tunesmith.workflows.language_model import TextGenerator
 
 TARGETS = ("merged",)
@@ -39,6 +40,12 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     if not (folder.model / ADAPTER).exists():
         raise OptionError(
             f"The run {run} has no adapter to merge: {folder.model} is a whole model already.", "Use it as it is."
+        )
+    if not can_merge(folder.model):
+        raise OptionError(
+            f"The run {run} has learned virtual tokens (method {folder.load_spec().method}). They stand before every "
+            "text and change no weight, so there is nothing that could be merged into the weights.",
+            f"Use {folder.model} as it is: PEFT reads it beside its base. For one plain model train with method=lora.",
         )
     trained = TextGenerator.load(folder.model)
     merged = load_language_finished(folder.model, merge=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -26,18 +27,21 @@ from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.protocols import Batches
+from tunesmith.engine.retained import Keeping
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.engine.stop import StopRequest
 from tunesmith.evaluate import text_metrics
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models import catalog
 from tunesmith.models.additions import checkpoint_activations
+from tunesmith.models.attention import LONGEST, use_for_short_rows
 from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
-from tunesmith.workflows import choose
+from tunesmith.workflows import choose, retain, retain_language
+from tunesmith.workflows.clock import Clock
+from tunesmith.workflows.language_cost import predict_cost
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import Items, encode_items
-from tunesmith.workflows.pipeline import Clock
 
 _TOKENS_AT_ONCE = 4_096
 """Tokens that go through the model together on a processor."""
@@ -79,6 +83,13 @@ class LanguageWork:
     base: dict[str, Any] = field(default_factory=dict)
     """What the base model did on the test rows, before anything was trained."""
     state: loop.TrainState = field(default_factory=loop.TrainState)
+    keeping: Keeping | None = None
+    """What must not be forgotten, as it was before training."""
+    predicted: dict[str, float] | None = None
+    """Seconds and bytes that the training was expected to take."""
+    train_seconds: float = 0.0
+    forgetting: dict[str, Any] | None = None
+    """What was, for metrics.json."""
 
     def measure(self, rows: SequenceRows, sequences: np.ndarray) -> Likelihoods:
         """The model as it is now on some sequences."""
@@ -142,6 +153,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
     if plan.task.needs_reference:
         work.reference = work.measure(items.rows, np.arange(len(items.rows)))
     work.base = language_finish.measure_base(work)
+    work.keeping = retain_language.remember(work)
 
     clock.phase("train", plan.spec.method)
     for name in frozen_names(bundle.model, plan.engine.freeze):
@@ -151,7 +163,9 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
         bundle.model.network.enable_input_require_grads()
     trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
     hardware.check_disk(folder.path, 12 * trainable)
-    work.state = loop.train(_setup(work))
+    begun = time.perf_counter()
+    work.state = retain.train(work, _setup)
+    work.train_seconds = time.perf_counter() - begun
     clock.end()
     return work
 
@@ -175,7 +189,8 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
     if method_name == "auto":
         method_name = "lora"
         emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
-    model_name = spec.model
+    retain.check(spec, "language")
+    model_name = retain.base_name(spec)
     if model_name == "auto":
         model_name = catalog.default(kind)
         emit(Decided("model", model_name, "the default: small and of good quality for its size"))
@@ -190,6 +205,8 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
     options = resolve(spec.options, models)
     task = registry.get("tasks", name)(options["task"])
     method = registry.get("methods", method_name)(options["method"])
+    if hasattr(method, "check"):
+        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
         "epochs": min(method.epochs, 3) if engine.epochs is None else engine.epochs,
@@ -218,8 +235,12 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
     bundle = load_language_base(
         plan.spec.model, kind=plan.task.network, dtype=dtype, quantization=kwargs.get("quantization"), emit=emit
     )
-    add_tokens(bundle, plan.task.options.new_tokens, emit)
+    options = plan.task.options
+    add_tokens(bundle, options.new_tokens, getattr(options, "template", None), emit)
     bundle.model.to(device)
+    if device.type == "cpu" and bundle.kind == "causal" and use_for_short_rows(bundle.model.network):
+        emit(Decided("attention", "blocks", f"rows of up to {LONGEST:,} tokens are faster so on a processor"))
+    bundle.position_limit -= getattr(plan.method, "virtual_tokens", 0)
     return bundle, precision
 
 
@@ -264,7 +285,7 @@ def _setup(work: LanguageWork) -> loop.Setup:
         # a preference has no token loss; its margin, the other way round, breaks ties
         return {**found, "loss": found.get("loss", -found.get("reward_margin", 0.0))}
 
-    return loop.Setup(
+    setup = loop.Setup(
         model=work.bundle.model, lesson=lesson(work, items.splits["train"]), evaluate=evaluate,
         metric=metric, higher_is_better=higher,
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
@@ -274,6 +295,8 @@ def _setup(work: LanguageWork) -> loop.Setup:
         tokens_at_once=_TOKENS_AT_ONCE if work.device.type == "cpu" else None,
         float32_names=work.bundle.model.float32_names,
     )  # fmt: skip
+    work.predicted = work.predicted or predict_cost(work, setup)
+    return setup
 
 
 def lesson(work: LanguageWork, items: np.ndarray) -> Lesson:
@@ -299,6 +322,9 @@ def _packing(work: LanguageWork, lengths: np.ndarray, size: int) -> bool:
     if work.bundle.kind == "seq2seq" or work.plan.task.sequences_per_item > 1:
         if asked:
             raise OptionError(f"packing=true: --task {work.plan.spec.task} can not pack its examples.", "Leave it out.")
+        return False
+    if getattr(work.plan.method, "virtual_tokens", 0):
+        work.emit(Decided("packing", False, f"method={work.plan.spec.method} puts its tokens before every row"))
         return False
     if asked is not None:
         work.emit(Decided("packing", asked, "asked for"))

@@ -29,6 +29,8 @@ from tunesmith.workflows import retain
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.finish import latest, read_curves, versions
 from tunesmith.workflows.language import LanguageWork
+from tunesmith.workflows.language_cost import cost_of
+from tunesmith.workflows.language_divergence import divergence
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest difference of a sequence's mean token loss between the model trained and the model read back."""
@@ -58,6 +60,7 @@ def finish(work: LanguageWork, started: float) -> dict[str, Any]:
     test = work.items.splits["test"]
     clock.phase("evaluate", f"{len(test)} test examples")
     ours = work.statistics(test)
+    moved = divergence(work) if work.plan.task.needs_reference else {}
     first = work.plan.task.metrics[0]
     own = text_metrics.compute(ours).get(first)
     work.forgetting = retain.measured(work, first, own, lambda name: bool(text_metrics.higher_is_better(name)))
@@ -70,7 +73,7 @@ def finish(work: LanguageWork, started: float) -> dict[str, Any]:
     _save_model(work)
 
     clock.phase("report", str(work.folder.report))
-    document = _document(work, ours, answers, started)
+    document = _document(work, ours, moved, answers, started)
     evidence = _evidence(work, document, answers)
     write_json(work.folder.metrics, document)
     report.write_report(evidence, work.folder.report)
@@ -215,7 +218,7 @@ def _save_model(work: LanguageWork) -> None:
 
 
 def _document(
-    work: LanguageWork, ours: RowStatistics, answers: dict[str, list[Generated]], started: float
+    work: LanguageWork, ours: RowStatistics, moved: RowStatistics, answers: dict[str, list[Generated]], started: float
 ) -> dict[str, Any]:
     seed, task = work.plan.spec.seed, work.plan.task
     statistics: dict[str, RowStatistics] = {"tuned": ours, **work.base["statistics"]}
@@ -236,17 +239,17 @@ def _document(
     rivals = {name: rows for name, rows in statistics.items() if name != "tuned"}
     verdict = text_metrics.verdict(ours, rivals, task.metrics[0], seed=seed)
     validation = text_metrics.with_intervals(work.statistics(work.items.splits["validation"]), seed=seed)
-    test = measured.pop("tuned")
+    test = measured.pop("tuned") | text_metrics.with_intervals(moved, seed=seed)
     document = {
         "task": work.plan.spec.task, "model": work.plan.spec.model, "method": work.plan.spec.method,
         "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,
         "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(verdict),
         "findings": [dict(f) for f in curve_findings(read_curves(work.folder.events), task.metrics[0])]
         + _findings(work, test, verdict),
-        "cost": {
+        "cost": cost_of(work, {
             "wall_seconds": round(time.time() - started, 3), "peak_memory_bytes": peak_memory_bytes(),
             "tokens": work.state.tokens,
-        },
+        }),
     }  # fmt: skip
     if texts:
         document["signatures"] = text_metrics.signatures(_references(work))

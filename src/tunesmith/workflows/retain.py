@@ -1,6 +1,6 @@
 """Training without forgetting: callbacks are set up with what is to be kept, losses measured and held down.
 
-The same for rows and for language: both have a `Keeping` (see `retain_rows` for how one is made).
+The same for rows and for language: both have a `Keeping`, made in `retain_rows` and `retain_language`.
 """
 
 from __future__ import annotations
@@ -9,27 +9,90 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tunesmith.core import registry
+from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.retained import Keeping, copies, moving_body, worst
+from tunesmith.engine.retained import Keeping, copies, moving_body
 from tunesmith.evaluate import forgetting
 from tunesmith.models.additions import moving
+from tunesmith.workflows import choose
 
 ATTEMPTS: tuple[dict[str, dict[str, float]], ...] = (
     {"rehearsal": {"rehearsal_rate": 0.5}},
     {"rehearsal": {"rehearsal_rate": 2.0}},
-    {"rehearsal": {"rehearsal_rate": 2.0}, "ewc": {"ewc_strength": 1.0}},
-    {"rehearsal": {"rehearsal_rate": 2.0}, "ewc": {"ewc_strength": 10.0}},
+    {"rehearsal": {"rehearsal_rate": 2.0}, "ewc": {"ewc_strength": 5.0}},
+    {"rehearsal": {"rehearsal_rate": 2.0}, "ewc": {"ewc_strength": 50.0}},
 )
 """Callbacks and options that `forget_at_most` trains with, the gentlest first."""
+_COST = 0.05
+"""Share of what plain training gained that may be given up before it is worth training again."""
+
+
+def check(spec: RunSpec, family: str) -> None:
+    """What makes no sense, before anything is computed. `family`: 'rows' or 'language'.
+
+    Raises OptionError, FolderError (a run that is not there or not finished), DataError (no such file).
+    """
+    for name in spec.callbacks:
+        fitting = getattr(registry.get("callbacks", name), "families", ("rows", "language"))
+        if family not in fitting:
+            raise OptionError(
+                f"--callback {name} is for tasks with one answer per row, and this one writes text.",
+                "Use --callback ewc, l2sp, rehearsal or interpolate.",
+            )
+    given = {"--retain": spec.retain, "--continue-from": spec.continue_from, "--forget-at-most": spec.forget_at_most}
+    asked = [flag for flag, value in given.items() if value is not None]
+    if asked and spec.method == "scratch":  # the one method that throws away what there was
+        raise OptionError(
+            f"{asked[0]} with --method scratch: it begins with random weights, which know nothing to be kept.",
+            "Use another method, such as full.",
+        )
+    adapter = Path(spec.continue_from or "") / "model" / "adapter_config.json"
+    if family == "rows" and spec.continue_from and adapter.exists():
+        raise OptionError(
+            f"The run {spec.continue_from} keeps what it learned in an adapter beside its base, which is as it was.",
+            "Learn the next task from that base with --method adapters: neither adapter touches the other.",
+        )
+    for path in retained_paths(spec):
+        if is_run(path):
+            finished(path, family)
+        elif not path.exists():
+            raise DataError(Problem("no such file or run", file=str(path)), "Correct the path given to --retain.")
+
+
+def finished(path: Path, family: str) -> RunFolder:
+    """A finished run of that family. Raises FolderError, OptionError."""
+    run = RunFolder.open(path)
+    run.load_metrics()
+    if choose.family(run.load_spec()) != family:
+        rows = f"The run {path} gives one answer per row, and this one writes text."
+        text = f"The run {path} writes text, and this one gives one answer per row."
+        raise OptionError(rows if family == "language" else text, "Give a run of the same kind.")
+    return run
+
+
+def is_run(path: Path) -> bool:
+    return (path / "spec.yaml").exists()
+
+
+def base_name(spec: RunSpec) -> str:
+    """The name of the base model: the run that is continued, or what was asked for. Raises OptionError."""
+    if spec.continue_from is None:
+        return spec.model
+    if spec.model not in ("auto", spec.continue_from):
+        raise OptionError(
+            f"--continue-from {spec.continue_from} starts from the model of that run, so --model {spec.model} "
+            "can not be had as well.",
+            "Leave one of them out.",
+        )
+    return spec.continue_from
 
 
 def train(work: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
@@ -38,14 +101,23 @@ def train(work: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
     With `forget_at_most`, also everything that it takes to lose no more.
     """
     keeping: Keeping | None = work.keeping
-    most = cast(RunSpec, work.plan.spec).forget_at_most
+    spec = cast(RunSpec, work.plan.spec)
     if keeping is None or not moving_body(work.bundle.model):
+        if keeping is not None and holds(spec):
+            why = f"--method {spec.method} moves nothing below the head, so there is nothing to hold"
+            work.emit(Decided("forgetting", "impossible", why))
         return loop.train(make(work))
     start = copies(moving(work.bundle.model))
     setup, state = _trained(work, make, work.plan.callbacks)
-    if most is not None:
-        state = _Search(work, make, start, most).run(setup, state)
+    if spec.forget_at_most is not None:
+        state = _Search(work, make, start, spec.forget_at_most).run(setup, state)
     return state
+
+
+def holds(spec: RunSpec) -> bool:
+    """Whether anything is done against forgetting, beside measuring it."""
+    plugins = [registry.get("callbacks", name) for name in spec.callbacks]
+    return spec.forget_at_most is not None or any(hasattr(plugin, "on_setup") for plugin in plugins)
 
 
 def chooses(spec: RunSpec) -> bool:
@@ -80,7 +152,7 @@ class _Search:
 
     def __init__(self, work: Any, make: Callable[[Any], loop.Setup], start: Mapping[str, Tensor], most: float):
         self.work, self.make, self.start, self.most = work, make, start, most
-        self.found: list[tuple[float, dict[str, Tensor], loop.TrainState, str]] = []
+        self.best: tuple[float, dict[str, Tensor], loop.TrainState, str] | None = None
 
     def run(self, setup: loop.Setup, state: loop.TrainState) -> loop.TrainState:
         emit, lost = self.work.emit, self.work.keeping.lost()
@@ -91,28 +163,31 @@ class _Search:
         emit(Decided("forget_at_most", "interpolate", f"plain training: {_said(lost)}, {setup.metric} {plain:.4f}"))
         if self._good_enough(setup, state, "interpolate", plain):
             return state
-        for number, words in enumerate(ATTEMPTS, 1):
+        attempts = [words for words in ATTEMPTS if self.work.keeping.mixes or "rehearsal" not in words]
+        for number, words in enumerate(attempts, 1):
             what = ", ".join(f"{name}={value:g}" for part in words.values() for name, value in part.items())
             emit(Decided("forget_at_most", what, "what was kept so far cost the new task too much; training again"))
             _place(self.work.bundle.model, self.start)
             setup, state = _trained(self.work, self.make, self._callbacks(words), f"again-{number}")
             if self._good_enough(setup, state, what, plain):
                 return state
-        sign = 1.0 if setup.higher_is_better else -1.0
-        value, weights, state, what = max(self.found, key=lambda one: sign * one[0])
+        assert self.best is not None
+        value, weights, state, what = self.best
         _place(self.work.bundle.model, weights)
-        emit(Decided("forget_at_most", what, f"the best of {1 + len(ATTEMPTS)} that kept enough: {value:.4f}"))
+        emit(Decided("forget_at_most", what, f"the best of {1 + len(attempts)} that kept enough: {value:.4f}"))
         return state
 
     def _good_enough(self, setup: loop.Setup, state: loop.TrainState, what: str, plain: float) -> bool:
         """Go back as far as needed, note what that gives, and say whether the new task suffered."""
         interpolate = registry.get("callbacks", "interpolate")
         walker = interpolate(interpolate.Options(), engine=setup.options, folder=self.work.folder.path)
-        walker.walk(setup, self.work.keeping, self.start, self.most)
-        value = float(setup.evaluate()[setup.metric])
-        loss = value - plain if not setup.higher_is_better else plain - value
-        good = loss <= 2 * setup.noise(plain)
-        self.found.append((value, copies(moving(setup.model)), state, what))
+        value, before = walker.walk(setup, self.work.keeping, self.start, self.most)
+        sign = 1.0 if setup.higher_is_better else -1.0
+        good = sign * (plain - value) <= max(2 * setup.noise(plain), _COST * abs(plain - before))
+        if self.best is None or sign * (value - self.best[0]) > 0:
+            model = self.work.bundle.model
+            weights = copies({name: model.get_parameter(name) for name in self.start})
+            self.best = (value, weights, state, what)
         verdict = "as good as plain training" if good else "worse than plain training"
         why = f"{_said(self.work.keeping.lost())}, {setup.metric} {value:.4f}: {verdict} ({plain:.4f})"
         self.work.emit(Decided("forget_at_most", what, why))
@@ -133,31 +208,14 @@ def _said(lost: Mapping[str, float]) -> str:
 
 @torch.no_grad()
 def _place(model: Any, weights: Mapping[str, Tensor]) -> None:
-    for name, parameter in moving(model).items():
-        parameter.copy_(weights[name])
+    """Put `weights` into the model; they move again, also where a method had frozen some meanwhile."""
+    for name, values in weights.items():
+        parameter = model.get_parameter(name)
+        parameter.requires_grad_(True)
+        parameter.copy_(values)
 
 
 # measuring
-
-
-class LossProbe:
-    """The token loss of a language model on texts of before.
-
-    `measure(choosing)` gives the summed loss and the learned tokens of each sequence, float [n], of the
-    model as it is now.
-    """
-
-    is_task = True
-
-    def __init__(self, name: str, measure: Callable[[bool], tuple[np.ndarray, np.ndarray]], seed: int):
-        self.name, self.measure, self.seed = name, measure, seed
-
-    def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
-        return self.measure(choosing)
-
-    def compare(self, before: Any, after: Any) -> dict[str, Any]:
-        probe = f"token loss on {len(before[0])} texts of {self.name}"
-        return forgetting.lost_loss(before, after, name=self.name, probe=probe, seed=self.seed)
 
 
 def measured(
@@ -171,14 +229,18 @@ def measured(
     if keeping is None:
         return None
     found = keeping.compare()
-    document = forgetting.document(found, worst(found))
+    counts = keeping.worst(found)
+    document = forgetting.document(found, counts)
     spec = cast(RunSpec, work.plan.spec)
     chain = earlier(spec)
-    if chain and own is not None:
+    if chain:
         document |= _matrix(chain, found, (work.folder.name, metric, own), higher_is_better)
+    lost = document["lost"]
+    if spec.retain or chain or holds(spec):
+        interval = f"95 % interval {lost['low']:.4f} to {lost['high']:.4f}"
+        work.emit(Decided("lost", round(lost["value"], 4), f"{interval}; before against after: {counts['probe']}"))
     most = spec.forget_at_most
     if most is not None:
-        lost = document["lost"]
         kept = "kept to" if lost["high"] <= most else "not certain" if lost["value"] <= most else "missed"
         why = f"lost {lost['value']:.4f} ({lost['low']:.4f} to {lost['high']:.4f}) on rows that nothing was chosen by"
         work.emit(Decided("forget_at_most", kept, why))
@@ -201,15 +263,14 @@ def retained_paths(spec: RunSpec) -> list[Path]:
 
 
 def _matrix(
-    chain: Sequence[RunFolder], found: Sequence[Mapping[str, Any]], own: tuple[str, str, float],
+    chain: Sequence[RunFolder], found: Sequence[Mapping[str, Any]], own: tuple[str, str, float | None],
     higher_is_better: Callable[[str], bool],
 ) -> dict[str, Any]:  # fmt: skip
     """Row i: the metric of every task up to i after stage i, on the test rows of each."""
     documents = [run.load_metrics() for run in chain]
     names = [*(document["first_metric"] for document in documents), own[1]]
-    first = documents[0]["test"][names[0]]["value"]
+    first = documents[0]["test"].get(names[0], {"value": None})["value"]
     before = documents[-1].get("forgetting", {}).get("matrix", {}).get("values", [[first]])
-    tasks = [one["after"] for one in found if "metric" in one][: len(chain)]
-    values = [*before, [*tasks, own[2]]]
+    values = [*before, [*(one["after"] for one in found[: len(chain)]), own[2]]]
     matrix = {"tasks": [*(run.name for run in chain), own[0]], "metrics": names, "values": values}
     return {"matrix": matrix, **forgetting.of_sequence(values, [higher_is_better(name) for name in names])}

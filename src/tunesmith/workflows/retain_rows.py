@@ -15,8 +15,8 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, OptionError, Problem
-from tunesmith.core.events import Emit, ignore
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
@@ -34,9 +34,8 @@ from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import load_text_finished, quiet_transformers
-from tunesmith.workflows import choose
+from tunesmith.workflows import choose, retain
 from tunesmith.workflows.model import Model
-from tunesmith.workflows.retain import chooses, earlier, retained_paths
 
 if TYPE_CHECKING:
     from tunesmith.workflows.pipeline import Work
@@ -48,13 +47,14 @@ _PROBE_ROWS = 2_000
 def remember(work: Work) -> Keeping:
     """Look at everything that must not be forgotten, before anything is trained."""
     spec = work.plan.spec
-    chain = [run.path.resolve() for run in earlier(spec)]
-    tasks = [_task(work, path, path in chain, number) for number, path in enumerate(retained_paths(spec))]
+    chain = [run.path.resolve() for run in retain.earlier(spec)]
+    tasks = [_task(work, path, path in chain, number) for number, path in enumerate(retain.retained_paths(spec))]
     drift = _DriftProbe(work)
     probes: list[Probe] = [*tasks, drift]
-    keeping = Keeping(probes, [], work.folder.cache, work.folder.path, work.bundle.fingerprint, spec.seed)
-    keeping.remember(choosing=chooses(spec))
-    keeping.retained = [task.retained() for task in tasks] or [drift.retained(keeping.before[False][-1])]
+    keeping = Keeping(probes, [], work.folder.cache, work.bundle.fingerprint, spec.seed)
+    keeping.remember(choosing=retain.chooses(spec))
+    if retain.holds(spec):
+        keeping.retained = [task.retained() for task in tasks] or [drift.retained()]
     return keeping
 
 
@@ -62,16 +62,9 @@ def remember(work: Work) -> Keeping:
 
 
 def base_name(spec: RunSpec, emit: Emit) -> str:
-    """The name of the base model: the run that is continued, or what was asked for. Raises OptionError."""
-    if spec.continue_from is None:
-        return choose.model_for(spec.model, emit)
-    if spec.model not in ("auto", spec.continue_from):
-        raise OptionError(
-            f"--continue-from {spec.continue_from} starts from the model of that run, so --model {spec.model} "
-            "can not be had as well.",
-            "Leave one of them out.",
-        )
-    return spec.continue_from
+    """The name of the base model: the run that is continued, or what was asked for. Raises what `check` does."""
+    retain.check(spec, "rows")
+    return choose.model_for(retain.base_name(spec), emit)
 
 
 def base_source(folder: RunFolder, spec: RunSpec) -> str:
@@ -80,20 +73,8 @@ def base_source(folder: RunFolder, spec: RunSpec) -> str:
         return spec.model
     path = folder.cache / "base"
     if not path.exists():
-        _save_body(_finished(Path(spec.continue_from)), path)
+        _save_body(retain.finished(Path(spec.continue_from), "rows"), path)
     return str(path)
-
-
-def _finished(path: Path) -> RunFolder:
-    """A finished run on rows. Raises FolderError, OptionError."""
-    run = RunFolder.open(path)
-    run.load_metrics()
-    if choose.family(run.load_spec()) != "rows":
-        raise OptionError(
-            f"The run {path} learned to write text, this one gives one answer per row.",
-            "Retain a run of the same kind.",
-        )
-    return run
 
 
 def _save_body(run: RunFolder, path: Path) -> None:
@@ -123,8 +104,7 @@ def _save_body(run: RunFolder, path: Path) -> None:
 
 def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe:
     """A run's data, and its head where this run starts from its body; a file's data, to be probed anew."""
-    is_run = (path / "spec.yaml").exists()
-    run = _finished(path) if is_run else None
+    run = retain.finished(path, "rows") if retain.is_run(path) else None
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     data = prepare(
@@ -147,7 +127,7 @@ def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe:
     rows = task.encode(data.rows, work.bundle, work.folder.cache / f"retained-{number}", ignore, work.stop.check)
     row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
     rows = rows.with_targets(task.targets(data.rows["target"][:]), row_ids)
-    title = path.name if is_run else path.stem
+    title = path.name if run else path.stem
     if run is not None and with_head:
         model = Model.load(run.path)
         return _HeadProbe(work, title, task, data, rows, _head(model, task).to(work.device), model.thresholds)
@@ -267,7 +247,10 @@ def _linear(found: LinearSolution, device: torch.device) -> nn.Linear:
 
 
 class _DriftProbe:
-    """How far features moved: of general sentences, and of as many of the run's own validation texts."""
+    """How far features moved: of general sentences, and of as many of the run's own validation texts.
+
+    Every second one is for holding features and for choosing, the others are measured.
+    """
 
     name = "drift"
     is_task = False
@@ -280,19 +263,25 @@ class _DriftProbe:
         limit = int(min(work.bundle.max_length, 512))
         self.rows = encode_texts(texts, work.bundle.tokenizer, limit, work.folder.cache / "probe", work.stop.check)
 
-    def look(self, choosing: bool) -> np.ndarray:
-        return _features(self.work, self.rows, np.arange(len(self.rows)))
+    def look(self, choosing: bool) -> tuple[np.ndarray, int]:
+        """Features, and how many of them are of general sentences."""
+        some = np.arange(0 if choosing else 1, len(self.rows), 2)
+        return _features(self.work, self.rows, some), int((some < self.general).sum())
 
-    def compare(self, before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
-        return forgetting.drift(before, after, self.general, self.work.plan.spec.seed)
+    def compare(self, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int]) -> dict[str, Any]:
+        return forgetting.drift(before[0], after[0], before[1], self.work.plan.spec.seed)
 
-    def retained(self, features: np.ndarray) -> Retained:
+    def retained(self) -> Retained:
         """Where no task is retained, the features of the general sentences are."""
+        held = np.arange(0, self.general, 2)
+        features = np.zeros((self.general, self.work.bundle.model.head.in_features), dtype=np.float32)
+        features[held] = _features(self.work, self.rows, held)
+        why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
+        self.work.emit(Decided("retained", "general sentences", why))
         lesson = FeatureLesson(
-            self.rows, np.arange(self.general), lambda now, _: now, batching.ROWS, batching.TOKENS,
-            self.work.plan.spec.seed, features,
+            self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.work.plan.spec.seed, features,
         )  # fmt: skip
-        return Retained("general texts", lesson, lesson.surprise)
+        return Retained("general sentences", lesson, lesson.surprise)
 
 
 def _first_texts(rows: Any) -> list[str]:
@@ -329,7 +318,7 @@ class FeatureLesson(RowLesson):
     """Texts whose features are to stay what they were."""
 
     before: np.ndarray
-    """float32 [positions, hidden]."""
+    """By position, float32 [n, hidden]."""
 
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
         before = torch.from_numpy(self.before[self.positions[items]]).to(device)

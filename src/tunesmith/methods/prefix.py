@@ -1,0 +1,61 @@
+"""Learned keys and values before those of every block move (prefix-tuning: Li & Liang 2021), through PEFT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from tunesmith.core.options import Options
+from tunesmith.engine.optim import ParameterGroup
+from tunesmith.models import virtual
+from tunesmith.models.additions import moving
+from tunesmith.models.load import Bundle
+
+
+class PrefixOptions(Options):
+    virtual_tokens: int = Field(default=20, ge=1)
+    """Length of what is learned before the text; the model's context shrinks by it."""
+    init_text: str | None = None
+    """Text whose keys and values it starts from, repeated or cut to fit; common words, drawn, when not given."""
+
+
+class Prefix:
+    Options = PrefixOptions
+    summary: ClassVar[str] = "learned keys and values before the text move in every block; the base stays as it is"
+    learning_rate = 3e-2
+    epochs = 6
+    frozen_body = False
+    starts_from_probe = False
+    families = ("language",)
+    adds = True
+    """The base stays as it is, and what is learned can lie beside it."""
+
+    def __init__(self, options: PrefixOptions):
+        self.options = options
+
+    @property
+    def virtual_tokens(self) -> int:
+        """By how much the context shrinks."""
+        return self.options.virtual_tokens
+
+    def check(self, words: Mapping[str, Any]) -> None:
+        """Raises OptionError for other options of the run that it can not work with."""
+        virtual.refuse("prefix", words, checkpointing=False)
+
+    def prepare(self, bundle: Bundle, seed: int) -> None:
+        """Start from what real words give, which the paper found better than noise (section 7.4)."""
+        ids = virtual.first_words(bundle, self.options.virtual_tokens, self.options.init_text, seed)
+        virtual.add_prefix(bundle, ids)
+
+    def frozen_blocks(self, bundle: Bundle) -> int:
+        """0: every block sees its part of the prefix."""
+        return 0
+
+    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
+        return [ParameterGroup(moving(bundle.model), learning_rate)]
+
+    def merge(self, bundle: Bundle, folder: Path) -> None:
+        """Not a change of weights: there is nothing to fold in."""

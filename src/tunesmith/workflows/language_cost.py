@@ -1,0 +1,56 @@
+"""What a training will take, said before it begins and kept beside what it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from tunesmith.core.events import Decided
+from tunesmith.engine import devices, loop, memory
+
+if TYPE_CHECKING:
+    from tunesmith.workflows.language import LanguageWork
+
+
+def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float] | None:
+    """{"peak_memory_bytes", "train_seconds"} as `tunesmith plan` reckons them, from the batches as they are.
+
+    None for a method whose memory is not known beforehand.
+    """
+    plan = work.plan
+    if plan.spec.method not in memory.METHODS:
+        return None
+    keeps_base = bool(getattr(plan.method, "adds", False))
+    recipe = memory.Recipe(
+        method=plan.spec.method,
+        frozen_share=0.0,
+        rank=getattr(plan.method.options, "rank", memory.Recipe.rank),
+        precision=work.precision,
+        float32_base=not keeps_base,
+        checkpointing=plan.engine.gradient_checkpointing,
+        tokens_at_once=setup.tokens_at_once,
+    )
+    skeleton = memory.Skeleton(work.bundle.model.network.config, cast(memory.Kind, work.bundle.kind), recipe)
+    batches = setup.lesson.plan(0)
+    lengths = setup.lesson.lengths
+    longest = max(batches, key=lambda items: len(items) * int(lengths[items].max()))
+    on_gpu = work.device.type == "cuda"
+    peak = memory.peak_bytes(skeleton, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
+    mean = float(np.mean(lengths))
+    read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
+    seconds = devices.seconds(
+        skeleton, devices.pace(skeleton, round(mean), None), length=mean,
+        trained=float(setup.epochs * sum(setup.lesson.tokens(items) for items in batches)),
+        read=read * (setup.epochs + 1), steps=setup.epochs * len(batches),
+    )  # fmt: skip
+    found = {"peak_memory_bytes": round(peak), "train_seconds": round(seconds, 1)}
+    why = "from the model's shape and a second of measuring; metrics.json has what it really took beside it"
+    work.emit(Decided("predicted", f"{seconds:,.0f} s of training, {peak / 1e9:.2f} GB at the peak", why))
+    return found
+
+
+def cost_of(work: LanguageWork, document: dict[str, Any]) -> dict[str, Any]:
+    """`document` (the part 'cost' of metrics.json) with the seconds of training and what was predicted."""
+    predicted = {"predicted": work.predicted} if work.predicted else {}
+    return {**document, "train_seconds": round(work.train_seconds, 3), **predicted}

@@ -1,0 +1,132 @@
+"""What a run that writes text must not forget: earlier runs, files of text or conversations, general sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Decided, ignore
+from tunesmith.core.options import resolve
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.types import SplitOptions
+from tunesmith.engine.likelihood import TokenLesson
+from tunesmith.engine.retained import Keeping, Retained
+from tunesmith.engine.sequences import SequenceRows, SequenceWriter
+from tunesmith.evaluate import forgetting
+from tunesmith.models.codec import CausalCodec
+from tunesmith.models.mask import Encoded
+from tunesmith.workflows import retain
+from tunesmith.workflows.language_data import read_corpus
+from tunesmith.workflows.language_items import encode_items
+
+if TYPE_CHECKING:
+    from tunesmith.workflows.language import LanguageWork
+
+_PROBE_ITEMS = 500
+"""Most texts of something retained that are measured."""
+_BATCH_ROWS = 8
+
+
+def remember(work: LanguageWork) -> Keeping | None:
+    """Look at everything that must not be forgotten, before anything is trained. None where nothing can be.
+
+    An encoder-decoder has no loss on plain sentences, so nothing is known of it unless something is retained.
+    """
+    spec = work.plan.spec
+    tasks = [_task(work, path, number) for number, path in enumerate(retain.retained_paths(spec))]
+    general = [_general(work)] if work.bundle.kind == "causal" else []
+    if not tasks and not general:
+        _refuse(spec)
+        return None
+    mixes = work.plan.task.sequences_per_item == 1
+    folder, fingerprint = work.folder.cache, work.bundle.fingerprint
+    keeping = Keeping([*tasks, *general], [], folder, fingerprint, spec.seed, mixes=mixes)
+    keeping.remember(choosing=retain.chooses(spec))
+    if retain.holds(spec):
+        keeping.retained = [probe.retained() for probe in tasks or general]
+        if not tasks:
+            why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
+            work.emit(Decided("retained", "general sentences", why))
+    return keeping
+
+
+def _refuse(spec: RunSpec) -> None:
+    idle = [name for name in spec.callbacks if hasattr(registry.get("callbacks", name), "on_setup")]
+    asked = [f"--callback {name}" for name in idle] + ["--forget-at-most"] * (spec.forget_at_most is not None)
+    if asked:
+        raise OptionError(
+            f"{asked[0]}: an encoder-decoder has no loss on plain sentences that could be held.",
+            "Give what it must not forget with --retain: a file of pairs, or an earlier run.",
+        )
+
+
+class LossProbe:
+    """The loss of a token of texts, by sequence."""
+
+    def __init__(
+        self, work: LanguageWork, name: str, rows: SequenceRows, splits: dict[str, np.ndarray], *, is_task: bool
+    ):
+        self.work, self.name, self.rows, self.splits, self.is_task = work, name, rows, splits, is_task
+        self.seed = work.plan.spec.seed
+
+    def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
+        some = self.splits["validation" if choosing else "test"]
+        if len(some) > _PROBE_ITEMS:
+            some = np.sort(np.random.default_rng(self.seed).choice(some, _PROBE_ITEMS, replace=False))
+        found = self.work.measure(self.rows, some)
+        return found.loss, found.tokens
+
+    def compare(self, before: Any, after: Any) -> dict[str, Any]:
+        probe = f"mean loss of a token on {len(before[0])} texts of {self.name}"
+        return forgetting.lost_loss(before, after, name=self.name, probe=probe, seed=self.seed)
+
+    def retained(self) -> Retained:
+        lesson = TokenLesson(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed)
+        return Retained(self.name, lesson, lambda model, items, on, _: lesson.loss(model, items, on), kind="tokens")
+
+
+def _general(work: LanguageWork) -> LossProbe:
+    """The bundled sentences: every second one is for holding and choosing, the others are measured."""
+    writer, codec = SequenceWriter(work.folder.cache / "general"), CausalCodec(work.bundle.tokenizer)
+    for number, text in enumerate(forgetting.general_texts()):
+        for whole in codec.sequences({"form": "text", "text": text}):
+            writer.add(Encoded(whole.ids[: work.limit], whole.learned[: work.limit], ()), number)
+    rows = writer.close(work.bundle.tokenizer.pad_token_id)
+    held, measured = np.arange(0, len(rows), 2), np.arange(1, len(rows), 2)
+    splits = {"train": held, "validation": held, "test": measured}
+    return LossProbe(work, "general text", rows, splits, is_task=False)
+
+
+def _task(work: LanguageWork, path: Path, number: int) -> LossProbe:
+    """A file, divided as a run of its own would; a run's data, divided as they were there."""
+    run = retain.finished(path, "language") if retain.is_run(path) else None
+    spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
+    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), ignore)
+    form = corpus.examples.form
+    plugin = _plugin(form, work.bundle.kind)
+    if plugin is None:
+        raise OptionError(
+            f"--retain {path} is of the form {form!r}, which has no token loss that this model could keep.",
+            "Retain text, conversations or completions; for an encoder-decoder, pairs.",
+        )
+    options = {**work.plan.spec.options, **spec.options}
+    task = plugin(plugin.Options(**{name: options[name] for name in plugin.Options.model_fields if name in options}))
+    items = encode_items(
+        corpus, task, task.codec(work.bundle.tokenizer), work.bundle,
+        limit=work.limit, folder=work.folder.cache / f"retained-{number}", emit=ignore, check=work.stop.check,
+    )  # fmt: skip
+    return LossProbe(work, path.name if run else path.stem, items.rows, items.splits, is_task=True)
+
+
+def _plugin(form: str, kind: str) -> Any:
+    """The task that learns such examples token by token with such a network, None where there is none."""
+    for name in registry.names("tasks"):
+        plugin = registry.get("tasks", name)
+        if form in getattr(plugin, "forms", ()) and plugin.network == kind and plugin.sequences_per_item == 1:
+            return plugin
+    return None

@@ -1,0 +1,288 @@
+"""Two tasks in turn on tiny models: what is lost is measured, held, bounded, and refused where that makes no sense."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from crashes import At, Killed, kill, weights
+
+import tunesmith
+from language_models import folder
+from tunesmith.core.errors import DataError, FolderError, OptionError
+from tunesmith.workflows.model import Model
+
+Rows = list[dict[str, Any]]
+Second = Callable[..., tunesmith.Run]
+Records = Callable[..., list[dict[str, Any]]]
+
+# everything moves, fast and from noise: made to forget
+WILD = {"method": "full", "precision": "fp32", "frozen_share": 0.0, "head_init": "random", "batch_size": 8,
+        "learning_rate": 5e-3, "epochs": 12, "patience": 99, "test_size": 0.4}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tickets: Rows) -> tunesmith.Run:
+    """A run that has learned what the tickets are about."""
+    out = tmp_path_factory.mktemp("first") / "first"
+    run = tunesmith.train(tickets, out=out, model=str(tiny_model), **{**WILD, "learning_rate": 3e-3})
+    assert run.metrics["accuracy"] > 0.9
+    return run
+
+
+@pytest.fixture(scope="session")
+def others(tickets: Rows) -> Rows:
+    """The same texts with labels that cut across the first task's."""
+    return [{"text": row["text"], "label": "even" if (i // 5) % 2 else "odd"} for i, row in enumerate(tickets)]
+
+
+@pytest.fixture
+def second(in_tmp: Path, first: tunesmith.Run, others: Rows) -> Second:
+    """`second(out, **words)`: the other labels learned from the first run's model."""
+
+    def call(out: str = "second", **words: Any) -> tunesmith.Run:
+        return tunesmith.train(others, out=out, **{"continue_from": str(first.path), **WILD, **words})
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory, first: tunesmith.Run, others: Rows) -> tunesmith.Run:
+    """The second task with nothing against forgetting."""
+    out = tmp_path_factory.mktemp("plain") / "plain"
+    return tunesmith.train(others, out=out, continue_from=str(first.path), **WILD)
+
+
+def forgotten(run: tunesmith.Run) -> dict[str, Any]:
+    found: dict[str, Any] = run.document["forgetting"]
+    return found
+
+
+def lost(run: tunesmith.Run) -> float:
+    return float(forgotten(run)["lost"]["value"])
+
+
+def decided(run: tunesmith.Run, what: str, records: Records) -> list[Any]:
+    return [event["value"] for event in records(run, "decided") if event["what"] == what]
+
+
+# measured
+
+
+def test_what_is_lost_is_the_fall_of_the_old_metric_with_the_old_head(
+    plain: tunesmith.Run, first: tunesmith.Run, tickets: Rows
+) -> None:
+    found = forgotten(plain)
+    (task,) = found["tasks"]
+    assert task["before"] == pytest.approx(first.metrics["accuracy"])
+    assert lost(plain) == pytest.approx(task["before"] - task["after"])
+    assert found["lost"]["low"] > 0.2
+    assert found["kept"]["value"] == pytest.approx(task["after"] / task["before"])
+    assert "accuracy on 24 rows of first, by its own head" in found["probe"]
+    assert 0 < found["drift"]["cka"] < 1
+
+    mixed, body = Model.load(first.path), Model.load(plain.path).bundle.model.network.base_model
+    mixed.bundle.model.network.base_model.load_state_dict(body.state_dict())
+    rows = pq.read_table(first.folder.predictions)
+    texts = [tickets[number]["text"] for number in rows["row_id"].to_pylist()]
+    answers = [answer["label"] for answer in mixed.predict(texts)]
+    assert np.mean([a == b for a, b in zip(answers, rows["truth"].to_pylist(), strict=True)]) == task["after"]
+
+
+def test_the_matrix_has_every_task_after_every_stage(
+    plain: tunesmith.Run, first: tunesmith.Run, tickets: Rows, in_tmp: Path
+) -> None:
+    words = {**WILD, "epochs": 2}
+    third = tunesmith.train(tickets, out="third", continue_from=str(plain.path), **words)
+    found = forgotten(third)
+    values = found["matrix"]["values"]
+    assert found["matrix"]["tasks"] == ["first", "plain", "third"]
+    assert values[0] == [first.metrics["accuracy"]]
+    assert values[1] == [forgotten(plain)["tasks"][0]["after"], plain.metrics["accuracy"]]
+    assert values[2] == [*(task["after"] for task in found["tasks"]), third.metrics["accuracy"]]
+    falls = [values[2][0] - values[0][0], values[2][1] - values[1][1]]
+    assert found["backward_transfer"] == pytest.approx(np.mean(falls))
+    best = [max(values[0][0], values[1][0]), values[1][1]]
+    assert found["average_forgetting"] == pytest.approx(np.mean([best[0] - values[2][0], best[1] - values[2][1]]))
+    shown = third.report.read_text(encoding="utf-8")
+    assert "after third" in shown
+    assert "backward transfer" in shown
+
+
+def test_without_retained_data_the_drift_of_features_is_measured(first: tunesmith.Run) -> None:
+    found = forgotten(first)
+    assert "tasks" not in found
+    assert 0 < lost(first) < 1
+    assert found["lost"]["value"] == pytest.approx(1 - found["kept"]["value"])
+    assert "nearest neighbours" in found["probe"]
+
+
+def test_a_head_alone_loses_nothing_and_says_so(second: Second, records: Records) -> None:
+    run = second(method="head", callbacks=["ewc"], frozen_share=None, head_init=None, epochs=None)
+    assert lost(run) == 0
+    assert forgotten(run)["drift"]["cka"] == pytest.approx(1)
+    assert decided(run, "forgetting", records) == ["impossible"]
+
+
+def test_a_retained_file_is_measured_by_a_linear_probe(
+    tiny_model: Path, others: Rows, ticket_file: Path, in_tmp: Path, records: Records
+) -> None:
+    run = tunesmith.train(
+        others, out="run", model=str(tiny_model), retain=str(ticket_file), callbacks=["rehearsal"],
+        **{**WILD, "epochs": 2},
+    )  # fmt: skip
+    (task,) = forgotten(run)["tasks"]
+    assert task["name"] == "tickets"
+    assert "by a linear probe" in forgotten(run)["probe"]
+    assert decided(run, "lost", records) == [pytest.approx(lost(run), abs=1e-4)]
+
+
+# held
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("ewc", {}), ("l2sp", {"l2sp_strength": 1}), ("rehearsal", {}), ("distill", {}), ("interpolate", {})],
+)
+def test_every_measure_keeps_more_than_plain_training(
+    name: str, words: dict[str, Any], second: Second, plain: tunesmith.Run, records: Records
+) -> None:
+    run = second(callbacks=[name], **words)
+    assert lost(run) < lost(plain) - 0.2
+    assert run.metrics["accuracy"] > 0.7
+    if name == "interpolate":
+        (alpha,) = decided(run, "interpolate_alpha", records)
+        assert 0 < alpha < 1
+
+
+def test_small_layers_keep_more_and_are_no_base_for_a_next_task(
+    second: Second, plain: tunesmith.Run, others: Rows
+) -> None:
+    words = {name: value for name, value in WILD.items() if name not in ("frozen_share", "head_init", "learning_rate")}
+    first = str(plain.folder.load_spec().continue_from)
+    run = tunesmith.train(others, out="adapters", continue_from=first, **{**words, "method": "adapters"})
+    assert lost(run) < lost(plain) - 0.2
+    with pytest.raises(OptionError, match="in an adapter beside its base"):
+        second(continue_from=str(run.path))
+
+
+def test_no_more_is_lost_than_allowed(second: Second, records: Records) -> None:
+    run = second(forget_at_most=0.2)
+    assert lost(run) <= 0.2
+    assert run.metrics["accuracy"] > 0.8
+    said = decided(run, "forget_at_most", records)
+    assert said[0] == "interpolate"  # plain training lost too much
+    assert said[-1] == ("kept to" if forgotten(run)["lost"]["high"] <= 0.2 else "not certain")
+
+
+def test_ewc_and_rehearsal_go_on_after_a_kill_with_the_same_bits(second: Second, in_tmp: Path) -> None:
+    words = {"callbacks": ["ewc", "rehearsal"], "epochs": 3, "save_steps": 2}
+    whole = second("whole", **words)
+    with pytest.raises(Killed):
+        second("killed", listeners=[At(7, kill)], **words)
+    assert weights(tunesmith.resume(in_tmp / "killed")) == weights(whole)
+
+
+# refused
+
+
+def test_what_makes_no_sense_is_refused_before_anything_is_computed(
+    second: Second, first: tunesmith.Run, tiny_model: Path, in_tmp: Path
+) -> None:
+    bare = {"frozen_share": None, "head_init": None}
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"model": str(tiny_model)}, OptionError, "Leave one of them out"),
+        ({"method": "scratch", **bare}, OptionError, "random weights"),
+        ({"retain": ["no-such.csv"]}, DataError, "no such file or run"),
+        ({"continue_from": "no-such-run"}, FolderError, "does not exist"),
+        ({"forget_at_most": -1}, OptionError, "forget_at_most"),
+        ({"method": "contrastive", "callbacks": ["distill"], **bare}, OptionError, "learns from pairs"),
+    ]
+    for words, error, message in cases:
+        with pytest.raises(error, match=message) as caught:
+            second("refused", **words)
+        assert caught.value.exit_code == 2
+        assert not (in_tmp / "refused").exists()
+
+
+def test_a_run_that_is_not_finished_can_not_be_continued(second: Second, in_tmp: Path) -> None:
+    with pytest.raises(Killed):
+        second("killed", listeners=[At(2, kill)])
+    with pytest.raises(FolderError, match="tunesmith resume"):
+        second("next", continue_from=str(in_tmp / "killed"))
+
+
+# language
+
+CHAT: Rows = [
+    {"messages": [{"role": "user", "content": f"{name}: where is my {thing}?"},
+                  {"role": "assistant", "content": f"the {thing} is good"}]}
+    for name in ("anna", "bob", "carl", "dora", "emil", "fred", "gina", "hans")
+    for thing in ("parcel", "refund", "card", "tea")
+]  # fmt: skip
+TEXT = "\n\n".join(f"{number} dogs bark at {number + 3} cats, which do not mind them at all." for number in range(120))
+SHORT = {"precision": "fp32", "method": "full", "epochs": 3, "batch_size": 4, "learning_rate": 5e-3,
+         "generate_rows": 0, "few_shot": 0, "patience": 99}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> tunesmith.Run:
+    out = tmp_path_factory.mktemp("chat") / "chat"
+    return tunesmith.train(CHAT, out=out, model=str(folder("llama")), **SHORT)
+
+
+@pytest.fixture
+def text(in_tmp: Path) -> str:
+    (in_tmp / "dogs.txt").write_text(TEXT, encoding="utf-8")
+    return "dogs.txt"
+
+
+def test_a_writer_is_measured_on_general_text(chat: tunesmith.Run) -> None:
+    (task,) = forgotten(chat)["tasks"]
+    assert task["name"] == "general text"
+    assert lost(chat) == pytest.approx(task["after"] - task["before"])
+    assert forgotten(chat)["lost"]["low"] < lost(chat) < forgotten(chat)["lost"]["high"]
+    assert "Forgetting" in chat.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_writer_keeps_more_with_rehearsal_or_ewc(method: str, chat: tunesmith.Run, text: str) -> None:
+    words = {**SHORT, "method": method, "continue_from": str(chat.path)}
+    bare = tunesmith.train(text, out="bare", **words)
+    task = forgotten(bare)["tasks"][0]
+    assert task["before"] == pytest.approx(chat.metrics["loss"], abs=1e-4)
+    assert forgotten(bare)["matrix"]["values"] == [[chat.metrics["loss"]], [task["after"], bare.metrics["loss"]]]
+    assert lost(bare) > 0.2
+    assert forgotten(bare)["average_forgetting"] == pytest.approx(lost(bare), abs=1e-3)
+    for name in ("rehearsal",) if method == "full" else ("ewc",):
+        held = tunesmith.train(text, out=name, callbacks=[name], **words)
+        assert lost(held) < 0.8 * lost(bare)
+        assert held.metrics["loss"] < held.document["baselines"]["base"]["loss"]["value"]
+
+
+def test_writers_refuse_what_has_nothing_to_hold(
+    chat: tunesmith.Run, first: tunesmith.Run, text: str, in_tmp: Path
+) -> None:
+    choices = [{"prompt": f"say {n}", "chosen": " good", "rejected": f" no {n}"} for n in range(40)]
+    pairs = [{"source": f"where is {n}?", "target": f"{n} is good"} for n in range(40)]
+    llama, t5 = str(folder("llama")), str(folder("t5"))
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        (text, {"model": llama, "callbacks": ["distill"]}, "one answer per row, and this one writes text"),
+        (text, {"continue_from": str(first.path)}, "gives one answer per row, and this one writes text"),
+        (choices, {"model": llama, "callbacks": ["rehearsal"]}, "can not mix"),
+        (pairs, {"model": t5, "task": "seq2seq", "callbacks": ["ewc"]}, "--retain"),
+    ]
+    for data, words, message in cases:
+        with pytest.raises(OptionError, match=message):
+            tunesmith.train(data, out="refused", **{**SHORT, **words})
+        assert not (in_tmp / "refused").exists()
+    rows = [{"text": f"say {n}", "label": "ab"[n % 2]} for n in range(40)]
+    with pytest.raises(OptionError, match="writes text, and this one gives one answer"):
+        tunesmith.train(rows, out="refused", continue_from=str(chat.path))

@@ -1,0 +1,115 @@
+"""Generative runs that are refused, and runs that are stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+from crashes import At, Killed, kill
+from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, Records, Rows, Train, jsonl, short_run
+
+import tunesmith
+from language_models import folder, network
+from tunesmith.core.errors import DataError, ModelError, OptionError
+
+
+@pytest.fixture(name="train")
+def _train(in_tmp: Path) -> Train:
+    return short_run
+
+
+# refusals before training
+
+
+def test_a_model_without_a_chat_template_gets_no_conversations(in_tmp: Path) -> None:
+    model = folder("llama", template=False)
+    with pytest.raises(tunesmith.TunesmithError, match="chat template"):
+        tunesmith.train(CHAT, out="run", model=str(model), **SHORT)
+    assert not (in_tmp / "run").exists()
+    rows = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in PREFERENCE]
+    assert tunesmith.train(rows, out="run", model=str(model), **SHORT).folder.status() == "finished"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "error", "says"),
+    [
+        ([{**row, "messages": [row["messages"][0], {**row["messages"][1], "weight": 0}]} for row in CHAT], {},
+         DataError, "learned|assistant"),
+        (CHAT, {"family": "t5", "task": "chat"}, ModelError, "encoder-decoder"),
+        (TRANSLATION, {"task": "seq2seq"}, ModelError, "not an encoder-decoder"),
+        (CHAT, {"method": "head"}, OptionError, "head"),
+        (CHAT, {"task": "preference"}, DataError, "chat"),
+        (CHAT, {"max_length": 9999}, OptionError, "at most 256"),
+        (PREFERENCE, {"packing": True}, OptionError, "can not pack"),
+    ],
+    ids=["nothing is learned", "an encoder-decoder for chat", "a causal one for pairs", "the method head",
+         "data of another form", "longer than the model reads", "packed pairs"],
+)  # fmt: skip
+def test_what_can_not_work_is_refused_before_training(
+    rows: Rows, words: dict[str, Any], error: type[Exception], says: str, train: Train, in_tmp: Path
+) -> None:
+    with pytest.raises(error, match=says):
+        train(rows, **words)
+    assert not (in_tmp / "run").exists()
+
+
+def test_a_tokenizer_of_another_model_is_refused(in_tmp: Path) -> None:
+    shutil.copytree(folder("llama"), in_tmp / "base")
+    config = json.loads((in_tmp / "base" / "config.json").read_text(encoding="utf-8"))
+    network("llama", vocab_size=100).save_pretrained(in_tmp / "base")
+    assert config["vocab_size"] > 100
+    with pytest.raises(ModelError, match="do not belong together"):
+        tunesmith.train(CHAT, out="run", model=str(in_tmp / "base"), **SHORT)
+
+
+# kills
+
+STEADY = {"epochs": 2, "save_steps": 2, "eval_steps": 4}
+
+
+def model_bytes(run: Path) -> bytes:
+    (path,) = (run / "model").glob("*model.safetensors")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [(CHAT, {"method": "full"}), (CHAT, {"method": "lora", "lora_dropout": 0.1, "packing": True}),
+     (PREFERENCE, {"method": "lora"}), (FEEDBACK, {"method": "full"}),
+     (TRANSLATION, {"family": "t5", "task": "seq2seq"}), (CHAT, {"method": "lora", "new_tokens": ["<ticket>"]})],
+    ids=["full", "lora with dropout", "preference", "feedback", "seq2seq with dropout", "new tokens"],
+)  # fmt: skip
+def test_a_killed_run_ends_as_if_nothing_had_been(
+    rows: Rows, words: dict[str, Any], train: Train, in_tmp: Path, records: Records
+) -> None:
+    whole = train(rows, out="whole", **words, **STEADY)
+    with pytest.raises(Killed):
+        train(rows, **words, **STEADY, listeners=[At(5, kill)])
+    again = tunesmith.resume(in_tmp / "run")
+    steps = [event["step"] for event in records(again, "step")]
+    assert steps == [1, 2, 3, 4, 5, *range(5, steps[-1] + 1)]
+    assert model_bytes(again.path) == model_bytes(whole.path)
+    assert again.document["test"] == whole.document["test"]
+
+
+def test_sigkill_in_a_process_of_its_own(start: Any, train: Train, in_tmp: Path) -> None:
+    data = jsonl(in_tmp / "chat.jsonl", CHAT)
+    words = {**SHORT, **STEADY, "epochs": 6}
+    whole = train(data, out="whole", **words)
+    flags = [part for name, value in words.items() if name != "method" for part in ("--set", f"{name}={value}")]
+    run = in_tmp / "run"
+    process = start(run, "train", data, "--model", folder("llama"), "--method", "full", "--out", run, *flags)
+    process.wait_for("saved", many=3)
+    process.send(signal.SIGKILL)
+    assert process.end() == -signal.SIGKILL
+    assert not (run / "result.json").exists()
+    tunesmith.resume(run)
+    assert model_bytes(run) == model_bytes(whole.path)
