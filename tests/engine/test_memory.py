@@ -154,8 +154,10 @@ def test_time_follows_tokens_and_never_beats_the_launches() -> None:
     assert large == pytest.approx(64e9 * memory.operations_per_token(skeleton, 64)[1] / at.operations, rel=0.01)
 
 
+# what a run imports besides, as the prediction counts it
 _TRAIN = """
 import json, sys
+import datasets, peft, plotly, sacrebleu, scipy.stats, sklearn.linear_model, tensorboard
 import torch, transformers
 import tunesmith.workflows.pipeline
 from tunesmith.engine.hardware import peak_memory_bytes, prepare

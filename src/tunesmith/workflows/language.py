@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -39,6 +37,7 @@ from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
 from tunesmith.workflows import choose, retain, retain_language
 from tunesmith.workflows.clock import Clock
+from tunesmith.workflows.identity import identity
 from tunesmith.workflows.language_cost import predict_cost
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import Items, encode_items
@@ -285,12 +284,13 @@ def _setup(work: LanguageWork) -> loop.Setup:
         # a preference has no token loss; its margin, the other way round, breaks ties
         return {**found, "loss": found.get("loss", -found.get("reward_margin", 0.0))}
 
+    made_of = identity(plan.spec, work.corpus.fingerprint, work.bundle.fingerprint)
     setup = loop.Setup(
         model=work.bundle.model, lesson=lesson(work, items.splits["train"]), evaluate=evaluate,
         metric=metric, higher_is_better=higher,
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
-        checkpoints=CheckpointStore(work.folder.checkpoints, _identity(work)),
+        checkpoints=CheckpointStore(work.folder.checkpoints, made_of),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=_TOKENS_AT_ONCE if work.device.type == "cpu" else None,
         float32_names=work.bundle.model.float32_names,
@@ -333,17 +333,6 @@ def _packing(work: LanguageWork, lengths: np.ndarray, size: int) -> bool:
     waste = batching.padding_share(plan, lengths)
     work.emit(Decided("packing", waste > _WASTE, f"batches of similar length are {waste:.0%} padding"))
     return waste > _WASTE
-
-
-def _identity(work: LanguageWork) -> dict[str, str]:
-    words = work.plan.spec.words()
-    loose = ("patience", "save_steps", "keep_cache", "callbacks", "generate_rows", "max_new_tokens", "few_shot")
-    text = json.dumps({k: v for k, v in words.items() if k not in loose}, sort_keys=True, default=str)
-    return {
-        "spec": hashlib.sha256(text.encode()).hexdigest(),
-        "data": work.corpus.fingerprint,
-        "base model": work.bundle.fingerprint,
-    }
 
 
 def _sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +38,7 @@ from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load import Bundle
 from tunesmith.workflows import choose, retain, retain_rows
 from tunesmith.workflows.clock import Clock
+from tunesmith.workflows.identity import identity
 
 _CACHE_BYTES = 4_000_000_000
 """Largest cache of token states that is written without being asked for."""
@@ -340,13 +339,14 @@ def _setup(work: Work) -> loop.Setup:
     batch_rows, batch_tokens = _batch(plan, lengths, work.emit)
     plain = RowLesson(work.rows, data.splits["train"], plan.task.loss, batch_rows, batch_tokens, plan.spec.seed)
     make = getattr(plan.method, "lesson", None)  # methods may have one of their own
+    made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
     return loop.Setup(
         model=work.bundle.model,
         lesson=make(plain, work.bundle, plan.task.label_names, work.emit) if make else plain,
         evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
-        checkpoints=CheckpointStore(work.folder.checkpoints, _identity(work)),
+        checkpoints=CheckpointStore(work.folder.checkpoints, made_of),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
         noise=lambda value: _noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
@@ -370,17 +370,6 @@ def _batch(plan: Plan, lengths: np.ndarray, emit: Emit) -> tuple[int, int | None
     why = f"{len(lengths)} training rows of {np.median(lengths):g} tokens (median), at most {batching.TOKENS} a batch"
     emit(Decided("batch_size", rows, why))
     return rows, batching.TOKENS
-
-
-def _identity(work: Work) -> dict[str, str]:
-    words = work.plan.spec.words()
-    loose = ("patience", "save_steps", "keep_cache", "callbacks")  # may differ without changing a weight
-    text = json.dumps({k: v for k, v in words.items() if k not in loose}, sort_keys=True, default=str)
-    return {
-        "spec": hashlib.sha256(text.encode()).hexdigest(),
-        "data": work.data.fingerprint,
-        "base model": work.bundle.fingerprint,
-    }
 
 
 def _sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:

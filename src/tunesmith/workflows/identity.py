@@ -1,0 +1,27 @@
+"""What a checkpoint must have been made of to be gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tunesmith.core import registry
+from tunesmith.core.spec import RunSpec
+
+_LOOSE = ("patience", "save_steps", "keep_cache", "generate_rows", "max_new_tokens", "few_shot")
+"""Words that may differ without changing a weight."""
+
+
+def identity(spec: RunSpec, data: str, base: str) -> dict[str, str]:
+    """Hashes of spec, data and base model by name, of which the last two are given."""
+    words: dict[str, Any] = {name: value for name, value in spec.words().items() if name not in _LOOSE}
+    words["callbacks"] = [name for name in spec.callbacks if _changes_weights(name)]
+    text = json.dumps(words, sort_keys=True, default=str)
+    return {"spec": hashlib.sha256(text.encode()).hexdigest(), "data": data, "base model": base}
+
+
+def _changes_weights(callback: str) -> bool:
+    """Others listen, and may at most stop a run."""
+    plugin = registry.get("callbacks", callback)
+    return any(hasattr(plugin, hook) for hook in ("on_setup", "on_gradients", "on_trained"))
