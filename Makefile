@@ -27,11 +27,11 @@ demo: $(QUICKSTART) ## fine-tune on examples/support_tickets.csv, then say how g
 
 .PHONY: test
 test: $(DEV) ## the fast tests, minutes
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: test-all
 test-all: $(DEV) ## every test, the slow ones too
-	@$(BIN)/python -m pytest -m "slow or not slow"
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow"
 
 .PHONY: check
 check: $(DEV) ## style, types, layers

@@ -149,7 +149,7 @@ def report(result: dict[str, Any]) -> str:
         common.table(header, rows),
         "",
         f"{result['rows']} rows, {shape['tokens']:,} tokens, {shape['learned'] / shape['tokens']:.0%} of them learned; "
-        f"8 rows a step (with the peer's packing, 8 packs of up to {said['max_length']:,} tokens). "
+        f"8 rows a step (with the peer's packing, 8 packs of up to {said['max_length']} tokens). "
         f"The bf16 peak is that of matrix products, {result['peak']['bf16'] / 1e9:.0f} GFLOP/s. "
         f"What SFTTrainer does by default here: {', '.join(f'{name} {value}' for name, value in said.items())}.",
     ]

@@ -32,6 +32,8 @@ os.environ.update(
     NO_COLOR="1",
 )
 os.environ.pop("PYTHONWARNINGS", None)
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker; more threads than cores only wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 _WORDS = (
     "the a is was my your this it and not i you we thanks sorry please where when how why what card order "

@@ -15,7 +15,7 @@ import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -277,6 +277,8 @@ def _build(config: Any, kind: Kind, recipe: Recipe, on: str) -> Any:
         with quiet_transformers(), torch.device(on):
             network = makers[kind].from_config(config, attn_implementation=recipe.attention, dtype=torch.float32)
     except ValueError as error:
+        if recipe.attention != "eager":  # some families have no fused form
+            return _build(config, kind, replace(recipe, attention="eager"), on)
         reason = str(error).splitlines()[0]
         raise ModelError(f"A {config.model_type!r} model has no form for this task: {reason}") from None
     if recipe.checkpointing:
