@@ -42,8 +42,6 @@ from tunesmith.workflows.language_cost import predict_cost
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import Items, encode_items
 
-_TOKENS_AT_ONCE = 4_096
-"""Tokens that go through the model together on a processor."""
 _LONGEST = 2_048
 _BATCH_TOKENS = 16_384
 _VALIDATION_ITEMS = 500
@@ -95,7 +93,7 @@ class LanguageWork:
         model = self.bundle.model
         with working(model, self.precision, model.float32_names):
             return likelihoods(
-                model, rows, sequences, on=self.device, tokens_at_once=_TOKENS_AT_ONCE, check=self.stop.check
+                model, rows, sequences, on=self.device, tokens_at_once=batching.TOKENS_AT_ONCE, check=self.stop.check
             )
 
     def statistics(self, items: np.ndarray) -> RowStatistics:
@@ -292,7 +290,7 @@ def _setup(work: LanguageWork) -> loop.Setup:
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
         checkpoints=CheckpointStore(work.folder.checkpoints, made_of),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
-        tokens_at_once=_TOKENS_AT_ONCE if work.device.type == "cpu" else None,
+        tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
         float32_names=work.bundle.model.float32_names,
     )  # fmt: skip
     work.predicted = work.predicted or predict_cost(work, setup)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunesmith.core import registry
 from tunesmith.core.events import Emit, Warned
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples, divide, read_examples
@@ -30,11 +31,17 @@ class Corpus:
         return digest.hexdigest()
 
 
+def asked_form(task: str) -> str | None:
+    """The form that a task asked for by name can only have; None where there are several, or it was not asked."""
+    forms: tuple[str, ...] = getattr(registry.get("tasks", task), "forms", ()) if task != "auto" else ()
+    return forms[0] if len(forms) == 1 else None
+
+
 def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit) -> Corpus:
     """Read and divide; files of one's own stay as they are. Raises DataError with every problem of every row."""
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
     source = {"train": spec.data, **given} if given else spec.data
-    examples = read_examples(source, emit=emit, group=options.group)
+    examples = read_examples(source, emit=emit, group=options.group, form=asked_form(spec.task))
     splits = divide(examples, validation=options.validation_size, test=options.test_size, seed=spec.seed)
     left = splits.facts.get("remaining_rows")
     if left:

@@ -24,6 +24,7 @@ from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
 from tunesmith.models.mask import cut
+from tunesmith.workflows.language_data import asked_form
 from tunesmith.workflows.language_model import TextGenerator, prompt_of_row
 
 CONVERT_TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
@@ -42,8 +43,11 @@ def check(spec: RunSpec) -> dict[str, Any]:
             warnings.append({"what": event.what, "message": event.message})
 
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
-    examples = read_examples({"train": spec.data, **given} if given else spec.data, emit=listen, check=False)
-    problems = [*examples.problems, *validate(examples)]
+    examples = read_examples(
+        {"train": spec.data, **given} if given else spec.data, emit=listen, check=False, form=asked_form(spec.task)
+    )
+    found = dict.fromkeys([*examples.problems, *validate(examples)])  # what can not be read is among both
+    problems = sorted(found, key=lambda problem: (problem.file or "", problem.line or 0))
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     options: Any = resolve(words, {"split": SplitOptions})["split"]
     splits: dict[str, int] = {}

@@ -23,7 +23,7 @@ from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.inference import evaluating, forget_pages, frozen_bottom, frozen_features, run_rows
-from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
@@ -338,11 +338,13 @@ def _setup(work: Work) -> loop.Setup:
     lengths = work.rows.lengths[data.splits["train"]]
     batch_rows, batch_tokens = _batch(plan, lengths, work.emit)
     plain = RowLesson(work.rows, data.splits["train"], plan.task.loss, batch_rows, batch_tokens, plan.spec.seed)
-    make = getattr(plan.method, "lesson", None)  # methods may have one of their own
+    model, lesson = work.bundle.model, cast(Lesson, plain)
+    if make := getattr(plan.method, "lesson", None):  # methods may have one of their own
+        with working(model, work.precision, model.float32_names):  # the states on disk are in this precision
+            lesson = make(plain, work.bundle, plan.task.label_names, work.emit)
     made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
     return loop.Setup(
-        model=work.bundle.model,
-        lesson=make(plain, work.bundle, plan.task.label_names, work.emit) if make else plain,
+        model=model, lesson=lesson,
         evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,

@@ -19,7 +19,6 @@ SAMPLE = 2_000
 """Rows that are tokenised; of more rows, evenly spread ones stand for all."""
 _CHARACTERS_PER_TOKEN = 4.2  # English, where there is no tokenizer to ask
 _LONGEST = {"rows": 512, "language": 2_048}
-_AT_ONCE = {"rows": 2_048, "language": 4_096}  # tokens together on a processor
 _BATCH_TOKENS = {"rows": 8_192, "language": 16_384}
 _FROZEN_SHARE = 1 / 3
 _EPOCHS = {"rows": {"full": 3, "lora": 4, "head": 0}, "language": {"full": 3, "lora": 3, "qlora": 3}}
@@ -103,6 +102,7 @@ def plan(
     ModelError (unknown or unreachable model), OptionError (unknown method or device).
     """
     from tunesmith.engine import devices, hardware, memory
+    from tunesmith.engine.batching import TOKENS_AT_ONCE
 
     gpu = None if device is None or device == devices.HERE else devices.resolve(device)
     _check_method(method, memory.METHODS)
@@ -119,7 +119,7 @@ def plan(
         float32_base=found.family == "rows" or found.method == "full",
         attention=_attention(gpu, found.family, longest),
         checkpointing=gradient_checkpointing,
-        tokens_at_once=_AT_ONCE[found.family] if gpu is None and hardware.device().type == "cpu" else None,
+        tokens_at_once=TOKENS_AT_ONCE if gpu is None and hardware.device().type == "cpu" else None,
     )
     skeleton = memory.Skeleton(config, cast(memory.Kind, found.kind), recipe)
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)

@@ -19,6 +19,7 @@ from tunesmith.models import catalog
 from tunesmith.models.load_language import load_language_tokenizer
 from tunesmith.models.mask import Cut, Encoded, cut
 from tunesmith.models.own_template import use_template
+from tunesmith.workflows.language_data import asked_form
 
 _LONGEST = 2_048
 """Most tokens of an example, as in a run that is not told."""
@@ -44,7 +45,7 @@ def previewed(
 
     Raises DataError for a row that does not exist or can not be encoded, ModelError, OptionError.
     """
-    examples = read_examples(data, emit=emit)
+    examples = read_examples(data, emit=emit, form=asked_form(task))
     some = [number for number in range(len(examples)) if row is None or examples[number]["row"] == row]
     if not some:
         raise DataError(
