@@ -254,7 +254,7 @@ def shrink(config: Any, layers: int, words: int) -> Any:
         if hasattr(text, field):
             setattr(text, field, layers)
     if getattr(text, "layer_types", None):
-        text.layer_types = text.layer_types[:layers]
+        text.layer_types = [text.layer_types[i % len(text.layer_types)] for i in range(layers)]
     text.vocab_size = words
     for field in ("pad_token_id", "bos_token_id", "eos_token_id"):
         if isinstance(getattr(text, field, None), int):
