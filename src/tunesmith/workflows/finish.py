@@ -26,7 +26,7 @@ from tunesmith.models.load import save_text_model
 from tunesmith.workflows import retain
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.model import Model, write_mark
-from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features, _sample
+from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features, _sample, gathered
 
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
@@ -178,8 +178,8 @@ def _frozen(work: Work) -> linear.Frozen:
     train = _sample(_sample(data.splits["train"], MAX_ROWS, seed), linear.MOST_ROWS, seed)
     rows = data.rows.select(train)
     return linear.Frozen(
-        kind=task.kind, features=features[train], truth=task.truth(rows["target"][:]),
-        row_ids=np.asarray(rows["row_id"][:]), texts=_shown(rows), test=features[test],
+        kind=task.kind, features=gathered(features, train), truth=task.truth(rows["target"][:]),
+        row_ids=np.asarray(rows["row_id"][:]), texts=_shown(rows), test=gathered(features, test),
         test_ids=np.asarray(data.rows.select(test)["row_id"][:]), label_names=task.label_names,
         rows=len(data.splits["train"]), seed=seed,
     )  # fmt: skip

@@ -270,10 +270,16 @@ def _features(
 
 
 def _parts(features: np.ndarray, positions: np.ndarray) -> Iterator[np.ndarray]:
-    """Features at `positions` in pieces: never the whole file, of which most may be holes."""
+    """Features at `positions`, ascending, in pieces: each row read maps its neighbours too, and of scattered rows
+    that would soon be the whole file."""
     for start in range(0, len(positions), 10_000):
         yield features[positions[start : start + 10_000]]
         forget_pages(features)
+
+
+def gathered(features: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """A copy of the features at `positions`, ascending, float32 [len(positions), hidden]."""
+    return np.concatenate([features[:0], *_parts(features, positions)])
 
 
 def _refuse_nan(features: np.ndarray, computed: np.ndarray, model: str) -> None:
@@ -294,7 +300,7 @@ def _probe(
     train = _sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
     held = _sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
     solution = solve(
-        features[train], rows.targets[train], features[held], rows.targets[held],
+        gathered(features, train), rows.targets[train], gathered(features, held), rows.targets[held],
         loss=plan.task.probe_loss, outputs=bundle.model.head.out_features,
         row_weights=plan.task.row_weights(rows.targets[train]), check=stop.check,
     )  # fmt: skip
