@@ -16,6 +16,11 @@ from tunesmith.core.errors import FolderError, did_you_mean
 from tunesmith.core.spec import RunSpec
 
 
+def is_run(path: Path) -> bool:
+    """Whether `path` is a run folder, finished or not."""
+    return (path / "spec.yaml").exists()
+
+
 class RunFolder:
     """Paths of one run. Knows names and states, nothing of training.
 
@@ -131,7 +136,7 @@ def list_runs(root: str | Path = "runs") -> list[RunFolder]:
     folder = Path(root)
     if not folder.is_dir():
         return []
-    found = [RunFolder(path) for path in folder.iterdir() if (path / "spec.yaml").exists()]
+    found = [RunFolder(path) for path in folder.iterdir() if is_run(path)]
     return sorted(found, key=lambda run: run.spec.stat().st_mtime)
 
 

@@ -11,9 +11,18 @@ ROWS = 32
 """Rows of a training batch when nothing is asked."""
 TOKENS = 8_192
 """Most tokens of a training batch when nothing is asked: long rows get smaller batches."""
+LANGUAGE_TOKENS = 16_384
+"""The same for language models, whose rows are longer."""
 TOKENS_AT_ONCE = 2_048
 """Tokens that go through the model together: more is no faster on a processor, and takes more memory."""
 _POOL = 50  # batches whose rows are sorted together: enough to fill them evenly, few enough to stay random
+
+
+def sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """`positions` int64 [n] as they are, or `most` of them, drawn and ascending."""
+    if len(positions) <= most:
+        return positions
+    return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))
 
 
 def plan_epoch(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens: int | None) -> list[np.ndarray]:

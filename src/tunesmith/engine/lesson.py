@@ -35,8 +35,26 @@ class Lesson(Protocol):
         """The sum of the items' losses, a float32 scalar."""
 
 
+class EqualItems:
+    """The part of a lesson whose items count alike and are batched by length."""
+
+    lengths: np.ndarray
+    batch_rows: int
+    batch_tokens: int | None
+    seed: int
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        return plan_epoch(self.lengths, seed=self.seed, epoch=epoch, rows=self.batch_rows, tokens=self.batch_tokens)
+
+    def tokens(self, items: np.ndarray) -> int:
+        return len(items) * int(self.lengths[items].max())
+
+    def weight(self, items: np.ndarray) -> float:
+        return float(len(items))
+
+
 @dataclass
-class RowLesson:
+class RowLesson(EqualItems):
     """One loss per row, every row counting alike."""
 
     rows: EncodedRows
@@ -52,15 +70,6 @@ class RowLesson:
         self.lengths = self.rows.lengths[self.positions]
         ids = self.rows.row_ids
         self.row_ids = self.positions if ids is None else ids[self.positions]
-
-    def plan(self, epoch: int) -> list[np.ndarray]:
-        return plan_epoch(self.lengths, seed=self.seed, epoch=epoch, rows=self.batch_rows, tokens=self.batch_tokens)
-
-    def tokens(self, items: np.ndarray) -> int:
-        return len(items) * int(self.lengths[items].max())
-
-    def weight(self, items: np.ndarray) -> float:
-        return float(len(items))
 
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
         batch = {k: v.to(device) for k, v in self.rows.collate(self.positions[items]).items()}

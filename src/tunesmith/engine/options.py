@@ -46,6 +46,10 @@ class EngineOptions(Options):
     """Keep the run's cache of tokens and frozen features after success."""
 
 
+LONGEST_EXAMPLE = 2_048
+"""Most tokens of an example for a language model when nothing is asked."""
+
+
 class LanguageOptions(Options):
     """Options that all generative tasks share."""
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tunesmith.engine.batching import plan_epoch
+from tunesmith.engine.lesson import EqualItems
 from tunesmith.engine.likelihood import Likelihoods, to_device
 from tunesmith.engine.sequences import SequenceRows
 
@@ -43,7 +43,7 @@ def kto_loss(ratios: Tensor, good: Tensor, mismatched: Tensor, *, beta: float) -
 
 
 @dataclass
-class _JudgedLesson:
+class _JudgedLesson(EqualItems):
     """Item i is made of the sequences 2i and 2i + 1 of `rows`."""
 
     rows: SequenceRows
@@ -59,15 +59,6 @@ class _JudgedLesson:
         lengths = self.rows.lengths
         self.lengths = lengths[2 * self.items] + lengths[2 * self.items + 1]
         self.row_ids = self.rows.row_ids[2 * self.items]
-
-    def plan(self, epoch: int) -> list[np.ndarray]:
-        return plan_epoch(self.lengths, seed=self.seed, epoch=epoch, rows=self.batch_rows, tokens=self.batch_tokens)
-
-    def tokens(self, items: np.ndarray) -> int:
-        return len(items) * int(self.lengths[items].max())
-
-    def weight(self, items: np.ndarray) -> float:
-        return float(len(items))
 
     def _ratios(self, model: Any, positions: np.ndarray, device: torch.device) -> Tensor:
         """Log-ratios of sequences to the reference, float32 [len(positions)]."""

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from tunesmith.core.events import Decided, Emit, Warned, ignore
+from tunesmith.engine.batching import sample
 from tunesmith.evaluate.features import Texts, TfidfFeatures
 from tunesmith.evaluate.metrics import tune_thresholds
 from tunesmith.evaluate.types import Kind, Outcome
@@ -66,7 +67,7 @@ def _part(rows: int, max_rows: int, seed: int, name: str, emit: Emit) -> np.ndar
         return np.arange(rows)
     why = f"the baseline {name} learns from a random part of the {rows:,} training rows to stay quick"
     emit(Decided("baseline_rows", max_rows, why))
-    return np.sort(np.random.default_rng(seed).choice(rows, max_rows, replace=False))
+    return sample(np.arange(rows), max_rows, seed)
 
 
 def _prior(kind: Kind, train_truth: np.ndarray, test_truth: np.ndarray, label_names: list[str] | None) -> Outcome:

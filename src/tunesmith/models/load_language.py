@@ -13,6 +13,7 @@ import torch
 
 from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.core.run import is_run
 from tunesmith.models import catalog
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.language import LanguageModel
@@ -57,7 +58,7 @@ def load_language_base(
     2023). Raises ModelError when the model is unknown, unsafe, or of another kind.
     """
     earlier = Path(name).expanduser() / "model"
-    if (earlier.parent / "spec.yaml").exists() and (earlier / "config.json").exists() | (earlier / ADAPTER).exists():
+    if is_run(earlier.parent) and (earlier / "config.json").exists() | (earlier / ADAPTER).exists():
         source = catalog.Source(name, None, earlier, None)
     else:
         source = catalog.fetch(name, emit)

@@ -42,6 +42,17 @@ def check_family(method: str, family: str) -> None:
     raise OptionError(f"--method {method} does not fit {what}.", f"Use one of {fitting}.")
 
 
+def tasks_of(form: str) -> list[str]:
+    """Names of the tasks that learn examples of this form ('chat', 'pair', ...), the first the default."""
+    return [name for name in registry.names("tasks") if form in getattr(registry.get("tasks", name), "forms", ())]
+
+
+def epochs_of(method: str, family: str) -> int:
+    """How often a run of this method sees every row when nothing is asked."""
+    usual = int(registry.get("methods", method).epochs)
+    return min(usual, 3) if family == "language" else usual
+
+
 def families_of(method: str) -> tuple[str, ...]:
     return tuple(getattr(registry.get("methods", method), "families", ("rows", "language")))
 

@@ -18,6 +18,7 @@ import tunesmith
 from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
+from tunesmith.engine.batching import sample
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.evaluate import baselines, card, compare, diagnose, linear, metrics, metrics_json, noise, report
 from tunesmith.evaluate.evidence import Evidence
@@ -26,7 +27,7 @@ from tunesmith.models.load import save_text_model
 from tunesmith.workflows import retain
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.model import Model, write_mark
-from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features, _sample, gathered
+from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features, gathered
 
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
@@ -175,7 +176,7 @@ def _frozen(work: Work) -> linear.Frozen:
         work.folder, work.plan, data, work.bundle, work.rows, work.device, work.precision, work.stop
     )  # fmt: skip
     seed, test = work.plan.spec.seed, data.splits["test"]
-    train = _sample(_sample(data.splits["train"], MAX_ROWS, seed), linear.MOST_ROWS, seed)
+    train = sample(sample(data.splits["train"], MAX_ROWS, seed), linear.MOST_ROWS, seed)
     rows = data.rows.select(train)
     return linear.Frozen(
         kind=task.kind, features=gathered(features, train), truth=task.truth(rows["target"][:]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +26,7 @@ from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.workflows.model import Model
 from tunesmith.workflows.refine import (
+    Series,
     fitting,
     held_words,
     named_source,
@@ -45,22 +45,8 @@ Words = dict[str, Any]
 Ints = np.ndarray
 
 
-@dataclass(frozen=True)
-class Folds:
+class Folds(Series):
     """What cross-validation found: folds.json as `document`, a finished run a fold, and out-of-fold predictions."""
-
-    path: Path
-    document: Words
-    runs: list[Run]
-
-    @property
-    def mean(self) -> dict[str, float]:
-        return dict(self.document["mean"])
-
-    @property
-    def spread(self) -> dict[str, float]:
-        """Standard deviation over the folds."""
-        return dict(self.document["spread"])
 
     @property
     def predictions(self) -> Path:

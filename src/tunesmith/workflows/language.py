@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import write_text
 from tunesmith.core.options import Options, resolve
-from tunesmith.core.run import RunFolder
+from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
 from tunesmith.data.types import SplitOptions
@@ -22,7 +23,7 @@ from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
-from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.protocols import Batches
 from tunesmith.engine.retained import Keeping
@@ -42,8 +43,6 @@ from tunesmith.workflows.language_cost import predict_cost
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import Items, encode_items
 
-_LONGEST = 2_048
-_BATCH_TOKENS = 16_384
 _VALIDATION_ITEMS = 500
 _WASTE = 0.1
 """Share of padding from which on packing is worth it."""
@@ -169,9 +168,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
 
 def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
     """Settle what was left to us, and write every default out."""
-    fitting = [
-        name for name in registry.names("tasks") if data.form in getattr(registry.get("tasks", name), "forms", ())
-    ]
+    fitting = choose.tasks_of(data.form)
     name = spec.task if spec.task != "auto" else fitting[0]
     if name not in fitting:
         raise DataError(
@@ -206,7 +203,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
         method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
-        "epochs": min(method.epochs, 3) if engine.epochs is None else engine.epochs,
+        "epochs": choose.epochs_of(method_name, "language") if engine.epochs is None else engine.epochs,
         "learning_rate": engine.learning_rate or method.learning_rate * task.rate_factor,
     })  # fmt: skip
     written = {key: value for part in options.values() for key, value in part.model_dump().items()}
@@ -221,7 +218,8 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
 
 def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[LanguageBundle, str]:
     """The base in the number format that its use asks for: float32 where its own weights move."""
-    source = catalog.fetch(plan.spec.model, emit) if not _is_run(plan.spec.model) else None
+    earlier = is_run(Path(plan.spec.model).expanduser())
+    source = None if earlier else catalog.fetch(plan.spec.model)  # said when it is loaded
     size = catalog.size_of(source) if source else None
     precision = hardware.choose_precision(plan.engine.precision, device, size.hidden_size if size else 512, emit)
     plan.engine = plan.engine.model_copy(update={"precision": precision})
@@ -241,12 +239,6 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
     return bundle, precision
 
 
-def _is_run(name: str) -> bool:
-    from pathlib import Path
-
-    return (Path(name).expanduser() / "spec.yaml").exists()
-
-
 def _limit(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> int:
     asked = plan.task.options.max_length
     if asked is not None and asked > bundle.position_limit:
@@ -254,7 +246,7 @@ def _limit(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> int:
             f"max_length={asked} is more than the model {bundle.name!r} can read.",
             f"Set max_length to at most {bundle.position_limit}.",
         )
-    limit = int(asked or min(bundle.position_limit, _LONGEST))
+    limit = int(asked or min(bundle.position_limit, LONGEST_EXAMPLE))
     emit(Decided("max_length", limit, "asked for" if asked else f"the model reads {bundle.position_limit} tokens"))
     return limit
 
@@ -272,7 +264,7 @@ def _check_model(bundle: LanguageBundle, items: Items, emit: Emit) -> None:
 def _setup(work: LanguageWork) -> loop.Setup:
     plan, items = work.plan, work.items
     metric = plan.task.metrics[0]
-    watched = _sample(items.splits["validation"], _VALIDATION_ITEMS, plan.spec.seed)
+    watched = batching.sample(items.splits["validation"], _VALIDATION_ITEMS, plan.spec.seed)
     if len(watched) < len(items.splits["validation"]):
         work.emit(Decided("validation_rows", len(watched), "more would take longer than they tell"))
     higher = bool(text_metrics.higher_is_better(metric))
@@ -306,9 +298,9 @@ def lesson(work: LanguageWork, items: np.ndarray) -> Lesson:
     if size is None:
         size = int(min(16, max(2, 2 ** int(np.log2(max(2, len(items) / 20))))))
         why = f"{len(items)} training examples of {np.median(lengths):g} tokens (median)"
-        work.emit(Decided("batch_size", size, f"{why}, at most {_BATCH_TOKENS:,} tokens a batch"))
+        work.emit(Decided("batch_size", size, f"{why}, at most {batching.LANGUAGE_TOKENS:,} tokens a batch"))
     packed = _packing(work, lengths, size)
-    batches = Batches(size, None if plan.engine.batch_size else _BATCH_TOKENS, plan.spec.seed, packed)
+    batches = Batches(size, None if plan.engine.batch_size else batching.LANGUAGE_TOKENS, plan.spec.seed, packed)
     extra: dict[str, Any] = {}
     if work.reference is not None:
         extra = {"reference": work.reference, "good": work.items.good}
@@ -327,16 +319,10 @@ def _packing(work: LanguageWork, lengths: np.ndarray, size: int) -> bool:
     if asked is not None:
         work.emit(Decided("packing", asked, "asked for"))
         return bool(asked)
-    plan = batching.plan_epoch(lengths, seed=0, epoch=0, rows=size, tokens=_BATCH_TOKENS)
+    plan = batching.plan_epoch(lengths, seed=0, epoch=0, rows=size, tokens=batching.LANGUAGE_TOKENS)
     waste = batching.padding_share(plan, lengths)
     work.emit(Decided("packing", waste > _WASTE, f"batches of similar length are {waste:.0%} padding"))
     return waste > _WASTE
-
-
-def _sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
-    if len(positions) <= most:
-        return positions
-    return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))
 
 
 def _some(found: Likelihoods, positions: np.ndarray) -> Likelihoods:

@@ -13,6 +13,7 @@ import numpy as np
 from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
+from tunesmith.engine.batching import sample
 from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.precision import working
@@ -103,10 +104,7 @@ def _answered(work: LanguageWork) -> np.ndarray:
     if work.items.good is not None:
         test = test[work.items.good[test]]  # a bad answer is nobody's model
     _, first = np.unique(work.items.example[test], return_index=True)
-    some, most = test[np.sort(first)], work.plan.task.options.generate_rows
-    if len(some) > most:
-        some = np.sort(np.random.default_rng(work.plan.spec.seed).choice(some, most, replace=False))
-    return some
+    return sample(test[np.sort(first)], work.plan.task.options.generate_rows, work.plan.spec.seed)
 
 
 def _prompts(work: LanguageWork, items: np.ndarray) -> list[list[int]]:

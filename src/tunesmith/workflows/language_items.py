@@ -87,7 +87,7 @@ def encode_items(
     if refusals:
         raise DataError([Problem(refusal, data.files[0]) for refusal in refusals])
     rows = writer.close(
-        bundle.tokenizer.pad_token_id, pairs=bundle.kind == "seq2seq", start_token_id=_start_token(bundle)
+        bundle.tokenizer.pad_token_id, pairs=bundle.kind == "seq2seq", start_token_id=start_token(bundle)
     )
     example_of = np.asarray(owner, dtype=np.int64)
     found = {name: np.flatnonzero(np.isin(example_of, where)) for name, where in corpus.splits.items()}
@@ -139,7 +139,8 @@ def _tell_cut(data: Examples, cuts: dict[str, list[int]], emit: Emit) -> None:
         emit(Warned("dropped rows" if dropped else "cut rows", f"{len(ids):,} of {len(data):,} examples: {words}"))
 
 
-def _start_token(bundle: LanguageBundle) -> int:
+def start_token(bundle: LanguageBundle) -> int:
+    """What a decoder reads first."""
     config = bundle.model.config
-    found = getattr(config, "decoder_start_token_id", None)
+    found = getattr(config, "decoderstart_token_id", None)
     return int(found if found is not None else bundle.tokenizer.pad_token_id)

@@ -19,12 +19,15 @@ from tunesmith.data.conversations import convert as converted
 from tunesmith.data.conversations import divide, lint, read_examples, validate
 from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.types import SplitOptions
+from tunesmith.engine.batching import TOKENS_AT_ONCE
 from tunesmith.engine.generate import Sampling
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
 from tunesmith.models.mask import cut
+from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form
+from tunesmith.workflows.language_items import start_token
 from tunesmith.workflows.language_model import TextGenerator, prompt_of_row
 
 CONVERT_TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
@@ -54,11 +57,9 @@ def check(spec: RunSpec) -> dict[str, Any]:
     if not problems:
         division = divide(examples, validation=options.validation_size, test=options.test_size, seed=spec.seed)
         splits = {name: len(rows) for name, rows in division.items()}
-    tasks = [
-        name for name in registry.names("tasks") if examples.form in getattr(registry.get("tasks", name), "forms", ())
-    ]
+    task = spec.task if spec.task != "auto" else choose.tasks_of(examples.form)[0]
     return {
-        "task": spec.task if spec.task != "auto" else tasks[0], "form": examples.form, "format": examples.format,
+        "task": task, "form": examples.form, "format": examples.format,
         "rows": examples.ledger.rows_in, "ledger": examples.ledger.counts(), "splits": splits,
         "problems": [vars(problem) for problem in problems], "advice": lint(examples),
         "decisions": decisions, "warnings": warnings,
@@ -101,10 +102,11 @@ def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> 
                 if shorter is not None:
                     writer.add(shorter, example["row"] - 1, source)
         bundle = model.bundle
-        start = getattr(bundle.model.config, "decoder_start_token_id", None) or bundle.tokenizer.pad_token_id
-        rows = writer.close(bundle.tokenizer.pad_token_id, pairs=bundle.kind == "seq2seq", start_token_id=start)
+        rows = writer.close(
+            bundle.tokenizer.pad_token_id, pairs=bundle.kind == "seq2seq", start_token_id=start_token(bundle)
+        )
         device = next(bundle.model.parameters()).device
-        found = likelihoods(bundle.model, rows, np.arange(len(rows)), on=device, tokens_at_once=4_096)
+        found = likelihoods(bundle.model, rows, np.arange(len(rows)), on=device, tokens_at_once=TOKENS_AT_ONCE)
     metrics = text_metrics.with_intervals(plugin.statistics(found), seed=seed)
     if examples.form != "text":
         some = [examples[i] for i in range(min(200, len(examples)))]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tunesmith.core.errors import FolderError
-from tunesmith.core.run import RunFolder
+from tunesmith.core.run import RunFolder, is_run
 from tunesmith.workflows.language_model import TextGenerator
 from tunesmith.workflows.model import MARK, Model
 
@@ -21,7 +21,7 @@ def language_folder(path: str | Path, *, wanted: bool = True) -> Path:
     """The model folder of a run that writes text. Raises FolderError where there is none; without
     `wanted` the answer is None then."""
     folder = Path(path)
-    if (folder / "spec.yaml").exists():
+    if is_run(folder):
         run = RunFolder.open(folder)
         if wanted and not run.result.exists():
             raise FolderError(

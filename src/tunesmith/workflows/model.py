@@ -16,7 +16,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, OptionError, Problem
 from tunesmith.core.events import ignore
 from tunesmith.core.files import write_json
-from tunesmith.core.run import RunFolder
+from tunesmith.core.run import RunFolder, is_run
 from tunesmith.data.types import Columns
 from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
@@ -54,7 +54,7 @@ class Model:
     def load(cls, path: str | Path) -> Model:
         """From a run folder or its `model` folder. Raises FolderError, ModelError."""
         folder = Path(path)
-        if (folder / "spec.yaml").exists():
+        if is_run(folder):
             run = RunFolder.open(folder)
             if not run.result.exists():
                 raise FolderError(

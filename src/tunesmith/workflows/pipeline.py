@@ -173,7 +173,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     method = registry.get("methods", method_name)(options["method"])
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
-        "epochs": method.epochs if engine.epochs is None else engine.epochs,
+        "epochs": choose.epochs_of(method_name, "rows") if engine.epochs is None else engine.epochs,
         "learning_rate": engine.learning_rate or method.learning_rate,
     })  # fmt: skip
     task.fit(kind, data.label_names, targets, emit)
@@ -251,7 +251,7 @@ def _rows_of_features(plan: Plan, data: PreparedData) -> np.ndarray:
     as the linear solution (or a method that trains on them) reads."""
     train = data.splits["train"]
     if not (plan.method.frozen_body and plan.engine.epochs):
-        train = _sample(train, MAX_ROWS, plan.spec.seed)
+        train = batching.sample(train, MAX_ROWS, plan.spec.seed)
     return np.sort(np.concatenate([train, data.splits["validation"], data.splits["test"]]))
 
 
@@ -297,8 +297,8 @@ def _probe(
 ) -> tuple[LinearSolution, dict[str, np.ndarray]]:
     """The linear solution on the frozen base, chosen on validation, and its logits on the others."""
     assert rows.targets is not None
-    train = _sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
-    held = _sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
+    train = batching.sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
+    held = batching.sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
     solution = solve(
         gathered(features, train), rows.targets[train], gathered(features, held), rows.targets[held],
         loss=plan.task.probe_loss, outputs=bundle.model.head.out_features,
@@ -327,7 +327,7 @@ def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
 def _setup(work: Work) -> loop.Setup:
     plan, data = work.plan, work.data
     metric = plan.task.metrics[0]
-    watched = _sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
+    watched = batching.sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
     if len(watched) < len(data.splits["validation"]):
         why = f"{len(data.splits['validation'])} rows would take longer than they tell"
         work.emit(Decided("validation_rows", len(watched), why))
@@ -378,9 +378,3 @@ def _batch(plan: Plan, lengths: np.ndarray, emit: Emit) -> tuple[int, int | None
     why = f"{len(lengths)} training rows of {np.median(lengths):g} tokens (median), at most {batching.TOKENS} a batch"
     emit(Decided("batch_size", rows, why))
     return rows, batching.TOKENS
-
-
-def _sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
-    if len(positions) <= most:
-        return positions
-    return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))

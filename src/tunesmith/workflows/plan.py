@@ -18,10 +18,8 @@ from tunesmith.core.events import ignore
 SAMPLE = 2_000
 """Rows that are tokenised; of more rows, evenly spread ones stand for all."""
 _CHARACTERS_PER_TOKEN = 4.2  # English, where there is no tokenizer to ask
-_LONGEST = {"rows": 512, "language": 2_048}
-_BATCH_TOKENS = {"rows": 8_192, "language": 16_384}
-_FROZEN_SHARE = 1 / 3
-_EPOCHS = {"rows": {"full": 3, "lora": 4, "head": 0}, "language": {"full": 3, "lora": 3, "qlora": 3}}
+_LONGEST_ROW = 512
+_FROZEN_SHARE = 1 / 3  # of a text encoder, where the method is full
 _CHECKPOINTS = 3  # the two newest and the best
 _TOKEN_BYTES = 5
 
@@ -103,6 +101,7 @@ def plan(
     """
     from tunesmith.engine import devices, hardware, memory
     from tunesmith.engine.batching import TOKENS_AT_ONCE
+    from tunesmith.workflows import choose
 
     gpu = None if device is None or device == devices.HERE else devices.resolve(device)
     _check_method(method, memory.METHODS)
@@ -114,7 +113,7 @@ def plan(
     size = batch_size or _batch_size(found, longest)
     recipe = memory.Recipe(
         method=found.method,
-        frozen_share=_FROZEN_SHARE if found.method == "full" else 0.0,
+        frozen_share=_FROZEN_SHARE if found.method == "full" and found.family == "rows" else 0.0,
         precision=_precision(gpu, config),
         float32_base=found.family == "rows" or found.method == "full",
         attention=_attention(gpu, found.family, longest),
@@ -125,7 +124,7 @@ def plan(
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
-    count = _EPOCHS[found.family].get(found.method, 3) if epochs is None else epochs
+    count = choose.epochs_of(found.method, found.family) if epochs is None else epochs
     train_rows = max(1, round(0.8 * found.rows))
     steps = count * math.ceil(train_rows / size)
     at = devices.pace(skeleton, round(mean), gpu)
@@ -312,19 +311,22 @@ def _spread(rows: int) -> np.ndarray:
 
 
 def _limit(config: Any, asked: int | None, family: str, notes: list[str]) -> int:
+    from tunesmith.engine.options import LONGEST_EXAMPLE
     from tunesmith.models.load_language import position_limit
 
     reads = position_limit(config) - (2 if "roberta" in config.model_type else 0)
     if asked is not None and asked > reads:
         raise OptionError(f"max_length={asked} is more than the model can read.", f"Set it to at most {reads}.")
-    return asked or min(reads, _LONGEST[family])
+    return asked or min(reads, LONGEST_EXAMPLE if family == "language" else _LONGEST_ROW)
 
 
 def _batch_size(found: _Texts, longest: int) -> int:
     """Rows of a batch as a run chooses them: some twenty steps at least, and not too many tokens."""
-    most, least = (32, 8) if found.family == "rows" else (16, 2)
+    from tunesmith.engine import batching
+
+    most, least = (batching.ROWS, 8) if found.family == "rows" else (16, 2)
     size = int(min(most, max(least, 2 ** int(math.log2(max(least, 0.8 * found.rows / 20))))))
-    return max(1, min(size, _BATCH_TOKENS[found.family] // longest))
+    return max(1, min(size, (batching.TOKENS if found.family == "rows" else batching.LANGUAGE_TOKENS) // longest))
 
 
 def _precision(gpu: Any, config: Any) -> str:

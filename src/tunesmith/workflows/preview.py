@@ -13,16 +13,16 @@ from rich.markup import escape
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.run import is_run
 from tunesmith.data.conversations import read_examples
+from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.evaluate.preview import Style, render_preview, token_table
 from tunesmith.models import catalog
 from tunesmith.models.load_language import load_language_tokenizer
 from tunesmith.models.mask import Cut, Encoded, cut
 from tunesmith.models.own_template import use_template
+from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form
-
-_LONGEST = 2_048
-"""Most tokens of an example, as in a run that is not told."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,11 @@ def previewed(
         raise DataError(
             Problem(f"there is no row {row}; the data has {examples.ledger.rows_in} rows", examples.files[0])
         )
-    name = task
-    if task == "auto":
-        name = next(
-            n for n in registry.names("tasks") if examples.form in getattr(registry.get("tasks", n), "forms", ())
-        )
-    plugin = registry.get("tasks", name)
+    plugin = registry.get("tasks", choose.tasks_of(examples.form)[0] if task == "auto" else task)
     tokenizer = load_language_tokenizer(_folder(model), model)
     use_template(tokenizer, template, emit)
     made = plugin(plugin.Options())
-    codec, limit = made.codec(tokenizer), max_length or _LONGEST
+    codec, limit = made.codec(tokenizer), max_length or LONGEST_EXAMPLE
     for number in some:
         example = examples[number]
         sequences = made.encode(example, example, codec, limit)
@@ -99,7 +94,7 @@ def write_json(rows: Iterable[Previewed], out: TextIO) -> None:
 def _folder(model: str) -> Path:
     """Where the tokenizer of a base model, or of an earlier run, lies."""
     run = Path(model).expanduser()
-    if (run / "spec.yaml").exists() and (run / "model").is_dir():
+    if is_run(run) and (run / "model").is_dir():
         return run / "model"
     source = catalog.fetch(model)
     assert source.folder is not None

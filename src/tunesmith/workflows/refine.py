@@ -21,7 +21,7 @@ from tunesmith.core.errors import DataError, FolderError, ModelError, OptionErro
 from tunesmith.core.events import Event, Phase, ignore
 from tunesmith.core.files import write_json
 from tunesmith.core.options import resolve
-from tunesmith.core.run import RunFolder
+from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.guess import Wish
 from tunesmith.data.prepare import _read, prepare
@@ -289,9 +289,27 @@ def opened(out: str | Path, request: Words) -> Iterator[Path]:
             raise
 
 
+@dataclass(frozen=True)
+class Series:
+    """What several runs say together, as `document`, and the finished runs."""
+
+    path: Path
+    document: Words
+    runs: list[Run]
+
+    @property
+    def mean(self) -> dict[str, float]:
+        return dict(self.document["mean"])
+
+    @property
+    def spread(self) -> dict[str, float]:
+        """Standard deviation over the runs."""
+        return dict(self.document["spread"])
+
+
 def run_once(path: Path, words: Words, listeners: Sequence[Listener] = ()) -> Run:
     """The run at `path`: as it is where it is finished, gone on with where it was begun, else trained."""
-    if (path / "spec.yaml").exists():
+    if is_run(path):
         return resume(path, listeners=listeners)
     shutil.rmtree(path, ignore_errors=True)
     return train(out=path, listeners=listeners, **words)

@@ -15,7 +15,7 @@ from torch import Tensor
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided
-from tunesmith.core.run import RunFolder
+from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import loop
 from tunesmith.engine.checkpoint import CheckpointStore
@@ -76,10 +76,6 @@ def finished(path: Path, family: str) -> RunFolder:
         text = f"The run {path} writes text, and this one gives one answer per row."
         raise OptionError(rows if family == "language" else text, "Give a run of the same kind.")
     return run
-
-
-def is_run(path: Path) -> bool:
-    return (path / "spec.yaml").exists()
 
 
 def base_name(spec: RunSpec) -> str:

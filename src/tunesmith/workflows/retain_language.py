@@ -11,8 +11,10 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, ignore
 from tunesmith.core.options import resolve
+from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import SplitOptions
+from tunesmith.engine import batching
 from tunesmith.engine.likelihood import TokenLesson
 from tunesmith.engine.retained import Keeping, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
@@ -74,9 +76,7 @@ class LossProbe:
         self.seed = work.plan.spec.seed
 
     def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
-        some = self.splits["validation" if choosing else "test"]
-        if len(some) > _PROBE_ITEMS:
-            some = np.sort(np.random.default_rng(self.seed).choice(some, _PROBE_ITEMS, replace=False))
+        some = batching.sample(self.splits["validation" if choosing else "test"], _PROBE_ITEMS, self.seed)
         found = self.work.measure(self.rows, some)
         return found.loss, found.tokens
 
@@ -103,7 +103,7 @@ def _general(work: LanguageWork) -> LossProbe:
 
 def _task(work: LanguageWork, path: Path, number: int) -> LossProbe:
     """A file, divided as a run of its own would; a run's data, divided as they were there."""
-    run = retain.finished(path, "language") if retain.is_run(path) else None
+    run = retain.finished(path, "language") if is_run(path) else None
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), ignore)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.options import resolve
-from tunesmith.core.run import RunFolder
+from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
@@ -104,7 +105,7 @@ def _save_body(run: RunFolder, path: Path) -> None:
 
 def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe:
     """A run's data, and its head where this run starts from its body; a file's data, to be probed anew."""
-    run = retain.finished(path, "rows") if retain.is_run(path) else None
+    run = retain.finished(path, "rows") if is_run(path) else None
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     data = prepare(
@@ -157,7 +158,7 @@ def _logits(head: nn.Linear, features: np.ndarray) -> np.ndarray:
         return head(torch.from_numpy(features).to(head.weight.device)).cpu().numpy()
 
 
-class _TaskProbe:
+class _TaskProbe(ABC):
     """An earlier task's first metric, on its own rows."""
 
     is_task = True
@@ -169,10 +170,12 @@ class _TaskProbe:
         self.seed = work.plan.spec.seed
 
     def split(self, choosing: bool) -> np.ndarray:
-        return self._some(self.data.splits["validation"]) if choosing else self.data.splits["test"]
+        splits = self.data.splits
+        return batching.sample(splits["validation"], _PROBE_ROWS, self.seed) if choosing else splits["test"]
 
+    @abstractmethod
     def look(self, choosing: bool) -> Outcome:
-        raise NotImplementedError
+        """What the model as it is now answers on the rows of the split."""
 
     def compare(self, before: Outcome, after: Outcome) -> dict[str, Any]:
         metric = self.task.metrics[0]
@@ -189,11 +192,6 @@ class _TaskProbe:
     def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
         truth = self.task.truth(self.data.rows.select(positions)["target"])
         return Outcome(self.task.kind, truth, self.task.scores(logits), self.task.label_names, thresholds)
-
-    def _some(self, positions: np.ndarray) -> np.ndarray:
-        if len(positions) <= _PROBE_ROWS:
-            return positions
-        return np.sort(np.random.default_rng(self.seed).choice(positions, _PROBE_ROWS, replace=False))
 
 
 class _HeadProbe(_TaskProbe):
@@ -222,7 +220,11 @@ class _LinearProbe(_TaskProbe):
     how = "by a linear probe"
 
     def look(self, choosing: bool) -> Outcome:
-        train, held, some = self._some(self.data.splits["train"]), self.split(True), self.split(choosing)
+        train, held, some = (
+            batching.sample(self.data.splits["train"], _PROBE_ROWS, self.seed),
+            self.split(True),
+            self.split(choosing),
+        )
         found = self._solve(train, held)
         if not hasattr(self, "head"):
             self.head = _linear(found, self.work.device)

@@ -19,6 +19,7 @@ from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Event, Step
 from tunesmith.core.files import write_json, write_text
 from tunesmith.core.imports import require
+from tunesmith.core.run import is_run
 from tunesmith.evaluate import refine_report
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
@@ -95,7 +96,7 @@ def search(
         where = derive(clean, given, asked, held.words["task"])
         searching = _Search(path, held, where, limit, pruning)
         try:
-            if not (path / "run" / "spec.yaml").exists():  # else the winner is settled
+            if not is_run(path / "run"):  # else the winner is settled
                 searching.go_on()
             return _finish(searching)
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,29 +23,15 @@ from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.workflows.folds import mean_and_spread
 from tunesmith.workflows.model import MARK, Model
-from tunesmith.workflows.refine import Held, fitting, hold_out, named_source, opened, run_once
+from tunesmith.workflows.refine import Held, Series, fitting, hold_out, named_source, opened, run_once
 from tunesmith.workflows.train import Run
 
 Words = dict[str, Any]
 Weights = Mapping[str, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Seeds:
+class Seeds(Series):
     """What several seeds found: seeds.json as `document`, and a finished run a seed."""
-
-    path: Path
-    document: Words
-    runs: list[Run]
-
-    @property
-    def mean(self) -> dict[str, float]:
-        return dict(self.document["mean"])
-
-    @property
-    def spread(self) -> dict[str, float]:
-        """Standard deviation over the seeds."""
-        return dict(self.document["spread"])
 
     @property
     def soup(self) -> Model | None:

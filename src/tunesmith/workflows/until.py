@@ -17,6 +17,7 @@ from typing import Any
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import write_json, write_text
+from tunesmith.core.run import is_run
 from tunesmith.engine.options import EngineOptions
 from tunesmith.evaluate import refine_report, words
 from tunesmith.evaluate.metrics import get
@@ -169,7 +170,7 @@ def _steps(path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, 
     name, target, sign = goal
     note = path / "steps.json"
     steps: list[Words] = json.loads(note.read_text(encoding="utf-8")) if note.exists() else []
-    while not (path / "run" / "spec.yaml").exists():  # else the run to keep is settled
+    while not is_run(path / "run"):  # else the run to keep is settled
         best = _best(steps, sign)
         if best and (sign * best["value"] >= sign * target or _spent(steps, best, limit)):
             break
