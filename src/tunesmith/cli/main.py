@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -294,6 +297,19 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def program() -> None:
+    """`main` as the installed command: out at once after it, as Python takes over a second to take torch and
+    transformers apart, piece by piece, before it gives their memory back all the same."""
+    try:
+        main()
+    except SystemExit as end:
+        atexit._run_exitfuncs()
+        with suppress(BrokenPipeError):  # `tunesmith runs | head`
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
 def _complain(error: TunesmithError) -> None:
     print(f"Error: {error}", file=sys.stderr)
     if "--json" not in sys.argv:
@@ -326,4 +342,4 @@ def _list_seam(seam: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -185,6 +185,19 @@ def frozen_features(
     return np.load(path, mmap_mode="r")
 
 
+def parts(features: np.ndarray, positions: np.ndarray) -> Iterator[np.ndarray]:
+    """Features at `positions`, ascending, in pieces: each row read maps its neighbours too, and of scattered rows
+    that would soon be the whole file."""
+    for start in range(0, len(positions), 10_000):
+        yield features[positions[start : start + 10_000]]
+        forget_pages(features)
+
+
+def gathered(features: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """A copy of the features at `positions`, ascending, float32 [len(positions), hidden]."""
+    return np.concatenate([features[:0], *parts(features, positions)])
+
+
 def forget_pages(array: np.ndarray) -> None:
     """Let go of what was read or written of a memory map: it stays in the file, and would else stay in memory
     too, up to the whole file."""

@@ -8,7 +8,6 @@ BASELINES = {
     "tfidf_logistic_regression": "TF-IDF + logistic regression",
     "tfidf_ridge": "TF-IDF + ridge regression",
     "linear_probe": "frozen base + linear probe",
-    "base_model": "the base model as it stands",
     "base": "the base model as it is",
     "few_shot": "the base model shown examples",
     "lead": "the first three sentences",

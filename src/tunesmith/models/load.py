@@ -9,14 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
 from tunesmith.models import catalog
 from tunesmith.models.safety import check_folder
-from tunesmith.models.text import TextModel, choose_pooling, unfold
+from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
+
+Answers = Literal["head", "names"]
+"""By its own 'head', trained on the same labels; or, of a sentence encoder, by which of the labels' 'names' is the
+nearest to the text."""
 
 
 @dataclass
@@ -34,15 +38,18 @@ class Bundle:
     position_limit: int
     """Longest row that it can read at all."""
     licence: str | None = None
+    answers: Answers | None = None
+    """How the base model could answer before any training."""
 
 
 def load_text_base(
     name: str, *, label_names: Sequence[str], problem_type: str, dropout: float, emit: Emit = ignore
 ) -> Bundle:
-    """The base model called `name` with a new head of `len(label_names)` outputs, in float32.
+    """The base model called `name` with a head of `len(label_names)` outputs, in float32: a new one, or its own
+    in our order where it was trained on the same labels.
 
     `problem_type` is transformers' word for the kind of head. Raises ModelError when the model is
-    unknown, unsafe, or no text encoder.
+    unknown, unsafe, no text encoder, or its file lacks weights of its body.
     """
     source = catalog.fetch(name, emit)
     assert source.folder is not None
@@ -60,20 +67,79 @@ def load_text_base(
                       "pooler_dropout"):  # fmt: skip
             if hasattr(settings, field):
                 setattr(settings, field, dropout)
-        network = AutoModelForSequenceClassification.from_pretrained(
-            source.folder, config=settings, use_safetensors=True, dtype="float32"
-        )
-    pooling, why = choose_pooling(source.folder, config["model_type"])
+        network, found = AutoModelForSequenceClassification.from_pretrained(
+            source.folder, config=settings, use_safetensors=True, dtype="float32", output_loading_info=True,
+            ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
+        )  # fmt: skip
+    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    _check_body(network, new, source.folder, name)
+    order = own_order(config, label_names)
+    if marked(network.config):
+        model = unfold(network)
+        pooling, why = model.pooling, "the run that made the model had it"
+    else:
+        own = "it was trained with it on the same labels" if order is not None else None
+        pooling, why = ("own", own) if own else choose_pooling(source.folder, config["model_type"])
+        model = TextModel(network, pooling)
     emit(Decided("pooling", pooling, why))
+    if marked(network.config) or f"{model.head_name}.weight" not in new:
+        _settle_head(model, order, settings)
+    answers: Answers | None = "head" if order is not None else None
+    if answers is None and is_sentence_encoder(source.folder) and pooling != "own":
+        answers = "names"
+    tokenizer = load_tokenizer(source.folder, name)
     return Bundle(
-        model=TextModel(network, pooling),
-        tokenizer=load_tokenizer(source.folder, name),
+        model=model,
+        tokenizer=tokenizer,
         name=source.name,
         fingerprint=fingerprint(source.folder),
-        max_length=_max_length(source.folder, settings),
+        max_length=min(_max_length(source.folder, settings), int(tokenizer.model_max_length)),
         position_limit=_position_limit(settings),
         licence=source.entry.licence if source.entry else None,
+        answers=answers,
     )
+
+
+def own_order(config: dict[str, Any], label_names: Sequence[str]) -> list[int] | None:
+    """For each of `label_names` the output of a checkpoint's trained head that stands for it; None where it has
+    no such head or one for other labels. Names count without case."""
+    if not str((config.get("architectures") or [""])[0]).endswith("ForSequenceClassification"):
+        return None
+    theirs = {str(name).strip().casefold(): int(index) for index, name in (config.get("id2label") or {}).items()}
+    ours = [name.strip().casefold() for name in label_names]
+    if len(ours) == len(theirs) == 1:  # a number, whatever it is called
+        return [0]
+    if len(theirs) != len(ours) or set(theirs) != set(ours):
+        return None
+    return [theirs[name] for name in ours]
+
+
+def _check_body(network: Any, new: set[str], folder: Path, name: str) -> None:
+    """Raises ModelError where weights of the body would have been made up. A pooler may be absent: it belongs
+    to the head."""
+    body = f"{network.base_model_prefix}."
+    absent = sorted(key for key in new if key.startswith(body) and "pooler" not in key)
+    if absent:
+        raise ModelError(
+            f"{len(absent)} weights of the model {name!r} are not in the files of {folder}, or have other sizes there "
+            f"than its config.json says: {', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}.",
+            "Get the model anew: its weights and its config.json do not belong together.",
+        )
+
+
+def _settle_head(model: TextModel, order: list[int] | None, settings: Any) -> None:
+    """A trained head in the order of our labels; a head of other labels that happens to fit starts anew."""
+    import torch
+
+    with torch.no_grad():
+        if order is None:
+            model.head.weight.normal_(0.0, getattr(settings, "initializer_range", None) or 0.02)
+            if model.head.bias is not None:
+                model.head.bias.zero_()
+            return
+        for part in (model.head.weight, model.head.bias):
+            if part is not None:
+                part.copy_(part[order].clone())
 
 
 def load_text_finished(folder: Path) -> Bundle:

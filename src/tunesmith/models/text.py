@@ -49,7 +49,7 @@ class TextModel(nn.Module):
         super().__init__()
         self.network: Any = network
         self.pooling = pooling
-        self._head_name = _find_head(network)
+        self.head_name = _find_head(network)
         if pooling != "own":
             for parameter in self._dense().parameters():
                 parameter.requires_grad_(False)  # folded to the identity: not used, not trained
@@ -61,7 +61,7 @@ class TextModel(nn.Module):
     @property
     def head(self) -> nn.Linear:
         """The last linear layer: weight [outputs, hidden], bias [outputs]."""
-        module = self.network.get_submodule(self._head_name)
+        module = self.network.get_submodule(self.head_name)
         assert isinstance(module, nn.Linear)
         return module
 
@@ -70,7 +70,7 @@ class TextModel(nn.Module):
         """Parameters that are cheap and precise enough to stay float32 whatever the body computes in."""
         if self.pooling == "own":
             return frozenset()
-        return frozenset(f"network.{self._head_name}.{part}" for part in ("weight", "bias"))
+        return frozenset(f"network.{self.head_name}.{part}" for part in ("weight", "bias"))
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits [rows, outputs], from token tensors, or from 'features' computed before."""
@@ -154,8 +154,7 @@ class TextModel(nn.Module):
 
 def unfold(network: Any) -> TextModel:
     """The model that `fold` was called on, from its saved network; other networks pool their own way."""
-    marks = getattr(network.config, "tunesmith", None) or {}
-    pooling: Pooling = marks.get("pooling", "own")
+    pooling: Pooling = marked(network.config) or "own"
     if pooling == "mean":
         layers = _layers(network)
         del layers[-1]
@@ -165,6 +164,18 @@ def unfold(network: Any) -> TextModel:
         with torch.no_grad():
             model.head.weight.mul_(TANH_SCALE)
     return model
+
+
+def marked(config: Any) -> Pooling | None:
+    """The pooling that `fold` wrote into a network, if it did."""
+    marks = getattr(config, "tunesmith", None) or {}
+    pooling: Pooling | None = marks.get("pooling")
+    return pooling
+
+
+def is_sentence_encoder(folder: Path) -> bool:
+    """Whether a base model was trained so that texts of like meaning have like features."""
+    return _sentence_pooling(folder) is not None
 
 
 def choose_pooling(folder: Path, model_type: str) -> tuple[Pooling, str]:

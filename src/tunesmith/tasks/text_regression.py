@@ -46,9 +46,14 @@ class TextRegression:
         self._mean, self._scale = float(values.mean()), float(values.std()) or 1.0
 
     def load(self, model: str, emit: Emit) -> Bundle:
-        return load_text_base(
+        bundle = load_text_base(
             model, label_names=["value"], problem_type="regression", dropout=self.options.dropout, emit=emit
         )
+        if bundle.answers == "head":  # in the user's units, as `finish` writes it
+            with torch.no_grad():
+                bundle.model.head.weight.div_(self._scale)
+                bundle.model.head.bias.sub_(self._mean).div_(self._scale)
+        return bundle
 
     def encode(self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]) -> EncodedRows:
         return encode_rows(rows, bundle, self.options.max_length, folder, emit, check)

@@ -20,6 +20,7 @@ from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
 from tunesmith.engine.batching import sample
 from tunesmith.engine.hardware import peak_memory_bytes
+from tunesmith.engine.inference import gathered
 from tunesmith.evaluate import baselines, card, compare, diagnose, linear, metrics, metrics_json, noise, report
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.types import Outcome
@@ -27,7 +28,7 @@ from tunesmith.models.load import save_text_model
 from tunesmith.workflows import retain
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.model import Model, write_mark
-from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features, gathered
+from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features
 
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
@@ -91,6 +92,8 @@ def _baselines(work: Work) -> dict[str, Outcome]:
     if task.kind == "labels":
         thresholds = metrics.tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
     found["linear_probe"] = work.outcome("test", work.probe_logits["test"], thresholds)
+    if work.base_logits is not None:
+        found["base"] = work.outcome("test", work.base_logits)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.inference import evaluating, forget_pages, frozen_bottom, frozen_features, run_rows
+from tunesmith.engine.inference import evaluating, frozen_bottom, frozen_features, gathered, parts, run_rows
 from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
@@ -36,7 +36,7 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load import Bundle
-from tunesmith.workflows import choose, retain, retain_rows
+from tunesmith.workflows import as_it_stands, choose, retain, retain_rows
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.identity import identity
 
@@ -74,6 +74,8 @@ class Work:
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
     """Its logits on 'validation' and 'test'."""
+    base_logits: np.ndarray | None = None
+    """The base model's own on 'test', where it can answer before any training."""
     state: loop.TrainState = field(default_factory=loop.TrainState)
     keeping: Keeping | None = None
     """What must not be forgotten, as it was before training."""
@@ -125,6 +127,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     emit(Decided("penalty", probe.penalty, "the strongest that validation can not tell from the best"))
 
     work = Work(folder, emit, stop, plan, data, bundle, rows, device, precision, probe, probe_logits)
+    work.base_logits = as_it_stands.logits(work, features)
     clock.phase("retain", "what the base model knows, to see later what was forgotten")
     work.keeping = retain_rows.remember(work)
 
@@ -269,21 +272,8 @@ def _features(
     return features
 
 
-def _parts(features: np.ndarray, positions: np.ndarray) -> Iterator[np.ndarray]:
-    """Features at `positions`, ascending, in pieces: each row read maps its neighbours too, and of scattered rows
-    that would soon be the whole file."""
-    for start in range(0, len(positions), 10_000):
-        yield features[positions[start : start + 10_000]]
-        forget_pages(features)
-
-
-def gathered(features: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """A copy of the features at `positions`, ascending, float32 [len(positions), hidden]."""
-    return np.concatenate([features[:0], *_parts(features, positions)])
-
-
 def _refuse_nan(features: np.ndarray, computed: np.ndarray, model: str) -> None:
-    for part in _parts(features, computed):
+    for part in parts(features, computed):
         if not np.isfinite(part).all():
             raise ModelError(
                 f"What the base model {model!r} computes is not finite: its weights are damaged, or "
@@ -305,7 +295,7 @@ def _probe(
         row_weights=plan.task.row_weights(rows.targets[train]), check=stop.check,
     )  # fmt: skip
     logits = {
-        name: np.concatenate([solution.logits(part) for part in _parts(features, data.splits[name])])
+        name: np.concatenate([solution.logits(part) for part in parts(features, data.splits[name])])
         for name in ("validation", "test")
     }
     return solution, logits
