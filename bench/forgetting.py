@@ -29,6 +29,7 @@ CONTENDERS: dict[str, list[str]] = {
     "rehearsal": [*USUAL, "--callback", "rehearsal"],
     "distill": [*USUAL, "--callback", "distill"],
     "adapters": ["--method", "adapters", "--set", "patience=9"],
+    "progressive": ["--method", "progressive"],
     "default": ["--method", "full"],
 }
 COLUMNS = ["text", "category"]

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 import tunesmith
@@ -206,6 +207,15 @@ def option_sets() -> dict[str, Any]:
 def test_every_option_has_a_help_text(part: str) -> None:
     missing = [row["name"] for row in describe(option_sets()[part]) if not row["help"]]
     assert missing == []
+
+
+@pytest.mark.parametrize("part", [name for name in option_sets() if name != "run"])
+def test_options_are_the_same_once_they_were_written_and_read(part: str) -> None:
+    """Or a run could not be resumed: its checkpoints are for one spec."""
+    model = option_sets()[part]
+    before = model().model_dump()
+    again = model(**yaml.safe_load(yaml.safe_dump(before))).model_dump()
+    assert json.dumps(again, default=str) == json.dumps(before, default=str)
 
 
 def test_every_plugin_says_what_it_is_in_one_line() -> None:

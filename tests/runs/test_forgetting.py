@@ -286,3 +286,28 @@ def test_writers_refuse_what_has_nothing_to_hold(
     rows = [{"text": f"say {n}", "label": "ab"[n % 2]} for n in range(40)]
     with pytest.raises(OptionError, match="writes text, and this one gives one answer"):
         tunesmith.train(rows, out="refused", continue_from=str(chat.path))
+
+
+@pytest.mark.parametrize("how", ["seeds", "folds", "until"])
+def test_many_runs_measure_what_each_has_forgotten(
+    how: str, in_tmp: Path, others: Rows, tiny_model: Path, ticket_file: Path
+) -> None:
+    from tunesmith.workflows import folds, seeds, until
+
+    words = {"model": str(tiny_model), "precision": "fp32", "method": "full", "epochs": 1, "retain": [str(ticket_file)]}
+    if how == "seeds":
+        runs = seeds.several_seeds(others, out="many", seeds=2, **words).runs
+    elif how == "folds":
+        runs = folds.cross_validate(others, out="many", folds=2, **words).runs
+    else:
+        runs = [until.until(others, metric="f1=0.999", out="many", budget="1 trials", **words).run]
+    for run in runs:
+        assert "tickets, by a linear probe" in forgotten(run)["probe"]
+
+
+def test_a_series_of_seeds_continues_one_run(in_tmp: Path, others: Rows, first: tunesmith.Run) -> None:
+    from tunesmith.workflows import seeds
+
+    found = seeds.several_seeds(others, out="many", seeds=2, **{**WILD, "continue_from": str(first.path), "epochs": 1})
+    for run in found.runs:
+        assert [task["name"] for task in forgotten(run)["tasks"]] == [first.path.name]

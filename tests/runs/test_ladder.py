@@ -47,6 +47,9 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
         assert entry["seconds"] >= 0
         assert entry["size_bytes"] > 0
         assert entry["peak_memory_bytes"] > 1e7
+    kept = {entry["name"]: entry["forgetting"]["kept"]["value"] for entry in found["rungs"] if "forgetting" in entry}
+    assert set(kept) == {"head", "full"}
+    assert kept["full"] < kept["head"] == 1.0
     values = {entry["name"]: entry["value"] for entry in found["rungs"]}
     assert values["majority"] == pytest.approx(1 / 3)
     assert values["tfidf"] > 0.6

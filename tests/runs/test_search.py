@@ -266,3 +266,9 @@ def test_a_class_left_with_one_row_outside_the_test_part_can_still_be_tried(tmp_
     held = hold_out(rows, tmp_path / "data", words)
     assert "please help me again" in texts_in(held.file("stand_in"))
     assert "good money" not in texts_in(held.file("stand_in"))
+
+
+def test_a_search_ends_where_nothing_is_left_to_try(noisy: Path, tiny_model: Path, tmp_path: Path) -> None:
+    found = search(noisy, out=tmp_path / "s", budget="1h", model=str(tiny_model), **{**FIXED, "method": "head"})
+    assert len({json.dumps(trial["words"]) for trial in found.trials}) == 1
+    assert sum(trial["seconds"] > 0 for trial in found.trials) == 1

@@ -29,10 +29,21 @@ Settings = Annotated[
 ]
 Template = Annotated[str | None, typer.Option(help="Chat template for a base without one: chatml or a .jinja file.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of split, row order, new weights and dropout (0).")]
-Names = Annotated[list[str] | None, typer.Option(help="Several may be compared; repeatable.")]
+Models = Annotated[
+    list[str] | None, typer.Option("--models", "--model", help="Base models, with commas between them or repeated.")
+]
+Methods = Annotated[
+    list[str] | None, typer.Option("--methods", "--method", help="Methods, with commas between them or repeated.")
+]
 Budget = Annotated[str, typer.Option(help="30m, 2h, '20 trials', or $5 with --price-per-hour.")]
 Price = Annotated[float | None, typer.Option("--price-per-hour", help="What an hour of this machine costs.")]
-Folder = Annotated[Path, typer.Option(help="Folder of the results; the same one goes on where it stopped.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the results, runs/DATA-COMMAND when not given; the same one goes on where it stopped.",
+        show_default=False,
+    ),
+]
 
 
 def words_of(settings: list[str] | None, **typed: Any) -> dict[str, Any]:
@@ -46,6 +57,16 @@ def words_of(settings: list[str] | None, **typed: Any) -> dict[str, Any]:
             raise OptionError(f"--set {setting}: expected NAME=VALUE.", "Example: --set epochs=5")
         words[name.strip().replace("-", "_")] = parse_value(value)
     return words | {name: value for name, value in typed.items() if value is not None and value != []}
+
+
+def names_of(values: list[str] | None) -> list[str] | None:
+    """Names given with commas, or by repeating their flag; None where there are none."""
+    return [name.strip() for value in values or [] for name in value.split(",") if name.strip()] or None
+
+
+def folder_of(data: str, what: str) -> Path:
+    """Where the results of a command on `data` go when no folder is given."""
+    return Path("runs") / f"{Path(data.rstrip('/')).name.split('.')[0]}-{what}"
 
 
 def print_found(found: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], str]) -> None:

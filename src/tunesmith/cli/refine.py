@@ -13,7 +13,8 @@ from tunesmith.cli.arguments import (
     Data,
     Folder,
     Json,
-    Names,
+    Methods,
+    Models,
     Price,
     Seed,
     Settings,
@@ -21,6 +22,8 @@ from tunesmith.cli.arguments import (
     TaskName,
     Test,
     Text,
+    folder_of,
+    names_of,
     print_found,
     words_of,
 )
@@ -31,11 +34,12 @@ commands = typer.Typer(rich_markup_mode=None)
 
 @commands.command()
 def search(
-    data: Data, out: Folder, budget: Budget = "20 trials",
+    data: Data, out: Folder = None, budget: Budget = "20 trials",
     space: Annotated[list[str] | None, typer.Option(help="NAME=LOW..HIGH or NAME=A,B; repeatable.")] = None,
     pruning: Annotated[bool, typer.Option(help="End trials that fall behind.")] = True,
     price_per_hour: Price = None, test: Test = None, text: Text = None, target: Target = None, task: TaskName = None,
-    model: Names = None, method: Names = None, settings: Settings = None, seed: Seed = None, as_json: Json = False,
+    models: Models = None, methods: Methods = None, settings: Settings = None, seed: Seed = None,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find the best settings within a budget; the test rows are read once, at the end."""
     from tunesmith.cli import show_refine
@@ -44,8 +48,8 @@ def search(
     from tunesmith.workflows.space import parse_space
 
     found = workflow.search(
-        data, out=out, budget=refine.parse_budget(budget, price_per_hour), space=parse_space(space or []),
-        models=model, methods=method, pruning=pruning,
+        data, out=out or folder_of(data, "search"), budget=refine.parse_budget(budget, price_per_hour),
+        space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning,
         **words_of(settings, test=test, text=text, target=target, task=task, seed=seed),
     )  # fmt: skip
     print_found(found.document, as_json, show_refine.show_search)
@@ -53,15 +57,16 @@ def search(
 
 @commands.command()
 def compare(
-    data: Data, out: Folder, model: Names = None, method: Names = None, test: Test = None, text: Text = None,
-    target: Target = None, task: TaskName = None, settings: Settings = None, seed: Seed = None, as_json: Json = False,
+    data: Data, out: Folder = None, models: Models = None, methods: Methods = None, test: Test = None,
+    text: Text = None, target: Target = None, task: TaskName = None, settings: Settings = None, seed: Seed = None,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Should I fine-tune at all? From the cheapest baseline to full fine-tuning, on one split."""
     from tunesmith.cli import show_refine
     from tunesmith.workflows import ladder as workflow
 
     found = workflow.ladder(
-        data, out=out, models=model, methods=method,
+        data, out=out or folder_of(data, "compare"), models=names_of(models), methods=names_of(methods),
         **words_of(settings, test=test, text=text, target=target, task=task, seed=seed),
     )  # fmt: skip
     print_found(found, as_json, show_refine.show_ladder)
@@ -88,8 +93,7 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
     asked = [flag for flag, value in (("--cv", many.cv), ("--seeds", many.seeds), ("--until", many.until)) if value]
     if len(asked) > 1:
         raise OptionError(f"{' and '.join(asked)} do not go together.", "Use one of them.")
-    name = Path(data.rstrip("/")).name.split(".")[0]
-    folder = out or Path("runs") / f"{name}-{asked[0].removeprefix('--')}"
+    folder = out or folder_of(data, asked[0].removeprefix("--"))
     if many.cv:
         group = words.pop("group", None)
         crossed = folds.cross_validate(data, out=folder, folds=many.cv, group=group, **words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunesmith.cli.show import table
+from tunesmith.evaluate import words
 
 Found = dict[str, Any]
 
@@ -43,10 +44,12 @@ def show_ladder(found: Found) -> str:
     """The words, and the rungs from the bottom up."""
     rows = [
         (r["title"], f"{r['value']:.4f}  ({r['low']:.4f} to {r['high']:.4f})", f"{r['seconds']:.1f} s",
-         f"{r['peak_memory_bytes'] / 1e9:.2f} GB", f"{r['size_bytes'] / 1e6:.1f} MB", r["against_below"] or "")
+         f"{r['peak_memory_bytes'] / 1e9:.2f} GB", f"{r['size_bytes'] / 1e6:.1f} MB", words.kept(r.get("forgetting")),
+         r["against_below"] or "")
         for r in found["rungs"]
     ]  # fmt: skip
-    head = (f"{found['metric']} on test rows", "value (95 % interval)", "time", "memory", "size", "than the one before")
+    head = (f"{found['metric']} on test rows", "value (95 % interval)", "time", "memory", "size", "kept of the base",
+            "than the one before")  # fmt: skip
     return "\n".join([table(head, rows), "", *filter(None, found["words"])])
 
 

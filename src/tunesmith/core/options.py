@@ -18,9 +18,12 @@ from tunesmith.core.errors import OptionError
 
 
 class Options(BaseModel):
-    """Base of all options: unknown names are refused, attribute docstrings are the help."""
+    """Base of all options: unknown names are refused, attribute docstrings are the help.
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+    Defaults become the declared type too: 8 of a float is 8.0, as it is once it was written and read.
+    """
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, validate_default=True)
 
 
 def resolve(given: Mapping[str, Any], parts: Mapping[str, type[Options]]) -> dict[str, Options]:

@@ -116,11 +116,11 @@ def ladder(document: Document) -> str:
     """Quality against cost, the rungs, and what more data would bring."""
     rungs, metric = document["rungs"], words.metric(document["metric"])
     head: list[page.Cell] = ["", (text(metric), "n"), "95 % interval", ("seconds", "n"), ("memory", "n"), ("size", "n"),
-                             "against the rung below"]  # fmt: skip
+                             ("kept of the base", "n"), "against the rung below"]  # fmt: skip
     rows = [
         (text(r["title"]), (words.number(r["value"]), "n"), f"{words.number(r['low'])} – {words.number(r['high'])}",
          (words.seconds(r["seconds"]), "n"), (words.bytes_(r["peak_memory_bytes"]), "n"),
-         (words.bytes_(r["size_bytes"]), "n"), text(r["against_below"] or "–"))
+         (words.bytes_(r["size_bytes"]), "n"), (words.kept(r.get("forgetting")), "n"), text(r["against_below"] or "–"))
         for r in rungs
     ]  # fmt: skip
     points = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 BASELINES = {
     "majority": "always the most frequent answer",
     "mean": "always the mean",
@@ -102,3 +104,8 @@ def seconds(count: float | None) -> str:
     minutes, left = divmod(round(count), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
+
+
+def kept(forgetting: dict[str, Any] | None) -> str:
+    """What was kept, as a share: of the base's knowledge, or of an earlier task's metric."""
+    return "-" if forgetting is None else f"{100 * forgetting['kept']['value']:.0f} %"

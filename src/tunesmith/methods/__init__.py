@@ -7,6 +7,7 @@ TABLE = {
     "lora": "tunesmith.methods.lora:Lora",
     "qlora": "tunesmith.methods.lora:Qlora",
     "adapters": "tunesmith.methods.adapters:Adapters",
+    "progressive": "tunesmith.methods.progressive:Progressive",
     "gradual": "tunesmith.methods.gradual:Gradual",
     "ia3": "tunesmith.methods.ia3:IA3",
     "bitfit": "tunesmith.methods.bitfit:BitFit",

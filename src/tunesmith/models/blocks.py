@@ -41,6 +41,12 @@ def depths(model: nn.Module) -> tuple[dict[str, int], int]:
     return found, top
 
 
+def block_names(network: nn.Module) -> list[str]:
+    """Full names of the blocks, from the bottom."""
+    name, count = _blocks(network)
+    return [f"{name}.{number}" for number in range(count)]
+
+
 def list_blocks(model: nn.Module) -> list[Block]:
     """Every part with the number of its parameters, from the bottom."""
     depth_of, top = depths(model)

@@ -57,6 +57,7 @@ def load_text_base(
     catalog.check_weights(source)
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    _teach_peft(source.folder)
     with quiet_transformers():
         settings = AutoConfig.from_pretrained(source.folder)
         settings.id2label = dict(enumerate(label_names))
@@ -98,6 +99,13 @@ def load_text_base(
         licence=source.entry.licence if source.entry else None,
         answers=answers,
     )
+
+
+def _teach_peft(folder: Path) -> None:
+    """transformers asks PEFT for what a model folder holds beside the base; ours are among it after this."""
+    if (folder / "adapter_config.json").exists():
+        for name in ("bottleneck", "column"):
+            importlib.import_module(f"tunesmith.models.{name}")
 
 
 def own_order(config: dict[str, Any], label_names: Sequence[str]) -> list[int] | None:
@@ -147,9 +155,7 @@ def load_text_finished(folder: Path) -> Bundle:
     check_folder(folder, str(folder))
     from transformers import AutoModelForSequenceClassification
 
-    if (folder / "adapter_config.json").exists():
-        importlib.import_module("tunesmith.models.bottleneck")  # teaches PEFT, which transformers asks, the type
-
+    _teach_peft(folder)
     with quiet_transformers():
         network = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, dtype="float32")
     tokenizer = load_tokenizer(folder, str(folder))

@@ -28,6 +28,8 @@ Words = dict[str, Any]
 
 TRAINED = ("head", "lora", "full", "scratch")
 """Methods on the ladder where it is not told which."""
+ALIASES = {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"}
+"""What shows an encoder a few examples: it answers with those nearest to the text."""
 TITLES = {
     "majority": "a constant answer", "tfidf": "TF-IDF + linear model", "nearest_neighbours": "nearest neighbours",
     "head": "linear probe (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
@@ -40,13 +42,14 @@ def ladder(
 ) -> Words:  # fmt: skip
     """Quality, time, memory and size of each way to solve the task, and which one to take.
 
-    `methods`: of majority, tfidf, nearest_neighbours and the names of `tunesmith methods`; `models`: base
+    `methods`: of majority, tfidf, nearest_neighbours (few-shot) and the names of `tunesmith methods`; `models`: base
     models, for the rungs that have one. All rungs learn from, choose on and are tested on the same rows.
     Returns {"rungs": [{"name", "metric", "value", "low", "high", "seconds", "peak_memory_bytes",
-    "size_bytes", ...}], "recommendation": "...", ...}; written to ladder.json with report.html in `out`.
-    Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
+    "size_bytes", "forgetting" (of those that train), ...}], "recommendation": "...", ...}; written to ladder.json
+    with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
     """
-    names = list(dict.fromkeys(methods or [*CHEAP, *(m for m in TRAINED if m in registry.names("methods"))]))
+    wanted = methods or [*CHEAP, *(m for m in TRAINED if m in registry.names("methods"))]
+    names = list(dict.fromkeys(ALIASES.get(name, name) for name in wanted))
     known = [*CHEAP, *registry.names("methods")]
     for name in names:
         if name not in known:

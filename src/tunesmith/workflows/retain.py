@@ -5,6 +5,7 @@ The same for rows and for language: both have a `Keeping`, made in `retain_rows`
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -54,17 +55,34 @@ def check(spec: RunSpec, family: str) -> None:
             f"{asked[0]} with --method scratch: it begins with random weights, which know nothing to be kept.",
             "Use another method, such as full.",
         )
-    adapter = Path(spec.continue_from or "") / "model" / "adapter_config.json"
-    if family == "rows" and spec.continue_from and adapter.exists():
-        raise OptionError(
-            f"The run {spec.continue_from} keeps what it learned in an adapter beside its base, which is as it was.",
-            "Learn the next task from that base with --method adapters: neither adapter touches the other.",
-        )
+    if family == "rows" and spec.continue_from:
+        _check_additions(Path(spec.continue_from), spec.method)
     for path in retained_paths(spec):
         if is_run(path):
             finished(path, family)
         elif not path.exists():
             raise DataError(Problem("no such file or run", file=str(path)), "Correct the path given to --retain.")
+
+
+def _check_additions(path: Path, method: str) -> None:
+    """Of runs whose body is more than one network, those with columns can be continued: by another column."""
+    kind = additions(path).get("peft_type")
+    if kind == "COLUMN" and method != "progressive":
+        raise OptionError(
+            f"The run {path} is a progressive network, whose columns stay as they are.",
+            "Learn the next task in a column of its own: --method progressive.",
+        )
+    if kind not in (None, "COLUMN"):
+        raise OptionError(
+            f"The run {path} keeps what it learned in an adapter beside its base, which is as it was.",
+            "Learn the next task from that base with --method adapters: neither adapter touches the other.",
+        )
+
+
+def additions(path: Path) -> dict[str, Any]:
+    """PEFT's description of what lies beside the base in a run's model; empty where nothing does."""
+    described = path / "model" / "adapter_config.json"
+    return dict(json.loads(described.read_text(encoding="utf-8"))) if described.exists() else {}
 
 
 def finished(path: Path, family: str) -> RunFolder:

@@ -6,6 +6,7 @@ import copy
 import json
 import shutil
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +17,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.errors import DataError, ModelError, Problem
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder, is_run
@@ -65,7 +66,13 @@ def remember(work: Work) -> Keeping:
 def base_name(spec: RunSpec, emit: Emit) -> str:
     """The name of the base model: the run that is continued, or what was asked for. Raises what `check` does."""
     retain.check(spec, "rows")
-    return choose.model_for(retain.base_name(spec), emit)
+    name = choose.model_for(retain.base_name(spec), emit)
+    if spec.continue_from is None and (Path(name) / "adapter_config.json").exists():
+        raise ModelError(
+            f"The model folder {name} holds a base and, beside it, what a run added to it.",
+            "Give the base that it was added to.",
+        )
+    return name
 
 
 def base_source(folder: RunFolder, spec: RunSpec) -> str:
@@ -79,8 +86,14 @@ def base_source(folder: RunFolder, spec: RunSpec) -> str:
 
 
 def _save_body(run: RunFolder, path: Path) -> None:
-    """Written aside and renamed; the pooling goes along in the way of sentence encoders."""
+    """Written aside and renamed; the pooling goes along in the way of sentence encoders, and columns of
+    earlier tasks as they lie beside the body."""
     bundle = load_text_finished(run.model)
+    columns = bool(retain.additions(run.path))
+    if columns:
+        from tunesmith.models.column import take_out
+
+        take_out(bundle.model.network)
     body = bundle.model.network.base_model
     body.config = copy.deepcopy(body.config)
     for mark in ("tunesmith", "problem_type"):
@@ -95,6 +108,8 @@ def _save_body(run: RunFolder, path: Path) -> None:
         (aside / "1_Pooling").mkdir()
         words = {"pooling_mode_cls_token": bundle.model.pooling == "cls"}
         (aside / "1_Pooling" / "config.json").write_text(json.dumps(words), encoding="utf-8")
+    for name in ("adapter_config.json", "adapter_model.safetensors") if columns else ():
+        shutil.copy(run.model / name, aside / name)
     length = {"max_seq_length": bundle.max_length}
     (aside / "sentence_bert_config.json").write_text(json.dumps(length), encoding="utf-8")
     aside.rename(path)
@@ -131,7 +146,9 @@ def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe:
     title = path.name if run else path.stem
     if run is not None and with_head:
         model = Model.load(run.path)
-        return _HeadProbe(work, title, task, data, rows, _head(model, task).to(work.device), model.thresholds)
+        columns = int(retain.additions(run.path).get("columns", 0))
+        head = _head(model, task).to(work.device)
+        return _HeadProbe(work, title, task, data, rows, head, model.thresholds, columns)
     return _LinearProbe(work, title, task, data, rows)
 
 
@@ -146,10 +163,14 @@ def _head(model: Model, task: Task) -> nn.Linear:
     return head
 
 
-def _features(work: Work, rows: EncodedRows, positions: np.ndarray) -> np.ndarray:
-    """What a head reads from the body as it is now, float32 [len(positions), hidden]."""
-    model = work.bundle.model
-    with evaluating(model), working(model, work.precision, model.float32_names):
+def _features(work: Work, rows: EncodedRows, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """What a head reads from the body as it is now, float32 [len(positions), hidden]; of a progressive network
+    from the column of a run that left that many, or from the newest before this run."""
+    model, reading = work.bundle.model, getattr(work.plan.method, "reading", None)
+    with (
+        evaluating(model), working(model, work.precision, model.float32_names),
+        reading(work.bundle, columns) if reading else nullcontext(),
+    ):  # fmt: skip
         return run_rows(model.features, rows, positions, on=work.device, check=work.stop.check)
 
 
@@ -201,14 +222,15 @@ class _HeadProbe(_TaskProbe):
 
     def __init__(
         self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows, head: nn.Linear,
-        thresholds: np.ndarray | None,
+        thresholds: np.ndarray | None, columns: int,
     ):  # fmt: skip
         super().__init__(work, name, task, data, rows)
-        self.head, self.thresholds = head, thresholds
+        self.head, self.thresholds, self.columns = head, thresholds, columns
 
     def look(self, choosing: bool) -> Outcome:
         some = self.split(choosing)
-        return self._outcome(some, _logits(self.head, _features(self.work, self.rows, some)), self.thresholds)
+        features = _features(self.work, self.rows, some, self.columns)
+        return self._outcome(some, _logits(self.head, features), self.thresholds)
 
 
 class _LinearProbe(_TaskProbe):

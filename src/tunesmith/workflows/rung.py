@@ -75,7 +75,9 @@ def _trained(job: Words, folder: Path) -> Words:
     model, table = run.model, pq.read_table(run.folder.predictions)
     scores = saved_scores(table, model.task.kind)
     _save(folder, model.outcome(scores, table.column("truth").to_pylist()))
-    return {"run": str(run.path), "size_bytes": folder_bytes(run.folder.model)}
+    lost = run.document.get("forgetting")
+    told = {} if lost is None else {"forgetting": {name: lost[name] for name in ("kept", "lost", "probe")}}
+    return {"run": str(run.path), "size_bytes": folder_bytes(run.folder.model), **told}
 
 
 def _prepared(job: Words, folder: Path) -> tuple[Any, Any]:

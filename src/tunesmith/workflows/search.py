@@ -50,6 +50,8 @@ STARTUP = 8
 """Trials that are drawn at random before the estimator learns from them."""
 HALVING = 2
 """Of the trials that reach an epoch 1, 2, 4, 8, ... the better one in so many goes on."""
+REPEATS = 10
+"""So many trials in a row that were made before, and a search ends."""
 METHODS = ("full", "lora")
 """Methods that a search tries where it is not told which."""
 
@@ -167,11 +169,22 @@ class _Search:
 
     def _spent(self) -> bool:
         done = self.told("COMPLETE", "PRUNED", "FAIL")
+        if self._repeated() >= REPEATS:
+            return True  # a space of a few settings: all that there is was tried
         if self.budget.trials:
             return len(done) >= self.budget.trials
         waiting = [t.user_attrs["seconds"] for t in self.told("COMPLETE")]
         usual = sorted(waiting)[len(waiting) // 2] if waiting else 0.0
         return bool(waiting) and self._left() < 0.5 * usual
+
+    def _repeated(self) -> int:
+        """How many of the last trials were settings that had been tried before."""
+        seen: list[Words] = []
+        count = 0
+        for trial in sorted(self.told("COMPLETE", "PRUNED", "FAIL"), key=lambda t: t.number):
+            count = count + 1 if trial.params in seen else 0
+            seen.append(trial.params)
+        return count
 
     def _left(self) -> float:
         """Seconds for trials: what is not spent, less what training the winner again will take."""

@@ -148,7 +148,7 @@ def until(data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30
 
 
 def parse_target(text: str) -> tuple[str, float]:
-    """('accuracy', 0.95) from 'accuracy>=0.95'. Raises OptionError."""
+    """('accuracy', 0.95) from 'accuracy>=0.95'; 'f1' alone is f1_macro. Raises OptionError."""
     found = re.fullmatch(r"\s*(\w+)\s*([<>]?=|[<>])\s*([-+.\deE]+)\s*", text)
     try:
         if found is None:
@@ -156,13 +156,14 @@ def parse_target(text: str) -> tuple[str, float]:
         value = float(found[3])
     except ValueError:
         raise OptionError(
-            f"--metric {text}: expected a metric and its target.", "Example: accuracy>=0.95, or rmse<=0.4"
+            f"--until {text}: expected a metric and its target.", "Example: accuracy>=0.95, or rmse<=0.4"
         ) from None
-    right = ">" if get(found[1]).higher_is_better else "<"
+    name = "f1_macro" if found[1] == "f1" else found[1]
+    right = ">" if get(name).higher_is_better else "<"
     if found[2][0] in "<>" and found[2][0] != right:
-        raise OptionError(f"--metric {text}: of {found[1]}, {'more' if right == '>' else 'less'} is better.",
-                          f"Write {found[1]}{right}={found[3]}")  # fmt: skip
-    return found[1], value
+        raise OptionError(f"--until {text}: of {name}, {'more' if right == '>' else 'less'} is better.",
+                          f"Write {name}{right}={found[3]}")  # fmt: skip
+    return name, value
 
 
 def _steps(path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, fixed: set[str]) -> list[Words]:
