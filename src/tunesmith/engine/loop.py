@@ -42,8 +42,8 @@ from tunesmith.engine.stop import StopRequest
 SAVE_SECONDS = 300.0
 """Without `save_steps`, no more than this much work is ever at risk."""
 ROLLBACKS = 2
-TIDY_STEPS = 16
-"""Batches of ever new shapes fragment the heap; freed memory is given back every so many steps."""
+TIDY_SECONDS = 0.8
+"""Batches of ever new shapes fragment the heap; freed memory is given back so often. It takes some 10 ms."""
 
 
 @dataclass
@@ -142,8 +142,7 @@ def _epoch(setup: Setup, engine: _Engine, state: TrainState) -> None:
         if last or (state.step % every == 0 if every else ends_epoch):
             engine.evaluate(state)
         engine.save_if_due(state)
-        if state.step % TIDY_STEPS == 0:
-            release_memory()
+        engine.tidy()
         if setup.stop.signal and not (last or state.should_stop):
             engine.save(state)
             setup.emit(Paused(state.step, f"stopped by {setup.stop.signal}"))
@@ -177,6 +176,7 @@ class _Engine:
         self.per_epoch = per_epoch
         self.saved_at = time.monotonic()
         self.saved_step: int | None = None
+        self._tidied_at = time.monotonic()
         torch.manual_seed(setup.seed)
 
     def plan(self, epoch: int) -> list[np.ndarray]:
@@ -184,6 +184,12 @@ class _Engine:
         if self._planned is None or self._planned[0] != epoch:
             self._planned = (epoch, self.setup.lesson.plan(epoch))
         return self._planned[1]
+
+    def tidy(self) -> None:
+        """Give freed memory back to the system, if that was not done just now."""
+        if time.monotonic() - self._tidied_at > TIDY_SECONDS:
+            release_memory()
+            self._tidied_at = time.monotonic()
 
     # one step
 

@@ -61,6 +61,7 @@ def solve(
     loss: Loss,
     outputs: int,
     row_weights: np.ndarray | None = None,
+    intercept: bool = True,
     check: Callable[[], None] = lambda: None,
 ) -> LinearSolution:
     """Minimise mean loss + penalty/2 * |W|^2 by L-BFGS (ridge in closed form for 'squared').
@@ -77,7 +78,9 @@ def solve(
         nonlocal warm
         check()
         weight, bias = (
-            _ridge(x, y, weights, penalty) if loss == "squared" else _lbfgs(x, y, weights, penalty, loss, outputs, warm)
+            _ridge(x, y, weights, penalty, intercept)
+            if loss == "squared"
+            else _lbfgs(x, y, weights, penalty, loss, outputs, warm, intercept)
         )
         warm = torch.cat([weight, bias[:, None]], dim=1)  # each solution starts the next one
         logits = functional.linear(held_x, weight, bias)
@@ -111,7 +114,14 @@ def _proven(gains: Tensor) -> bool:
 
 
 def _lbfgs(
-    x: Tensor, y: Tensor, weights: Tensor, penalty: float, loss: Loss, outputs: int, start: Tensor | None
+    x: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    penalty: float,
+    loss: Loss,
+    outputs: int,
+    start: Tensor | None,
+    intercept: bool,
 ) -> tuple[Tensor, Tensor]:
     both = start.clone() if start is not None else torch.zeros(outputs, x.shape[1] + 1)
     both.requires_grad_(True)
@@ -122,7 +132,7 @@ def _lbfgs(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        weight, bias = both[:, :-1], both[:, -1]
+        weight, bias = both[:, :-1], both[:, -1] if intercept else None
         losses = _losses(functional.linear(x, weight, bias), y, loss) * weights
         value = losses.mean() + 0.5 * penalty * weight.square().sum()
         value.backward()
@@ -133,10 +143,12 @@ def _lbfgs(
     return solution[:, :-1].contiguous(), solution[:, -1].contiguous()
 
 
-def _ridge(x: Tensor, y: Tensor, weights: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+def _ridge(x: Tensor, y: Tensor, weights: Tensor, penalty: float, intercept: bool) -> tuple[Tensor, Tensor]:
     """The exact minimum for squared loss, solved in double precision."""
     share = (weights / weights.sum()).double()
     mean_x, mean_y = share @ x.double(), share @ y.double()
+    if not intercept:
+        mean_x, mean_y = torch.zeros_like(mean_x), torch.zeros_like(mean_y)
     centred = x.double() - mean_x
     gram = centred.T @ (centred * share[:, None]) + 0.5 * penalty * torch.eye(x.shape[1], dtype=torch.float64)
     weight = torch.linalg.solve(gram, centred.T @ (share * (y.double() - mean_y)))

@@ -60,6 +60,8 @@ class Keeping:
     seed: int = 0
     mixes: bool = True
     """Whether retained rows weigh in a batch what the run's own do, so that both can be learned together."""
+    moves: bool = True
+    """Whether training changes what the probes look at; else they need not look again."""
     before: dict[bool, list[Any]] = field(default_factory=dict)
 
     @property
@@ -75,7 +77,7 @@ class Keeping:
 
     def compare(self) -> list[dict[str, Any]]:
         """Of every probe, what the model as it is now has kept and lost."""
-        return _compared(self.probes, self.before[False], choosing=False)
+        return self._compared(self.probes, choosing=False)
 
     def worst(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Of what `compare` gave: the task that lost most."""
@@ -84,12 +86,12 @@ class Keeping:
 
     def lost(self) -> dict[str, float]:
         """What was lost on the rows for choosing, as an interval: of the task that may have lost most."""
-        found = _compared(self.counting, self.before[True], choosing=True)
+        found = self._compared(self.counting, choosing=True)
         return dict(max((one["lost"] for one in found), key=lambda lost: float(lost["high"])))
 
-
-def _compared(probes: Sequence[Probe], before: Sequence[Any], choosing: bool) -> list[dict[str, Any]]:
-    return [probe.compare(seen, probe.look(choosing)) for probe, seen in zip(probes, before, strict=True)]
+    def _compared(self, probes: Sequence[Probe], choosing: bool) -> list[dict[str, Any]]:
+        pairs = zip(probes, self.before[choosing], strict=True)
+        return [probe.compare(seen, probe.look(choosing) if self.moves else seen) for probe, seen in pairs]
 
 
 def moving_body(model: nn.Module) -> dict[str, nn.Parameter]:

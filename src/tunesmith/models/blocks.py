@@ -29,12 +29,13 @@ def depths(model: nn.Module) -> tuple[dict[str, int], int]:
     top = count + 1
     found: dict[str, int] = {}
     seen_blocks = False
-    for name, _ in model.named_parameters():
+    body = {id(parameter) for parameter in _body(model).parameters()}
+    for name, parameter in model.named_parameters():
         inner = name.replace("base_model.model.", "")
         if inner.startswith(blocks_name + "."):
             seen_blocks = True
             found[name] = int(inner[len(blocks_name) + 1 :].split(".")[0]) + 1
-        elif not seen_blocks or "embed" in inner:
+        elif "embed" in inner or (not seen_blocks and id(parameter) in body):  # some families name the head first
             found[name] = 0
         else:
             found[name] = top
@@ -87,6 +88,13 @@ def lowest_moving(model: nn.Module) -> int:
     depth_of, top = depths(model)
     lowest = min((depth_of[name] for name, p in model.named_parameters() if p.requires_grad), default=top)
     return max(0, lowest - 1)
+
+
+def _body(model: nn.Module) -> nn.Module:
+    """All but the head, where transformers can tell."""
+    network = getattr(model, "network", model)
+    body = getattr(network, "base_model", None)
+    return body if isinstance(body, nn.Module) else model
 
 
 def _name(depth: int, top: int) -> str:

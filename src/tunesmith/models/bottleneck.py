@@ -65,7 +65,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
     def update_layer(self, adapter_name: str, config: BottleneckConfig) -> None:
         """Add an adapter; the identity at first: `up` is zero, `down` drawn as any linear layer."""
         tuner: Any = self  # PEFT's half of this class, which is not typed
-        width = int(tuner.get_base_layer().out_features)
+        base = tuner.get_base_layer()
+        width = int(getattr(base, "out_features", 0) or base.nf)  # transformers' Conv1D has another name for it
         narrow = max(1, round(width / config.reduction_factor))
         down, up = nn.Linear(width, narrow), nn.Linear(narrow, width)
         nn.init.zeros_(up.weight)

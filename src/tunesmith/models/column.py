@@ -117,12 +117,23 @@ class ColumnLayer(nn.Module, BaseTunerLayer):
             return self.base_layer(hidden_states, *arguments, **named)
         count = len(columns) + 1
         states = [hidden_states] * count if self.first else list(hidden_states.split(self.width, dim=-1))
-        outputs = [_state(self.base_layer(states[0], *arguments, **named))]
+        answer = self.base_layer(states[0], *arguments, **named)
+        outputs = [_state(answer)]
         for number, (block, down, up) in enumerate(columns, 1):
             below = torch.cat(states[:number], dim=-1)
             lateral = up(torch.relu(down(below.to(down.weight.dtype))))
             outputs.append(_state(block(states[number] + lateral.to(states[number].dtype), *arguments, **named)))
-        return outputs[-1] if self.last else torch.cat(outputs, dim=-1)
+        result = outputs[-1] if self.last else torch.cat(outputs, dim=-1)
+        return (result, *answer[1:]) if isinstance(answer, tuple) else result
+
+    def __getattr__(self, name: str) -> Any:
+        """What a family asks of its blocks, such as the kind of attention, the base's block answers."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "base_layer":
+                raise
+            return getattr(self.base_layer, name)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         raise NotImplementedError("Columns stand beside the base: they can not be merged into its weights.")

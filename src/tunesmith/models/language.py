@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 16_000_000
-"""Logits (learned tokens x words) that are held at once: 64 MB in float32."""
+CHUNK = 8_000_000
+"""Logits (learned tokens x words) that are held at once: 32 MB in float32."""
 _CACHED = 400_000
 """Logits of the rows that are turned into losses together on a processor: 1.6 MB in float32."""
 _INPUTS = ("input_ids", "attention_mask", "position_ids", "decoder_input_ids", "decoder_attention_mask")

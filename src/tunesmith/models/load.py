@@ -68,6 +68,8 @@ def load_text_base(
                       "pooler_dropout"):  # fmt: skip
             if hasattr(settings, field):
                 setattr(settings, field, dropout)
+        if getattr(settings, "use_cache", False):
+            settings.use_cache = False  # of keys and values: nothing is written here
         network, found = AutoModelForSequenceClassification.from_pretrained(
             source.folder, config=settings, use_safetensors=True, dtype="float32", output_loading_info=True,
             ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
@@ -89,6 +91,9 @@ def load_text_base(
     if answers is None and is_sentence_encoder(source.folder) and pooling != "own":
         answers = "names"
     tokenizer = load_tokenizer(source.folder, name)
+    text_config = network.config.get_text_config()
+    if text_config.pad_token_id is None:  # a decoder looks for its last token by it
+        text_config.pad_token_id = network.config.pad_token_id = tokenizer.pad_token_id
     return Bundle(
         model=model,
         tokenizer=tokenizer,
@@ -196,6 +201,8 @@ def load_tokenizer(folder: Path, name: str) -> Any:
 
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id is None and tokenizer.eos_token is not None:
+        tokenizer.pad_token = tokenizer.eos_token  # what is padding is masked: any token will do
     if tokenizer.pad_token_id is None:
         raise ModelError(
             f"The tokenizer of {name!r} has no padding token, so rows of different length do not fit into one batch.",

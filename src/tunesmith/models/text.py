@@ -127,7 +127,13 @@ class TextModel(nn.Module):
             self.network(**_inputs(batch))
         finally:
             hook.remove()
-        return seen[0].float()
+        found = seen[0].float()
+        if found.ndim == 2:
+            return found
+        # a decoder's head answers at every token, and the one at the last that is no padding counts
+        real = batch["input_ids"] != self.config.get_text_config().pad_token_id
+        last = (torch.arange(found.shape[1], device=found.device) * real).argmax(-1)
+        return found[torch.arange(len(found), device=found.device), last]
 
     def _dense(self) -> nn.Linear:
         module = self.network.get_submodule(_FOLDABLE[self.config.model_type])

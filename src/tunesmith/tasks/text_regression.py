@@ -49,10 +49,14 @@ class TextRegression:
         bundle = load_text_base(
             model, label_names=["value"], problem_type="regression", dropout=self.options.dropout, emit=emit
         )
+        head = bundle.model.head
+        if head.bias is None:  # it could not give the mean back
+            self._mean = 0.0
         if bundle.answers == "head":  # in the user's units, as `finish` writes it
             with torch.no_grad():
-                bundle.model.head.weight.div_(self._scale)
-                bundle.model.head.bias.sub_(self._mean).div_(self._scale)
+                head.weight.div_(self._scale)
+                if head.bias is not None:
+                    head.bias.sub_(self._mean).div_(self._scale)
         return bundle
 
     def encode(self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]) -> EncodedRows:
@@ -79,7 +83,8 @@ class TextRegression:
         head = bundle.model.head
         with torch.no_grad():
             head.weight.mul_(self._scale)
-            head.bias.mul_(self._scale).add_(self._mean)
+            if head.bias is not None:
+                head.bias.mul_(self._scale).add_(self._mean)
         self._mean, self._scale = 0.0, 1.0
 
     def state(self) -> dict[str, Any]:

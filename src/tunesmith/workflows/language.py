@@ -161,7 +161,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
     hardware.check_disk(folder.path, 12 * trainable)
     begun = time.perf_counter()
     work.state = retain.train(work, _setup)
-    work.train_seconds = time.perf_counter() - begun
+    work.train_seconds += time.perf_counter() - begun
     clock.end()
     return work
 

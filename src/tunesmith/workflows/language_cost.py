@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float] | No
 
     None for a method whose memory is not known beforehand.
     """
-    plan = work.plan
+    plan, begun = work.plan, time.perf_counter()
     if plan.spec.method not in memory.METHODS:
         return None
     keeps_base = bool(getattr(plan.method, "adds", False))
@@ -38,14 +39,18 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float] | No
     on_gpu = work.device.type == "cuda"
     peak = memory.peak_bytes(skeleton, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
     mean = float(np.mean(lengths))
+    rows = work.items.rows
+    some = work.sequences(work.items.splits["train"])
+    learned = float(rows.learned_counts[some].sum() / max(1, rows.lengths[some].sum()))
     read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
     seconds = devices.seconds(
         skeleton, devices.pace(skeleton, round(mean), None), length=mean,
         trained=float(setup.epochs * sum(setup.lesson.tokens(items) for items in batches)),
-        read=read * (setup.epochs + 1), steps=setup.epochs * len(batches),
+        read=read * (setup.epochs + 1), steps=setup.epochs * len(batches), learned=min(1.0, learned),
     )  # fmt: skip
     found = {"peak_memory_bytes": round(peak), "train_seconds": round(seconds, 1)}
     why = "from the model's shape and a second of measuring; metrics.json has what it really took beside it"
+    work.train_seconds -= time.perf_counter() - begun  # predicting is no training
     work.emit(Decided("predicted", f"{seconds:,.0f} s of training, {peak / 1e9:.2f} GB at the peak", why))
     return found
 

@@ -292,7 +292,8 @@ def _probe(
     solution = solve(
         gathered(features, train), rows.targets[train], gathered(features, held), rows.targets[held],
         loss=plan.task.probe_loss, outputs=bundle.model.head.out_features,
-        row_weights=plan.task.row_weights(rows.targets[train]), check=stop.check,
+        row_weights=plan.task.row_weights(rows.targets[train]), intercept=bundle.model.head.bias is not None,
+        check=stop.check,
     )  # fmt: skip
     logits = {
         name: np.concatenate([solution.logits(part) for part in parts(features, data.splits[name])])
@@ -308,7 +309,8 @@ def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
         weight, bias = (probe.weight, probe.bias) if plan.method.frozen_body else probe.start
         with torch.no_grad():
             bundle.model.head.weight.copy_(weight)
-            bundle.model.head.bias.copy_(bias)
+            if bundle.model.head.bias is not None:
+                bundle.model.head.bias.copy_(bias)
     for name in frozen_names(bundle.model, plan.engine.freeze):
         bundle.model.get_parameter(name).requires_grad_(False)
     plan.method.prepare(bundle, plan.spec.seed)

@@ -117,9 +117,11 @@ def train(work: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
     keeping: Keeping | None = work.keeping
     spec = cast(RunSpec, work.plan.spec)
     if keeping is None or not moving_body(work.bundle.model):
-        if keeping is not None and holds(spec):
-            why = f"--method {spec.method} moves nothing below the head, so there is nothing to hold"
-            work.emit(Decided("forgetting", "impossible", why))
+        if keeping is not None:
+            keeping.moves = False
+            if holds(spec):
+                why = f"--method {spec.method} moves nothing below the head, so there is nothing to hold"
+                work.emit(Decided("forgetting", "impossible", why))
         return loop.train(make(work))
     start = copies(moving(work.bundle.model))
     setup, state = _trained(work, make, work.plan.callbacks)

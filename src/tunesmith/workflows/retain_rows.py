@@ -159,7 +159,8 @@ def _head(model: Model, task: Task) -> nn.Linear:
         low, high = (float(value) for value in task.targets([0.0, 1.0]))
         with torch.no_grad():
             head.weight.mul_(high - low)
-            head.bias.mul_(high - low).add_(low)
+            if head.bias is not None:
+                head.bias.mul_(high - low).add_(low)
     return head
 
 

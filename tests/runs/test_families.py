@@ -1,0 +1,84 @@
+"""Bases of many families with one answer per text: what is head and what is body, and whether they learn."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tunesmith
+from tunesmith.models.blocks import depths
+from tunesmith.models.load import load_text_base
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
+         "max_position_embeddings": 66, "pad_token_id": 0}  # fmt: skip
+RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": SIZES,
+    "roberta": SIZES,
+    "xlm-roberta": SIZES,  # has its head before its body
+    "camembert": SIZES,
+    "mpnet": SIZES,
+    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 66},
+    "electra": {**SIZES, "embedding_size": 16},
+    "albert": {**SIZES, "embedding_size": 16},
+    "deberta": {**SIZES, **RELATIVE},
+    "deberta-v2": {**SIZES, **RELATIVE, "position_buckets": 16, "norm_rel_ebd": "layer_norm"},
+    "modernbert": {**SIZES, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
+    "gpt2": {"n_embd": 32, "n_layer": 3, "n_head": 2, "n_positions": 66, "pad_token_id": None},
+    "llama": {**SIZES, "pad_token_id": None},
+}
+LEARNS = {"precision": "fp32", "epochs": 8, "learning_rate": 5e-3, "batch_size": 8, "patience": 9, "test_size": 0.4}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+
+
+@pytest.fixture
+def base(request: pytest.FixtureRequest, tiny_model: Path, tmp_path: Path) -> Path:
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_model, folder)
+    torch.manual_seed(0)
+    words = len(AutoTokenizer.from_pretrained(tiny_model))
+    AutoModel.from_config(
+        AutoConfig.for_model(request.param, vocab_size=words, **FAMILIES[request.param])
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("base", FAMILIES, indirect=True)
+def test_the_head_is_the_top_and_reads_the_features(base: Path) -> None:
+    bundle = load_text_base(
+        str(base), label_names=["a", "b", "c"], problem_type="single_label_classification", dropout=0.0
+    )
+    model = bundle.model.eval()
+    depth_of, top = depths(model)
+    assert top == (2 if model.config.model_type == "albert" else 4)  # whose blocks share their weights
+    assert {depth for name, depth in depth_of.items() if model.head_name in name} == {top}
+    assert {depth for name, depth in depth_of.items() if "embed" in name or ".wte" in name} == {0}
+    texts = ["thanks, the card works again", "where is it?", "broken"]
+    batch = dict(bundle.tokenizer(texts, padding=True, return_tensors="pt"))
+    with torch.no_grad():
+        torch.testing.assert_close(model.head(model.features(batch)), model(batch), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["full", "gradual", "lora", "adapters", "progressive"])
+@pytest.mark.parametrize("base", ["xlm-roberta", "deberta-v2", "modernbert", "mpnet", "gpt2", "llama"], indirect=True)
+def test_a_base_of_any_family_is_trained_and_saved(base: Path, method: str, tickets: Any, in_tmp: Path) -> None:
+    run = tunesmith.train(tickets, out="run", model=str(base), method=method, **{**LEARNS, "epochs": 1})
+    answers = run.model.predict([row["text"] for row in tickets[:4]])
+    assert {answer["label"] for answer in answers} <= {"praise", "complaint", "question"}
+
+
+@pytest.mark.parametrize("base", ["gpt2", "llama", "xlm-roberta"], indirect=True)
+def test_a_decoder_learns_labels_and_numbers(base: Path, tickets: Any, in_tmp: Path) -> None:
+    run = tunesmith.train(tickets, out="labels", model=str(base), method="full", **LEARNS)
+    assert run.metrics["accuracy"] > 0.6
+    rows = [{"text": row["text"], "score": 50.0 + 10 * (row["label"] == "praise") + 0.01 * i}
+            for i, row in enumerate(tickets)]  # fmt: skip
+    run = tunesmith.train(rows, out="numbers", model=str(base), method="full", **LEARNS)
+    assert run.metrics["rmse"] < run.document["baselines"]["mean"]["rmse"]["value"]
