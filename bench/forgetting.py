@@ -38,12 +38,17 @@ COLUMNS = ["text", "category"]
 def main() -> None:
     arguments = parse()
     data = common.data_set("banking77", ["train.csv", "test.csv"], arguments.data)
-    done: list[dict[str, Any]] = []
+    before = common.saved("forgetting") if arguments.keep else None
+    done: list[dict[str, Any]] = before["runs"] if before else []
     for seed in map(int, arguments.seeds.split(",")):
+        known = [run["contender"] for run in done if run["seed"] == seed]
+        wanted = [name for name in arguments.contenders.split(",") if name not in known]
+        if not wanted:
+            continue
         first, second = halves(data, seed, arguments.rows)
         start = common.fresh(f"forgetting-{seed}-first")
         train(start, first, seed, ["--method", "full"])
-        for contender in arguments.contenders.split(","):
+        for contender in wanted:
             run = common.fresh(f"forgetting-{seed}-{contender}")
             measured = train(run, second, seed, ["--continue-from", start, *CONTENDERS[contender]])
             found = {"contender": contender, "seed": seed, **common.record(measured), **numbers(run)}
@@ -107,6 +112,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_500, help="most training rows of either half")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--contenders", default=",".join(CONTENDERS))
+    parser.add_argument("--keep", action="store_true", help="keep the runs of an interrupted benchmark")
     return parser.parse_args()
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import common
 import end_to_end
+import few_shot
 import forgetting
 import gradual
 import language
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, tuple[str, Any, list[str]]] = {
         forgetting.report,
         ["--seeds", "0", "--rows", "300", "--contenders", "plain,ewc"],
     ),
+    "few_shot": ("Few rows a class", few_shot.report, ["--rows", "8", "--contenders", "head"]),
     "million_rows": ("A million rows", million_rows.report, ["--rows", "20000"]),
     "quality": ("How good", quality.report, ["--sets", "sms_spam", "--methods", "head"]),
 }

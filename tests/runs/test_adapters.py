@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
+from readers import by_transformers, by_tunesmith
 
 import tunesmith
 from tunesmith.core import registry
@@ -55,32 +54,14 @@ def test_adapters_stack_in_order(bundle: Bundle) -> None:
     torch.testing.assert_close(layer(x), result)
 
 
-PLAIN = """
-import sys, json, torch
-import tunesmith.models.bottleneck
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-folder, texts = sys.argv[1], json.loads(sys.argv[2])
-model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-with torch.no_grad():
-    logits = model(**AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")).logits
-print(json.dumps(logits.softmax(-1).tolist()))
-"""
-OURS = """
-import sys, json, tunesmith
-print(json.dumps(tunesmith.load(sys.argv[1]).probabilities(json.loads(sys.argv[2])).tolist()))
-"""
-
-
 def test_a_new_process_reads_saved_adapters(
     train: Callable[..., tunesmith.Run], ticket_file: Path, tickets: Any
 ) -> None:
     run = train(ticket_file, method="adapters", learning_rate=3e-3)
     texts = [row["text"] for row in tickets[:5]]
     expected = run.model.probabilities(texts)
-    for code in (PLAIN, OURS):
-        command = [sys.executable, "-W", "ignore", "-c", code, str(run.folder.model), json.dumps(texts)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        np.testing.assert_allclose(np.array(json.loads(done.stdout)), expected, atol=1e-5)
+    np.testing.assert_allclose(by_transformers(run.folder.model, texts, "bottleneck"), expected, atol=1e-5)
+    np.testing.assert_allclose(by_tunesmith(run.folder.model, texts), expected, atol=1e-5)
     saved = json.loads((run.folder.model / "adapter_config.json").read_text(encoding="utf-8"))
     assert saved["peft_type"] == "BOTTLENECK"
     size = (run.folder.model / "adapter_model.safetensors").stat().st_size

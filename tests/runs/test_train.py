@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from crashes import At, Killed, kill
 from safetensors.torch import load_file
 
 import tunesmith
@@ -173,6 +174,16 @@ def test_the_spec_of_a_run_gives_the_run_again(train: Train, finished: tunesmith
     assert again.folder.spec.read_text() == finished.folder.spec.read_text()
     longer = tunesmith.train(finished.folder.spec, out=in_tmp / "longer", epochs=3, patience=9)  # a word beside it wins
     assert longer.folder.load_spec().options["epochs"] == 3
+
+
+def test_all_parts_may_be_in_memory_and_are_there_for_a_resume(train: Train, tickets: Any, in_tmp: Path) -> None:
+    parts = {"test": pd.DataFrame(tickets[1::3]), "validation": tickets[2::3]}
+    words = {"near_duplicates": 0, "save_steps": 1, **parts}
+    whole = train(tickets[::3], "whole", **words)
+    assert len(pq.read_table(whole.folder.predictions)) == 20
+    with pytest.raises(Killed):
+        train(tickets[::3], "killed", listeners=[At(2, kill)], **words)
+    assert weights(tunesmith.resume(in_tmp / "killed")) == weights(whole)
 
 
 @pytest.mark.parametrize("form", ["list of dicts", "DataFrame", "datasets.Dataset"])

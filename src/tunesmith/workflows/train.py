@@ -27,6 +27,8 @@ from tunesmith.workflows.pipeline import run
 
 Listener = Callable[[Event], None]
 
+_PATHS = (str, os.PathLike)
+
 
 class Run:
     """A run and what came of it.
@@ -70,23 +72,21 @@ def train(data: Any = None, *, out: str | Path | None = None, listeners: Sequenc
 
     `data`: a path (file, folder, or a spec.yaml), DataFrame, datasets.Dataset or DatasetDict, list
     of dicts, or hub id. `out`: the run folder, `runs/<name>-0001` when not given. `words`: everything
-    in `docs/reference.md` (task, model, method, target, text, test, validation, seed, callbacks,
-    epochs, learning_rate, ...). `listeners` are called with every event.
+    in `docs/reference.md` (task, model, method, target, text, test, validation, seed, callbacks, epochs,
+    learning_rate, ...); `test` and `validation` may be in memory as `data` may. `listeners` are called with
+    every event.
 
     Raises UsageError (input or options; nothing was trained), RunFailed, Stopped (resumable).
     """
     started = time.time()
-    held = None
-    if data is not None and not isinstance(data, str | os.PathLike):
-        held = data
-        words["data"] = "(in memory)"
-    spec = _spec(None if held is not None else data, words)
+    given = {"data": data, **{name: words.get(name) for name in ("validation", "test")}}
+    held = {name: value for name, value in given.items() if value is not None and not isinstance(value, _PATHS)}
+    spec = _spec(None if "data" in held else data, {**words, **dict.fromkeys(held, "(in memory)")})
     choose.check_words(spec)
-    name = "data" if held is not None else Path(spec.data.rstrip("/")).name.split(".")[0]
+    name = "data" if "data" in held else Path(spec.data.rstrip("/")).name.split(".")[0]
     folder = RunFolder.create(out, name)
     with folder.lock(), _abandoned_when_unused(folder):
-        if held is not None:
-            spec = spec.model_copy(update={"data": _keep(held, folder)})
+        spec = spec.model_copy(update={part: _keep(value, folder, part) for part, value in held.items()})
         spec = _absolute(spec)
         write_text(folder.spec, spec.dump())
         return _execute(folder, spec, listeners, started)
@@ -162,17 +162,18 @@ def _absolute(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update=changes)
 
 
-def _keep(data: Any, folder: RunFolder) -> str:
+def _keep(data: Any, folder: RunFolder, part: str) -> str:
     """Data from memory goes into the run folder, so that the run can be resumed."""
     from tunesmith.data.conversations import peek
     from tunesmith.data.prepare import keep
 
+    name = "source" if part == "data" else f"source-{part}"
     if isinstance(data, list | tuple) and peek(data) is not None:  # nested values, which tables would mangle
-        path = folder.data / "source.jsonl"
+        path = folder.data / f"{name}.jsonl"
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in data))
         return str(path)
 
-    return str(keep(data, folder.data / "source"))
+    return str(keep(data, folder.data / name))
 
 
 @contextmanager
