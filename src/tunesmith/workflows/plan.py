@@ -80,6 +80,8 @@ class _Texts:
     texts: list[str]
     method: str
     notes: list[str]
+    learned: float = 1.0
+    """About the share of tokens that are learned."""
 
 
 def plan(
@@ -129,7 +131,9 @@ def plan(
     steps = count * math.ceil(train_rows / size)
     at = devices.pace(skeleton, round(mean), gpu)
     read = mean * (found.rows if found.method == "head" else (found.rows - train_rows) * (count + 1))
-    took = devices.seconds(skeleton, at, length=mean, trained=mean * train_rows * count, read=read, steps=steps)
+    took = devices.seconds(
+        skeleton, at, length=mean, trained=mean * train_rows * count, read=read, steps=steps, learned=found.learned
+    )
     disk = _disk(skeleton, found, min(tokens.total, tokens.rows * limit))
     notes += found.notes
     if tokens.longest > limit:
@@ -271,7 +275,9 @@ def _language(data: Any, config: Any, method: str, tokenizer: Any) -> _Texts:
             notes.append("each answer is one sequence; the reference pass before training is not counted")
         kind = "seq2seq" if getattr(config, "is_encoder_decoder", False) else "causal"
         rows = round(len(examples) * (1 if examples.form == "pair" else many))
-        return _Texts(examples.form, "language", kind, rows, texts, "lora" if method == "auto" else method, notes)
+        chosen = "lora" if method == "auto" else method
+        learned = sum(map(_learned, picked)) / max(1, sum(map(len, texts))) if kind == "causal" else 1.0
+        return _Texts(examples.form, "language", kind, rows, texts, chosen, notes, min(1.0, learned))
 
 
 def _written(example: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
@@ -291,6 +297,16 @@ def _written(example: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
             else:
                 said = [{"role": "assistant", "content": answer}] if isinstance(answer, str) else answer
                 yield _conversation([*example["messages"], *said], example.get("tools"), tokenizer)
+
+
+def _learned(example: Mapping[str, Any]) -> int:
+    """Letters of an example that are learned."""
+    if example["form"] == "chat":
+        said = [one for one in example["messages"] if one["role"] == "assistant" and one.get("weight") != 0]
+    else:
+        said = [example.get(name) or "" for name in ("text", "target", "completion", "chosen", "rejected")]
+        said = [{"content": one} if isinstance(one, str) else one[-1] for one in said]
+    return sum(len(str(one.get("content") or "")) for one in said)
 
 
 def _conversation(messages: list[dict[str, Any]], tools: Any, tokenizer: Any) -> str:
