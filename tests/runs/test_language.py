@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ from tunesmith.core.errors import DataError, ModelError
 from tunesmith.evaluate import metrics_json, report
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.models.additions import quiet_peft
+from tunesmith.workflows.language_items import start_token
 
 
 @pytest.fixture(name="train")
@@ -44,6 +46,12 @@ def _train(in_tmp: Path) -> Train:
 
 
 # what is learned
+
+
+@pytest.mark.parametrize(("family", "first"), [("t5", 0), ("bart", 2)])
+def test_a_decoder_begins_with_the_token_that_its_config_names(family: str, first: int) -> None:
+    bundle: Any = SimpleNamespace(model=network(family), tokenizer=SimpleNamespace(pad_token_id=1))
+    assert start_token(bundle) == first
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])

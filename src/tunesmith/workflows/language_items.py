@@ -142,5 +142,5 @@ def _tell_cut(data: Examples, cuts: dict[str, list[int]], emit: Emit) -> None:
 def start_token(bundle: LanguageBundle) -> int:
     """What a decoder reads first."""
     config = bundle.model.config
-    found = getattr(config, "decoderstart_token_id", None)
+    found = getattr(config, "decoder_start_token_id", None)
     return int(found if found is not None else bundle.tokenizer.pad_token_id)
