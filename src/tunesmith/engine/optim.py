@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,16 @@ class ParameterGroup:
 
     parameters: Mapping[str, nn.Parameter]
     learning_rate: float
+
+
+def by_depth(
+    parameters: Mapping[str, nn.Parameter], depth_of: Mapping[str, int], rate: Callable[[int], float]
+) -> list[ParameterGroup]:
+    """One group for each depth that occurs, the lowest first, at `rate(depth)`."""
+    return [
+        ParameterGroup({name: one for name, one in parameters.items() if depth_of[name] == depth}, rate(depth))
+        for depth in sorted({depth_of[name] for name in parameters})
+    ]
 
 
 def make_optimizer(groups: Sequence[ParameterGroup], weight_decay: float) -> torch.optim.AdamW:

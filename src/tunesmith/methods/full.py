@@ -8,7 +8,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from tunesmith.core.options import Options
-from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.optim import ParameterGroup, by_depth
+from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths
 from tunesmith.models.load import Bundle
 
@@ -56,14 +57,7 @@ class Full:
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """One group per block: the head at full rate, each block below at `layer_decay` of the one above."""
         depth_of, top = depths(bundle.model)
-        found: dict[int, dict[str, object]] = {}
-        for name, parameter in bundle.model.named_parameters():
-            if parameter.requires_grad:
-                found.setdefault(depth_of[name], {})[name] = parameter
-        return [
-            ParameterGroup(parameters, self._rate(depth, top, learning_rate))  # type: ignore[arg-type]
-            for depth, parameters in sorted(found.items())
-        ]
+        return by_depth(moving(bundle.model), depth_of, lambda depth: self._rate(depth, top, learning_rate))
 
     def _rate(self, depth: int, top: int, learning_rate: float) -> float:
         if depth == top:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from tunesmith.core.options import Options
-from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.optim import ParameterGroup, by_depth
 from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths
 from tunesmith.models.load import Bundle
@@ -73,14 +73,11 @@ class Gradual:
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """One group per block, each block at the rate of the one above by `rate_decay`; the head as the top block."""
         depth_of, top = depths(bundle.model)
-        named = moving(bundle.model)
-        return [
-            ParameterGroup(
-                {name: parameter for name, parameter in named.items() if depth_of[name] == depth},
-                learning_rate / self.options.rate_decay ** max(0, top - 1 - depth),
-            )
-            for depth in sorted({depth_of[name] for name in named})
-        ]
+
+        def rate(depth: int) -> float:
+            return learning_rate / self.options.rate_decay ** max(0, top - 1 - depth)
+
+        return by_depth(moving(bundle.model), depth_of, rate)
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Nothing was added."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from tunesmith.core.options import Options
-from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.optim import ParameterGroup, by_depth
 from tunesmith.models.additions import add_to, moving, quiet_peft
 from tunesmith.models.blocks import block_names, depths
 from tunesmith.models.load import Bundle
@@ -75,14 +75,11 @@ class Progressive:
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """One group per block of the new column, each at `column_decay` of the one above; the head is faster."""
         depth_of, top = depths(bundle.model)
-        named = moving(bundle.model)
-        return [
-            ParameterGroup(
-                {name: parameter for name, parameter in named.items() if depth_of[name] == depth},
-                1.5 * learning_rate if depth == top else learning_rate * self.options.column_decay ** (top - 1 - depth),
-            )
-            for depth in sorted({depth_of[name] for name in named})
-        ]
+
+        def rate(depth: int) -> float:
+            return learning_rate * (1.5 if depth == top else self.options.column_decay ** (top - 1 - depth))
+
+        return by_depth(moving(bundle.model), depth_of, rate)
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Save the columns in `folder` in PEFT's layout and take them out of the network, which is saved beside."""

@@ -78,17 +78,19 @@ def load_text_base(
     _check_body(network, new, source.folder, name)
     order = own_order(config, label_names)
     if marked(network.config):
-        model = unfold(network)
-        pooling, why = model.pooling, "the run that made the model had it"
+        model, why = unfold(network), "the run that made the model had it"
+    elif order is not None:
+        model, why = TextModel(network, "own"), "it was trained with it on the same labels"
     else:
-        own = "it was trained with it on the same labels" if order is not None else None
-        pooling, why = ("own", own) if own else choose_pooling(source.folder, config["model_type"])
+        pooling, why = choose_pooling(source.folder, config["model_type"])
         model = TextModel(network, pooling)
-    emit(Decided("pooling", pooling, why))
+    emit(Decided("pooling", model.pooling, why))
     if marked(network.config) or f"{model.head_name}.weight" not in new:
         _settle_head(model, order, settings)
-    answers: Answers | None = "head" if order is not None else None
-    if answers is None and is_sentence_encoder(source.folder) and pooling != "own":
+    answers: Answers | None = None
+    if order is not None:
+        answers = "head"
+    elif is_sentence_encoder(source.folder) and model.pooling != "own":
         answers = "names"
     tokenizer = load_tokenizer(source.folder, name)
     text_config = network.config.get_text_config()

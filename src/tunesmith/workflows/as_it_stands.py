@@ -44,8 +44,8 @@ def logits(work: Work, features: np.ndarray) -> np.ndarray | None:
     work.emit(Decided("base", "nearest label name", why))
     model, rows = bundle.model, encode_names(names, bundle.tokenizer, work.rows)
     with evaluating(model), working(model, work.precision, model.float32_names):
-        labels = run_rows(model.features, rows, np.arange(len(names)), on=work.device)
-    return np.concatenate([SCALE * _unit(part) @ _unit(labels).T for part in parts(features, test)])
+        labels = _unit(run_rows(model.features, rows, np.arange(len(names)), on=work.device))
+    return np.concatenate([SCALE * _unit(part) @ labels.T for part in parts(features, test)])
 
 
 def says_something(name: str) -> bool:
