@@ -287,6 +287,7 @@ def test_predict_and_evaluate_need_the_columns_of_the_training(run: Run, quick: 
 
 
 def test_a_spec_that_is_none(run: Run) -> None:
+    refuse(run, "no-such.yaml", parts=["no-such.yaml: can not be read: No such file"])
     Path("spec.yaml").write_text("just words\n")
     refuse(run, "spec.yaml", parts=["spec.yaml"], left={"spec.yaml"})
     Path("spec.yaml").write_text(json.dumps({"data": "x.csv", "methd": "full"}))

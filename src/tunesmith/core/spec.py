@@ -79,6 +79,9 @@ class RunSpec(Options):
         """From a YAML file. Raises DataError for a file that is no YAML mapping, OptionError for its words."""
         try:
             words = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            problem = Problem(f"can not be read: {error.strerror}", file=str(path))
+            raise DataError(problem, "Give the spec.yaml of a run, or one that you wrote.") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise DataError(Problem(f"not valid YAML: {error}", file=str(path))) from None
         if not isinstance(words, dict):
