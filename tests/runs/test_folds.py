@@ -32,7 +32,7 @@ def grouped(tickets: list[dict[str, str]]) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def crossed(tmp_path_factory: pytest.TempPathFactory, grouped: list[dict[str, str]], tiny_model: Path) -> Folds:
     out = tmp_path_factory.mktemp("folds") / "cv"
-    return cross_validate(grouped, out=out, folds=3, group="author", model=str(tiny_model), **FAST)
+    return cross_validate(grouped, out=out, cv=3, group="author", model=str(tiny_model), **FAST)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -80,7 +80,7 @@ def test_finished_folds_are_not_made_again(
 ) -> None:
     monkeypatch.setattr(refine, "train", pytest.fail)
     words = {**FAST, "model": str(tiny_model)}
-    again = cross_validate(grouped, out=crossed.path, folds=3, group="author", **words)
+    again = cross_validate(grouped, out=crossed.path, cv=3, group="author", **words)
     assert again.document == crossed.document
 
 

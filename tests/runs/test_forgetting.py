@@ -298,7 +298,7 @@ def test_many_runs_measure_what_each_has_forgotten(
     if how == "seeds":
         runs = seeds.several_seeds(others, out="many", seeds=2, **words).runs
     elif how == "folds":
-        runs = folds.cross_validate(others, out="many", folds=2, **words).runs
+        runs = folds.cross_validate(others, out="many", cv=2, **words).runs
     else:
         runs = [until.until(others, metric="f1=0.999", out="many", budget="1 trials", **words).run]
     for run in runs:

@@ -15,7 +15,7 @@ import tunesmith
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.models import additions
-from tunesmith.models.blocks import depths, frozen_names, list_blocks, lowest_moving
+from tunesmith.models.blocks import depths, freeze, frozen_names, list_blocks
 from tunesmith.models.load import Bundle, load_text_base
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
@@ -202,18 +202,23 @@ def test_a_pattern_that_names_nothing_is_refused(bundle: Bundle, pattern: str) -
     assert repr(pattern) in str(error.value)
 
 
-def test_frozen_blocks_are_counted_from_the_bottom(bundle: Bundle) -> None:
-    assert lowest_moving(bundle.model) == 0
-    for patterns, count in (["embeddings"], 0), (["layers.0"], 1), (["layers.1"], 2):
-        for name in frozen_names(bundle.model, patterns):
-            bundle.model.get_parameter(name).requires_grad_(False)
-        assert lowest_moving(bundle.model) == count
+def test_a_run_leaves_what_it_is_told_to_freeze(tickets: Any, tiny_model: Path, in_tmp: Path) -> None:
+    run = train(tickets, tiny_model, "full", freeze=["embeddings,layers.0"], frozen_share=0)
+    for name, (before, after) in body(tiny_model, run).items():
+        assert torch.equal(before, after) != ("layer.1." in name), name
+
+
+def test_a_block_that_is_not_there_is_refused_before_anything_is_computed(
+    tickets: Any, tiny_model: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.workflows.pipeline._features", None)
+    with pytest.raises(OptionError, match=r"'layers\.7' names no block"):
+        train(tickets, tiny_model, "head", freeze=["layers.7"])
+    assert not Path("head").exists()
 
 
 def test_what_is_frozen_before_gets_no_additions(bundle: Bundle) -> None:
-    for name in frozen_names(bundle.model, ["embeddings", "layers.0"]):
-        bundle.model.get_parameter(name).requires_grad_(False)
+    freeze(bundle.model, ["embeddings", "layers.0"])
     make("lora").prepare(bundle, 0)
     depth_of, top = depths(bundle.model)
     assert {depth_of[name] for name in additions.moving(bundle.model)} == {top - 1, top}
-    assert lowest_moving(bundle.model) == 1

@@ -38,7 +38,7 @@ def test_targets(text: str, expected: tuple[str, float]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"), [("accuracy", "Example"), ("accurracy>=0.9", "accuracy"), ("rmse>=0.9", "less is better"),
-                       ("accuracy>=e", "Example")],
+                       ("accuracy>=e", "Example"), ("f1=2", "f1_macro lies between 0 and 1")],
 )  # fmt: skip
 def test_bad_targets_say_what_is_expected(text: str, said: str) -> None:
     with pytest.raises(OptionError, match=said):
@@ -142,7 +142,7 @@ def test_a_killed_series_goes_on_and_a_failed_step_is_told(
         return once(path, given)
 
     monkeypatch.setattr(until, "run_once", breaks)
-    request = {"metric": "accuracy>=2", "out": tmp_path / "u", "budget": "3 steps", **words}
+    request = {"metric": "log_loss<=0", "out": tmp_path / "u", "budget": "3 steps", **words}
     with pytest.raises(KeyboardInterrupt):
         until.until(ticket_file, **request)
     monkeypatch.setattr(until, "run_once", lambda path, given: (made.append(path), once(path, given))[1])

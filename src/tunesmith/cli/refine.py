@@ -90,17 +90,18 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
     from tunesmith.workflows import seeds as several
     from tunesmith.workflows import until as goal
 
-    asked = [flag for flag, value in (("--cv", many.cv), ("--seeds", many.seeds), ("--until", many.until)) if value]
+    asked = [flag for flag, value in (("--cv", many.cv), ("--seeds", many.seeds), ("--until", many.until))
+             if value is not None]  # fmt: skip
     if len(asked) > 1:
         raise OptionError(f"{' and '.join(asked)} do not go together.", "Use one of them.")
     folder = out or folder_of(data, asked[0].removeprefix("--"))
-    if many.cv:
+    if many.cv is not None:
         group = words.pop("group", None)
-        crossed = folds.cross_validate(data, out=folder, folds=many.cv, group=group, **words)
+        crossed = folds.cross_validate(data, out=folder, cv=many.cv, group=group, **words)
         print_found(crossed.document, as_json, show_refine.show_folds)
-    elif many.seeds:
+    elif many.seeds is not None:
         spread = several.several_seeds(data, out=folder, seeds=many.seeds, soup=many.soup, **words)
         print_found(spread.document, as_json, show_refine.show_seeds)
-    elif many.until:
+    elif many.until is not None:
         reached = goal.until(data, metric=many.until, out=folder, budget=refine.parse_budget(many.budget), **words)
         print_found(reached.document, as_json, show_refine.show_until)

@@ -83,11 +83,10 @@ def frozen_names(model: nn.Module, patterns: Sequence[str]) -> set[str]:
     return {name for name, depth in depth_of.items() if depth in chosen}
 
 
-def lowest_moving(model: nn.Module) -> int:
-    """How many of the lowest blocks are frozen whole, the embeddings with them; 0 when those move."""
-    depth_of, top = depths(model)
-    lowest = min((depth_of[name] for name, p in model.named_parameters() if p.requires_grad), default=top)
-    return max(0, lowest - 1)
+def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
+    """Let the blocks that `patterns` name stay as they are. Raises OptionError as `frozen_names` does."""
+    for name in frozen_names(model, patterns):
+        model.get_parameter(name).requires_grad_(False)
 
 
 def _body(model: nn.Module) -> nn.Module:

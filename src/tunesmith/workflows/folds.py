@@ -54,8 +54,8 @@ class Folds(Series):
         return self.path / "out_of_fold.parquet"
 
 
-def cross_validate(data: Any, *, out: str | Path, folds: int = 5, group: str | None = None, **words: Any) -> Folds:
-    """`folds` complete runs, each tested on another part of the rows; a test part of the data's own is left alone.
+def cross_validate(data: Any, *, out: str | Path, cv: int = 5, group: str | None = None, **words: Any) -> Folds:
+    """`cv` complete runs, each tested on another part of the rows; a test part of the data's own is left alone.
 
     Folds are stratified by target. Rows with equal `group` stay together, and so do (near-)identical texts;
     each run takes its validation rows from its own training part in the same way. Killed, it goes on when it
@@ -66,11 +66,11 @@ def cross_validate(data: Any, *, out: str | Path, folds: int = 5, group: str | N
         if words.get(name) is not None:
             raise OptionError(f"Cross-validation makes its own parts: {name} does not go with it.", "Leave it out.")
     clean = {name: value for name, value in {**words, "group": group}.items() if value is not None}
-    request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": folds}
+    request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": cv}
     with opened(out, request) as path:
         spec, source = specified(data, clean)
-        pool, of, base = _assign(source, spec, folds, path)
-        runs = [_run_fold(path, pool, of, fold, base) for fold in range(folds)]
+        pool, of, base = _assign(source, spec, cv, path)
+        runs = [_run_fold(path, pool, of, fold, base) for fold in range(cv)]
         return _finish(path, runs, pool, of)
 
 
@@ -116,7 +116,7 @@ def assign(strata: Ints, units: Ints, folds: int, seed: int) -> Ints:
 
     count = np.unique(units).size
     if not 2 <= folds <= count:
-        raise OptionError(f"--folds {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
+        raise OptionError(f"--cv {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
     whole = count == units.size
     maker = (StratifiedKFold if whole else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     of = np.empty(units.size, dtype=np.int64)

@@ -34,7 +34,7 @@ from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models import catalog
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.attention import LONGEST, use_for_short_rows
-from tunesmith.models.blocks import frozen_names
+from tunesmith.models.blocks import freeze
 from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
 from tunesmith.workflows import choose, retain, retain_language
 from tunesmith.workflows.clock import Clock
@@ -133,6 +133,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
     clock.phase("load", plan.spec.model)
     device = hardware.device()
     bundle, precision = _load(plan, device, emit)
+    freeze(bundle.model, plan.engine.freeze)
     write_text(folder.spec, plan.spec.dump())
     codec = plan.task.codec(bundle.tokenizer)
     limit = _limit(plan, bundle, emit)
@@ -152,8 +153,6 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
     work.keeping = retain_language.remember(work)
 
     clock.phase("train", plan.spec.method)
-    for name in frozen_names(bundle.model, plan.engine.freeze):
-        bundle.model.get_parameter(name).requires_grad_(False)
     plan.method.prepare(bundle, plan.spec.seed)
     if plan.engine.gradient_checkpointing:
         bundle.model.network.enable_input_require_grads()

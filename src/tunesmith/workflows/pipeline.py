@@ -34,7 +34,7 @@ from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate import metrics as metric_table
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.additions import checkpoint_activations
-from tunesmith.models.blocks import frozen_names
+from tunesmith.models.blocks import freeze
 from tunesmith.models.load import Bundle
 from tunesmith.workflows import as_it_stands, choose, retain, retain_rows
 from tunesmith.workflows.clock import Clock
@@ -111,6 +111,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     clock.phase("load", plan.spec.model)
     bundle = plan.task.load(retain_rows.base_source(folder, plan.spec), emit)
     bundle.name = plan.spec.model
+    freeze(bundle.model, plan.engine.freeze)
     rows = _encode(folder, plan, data, bundle, emit, stop)
     data.save(folder.data)
     device = hardware.device()
@@ -311,8 +312,6 @@ def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
             bundle.model.head.weight.copy_(weight)
             if bundle.model.head.bias is not None:
                 bundle.model.head.bias.copy_(bias)
-    for name in frozen_names(bundle.model, plan.engine.freeze):
-        bundle.model.get_parameter(name).requires_grad_(False)
     plan.method.prepare(bundle, plan.spec.seed)
 
 

@@ -284,8 +284,8 @@ def opened(out: str | Path, request: Words) -> Iterator[Path]:
         try:
             yield path
         except (DataError, ModelError, OptionError):
-            if not begun and not any(part.is_dir() for part in path.iterdir()):
-                note.unlink()  # refused before any work: the folder is free for the next try
+            if not begun and not any(path.glob("*/spec.yaml")):
+                shutil.rmtree(path)  # refused before any run: the name is free for the next try
             raise
 
 

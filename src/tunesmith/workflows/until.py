@@ -163,6 +163,9 @@ def parse_target(text: str) -> tuple[str, float]:
     if found[2][0] in "<>" and found[2][0] != right:
         raise OptionError(f"--until {text}: of {name}, {'more' if right == '>' else 'less'} is better.",
                           f"Write {name}{right}={found[3]}")  # fmt: skip
+    low, high = get(name).range
+    if not low <= value <= high:
+        raise OptionError(f"--until {text}: {name} lies between {low:g} and {high:g}.")
     return name, value
 
 
