@@ -138,6 +138,10 @@ def median(values: Iterable[float]) -> float:
     return statistics.median(list(values))
 
 
+def mean(values: Iterable[float]) -> float:
+    return statistics.fmean(values)
+
+
 def machine() -> dict[str, Any]:
     """What the numbers depend on."""
     processor = platform.processor() or platform.machine()

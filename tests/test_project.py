@@ -42,7 +42,6 @@ WIDE_FUNCTIONS = {
     "tunesmith.evaluate.diagnose.findings": "keyword-only: everything that is known, half of it optional",
     "tunesmith.evaluate.metrics_json.build": "keyword-only: one parameter a part of the document",
     "tunesmith.workflows.language_items.encode_items": "five inputs; the rest are keyword-only, two of them hooks",
-    "tunesmith.workflows.plan.plan": "one source; the rest are keyword-only: the flags of the command line",
 }
 """Public functions with more parameters than that, and why."""
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tunesmith.core.errors import DataError, ModelError, OptionError
-from tunesmith.workflows.plan import Plan, count_tokens, plan, render
+from tunesmith.workflows.plan import Plan, plan, render
+from tunesmith.workflows.plan_data import count_tokens
 
 
 @pytest.fixture
@@ -62,6 +63,25 @@ def test_few_rows_plan_the_method_that_train_would_take(table: Path, tiny_model:
     made = plan(table, model=str(tiny_model))
     assert (made.method, made.epochs, made.steps) == ("head", 0, 0)
     assert made.seconds > 0
+
+
+def test_the_words_are_those_of_train(table: Path, tiny_model: Path, minilm: Path) -> None:
+    small, large = (plan(table, model=str(tiny_model), method="lora", rank=rank) for rank in (4, 8))
+    head = 2 * 32 + 2
+    assert large.parameters["trainable"] - head == 2 * (small.parameters["trainable"] - head)
+    assert plan(table, target="label", text="text").model == "minilm"
+    with pytest.raises(OptionError, match="Did you mean 'rank'"):
+        plan(table, model=str(tiny_model), method="lora", rnk=4)
+    with pytest.raises(OptionError, match="does not fit"):
+        plan(table, model=str(tiny_model), method="prompt")
+
+
+def test_a_stage_of_thawing_costs_what_moves_in_it(table: Path, tiny_model: Path) -> None:
+    words = {"model": str(tiny_model), "device": "t4", "epochs": 3}
+    slow, fast = (plan(table, method="gradual", stages=stages, kept_share=0, **words) for stages in (1, 3))
+    assert slow.parameters == fast.parameters  # at the end, where the peak is
+    assert slow.memory == fast.memory
+    assert fast.seconds < slow.seconds
 
 
 def test_seven_billion_weights_without_one_of_them(chats: Path, llama: Path) -> None:

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.arguments import Data, Json, ModelName, RunPath, TaskName, Template, print_found
+from tunesmith.cli.arguments import (
+    Data,
+    Json,
+    MethodName,
+    ModelName,
+    RunPath,
+    Settings,
+    Target,
+    TaskName,
+    Template,
+    Text,
+    print_found,
+    words_of,
+)
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -91,26 +104,24 @@ def convert(
 
 @commands.command()
 def plan(
-    data: Data,
-    model: ModelName = None,
-    method: Annotated[str, typer.Option(help="A name from `tunesmith methods`.")] = "auto",
+    data: Data, text: Text = None, target: Target = None, task: TaskName = None, model: ModelName = None,
+    method: MethodName = None,
     device: Annotated[
         str | None, typer.Option(help="A GPU by name (h100, l4, ...); this machine when not given.")
     ] = None,
     max_length: Annotated[int | None, typer.Option(help="Most tokens of an example.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in one step.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How often every row is seen.")] = None,
-    as_json: Json = False,
-) -> None:
+    settings: Settings = None, as_json: Json = False,
+) -> None:  # fmt: skip
     """Memory, time, disk and tokens of a run before it is paid for; loads no weights."""
-    from tunesmith.core.errors import OptionError
     from tunesmith.workflows import plan as workflow
 
-    if model is None:
-        raise OptionError("plan needs --model.", "`tunesmith models` lists names; a hub id or folder works too.")
-    found = workflow.plan(
-        data, model=model, method=method, device=device, max_length=max_length, batch_size=batch_size, epochs=epochs
-    )
+    words = words_of(
+        settings, text=text, target=target, task=task, model=model, method=method, max_length=max_length,
+        batch_size=batch_size, epochs=epochs,
+    )  # fmt: skip
+    found = workflow.plan(data, device=device, **words)
     print_found(found.as_dict(), as_json, lambda _: workflow.render(found))
 
 

@@ -7,14 +7,16 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.engine import hardware
-from tunesmith.engine.memory import Skeleton, operations_per_token, shrink
+from tunesmith.engine.memory import operations_per_token
 from tunesmith.engine.optim import ParameterGroup, make_optimizer
+from tunesmith.engine.skeleton import Arranges, Everything, Skeleton, shrink
 from tunesmith.models.attention import use_for_short_rows
 
 HERE = "this machine"
@@ -139,12 +141,13 @@ def measured_speed(skeleton: Skeleton, length: int) -> float:
     Networks of one and of three blocks are timed in turn, on random weights and few tokens; the
     difference is what a block takes, and the rest what the word tables take.
     """
-    recipe = replace(skeleton.recipe, frozen_share=0.0, checkpointing=False, tokens_at_once=None)
-    if recipe.method in ("head", "qlora"):  # the same products; the probe must move something
-        recipe = replace(recipe, method="lora")
+    recipe = replace(skeleton.recipe, checkpointing=False, tokens_at_once=None, packed=False)
     words = int(min(skeleton.config.get_text_config().vocab_size, _PROBE_WORDS))
     on = str(hardware.device())
-    small = [Skeleton(shrink(skeleton.config, blocks, words), skeleton.kind, recipe, on=on) for blocks in (1, 3)]
+    small = [
+        Skeleton(shrink(skeleton.config, blocks, words), skeleton.kind, _probed(skeleton.method), recipe, on=on)
+        for blocks in (1, 3)
+    ]
     if on == "cpu" and skeleton.kind == "causal" and recipe.attention == "sdpa":  # as a run has it
         for network in small:
             use_for_short_rows(network.network)
@@ -160,6 +163,12 @@ def measured_speed(skeleton: Skeleton, length: int) -> float:
     each = [operations_per_token(network, length)[1] for network in small]
     operations = each[0] + (blocks - 1) * (each[1] - each[0]) / 2
     return rows * length * operations / (one + (blocks - 1) * block)
+
+
+def _probed(method: Any) -> Arranges:
+    """The method anew where it adds to every block; where it freezes or thaws, all moves, and the operations
+    that it saves are counted elsewhere."""
+    return type(method)(method.options) if getattr(method, "adds", False) else Everything()
 
 
 def _timed(network: Skeleton, rows: int, length: int) -> float:

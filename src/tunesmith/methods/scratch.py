@@ -32,7 +32,8 @@ class Scratch:
         """Draw every weight anew, in the way of the architecture's own configuration."""
         network = bundle.model.network
         torch.manual_seed(seed)
-        network.load_state_dict(type(network)(network.config).state_dict())
+        with network.device:
+            network.load_state_dict(type(network)(network.config).state_dict())
 
     def frozen_blocks(self, bundle: Bundle) -> int:
         return 0

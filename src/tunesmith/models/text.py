@@ -184,6 +184,11 @@ def is_sentence_encoder(folder: Path) -> bool:
     return _sentence_pooling(folder) is not None
 
 
+def usual_pooling(model_type: str) -> Pooling:
+    """The pooling of a family's base models that say nothing of their own."""
+    return "mean" if model_type in _FOLDABLE else "own"
+
+
 def choose_pooling(folder: Path, model_type: str) -> tuple[Pooling, str]:
     """The pooling that a base model was trained with, and why it was chosen."""
     asked = _sentence_pooling(folder)

@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tunesmith.core.events import Decided
-from tunesmith.engine import devices, loop, memory
+from tunesmith.engine import devices, loop, memory, skeleton
 
 if TYPE_CHECKING:
     from tunesmith.workflows.language import LanguageWork
 
 
-def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float] | None:
-    """{"peak_memory_bytes", "train_seconds"} as `tunesmith plan` reckons them, from the batches as they are.
-
-    None for a method whose memory is not known beforehand.
-    """
+def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
+    """{"peak_memory_bytes", "train_seconds"} as `tunesmith plan` reckons them, from the batches as they are."""
     plan, begun = work.plan, time.perf_counter()
-    if plan.spec.method not in memory.METHODS:
-        return None
-    keeps_base = bool(getattr(plan.method, "adds", False))
-    recipe = memory.Recipe(
-        method=plan.spec.method,
-        frozen_share=0.0,
-        rank=getattr(plan.method.options, "rank", memory.Recipe.rank),
+    recipe = skeleton.Recipe(
         precision=work.precision,
-        float32_base=not keeps_base,
+        float32_base=not getattr(plan.method, "adds", False),
+        packed=work.bundle.quantization is not None,
         checkpointing=plan.engine.gradient_checkpointing,
         tokens_at_once=setup.tokens_at_once,
     )
-    skeleton = memory.Skeleton(work.bundle.model.network.config, cast(memory.Kind, work.bundle.kind), recipe)
+    bones = skeleton.Skeleton(
+        work.bundle.model.network.config, work.bundle.kind, type(plan.method)(plan.method.options), recipe
+    )
     batches = setup.lesson.plan(0)
     lengths = setup.lesson.lengths
     longest = max(batches, key=lambda items: len(items) * int(lengths[items].max()))
     on_gpu = work.device.type == "cuda"
-    peak = memory.peak_bytes(skeleton, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
+    peak = memory.peak_bytes(bones, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
     mean = float(np.mean(lengths))
     rows = work.items.rows
     some = work.sequences(work.items.splits["train"])
     learned = float(rows.learned_counts[some].sum() / max(1, rows.lengths[some].sum()))
     read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
     seconds = devices.seconds(
-        skeleton, devices.pace(skeleton, round(mean), None), length=mean,
+        bones, devices.pace(bones, round(mean), None), length=mean,
         trained=float(setup.epochs * sum(setup.lesson.tokens(items) for items in batches)),
         read=read * (setup.epochs + 1), steps=setup.epochs * len(batches), learned=min(1.0, learned),
     )  # fmt: skip

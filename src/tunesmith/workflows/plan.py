@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
-from tunesmith.core.errors import DataError, ModelError, OptionError, Problem, did_you_mean
+from tunesmith.core import registry
+from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.core.events import ignore
+from tunesmith.core.options import resolve
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.types import SplitOptions
+from tunesmith.engine.options import EngineOptions
 
-SAMPLE = 2_000
-"""Rows that are tokenised; of more rows, evenly spread ones stand for all."""
-_CHARACTERS_PER_TOKEN = 4.2  # English, where there is no tokenizer to ask
+if TYPE_CHECKING:
+    from tunesmith.engine.skeleton import Recipe
+    from tunesmith.workflows.plan_data import Found, Tokens
+
 _LONGEST_ROW = 512
-_FROZEN_SHARE = 1 / 3  # of a text encoder, where the method is full
 _CHECKPOINTS = 3  # the two newest and the best
 _TOKEN_BYTES = 5
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Of one kind of row. `total` is extrapolated where `sampled` is less than `rows`."""
-
-    rows: int
-    sampled: int
-    mean: float
-    longest: int
-    total: int
-    how: str
 
 
 @dataclass(frozen=True)
@@ -69,84 +58,66 @@ class Plan:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """What the data says: how many rows, some of their texts, and how the run would learn from them."""
+def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
+    """Peak memory, time, disk, tokens and the largest batch of `train(data, **words)`.
 
-    form: str
-    family: str
-    kind: str
-    rows: int
-    texts: list[str]
-    method: str
-    notes: list[str]
-    learned: float = 1.0
-    """About the share of tokens that are learned."""
-
-
-def plan(
-    data: Any,
-    *,
-    model: str,
-    method: str = "auto",
-    device: str | None = None,
-    max_length: int | None = None,
-    batch_size: int | None = None,
-    epochs: int | None = None,
-    gradient_checkpointing: bool = False,
-) -> Plan:
-    """Peak memory, time, disk, tokens and the largest batch of `train(data, model=model, method=method)`.
-
-    model: an alias, a hub id or a folder; only its config and tokenizer are read. device: a name from
-    `engine.devices`, None for this machine. Nothing is trained and no weight is loaded. Raises DataError,
-    ModelError (unknown or unreachable model), OptionError (unknown method or device).
+    `words` are those of `train` (model, method, text, target, epochs, batch_size, max_length, rank, ...); of the
+    model only the config and the tokenizer are read. device: a name from `engine.devices`, None for this machine.
+    Nothing is trained and no weight is loaded. Raises DataError, ModelError (unknown or unreachable model),
+    OptionError (unknown method, option or device).
     """
     from tunesmith.engine import devices, hardware, memory
-    from tunesmith.engine.batching import TOKENS_AT_ONCE
+    from tunesmith.engine.skeleton import Skeleton
     from tunesmith.workflows import choose
+    from tunesmith.workflows.plan_data import count_tokens, look_at, read_texts
 
+    hardware.prepare()
     gpu = None if device is None or device == devices.HERE else devices.resolve(device)
-    _check_method(method, memory.METHODS)
+    name = str(data) if isinstance(data, str | Path) else type(data).__name__
+    spec = RunSpec.make({"data": name, **{word: value for word, value in words.items() if value is not None}})
+    choose.check_words(spec)
+    found = look_at(data, spec)
+    model = found.default_model if spec.model == "auto" else spec.model
     config, tokenizer, notes = read_config(model)
-    found = _texts(data, config, method, tokenizer)
-    tokens = count_tokens(found.texts, tokenizer, rows=found.rows)
+    read = read_texts(found, config, tokenizer)
+    method, engine, max_length = _settle(spec, found, model)
+    tokens = count_tokens(read.texts, tokenizer, rows=read.rows)
     limit = _limit(config, max_length, found.family, notes)
-    longest, mean = min(tokens.longest, limit), min(tokens.mean, limit)
-    size = batch_size or _batch_size(found, longest)
-    recipe = memory.Recipe(
-        method=found.method,
-        frozen_share=_FROZEN_SHARE if found.method == "full" and found.family == "rows" else 0.0,
-        precision=_precision(gpu, config),
-        float32_base=found.family == "rows" or found.method == "full",
-        attention=_attention(gpu, found.family, longest),
-        checkpointing=gradient_checkpointing,
-        tokens_at_once=TOKENS_AT_ONCE if gpu is None and hardware.device().type == "cpu" else None,
-    )
-    skeleton = memory.Skeleton(config, cast(memory.Kind, found.kind), recipe)
+    added = getattr(method, "virtual_tokens", 0)  # before every row
+    longest, mean = min(tokens.longest + added, limit), min(tokens.mean + added, limit)
+    size = _batch_size(engine.batch_size, found.family, read.rows, longest)
+    recipe = _recipe(gpu, config, found.family, method, engine, longest)
+    skeleton = Skeleton(config, read.kind, method, recipe)
+    at = devices.pace(skeleton, round(mean), gpu)
+    train_rows = max(1, round(0.8 * read.rows))
+    steps, checked = math.ceil(train_rows / size), mean * (read.rows - train_rows)
+
+    def spent(epochs: int, predicted: float) -> float:
+        return devices.seconds(
+            skeleton, at, length=mean, trained=epochs * mean * train_rows, read=predicted, steps=epochs * steps,
+            learned=read.learned,
+        )  # fmt: skip
+
+    took = spent(0, mean * read.rows if method.frozen_body else checked)  # before training
+    for epoch in range(epochs := cast(int, engine.epochs)):
+        skeleton.begin(epoch)
+        took += spent(1, 0 if method.frozen_body else checked)
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
-    count = choose.epochs_of(found.method, found.family) if epochs is None else epochs
-    train_rows = max(1, round(0.8 * found.rows))
-    steps = count * math.ceil(train_rows / size)
-    at = devices.pace(skeleton, round(mean), gpu)
-    read = mean * (found.rows if found.method == "head" else (found.rows - train_rows) * (count + 1))
-    took = devices.seconds(
-        skeleton, at, length=mean, trained=mean * train_rows * count, read=read, steps=steps, learned=found.learned
-    )
-    disk = _disk(skeleton, found, min(tokens.total, tokens.rows * limit))
-    notes += found.notes
-    if tokens.longest > limit:
+    disk = _disk(skeleton, found, getattr(method, "adds", False), min(tokens.total, tokens.rows * limit))
+    notes += read.notes
+    if tokens.longest + added > limit:
         notes.append(f"rows longer than {limit} tokens are cut; the longest seen has {tokens.longest:,}")
     if gpu is None and disk["total"] > devices.free_disk(Path.cwd()):
         notes.append("the disk of this folder has less free than the run would write")
     if peak.total > available:
-        notes.append(_remedy(found.method, gradient_checkpointing, largest))
+        notes.append(_remedy(found.method, engine.gradient_checkpointing, largest))
     return Plan(
-        data=str(data) if isinstance(data, str | Path) else type(data).__name__,
-        form=found.form, model=model, method=found.method, device=devices.HERE if gpu is None else gpu.name,
+        data=name, form=found.form, model=model, method=found.method,
+        device=devices.HERE if gpu is None else gpu.name,
         precision=recipe.precision, attention=recipe.attention, parameters=dataclasses.asdict(skeleton.parameters),
-        tokens=tokens, max_length=limit, batch_size=size, batch_length=longest, epochs=count, steps=steps,
+        tokens=tokens, max_length=limit, batch_size=size, batch_length=longest, epochs=epochs, steps=epochs * steps,
         memory={**dataclasses.asdict(peak), "total": peak.total}, memory_available=available,
         fits=peak.total <= available, largest_batch=largest,
         largest_batch_is_at_least=largest >= memory.MANY_ROWS,
@@ -154,25 +125,40 @@ def plan(
     )  # fmt: skip
 
 
-def count_tokens(texts: Iterable[str], tokenizer: Any, *, rows: int | None = None) -> Tokens:
-    """Tokens of each text, special ones included. `rows`: how many rows the texts stand for, if for more.
+def _settle(spec: RunSpec, found: Found, model: str) -> tuple[Any, EngineOptions, int | None]:
+    """The method, the engine's options and the longest row of the run that `spec` asks for."""
+    from tunesmith.workflows import choose
 
-    Without a tokenizer (None) they are guessed from the letters, and `how` says so.
-    """
-    some = list(texts)
-    if tokenizer is None:
-        lengths = np.array([len(text) / _CHARACTERS_PER_TOKEN + 2 for text in some])
-        how = f"guessed from letters ({_CHARACTERS_PER_TOKEN} to a token): no tokenizer beside the config"
+    choose.check_family(found.method, found.family)
+    if found.family == "rows":
+        task = choose.task_for(cast(Any, found.form), spec.task, ignore)
     else:
-        lengths = np.array([len(ids) for ids in tokenizer(some, verbose=False)["input_ids"]]) if some else np.zeros(0)
-        how = "tokenised"
-    if not len(lengths):
-        raise DataError(Problem("there is no text to count tokens of"), fix="Give data with rows in it.")
-    rows = len(some) if rows is None else rows
-    if rows > len(some):
-        how += f"; {len(some):,} of {rows:,} rows, the rest extrapolated"
-    mean = float(lengths.mean())
-    return Tokens(rows, len(some), round(mean, 1), math.ceil(lengths.max()), round(mean * rows), how)
+        task = spec.task if spec.task != "auto" else choose.tasks_of(found.form)[0]
+    parts = {
+        "task": registry.get("tasks", task).Options, "method": registry.get("methods", found.method).Options,
+        "engine": EngineOptions, "split": SplitOptions,
+        **{name: registry.get("callbacks", name).Options for name in spec.callbacks},
+    }  # fmt: skip
+    options = resolve(spec.options, parts)
+    engine = cast(EngineOptions, options["engine"])
+    epochs = choose.epochs_of(found.method, found.family) if engine.epochs is None else engine.epochs
+    method = registry.get("methods", found.method)(options["method"])
+    return method, engine.model_copy(update={"epochs": epochs}), getattr(options["task"], "max_length", None)
+
+
+def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptions, longest: int) -> Recipe:
+    from tunesmith.engine import hardware
+    from tunesmith.engine.batching import TOKENS_AT_ONCE
+    from tunesmith.engine.skeleton import Recipe
+
+    return Recipe(
+        precision=_precision(gpu, config),
+        float32_base=family == "rows" or not getattr(method, "adds", False),
+        packed=bool(getattr(method, "load_kwargs", dict)()),
+        attention=_attention(gpu, family, longest),
+        checkpointing=engine.gradient_checkpointing,
+        tokens_at_once=TOKENS_AT_ONCE if gpu is None and hardware.device().type == "cpu" else None,
+    )
 
 
 def read_config(model: str) -> tuple[Any, Any, list[str]]:
@@ -212,8 +198,8 @@ def render(made: Plan) -> str:
     memory, tokens = made.memory, made.tokens
     parts = ", ".join(f"{name} {_size(memory[name])}" for name in memory if name != "total" and memory[name])
     lines = [
-        ("model", f"{made.model}: {made.parameters['total'] / 1e6:,.1f} M weights, "
-                  f"{made.parameters['trainable'] / 1e6:,.2f} M of them or beside them move"),
+        ("model", f"{made.model}: {_count(made.parameters['total'])} weights; {_count(made.parameters['trainable'])}, "
+                  "of them or added, move"),
         ("method", f"{made.method}, {made.precision}, {made.attention} attention"),
         ("device", f"{made.device}, {_size(made.memory_available)} of memory to use"),
         ("data", f"{tokens.rows:,} rows ({made.form}), {tokens.mean:g} tokens on average, "
@@ -230,102 +216,6 @@ def render(made: Plan) -> str:
     return "\n".join([*(f"{name:13}  {text}" for name, text in lines), "An estimate. Nothing was trained."])
 
 
-def _check_method(method: str, known: Iterable[str]) -> None:
-    if method not in ("auto", *known):
-        raise OptionError(f"--method {method}: there is no plan for it.", did_you_mean(method, [*known, "auto"]))
-
-
-def _texts(data: Any, config: Any, method: str, tokenizer: Any) -> _Texts:
-    from tunesmith.data.conversations import peek
-
-    return _rows(data, method) if peek(data) is None else _language(data, config, method, tokenizer)
-
-
-def _rows(data: Any, method: str) -> _Texts:
-    from tunesmith.data.prepare import prepare
-    from tunesmith.data.types import SplitOptions
-    from tunesmith.workflows import choose
-    from tunesmith.workflows.pipeline import median_per_label
-
-    with TemporaryDirectory(prefix="tunesmith-") as folder:
-        prepared = prepare(
-            data, validation=None, test=None, text=None, target=None, kinds=choose.kinds_for("auto"),
-            options=SplitOptions(), seed=0, emit=ignore, cache_dir=Path(folder),
-        )  # fmt: skip
-        kind, train, pairs = prepared.columns.kind, prepared.splits["train"], prepared.columns.text_pair is not None
-        median = median_per_label(kind, prepared.rows.select(train)["target"])
-        chosen = choose.method_for(method, kind, len(train), median, pairs, ignore)
-        some = prepared.rows.select(_spread(len(prepared.rows)))
-        texts = [" ".join(row[name] for name in ("text", "text_pair") if row.get(name)) for row in some]
-        return _Texts(kind, "rows", "classification", len(prepared.rows), texts, chosen, [])
-
-
-def _language(data: Any, config: Any, method: str, tokenizer: Any) -> _Texts:
-    from tunesmith.data.conversations import read_examples
-
-    if method == "head":
-        raise OptionError("--method head: a language model has no new head.", "Use lora, qlora or full.")
-    with TemporaryDirectory(prefix="tunesmith-", ignore_cleanup_errors=True) as folder:
-        examples = read_examples(data, emit=ignore, cache_dir=Path(folder))
-        picked = [examples[int(number)] for number in _spread(len(examples))]
-        texts = [text for example in picked for text in _written(example, tokenizer)]
-        many = len(texts) / max(1, len(picked))
-        notes = []
-        if examples.form in ("preference", "feedback"):
-            notes.append("each answer is one sequence; the reference pass before training is not counted")
-        kind = "seq2seq" if getattr(config, "is_encoder_decoder", False) else "causal"
-        rows = round(len(examples) * (1 if examples.form == "pair" else many))
-        chosen = "lora" if method == "auto" else method
-        learned = sum(map(_learned, picked)) / max(1, sum(map(len, texts))) if kind == "causal" else 1.0
-        return _Texts(examples.form, "language", kind, rows, texts, chosen, notes, min(1.0, learned))
-
-
-def _written(example: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
-    """The sequences of an example as text: what is read, then what is learned."""
-    form = example["form"]
-    if form == "text":
-        yield example["text"]
-    elif form == "pair":  # an encoder reads one, a decoder writes the other: the mean of both counts
-        yield from (example["source"], example["target"])
-    elif form == "chat":
-        yield _conversation(example["messages"], example.get("tools"), tokenizer)
-    else:
-        answers = [example["chosen"], example["rejected"]] if form == "preference" else [example["completion"]]
-        for answer in answers:
-            if example.get("messages") is None:
-                yield example["prompt"] + (answer if isinstance(answer, str) else _conversation(answer, None, None))
-            else:
-                said = [{"role": "assistant", "content": answer}] if isinstance(answer, str) else answer
-                yield _conversation([*example["messages"], *said], example.get("tools"), tokenizer)
-
-
-def _learned(example: Mapping[str, Any]) -> int:
-    """Letters of an example that are learned."""
-    if example["form"] == "chat":
-        said = [one for one in example["messages"] if one["role"] == "assistant" and one.get("weight") != 0]
-    else:
-        said = [example.get(name) or "" for name in ("text", "target", "completion", "chosen", "rejected")]
-        said = [{"content": one} if isinstance(one, str) else one[-1] for one in said]
-    return sum(len(str(one.get("content") or "")) for one in said)
-
-
-def _conversation(messages: list[dict[str, Any]], tools: Any, tokenizer: Any) -> str:
-    """As the tokenizer's template writes it; without a template that takes it, role and content in lines."""
-    if getattr(tokenizer, "chat_template", None):
-        from jinja2 import TemplateError
-
-        try:
-            return cast(str, tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))
-        except (TemplateError, TypeError, ValueError):
-            pass  # such as a template that wants roles in turns
-    return "\n".join(f"{message['role']}: {message.get('content') or ''}" for message in messages)
-
-
-def _spread(rows: int) -> np.ndarray:
-    """Positions of at most `SAMPLE` rows, evenly over all of them; int64."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64)) if rows else np.zeros(0, np.int64)
-
-
 def _limit(config: Any, asked: int | None, family: str, notes: list[str]) -> int:
     from tunesmith.engine.options import LONGEST_EXAMPLE
     from tunesmith.models.load_language import position_limit
@@ -336,13 +226,15 @@ def _limit(config: Any, asked: int | None, family: str, notes: list[str]) -> int
     return asked or min(reads, LONGEST_EXAMPLE if family == "language" else _LONGEST_ROW)
 
 
-def _batch_size(found: _Texts, longest: int) -> int:
+def _batch_size(asked: int | str | None, family: str, rows: int, longest: int) -> int:
     """Rows of a batch as a run chooses them: some twenty steps at least, and not too many tokens."""
     from tunesmith.engine import batching
 
-    most, least = (batching.ROWS, 8) if found.family == "rows" else (16, 2)
-    size = int(min(most, max(least, 2 ** int(math.log2(max(least, 0.8 * found.rows / 20))))))
-    return max(1, min(size, (batching.TOKENS if found.family == "rows" else batching.LANGUAGE_TOKENS) // longest))
+    if isinstance(asked, int):
+        return asked
+    most, least = (batching.ROWS, 8) if family == "rows" else (16, 2)
+    size = int(min(most, max(least, 2 ** int(math.log2(max(least, 0.8 * rows / 20))))))
+    return max(1, min(size, (batching.TOKENS if family == "rows" else batching.LANGUAGE_TOKENS) // longest))
 
 
 def _precision(gpu: Any, config: Any) -> str:
@@ -361,16 +253,16 @@ def _attention(gpu: Any, family: str, longest: int) -> str:
     )  # fmt: skip
 
 
-def _disk(skeleton: Any, found: _Texts, tokens: int) -> dict[str, float]:
+def _disk(skeleton: Any, found: Found, adds: bool, tokens: int) -> dict[str, float]:
     from tunesmith.engine.memory import checkpoint_bytes
 
     counted = skeleton.parameters
-    adapter_only = found.family == "language" and found.method in ("lora", "qlora")
+    adapter_only = found.family == "language" and adds
     hidden = int(skeleton.config.get_text_config().hidden_size)
     caches = float(_TOKEN_BYTES * tokens)
     if found.family == "rows":
         caches += 4.0 * hidden * found.rows  # features
-        caches += skeleton.dtype.itemsize * hidden * tokens if found.method == "full" else 0.0  # frozen bottom
+        caches += skeleton.dtype.itemsize * hidden * tokens if 0 < skeleton.frozen < 1 else 0.0  # frozen bottom
     parts = {
         "checkpoints": _CHECKPOINTS * checkpoint_bytes(counted),
         "model": 4.0 * (counted.trainable if adapter_only else counted.total),
@@ -385,6 +277,10 @@ def _remedy(method: str, checkpointing: bool, largest: int) -> str:
     ways = [] if checkpointing else ["gradient_checkpointing=true"]
     ways += {"full": ["--method lora", "--method qlora"], "lora": ["--method qlora"]}.get(method, [])
     return f"it does not fit with a single row: try {', '.join([*ways, 'a smaller max_length', 'a smaller model'])}"
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number:,}"
 
 
 def _size(size: float) -> str:

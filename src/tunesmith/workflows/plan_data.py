@@ -1,0 +1,179 @@
+"""What a plan needs to know of the data: how many rows, tokens a row, and how a run would learn from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from tunesmith.core import registry
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import ignore
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.types import SplitOptions
+from tunesmith.models import catalog
+from tunesmith.workflows import choose
+
+Kind = Literal["causal", "seq2seq", "classification"]
+
+SAMPLE = 2_000
+"""Rows that are tokenised; of more rows, evenly spread ones stand for all."""
+_CHARACTERS_PER_TOKEN = 4.2  # English, where there is no tokenizer to ask
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Of one kind of row. `total` is extrapolated where `sampled` is less than `rows`."""
+
+    rows: int
+    sampled: int
+    mean: float
+    longest: int
+    total: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the data says: its form, how many rows, some of them, and the method that a run would take."""
+
+    form: str
+    family: str
+    rows: int
+    some: list[dict[str, Any]]
+    method: str
+
+    @property
+    def default_model(self) -> str:
+        if self.family == "rows":
+            return catalog.DEFAULT
+        return catalog.default(registry.get("tasks", choose.tasks_of(self.form)[0]).network)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a model would read of the rows that were looked at, and how many sequences all rows make."""
+
+    kind: Kind
+    rows: int
+    texts: list[str]
+    notes: list[str]
+    learned: float = 1.0
+    """About the share of tokens that are learned."""
+
+
+def look_at(data: Any, spec: RunSpec) -> Found:
+    """Raises DataError, OptionError."""
+    return _rows(data, spec) if choose.family(spec, data) == "rows" else _language(data, spec)
+
+
+def _rows(data: Any, spec: RunSpec) -> Found:
+    from tunesmith.data.prepare import prepare
+    from tunesmith.workflows.pipeline import median_per_label
+
+    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    with TemporaryDirectory(prefix="tunesmith-") as folder:
+        prepared = prepare(
+            data, validation=None, test=None, text=spec.text, target=spec.target, kinds=choose.kinds_for(spec.task),
+            options=SplitOptions(**words), seed=spec.seed, emit=ignore, cache_dir=Path(folder),
+        )  # fmt: skip
+        kind, train, pairs = prepared.columns.kind, prepared.splits["train"], prepared.columns.text_pair is not None
+        median = median_per_label(kind, prepared.rows.select(train)["target"])
+        chosen = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
+        return Found(kind, "rows", len(prepared.rows), list(prepared.rows.select(_spread(len(prepared.rows)))), chosen)
+
+
+def _language(data: Any, spec: RunSpec) -> Found:
+    from tunesmith.data.conversations import read_examples
+
+    with TemporaryDirectory(prefix="tunesmith-", ignore_cleanup_errors=True) as folder:
+        examples = read_examples(data, emit=ignore, cache_dir=Path(folder))
+        some = [examples[int(number)] for number in _spread(len(examples))]
+        return Found(examples.form, "language", len(examples), some, "lora" if spec.method == "auto" else spec.method)
+
+
+def read_texts(found: Found, config: Any, tokenizer: Any) -> Texts:
+    """As the model of `config` would read them. The tokenizer may be None."""
+    if found.family == "rows":
+        texts = [" ".join(row[name] for name in ("text", "text_pair") if row.get(name)) for row in found.some]
+        return Texts("classification", found.rows, texts, [])
+    texts = [text for example in found.some for text in _written(example, tokenizer)]
+    notes = []
+    if found.form in ("preference", "feedback"):
+        notes.append("each answer is one sequence; the reference pass before training is not counted")
+    kind: Kind = "seq2seq" if getattr(config, "is_encoder_decoder", False) else "causal"
+    rows = found.rows if found.form == "pair" else round(found.rows * len(texts) / max(1, len(found.some)))
+    learned = sum(map(_learned, found.some)) / max(1, sum(map(len, texts))) if kind == "causal" else 1.0
+    return Texts(kind, rows, texts, notes, min(1.0, learned))
+
+
+def _written(example: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
+    """The sequences of an example as text: what is read, then what is learned."""
+    form = example["form"]
+    if form == "text":
+        yield example["text"]
+    elif form == "pair":  # an encoder reads one, a decoder writes the other: the mean of both counts
+        yield from (example["source"], example["target"])
+    elif form == "chat":
+        yield _conversation(example["messages"], example.get("tools"), tokenizer)
+    else:
+        answers = [example["chosen"], example["rejected"]] if form == "preference" else [example["completion"]]
+        for answer in answers:
+            if example.get("messages") is None:
+                yield example["prompt"] + (answer if isinstance(answer, str) else _conversation(answer, None, None))
+            else:
+                said = [{"role": "assistant", "content": answer}] if isinstance(answer, str) else answer
+                yield _conversation([*example["messages"], *said], example.get("tools"), tokenizer)
+
+
+def _learned(example: Mapping[str, Any]) -> int:
+    """Letters of an example that are learned."""
+    if example["form"] == "chat":
+        said = [one for one in example["messages"] if one["role"] == "assistant" and one.get("weight") != 0]
+    else:
+        said = [example.get(name) or "" for name in ("text", "target", "completion", "chosen", "rejected")]
+        said = [{"content": one} if isinstance(one, str) else one[-1] for one in said]
+    return sum(len(str(one.get("content") or "")) for one in said)
+
+
+def _conversation(messages: list[dict[str, Any]], tools: Any, tokenizer: Any) -> str:
+    """As the tokenizer's template writes it; without a template that takes it, role and content in lines."""
+    if getattr(tokenizer, "chat_template", None):
+        from jinja2 import TemplateError
+
+        try:
+            return cast(str, tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))
+        except (TemplateError, TypeError, ValueError):
+            pass  # such as a template that wants roles in turns
+    return "\n".join(f"{message['role']}: {message.get('content') or ''}" for message in messages)
+
+
+def _spread(rows: int) -> np.ndarray:
+    """Positions of at most `SAMPLE` rows, evenly over all of them; int64."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64)) if rows else np.zeros(0, np.int64)
+
+
+def count_tokens(texts: Iterable[str], tokenizer: Any, *, rows: int | None = None) -> Tokens:
+    """Tokens of each text, special ones included. `rows`: how many rows the texts stand for, if for more.
+
+    Without a tokenizer (None) they are guessed from the letters, and `how` says so.
+    """
+    some = list(texts)
+    if tokenizer is None:
+        lengths = np.array([len(text) / _CHARACTERS_PER_TOKEN + 2 for text in some])
+        how = f"guessed from letters ({_CHARACTERS_PER_TOKEN} to a token): no tokenizer beside the config"
+    else:
+        lengths = np.array([len(ids) for ids in tokenizer(some, verbose=False)["input_ids"]]) if some else np.zeros(0)
+        how = "tokenised"
+    if not len(lengths):
+        raise DataError(Problem("there is no text to count tokens of"), fix="Give data with rows in it.")
+    rows = len(some) if rows is None else rows
+    if rows > len(some):
+        how += f"; {len(some):,} of {rows:,} rows, the rest extrapolated"
+    mean = float(lengths.mean())
+    return Tokens(rows, len(some), round(mean, 1), math.ceil(lengths.max()), round(mean * rows), how)
