@@ -167,8 +167,19 @@ def test_options(tmp_path: Path) -> None:
         convert(PLAIN, tmp_path / "a.jsonl", "alpacca")
     with pytest.raises(OptionError, match=r"can not hold examples of the form 'completion'\nFormats .* openai, mess"):
         convert([{"prompt": "a", "completion": "b"}], tmp_path / "a.jsonl", "gemini")
-    with pytest.raises(OptionError, match="They can not be converted"):
+    with pytest.raises(OptionError, match=r"of the form 'text'\nFormats for them: messages\."):
         convert([{"text": "a"}], tmp_path / "a.jsonl", "openai")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[{"text": "one"}, {"text": "two\nlines"}], [{"input_text": "ein", "target_text": "one"}],
+     [{"input_text": "zwei", "target_text": "two", "references": ["two", "a pair"]}]],
+)  # fmt: skip
+def test_texts_and_pairs_as_messages(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    convert(rows, tmp_path / "a.jsonl", "messages")
+    assert content(tmp_path / "a.jsonl") == content(rows)
+    assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == rows
 
 
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(str.strip)

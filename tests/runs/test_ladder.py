@@ -13,8 +13,8 @@ from tunesmith.cli.show_refine import show_ladder
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.evaluate.types import Outcome
 from tunesmith.workflows import ladder as ladders
-from tunesmith.workflows import refine, rung
-from tunesmith.workflows.ladder import choose_rung, ladder, more_rows
+from tunesmith.workflows import refine
+from tunesmith.workflows.ladder import Answers, choose_rung, ladder, more_rows
 from tunesmith.workflows.rung import climb, nearest, read_outcome
 
 
@@ -108,14 +108,15 @@ def outcome(right: int, rows: int = 400) -> Outcome:
 
 
 def test_the_quickest_that_is_not_proven_worse_is_recommended() -> None:
-    outcomes = {"tfidf": outcome(300), "head": outcome(379), "full": outcome(380)}
-    rungs = [{"name": name, "value": float((o.scores[:, 0] > 0.5).mean()), "seconds": seconds}
-             for (name, o), seconds in zip(outcomes.items(), (1, 5, 60), strict=True)]  # fmt: skip
-    best, pick, gap = choose_rung(rungs, outcomes, "accuracy", seed=0)
+    rights = {"tfidf": 300, "head": 379, "full": 380}
+    answers = {name: Answers(outcome(right), "accuracy", 0) for name, right in rights.items()}
+    rungs = [{"name": name, "value": right / 400, "seconds": seconds}
+             for (name, right), seconds in zip(rights.items(), (1, 5, 60), strict=True)]  # fmt: skip
+    best, pick, gap = choose_rung(rungs, answers, higher_is_better=True)
     assert (best["name"], pick["name"]) == ("full", "head")
     assert gap["low"] <= 0 < gap["difference"]
-    outcomes["head"] = outcome(340)
-    assert choose_rung(rungs, outcomes, "accuracy", seed=0)[1]["name"] == "full"
+    answers["head"] = Answers(outcome(340), "accuracy", 0)
+    assert choose_rung(rungs, answers, higher_is_better=True)[1]["name"] == "full"
 
 
 def test_what_more_rows_would_bring() -> None:
@@ -142,4 +143,3 @@ def test_nearest_neighbours_are_those_of_scikit_learn() -> None:
         other = KNeighborsRegressor(k, metric="cosine").fit(known, answers).predict(asked)
         assert np.allclose(found[k], other)
     assert found[5].shape == (1100, 3)
-    assert rung.CHEAP == ("majority", "tfidf", "nearest_neighbours")

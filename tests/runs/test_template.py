@@ -94,3 +94,19 @@ def test_a_file_and_a_model_with_another_template(in_tmp: Path) -> None:
         list(preview.previewed(data, model=str(folder("llama")), template="chatmlx"))
     with pytest.raises(TunesmithError, match="can not be read"):
         list(preview.previewed(data, model=str(folder("llama")), template="missing.jinja"))
+
+
+def test_new_tokens_are_found_in_a_text_whatever_the_normalizer_does(in_tmp: Path, plain_base: Path) -> None:
+    from tokenizers import normalizers
+
+    from tunesmith.models.load_language import add_tokens, load_language_base
+
+    bundle = load_language_base(str(plain_base), kind="causal", dtype="float32")
+    # as in SentencePiece vocabularies: a mark before every text, and in the place of every space
+    bundle.tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("_"), normalizers.Replace(" ", "_")]
+    )
+    add_tokens(bundle, ["velotide"], "chatml")
+    ids = bundle.tokenizer("good<|im_end|> the velotide<|im_end|>", add_special_tokens=False)["input_ids"]
+    start, end, word = bundle.new_token_ids
+    assert [token for token in ids if token in (start, end, word)] == [end, word, end]

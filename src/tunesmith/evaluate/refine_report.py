@@ -126,6 +126,7 @@ def ladder(document: Document) -> str:
     points = {
         **_dots([max(r["seconds"], 0.01) for r in rungs], [r["value"] for r in rungs], metric, BLUE),
         "mode": "markers+text", "text": [plain(r["title"], 40) for r in rungs], "textposition": "top center",
+        "cliponaxis": False,
         "error_y": {"type": "data", "symmetric": False, "array": [r["high"] - r["value"] for r in rungs],
                     "arrayminus": [r["value"] - r["low"] for r in rungs]},
     }  # fmt: skip

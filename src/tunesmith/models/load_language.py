@@ -119,11 +119,15 @@ def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any
 def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None = None, emit: Emit = ignore) -> None:
     """New words for the tokenizer, and the markers of `template` that it lacks (see `use_template`), with
     embeddings that start at the mean of all others (Hewitt 2021)."""
+    from tokenizers import AddedToken
+
     markers = use_template(bundle.tokenizer, template, emit)
-    new = [*markers, *(token for token in tokens if token not in bundle.tokenizer.get_vocab())]
+    words = [token for token in tokens if token not in bundle.tokenizer.get_vocab()]
+    new = [*markers, *words]
     if not new:
         return
-    bundle.tokenizer.add_tokens(new)
+    # found as they are written: a normalizer may put a space before them, and then they match nothing within a text
+    bundle.tokenizer.add_tokens([AddedToken(word, normalized=False) for word in words])
     if len(bundle.tokenizer) > bundle.model.network.get_input_embeddings().weight.shape[0]:
         torch.manual_seed(0)  # the same rows whenever the same base gets the same words
         with quiet_transformers():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,17 +14,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunesmith.core.errors import OptionError
+from tunesmith.core.events import ignore
 from tunesmith.core.files import write_json, write_text
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
+from tunesmith.data.conversations import read_examples, units
 from tunesmith.data.duplicates import Duplicates, find_duplicates
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
-from tunesmith.evaluate import metrics, refine_report
+from tunesmith.evaluate import metrics, refine_report, text_metrics
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
+from tunesmith.workflows import choose, held_language, language_data
+from tunesmith.workflows.held import higher_is_better, same_data
 from tunesmith.workflows.model import Model
 from tunesmith.workflows.refine import (
     Series,
@@ -33,7 +38,6 @@ from tunesmith.workflows.refine import (
     opened,
     read,
     run_once,
-    same_data,
     saved_scores,
     specified,
     split_options,
@@ -69,13 +73,46 @@ def cross_validate(data: Any, *, out: str | Path, cv: int = 5, group: str | None
     request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": cv}
     with opened(out, request) as path:
         spec, source = specified(data, clean)
-        pool, of, base = _assign(source, spec, cv, path)
-        runs = [_run_fold(path, pool, of, fold, base) for fold in range(cv)]
-        return _finish(path, runs, pool, of)
+        pool = (_texts if choose.family(spec, source) == "language" else _rows)(source, spec, cv, path)
+        runs = [_run_fold(path, pool, fold) for fold in range(cv)]
+        return _finish(path, runs, pool)
 
 
-def _assign(source: Any, spec: RunSpec, folds: int, path: Path) -> tuple[pa.Table, Ints, Words]:
-    """(rows that take part, the fold of each, the words of the runs). The table has `row_id` beside its columns."""
+@dataclass(frozen=True)
+class _Pool:
+    """The rows that take part: their ids in the source, the fold of each, and the words of the runs."""
+
+    ids: Ints
+    of: Ints
+    words: Words
+    suffix: str
+    write: Callable[[Ints, Path], None]
+    """Some of the rows, by their places in `ids`, as a file that a run can read."""
+    metrics: Callable[[Run, pa.Table], Words]
+    """Of all out-of-fold predictions together, with intervals."""
+
+
+def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
+    """Of text that is written: examples with like prompts stay together; running text is cut in blocks."""
+    options = split_options(spec)
+    examples = read_examples(source, emit=ignore, group=options.group, form=language_data.asked_form(spec.task))
+    same_data(path / "data", examples.fingerprint)
+    count = len(examples)
+    if examples.form == "text" and examples.groups is None:
+        _check(folds, count)
+        of = np.arange(count) * folds // count
+    else:
+        of = assign(np.zeros(count, dtype=np.int64), units(examples), folds, spec.seed)
+    words, _, method = held_language.held_words(spec, examples.form)
+
+    def write(places: Ints, file: Path) -> None:
+        held_language.write(examples, places, file)
+
+    ids = np.array([example["row"] - 1 for example in examples], dtype=np.int64)
+    return _Pool(ids, of, fitting(words, method), "jsonl", write, _pooled_texts)
+
+
+def _rows(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
     with TemporaryDirectory(prefix="tunesmith-") as cache:
         prepared = read(source, spec, Path(cache), validation_size=0.0, test_size=0.0)
         same_data(path / "data", prepared.fingerprint)
@@ -83,11 +120,16 @@ def _assign(source: Any, spec: RunSpec, folds: int, path: Path) -> tuple[pa.Tabl
         ids = np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[pool]
         write_parts(source, spec, prepared, {"all": ids}, path / "data")
         with pa.ipc.open_file(str(path / "data" / "all.arrow")) as file:
-            table = file.read_all().append_column("row_id", pa.array(ids))
-        units = _units(prepared, pool, table, spec)
-        of = assign(prepared.index.strata()[pool], units, folds, spec.seed)
+            table = file.read_all()
+        of = assign(prepared.index.strata()[pool], _units(prepared, pool, table, spec), folds, spec.seed)
         base, _, method = held_words(spec, prepared, pool)
-    return table, of, fitting({**base, "group": split_options(spec).group}, method)
+
+    def write(places: Ints, file: Path) -> None:
+        with pa.ipc.new_file(str(file), table.schema) as writer:
+            writer.write_table(take(table, places))
+
+    words = fitting({**base, "group": split_options(spec).group}, method)
+    return _Pool(ids, of, words, "arrow", write, _pooled_rows)
 
 
 def _units(prepared: PreparedData, pool: Ints, table: pa.Table, spec: RunSpec) -> Ints:
@@ -115,8 +157,7 @@ def assign(strata: Ints, units: Ints, folds: int, seed: int) -> Ints:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     count = np.unique(units).size
-    if not 2 <= folds <= count:
-        raise OptionError(f"--cv {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
+    _check(folds, count)
     whole = count == units.size
     maker = (StratifiedKFold if whole else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     of = np.empty(units.size, dtype=np.int64)
@@ -129,26 +170,31 @@ def assign(strata: Ints, units: Ints, folds: int, seed: int) -> Ints:
     return of
 
 
-def _run_fold(path: Path, pool: pa.Table, of: Ints, fold: int, base: Words) -> Run:
+def _check(folds: int, count: int) -> None:
+    if not 2 <= folds <= count:
+        raise OptionError(f"--cv {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
+
+
+def _run_fold(path: Path, pool: _Pool, fold: int) -> Run:
     folder = path / "data" / f"fold-{fold + 1}"
     folder.mkdir(exist_ok=True)
-    rows = pool.drop_columns(["row_id"])
-    for name, chosen in (("train", of != fold), ("test", of == fold)):
-        with pa.ipc.new_file(str(folder / f"{name}.arrow"), rows.schema) as writer:
-            writer.write_table(take(rows, np.flatnonzero(chosen)))
-    files = {"data": str((folder / "train.arrow").resolve()), "test": str((folder / "test.arrow").resolve())}
-    return run_once(path / f"fold-{fold + 1}", {**base, **files})
+    files = {}
+    for name, part, chosen in (("data", "train", pool.of != fold), ("test", "test", pool.of == fold)):
+        file = folder / f"{part}.{pool.suffix}"
+        pool.write(np.flatnonzero(chosen), file)
+        files[name] = str(file.resolve())
+    return run_once(path / f"fold-{fold + 1}", {**pool.words, **files})
 
 
-def _finish(path: Path, runs: Sequence[Run], pool: pa.Table, of: Ints) -> Folds:
+def _finish(path: Path, runs: Sequence[Run], pool: _Pool) -> Folds:
     documents = [run.document for run in runs]
     metric = documents[0]["first_metric"]
-    table = _out_of_fold(runs, pool, of)
+    table = _out_of_fold(runs, pool)
     pq.write_table(table, path / "out_of_fold.parquet")
     document = {
         "metric": metric,
         "runs": [
-            {"name": f"fold {n}", "run": str(run.path), "rows": int((of == n - 1).sum()), "metrics": run.metrics,
+            {"name": f"fold {n}", "run": str(run.path), "rows": int((pool.of == n - 1).sum()), "metrics": run.metrics,
              "verdict": run.document["verdict"]["outcome"]}
             for n, run in enumerate(runs, 1)
         ],
@@ -157,7 +203,7 @@ def _finish(path: Path, runs: Sequence[Run], pool: pa.Table, of: Ints) -> Folds:
             name: float(np.mean([d["baselines"][name][metric]["value"] for d in documents]))
             for name in documents[0]["baselines"] if all(metric in d["baselines"].get(name, {}) for d in documents)
         },
-        "out_of_fold": _pooled(runs[0], table),
+        "out_of_fold": pool.metrics(runs[0], table),
         "predictions": str(path / "out_of_fold.parquet"),
     }  # fmt: skip
     document["words"] = _sentences(document)
@@ -176,23 +222,26 @@ def mean_and_spread(found: Sequence[Mapping[str, float]]) -> Words:
     }
 
 
-def _out_of_fold(runs: Sequence[Run], pool: pa.Table, of: Ints) -> pa.Table:
+def _out_of_fold(runs: Sequence[Run], pool: _Pool) -> pa.Table:
     """What each row was given by the run that had not seen it, in the order of the rows."""
-    ids = np.asarray(pool.column("row_id"))
     parts = []
     for fold, run in enumerate(runs):
         table = pq.read_table(run.folder.predictions)
-        rows = np.asarray(table.column("row_id")) - int((of != fold).sum())  # test rows come after training rows
-        mine = ids[of == fold][rows]
+        rows = np.asarray(table.column("row_id")) - int((pool.of != fold).sum())  # test rows come after training rows
+        mine = pool.ids[pool.of == fold][rows]
         parts.append(
             table.set_column(0, "row_id", pa.array(mine)).add_column(1, "fold", pa.array([fold + 1] * len(mine)))
         )
     return pa.concat_tables(parts).sort_by("row_id")
 
 
-def _pooled(run: Run, table: pa.Table) -> Words:
-    """Metrics of all out-of-fold predictions together, with intervals; {} for several labels, whose thresholds
-    differ from fold to fold."""
+def _pooled_texts(run: Run, table: pa.Table) -> Words:
+    names = [name for name in table.column_names if name in text_metrics.TABLE]
+    return dict(text_metrics.with_intervals({name: np.array(table.column(name).to_pylist()) for name in names}))
+
+
+def _pooled_rows(run: Run, table: pa.Table) -> Words:
+    """{} for several labels, whose thresholds differ from fold to fold."""
     model = Model.load(run.path)
     if model.task.kind == "labels":
         return {}
@@ -210,7 +259,7 @@ def _sentences(document: Words) -> list[str]:
         f"(from {number(low)} to {number(high)}).",
     ]
     if document["baselines"]:
-        best = (max if metrics.higher_is_better(metric) else min)(document["baselines"].items(), key=lambda b: b[1])
+        best = (max if higher_is_better(metric) else min)(document["baselines"].items(), key=lambda b: b[1])
         better = sum(run["verdict"] == "better" for run in runs)
         found.append(
             f"The best baseline on average, {named_baseline(best[0])}, has {number(best[1])}; the model was proven "

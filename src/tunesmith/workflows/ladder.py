@@ -8,29 +8,37 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
 from tunesmith.core.files import write_json, write_text
-from tunesmith.evaluate import compare, metrics, refine_report
+from tunesmith.evaluate import compare, metrics, refine_report, text_metrics
+from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import bytes_, metric, number, seconds
-from tunesmith.workflows.refine import Held, fitting, hold_out, named_source, opened
-from tunesmith.workflows.rung import BASE_RUNGS, CHEAP, read_json, read_outcome
+from tunesmith.workflows import choose
+from tunesmith.workflows.held import NO_ANSWERS, Held
+from tunesmith.workflows.refine import fitting, hold_out, named_source, opened, specified
+from tunesmith.workflows.rung import BASE_RUNGS, CHEAP, read_json, read_outcome, read_statistics
 
 Words = dict[str, Any]
 
 TRAINED = ("head", "lora", "full", "scratch")
-"""Methods on the ladder where it is not told which."""
-ALIASES = {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"}
+"""Methods on the ladder where it is not told which, as far as they fit the task."""
+ALIASES = {
+    "rows": {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"}, "language": {"few-shot": "few_shot"},
+}  # fmt: skip
 """What shows an encoder a few examples: it answers with those nearest to the text."""
+_PROMPTED = ("chat", "completion", "pair")
+"""Forms of examples that can stand in a prompt."""
 TITLES = {
+    "base": "the base model as it is", "few_shot": "the base model, shown examples",
     "majority": "a constant answer", "tfidf": "TF-IDF + linear model", "nearest_neighbours": "nearest neighbours",
     "head": "linear probe (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
 }  # fmt: skip
@@ -42,43 +50,52 @@ def ladder(
 ) -> Words:  # fmt: skip
     """Quality, time, memory and size of each way to solve the task, and which one to take.
 
-    `methods`: of majority, tfidf, nearest_neighbours (few-shot) and the names of `tunesmith methods`; `models`: base
-    models, for the rungs that have one. All rungs learn from, choose on and are tested on the same rows.
+    `methods`: of majority, tfidf, nearest_neighbours (few-shot) and the names of `tunesmith methods`; for text that
+    is written of base, few-shot (examples in the prompt) and those names. `models`: base models, for the rungs that
+    have one. All rungs learn from, choose on and are tested on the same rows.
     Returns {"rungs": [{"name", "metric", "value", "low", "high", "seconds", "peak_memory_bytes",
     "size_bytes", "forgetting" (of those that train), ...}], "recommendation": "...", ...}; written to ladder.json
     with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
     """
-    wanted = methods or [*CHEAP, *(m for m in TRAINED if m in registry.names("methods"))]
-    names = list(dict.fromkeys(ALIASES.get(name, name) for name in wanted))
-    known = [*CHEAP, *registry.names("methods")]
+    clean = {name: value for name, value in words.items() if value is not None}
+    family = choose.family(*specified(data, clean))
+    known = [*CHEAP[family], *(m for m in registry.names("methods") if family in choose.families_of(m))]
+    names = list(dict.fromkeys(ALIASES[family].get(name, name) for name in methods or []))
     for name in names:
         if name not in known:
-            raise OptionError(f"There is no rung called {name!r}.", did_you_mean(name, known))
-    clean = {name: value for name, value in words.items() if value is not None}
+            raise OptionError(f"There is no rung called {name!r} for this task.", did_you_mean(name, known))
     bases = list(models or [clean.get("model", "auto")])
     request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
     with opened(out, request) as path:
         held = hold_out(data, path / "data", clean)
+        usual = [*CHEAP[family], *(m for m in TRAINED if m in known)]
+        if held.form not in ("rows", *_PROMPTED):
+            usual.remove("few_shot")
         jobs = [
-            (name, base) for name in names for base in (bases if name in BASE_RUNGS or name not in CHEAP else bases[:1])
-        ]
+            (name, base) for name in names or usual
+            for base in (bases if name in BASE_RUNGS or name not in CHEAP[family] else bases[:1])
+        ]  # fmt: skip
         rungs = [_climb(path, held, name, base, len(bases) > 1) for name, base in jobs]
-        curve = _job(path, held, {"rung": "learning_curve", "model": bases[0]}, path / "learning_curve")
-        document = _document(path, held, rungs, curve["points"])
+        points = []
+        if family == "rows":
+            curve = {"rung": "learning_curve", "model": bases[0]}
+            points = _job(path, held, curve, path / "learning_curve")["points"]
+        document = _document(path, held, rungs, points)
         write_json(path / "ladder.json", document)
         write_text(path / "report.html", refine_report.ladder(document))
         return document
 
 
 def _climb(path: Path, held: Held, name: str, base: str, several: bool) -> Words:
-    short = Path(base).name
+    short, cheap = Path(base).name, name in CHEAP[held.family]
     folder = path / "rungs" / (f"{name}-{short}" if several else name)
     job: Words = {"rung": name, "model": base}
-    if name not in CHEAP:
-        job["words"] = fitting({**held.with_test(), "model": base}, name)
+    if not cheap or held.family == "language":
+        more = NO_ANSWERS if held.family == "language" and name != "few_shot" else {}
+        job["words"] = fitting({**held.with_test(), **more, "model": base}, held.method if cheap else name)
     told = _job(path, held, job, folder)
-    title = TITLES.get(name, name) + (f", {short}" if several and (name in BASE_RUNGS or name not in CHEAP) else "")
-    return {"name": folder.name, "title": title, "metric": held.metric, "folder": str(folder), **told}
+    title = TITLES.get(name, name) + (f", {short}" if several and (name in BASE_RUNGS or not cheap) else "")
+    return {"name": folder.name, "rung": name, "title": title, "metric": held.metric, "folder": str(folder), **told}
 
 
 def _job(path: Path, held: Held, job: Words, folder: Path) -> Words:
@@ -104,26 +121,53 @@ def _job(path: Path, held: Held, job: Words, folder: Path) -> Words:
     return read_json(found)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a rung made of the test rows, to be measured and compared by one metric."""
+
+    rows: Outcome | RowStatistics
+    metric: str
+    seed: int
+
+    def measured(self) -> Words:
+        """{"value", "low", "high"}"""
+        if isinstance(self.rows, Outcome):
+            return dict(metrics.with_intervals(self.rows, [self.metric], seed=self.seed)[self.metric])
+        some = {self.metric: self.rows[self.metric]}
+        return dict(text_metrics.with_intervals(some, seed=self.seed)[self.metric])
+
+    def ahead_of(self, other: Answers) -> compare.Difference:
+        """How much better these are, on the same rows; paired bootstrap."""
+        if isinstance(self.rows, Outcome) and isinstance(other.rows, Outcome):
+            return compare.paired_bootstrap(self.rows, other.rows, self.metric, seed=self.seed)
+        ours, theirs = cast(RowStatistics, self.rows), cast(RowStatistics, other.rows)
+        return text_metrics.paired_difference(ours, theirs, self.metric, seed=self.seed)
+
+
+def _answers(held: Held, folder: Path) -> Answers:
+    rows = read_outcome(folder, held.kind, held.label_names) if held.family == "rows" else read_statistics(folder)
+    return Answers(rows, held.metric, int(held.words["seed"]))
+
+
 def _document(path: Path, held: Held, rungs: list[Words], points: list[Words]) -> Words:
-    outcomes = {rung["name"]: read_outcome(Path(rung["folder"]), held.kind, held.label_names) for rung in rungs}
-    seed = int(held.words["seed"])
+    answers = {rung["name"]: _answers(held, Path(rung["folder"])) for rung in rungs}
     for below, rung in zip([None, *rungs[:-1]], rungs, strict=True):
-        rung |= metrics.with_intervals(outcomes[rung["name"]], [held.metric], seed=seed)[held.metric]
+        rung |= answers[rung["name"]].measured()
         rung["against_below"] = None
         if below is not None:
-            gap = compare.paired_bootstrap(outcomes[rung["name"]], outcomes[below["name"]], held.metric, seed=seed)
+            gap = answers[rung["name"]].ahead_of(answers[below["name"]])
             rung["difference_to_below"] = dict(gap)
             rung["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
-    best, pick, gap = choose_rung(rungs, outcomes, held.metric, seed)
+    best, pick, gap = choose_rung(rungs, answers, held.higher_is_better)
     document: Words = {
         "metric": held.metric, "higher_is_better": held.higher_is_better,
         "rows": {name: held.sizes[name] for name in ("train", "validation", "test")},
         "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
-        "more_rows": more_rows(points, held.metric), "path": str(path),
+        "more_rows": more_rows(points, held.metric) if points else "", "path": str(path),
     }  # fmt: skip
     document["recommendation"] = _recommendation(document, best, pick, gap)
     document["words"] = [
-        document["recommendation"], document["more_rows"],
+        document["recommendation"], *filter(None, [document["more_rows"]]),
         f"All on the same {document['rows']['test']:,} test rows. The highest of {len(rungs)} values on one test "
         "set is a little too kind: test the one that you take on new rows before you promise a number.",
     ]  # fmt: skip
@@ -131,16 +175,13 @@ def _document(path: Path, held: Held, rungs: list[Words], points: list[Words]) -
 
 
 def choose_rung(
-    rungs: Sequence[Words], outcomes: dict[str, Outcome], name: str, seed: int
+    rungs: Sequence[Words], answers: Mapping[str, Answers], higher_is_better: bool
 ) -> tuple[Words, Words, compare.Difference]:
     """(the best rung, the one to take, how much better the best is): the one to take is the quickest that is not
     proven worse than the best, by paired bootstrap on the test rows."""
-    sign = 1 if metrics.higher_is_better(name) else -1
+    sign = 1 if higher_is_better else -1
     best = max(rungs, key=lambda rung: sign * rung["value"])
-    gaps = {
-        rung["name"]: compare.paired_bootstrap(outcomes[best["name"]], outcomes[rung["name"]], name, seed=seed)
-        for rung in rungs
-    }
+    gaps = {rung["name"]: answers[best["name"]].ahead_of(answers[rung["name"]]) for rung in rungs}
     as_good = [rung for rung in rungs if gaps[rung["name"]]["low"] <= 0]
     pick = min(as_good, key=lambda rung: rung["seconds"])
     return best, pick, gaps[pick["name"]]
@@ -152,9 +193,9 @@ def _word(gap: compare.Difference) -> str:
 
 def _recommendation(document: Words, best: Words, pick: Words, gap: compare.Difference) -> str:
     name = metric(document["metric"])
-    if pick["name"].startswith(CHEAP):
+    if pick["rung"] in (name for names in CHEAP.values() for name in names):
         advice = f"Do not fine-tune yet: take {pick['title']}"
-    elif pick["name"].startswith("head"):
+    elif pick["rung"] == "head":
         advice = f"Train only a head: take {pick['title']}"
     else:
         advice = f"Fine-tune: take {pick['title']}"

@@ -121,9 +121,32 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
     """All steps up to and including training. Raises the errors of `core.errors`."""
     from tunesmith.workflows import language_finish
 
+    clock = Clock(emit)
+    work = prepared(folder, spec, emit, stop, clock)
+    plan, bundle = work.plan, work.bundle
+    clock.phase("base", "the base model as it is, on the test rows")
+    if plan.task.needs_reference:
+        work.reference = work.measure(work.items.rows, np.arange(len(work.items.rows)))
+    work.base = language_finish.measure_base(work)
+    work.keeping = retain_language.remember(work)
+
+    clock.phase("train", plan.spec.method)
+    plan.method.prepare(bundle, plan.spec.seed)
+    if plan.engine.gradient_checkpointing:
+        bundle.model.network.enable_input_require_grads()
+    trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
+    hardware.check_disk(folder.path, 12 * trainable)
+    begun = time.perf_counter()
+    work.state = retain.train(work, _setup)
+    work.train_seconds += time.perf_counter() - begun
+    clock.end()
+    return work
+
+
+def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, clock: Clock) -> LanguageWork:
+    """The data as token ids and the base model, before anything is measured. Raises the errors of `core.errors`."""
     hardware.prepare()
     torch.manual_seed(spec.seed)
-    clock = Clock(emit)
     clock.phase("read", spec.data)
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), emit)
@@ -145,24 +168,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
         checkpoint_activations(bundle.model.network)
     _check_model(bundle, items, emit)
 
-    work = LanguageWork(folder, emit, stop, plan, corpus, bundle, codec, items, limit, device, precision)
-    clock.phase("base", "the base model as it is, on the test rows")
-    if plan.task.needs_reference:
-        work.reference = work.measure(items.rows, np.arange(len(items.rows)))
-    work.base = language_finish.measure_base(work)
-    work.keeping = retain_language.remember(work)
-
-    clock.phase("train", plan.spec.method)
-    plan.method.prepare(bundle, plan.spec.seed)
-    if plan.engine.gradient_checkpointing:
-        bundle.model.network.enable_input_require_grads()
-    trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
-    hardware.check_disk(folder.path, 12 * trainable)
-    begun = time.perf_counter()
-    work.state = retain.train(work, _setup)
-    work.train_seconds += time.perf_counter() - begun
-    clock.end()
-    return work
+    return LanguageWork(folder, emit, stop, plan, corpus, bundle, codec, items, limit, device, precision)
 
 
 def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +38,14 @@ def asked_form(task: str) -> str | None:
     return forms[0] if len(forms) == 1 else None
 
 
-def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit) -> Corpus:
-    """Read and divide; files of one's own stay as they are. Raises DataError with every problem of every row."""
+def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit, data: Any = None) -> Corpus:
+    """Read and divide; files of one's own stay as they are. `data`: where the spec's own is in memory.
+
+    Raises DataError with every problem of every row.
+    """
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
-    source = {"train": spec.data, **given} if given else spec.data
+    main = spec.data if data is None else data
+    source = {"train": main, **given} if given else main
     examples = read_examples(source, emit=emit, group=options.group, form=asked_form(spec.task))
     splits = divide(examples, validation=options.validation_size, test=options.test_size, seed=spec.seed)
     left = splits.facts.get("remaining_rows")

@@ -47,7 +47,7 @@ def measure_base(work: LanguageWork) -> dict[str, Any]:
     if prompts:
         found["answers"]["base"] = _generate(work, prompts)
     if work.plan.task.options.few_shot and work.data.form not in ("text", "feedback"):
-        shots, statistics = _few_shot(work, test, answered)
+        shots, statistics = few_shot(work, test, answered)
         if statistics is not None:
             found["statistics"]["few_shot"] = statistics
         if prompts:
@@ -77,6 +77,7 @@ def finish(work: LanguageWork, started: float) -> dict[str, Any]:
     document = _document(work, ours, moved, answers, started)
     evidence = _evidence(work, document, answers)
     write_json(work.folder.metrics, document)
+    _save_rows(work, ours)
     report.write_report(evidence, work.folder.report)
     write_text(work.folder.model / "README.md", card.model_card(evidence))
     if not work.plan.engine.keep_cache:
@@ -134,7 +135,7 @@ def _answer_length(work: LanguageWork) -> int:
     return int(min(_LONGEST_ANSWER, max(16, 2 * usual)))
 
 
-def _few_shot(
+def few_shot(
     work: LanguageWork, test: np.ndarray, answered: np.ndarray
 ) -> tuple[list[list[int]], RowStatistics | None]:
     """Prompts of `answered` with training examples before them, and the base's statistics on the test rows so."""
@@ -210,6 +211,17 @@ def _save_model(work: LanguageWork) -> None:
         )
     shutil.rmtree(folder.model, ignore_errors=True)
     aside.rename(folder.model)
+
+
+def _save_rows(work: LanguageWork, ours: RowStatistics) -> None:
+    """predictions.parquet: of each test row its row_id in the source, from 0, and what each metric is made of."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    places = work.items.example[work.items.splits["test"]]
+    columns = {"row_id": [int(work.data[int(place)]["row"]) - 1 for place in places]}
+    pq.write_table(pa.table({**columns, **{name: some.tolist() for name, some in ours.items()}}),
+                   work.folder.predictions)  # fmt: skip
 
 
 # the document

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -28,8 +28,8 @@ from tunesmith.data.prepare import _read, prepare
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.types import SplitOptions
-from tunesmith.evaluate.metrics import higher_is_better
-from tunesmith.workflows import choose
+from tunesmith.workflows import choose, held_language
+from tunesmith.workflows.held import Held, same_data
 from tunesmith.workflows.pipeline import median_per_label
 from tunesmith.workflows.train import Listener, Run, _spec, resume, train
 
@@ -83,46 +83,6 @@ def parse_budget(text: str | Budget, price_per_hour: float | None = None) -> Bud
 # the split
 
 
-@dataclass(frozen=True)
-class Held:
-    """One split of the data, written down as files, and the words that every run on it shares.
-
-    `folder` holds train.arrow, validation.arrow, test.arrow (all columns that matter, as they were) and
-    stand_in.arrow: the validation rows once more, for runs that must be given a test part but must not
-    see the test rows. `row_ids` are the rows of the source behind each file, in its order.
-    """
-
-    folder: Path
-    words: Words
-    kind: str
-    metric: str
-    method: str
-    """What `auto` chooses for these rows."""
-    fingerprint: str
-    label_names: list[str] | None
-    row_ids: Mapping[str, Sequence[int]] = field(repr=False)
-
-    @property
-    def higher_is_better(self) -> bool:
-        return higher_is_better(self.metric)
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        return {name: len(ids) for name, ids in self.row_ids.items()}
-
-    def file(self, split: str) -> str:
-        return str(self.folder / f"{split}.arrow")
-
-    def without_test(self) -> Words:
-        """Words of a run that never sees a test row: what it calls its test part are validation rows."""
-        files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("stand_in")}
-        return {**self.words, **files, "near_duplicates": 0}
-
-    def with_test(self) -> Words:
-        """Words of the one run that is measured on the test rows."""
-        return {**self.without_test(), "test": self.file("test"), "near_duplicates": self.words["near_duplicates"]}
-
-
 def hold_out(data: Any, folder: Path, words: Words) -> Held:
     """Read, clean and split `data` as `train` would, and write each part to a file of its own in `folder`.
 
@@ -130,6 +90,8 @@ def hold_out(data: Any, folder: Path, words: Words) -> Held:
     OptionError.
     """
     spec, source = specified(data, words)
+    if choose.family(spec, source) == "language":
+        return held_language.hold_out(source, spec, folder)
     with TemporaryDirectory(prefix="tunesmith-") as cache:
         prepared = read(source, spec, Path(cache))
         parts = dict(prepared.splits)
@@ -139,15 +101,6 @@ def hold_out(data: Any, folder: Path, words: Words) -> Held:
         same_data(folder, prepared.fingerprint)
         write_parts(source, spec, prepared, row_ids, folder)
     return _held(spec, prepared, folder, {name: ids.tolist() for name, ids in row_ids.items()})
-
-
-def same_data(folder: Path, fingerprint: str) -> None:
-    """Note which data the folder is about. Raises FolderError where it was about others."""
-    folder.mkdir(parents=True, exist_ok=True)
-    note = folder / "fingerprint.json"
-    if note.exists() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != fingerprint:
-        raise FolderError(f"The data have changed since the work in {folder.parent} began.", "Choose another --out.")
-    write_json(note, {"sha256": fingerprint})
 
 
 def specified(data: Any, words: Words) -> tuple[RunSpec, Any]:

@@ -7,6 +7,7 @@ outcome.npz, what the rung said of the test rows.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -16,12 +17,14 @@ import numpy as np
 
 from tunesmith.core.errors import TunesmithError
 from tunesmith.core.files import folder_bytes, write_json
+from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
 
 Words = dict[str, Any]
 
-CHEAP = ("majority", "tfidf", "nearest_neighbours")
-BASE_RUNGS = ("nearest_neighbours",)
+CHEAP = {"rows": ("majority", "tfidf", "nearest_neighbours"), "language": ("base", "few_shot")}
+"""Rungs that train no network, for each family of tasks."""
+BASE_RUNGS = ("nearest_neighbours", "base", "few_shot")
 """Cheap rungs that look at a base model."""
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)
 CURVE = (0.125, 0.25, 0.5, 1.0)
@@ -33,10 +36,16 @@ def read_json(path: Path) -> Words:
 
 
 def read_outcome(folder: Path, kind: Any, label_names: list[str] | None) -> Outcome:
-    """What the rung said of the test rows."""
+    """What the rung said of the test rows, where it answers each."""
     with np.load(folder / "outcome.npz") as file:
         thresholds = file.get("thresholds")
         return Outcome(kind, file["truth"], file["scores"], label_names, thresholds)
+
+
+def read_statistics(folder: Path) -> RowStatistics:
+    """What the rung's model made of the test rows, where it writes text."""
+    with np.load(folder / "statistics.npz") as file:
+        return dict(file)
 
 
 def climb(folder: Path) -> None:
@@ -52,6 +61,8 @@ def climb(folder: Path) -> None:
         told = _baseline(job, folder)
     elif name == "nearest_neighbours":
         told = _neighbours(job, folder)
+    elif name in CHEAP["language"]:
+        told = _as_it_is(job, folder)
     else:
         told = _trained(job, folder)
     took = round(time.perf_counter() - started, 3)
@@ -66,15 +77,50 @@ def _save(folder: Path, outcome: Outcome) -> None:
         np.savez(path, truth=outcome.truth, scores=outcome.scores, thresholds=outcome.thresholds)
 
 
+def _save_statistics(folder: Path, rows: RowStatistics) -> None:
+    np.savez(folder / "statistics.npz", **rows)  # type: ignore[arg-type]
+
+
+def _as_it_is(job: Words, folder: Path) -> Words:
+    """The base model on the test rows, as it is or with training examples in its prompt."""
+    from tunesmith.core.errors import OptionError
+    from tunesmith.core.events import ignore
+    from tunesmith.core.run import RunFolder
+    from tunesmith.core.spec import RunSpec
+    from tunesmith.engine.stop import StopRequest
+    from tunesmith.workflows import language, language_finish
+    from tunesmith.workflows.clock import Clock
+
+    shutil.rmtree(folder / "run", ignore_errors=True)  # of a rung that was cut off
+    run = RunFolder.create(folder / "run", "base")
+    work = language.prepared(run, RunSpec.make(job["words"]), ignore, StopRequest(), Clock(ignore))
+    test = work.items.splits["test"]
+    rows: RowStatistics | None
+    if job["rung"] == "base":
+        if work.plan.task.needs_reference:
+            work.reference = work.measure(work.items.rows, np.arange(len(work.items.rows)))
+        rows = work.statistics(test)
+    else:
+        _, rows = language_finish.few_shot(work, test, test[:0])
+        if rows is None:
+            raise OptionError(f"few_shot: examples of the form {work.data.form!r} have no prompt to show others in.")
+    _save_statistics(folder, rows)
+    return {"size_bytes": sum(p.numel() * p.element_size() for p in work.bundle.model.network.parameters())}
+
+
 def _trained(job: Words, folder: Path) -> Words:
     import pyarrow.parquet as pq
 
     from tunesmith.workflows.refine import run_once, saved_scores
 
     run = run_once(folder / "run", job["words"])
-    model, table = run.model, pq.read_table(run.folder.predictions)
-    scores = saved_scores(table, model.task.kind)
-    _save(folder, model.outcome(scores, table.column("truth").to_pylist()))
+    table = pq.read_table(run.folder.predictions)
+    if job["held"]["form"] == "rows":
+        model = run.model
+        _save(folder, model.outcome(saved_scores(table, model.task.kind), table.column("truth").to_pylist()))
+    else:
+        names = [name for name in table.column_names if name != "row_id"]
+        _save_statistics(folder, {name: np.array(table.column(name).to_pylist()) for name in names})
     lost = run.document.get("forgetting")
     told = {} if lost is None else {"forgetting": {name: lost[name] for name in ("kept", "lost", "probe")}}
     return {"run": str(run.path), "size_bytes": folder_bytes(run.folder.model), **told}
@@ -85,7 +131,8 @@ def _prepared(job: Words, folder: Path) -> tuple[Any, Any]:
     from tunesmith.core import registry
     from tunesmith.core.events import ignore
     from tunesmith.core.spec import RunSpec
-    from tunesmith.workflows.refine import Held, read
+    from tunesmith.workflows.held import Held
+    from tunesmith.workflows.refine import read
 
     held = Held(**{**job["held"], "folder": Path(job["held"]["folder"])})
     spec = RunSpec.make({**held.with_test(), "near_duplicates": 0})

@@ -24,9 +24,10 @@ from tunesmith.evaluate import refine_report
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.evaluate.words import seconds as spoken
+from tunesmith.workflows import choose
+from tunesmith.workflows.held import Held
 from tunesmith.workflows.refine import (
     Budget,
-    Held,
     Trial,
     TrialEnds,
     Watch,
@@ -94,7 +95,7 @@ def search(
     request = {"verb": "search", "data": named_source(data), "words": clean, "space": given, "pruning": pruning}
     with opened(out, request) as path:
         held = hold_out(data, path / "data", clean)
-        asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods()
+        asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods(held.family)
         where = derive(clean, given, asked, held.words["task"])
         searching = _Search(path, held, where, limit, pruning)
         try:
@@ -105,8 +106,8 @@ def search(
             searching.close()
 
 
-def _methods() -> list[str]:
-    known = registry.names("methods")
+def _methods(family: str) -> list[str]:
+    known = [name for name in registry.names("methods") if family in choose.families_of(name)]
     return [name for name in METHODS if name in known] or known
 
 

@@ -21,9 +21,11 @@ from tunesmith.evaluate import compare, metrics, refine_report
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
+from tunesmith.workflows import choose
 from tunesmith.workflows.folds import mean_and_spread
+from tunesmith.workflows.held import Held
 from tunesmith.workflows.model import MARK, Model
-from tunesmith.workflows.refine import Held, Series, fitting, hold_out, named_source, opened, run_once
+from tunesmith.workflows.refine import Series, fitting, hold_out, named_source, opened, run_once, specified
 from tunesmith.workflows.train import Run
 
 Words = dict[str, Any]
@@ -58,6 +60,8 @@ def several_seeds(
         raise OptionError(f"--seeds {seeds}: expected at least two different seeds.")
     clean = {name: value for name, value in words.items() if value is not None}
     request = {"verb": "series of seeds", "data": named_source(data), "words": clean, "seeds": chosen, "soup": soup}
+    if soup and choose.family(*specified(data, clean)) == "language":
+        raise OptionError("--soup: weights are averaged of models that answer each row, not of those that write.")
     with opened(out, request) as path:
         held = hold_out(data, path / "data", clean)
         base = fitting(held.with_test(), held.method)

@@ -21,8 +21,8 @@ from tunesmith.workflows import choose
 
 TUNED = ("learning_rate", "epochs", "batch_size", "weight_decay", "dropout", "rank", "frozen_share")
 """Changed unless the caller says what: those that most often matter (Mosbach et al. 2021; Godbole et al. 2023)."""
-_UNSET = {"batch_size": 16, "frozen_share": 1 / 3}
-"""Middle of the range of options whose default depends on the data."""
+_UNSET = {"rows": {"batch_size": 16, "frozen_share": 1 / 3}, "language": {"batch_size": 8, "frozen_share": 0.0}}
+"""Middle of the range of options whose default depends on the data, for each family of tasks."""
 WIDTH = 4.0
 """Numbers without an upper bound range from a fourth to four times their default, on a log scale."""
 
@@ -51,12 +51,13 @@ class Space:
     methods: tuple[str, ...]
     settings: Mapping[str, Mapping[str, Domain]]
     """method -> option -> domain."""
+    task: str = "text-classification"
 
     def start(self, method: str) -> dict[str, Value]:
         """Names as in a trial, at the method's defaults: where a search begins."""
         found: dict[str, Value] = {"model": self.models[0], "method": method}
         for name, domain in self.settings[method].items():
-            default = default_of(name, method)
+            default = default_of(name, method, self.task)
             found[f"{method}.{name}"] = _nearest(domain, default)
         return found
 
@@ -90,11 +91,11 @@ def derive(words: Mapping[str, Any], space: Mapping[str, Any], methods: Sequence
         domains = {
             name: _given(name, spec, method, task)
             if spec is not None
-            else _domain(fields[method][name], default_of(name, method))
+            else _domain(fields[method][name], default_of(name, method, task))
             for name, spec in mine.items()
         }
         settings[method] = {name: domain for name, domain in domains.items() if domain is not None}
-    return Space(models, chosen, settings)
+    return Space(models, chosen, settings, task)
 
 
 def parse_space(texts: Sequence[str]) -> dict[str, Any]:
@@ -108,15 +109,18 @@ def parse_space(texts: Sequence[str]) -> dict[str, Any]:
     return {name: _parsed(name, value) for name, value in found.items()}
 
 
-def default_of(name: str, method: str) -> Any:
+def default_of(name: str, method: str, task: str) -> Any:
     """What a plain run with `method` would use."""
-    plugin = registry.get("methods", method)
-    if name in ("learning_rate", "epochs"):
-        return getattr(plugin, name)
+    plugin, what = registry.get("methods", method), registry.get("tasks", task)
+    family = getattr(what, "family", "rows")
+    if name == "epochs":
+        return choose.epochs_of(method, family)
+    if name == "learning_rate":
+        return plugin.learning_rate * getattr(what, "rate_factor", 1.0)
     for model in (EngineOptions, plugin.Options):
         if name in model.model_fields:
             default = model.model_fields[name].default
-            return _UNSET.get(name) if default is None else default
+            return _UNSET[family].get(name) if default is None else default
     return None  # the task's: the caller's field knows
 
 

@@ -6,6 +6,7 @@ Everything is decided on validation rows; the test rows are read once, by the ru
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import time
@@ -20,12 +21,12 @@ from tunesmith.core.files import write_json, write_text
 from tunesmith.core.run import is_run
 from tunesmith.engine.options import EngineOptions
 from tunesmith.evaluate import refine_report, words
-from tunesmith.evaluate.metrics import get
+from tunesmith.evaluate.metrics import TABLE, get
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
+from tunesmith.workflows.held import Held, higher_is_better
 from tunesmith.workflows.refine import (
     Budget,
-    Held,
     Words,
     fitting,
     hold_out,
@@ -34,6 +35,7 @@ from tunesmith.workflows.refine import (
     parse_budget,
     run_once,
 )
+from tunesmith.workflows.space import default_of
 from tunesmith.workflows.train import Run
 
 MOST_STEPS = 12
@@ -142,7 +144,9 @@ def until(data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30
     request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
     with opened(out, request) as path:
         held = hold_out(data, path / "data", clean)
-        sign = 1 if get(name, held.kind).higher_is_better else -1  # type: ignore[arg-type]
+        if held.family == "rows":
+            get(name, held.kind)  # type: ignore[arg-type]  # must be one of this task
+        sign = 1 if higher_is_better(name) else -1
         steps = _steps(path, held, (name, target, sign), limit, set(clean))
         return _finish(path, held, (name, target, sign), steps)
 
@@ -159,11 +163,11 @@ def parse_target(text: str) -> tuple[str, float]:
             f"--until {text}: expected a metric and its target.", "Example: accuracy>=0.95, or rmse<=0.4"
         ) from None
     name = "f1_macro" if found[1] == "f1" else found[1]
-    right = ">" if get(name).higher_is_better else "<"
+    right = ">" if higher_is_better(name) else "<"
     if found[2][0] in "<>" and found[2][0] != right:
         raise OptionError(f"--until {text}: of {name}, {'more' if right == '>' else 'less'} is better.",
                           f"Write {name}{right}={found[3]}")  # fmt: skip
-    low, high = get(name).range
+    low, high = TABLE[name].range if name in TABLE else (-math.inf, math.inf)
     if not low <= value <= high:
         raise OptionError(f"--until {text}: {name} lies between {low:g} and {high:g}.")
     return name, value
@@ -258,9 +262,8 @@ def _present(present: Words, name: str) -> Any:
     """The value of an option now: what the words say, else what the method, engine or task has by itself."""
     if present.get(name) is not None:
         return present[name]
-    plugin = registry.get("methods", present["method"])
     if name in ("learning_rate", "epochs"):
-        return getattr(plugin, name)
+        return default_of(name, present["method"], present["task"])
     fields = _fields(present)
     return fields[name].default if name in fields else None
 
@@ -304,6 +307,6 @@ def _sentences(document: Words, best: Words) -> list[str]:
         f"{number(document['test']['high'])}).",
     ]
     missed = document["test"]["high"] < document["target"]
-    if document["reached"] and missed and get(document["metric"]).higher_is_better:
+    if document["reached"] and missed and higher_is_better(document["metric"]):
         found.append("The test rows say that the target is not reached: validation was too kind. Add validation rows.")
     return found + [f"Beside the settings: {advice}" for advice in document["advice"]]

@@ -25,17 +25,18 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     """Write the examples of a source (or Examples) as JSONL in the format `to`; returns how many.
 
     to: 'openai' (chat, prompt/completion, preference), 'messages' (Hugging Face: the same with tool
-    arguments as objects, also for feedback), 'sharegpt', 'alpaca' or 'gemini'. The file is either whole or
-    not there. Raises DataError with every row of which the format could not hold all (tools in alpaca,
+    arguments as objects; also feedback, pairs and plain text), 'sharegpt', 'alpaca' or 'gemini'. The file is
+    either whole or not there. Raises DataError with every row of which the format could not hold all (tools in alpaca,
     weights in sharegpt, ...), OptionError for an unknown format or one for other forms.
     """
     if to not in TARGETS:
         raise OptionError(f"can not convert to {to!r}", fix=did_you_mean(to, TARGETS))
     examples = source if isinstance(source, Examples) else read_examples(source, emit=emit)
     if (to, examples.form) not in _WRITERS:
-        fit = [name for name, form in _WRITERS if form == examples.form]
-        more = f"Formats for them: {', '.join(fit)}." if fit else "They can not be converted."
-        raise OptionError(f"the format {to!r} can not hold examples of the form {examples.form!r}", fix=more)
+        fit = ", ".join(name for name, form in _WRITERS if form == examples.form)
+        raise OptionError(
+            f"the format {to!r} can not hold examples of the form {examples.form!r}", fix=f"Formats for them: {fit}."
+        )
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.tmp")
@@ -160,6 +161,11 @@ def _messages_prompted(example: Example) -> dict[str, Any]:
     return _with_tools(record, example)
 
 
+def _named(example: Example, **names: str) -> dict[str, Any]:
+    """The parts of an example under other names, without those that it does not have."""
+    return {column: example[part] for part, column in names.items() if example.get(part) is not None}
+
+
 def _sharegpt(example: Example) -> dict[str, Any]:
     turns = []
     for message in example["messages"]:
@@ -254,6 +260,11 @@ _WRITERS: dict[tuple[str, str], tuple[_Writer, Format]] = {
     ("messages", "completion"): (_prompt_completion, _PROMPT),
     ("messages", "preference"): (_messages_prompted, Format("preference", "preference", "", _PREFERENCE)),
     ("messages", "feedback"): (_messages_prompted, Format("feedback", "feedback", "", _FEEDBACK)),
+    ("messages", "pair"): (
+        lambda example: _named(example, source="input_text", target="target_text", references="references"),
+        Format("pair", "pair", "", {"source": "input_text", "target": "target_text", "references": "references"}),
+    ),
+    ("messages", "text"): (lambda example: _named(example, text="text"), Format("text", "text", "", {"text": "text"})),
     ("sharegpt", "chat"): (_sharegpt, Format("sharegpt", "chat", "", {"messages": "conversations", "tools": "tools"})),
     ("alpaca", "chat"): (
         _alpaca,

@@ -87,6 +87,17 @@ def divide(
     return result
 
 
+def units(examples: Examples) -> Ints:
+    """A number for each example, int64 [n]: those with the same one belong together, for their prompts are
+    (near-)identical or they are of one group. Of running text each piece is one of its own."""
+    found, _ = _likenesses(examples)
+    if examples.groups is None:
+        return leakage.movable(found).cluster
+    groups = _numbers(examples.groups, len(examples))
+    merged = leakage.merge_groups(groups, leakage.movable(found))
+    return groups if merged is None else merged
+
+
 def _given(examples: Examples) -> Marks:
     """The part of each example as its file says."""
     of_file = np.array([NAMES.index(part) for part in examples.parts], dtype=np.int8)

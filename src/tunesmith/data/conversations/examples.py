@@ -84,7 +84,7 @@ class Examples:
     ids: the input row of each example, from 0. groups: the group of each example, where one was asked for.
     """
 
-    rows: Rows
+    rows: Sequence[Example]
     detected: Format
     files: list[str]
     fingerprint: str

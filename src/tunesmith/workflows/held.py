@@ -1,0 +1,88 @@
+"""A split that several runs share, written down once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import FolderError, OptionError, did_you_mean
+from tunesmith.core.files import write_json
+from tunesmith.evaluate import metrics, text_metrics
+
+Words = dict[str, Any]
+
+NO_ANSWERS = {"generate_rows": 0, "few_shot": 0}
+"""For runs that are compared by what their model makes of the wanted answers: it need not write its own."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One split of the data, written down as files, and the words that every run on it shares.
+
+    `folder` holds train, validation and test as files (all that matters, as it was) and stand_in: the validation
+    rows once more, for runs that must be given a test part but must not see the test rows. `row_ids` are the rows
+    of the source behind each file, in its order.
+    """
+
+    folder: Path
+    words: Words
+    kind: str
+    metric: str
+    method: str
+    """What `auto` chooses for these rows."""
+    fingerprint: str
+    label_names: list[str] | None
+    row_ids: Mapping[str, Sequence[int]] = field(repr=False)
+    form: str = "rows"
+    """Of examples of text that is written: 'chat', 'pair', ...; else 'rows'."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        return higher_is_better(self.metric)
+
+    @property
+    def family(self) -> str:
+        return "rows" if self.form == "rows" else "language"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: len(ids) for name, ids in self.row_ids.items()}
+
+    def file(self, split: str) -> str:
+        return str(self.folder / f"{split}.{'arrow' if self.form == 'rows' else 'jsonl'}")
+
+    def without_test(self) -> Words:
+        """Words of a run that never sees a test row: what it calls its test part are validation rows."""
+        files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("stand_in")}
+        quick = NO_ANSWERS if self.family == "language" else {}
+        return {**self.words, **files, "near_duplicates": 0, **quick}
+
+    def with_test(self) -> Words:
+        """Words of the one run that is measured on the test rows."""
+        files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("test")}
+        return {**self.words, **files}
+
+
+def same_data(folder: Path, fingerprint: str) -> None:
+    """Note which data the folder is about. Raises FolderError where it was about others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "fingerprint.json"
+    if note.exists() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != fingerprint:
+        raise FolderError(f"The data have changed since the work in {folder.parent} began.", "Choose another --out.")
+    write_json(note, {"sha256": fingerprint})
+
+
+def higher_is_better(name: str) -> bool:
+    """Of a metric of rows or of texts. Raises OptionError for an unknown one, or one that is best in the middle."""
+    if name in metrics.TABLE:
+        return metrics.higher_is_better(name)
+    if name not in text_metrics.TABLE:
+        known = [*metrics.TABLE, *text_metrics.TABLE]
+        raise OptionError(f"There is no metric called {name!r}.", did_you_mean(name, known))
+    better = text_metrics.higher_is_better(name)
+    if better is None:
+        raise OptionError(f"Of {name}, neither more nor less is better: no run can be chosen by it.")
+    return better

@@ -1,0 +1,182 @@
+"""compare, search, folds and the rest for models that write text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, base, jsonl
+
+import tunesmith
+from language_models import folder
+from tunesmith.cli.show_refine import show_ladder
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import ignore
+from tunesmith.data.conversations import read_examples
+from tunesmith.workflows import ladder as ladders
+from tunesmith.workflows.folds import cross_validate
+from tunesmith.workflows.held import higher_is_better
+from tunesmith.workflows.refine import hold_out
+from tunesmith.workflows.rung import climb
+from tunesmith.workflows.search import search
+from tunesmith.workflows.seeds import several_seeds
+from tunesmith.workflows.space import default_of
+from tunesmith.workflows.until import until
+
+WEIGHTED = [
+    {"messages": [*row["messages"], {"role": "user", "content": "and?"},
+                  {"role": "assistant", "content": "no", "weight": 0}]} for row in CHAT
+]  # fmt: skip
+COMPLETION = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in PREFERENCE]
+TEXT = [{"text": f"the {row['target']}. " * 3} for row in TRANSLATION]
+FORMS: dict[str, list[dict[str, Any]]] = {
+    "chat": CHAT, "weights": WEIGHTED, "completion": COMPLETION, "preference": PREFERENCE, "feedback": FEEDBACK,
+    "pair": TRANSLATION, "text": TEXT,
+}  # fmt: skip
+WORDS: dict[str, Any] = {**SHORT, "epochs": 1, "test_size": 0.3}
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    return jsonl(tmp_path / "chats.jsonl", CHAT)
+
+
+def bare(examples: Sequence[Any]) -> list[str]:
+    """Examples without the row that they stand in, to be compared."""
+    return sorted(json.dumps({**one, "row": 0}, sort_keys=True, default=str) for one in examples)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "rows.jsonl", FORMS[form])
+    held = hold_out(source, tmp_path / "held", {"test_size": 0.3})
+    before = list(read_examples(source, emit=ignore))
+    parts = {
+        name: list(read_examples(held.file(name), emit=ignore, form=held.form if form == "text" else None))
+        for name in ("train", "validation", "test", "stand_in")
+    }
+    assert bare([*parts["train"], *parts["validation"], *parts["test"]]) == bare(before)
+    assert bare(parts["stand_in"]) == bare(parts["validation"])
+    for name, some in parts.items():
+        assert bare([before[row] for row in held.row_ids[name]]) == bare(some)
+    assert held.without_test()["test"] != held.with_test()["test"] == held.file("test")
+    assert held.family == "language"
+
+
+def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(
+    chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[str], **_: Any) -> Any:
+        climb(Path(command[-1]))
+        return type("Done", (), {"returncode": 0})
+
+    monkeypatch.setattr(ladders.subprocess, "run", run)
+    words = {**WORDS, "model": str(folder("llama"))}
+    words.pop("method")
+    found = ladders.ladder(chats, out=tmp_path / "l", methods=["base", "few-shot", "full"], **words)
+    values = {rung["name"]: rung["value"] for rung in found["rungs"]}
+    assert list(values) == ["base", "few_shot", "full"]
+    document = json.loads((Path(found["rungs"][2]["run"]) / "metrics.json").read_text())
+    assert document["test"]["loss"]["value"] == pytest.approx(values["full"], rel=1e-6)
+    assert document["baselines"]["base"]["loss"]["value"] == pytest.approx(values["base"], rel=1e-6)
+    assert values["full"] < values["base"]
+    files = {"validation": str(tmp_path / "l/data/validation.jsonl"), "test": str(tmp_path / "l/data/test.jsonl")}
+    plain = tunesmith.train(tmp_path / "l/data/train.jsonl", out=tmp_path / "plain", method="full", **files, **words)
+    prompted = plain.document["baselines"]["few_shot"]["loss"]["value"]
+    assert values["few_shot"] != values["base"]
+    assert values["few_shot"] == pytest.approx(prompted, rel=0.2)  # other examples are drawn from fewer or more
+    for rung in found["rungs"]:
+        assert rung["low"] <= rung["value"] <= rung["high"]
+        assert rung["size_bytes"] > 0
+    assert (found["metric"], found["higher_is_better"], found["learning_curve"]) == ("loss", False, [])
+    assert found["recommended"] == "full"
+    assert found["recommendation"].startswith("Fine-tune: take full")
+    assert "shown examples" in show_ladder(found)
+
+
+def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: Path) -> None:
+    words = {**WORDS, "model": str(folder("llama"))}
+    words.pop("method")
+    for data, name in ((chats, "tfidf"), (chats, "head"), (ticket_file, "base"), (ticket_file, "prompt")):
+        with pytest.raises(OptionError, match=f"no rung called '{name}'"):
+            ladders.ladder(data, out=tmp_path / "l", methods=[name], model=words["model"])
+
+
+def test_a_search_never_sees_the_test_rows(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "tunesmith.workflows.search.try_out",
+        lambda words, *rest: (seen.append(words), _try(words, *rest))[1],
+    )
+    words = {**WORDS, "model": str(folder("llama"))}
+    found = search(chats, out=tmp_path / "s", budget="2 trials", space={"learning_rate": [1e-3, 5e-3]},
+                   **{k: v for k, v in words.items() if k != "learning_rate"})  # fmt: skip
+    assert all(Path(one["test"]).name == "stand_in.jsonl" for one in seen)
+    assert found.document["metric"] == "loss"
+    assert found.document["best"]["value"] == min(t["value"] for t in found.document["trials"])
+    assert found.document["test"]["value"] == pytest.approx(found.run.metrics["loss"])
+    assert found.run.metrics["loss"] < base(found.run)
+
+
+def _try(*words: Any) -> Any:
+    from tunesmith.workflows.refine import try_out
+
+    return try_out(*words)
+
+
+@pytest.mark.parametrize("form", ["chat", "text"])
+def test_every_example_is_tested_once_by_a_run_that_has_not_seen_it(form: str, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "rows.jsonl", FORMS[form])
+    words = {k: v for k, v in WORDS.items() if k != "test_size"}
+    found = cross_validate(source, out=tmp_path / "cv", cv=2, model=str(folder("llama")), **words)
+    table = pq.read_table(found.predictions)
+    assert table.column("row_id").to_pylist() == list(range(40))
+    folds = np.array(table.column("fold").to_pylist())
+    assert sorted(set(folds)) == [1, 2]
+    if form == "text":
+        assert (np.diff(folds) >= 0).all()  # running text is held out in blocks
+    else:
+        sums = np.array(table.column("loss").to_pylist()).sum(0)
+        assert found.document["out_of_fold"]["loss"]["value"] == pytest.approx(sums[0] / sums[1])
+    assert found.mean["loss"] == pytest.approx(np.mean([run.metrics["loss"] for run in found.runs]))
+
+
+def test_a_loss_is_a_goal(chats: Path, tmp_path: Path) -> None:
+    words = {**WORDS, "model": str(folder("llama"))}
+    found = until(chats, metric="loss<=100", out=tmp_path / "u", **words)
+    assert found.reached
+    assert len(found.steps) == 1
+    with pytest.raises(OptionError, match="less is better"):
+        until(chats, metric="loss>=1", out=tmp_path / "v", **words)
+
+
+def test_seeds_are_measured_and_their_weights_are_not_averaged(chats: Path, tmp_path: Path) -> None:
+    words = {**WORDS, "model": str(folder("llama"))}
+    found = several_seeds(chats, out=tmp_path / "s", seeds=2, **words)
+    assert found.mean["loss"] > 0
+    with pytest.raises(OptionError, match="--soup"):
+        several_seeds(chats, out=tmp_path / "t", seeds=2, soup=True, **words)
+    assert not (tmp_path / "t").exists()
+
+
+def test_what_is_better_of_each_metric() -> None:
+    assert [higher_is_better(name) for name in ("accuracy", "rmse", "loss", "bleu")] == [True, False, False, True]
+    with pytest.raises(OptionError, match="Did you mean 'accuracy'"):
+        higher_is_better("acuracy")
+    with pytest.raises(OptionError, match="neither"):
+        higher_is_better("length_ratio")
+
+
+def test_a_search_begins_where_a_plain_run_does() -> None:
+    assert default_of("learning_rate", "lora", "preference") == pytest.approx(1e-3 * 0.05)
+    assert default_of("epochs", "lora", "chat") == 3
+    assert default_of("frozen_share", "full", "chat") == 0
+    assert default_of("frozen_share", "full", "text-classification") == pytest.approx(1 / 3)
