@@ -124,7 +124,8 @@ def main() -> None:
     for seed in map(int, arguments.seeds.split(",")):
         for name in wanted:
             prepared = SETS[name](folder(arguments.data, name), common.OUT / "data" / name)
-            chosen = {run["method"] for run in done if (run["set"], run["seed"]) == (name, seed)}
+            known = [run for run in done if (run["set"], run["seed"]) == (name, seed)]
+            chosen = {run["method"] for run in known} | {"auto" for run in known if run["auto"]}
             for method in arguments.methods.split(","):
                 if method in chosen:
                     continue

@@ -25,6 +25,7 @@ import language
 import million_rows
 import predict
 import quality
+import search
 import steps
 
 PAGE = common.ROOT / "docs" / "benchmarks.md"
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[str, Any, list[str]]] = {
         ["--seeds", "0", "--rows", "300", "--contenders", "plain,ewc"],
     ),
     "few_shot": ("Few rows a class", few_shot.report, ["--rows", "8", "--contenders", "head"]),
+    "search": ("Search with pruning", search.report, ["--seeds", "0", "--rows", "300", "--budget", "3 trials"]),
     "million_rows": ("A million rows", million_rows.report, ["--rows", "20000"]),
     "quality": ("How good", quality.report, ["--sets", "sms_spam", "--methods", "head"]),
 }

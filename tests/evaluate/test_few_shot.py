@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.evaluate.few_shot import FewShot, few_shot_messages
+from tunesmith.evaluate.few_shot import FewShot
 
 SUBJECTS = ["refund", "password", "parcel", "invoice", "holiday"]
 
@@ -54,7 +54,7 @@ def test_fewer_examples_where_more_do_not_fit(pairs: FewShot) -> None:
 
 def test_chat_examples_become_earlier_turns_under_the_querys_system_message() -> None:
     query = chat("parcels")
-    messages = few_shot_messages([chat(subject) for subject in SUBJECTS], query, 1, fits=lambda prompt: True)
+    messages = FewShot([chat(subject) for subject in SUBJECTS]).prompt(query, 1, lambda prompt: True)
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert [message["content"] for message in messages] == [
         "system of parcels", "where is my parcel", "about parcel", "where is my parcels",

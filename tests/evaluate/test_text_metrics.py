@@ -121,18 +121,18 @@ def test_rates_and_lengths() -> None:
 
 
 def test_token_metrics_weigh_rows_by_their_tokens() -> None:
-    found = metrics.token_metrics([2.0, 30.0], [2, 10], [1, 10])
+    found = metrics.with_intervals(metrics.token_rows([2.0, 30.0], [2, 10], [1, 10]))
     assert found["loss"]["value"] == pytest.approx(32 / 12)
     assert found["perplexity"]["value"] == pytest.approx(np.exp(32 / 12))
     assert found["perplexity"]["high"] == pytest.approx(np.exp(found["loss"]["high"]))
     assert found["token_accuracy"]["value"] == pytest.approx(11 / 12)
     assert found["loss"]["low"] < found["loss"]["value"] < found["loss"]["high"]
-    assert metrics.token_metrics([0.0], [0], [0]) == {}  # no learned token: undefined, not a crash
-    assert "perplexity" not in metrics.token_metrics([1e4], [1], [0])  # beyond what a float holds
+    assert metrics.with_intervals(metrics.token_rows([0.0], [0], [0])) == {}  # no learned token: undefined, not a crash
+    assert "perplexity" not in metrics.with_intervals(metrics.token_rows([1e4], [1], [0]))  # beyond what a float holds
 
 
 def test_preference_metrics_count_a_tie_as_half() -> None:
-    found = metrics.preference_metrics([1.0, 2.0, 3.0, 0.0], [0.0, 2.0, 1.0, 2.0])
+    found = metrics.with_intervals(metrics.preference_rows([1.0, 2.0, 3.0, 0.0], [0.0, 2.0, 1.0, 2.0]))
     assert found["reward_margin"]["value"] == pytest.approx(0.25)
     assert found["preference_accuracy"]["value"] == pytest.approx(2.5 / 4)
 

@@ -301,6 +301,12 @@ def test_the_documents_are_whole(rows: Rows, train: Train) -> None:
     assert (run.path / "model" / "README.md").read_text(encoding="utf-8")
 
 
+def test_answers_in_letters_that_rouge_does_not_read_are_told(train: Train) -> None:
+    rows = [{"prompt": question, "completion": " да, хорошо"} for question, *_ in PAIRS]
+    found = {finding["name"]: finding["evidence"] for finding in train(rows, epochs=0).document["findings"]}
+    assert "Trust chrF" in found["letters_that_metrics_do_not_read"]
+
+
 def test_a_bad_answer_is_never_what_was_wanted(train: Train, told: list[Evidence]) -> None:
     train(FEEDBACK, epochs=1, generate_rows=20)
     good = {row["completion"].strip() for row in FEEDBACK if row["label"]}

@@ -59,13 +59,6 @@ class FewShot:
         return [int(i) for i in order if self._sources[i] != source][:k][::-1]
 
 
-def few_shot_messages(
-    examples: Sequence[Example], query: Example, k: int, *, seed: int = 0, fits: Callable[[Prompt], bool]
-) -> Prompt:
-    """One query's prompt; for many queries make a `FewShot` once."""
-    return FewShot(examples, seed=seed).prompt(query, k, fits)
-
-
 def _joined(examples: Sequence[Example], query: Example) -> Prompt:
     asked = _asked(query)
     if isinstance(asked, str):

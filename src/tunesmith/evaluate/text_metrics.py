@@ -186,18 +186,6 @@ def with_intervals(
     return found
 
 
-def token_metrics(
-    loss_sums: Sequence[float], token_counts: Sequence[int], correct_counts: Sequence[int]
-) -> dict[str, Interval]:
-    """Loss (mean over tokens), perplexity and token accuracy, with intervals; see `token_rows`."""
-    return with_intervals(token_rows(loss_sums, token_counts, correct_counts))
-
-
-def preference_metrics(chosen_rewards: Sequence[float], rejected_rewards: Sequence[float]) -> dict[str, Interval]:
-    """Reward margin and preference accuracy, with intervals; see `preference_rows`."""
-    return with_intervals(preference_rows(chosen_rewards, rejected_rewards))
-
-
 def paired_difference(
     ours: RowStatistics, theirs: RowStatistics, metric: str, *, resamples: int = 2000, seed: int = 0
 ) -> Difference:

@@ -28,7 +28,7 @@ from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.workflows import choose, held_language, language_data
-from tunesmith.workflows.held import higher_is_better, same_data
+from tunesmith.workflows.held import higher_is_better, same_data, split_options
 from tunesmith.workflows.model import Model
 from tunesmith.workflows.refine import (
     Series,
@@ -40,7 +40,6 @@ from tunesmith.workflows.refine import (
     run_once,
     saved_scores,
     specified,
-    split_options,
     write_parts,
 )
 from tunesmith.workflows.train import Run

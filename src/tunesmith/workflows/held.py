@@ -6,10 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tunesmith.core.errors import FolderError, OptionError, did_you_mean
 from tunesmith.core.files import write_json
+from tunesmith.core.options import resolve
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.types import SplitOptions
 from tunesmith.evaluate import metrics, text_metrics
 
 Words = dict[str, Any]
@@ -73,6 +76,22 @@ def same_data(folder: Path, fingerprint: str) -> None:
     if note.exists() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != fingerprint:
         raise FolderError(f"The data have changed since the work in {folder.parent} began.", "Choose another --out.")
     write_json(note, {"sha256": fingerprint})
+
+
+def shared_words(spec: RunSpec, task: str) -> Words:
+    """What all runs on a split share: the task settled, the model found from anywhere, and no split of their own."""
+    left_out = {*SplitOptions.model_fields, "data", "validation", "test", "options"}
+    words = {name: value for name, value in spec.words().items() if name not in left_out}
+    words |= {"task": task, "callbacks": [name for name in spec.callbacks if name != "tensorboard"]}
+    words["near_duplicates"] = split_options(spec).near_duplicates
+    if words["model"] != "auto" and Path(words["model"]).expanduser().is_dir():
+        words["model"] = str(Path(words["model"]).expanduser().resolve())
+    return words
+
+
+def split_options(spec: RunSpec, **changed: Any) -> SplitOptions:
+    given = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    return cast(SplitOptions, resolve({**given, **changed}, {"split": SplitOptions})["split"])
 
 
 def higher_is_better(name: str) -> bool:

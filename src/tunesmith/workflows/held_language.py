@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.events import ignore
-from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, convert
-from tunesmith.data.types import SplitOptions
 from tunesmith.workflows import choose, language_data
-from tunesmith.workflows.held import Held, Words, same_data
+from tunesmith.workflows.held import Held, Words, same_data, shared_words, split_options
 
 _KEPT = ("chat", "completion")
 """Forms that OpenAI's own format holds whole, weights of messages among it."""
@@ -26,7 +24,7 @@ def hold_out(source: Any, spec: RunSpec, folder: Path) -> Held:
 
     Raises DataError, OptionError.
     """
-    corpus = language_data.read_corpus(spec, _split(spec), ignore, source)
+    corpus = language_data.read_corpus(spec, split_options(spec), ignore, source)
     examples = corpus.examples
     same_data(folder, corpus.fingerprint)
     parts = {name: corpus.splits[name] for name in ("train", "validation", "test")}
@@ -48,16 +46,6 @@ def held_words(spec: RunSpec, form: str) -> tuple[Words, str, str]:
     """(what all runs on these examples share: the task settled, no split; the first metric; what `auto` is as a
     method)."""
     task = spec.task if spec.task != "auto" else choose.tasks_of(form)[0]
-    left_out = {*SplitOptions.model_fields, "data", "validation", "test", "options"}
-    words = {name: value for name, value in spec.words().items() if name not in left_out}
-    words |= {"task": task, "callbacks": [name for name in spec.callbacks if name != "tensorboard"]}
-    words["near_duplicates"] = _split(spec).near_duplicates
-    if words["model"] != "auto" and Path(words["model"]).expanduser().is_dir():
-        words["model"] = str(Path(words["model"]).expanduser().resolve())
+    words = shared_words(spec, task)
     metric = registry.get("tasks", task).metrics[0]
     return words, metric, "lora" if spec.method == "auto" else spec.method
-
-
-def _split(spec: RunSpec) -> SplitOptions:
-    given = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    return cast(SplitOptions, resolve(given, {"split": SplitOptions})["split"])

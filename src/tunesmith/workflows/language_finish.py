@@ -255,7 +255,7 @@ def _document(
         "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,
         "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(verdict),
         "findings": [dict(f) for f in curve_findings(read_curves(work.folder.events), task.metrics[0])]
-        + _findings(work, test, verdict),
+        + _findings(work, test, verdict, bool(texts)),
         "cost": cost_of(work, {
             "wall_seconds": round(time.time() - started, 3), "peak_memory_bytes": peak_memory_bytes(),
             "tokens": work.state.tokens,
@@ -269,8 +269,16 @@ def _document(
     return document
 
 
-def _findings(work: LanguageWork, test: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _findings(
+    work: LanguageWork, test: Mapping[str, Any], verdict: Mapping[str, Any], answered: bool
+) -> list[dict[str, Any]]:
     found = []
+    note = text_metrics.language_note(_references(work)) if answered else None
+    if note:
+        found.append({
+            "name": "letters_that_metrics_do_not_read", "severity": "info", "evidence": note,
+            "action": "Compare answers by chrF, and read some of them.",
+        })  # fmt: skip
     rate = test.get("stop_rate")
     if rate and rate["value"] < 0.5:
         found.append({

@@ -80,7 +80,7 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     model = found.default_model if spec.model == "auto" else spec.model
     config, tokenizer, notes = read_config(model)
     read = read_texts(found, config, tokenizer)
-    method, engine, max_length = _settle(spec, found, model)
+    method, engine, max_length = _settle(spec, found)
     tokens = count_tokens(read.texts, tokenizer, rows=read.rows)
     limit = _limit(config, max_length, found.family, notes)
     added = getattr(method, "virtual_tokens", 0)  # before every row
@@ -125,7 +125,7 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     )  # fmt: skip
 
 
-def _settle(spec: RunSpec, found: Found, model: str) -> tuple[Any, EngineOptions, int | None]:
+def _settle(spec: RunSpec, found: Found) -> tuple[Any, EngineOptions, int | None]:
     """The method, the engine's options and the longest row of the run that `spec` asks for."""
     from tunesmith.workflows import choose
 

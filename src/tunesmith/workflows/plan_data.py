@@ -17,7 +17,7 @@ from tunesmith.core.events import ignore
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import SplitOptions
 from tunesmith.models import catalog
-from tunesmith.workflows import choose
+from tunesmith.workflows import choose, language_data
 
 Kind = Literal["causal", "seq2seq", "classification"]
 
@@ -92,7 +92,8 @@ def _language(data: Any, spec: RunSpec) -> Found:
     from tunesmith.data.conversations import read_examples
 
     with TemporaryDirectory(prefix="tunesmith-", ignore_cleanup_errors=True) as folder:
-        examples = read_examples(data, emit=ignore, cache_dir=Path(folder))
+        form = language_data.asked_form(spec.task)
+        examples = read_examples(data, emit=ignore, cache_dir=Path(folder), form=form)
         some = [examples[int(number)] for number in _spread(len(examples))]
         return Found(examples.form, "language", len(examples), some, "lora" if spec.method == "auto" else spec.method)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,16 +20,14 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
 from tunesmith.core.events import Event, Phase, ignore
 from tunesmith.core.files import write_json
-from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.guess import Wish
 from tunesmith.data.prepare import _read, prepare
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
-from tunesmith.data.types import SplitOptions
 from tunesmith.workflows import choose, held_language
-from tunesmith.workflows.held import Held, same_data
+from tunesmith.workflows.held import Held, same_data, shared_words, split_options
 from tunesmith.workflows.pipeline import median_per_label
 from tunesmith.workflows.train import Listener, Run, _spec, resume, train
 
@@ -120,11 +118,6 @@ def read(source: Any, spec: RunSpec, cache: Path, **split: Any) -> PreparedData:
     )  # fmt: skip
 
 
-def split_options(spec: RunSpec, **changed: Any) -> SplitOptions:
-    given = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    return cast(SplitOptions, resolve({**given, **changed}, {"split": SplitOptions})["split"])
-
-
 def write_parts(
     source: Any, spec: RunSpec, prepared: PreparedData, row_ids: Mapping[str, np.ndarray], folder: Path
 ) -> None:
@@ -184,13 +177,7 @@ def held_words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tupl
     task.fit(kind, prepared.label_names, targets, ignore)
     pairs, median = columns.text_pair is not None, median_per_label(kind, targets)
     method = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
-    left_out = {*SplitOptions.model_fields, "data", "validation", "test", "options"}
-    words = {name: value for name, value in spec.words().items() if name not in left_out}
-    words |= {"task": task_name, "text": list(columns.texts), "target": list(columns.target)}
-    words["near_duplicates"] = split_options(spec).near_duplicates
-    words["callbacks"] = [name for name in spec.callbacks if name != "tensorboard"]
-    if words["model"] != "auto" and Path(words["model"]).expanduser().is_dir():
-        words["model"] = str(Path(words["model"]).expanduser().resolve())
+    words = {**shared_words(spec, task_name), "text": list(columns.texts), "target": list(columns.target)}
     return words, task.metrics[0], method
 
 
