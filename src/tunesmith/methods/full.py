@@ -29,7 +29,9 @@ class FullOptions(Options):
 
 class Full:
     Options = FullOptions
-    summary: ClassVar[str] = "the body moves, its upper blocks most; best with some tens of rows per label or more"
+    summary: ClassVar[str] = (
+        "the body moves, its upper blocks most; best with a thousand rows or more, and some tens per label"
+    )
     learning_rate = 2e-4
     epochs = 3
     frozen_body = False

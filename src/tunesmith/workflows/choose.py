@@ -13,10 +13,10 @@ from tunesmith.data.types import Kind, SplitOptions
 from tunesmith.engine.options import EngineOptions
 from tunesmith.models import catalog
 
-FULL_FROM = 64
-"""Rows per class (median) from which moving the body measured better than the head alone."""
-FULL_ROWS = 200
-"""Rows from which it does for pairs and numbers, about which frozen features know little."""
+FULL_ROWS, FULL_PER_CLASS = 1_200, 16
+"""Training rows, and those of the median class, from which moving the body measured no worse than the head alone."""
+FULL_PAIRS = 200
+"""Training rows from which it does for pairs and numbers, about which frozen features know little."""
 
 
 def family(spec: RunSpec, held: Any = None) -> str:
@@ -84,11 +84,16 @@ def method_for(asked: str, kind: Kind, rows: int, median_per_label: float, pairs
     if asked != "auto":
         return asked
     if kind == "number" or pairs:
-        count, least, what = rows, FULL_ROWS, "training rows of " + ("pairs" if pairs else "numbers")
+        enough, what = rows >= FULL_PAIRS, f"training rows of {'pairs' if pairs else 'numbers'}"
+        why = f"{rows:,} {what}, {'at least' if enough else 'fewer than'} {FULL_PAIRS}"
     else:
-        count, least, what = int(median_per_label), FULL_FROM, "training rows in the median class"
-    name = "full" if count >= least else "head"
-    emit(Decided("method", name, f"{count} {what}, {'at least' if name == 'full' else 'fewer than'} {least}"))
+        enough = rows >= FULL_ROWS and median_per_label >= FULL_PER_CLASS
+        why = (
+            f"{rows:,} training rows, {median_per_label:.0f} in the median class; it is full from {FULL_ROWS:,} "
+            f"and {FULL_PER_CLASS} on"
+        )
+    name = "full" if enough else "head"
+    emit(Decided("method", name, why))
     return name
 
 
