@@ -40,7 +40,9 @@ RATES = {"prompt": 1.0, "prefix": 5e-2}
 @pytest.fixture(name="train")
 def _train(in_tmp: Path) -> Train:
     def call(data: Any, method: str, family: str = "llama", out: str = "run", **words: Any) -> tunesmith.Run:
-        given = {**SHORT, "learning_rate": RATES[method], **words}
+        given = {**SHORT, "learning_rate": RATES.get(method, 1e-2), **words}
+        if method not in METHODS:
+            del given["virtual_tokens"]
         return tunesmith.train(data, out=out, model=str(folder(family)), method=method, **given)
 
     return call
@@ -90,10 +92,10 @@ def test_better_answers_become_likelier(method: str, train: Train) -> None:
     assert run.metrics["reward_margin"] > 0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, "adapters"])
 def test_the_adapter_is_never_merged(method: str, train: Train, in_tmp: Path) -> None:
     run = train(CHAT, method, epochs=1)
-    with pytest.raises(OptionError, match=r"virtual tokens.*nothing that could be merged") as error:
+    with pytest.raises(OptionError, match=r"stands beside.*nothing that could be merged") as error:
         export(run.path)
     assert "method=lora" in str(error.value)
     assert not (run.path / "export").exists()
@@ -108,7 +110,9 @@ def test_the_adapter_is_never_merged(method: str, train: Train, in_tmp: Path) ->
         ("prompt", {"packing": True}, "packing=true"),
         ("prefix", {"packing": True}, "packing=true"),
         ("prefix", {"gradient_checkpointing": True}, "gradient_checkpointing=true"),
-        ("prompt", {"new_tokens": ["<ticket>"]}, "new_tokens"),
+        ("prompt", {"new_tokens": ["<ticket>"]}, r"new tokens \(<ticket>\) would stay unlearned"),
+        ("ia3", {"new_tokens": ["<ticket>"]}, r"new tokens \(<ticket>\) would stay unlearned"),
+        ("adapters", {"new_tokens": ["<ticket>"]}, r"new tokens \(<ticket>\) would stay unlearned"),
         ("prompt", {"max_length": 251}, "at most 250"),
     ],
 )

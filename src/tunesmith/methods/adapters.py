@@ -31,12 +31,13 @@ class Adapters:
     Options = AdaptersOptions
     summary: ClassVar[str] = "small layers between the frozen ones move; kept apart, so that several share one base"
     learning_rate = 3e-4
+    language_learning_rate = 1e-3
+    """Before the task's own factor. Tiny Shakespeare, 150 steps: 5.03 falls to 4.94 at 6e-5, to 4.75 at 2e-4."""
     epochs = 4
     frozen_body = False
     starts_from_probe = True
     adds = True
     """The base stays as it is, and what is learned can lie beside it."""
-    families = ("rows",)
 
     def __init__(self, options: AdaptersOptions):
         self.options = options
@@ -59,7 +60,8 @@ class Adapters:
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """The head is faster than what is added below it, which start as the identity."""
         added, head = split_head(bundle.model)
-        return [ParameterGroup(added, learning_rate), ParameterGroup(head, 2 * learning_rate)]
+        groups = [ParameterGroup(added, learning_rate), ParameterGroup(head, 2 * learning_rate)]
+        return [group for group in groups if group.parameters]  # a language model has no new head
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Save the adapter in `folder` in PEFT's layout and take it out of the network, which is saved beside it.

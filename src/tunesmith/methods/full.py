@@ -35,6 +35,8 @@ class Full:
     learning_rate = 2e-4
     epochs = 3
     frozen_body = False
+    learns_new_tokens = True
+    """Words that the vocabulary gets have embeddings that move."""
 
     def __init__(self, options: FullOptions):
         self.options = options

@@ -30,6 +30,8 @@ class Lora:
     learning_rate = 1e-3
     epochs = 4
     frozen_body = False
+    learns_new_tokens = True
+    """Words that the vocabulary gets have embeddings that move."""
     starts_from_probe = True
     adds = True
     """The base stays as it is, and what is learned can lie beside it."""

@@ -23,6 +23,8 @@ class Scratch:
     learning_rate = 3e-4
     epochs = 10
     frozen_body = False
+    learns_new_tokens = True
+    """Words that the vocabulary gets have embeddings that move."""
     starts_from_probe = False
 
     def __init__(self, options: ScratchOptions):

@@ -152,12 +152,14 @@ def _network(
     if (folder / ADAPTER).exists():
         if merge and not can_merge(folder):
             raise ModelError(
-                f"The virtual tokens that {name!r} has learned can not be merged into the weights of its base, so it "
-                "is no base for another training.",
+                f"What {name!r} has learned beside its base (virtual tokens, or adapters) can not be merged into the "
+                "weights, so it is no base for another training.",
                 "Start from its own base, or train it anew with method=lora.",
             )
         _quiet_bitsandbytes()
         from peft import PeftModel
+
+        from tunesmith.models import bottleneck  # noqa: F401 - teaches PEFT the type, should the folder hold one
 
         mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
         base = mark["base"]

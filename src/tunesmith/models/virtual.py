@@ -30,11 +30,6 @@ def refuse(method: str, words: Mapping[str, Any], *, checkpointing: bool) -> Non
             "examples share has one beginning only.",
             "Leave packing out, or use method=lora.",
         )
-    if words.get("new_tokens"):
-        raise OptionError(
-            f"new_tokens: --method {method} learns its virtual tokens and nothing else, so new words stay unlearned.",
-            "Use method=lora or method=full, or leave out new_tokens.",
-        )
     if words.get("gradient_checkpointing") and not checkpointing:
         raise OptionError(
             f"gradient_checkpointing=true: --method {method} hands keys and values to the blocks, which do not keep "
@@ -116,9 +111,10 @@ def is_prefix(model: Any) -> bool:
 
 
 def can_merge(folder: Path) -> bool:
-    """Whether the adapter that is saved in `folder` can become part of the weights."""
+    """Whether the adapter that is saved in `folder` can become part of the weights: virtual tokens stand before the
+    text, and bottleneck adapters are not linear."""
     kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
-    return kind not in _KINDS
+    return kind not in (*_KINDS, "BOTTLENECK")
 
 
 def _active(model: Any) -> Any:

@@ -53,6 +53,14 @@ def epochs_of(method: str, family: str) -> int:
     return min(usual, 3) if family == "language" else usual
 
 
+def rate_of(method: str, task: str) -> float:
+    """The highest learning rate of a run of this method on this task when nothing is asked."""
+    plugin, what = registry.get("methods", method), registry.get("tasks", task)
+    if getattr(what, "family", "rows") == "rows":
+        return float(plugin.learning_rate)
+    return float(getattr(plugin, "language_learning_rate", plugin.learning_rate) * what.rate_factor)
+
+
 def families_of(method: str) -> tuple[str, ...]:
     return tuple(getattr(registry.get("methods", method), "families", ("rows", "language")))
 

@@ -43,9 +43,9 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
         )
     if not can_merge(folder.model):
         raise OptionError(
-            f"The run {run} has learned virtual tokens (method {folder.load_spec().method}). They stand before every "
-            "text and change no weight, so there is nothing that could be merged into the weights.",
-            f"Use {folder.model} as it is: PEFT reads it beside its base. For one plain model train with method=lora.",
+            f"What the run {run} has learned (method {folder.load_spec().method}) stands beside the weights of its "
+            "base and is no change of them, so there is nothing that could be merged.",
+            f"Use {folder.model} as it is: it is read beside its base. For one plain model train with method=lora.",
         )
     trained = TextGenerator.load(folder.model)
     merged = load_language_finished(folder.model, merge=True)

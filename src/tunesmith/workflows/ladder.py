@@ -29,7 +29,7 @@ from tunesmith.workflows.rung import BASE_RUNGS, CHEAP, read_json, read_outcome,
 
 Words = dict[str, Any]
 
-TRAINED = ("head", "lora", "full", "scratch")
+TRAINED = ("head", "adapters", "lora", "full", "scratch")
 """Methods on the ladder where it is not told which, as far as they fit the task."""
 ALIASES = {
     "rows": {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"}, "language": {"few-shot": "few_shot"},

@@ -209,7 +209,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
         "epochs": choose.epochs_of(method_name, "language") if engine.epochs is None else engine.epochs,
-        "learning_rate": engine.learning_rate or method.learning_rate * task.rate_factor,
+        "learning_rate": engine.learning_rate or choose.rate_of(method_name, name),
     })  # fmt: skip
     written = {key: value for part in options.values() for key, value in part.model_dump().items()}
     settled = spec.model_copy(update={
@@ -237,6 +237,13 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
     )
     options = plan.task.options
     add_tokens(bundle, options.new_tokens, getattr(options, "template", None), emit)
+    if bundle.new_token_ids and not getattr(plan.method, "learns_new_tokens", False):
+        some = ", ".join(bundle.tokenizer.convert_ids_to_tokens(bundle.new_token_ids)[:5])
+        raise OptionError(
+            f"--method {plan.spec.method} leaves the embeddings as they are, so the new tokens ({some}) would stay "
+            "unlearned.",
+            "Use method=lora or method=full, or a base whose vocabulary has them.",
+        )
     bundle.model.to(device)
     if device.type == "cpu" and bundle.kind == "causal" and use_for_short_rows(bundle.model.network):
         emit(Decided("attention", "blocks", f"rows of up to {LONGEST:,} tokens are faster so on a processor"))

@@ -111,12 +111,11 @@ def parse_space(texts: Sequence[str]) -> dict[str, Any]:
 
 def default_of(name: str, method: str, task: str) -> Any:
     """What a plain run with `method` would use."""
-    plugin, what = registry.get("methods", method), registry.get("tasks", task)
-    family = getattr(what, "family", "rows")
+    plugin, family = registry.get("methods", method), getattr(registry.get("tasks", task), "family", "rows")
     if name == "epochs":
         return choose.epochs_of(method, family)
     if name == "learning_rate":
-        return plugin.learning_rate * getattr(what, "rate_factor", 1.0)
+        return choose.rate_of(method, task)
     for model in (EngineOptions, plugin.Options):
         if name in model.model_fields:
             default = model.model_fields[name].default
