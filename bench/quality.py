@@ -177,14 +177,15 @@ def report(result: dict[str, Any]) -> str:
         means = {method: common.mean(run["value"] for run in runs) for method, runs in values.items() if runs}
         first = next(run for run in result["runs"] if run["set"] == name)
         auto = next((run for run in result["runs"] if run["set"] == name and run["auto"]), first)
-        good.append(auto["high"] >= max(means.values()))
-        best = max(first["baselines"], key=lambda key: first["baselines"][key])
+        errors = first["metric"] in ("rmse", "mae")
+        good.append(auto["low"] <= min(means.values()) if errors else auto["high"] >= max(means.values()))
+        best = (min if errors else max)(first["baselines"], key=lambda key: first["baselines"][key])
         cells = [f"{means[m]:.4f}{'*' if m == auto['method'] else ''}" if m in means else "-" for m in methods]
         against = f"{first['baselines'][best]:.4f} ({best.replace('_', ' ')})"
         rows.append([name, first["metric"], *cells, f"{auto['low']:.3f} to {auto['high']:.3f}", against])
     return (
         common.table(["data", "metric", *methods, "interval of auto", "best baseline"], rows)
-        + f"\n\n\\* is what `auto` chose. No method is above its interval on {sum(good)} of {len(good)} sets."
+        + f"\n\n\\* is what `auto` chose. No method is beyond its interval on {sum(good)} of {len(good)} sets."
     )
 
 
