@@ -1,6 +1,6 @@
 """What pruning is worth: a search that ends trials early beside random search without, for the same wall time.
 
-    python bench/search.py                       # three seeds of two searches, some 25 minutes on two cores; longer budgets tell more
+    python bench/search.py                       # three seeds of two searches, some 25 minutes
     python bench/search.py --budget 10m --seeds 0
 
 Both choose learning rate, epochs, batch size, weight decay, dropout and frozen share of `full` on the same
