@@ -149,6 +149,17 @@ def test_every_example_is_tested_once_by_a_run_that_has_not_seen_it(form: str, t
     assert found.mean["loss"] == pytest.approx(np.mean([run.metrics["loss"] for run in found.runs]))
 
 
+def test_a_test_part_of_the_data_itself_is_in_no_fold(tmp_path: Path) -> None:
+    (tmp_path / "chats").mkdir()
+    jsonl(tmp_path / "chats" / "train.jsonl", CHAT[:30])
+    jsonl(tmp_path / "chats" / "test.jsonl", CHAT[30:])
+    words = {k: v for k, v in WORDS.items() if k != "test_size"}
+    found = cross_validate(tmp_path / "chats", out=tmp_path / "cv", cv=2, model=str(folder("llama")), **words)
+    tested = [list(read_examples(run.folder.load_spec().test, emit=ignore)) for run in found.runs]
+    assert bare([example for part in tested for example in part]) == bare(list(read_examples(CHAT[:30], emit=ignore)))
+    assert pq.read_table(found.predictions).num_rows == 30
+
+
 def test_a_loss_is_a_goal(chats: Path, tmp_path: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     found = until(chats, metric="loss<=100", out=tmp_path / "u", **words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tunesmith.cli.show_refine import show_until
-from tunesmith.core.errors import OptionError, RunFailed
+from tunesmith.core.errors import ModelError, OptionError, RunFailed
 from tunesmith.evaluate import diagnose, fit
 from tunesmith.workflows import refine, until
 from tunesmith.workflows.until import ADVICE_ONLY, REMEDIES, _remedy, parse_target
@@ -125,6 +126,25 @@ def test_it_goes_on_until_the_target_and_reads_the_test_rows_once(
     assert "accuracy" in screen
     assert str(found.run.path) in screen
     assert "<h2>Steps</h2>" in (tmp_path / "u" / "report.html").read_text()
+
+
+def test_what_was_done_stays_when_a_later_step_is_refused(
+    tmp_path: Path, ticket_file: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once: Callable[..., Any] = until.run_once
+
+    def refuses(path: Path, given: dict[str, Any]) -> Any:
+        if (tmp_path / "u" / "steps.json").exists():
+            raise ModelError("The model has gone.", "Fetch it again.")
+        return once(path, given)
+
+    monkeypatch.setattr(until, "run_once", refuses)
+    request = {"metric": "log_loss<=0", "out": tmp_path / "u", "budget": "2 steps", **words}
+    with pytest.raises(ModelError, match="has gone"):
+        until.until(ticket_file, **request)
+    monkeypatch.setattr(until, "run_once", once)
+    first = json.loads((tmp_path / "u" / "steps.json").read_text(encoding="utf-8"))
+    assert until.until(ticket_file, **request).document["steps"][0]["value"] == first[0]["value"]
 
 
 def test_a_killed_series_goes_on_and_a_failed_step_is_told(

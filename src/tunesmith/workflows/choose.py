@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tunesmith.core import registry
@@ -123,6 +124,17 @@ def check_words(spec: RunSpec) -> None:
     for name in spec.options:
         if name not in known:
             raise OptionError(f"There is no option called {name!r}.", did_you_mean(name, known))
+
+
+def parts_of(task: str, method: str, callbacks: Sequence[str]) -> dict[str, type[Options]]:
+    """The Options models of a run whose task and method are settled, by part, as `core.options.resolve` takes them."""
+    return {
+        "task": registry.get("tasks", task).Options,
+        "method": registry.get("methods", method).Options,
+        "engine": EngineOptions,
+        "split": SplitOptions,
+        **{name: registry.get("callbacks", name).Options for name in callbacks},
+    }
 
 
 def option_models(spec: RunSpec) -> dict[str, type[Options]]:

@@ -18,10 +18,11 @@ from tunesmith.core.events import ignore
 from tunesmith.core.files import write_json, write_text
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
-from tunesmith.data.conversations import read_examples, units
+from tunesmith.data.conversations import given, read_examples, units
 from tunesmith.data.duplicates import Duplicates, find_duplicates
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
+from tunesmith.data.split import TEST
 from tunesmith.evaluate import metrics, refine_report, text_metrics
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import baseline as named_baseline
@@ -96,18 +97,18 @@ def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
     options = split_options(spec)
     examples = read_examples(source, emit=ignore, group=options.group, form=language_data.asked_form(spec.task))
     same_data(path / "data", examples.fingerprint)
-    count = len(examples)
+    pool = np.flatnonzero(given(examples) != TEST)
     if examples.form == "text" and examples.groups is None:
-        _check(folds, count)
-        of = np.arange(count) * folds // count
+        _check(folds, pool.size)
+        of = np.arange(pool.size) * folds // pool.size
     else:
-        of = assign(np.zeros(count, dtype=np.int64), units(examples), folds, spec.seed)
+        of = assign(np.zeros_like(pool), units(examples)[pool], folds, spec.seed)
     words, _, method = held_language.held_words(spec, examples.form)
 
     def write(places: Ints, file: Path) -> None:
-        held_language.write(examples, places, file)
+        held_language.write(examples, pool[places], file)
 
-    ids = np.array([example["row"] - 1 for example in examples], dtype=np.int64)
+    ids = np.array([examples[int(place)]["row"] - 1 for place in pool], dtype=np.int64)
     return _Pool(ids, of, fitting(words, method), "jsonl", write, _pooled_texts)
 
 

@@ -193,7 +193,7 @@ def _word(gap: compare.Difference) -> str:
 
 def _recommendation(document: Words, best: Words, pick: Words, gap: compare.Difference) -> str:
     name = metric(document["metric"])
-    if pick["rung"] in (name for names in CHEAP.values() for name in names):
+    if any(pick["rung"] in names for names in CHEAP.values()):
         advice = f"Do not fine-tune yet: take {pick['title']}"
     elif pick["rung"] == "head":
         advice = f"Train only a head: take {pick['title']}"

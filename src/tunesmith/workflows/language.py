@@ -14,7 +14,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import write_text
-from tunesmith.core.options import Options, resolve
+from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
@@ -95,6 +95,11 @@ class LanguageWork:
                 model, rows, sequences, on=self.device, tokens_at_once=batching.TOKENS_AT_ONCE, check=self.stop.check
             )
 
+    def measure_reference(self) -> None:
+        """The model as it is now is what answers are compared with from here on, where the task needs that."""
+        if self.plan.task.needs_reference:
+            self.reference = self.measure(self.items.rows, np.arange(len(self.items.rows)))
+
     def statistics(self, items: np.ndarray) -> RowStatistics:
         """Metrics' statistics of the model as it is now on some items."""
         sequences = self.sequences(items)
@@ -125,8 +130,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
     work = prepared(folder, spec, emit, stop, clock)
     plan, bundle = work.plan, work.bundle
     clock.phase("base", "the base model as it is, on the test rows")
-    if plan.task.needs_reference:
-        work.reference = work.measure(work.items.rows, np.arange(len(work.items.rows)))
+    work.measure_reference()
     work.base = language_finish.measure_base(work)
     work.keeping = retain_language.remember(work)
 
@@ -194,14 +198,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
         model_name = catalog.default(kind)
         emit(Decided("model", model_name, "the default: small and of good quality for its size"))
     choose.check_family(method_name, "language")
-    models: dict[str, type[Options]] = {
-        "task": registry.get("tasks", name).Options,
-        "method": registry.get("methods", method_name).Options,
-        "engine": EngineOptions,
-        "split": SplitOptions,
-        **{callback: registry.get("callbacks", callback).Options for callback in spec.callbacks},
-    }
-    options = resolve(spec.options, models)
+    options = resolve(spec.options, choose.parts_of(name, method_name, spec.callbacks))
     task = registry.get("tasks", name)(options["task"])
     method = registry.get("methods", method_name)(options["method"])
     if hasattr(method, "check"):

@@ -14,7 +14,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import write_text
-from tunesmith.core.options import Options, resolve
+from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepare import prepare
@@ -164,14 +164,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     pairs = data.columns.text_pair is not None
     method_name = choose.method_for(spec.method, kind, len(train), median_per_label(kind, targets), pairs, emit)
     model_name = retain_rows.base_name(spec, emit)
-    models: dict[str, type[Options]] = {
-        "task": registry.get("tasks", task_name).Options,
-        "method": registry.get("methods", method_name).Options,
-        "engine": EngineOptions,
-        "split": SplitOptions,
-        **{name: registry.get("callbacks", name).Options for name in spec.callbacks},
-    }
-    options = resolve(spec.options, models)
+    options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))
     choose.check_family(method_name, "rows")
     task = registry.get("tasks", task_name)(options["task"])
     method = registry.get("methods", method_name)(options["method"])

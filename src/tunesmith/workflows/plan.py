@@ -13,7 +13,6 @@ from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.core.events import ignore
 from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.types import SplitOptions
 from tunesmith.engine.options import EngineOptions
 
 if TYPE_CHECKING:
@@ -134,12 +133,7 @@ def _settle(spec: RunSpec, found: Found) -> tuple[Any, EngineOptions, int | None
         task = choose.task_for(cast(Any, found.form), spec.task, ignore)
     else:
         task = spec.task if spec.task != "auto" else choose.tasks_of(found.form)[0]
-    parts = {
-        "task": registry.get("tasks", task).Options, "method": registry.get("methods", found.method).Options,
-        "engine": EngineOptions, "split": SplitOptions,
-        **{name: registry.get("callbacks", name).Options for name in spec.callbacks},
-    }  # fmt: skip
-    options = resolve(spec.options, parts)
+    options = resolve(spec.options, choose.parts_of(task, found.method, spec.callbacks))
     engine = cast(EngineOptions, options["engine"])
     epochs = choose.epochs_of(found.method, found.family) if engine.epochs is None else engine.epochs
     method = registry.get("methods", found.method)(options["method"])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from tunesmith.data.types import SplitOptions
 from tunesmith.models import catalog
 from tunesmith.workflows import choose, language_data
 
-Kind = Literal["causal", "seq2seq", "classification"]
+if TYPE_CHECKING:
+    from tunesmith.engine.skeleton import Kind
 
 SAMPLE = 2_000
 """Rows that are tokenised; of more rows, evenly spread ones stand for all."""

@@ -198,6 +198,10 @@ def named_source(data: Any) -> str:
     return str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
 
 
+_BEFORE_WORK = {".lock", "request.json", "data"}
+"""What is in the folder while nothing was trained or measured yet."""
+
+
 @contextmanager
 def opened(out: str | Path, request: Words) -> Iterator[Path]:
     """The locked folder of a refinement, new or to be gone on with.
@@ -224,8 +228,8 @@ def opened(out: str | Path, request: Words) -> Iterator[Path]:
         try:
             yield path
         except (DataError, ModelError, OptionError):
-            if not begun and not any(path.glob("*/spec.yaml")):
-                shutil.rmtree(path)  # refused before any run: the name is free for the next try
+            if not begun and {part.name for part in path.iterdir()} <= _BEFORE_WORK:
+                shutil.rmtree(path)  # refused before any work: the name is free for the next try
             raise
 
 

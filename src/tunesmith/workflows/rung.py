@@ -97,8 +97,7 @@ def _as_it_is(job: Words, folder: Path) -> Words:
     test = work.items.splits["test"]
     rows: RowStatistics | None
     if job["rung"] == "base":
-        if work.plan.task.needs_reference:
-            work.reference = work.measure(work.items.rows, np.arange(len(work.items.rows)))
+        work.measure_reference()
         rows = work.statistics(test)
     else:
         _, rows = language_finish.few_shot(work, test, test[:0])

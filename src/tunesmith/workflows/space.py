@@ -78,7 +78,7 @@ def derive(words: Mapping[str, Any], space: Mapping[str, Any], methods: Sequence
     models = tuple(space.get("model") or [words.get("model", "auto")])
     chosen = tuple(space.get("method") or methods)
     asked = {name: domain for name, domain in space.items() if name not in ("model", "method")}
-    fields = {method: _fields(method, task) for method in chosen}
+    fields = {method: fields_of(method, task) for method in chosen}
     known = {name for of_method in fields.values() for name in of_method}
     for name in asked:
         if name not in known:
@@ -123,7 +123,8 @@ def default_of(name: str, method: str, task: str) -> Any:
     return None  # the task's: the caller's field knows
 
 
-def _fields(method: str, task: str) -> dict[str, Any]:
+def fields_of(method: str, task: str) -> dict[str, Any]:
+    """The options that a run of this method on this task has, by name."""
     models = (EngineOptions, registry.get("methods", method).Options, registry.get("tasks", task).Options)
     return {name: field for model in models for name, field in model.model_fields.items()}
 

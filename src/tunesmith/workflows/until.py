@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import write_json, write_text
 from tunesmith.core.run import is_run
-from tunesmith.engine.options import EngineOptions
 from tunesmith.evaluate import refine_report, words
 from tunesmith.evaluate.metrics import TABLE, get
 from tunesmith.evaluate.words import number
@@ -35,7 +33,7 @@ from tunesmith.workflows.refine import (
     parse_budget,
     run_once,
 )
-from tunesmith.workflows.space import default_of
+from tunesmith.workflows.space import default_of, fields_of
 from tunesmith.workflows.train import Run
 
 MOST_STEPS = 12
@@ -86,7 +84,7 @@ def _set(name: str, value: Any, only: str | None = None) -> Remedy:
     def change(present: Words) -> Words | None:
         if only is not None and present["method"] != only:
             return None
-        known = name in ("method", "model") or name in _fields(present)
+        known = name in ("method", "model") or name in fields_of(present["method"], present["task"])
         return {name: value} if known and _present(present, name) != value else None
 
     return change
@@ -264,14 +262,8 @@ def _present(present: Words, name: str) -> Any:
         return present[name]
     if name in ("learning_rate", "epochs"):
         return default_of(name, present["method"], present["task"])
-    fields = _fields(present)
+    fields = fields_of(present["method"], present["task"])
     return fields[name].default if name in fields else None
-
-
-def _fields(present: Words) -> Words:
-    models = (EngineOptions, registry.get("methods", present["method"]).Options,
-              registry.get("tasks", present["task"]).Options)  # fmt: skip
-    return {name: field for model in models for name, field in model.model_fields.items()}
 
 
 def _finish(path: Path, held: Held, goal: tuple[str, float, int], steps: Sequence[Words]) -> UntilResult:

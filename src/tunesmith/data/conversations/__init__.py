@@ -1,7 +1,7 @@
 """Text to generate: conversations, completions, preferences, pairs and plain text, in all the usual formats."""
 
 from tunesmith.data.conversations.convert import convert
-from tunesmith.data.conversations.divide import Division, divide, units
+from tunesmith.data.conversations.divide import Division, divide, given, units
 from tunesmith.data.conversations.examples import Examples
 from tunesmith.data.conversations.formats import Format, detect
 from tunesmith.data.conversations.lint import lint
@@ -16,6 +16,7 @@ __all__ = [
     "convert",
     "detect",
     "divide",
+    "given",
     "lint",
     "peek",
     "read_examples",

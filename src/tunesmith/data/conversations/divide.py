@@ -51,7 +51,7 @@ def divide(
     """
     options = resolve({"validation_size": validation, "test_size": test}, {"split": SplitOptions})["split"]
     assert isinstance(options, SplitOptions)
-    marks = _given(examples)
+    marks = given(examples)
     pool = np.flatnonzero(marks == TRAIN)
     shares = [0.0 if name in examples.parts else share for name, share in sizes._wanted(options, max(1, pool.size))]
     wanted = split.wanted_sizes(pool.size, shares[0], shares[1])
@@ -98,7 +98,7 @@ def units(examples: Examples) -> Ints:
     return groups if merged is None else merged
 
 
-def _given(examples: Examples) -> Marks:
+def given(examples: Examples) -> Marks:
     """The part of each example as its file says."""
     of_file = np.array([NAMES.index(part) for part in examples.parts], dtype=np.int8)
     marks: Marks = of_file[np.searchsorted(examples.starts, examples.ids, side="right") - 1]
