@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tunesmith.engine.batching import by_length
+from tunesmith.engine.batching import TOKENS_AT_ONCE, by_length
 from tunesmith.engine.hardware import release_memory
+from tunesmith.engine.packed import packed
 from tunesmith.engine.precision import working
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
 
@@ -37,6 +39,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(before)
 
 
+@contextmanager
+def answering(model: Any, precision: str) -> Iterator[None]:
+    """`evaluating` in `precision` arithmetic, and as quick as that goes; float32 weights as they were after it."""
+    with evaluating(model), working(model, precision, model.float32_names), packed(model, TOKENS_AT_ONCE):
+        yield
+
+
 def run_rows(
     compute: Callable[[dict[str, Tensor]], Tensor],
     rows: EncodedRows,
@@ -53,32 +62,64 @@ def run_rows(
     `check` is called before each batch and may raise.
     """
     lengths = rows.lengths[positions] if rows.features is None else np.ones(len(positions), dtype=np.int64)
+    batches = list(by_length(lengths))
     result: np.ndarray | None = None
-    pending = list(by_length(lengths))[::-1]
-    while pending:
-        check()
-        if len(pending) % TIDY_BATCHES == 0:
-            release_memory()
-            if into is not None:
-                forget_pages(into)
-        some = pending.pop()
+
+    def computed(some: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         try:
-            values = compute(_to(rows.collate(positions[some]), on)).float().cpu().numpy()
+            with torch.no_grad():
+                return [(some, compute(_to(rows.collate(positions[some]), on)).float().cpu().numpy())]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or len(some) == 1:
                 raise
-            half = len(some) // 2
-            pending += [some[half:], some[:half]]
-            continue
-        if into is not None:
-            into[positions[some]] = values
-            continue
-        if result is None:
-            result = np.empty((len(positions), values.shape[1]), dtype=np.float32)
-        result[some] = values
+        half = len(some) // 2
+        return [*computed(some[:half]), *computed(some[half:])]
+
+    with _taking_turns(computed, batches, on) as answers:
+        check()
+        for number, answer in enumerate(answers):
+            check()
+            if number % TIDY_BATCHES == 0:
+                release_memory()
+                if into is not None:
+                    forget_pages(into)
+            for some, values in answer:
+                if into is not None:
+                    into[positions[some]] = values
+                    continue
+                if result is None:
+                    result = np.empty((len(positions), values.shape[1]), dtype=np.float32)
+                result[some] = values
     if into is not None:
         return into
     return result if result is not None else np.empty((0, 0), dtype=np.float32)
+
+
+_Answer = TypeVar("_Answer")
+
+
+@contextmanager
+def _taking_turns(
+    compute: Callable[[np.ndarray], _Answer], batches: Sequence[np.ndarray], on: torch.device
+) -> Iterator[Iterator[_Answer]]:
+    """What `compute` says of each batch, in order.
+
+    On a processor each core computes batches of its own: cores that share every small product wait for each other a
+    fifth of the time.
+    """
+    cores = torch.get_num_threads()
+    workers = min(cores, len(batches)) if on.type == "cpu" else 1
+    if workers < 2:
+        yield map(compute, batches)
+        return
+    try:
+        with (
+            ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores // workers,)) as pool,
+            closing(cast(Generator[_Answer], pool.map(compute, batches))) as answers,  # closed, it drops what waits
+        ):
+            yield answers
+    finally:
+        torch.set_num_threads(cores)
 
 
 def run_rows_quickly(
@@ -94,7 +135,7 @@ def run_rows_quickly(
     `unsure(logits, bound)` bool [len(rows)] says which answers an error of that size could change.
     """
     everything = np.arange(len(rows))
-    with evaluating(model), working(model, "bf16", model.float32_names):
+    with answering(model, "bf16"):
         logits = run_rows(model, rows, everything, on=on)
     sample = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))
     with evaluating(model):
@@ -131,7 +172,7 @@ def frozen_bottom(
         aside = path.with_suffix(".tmp")
         bytes_of_a_token = size * dtype.itemsize
         lengths = rows.lengths[positions]
-        with open(aside, "wb") as file, evaluating(model), working(model, precision, model.float32_names):
+        with open(aside, "wb") as file, answering(model, precision):
             for number, some in enumerate(by_length(lengths)):
                 check()
                 if number % TIDY_BATCHES == 0:
@@ -177,7 +218,7 @@ def frozen_features(
     aside = path.with_suffix(".tmp.npy")
     shape = (len(rows), model.head.in_features)
     out = np.lib.format.open_memmap(aside, mode="w+", dtype=np.float32, shape=shape)
-    with evaluating(model), working(model, precision, model.float32_names):
+    with answering(model, precision):
         run_rows(model.features, rows, positions, on=on, into=out, check=check)
     out.flush()
     del out

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,7 +123,13 @@ class TextModel(nn.Module):
 
     def _head_input(self, batch: dict[str, Tensor]) -> Tensor:
         seen: list[Tensor] = []
-        hook = self.head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+        thread = threading.get_ident()
+
+        def look(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+            if threading.get_ident() == thread:  # other threads may be in this network too
+                seen.append(inputs[0])
+
+        hook = self.head.register_forward_pre_hook(look)
         try:
             self.network(**_inputs(batch))
         finally:

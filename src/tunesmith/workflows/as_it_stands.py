@@ -14,8 +14,7 @@ import numpy as np
 
 from tunesmith.core.events import Decided
 from tunesmith.engine.contrastive import encode_names, spelled
-from tunesmith.engine.inference import evaluating, parts, run_rows
-from tunesmith.engine.precision import working
+from tunesmith.engine.inference import answering, parts, run_rows
 
 if TYPE_CHECKING:
     from tunesmith.workflows.pipeline import Work
@@ -43,7 +42,7 @@ def logits(work: Work, features: np.ndarray) -> np.ndarray | None:
     why = "it is a sentence encoder, so the label whose name is nearest to the text is its answer before training"
     work.emit(Decided("base", "nearest label name", why))
     model, rows = bundle.model, encode_names(names, bundle.tokenizer, work.rows)
-    with evaluating(model), working(model, work.precision, model.float32_names):
+    with answering(model, work.precision):
         labels = _unit(run_rows(model.features, rows, np.arange(len(names)), on=work.device))
     return np.concatenate([SCALE * _unit(part) @ labels.T for part in parts(features, test)])
 

@@ -6,8 +6,10 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,18 +43,27 @@ def finish(work: Work, started: float) -> dict[str, Any]:
     """Evaluate, save, report; `result.json` is written last. Returns the metrics document."""
     clock = Clock(work.emit)
     clock.phase("evaluate", f"{len(work.data.splits['test'])} test rows")
-    thresholds, ours = _outcomes(work)
-    others = _baselines(work)
-    first = work.plan.task.metrics[0]
-    own = metrics.compute(ours["test"], [first]).get(first)
-    work.forgetting = retain.measured(work, first, own, metrics.higher_is_better)
-    work.stop.check()
+    # fitting the baselines on texts keeps one core busy, and needs nothing of what happens meanwhile
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        said: list[events.Event] = []
+        of_texts = beside.submit(_text_baselines(work, said.append))
+        thresholds, ours = _outcomes(work)
+        of_model = _model_baselines(work)
+        first = work.plan.task.metrics[0]
+        own = metrics.compute(ours["test"], [first]).get(first)
+        work.forgetting = retain.measured(work, first, own, metrics.higher_is_better)
+        work.stop.check()
 
-    clock.phase("save", str(work.folder.model))
-    _save_model(work, thresholds, ours["test"])
+        clock.phase("save", str(work.folder.model))
+        _save_model(work, thresholds, ours["test"])
 
-    clock.phase("report", str(work.folder.report))
-    document = _document(work, ours, others, started)
+        clock.phase("report", str(work.folder.report))
+        test = metrics.with_intervals(ours["test"], seed=work.plan.spec.seed)
+        of_data = _of_data(work, test)
+        others = {**of_texts.result(), **of_model}
+    for event in said:
+        work.emit(event)
+    document = _document(work, ours, test, others, of_data, started)
     evidence = _evidence(work, document, ours["test"])
     write_json(work.folder.metrics, document)
     _save_predictions(work, ours["test"])
@@ -80,18 +91,23 @@ def _outcomes(work: Work) -> tuple[np.ndarray | None, dict[str, Outcome]]:
     return thresholds, {split: work.outcome(split, values, thresholds) for split, values in logits.items()}
 
 
-def _baselines(work: Work) -> dict[str, Outcome]:
-    """The cheap ladder on the same test rows, the frozen base with a linear head among them."""
+def _text_baselines(work: Work, emit: events.Emit) -> Callable[[], dict[str, Outcome]]:
+    """The baselines that learn from the texts alone, to be called: all they need of the run is read now."""
     task, data = work.plan.task, work.data
     train, test = (data.rows.select(data.splits[split]) for split in ("train", "test"))
-    found = baselines.text_baselines(
+    return partial(
+        baselines.text_baselines,
         task.kind, _texts(train), task.truth(train["target"][:]), _texts(test), task.truth(test["target"][:]),
-        task.label_names, seed=work.plan.spec.seed, emit=work.emit,
+        task.label_names, seed=work.plan.spec.seed, emit=emit,
     )  # fmt: skip
+
+
+def _model_baselines(work: Work) -> dict[str, Outcome]:
+    """The frozen base with a linear head and, where it can answer, the base as it is."""
     thresholds = None
-    if task.kind == "labels":
+    if work.plan.task.kind == "labels":
         thresholds = metrics.tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
-    found["linear_probe"] = work.outcome("test", work.probe_logits["test"], thresholds)
+    found = {"linear_probe": work.outcome("test", work.probe_logits["test"], thresholds)}
     if work.base_logits is not None:
         found["base"] = work.outcome("test", work.base_logits)
     return found
@@ -136,10 +152,21 @@ def _smoke_test(work: Work, model: Model, expected: Outcome) -> None:
         )
 
 
-def _document(work: Work, ours: dict[str, Outcome], others: dict[str, Outcome], started: float) -> dict[str, Any]:
+def _of_data(work: Work, test: diagnose.Metrics) -> list[diagnose.Finding]:
+    """Findings about the rows themselves; suspected labels are also listed in noise.csv."""
+    frozen = _frozen(work)
+    found, suspected = diagnose.of_data(frozen, test)
+    if suspected is not None:
+        noise.write(suspected, frozen, work.folder.path / "noise.csv")
+    return found
+
+
+def _document(
+    work: Work, ours: dict[str, Outcome], test: diagnose.Metrics, others: dict[str, Outcome],
+    of_data: list[diagnose.Finding], started: float,
+) -> dict[str, Any]:  # fmt: skip
     task, data, seed = work.plan.task, work.data, work.plan.spec.seed
     first = task.metrics[0]
-    test = metrics.with_intervals(ours["test"], seed=seed)
     ladder = {name: metrics.with_intervals(outcome, task.metrics, seed=seed) for name, outcome in others.items()}
     without = None
     if len(data.leaked_test):
@@ -148,10 +175,6 @@ def _document(work: Work, ours: dict[str, Outcome], others: dict[str, Outcome], 
             without = metrics.with_intervals(_subset(ours["test"], clean), seed=seed)
     verdict = compare.verdict(ours["test"], _rivals(work, others), first, seed=seed)
     curves = read_curves(work.folder.events)
-    frozen = _frozen(work)
-    of_data, suspected = diagnose.of_data(frozen, test)
-    if suspected is not None:
-        noise.write(suspected, frozen, work.folder.path / "noise.csv")
     document = metrics_json.build(
         task=work.plan.spec.task, model=work.plan.spec.model, method=work.plan.spec.method, first_metric=first,
         test=test, validation=metrics.with_intervals(ours["validation"], task.metrics, seed=seed),

@@ -22,7 +22,7 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.inference import evaluating, frozen_bottom, frozen_features, gathered, parts, run_rows
+from tunesmith.engine.inference import answering, frozen_bottom, frozen_features, gathered, parts, run_rows
 from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
@@ -85,7 +85,7 @@ class Work:
     def logits(self, positions: np.ndarray) -> np.ndarray:
         """The model as it is now, on some rows: float32 [len(positions), outputs]."""
         model = self.bundle.model
-        with evaluating(model), working(model, self.precision, model.float32_names):
+        with answering(model, self.precision):
             return run_rows(model, self.rows, positions, on=self.device, check=self.stop.check)
 
     def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:

@@ -26,9 +26,8 @@ from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching
-from tunesmith.engine.inference import evaluating, run_rows
+from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
-from tunesmith.engine.precision import working
 from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import Task
 from tunesmith.engine.retained import Keeping, Probe, Retained, relative_distance
@@ -169,7 +168,7 @@ def _features(work: Work, rows: EncodedRows, positions: np.ndarray, columns: int
     from the column of a run that left that many, or from the newest before this run."""
     model, reading = work.bundle.model, getattr(work.plan.method, "reading", None)
     with (
-        evaluating(model), working(model, work.precision, model.float32_names),
+        answering(model, work.precision),
         reading(work.bundle, columns) if reading else nullcontext(),
     ):  # fmt: skip
         return run_rows(model.features, rows, positions, on=work.device, check=work.stop.check)
