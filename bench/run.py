@@ -23,6 +23,7 @@ import forgetting
 import gradual
 import language
 import million_rows
+import plan
 import predict
 import quality
 import search
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, tuple[str, Any, list[str]]] = {
         language.report,
         ["--runs", "1", "--steps", "5", "--peer-steps", "1", "--packed-steps", "1"],
     ),
+    "plan": ("Predicted and taken", plan.report, ["--methods", "lora"]),
     "predict": ("Prediction", predict.report, ["--runs", "1"]),
     "forgetting": (
         "Two tasks in turn",

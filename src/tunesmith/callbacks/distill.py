@@ -56,7 +56,7 @@ class Distill:
         heads = [one for one in keeping.retained if one.head is not None]
         setup.lesson = DistilledLesson(
             lesson.rows, lesson.positions, lesson.row_loss, lesson.batch_rows, lesson.batch_tokens, lesson.seed,
-            features, heads, self.weight,
+            features, heads, self.weight, same_batches=lesson.same_batches,
         )  # fmt: skip
 
 

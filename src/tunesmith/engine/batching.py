@@ -41,6 +41,20 @@ def plan_epoch(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens:
     return [batches[i] for i in random.permutation(len(batches))]
 
 
+def again(batches: list[np.ndarray], *, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of epoch 0 in the order of another epoch."""
+    if epoch == 0:
+        return batches
+    return [batches[i] for i in np.random.default_rng([seed, epoch]).permutation(len(batches))]
+
+
+def in_parts(batch: np.ndarray, tokens: int, limit: int | None, splits: int = 1) -> list[np.ndarray]:
+    """A batch of so many tokens in the parts that are computed at once: at most `limit` tokens each, about, and
+    `splits` times fewer yet."""
+    needed = splits * (-(-tokens // limit) if limit else 1)
+    return [part for part in np.array_split(batch, needed) if len(part)]
+
+
 def plan_mixed(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens: int | None) -> list[np.ndarray]:
     """`plan_epoch` for sequences that are packed: batches of random rows, as length costs no padding then."""
     order = np.random.default_rng([seed, epoch]).permutation(len(lengths))

@@ -7,9 +7,9 @@ import mmap
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 import torch
@@ -151,40 +151,56 @@ def run_rows_quickly(
 def frozen_bottom(
     model: Any,
     rows: EncodedRows,
-    positions: np.ndarray,
-    blocks: int,
+    batches: Sequence[np.ndarray],
+    depths: Sequence[int],
     *,
     folder: Path,
     fingerprint: str,
     precision: str,
     on: torch.device,
     check: Callable[[], None] = lambda: None,
-) -> HiddenStates:
-    """Token states after the lowest `blocks` blocks, which no training step will change.
+) -> list[HiddenStates]:
+    """Token states after the lowest blocks, which no training step will change: after as many as each of `depths`,
+    ascending, says.
 
-    Computed once for `positions`, kept in `folder` under a name made of everything they depend on.
+    Computed once for the rows of `batches` (positions), in these batches: a product rounds by what it is computed
+    with, so states that are to be those of the training itself are made in its own batches. Kept in `folder` under
+    a name made of everything they depend on.
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    path = folder / f"hidden-{_key(rows, positions, f'{fingerprint} {precision} {blocks}')}.bin"
+    positions = np.concatenate([*batches, np.zeros(0, dtype=np.int64)])
+    sizes = np.array([len(batch) for batch in batches], dtype=np.int64)
+    key = _key(rows, positions, f"{fingerprint} {precision} {sizes.tolist()}")
+    paths = {depth: folder / f"hidden-{key}-{depth}.bin" for depth in depths}
     size = model.head.in_features
-    if not path.exists():
+    if not all(path.exists() for path in paths.values()):
         folder.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".tmp")
-        bytes_of_a_token = size * dtype.itemsize
-        lengths = rows.lengths[positions]
-        with open(aside, "wb") as file, answering(model, precision):
-            for number, some in enumerate(by_length(lengths)):
+        aside = {depth: path.with_suffix(".tmp") for depth, path in paths.items()}
+        with ExitStack() as stack:
+            stack.enter_context(answering(model, precision))
+            files = {depth: stack.enter_context(open(path, "wb")) for depth, path in aside.items()}
+            for number, some in enumerate(batches):
                 check()
                 if number % TIDY_BATCHES == 0:
                     release_memory()
-                batch = _to(rows.collate(positions[some]), on)
-                states = model.bottom(batch, blocks).to(dtype).cpu().contiguous()
-                raw = states.view(torch.uint8).numpy()
-                for i, position in enumerate(positions[some]):
-                    file.seek(int(rows.offsets[position]) * bytes_of_a_token)
-                    file.write(raw[i, : lengths[some[i]]].tobytes())
-        os.replace(aside, path)
-    return HiddenStates(path, size, blocks, dtype)
+                batch = _to(rows.collate(some), on)
+                for depth, file in files.items():
+                    batch |= {"hidden": model.bottom(batch, depth), "blocks": torch.tensor(depth)}
+                    _write_states(file, batch["hidden"].to(dtype), rows, some)
+        for depth, path in paths.items():
+            os.replace(aside[depth], path)
+    known = np.zeros(len(rows), dtype=bool)
+    known[positions] = True
+    return [HiddenStates(path, size, depth, dtype, known) for depth, path in paths.items()]
+
+
+def _write_states(file: BinaryIO, states: Tensor, rows: EncodedRows, positions: np.ndarray) -> None:
+    """States [rows, length, hidden] of the rows at `positions` to their places, without those of padding."""
+    raw = states.cpu().contiguous().view(torch.uint8).numpy()
+    for i, position in enumerate(positions):
+        start, end = int(rows.offsets[position]), int(rows.offsets[position + 1])
+        file.seek(start * raw.shape[2])
+        file.write(raw[i, : end - start].tobytes())
 
 
 def _key(rows: EncodedRows, positions: np.ndarray, words: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.batching import plan_epoch
+from tunesmith.engine.batching import again, plan_epoch
 from tunesmith.engine.tokens import EncodedRows
 
 
@@ -42,9 +42,15 @@ class EqualItems:
     batch_rows: int
     batch_tokens: int | None
     seed: int
+    same_batches: bool = False
+    """Every epoch has the batches of the first one, in another order."""
 
     def plan(self, epoch: int) -> list[np.ndarray]:
-        return plan_epoch(self.lengths, seed=self.seed, epoch=epoch, rows=self.batch_rows, tokens=self.batch_tokens)
+        drawn = 0 if self.same_batches else epoch
+        batches = plan_epoch(
+            self.lengths, seed=self.seed, epoch=drawn, rows=self.batch_rows, tokens=self.batch_tokens
+        )  # fmt: skip
+        return again(batches, seed=self.seed, epoch=epoch) if self.same_batches else batches
 
     def tokens(self, items: np.ndarray) -> int:
         return len(items) * int(self.lengths[items].max())
@@ -65,6 +71,7 @@ class RowLesson(EqualItems):
     batch_rows: int
     batch_tokens: int | None
     seed: int
+    same_batches: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         self.lengths = self.rows.lengths[self.positions]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from tunesmith.core.errors import Diverged, RunFailed, Stopped
 from tunesmith.core.events import Decided, Emit, Evaluated, Paused, RolledBack, Saved, Step
+from tunesmith.engine.batching import in_parts
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.hardware import random_state, release_memory, set_random_state
 from tunesmith.engine.inference import is_out_of_memory
@@ -242,10 +243,7 @@ class _Engine:
                 self.setup.emit(Decided("batch_parts", state.splits, why))
 
     def _parts(self, batch: np.ndarray, splits: int) -> list[np.ndarray]:
-        """A batch in the parts that are computed at once: few enough tokens, and `splits` times fewer yet."""
-        limit = self.setup.tokens_at_once
-        needed = splits * (-(-self.setup.lesson.tokens(batch) // limit) if limit else 1)
-        return [part for part in np.array_split(batch, needed) if len(part)]
+        return in_parts(batch, self.setup.lesson.tokens(batch), self.setup.tokens_at_once, splits)
 
     def _backward(self, items: np.ndarray, total: float) -> float:
         loss = self.setup.lesson.loss(self.model, items, self.setup.device) / total

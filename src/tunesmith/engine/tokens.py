@@ -29,13 +29,19 @@ _LONG = 512  # tokens; longer rows cost much and are asked for, not assumed
 class HiddenStates:
     """Token states in a flat file [tokens, hidden], in the order of `EncodedRows.ids`.
 
-    Read with pread rather than mapped: mapped pages would count as this process's memory.
+    `known` bool [rows] are the rows whose states it holds, all when None. Read with pread rather than mapped:
+    mapped pages would count as this process's memory.
     """
 
-    def __init__(self, path: Path, hidden_size: int, blocks: int, dtype: torch.dtype):
+    def __init__(self, path: Path, hidden_size: int, blocks: int, dtype: torch.dtype, known: np.ndarray | None = None):
         self.path, self.hidden_size, self.blocks, self.dtype = path, hidden_size, blocks, dtype
+        self._known = known
         self._row_bytes = hidden_size * dtype.itemsize
         self._file = os.open(path, os.O_RDONLY)
+
+    def of_all(self, positions: np.ndarray) -> bool:
+        """Whether the states of all these rows are in the file."""
+        return self._known is None or bool(self._known[positions].all())
 
     def read(self, starts: np.ndarray, lengths: np.ndarray) -> dict[str, Tensor]:
         """'hidden' [rows, longest, hidden], zeros after a row's end, and 'blocks', how many are done."""
@@ -107,7 +113,7 @@ class EncodedRows:
             if types is not None and self.types is not None:
                 types[i, :length] = self.types[start:end]
         batch = {"attention_mask": torch.from_numpy(mask)}
-        if self.hidden is not None:
+        if self.hidden is not None and self.hidden.of_all(positions):
             return {**batch, **self.hidden.read(starts, lengths)}
         batch["input_ids"] = torch.from_numpy(ids)
         if types is not None:

@@ -31,6 +31,8 @@ class Gradual:
     epochs = 5
     frozen_body = False
     starts_from_probe = True
+    same_batches = True
+    """What rests in a stage is run once, in the batches of the training; else it would round differently."""
 
     def __init__(self, options: GradualOptions):
         self.options = options
@@ -62,6 +64,10 @@ class Gradual:
         if epoch >= self.options.stages - 1:
             return lowest
         return top - round((top - lowest) * epoch / (self.options.stages - 1))
+
+    def resting(self, epoch: int, bundle: Bundle) -> int:
+        """How many of the lowest blocks do not move in that epoch, nor in those before."""
+        return max(0, self.thawed(epoch, bundle) - 1)
 
     def _lowest(self, bundle: Bundle) -> int:
         return 0 if self.options.kept_share == 0 else 1 + self.frozen_blocks(bundle)

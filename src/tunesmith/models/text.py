@@ -50,6 +50,8 @@ class TextModel(nn.Module):
         super().__init__()
         self.network: Any = network
         self.pooling = pooling
+        self.resting = 0
+        """Blocks, from the bottom, that do not learn: with the embeddings below them they answer as in evaluation."""
         self.head_name = _find_head(network)
         if pooling != "own":
             for parameter in self._dense().parameters():
@@ -84,17 +86,35 @@ class TextModel(nn.Module):
             pooled = functional.dropout(pooled, self.config.hidden_dropout_prob)
         return self.head(pooled)
 
+    def rest(self, blocks: int) -> None:
+        """So many blocks do not learn for now (`resting`)."""
+        self.resting = blocks
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> TextModel:
+        """No dropout in what rests, so that its states are the same every time, and can be kept."""
+        super().train(mode)
+        if self.resting:
+            self.network.base_model.embeddings.eval()
+            for layer in _layers(self.network)[: self.resting]:
+                layer.eval()
+        return self
+
     @property
     def can_start_in_the_middle(self) -> bool:
         """Whether the lowest blocks can be run apart from the others (`bottom`)."""
         return self.pooling != "own"
 
     def bottom(self, batch: dict[str, Tensor], blocks: int) -> Tensor:
-        """Token states after the embeddings and the lowest `blocks` blocks, [rows, length, hidden]."""
+        """Token states after the embeddings and the lowest `blocks` blocks, [rows, length, hidden].
+
+        With 'hidden' in the batch, which are the states after 'blocks' blocks, only those in between are run.
+        """
+        if "hidden" in batch:
+            return self._blocks(batch["hidden"], batch["attention_mask"], int(batch["blocks"]), blocks)
         inputs = _inputs(batch)
         mask = inputs.pop("attention_mask")
-        hidden = self.network.base_model.embeddings(**inputs)
-        return self._blocks(hidden, mask, 0, blocks)
+        return self._blocks(self.network.base_model.embeddings(**inputs), mask, 0, blocks)
 
     def _blocks(self, hidden: Tensor, mask: Tensor, start: int, end: int | None) -> Tensor:
         lowest = torch.finfo(hidden.dtype).min
@@ -106,12 +126,16 @@ class TextModel(nn.Module):
     def features(self, batch: dict[str, Tensor]) -> Tensor:
         """What the head reads, float32 [rows, hidden].
 
-        With 'hidden' and 'blocks' in the batch (from `bottom`) only the blocks above are run.
+        With 'hidden' and 'blocks' in the batch (from `bottom`) only the blocks above are run. What rests is run
+        apart from the others in any case, so that kept states change nothing.
         """
         if self.pooling == "own":
             return self._head_input(batch)
-        if "hidden" in batch:
-            hidden = self._blocks(batch["hidden"], batch["attention_mask"], int(batch["blocks"]), None).float()
+        if self.resting or "hidden" in batch:
+            below = max(self.resting, int(batch.get("blocks", 0)))
+            with torch.no_grad():
+                hidden = self.bottom(batch, below)
+            hidden = self._blocks(hidden, batch["attention_mask"], below, None).float()
         else:
             hidden = self.network.base_model(**_inputs(batch)).last_hidden_state.float()
         return _pooled(hidden, batch["attention_mask"], self.pooling, self.config.layer_norm_eps)

@@ -6,10 +6,8 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,11 +21,12 @@ from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json,
 from tunesmith.engine.batching import sample
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.inference import gathered
-from tunesmith.evaluate import baselines, card, compare, diagnose, linear, metrics, metrics_json, noise, report
+from tunesmith.evaluate import card, compare, diagnose, linear, metrics, metrics_json, noise, report
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import save_text_model
 from tunesmith.workflows import retain
+from tunesmith.workflows.beside import texts_of
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.model import Model, write_mark
 from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features
@@ -43,26 +42,20 @@ def finish(work: Work, started: float) -> dict[str, Any]:
     """Evaluate, save, report; `result.json` is written last. Returns the metrics document."""
     clock = Clock(work.emit)
     clock.phase("evaluate", f"{len(work.data.splits['test'])} test rows")
-    # fitting the baselines on texts keeps one core busy, and needs nothing of what happens meanwhile
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        said: list[events.Event] = []
-        of_texts = beside.submit(_text_baselines(work, said.append))
-        thresholds, ours = _outcomes(work)
-        of_model = _model_baselines(work)
-        first = work.plan.task.metrics[0]
-        own = metrics.compute(ours["test"], [first]).get(first)
-        work.forgetting = retain.measured(work, first, own, metrics.higher_is_better)
-        work.stop.check()
+    thresholds, ours = _outcomes(work)
+    of_model = _model_baselines(work)
+    first = work.plan.task.metrics[0]
+    own = metrics.compute(ours["test"], [first]).get(first)
+    work.forgetting = retain.measured(work, first, own, metrics.higher_is_better)
+    work.stop.check()
 
-        clock.phase("save", str(work.folder.model))
-        _save_model(work, thresholds, ours["test"])
+    clock.phase("save", str(work.folder.model))
+    _save_model(work, thresholds, ours["test"])
 
-        clock.phase("report", str(work.folder.report))
-        test = metrics.with_intervals(ours["test"], seed=work.plan.spec.seed)
-        of_data = _of_data(work, test)
-        others = {**of_texts.result(), **of_model}
-    for event in said:
-        work.emit(event)
+    clock.phase("report", str(work.folder.report))
+    test = metrics.with_intervals(ours["test"], seed=work.plan.spec.seed)
+    of_data = _of_data(work, test)
+    others = {**work.of_texts.result(work.emit), **of_model}
     document = _document(work, ours, test, others, of_data, started)
     evidence = _evidence(work, document, ours["test"])
     write_json(work.folder.metrics, document)
@@ -91,17 +84,6 @@ def _outcomes(work: Work) -> tuple[np.ndarray | None, dict[str, Outcome]]:
     return thresholds, {split: work.outcome(split, values, thresholds) for split, values in logits.items()}
 
 
-def _text_baselines(work: Work, emit: events.Emit) -> Callable[[], dict[str, Outcome]]:
-    """The baselines that learn from the texts alone, to be called: all they need of the run is read now."""
-    task, data = work.plan.task, work.data
-    train, test = (data.rows.select(data.splits[split]) for split in ("train", "test"))
-    return partial(
-        baselines.text_baselines,
-        task.kind, _texts(train), task.truth(train["target"][:]), _texts(test), task.truth(test["target"][:]),
-        task.label_names, seed=work.plan.spec.seed, emit=emit,
-    )  # fmt: skip
-
-
 def _model_baselines(work: Work) -> dict[str, Outcome]:
     """The frozen base with a linear head and, where it can answer, the base as it is."""
     thresholds = None
@@ -111,12 +93,6 @@ def _model_baselines(work: Work) -> dict[str, Outcome]:
     if work.base_logits is not None:
         found["base"] = work.outcome("test", work.base_logits)
     return found
-
-
-def _texts(rows: Any) -> list[Any]:
-    if "text_pair" in rows.column_names:
-        return list(zip(rows["text"][:], rows["text_pair"][:], strict=True))
-    return list(rows["text"][:])
 
 
 def _save_model(work: Work, thresholds: np.ndarray | None, expected: Outcome) -> None:
@@ -261,7 +237,7 @@ def _evidence(work: Work, document: dict[str, Any], test: Outcome) -> Evidence:
 
 
 def _shown(rows: Any) -> list[str]:
-    return [text if isinstance(text, str) else " ⟷ ".join(text) for text in _texts(rows)]
+    return [text if isinstance(text, str) else " ⟷ ".join(text) for text in texts_of(rows)]
 
 
 def latest(log: Sequence[dict[str, Any]], event: str, names: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -36,12 +35,11 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
 from tunesmith.models.load import Bundle
-from tunesmith.workflows import as_it_stands, choose, retain, retain_rows
+from tunesmith.workflows import as_it_stands, choose, resting, retain, retain_rows
+from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.identity import identity
 
-_CACHE_BYTES = 4_000_000_000
-"""Largest cache of token states that is written without being asked for."""
 _VALIDATION_ROWS = 10_000
 """Most validation rows that are looked at while training."""
 
@@ -70,6 +68,9 @@ class Work:
     rows: EncodedRows
     device: torch.device
     precision: str
+    lesson: RowLesson
+    resting: resting.Resting
+    of_texts: Beside[dict[str, Outcome]]
     probe: LinearSolution
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
@@ -120,25 +121,38 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("bottom", "what stays frozen, computed once")
-    _run_bottom_once(folder, plan, data, bundle, rows, device, precision, emit, stop)
+    lesson = _lesson(plan, data, rows, emit)
+    rest = resting.planned(plan.method, bundle, cast(int, plan.engine.epochs))
+    _run_bottom_once(rest, lesson, _watched(plan, data), folder, plan, bundle, precision, emit, stop)
+    if not rest.staged:  # else the states are in the batches of the training, and the features would depend on that
+        rest.throughout(bundle, rows)
+        bundle.model.rest(0)
     clock.phase("features", f"{len(_rows_of_features(plan, data))} rows through the frozen base model")
     features = _features(folder, plan, data, bundle, rows, device, precision, stop)
+    of_texts = baselines_on_texts(plan.task, data, plan.spec.seed)
     clock.phase("probe", "the linear solution on those features")
-    probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
+    with one_core_left():
+        probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
     emit(Decided("penalty", probe.penalty, "the strongest that validation can not tell from the best"))
 
-    work = Work(folder, emit, stop, plan, data, bundle, rows, device, precision, probe, probe_logits)
+    work = Work(
+        folder, emit, stop, plan, data, bundle, rows, device, precision, lesson, rest, of_texts, probe, probe_logits
+    )  # fmt: skip
     work.base_logits = as_it_stands.logits(work, features)
     clock.phase("retain", "what the base model knows, to see later what was forgotten")
     work.keeping = retain_rows.remember(work)
 
+    if plan.engine.epochs:  # a training needs all cores
+        of_texts.wait(stop.check)
     clock.phase("train", plan.spec.method)
     if plan.method.frozen_body:
         rows.features = features
     _arrange(plan, bundle, probe)
     trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
     hardware.check_disk(folder.path, 12 * trainable)
+    rest.throughout(bundle, rows)
     work.state = retain.train(work, _setup)
+    rest.throughout(bundle, rows)
     clock.end()
     return work
 
@@ -221,26 +235,35 @@ def _precision(plan: Plan, bundle: Bundle, rows: EncodedRows, device: torch.devi
 
 
 def _run_bottom_once(
-    folder: RunFolder, plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows,
-    device: torch.device, precision: str, emit: Emit, stop: StopRequest,
+    rest: resting.Resting, lesson: RowLesson, watched: np.ndarray,
+    folder: RunFolder, plan: Plan, bundle: Bundle, precision: str, emit: Emit, stop: StopRequest,
 ) -> None:  # fmt: skip
-    """Keep the token states after the blocks that the method never moves, where that pays and fits."""
-    blocks = plan.method.frozen_blocks(bundle)
-    if not blocks or not plan.engine.epochs or not bundle.model.can_start_in_the_middle:
+    """Keep the token states after the blocks that do not move, where that pays and fits."""
+    rows, device = lesson.rows, hardware.device()
+    token_bytes = bundle.model.head.in_features * (2 if precision == "bf16" else 4)
+    depths = resting.chosen(rest, token_bytes, int(rows.offsets[-1]), plan.engine.frozen_cache, folder, emit)
+    if not depths:
         return
-    if plan.engine.frozen_cache is False:
-        emit(Decided("frozen_cache", False, "asked for"))
-        return
-    size = int(rows.offsets[-1]) * bundle.model.head.in_features * (2 if precision == "bf16" else 4)
-    free = shutil.disk_usage(folder.path).free
-    if (size > _CACHE_BYTES and not plan.engine.frozen_cache) or size > free / 2:
-        emit(Decided("frozen_cache", False, f"the states of {blocks} frozen blocks would take {size / 1e9:.1f} GB"))
-        return
-    emit(Decided("frozen_cache", True, f"{blocks} frozen blocks are run once: {size / 1e6:.0f} MB in {folder.cache}"))
-    rows.hidden = frozen_bottom(
-        bundle.model, rows, np.arange(len(rows)), blocks, folder=folder.cache, fingerprint=bundle.fingerprint,
+    batches = (
+        resting.batches_of(lesson, watched, device.type == "cpu") if lesson.same_batches
+        else list(batching.by_length(rows.lengths))
+    )  # fmt: skip
+    rest.states = frozen_bottom(
+        bundle.model, rows, batches, depths, folder=folder.cache, fingerprint=bundle.fingerprint,
         precision=precision, on=device, check=stop.check,
     )  # fmt: skip
+
+
+def _lesson(plan: Plan, data: PreparedData, rows: EncodedRows, emit: Emit) -> RowLesson:
+    train = data.splits["train"]
+    batch_rows, batch_tokens = _batch(plan, rows.lengths[train], emit)
+    same = getattr(plan.method, "same_batches", False)
+    return RowLesson(rows, train, plan.task.loss, batch_rows, batch_tokens, plan.spec.seed, same_batches=same)
+
+
+def _watched(plan: Plan, data: PreparedData) -> np.ndarray:
+    """Positions of the validation rows that are looked at while training."""
+    return batching.sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
 
 
 def _rows_of_features(plan: Plan, data: PreparedData) -> np.ndarray:
@@ -282,7 +305,7 @@ def _probe(
     """The linear solution on the frozen base, chosen on validation, and its logits on the others."""
     assert rows.targets is not None
     train = batching.sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
-    held = batching.sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
+    held = _watched(plan, data)
     solution = solve(
         gathered(features, train), rows.targets[train], gathered(features, held), rows.targets[held],
         loss=plan.task.probe_loss, outputs=bundle.model.head.out_features,
@@ -311,7 +334,7 @@ def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
 def _setup(work: Work) -> loop.Setup:
     plan, data = work.plan, work.data
     metric = plan.task.metrics[0]
-    watched = batching.sample(data.splits["validation"], _VALIDATION_ROWS, plan.spec.seed)
+    watched = _watched(plan, data)
     if len(watched) < len(data.splits["validation"]):
         why = f"{len(data.splits['validation'])} rows would take longer than they tell"
         work.emit(Decided("validation_rows", len(watched), why))
@@ -324,14 +347,15 @@ def _setup(work: Work) -> loop.Setup:
             return {"loss": loss}
         return {"loss": loss, **metric_table.compute(work._outcome(watched, logits, None), plan.task.metrics)}
 
-    change = getattr(plan.method, "on_epoch", None)
-    lengths = work.rows.lengths[data.splits["train"]]
-    batch_rows, batch_tokens = _batch(plan, lengths, work.emit)
-    plain = RowLesson(work.rows, data.splits["train"], plan.task.loss, batch_rows, batch_tokens, plan.spec.seed)
-    model, lesson = work.bundle.model, cast(Lesson, plain)
+    def begin_epoch(epoch: int) -> None:
+        if change := getattr(plan.method, "on_epoch", None):
+            change(epoch, work.bundle)
+        work.resting.in_epoch(epoch, work.bundle, work.rows)
+
+    model, lesson = work.bundle.model, cast(Lesson, work.lesson)
     if make := getattr(plan.method, "lesson", None):  # methods may have one of their own
         with working(model, work.precision, model.float32_names):  # the states on disk are in this precision
-            lesson = make(plain, work.bundle, plan.task.label_names, work.emit)
+            lesson = make(work.lesson, work.bundle, plan.task.label_names, work.emit)
     made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
     return loop.Setup(
         model=model, lesson=lesson,
@@ -342,7 +366,7 @@ def _setup(work: Work) -> loop.Setup:
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
         noise=lambda value: _noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
-        on_epoch=lambda epoch: change(epoch, work.bundle) if change else None,
+        on_epoch=begin_epoch,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -98,13 +99,15 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
         )  # fmt: skip
 
     took = spent(0, mean * read.rows if method.frozen_body else checked)  # before training
+    rests: list[float] = []  # share of the blocks, by epoch
     for epoch in range(epochs := cast(int, engine.epochs)):
         skeleton.begin(epoch)
+        rests.append(skeleton.frozen)
         took += spent(1, 0 if method.frozen_body else checked)
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
-    disk = _disk(skeleton, found, getattr(method, "adds", False), min(tokens.total, tokens.rows * limit))
+    disk = _disk(skeleton, found, getattr(method, "adds", False), min(tokens.total, tokens.rows * limit), rests)
     notes += read.notes
     if tokens.longest + added > limit:
         notes.append(f"rows longer than {limit} tokens are cut; the longest seen has {tokens.longest:,}")
@@ -247,8 +250,9 @@ def _attention(gpu: Any, family: str, longest: int) -> str:
     )  # fmt: skip
 
 
-def _disk(skeleton: Any, found: Found, adds: bool, tokens: int) -> dict[str, float]:
+def _disk(skeleton: Any, found: Found, adds: bool, tokens: int, rests: Sequence[float]) -> dict[str, float]:
     from tunesmith.engine.memory import checkpoint_bytes
+    from tunesmith.workflows.resting import CACHE_BYTES
 
     counted = skeleton.parameters
     adapter_only = found.family == "language" and adds
@@ -256,7 +260,8 @@ def _disk(skeleton: Any, found: Found, adds: bool, tokens: int) -> dict[str, flo
     caches = float(_TOKEN_BYTES * tokens)
     if found.family == "rows":
         caches += 4.0 * hidden * found.rows  # features
-        caches += skeleton.dtype.itemsize * hidden * tokens if 0 < skeleton.frozen < 1 else 0.0  # frozen bottom
+        states = len({share for share in rests if 0 < share < 1})
+        caches += min(CACHE_BYTES, states * skeleton.dtype.itemsize * hidden * tokens)
     parts = {
         "checkpoints": _CHECKPOINTS * checkpoint_bytes(counted),
         "model": 4.0 * (counted.trainable if adapter_only else counted.total),

@@ -1,0 +1,98 @@
+"""What of the network rests, epoch by epoch: run once for all epochs, and read from disk in each."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core.events import Decided, Emit
+from tunesmith.core.run import RunFolder
+from tunesmith.engine.batching import TOKENS_AT_ONCE, by_length, in_parts
+from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.tokens import EncodedRows, HiddenStates
+from tunesmith.models.load import Bundle
+
+CACHE_BYTES = 4_000_000_000
+"""Largest cache of token states that is written without being asked for."""
+
+
+@dataclass
+class Resting:
+    """Blocks, from the bottom, that do not move."""
+
+    blocks: list[int]
+    """In each epoch; 0 where the network can not be run in two pieces."""
+    always: int
+    """In all of them."""
+    states: list[HiddenStates] = field(default_factory=list)
+    """Token states of the base on disk, after ever more blocks."""
+
+    @property
+    def staged(self) -> bool:
+        """Whether what rests changes on the way."""
+        return set(self.blocks) - {self.always} != set()
+
+    def in_epoch(self, epoch: int, bundle: Bundle, rows: EncodedRows) -> None:
+        """The network and its rows are as that epoch (from 0) has them."""
+        self._apply(self.blocks[min(epoch, len(self.blocks) - 1)], bundle, rows)
+
+    def throughout(self, bundle: Bundle, rows: EncodedRows) -> None:
+        """The network and its rows are so that the weights of every epoch fit."""
+        self._apply(self.always, bundle, rows)
+
+    def _apply(self, blocks: int, bundle: Bundle, rows: EncodedRows) -> None:
+        bundle.model.rest(blocks)
+        rows.hidden = next((kept for kept in reversed(self.states) if kept.blocks <= blocks), None)
+
+
+def planned(method: Any, bundle: Bundle, epochs: int) -> Resting:
+    """What a method lets rest in each of its epochs."""
+    if not bundle.model.can_start_in_the_middle or not epochs or method.frozen_body:
+        return Resting([0], 0)
+    always = method.frozen_blocks(bundle)
+    if not hasattr(method, "resting"):
+        return Resting([always] * epochs, always)
+    return Resting([method.resting(epoch, bundle) for epoch in range(epochs)], always)
+
+
+def chosen(
+    resting: Resting, token_bytes: int, tokens: int, asked: bool | None, folder: RunFolder, emit: Emit
+) -> list[int]:
+    """The depths after which states are kept, ascending: those that spare work, as far as they fit on the disk.
+
+    `token_bytes` are those of one token's state. The lowest are kept first: they serve longest.
+    """
+    uses = Counter(blocks for blocks in [*resting.blocks, resting.always] if blocks)
+    if asked is False and uses:
+        emit(Decided("frozen_cache", False, "asked for"))
+    if asked is False or not uses:
+        return []
+    depths = sorted(uses)
+    if resting.staged and uses[depths[-1]] == 1 and len(depths) > 1:
+        depths.pop()  # to be read once is no gain over being computed once
+    size, free = tokens * token_bytes, shutil.disk_usage(folder.path).free
+    room = int(free / 2 if asked else min(free / 2, CACHE_BYTES)) // max(1, size)
+    if not room:
+        emit(Decided("frozen_cache", False, f"the states of {depths[0]} frozen blocks would take {size / 1e9:.1f} GB"))
+        return []
+    kept = depths[:room]
+    said = " and ".join(str(depth) for depth in kept)
+    emit(Decided(
+        "frozen_cache", True,
+        f"{said} frozen blocks are run once: {len(kept) * size / 1e6:.0f} MB in {folder.cache}"
+        + (f"; no room for {len(depths) - len(kept)} more states" if len(kept) < len(depths) else ""),
+    ))  # fmt: skip
+    return kept
+
+
+def batches_of(lesson: RowLesson, watched: np.ndarray, on_processor: bool) -> Sequence[np.ndarray]:
+    """The positions that are computed together in every epoch of a training with the same batches."""
+    limit = TOKENS_AT_ONCE if on_processor else None
+    parts = [part for batch in lesson.plan(0) for part in in_parts(batch, lesson.tokens(batch), limit)]
+    lengths = lesson.rows.lengths[watched]
+    return [*(lesson.positions[part] for part in parts), *(watched[some] for some in by_length(lengths))]
