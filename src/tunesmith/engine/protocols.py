@@ -119,6 +119,12 @@ class Method(Protocol):
         """Fold what was added into the network; parts worth keeping apart are saved below `folder`."""
 
 
+def begin_epoch(method: Any, bundle: Any, epoch: int) -> None:
+    """What moves in that epoch (from 0), where the method changes it on the way."""
+    if change := getattr(method, "on_epoch", None):
+        change(epoch, bundle)
+
+
 class Callback(Protocol):
     """What happens around a step. All of these are optional:
 

@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.pytorch_utils import Conv1D
 
 from tunesmith.core.errors import ModelError
+from tunesmith.engine.protocols import begin_epoch
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import depths
 from tunesmith.models.language import LanguageModel
@@ -105,9 +106,7 @@ class Skeleton:
 
     def begin(self, epoch: int) -> None:
         """What moves in that epoch (from 0), where a method changes it on the way."""
-        on_epoch = getattr(self.method, "on_epoch", None)
-        if on_epoch is not None:
-            on_epoch(epoch, self.bundle)
+        begin_epoch(self.method, self.bundle, epoch)
 
     @property
     def parameters(self) -> Parameters:

@@ -10,7 +10,7 @@ from pydantic import Field
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup, by_depth
 from tunesmith.models.additions import moving
-from tunesmith.models.blocks import depths
+from tunesmith.models.blocks import depths, writes_text
 from tunesmith.models.load import Bundle
 
 
@@ -56,7 +56,7 @@ class Full:
     def _share(self, bundle: Bundle) -> float:
         if self.options.frozen_share is not None:
             return self.options.frozen_share
-        return 0.0 if bundle.model.network.get_output_embeddings() is bundle.model.head else 1 / 3
+        return 0.0 if writes_text(bundle.model) else 1 / 3
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """One group per block: the head at full rate, each block below at `layer_decay` of the one above."""

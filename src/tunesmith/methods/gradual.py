@@ -10,7 +10,7 @@ from pydantic import Field
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup, by_depth
 from tunesmith.models.additions import moving
-from tunesmith.models.blocks import depths
+from tunesmith.models.blocks import depths, writes_text
 from tunesmith.models.load import Bundle
 
 
@@ -19,17 +19,18 @@ class GradualOptions(Options):
     """Epochs until all that is to move moves: the head alone in the first, a share of the blocks more in each."""
     rate_decay: float = Field(default=2.6, ge=1)
     """Learning rate of each block by that of the block below it."""
-    kept_share: float = Field(default=1 / 3, ge=0, le=1)
-    """Share of the network, from the bottom, that never moves. 0 moves everything in the end, embeddings too."""
+    kept_share: float | None = Field(default=None, ge=0, le=1)
+    """Share of the network, from the bottom, that never moves. 0 moves everything in the end, embeddings too. When
+    not given, a third of a text encoder, nothing of a language model."""
 
 
 class Gradual:
     Options = GradualOptions
     summary: ClassVar[str] = "the network thaws from the head down, a stage an epoch"
-    families = ("rows",)
     learning_rate = 2e-4
     epochs = 5
     frozen_body = False
+    learns_new_tokens = True
     starts_from_probe = True
     same_batches = True
     """What rests in a stage is run once, in the batches of the training; else it would round differently."""
@@ -70,11 +71,16 @@ class Gradual:
         return max(0, self.thawed(epoch, bundle) - 1)
 
     def _lowest(self, bundle: Bundle) -> int:
-        return 0 if self.options.kept_share == 0 else 1 + self.frozen_blocks(bundle)
+        return 0 if self._kept(bundle) == 0 else 1 + self.frozen_blocks(bundle)
+
+    def _kept(self, bundle: Bundle) -> float:
+        if self.options.kept_share is not None:
+            return self.options.kept_share
+        return 0.0 if writes_text(bundle.model) else 1 / 3
 
     def frozen_blocks(self, bundle: Bundle) -> int:
         _, top = depths(bundle.model)
-        return round((top - 1) * self.options.kept_share)
+        return round((top - 1) * self._kept(bundle))
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """One group per block, each block at the rate of the one above by `rate_decay`; the head as the top block."""

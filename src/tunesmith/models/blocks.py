@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -40,6 +40,11 @@ def depths(model: nn.Module) -> tuple[dict[str, int], int]:
         else:
             found[name] = top
     return found, top
+
+
+def writes_text(model: Any) -> bool:
+    """Whether the head gives the next word, and is no classifier's."""
+    return bool(model.network.get_output_embeddings() is model.head)
 
 
 def block_names(network: nn.Module) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
 from tunesmith.engine.precision import working
-from tunesmith.engine.protocols import Batches
+from tunesmith.engine.protocols import Batches, begin_epoch
 from tunesmith.engine.retained import Keeping
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.engine.stop import StopRequest
@@ -292,7 +293,7 @@ def _setup(work: LanguageWork) -> loop.Setup:
         checkpoints=CheckpointStore(work.folder.checkpoints, made_of),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
-        float32_names=work.bundle.model.float32_names,
+        float32_names=work.bundle.model.float32_names, on_epoch=partial(begin_epoch, plan.method, work.bundle),
     )  # fmt: skip
     work.predicted = work.predicted or predict_cost(work, setup)
     return setup

@@ -37,11 +37,18 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
     some = work.sequences(work.items.splits["train"])
     learned = float(rows.learned_counts[some].sum() / max(1, rows.lengths[some].sum()))
     read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
-    seconds = devices.seconds(
-        bones, devices.pace(bones, round(mean), None), length=mean,
-        trained=float(setup.epochs * sum(setup.lesson.tokens(items) for items in batches)),
-        read=read * (setup.epochs + 1), steps=setup.epochs * len(batches), learned=min(1.0, learned),
-    )  # fmt: skip
+    pace, trained = devices.pace(bones, round(mean), None), float(sum(map(setup.lesson.tokens, batches)))
+
+    def spent(epochs: int) -> float:
+        return devices.seconds(
+            bones, pace, length=mean, trained=epochs * trained, read=read, steps=epochs * len(batches),
+            learned=min(1.0, learned),
+        )  # fmt: skip
+
+    seconds = spent(0)
+    for epoch in range(setup.epochs):
+        bones.begin(epoch)
+        seconds += spent(1)
     found = {"peak_memory_bytes": round(peak), "train_seconds": round(seconds, 1)}
     why = "from the model's shape and a second of measuring; metrics.json has what it really took beside it"
     work.train_seconds -= time.perf_counter() - begun  # predicting is no training

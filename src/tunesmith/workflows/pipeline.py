@@ -26,7 +26,7 @@ from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
-from tunesmith.engine.protocols import Method, Task
+from tunesmith.engine.protocols import Method, Task, begin_epoch
 from tunesmith.engine.retained import Keeping
 from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
@@ -347,9 +347,8 @@ def _setup(work: Work) -> loop.Setup:
             return {"loss": loss}
         return {"loss": loss, **metric_table.compute(work._outcome(watched, logits, None), plan.task.metrics)}
 
-    def begin_epoch(epoch: int) -> None:
-        if change := getattr(plan.method, "on_epoch", None):
-            change(epoch, work.bundle)
+    def on_epoch(epoch: int) -> None:
+        begin_epoch(plan.method, work.bundle, epoch)
         work.resting.in_epoch(epoch, work.bundle, work.rows)
 
     model, lesson = work.bundle.model, cast(Lesson, work.lesson)
@@ -366,7 +365,7 @@ def _setup(work: Work) -> loop.Setup:
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
         noise=lambda value: _noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
-        on_epoch=begin_epoch,
+        on_epoch=on_epoch,
     )  # fmt: skip
 
 
