@@ -1,4 +1,4 @@
-"""What a run was predicted to take beside what it took, for every method that tunes a language model.
+"""What a run was predicted to take beside what it took, for the methods that tune a language model.
 
     python bench/plan.py
     python bench/plan.py --methods full,lora
@@ -18,7 +18,7 @@ from typing import Any
 import common
 import language
 
-METHODS = "full,lora,qlora,adapters,ia3,bitfit,prefix,prompt"
+METHODS = "full,lora,qlora,adapters,ia3,prefix,prompt,gradual"
 
 
 def main() -> None:

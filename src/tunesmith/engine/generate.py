@@ -29,6 +29,8 @@ from tunesmith.models.virtual import is_prefix, virtual_tokens
 
 BATCH_TOKENS = 8_192
 """Tokens of a batch, prompts and longest answers together: what its key-value cache must hold."""
+BATCH_TOKENS_CPU = 4_096
+"""The same on a processor: more is no faster there, and takes more memory than training does."""
 
 Reason = Literal["stop", "length"]
 
@@ -88,18 +90,20 @@ def generate(
     *,
     stop_ids: Collection[int],
     check: Callable[[], None] = lambda: None,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
 ) -> list[Generated]:
     """The answers to `prompts` (token ids, none empty), in their order.
 
     Causal models, encoder-decoders, and either with PEFT's adapters in place. Batches are prompts of
-    similar length; when memory runs out a batch is halved. A prompt that fills the context gets an
+    similar length, of `batch_tokens` with their answers (by the device when not given); when memory runs out a batch is halved. A prompt that fills the context gets an
     empty answer with reason "length". The model's own device computes. `check` is called after each step and may raise.
     Raises ValueError for an empty prompt.
     """
     seeds = _seeds(sampling, len(prompts))
     answers = [_Answer(tokenizer, sampling, stop_ids, seeds[row]) for row in range(len(prompts))]
     lengths = np.array([len(prompt) + sampling.max_new_tokens for prompt in prompts], dtype=np.int64)
+    if batch_tokens is None:
+        batch_tokens = BATCH_TOKENS_CPU if next(model.parameters()).device.type == "cpu" else BATCH_TOKENS
     with evaluating(model):
         pending = list(by_length(lengths, tokens=batch_tokens))[::-1]
         while pending:

@@ -28,6 +28,7 @@ class Gradual:
     Options = GradualOptions
     summary: ClassVar[str] = "the network thaws from the head down, a stage an epoch"
     learning_rate = 2e-4
+    language_learning_rate = 5e-4
     epochs = 5
     frozen_body = False
     learns_new_tokens = True
