@@ -95,8 +95,9 @@ def generate(
     """The answers to `prompts` (token ids, none empty), in their order.
 
     Causal models, encoder-decoders, and either with PEFT's adapters in place. Batches are prompts of
-    similar length, of `batch_tokens` with their answers (by the device when not given); when memory runs out a batch is halved. A prompt that fills the context gets an
-    empty answer with reason "length". The model's own device computes. `check` is called after each step and may raise.
+    similar length, of `batch_tokens` with their answers (by the device when not given); when memory runs
+    out a batch is halved. A prompt that fills the context gets an empty answer with reason "length". The
+    model's own device computes. `check` is called after each step and may raise.
     Raises ValueError for an empty prompt.
     """
     seeds = _seeds(sampling, len(prompts))
