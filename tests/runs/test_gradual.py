@@ -65,9 +65,10 @@ def test_only_what_has_thawed_moves(train: Train, ticket_file: Path, tiny_model:
 HALF = {"method": "gradual", "stages": 2, "kept_share": 0.5, "epochs": 4, "patience": 9, "learning_rate": 1e-3}
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_the_cache_changes_no_bit(train: Train, ticket_file: Path, records: Any, dropout: float) -> None:
-    runs = [train(ticket_file, out=f"run-{used}", frozen_cache=used, dropout=dropout, **HALF) for used in (True, False)]
+@pytest.mark.parametrize(("stages", "dropout"), [(2, 0.0), (2, 0.1), (1, 0.0)])
+def test_the_cache_changes_no_bit(train: Train, ticket_file: Path, records: Any, stages: int, dropout: float) -> None:
+    words = {**HALF, "stages": stages, "dropout": dropout}
+    runs = [train(ticket_file, out=f"run-{used}", frozen_cache=used, **words) for used in (True, False)]
     for run, used in zip(runs, (True, False), strict=True):
         decided = [event["value"] for event in records(run, "decided") if event["what"] == "frozen_cache"]
         assert decided == [used]

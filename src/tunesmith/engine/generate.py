@@ -104,7 +104,7 @@ def generate(
     answers = [_Answer(tokenizer, sampling, stop_ids, seeds[row]) for row in range(len(prompts))]
     lengths = np.array([len(prompt) + sampling.max_new_tokens for prompt in prompts], dtype=np.int64)
     if batch_tokens is None:
-        batch_tokens = BATCH_TOKENS_CPU if next(model.parameters()).device.type == "cpu" else BATCH_TOKENS
+        batch_tokens = BATCH_TOKENS_CPU if model.device.type == "cpu" else BATCH_TOKENS
     with evaluating(model):
         pending = list(by_length(lengths, tokens=batch_tokens))[::-1]
         while pending:

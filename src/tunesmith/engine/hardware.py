@@ -17,6 +17,7 @@ import torch
 
 from tunesmith.core.errors import UsageError
 from tunesmith.core.events import Decided, Emit
+from tunesmith.engine.batching import TOKENS_AT_ONCE
 
 _WORTH_IT = 1.2
 """bf16 must be this much faster than fp32 to be chosen: it costs three decimal digits."""
@@ -40,6 +41,11 @@ def device() -> torch.device:
         if current is not None:
             return current
     return torch.device("cpu")
+
+
+def tokens_at_once(on: torch.device) -> int | None:
+    """Tokens that go through a model together in training; None where a batch goes as it is."""
+    return TOKENS_AT_ONCE if on.type == "cpu" else None
 
 
 def random_state() -> dict[str, torch.Tensor]:

@@ -59,7 +59,7 @@ def run_rows(
 
     Batches are rows of similar length; when memory runs out the batch is halved. With `into`
     [len(rows), d], such as a memory map, results go to the rows' own positions there instead.
-    `check` is called before each batch and may raise.
+    `check` is called before the first batch and after each, and may raise.
     """
     lengths = rows.lengths[positions] if rows.features is None else np.ones(len(positions), dtype=np.int64)
     batches = list(by_length(lengths))
@@ -169,8 +169,7 @@ def frozen_bottom(
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     positions = np.concatenate([*batches, np.zeros(0, dtype=np.int64)])
-    sizes = np.array([len(batch) for batch in batches], dtype=np.int64)
-    key = _key(rows, positions, f"{fingerprint} {precision} {sizes.tolist()}")
+    key = _key(rows, positions, f"{fingerprint} {precision} {[len(batch) for batch in batches]}")
     paths = {depth: folder / f"hidden-{key}-{depth}.bin" for depth in depths}
     size = model.head.in_features
     if not all(path.exists() for path in paths.values()):

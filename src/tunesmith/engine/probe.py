@@ -43,6 +43,13 @@ class LinearSolution:
         return functional.linear(_tensor(features), self.weight, self.bias).numpy()
 
 
+class _Spread(NamedTuple):
+    """Where the features lie, float32 [hidden] (zero without an intercept), and how, float32 [hidden, hidden]."""
+
+    centre: Tensor
+    covariance: Tensor
+
+
 class _Candidate(NamedTuple):
     penalty: float
     weight: Tensor
@@ -72,6 +79,7 @@ def solve(
     x, y = _tensor(features), torch.from_numpy(np.ascontiguousarray(targets))
     weights = _tensor(row_weights) if row_weights is not None else torch.ones(len(x))
     held_x, held_y = _tensor(validation_features), torch.from_numpy(np.ascontiguousarray(validation_targets))
+    spread = _spread(x, intercept)
     warm: Tensor | None = None
 
     def at(penalty: float) -> _Candidate:
@@ -80,7 +88,7 @@ def solve(
         weight, bias = (
             _ridge(x, y, weights, penalty, intercept)
             if loss == "squared"
-            else _lbfgs(x, y, weights, penalty, loss, outputs, warm, intercept)
+            else _lbfgs(x, y, weights, penalty, loss, outputs, warm, intercept, spread)
         )
         warm = torch.cat([weight, bias[:, None]], dim=1)  # each solution starts the next one
         logits = functional.linear(held_x, weight, bias)
@@ -113,6 +121,12 @@ def _proven(gains: Tensor) -> bool:
     return bool(gains.mean() > gains.std() / len(gains) ** 0.5)
 
 
+def _spread(x: Tensor, intercept: bool) -> _Spread:
+    centre = x.mean(dim=0) if intercept else torch.zeros(x.shape[1])
+    centred = x - centre
+    return _Spread(centre, centred.T @ centred / len(x))
+
+
 def _lbfgs(
     x: Tensor,
     y: Tensor,
@@ -122,13 +136,16 @@ def _lbfgs(
     outputs: int,
     start: Tensor | None,
     intercept: bool,
+    spread: _Spread,
 ) -> tuple[Tensor, Tensor]:
     """Steps are taken in coordinates in which the loss curves alike in every direction: frozen features vary a
     hundred times more along some directions than along others, which costs plain L-BFGS twice the iterations."""
-    centre = x.mean(dim=0) if intercept else torch.zeros(x.shape[1])
+    centre, covariance = spread
     likely = 1 / outputs if loss == "softmax" else 0.5
     curvature = likely * (1 - likely)  # of the loss in a logit, while all labels are alike likely
-    root, wide = _root(curvature, x - centre, penalty), curvature**-0.5
+    # about the second derivative of the objective in the weights of one label
+    root = torch.linalg.cholesky(curvature * covariance + penalty * torch.eye(len(covariance)))
+    wide = curvature**-0.5
     back = torch.linalg.solve_triangular(root, torch.eye(len(root)), upper=False)  # weight = moved @ back
     both = torch.zeros(outputs, x.shape[1] + 1)
     if start is not None:
@@ -155,12 +172,6 @@ def _lbfgs(
     optimizer.step(closure)
     with torch.no_grad():
         return solution()
-
-
-def _root(curvature: float, centred: Tensor, penalty: float) -> Tensor:
-    """The Cholesky factor of the objective's second derivative in the weights of one label, about."""
-    covariance = centred.T @ centred / len(centred)
-    return torch.linalg.cholesky(curvature * covariance + penalty * torch.eye(len(covariance)))
 
 
 def _ridge(x: Tensor, y: Tensor, weights: Tensor, penalty: float, intercept: bool) -> tuple[Tensor, Tensor]:

@@ -113,8 +113,10 @@ def is_prefix(model: Any) -> bool:
 def can_merge(folder: Path) -> bool:
     """Whether the adapter that is saved in `folder` can become part of the weights: virtual tokens stand before the
     text, and bottleneck adapters are not linear."""
+    from tunesmith.models.bottleneck import BottleneckType
+
     kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
-    return kind not in (*_KINDS, "BOTTLENECK")
+    return kind not in (*_KINDS, BottleneckType.BOTTLENECK)
 
 
 def _active(model: Any) -> Any:

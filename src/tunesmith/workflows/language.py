@@ -292,7 +292,7 @@ def _setup(work: LanguageWork) -> loop.Setup:
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
         checkpoints=CheckpointStore(work.folder.checkpoints, made_of),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
-        tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
+        tokens_at_once=hardware.tokens_at_once(work.device),
         float32_names=work.bundle.model.float32_names, on_epoch=partial(begin_epoch, plan.method, work.bundle),
     )  # fmt: skip
     work.predicted = work.predicted or predict_cost(work, setup)

@@ -124,7 +124,8 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     lesson = _lesson(plan, data, rows, emit)
     rest = resting.planned(plan.method, bundle, cast(int, plan.engine.epochs))
     _run_bottom_once(rest, lesson, _watched(plan, data), folder, plan, bundle, precision, emit, stop)
-    if not rest.staged:  # else the states are in the batches of the training, and the features would depend on that
+    # where they are the same in every epoch, the states come in the batches of the training, and so would the features
+    if not lesson.same_batches:
         rest.throughout(bundle, rows)
         bundle.model.rest(0)
     clock.phase("features", f"{len(_rows_of_features(plan, data))} rows through the frozen base model")
@@ -245,7 +246,7 @@ def _run_bottom_once(
     if not depths:
         return
     batches = (
-        resting.batches_of(lesson, watched, device.type == "cpu") if lesson.same_batches
+        resting.batches_of(lesson, watched, hardware.tokens_at_once(device)) if lesson.same_batches
         else list(batching.by_length(rows.lengths))
     )  # fmt: skip
     rest.states = frozen_bottom(
@@ -363,7 +364,7 @@ def _setup(work: Work) -> loop.Setup:
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
         checkpoints=CheckpointStore(work.folder.checkpoints, made_of),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
-        tokens_at_once=batching.TOKENS_AT_ONCE if work.device.type == "cpu" else None,
+        tokens_at_once=hardware.tokens_at_once(work.device),
         noise=lambda value: _noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
         on_epoch=on_epoch,
     )  # fmt: skip

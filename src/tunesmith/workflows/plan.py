@@ -145,7 +145,6 @@ def _settle(spec: RunSpec, found: Found) -> tuple[Any, EngineOptions, int | None
 
 def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptions, longest: int) -> Recipe:
     from tunesmith.engine import hardware
-    from tunesmith.engine.batching import TOKENS_AT_ONCE
     from tunesmith.engine.skeleton import Recipe
 
     return Recipe(
@@ -154,7 +153,7 @@ def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptio
         packed=bool(getattr(method, "load_kwargs", dict)()),
         attention=_attention(gpu, family, longest),
         checkpointing=engine.gradient_checkpointing,
-        tokens_at_once=TOKENS_AT_ONCE if gpu is None and hardware.device().type == "cpu" else None,
+        tokens_at_once=hardware.tokens_at_once(hardware.device()) if gpu is None else None,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.run import RunFolder
-from tunesmith.engine.batching import TOKENS_AT_ONCE, by_length, in_parts
+from tunesmith.engine.batching import by_length, in_parts
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
 from tunesmith.models.load import Bundle
@@ -31,11 +31,6 @@ class Resting:
     """In all of them."""
     states: list[HiddenStates] = field(default_factory=list)
     """Token states of the base on disk, after ever more blocks."""
-
-    @property
-    def staged(self) -> bool:
-        """Whether what rests changes on the way."""
-        return set(self.blocks) - {self.always} != set()
 
     def in_epoch(self, epoch: int, bundle: Bundle, rows: EncodedRows) -> None:
         """The network and its rows are as that epoch (from 0) has them."""
@@ -73,7 +68,7 @@ def chosen(
     if asked is False or not uses:
         return []
     depths = sorted(uses)
-    if resting.staged and uses[depths[-1]] == 1 and len(depths) > 1:
+    if len(depths) > 1 and uses[depths[-1]] == 1:
         depths.pop()  # to be read once is no gain over being computed once
     size, free = tokens * token_bytes, shutil.disk_usage(folder.path).free
     room = int(free / 2 if asked else min(free / 2, CACHE_BYTES)) // max(1, size)
@@ -90,9 +85,8 @@ def chosen(
     return kept
 
 
-def batches_of(lesson: RowLesson, watched: np.ndarray, on_processor: bool) -> Sequence[np.ndarray]:
-    """The positions that are computed together in every epoch of a training with the same batches."""
-    limit = TOKENS_AT_ONCE if on_processor else None
+def batches_of(lesson: RowLesson, watched: np.ndarray, limit: int | None) -> Sequence[np.ndarray]:
+    """The positions that are computed together, `limit` tokens at most, in every epoch with the same batches."""
     parts = [part for batch in lesson.plan(0) for part in in_parts(batch, lesson.tokens(batch), limit)]
     lengths = lesson.rows.lengths[watched]
     return [*(lesson.positions[part] for part in parts), *(watched[some] for some in by_length(lengths))]
