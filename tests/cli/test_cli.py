@@ -105,7 +105,7 @@ def test_check_trains_nothing_and_says_what_would_be_done(run: Run, ticket_csv: 
     assert list(Path().iterdir()) == []
     found = run("check", ticket_csv, "--json").json
     assert found["splits"] == {"train": 42, "validation": 6, "test": 12}
-    assert (found["task"], found["model"], found["method"]) == ("text-classification", "minilm", "head")
+    assert (found["task"], found["model"], found["method"]) == ("text-classification", "minilm", "contrastive")
     assert set(found["estimate"]) == {"seconds", "memory_bytes", "disk_bytes"}
     assert list(Path().iterdir()) == []
 

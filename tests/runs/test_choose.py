@@ -11,11 +11,11 @@ from tunesmith.workflows.choose import method_for
 @pytest.mark.parametrize(
     ("kind", "rows", "median", "pairs", "chosen"),
     [
-        ("label", 490, 48.5, False, "head"),  # ten classes of fifty rows
+        ("label", 490, 48.5, False, "contrastive"),  # ten classes of fifty rows
         ("label", 4_700, 61.0, False, "full"),  # 77 of 61
-        ("label", 600, 300.0, False, "head"),  # two of three hundred
-        ("label", 8_000, 8.0, False, "head"),  # a thousand of eight
-        ("labels", 1_200, 16.0, False, "full"),
+        ("label", 600, 300.0, False, "contrastive"),  # two of three hundred
+        ("label", 8_000, 8.0, False, "contrastive"),  # a thousand of eight
+        ("labels", 2_000, 16.0, False, "full"),
         ("label", 199, 100.0, True, "head"),
         ("label", 200, 100.0, True, "full"),
         ("number", 200, 200.0, False, "full"),

@@ -25,6 +25,8 @@ from tunesmith.engine.contrastive import (
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.workflows import linear_head
+from tunesmith.workflows.choose import epochs_of
 
 CPU = torch.device("cpu")
 TEXTS = [
@@ -213,3 +215,28 @@ def test_an_unfinished_run_ends_where_a_whole_one_does(
     resumed = tunesmith.resume("cut")
     left, right = (load_file(run.folder.model / "model.safetensors") for run in (whole, resumed))
     assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_the_head_is_fitted_to_what_the_body_has_become(
+    train: Callable[..., tunesmith.Run], ticket_file: Path, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def kept(*arguments: Any) -> Any:
+        found.append(solution(*arguments))
+        return found[-1]
+
+    solution = linear_head.solution
+    monkeypatch.setattr(linear_head, "solution", kept)
+    run = train(ticket_file, method="contrastive", epochs=3, learning_rate=3e-3)
+    saved = load_file(run.folder.model / "model.safetensors")["classifier.weight"]
+    assert torch.allclose(saved / saved.norm(), found[-1].weight / found[-1].weight.norm(), atol=1e-6)
+    evaluated = records(run, "evaluated")
+    assert len(found) == len(evaluated) + 2  # the baseline, every look at validation rows, and the end
+    assert not torch.equal(found[0].weight, found[-1].weight)
+    assert all(event["best"] for event in evaluated)
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(10, 24), (64, 24), (65, 12), (1_000, 6), (None, 6)])
+def test_few_rows_are_seen_more_often(rows: int | None, epochs: int) -> None:
+    assert epochs_of("contrastive", "rows", rows) == epochs

@@ -61,7 +61,7 @@ def test_a_table_and_an_encoder(table: Path, tiny_model: Path) -> None:
 
 def test_few_rows_plan_the_method_that_train_would_take(table: Path, tiny_model: Path) -> None:
     made = plan(table, model=str(tiny_model))
-    assert (made.method, made.epochs, made.steps) == ("head", 0, 0)
+    assert (made.method, made.epochs, made.steps) == ("contrastive", 24, 24)
     assert made.seconds > 0
 
 

@@ -96,6 +96,8 @@ class Setup:
     """Differences of the metric, at a value of it, that the number of validation rows can not tell."""
     float32_names: frozenset[str] = frozenset()
     """Parameters that stay float32 whatever the precision."""
+    keeps_last: bool = False
+    """Train to the end and keep those weights, whatever the evaluations say."""
     on_epoch: Callable[[int], object] = lambda _: None
     """Called with the epoch (from 0) before its first step, and when one goes on after a resume or a rollback."""
 
@@ -281,7 +283,7 @@ class _Engine:
 
     def _is_better(self, state: TrainState, value: float, loss: float) -> bool:
         """By the metric; where the difference is within its noise, by the validation loss."""
-        if state.best_value is None or state.best_loss is None:
+        if self.setup.keeps_last or state.best_value is None or state.best_loss is None:
             return True
         gain = value - state.best_value if self.setup.higher_is_better else state.best_value - value
         if abs(gain) <= self.setup.noise(state.best_value):

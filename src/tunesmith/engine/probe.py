@@ -110,9 +110,17 @@ def solve(
 
 def _best_scale(logits: Tensor, y: Tensor, loss: Loss) -> float:
     """The inverse temperature that calibrates the logits (Guo et al. 2017, section 4.2). Without it the
-    comparison of penalties would be one of confidence, not of what was understood."""
+    comparison of penalties would be one of confidence, not of what was understood.
+
+    Its logarithm is expected to be about 0, as a standard normal variable is: three rows that happen to be right
+    would ask for the highest scale there is.
+    """
     scales = torch.logspace(-0.5, 1.0, 46)
-    return float(min(scales, key=lambda scale: float(_losses(scale * logits, y, loss).mean())))
+
+    def against(scale: Tensor) -> float:
+        return float(_losses(scale * logits, y, loss).mean() + 0.5 * scale.log().square() / len(logits))
+
+    return float(min(scales, key=against))
 
 
 def _proven(gains: Tensor) -> bool:

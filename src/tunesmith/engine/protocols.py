@@ -93,7 +93,13 @@ class Task(Protocol):
 
 
 class Method(Protocol):
-    """Which weights move."""
+    """Which weights move. A method may also have:
+
+    batch_rows, least_steps: rows of a batch, and steps that few rows are given epochs for · keeps_last: the end of
+    training is kept, not the best evaluation · fits_head: the head is fitted anew to the trained body in the end ·
+    same_batches: every epoch has the batches of the first · lesson(plain, bundle, label_names, emit) -> Lesson ·
+    on_epoch(epoch, bundle) and resting(epoch, bundle), where other weights move in other epochs
+    """
 
     Options: ClassVar[type[Options]]
     summary: ClassVar[str]

@@ -45,9 +45,15 @@ class Contrastive:
     epochs = 6
     batch_rows = 64
     """All rows of a batch are compared with each other."""
+    least_steps = 24
+    """Few rows are seen more often."""
     frozen_body = False
     families = ("rows",)
     starts_from_probe = True
+    keeps_last = True
+    """The few validation rows that such data leave prefer the start, or any epoch, by chance (docs/log.md)."""
+    fits_head = True
+    """In the end, and for every look at validation rows: the one that learns along lags behind its features."""
 
     def __init__(self, options: ContrastiveOptions):
         self.options = options

@@ -79,8 +79,9 @@ def _estimate(model: str, method: str, data: PreparedData, epochs: int | None) -
         return None
     some = np.linspace(0, len(data.rows) - 1, min(len(data.rows), 2_000)).astype(int)
     characters = float(np.mean([len(text) for text in data.rows.select(some)["text"]]))
-    plugin = registry.get("methods", method)
+    plugin, train = registry.get("methods", method), len(data.splits["train"])
     return estimate.run_cost(
-        size, frozen_body=plugin.frozen_body, epochs=plugin.epochs if epochs is None else epochs,
-        rows=len(data.rows), train_rows=len(data.splits["train"]), characters=characters,
+        size, frozen_body=plugin.frozen_body,
+        epochs=choose.epochs_of(method, "rows", train) if epochs is None else epochs,
+        rows=len(data.rows), train_rows=train, characters=characters,
     )  # fmt: skip

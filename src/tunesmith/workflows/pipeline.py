@@ -25,7 +25,7 @@ from tunesmith.engine.inference import answering, frozen_bottom, frozen_features
 from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
-from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
+from tunesmith.engine.probe import MAX_ROWS, LinearSolution
 from tunesmith.engine.protocols import Method, Task, begin_epoch
 from tunesmith.engine.retained import Keeping
 from tunesmith.engine.stop import StopRequest
@@ -35,7 +35,7 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
 from tunesmith.models.load import Bundle
-from tunesmith.workflows import as_it_stands, choose, resting, retain, retain_rows
+from tunesmith.workflows import as_it_stands, choose, linear_head, resting, retain, retain_rows
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.identity import identity
@@ -88,6 +88,12 @@ class Work:
         model = self.bundle.model
         with answering(model, self.precision):
             return run_rows(model, self.rows, positions, on=self.device, check=self.stop.check)
+
+    def features(self, positions: np.ndarray) -> np.ndarray:
+        """What the head reads of some rows as the model is now: float32 [len(positions), hidden]."""
+        model = self.bundle.model
+        with answering(model, self.precision):
+            return run_rows(model.features, self.rows, positions, on=self.device, check=self.stop.check)
 
     def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
         return self._outcome(self.data.splits[split], logits, thresholds)
@@ -153,6 +159,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     hardware.check_disk(folder.path, 12 * trainable)
     rest.throughout(bundle, rows)
     work.state = retain.train(work, _setup)
+    linear_head.finish(work, _watched(plan, data))
     rest.throughout(bundle, rows)
     clock.end()
     return work
@@ -185,7 +192,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     method = registry.get("methods", method_name)(options["method"])
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
-        "epochs": choose.epochs_of(method_name, "rows") if engine.epochs is None else engine.epochs,
+        "epochs": choose.epochs_of(method_name, "rows", len(train)) if engine.epochs is None else engine.epochs,
         "learning_rate": engine.learning_rate or method.learning_rate,
     })  # fmt: skip
     task.fit(kind, data.label_names, targets, emit)
@@ -307,11 +314,9 @@ def _probe(
     assert rows.targets is not None
     train = batching.sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
     held = _watched(plan, data)
-    solution = solve(
-        gathered(features, train), rows.targets[train], gathered(features, held), rows.targets[held],
-        loss=plan.task.probe_loss, outputs=bundle.model.head.out_features,
-        row_weights=plan.task.row_weights(rows.targets[train]), intercept=bundle.model.head.bias is not None,
-        check=stop.check,
+    solution = linear_head.solution(
+        plan, bundle, (gathered(features, train), gathered(features, held)), (rows.targets[train], rows.targets[held]),
+        stop.check,
     )  # fmt: skip
     logits = {
         name: np.concatenate([solution.logits(part) for part in parts(features, data.splits[name])])
@@ -324,11 +329,7 @@ def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
     """Which weights move, and where the head starts: at the best solution if only it moves, at the
     fixed, soft one if the body has still to learn."""
     if plan.method.starts_from_probe:
-        weight, bias = (probe.weight, probe.bias) if plan.method.frozen_body else probe.start
-        with torch.no_grad():
-            bundle.model.head.weight.copy_(weight)
-            if bundle.model.head.bias is not None:
-                bundle.model.head.bias.copy_(bias)
+        linear_head.place(bundle, *((probe.weight, probe.bias) if plan.method.frozen_body else probe.start))
     plan.method.prepare(bundle, plan.spec.seed)
 
 
@@ -341,7 +342,7 @@ def _setup(work: Work) -> loop.Setup:
         work.emit(Decided("validation_rows", len(watched), why))
 
     def evaluate() -> dict[str, float]:
-        logits = work.logits(watched)
+        logits = linear_head.judged(work, watched)
         targets = torch.from_numpy(work.rows.targets[watched])  # type: ignore[index]
         loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
         if not np.isfinite(loss):
@@ -358,7 +359,7 @@ def _setup(work: Work) -> loop.Setup:
             lesson = make(work.lesson, work.bundle, plan.task.label_names, work.emit)
     made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
     return loop.Setup(
-        model=model, lesson=lesson,
+        model=model, lesson=lesson, keeps_last=getattr(plan.method, "keeps_last", False),
         evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,

@@ -85,7 +85,7 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     limit = _limit(config, max_length, found.family, notes)
     added = getattr(method, "virtual_tokens", 0)  # before every row
     longest, mean = min(tokens.longest + added, limit), min(tokens.mean + added, limit)
-    size = _batch_size(engine.batch_size, found.family, read.rows, longest)
+    size = _batch_size(engine.batch_size, getattr(method, "batch_rows", None), found.family, read.rows, longest)
     recipe = _recipe(gpu, config, found.family, method, engine, longest)
     skeleton = Skeleton(config, read.kind, method, recipe)
     at = devices.pace(skeleton, round(mean), gpu)
@@ -138,7 +138,8 @@ def _settle(spec: RunSpec, found: Found) -> tuple[Any, EngineOptions, int | None
         task = spec.task if spec.task != "auto" else choose.tasks_of(found.form)[0]
     options = resolve(spec.options, choose.parts_of(task, found.method, spec.callbacks))
     engine = cast(EngineOptions, options["engine"])
-    epochs = choose.epochs_of(found.method, found.family) if engine.epochs is None else engine.epochs
+    usual = choose.epochs_of(found.method, found.family, round(0.8 * found.rows))
+    epochs = usual if engine.epochs is None else engine.epochs
     method = registry.get("methods", found.method)(options["method"])
     return method, engine.model_copy(update={"epochs": epochs}), getattr(options["task"], "max_length", None)
 
@@ -222,7 +223,7 @@ def _limit(config: Any, asked: int | None, family: str, notes: list[str]) -> int
     return asked or min(reads, LONGEST_EXAMPLE if family == "language" else _LONGEST_ROW)
 
 
-def _batch_size(asked: int | str | None, family: str, rows: int, longest: int) -> int:
+def _batch_size(asked: int | str | None, usual: int | None, family: str, rows: int, longest: int) -> int:
     """Rows of a batch as a run chooses them: some twenty steps at least, and not too many tokens."""
     from tunesmith.engine import batching
 
@@ -230,7 +231,7 @@ def _batch_size(asked: int | str | None, family: str, rows: int, longest: int) -
         return asked
     most, least = (batching.ROWS, 8) if family == "rows" else (16, 2)
     size = int(min(most, max(least, 2 ** int(math.log2(max(least, 0.8 * rows / 20))))))
-    return max(1, min(size, (batching.TOKENS if family == "rows" else batching.LANGUAGE_TOKENS) // longest))
+    return max(1, min(usual or size, (batching.TOKENS if family == "rows" else batching.LANGUAGE_TOKENS) // longest))
 
 
 def _precision(gpu: Any, config: Any) -> str:

@@ -94,7 +94,7 @@ def _sentence(event: Event) -> str | None:
         return f"  warning, {event.what}: {event.message}"
     if isinstance(event, Evaluated):
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
-        return f"  step {event.step}, {event.split}: {numbers}{'  (best so far)' if event.best else ''}"
+        return f"  step {event.step}, {event.split}: {numbers}{'  (kept so far)' if event.best else ''}"
     if isinstance(event, RolledBack):
         return (
             f"  step {event.step}: {event.why}; back to step {event.to_step}, "

@@ -1,0 +1,72 @@
+"""The linear solution of a run's task on some features, and the model's head set to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tunesmith.engine import batching
+from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
+from tunesmith.models.load import Bundle
+
+if TYPE_CHECKING:
+    from tunesmith.workflows.pipeline import Plan, Work
+
+
+def solution(
+    plan: Plan,
+    bundle: Bundle,
+    features: tuple[np.ndarray, np.ndarray],
+    targets: tuple[np.ndarray, np.ndarray],
+    check: Callable[[], None],
+) -> LinearSolution:
+    """The best head for the first `features` (float32 [n, hidden]) and `targets`, its penalty chosen on the second."""
+    head = bundle.model.head
+    return solve(
+        features[0], targets[0], features[1], targets[1], loss=plan.task.probe_loss, outputs=head.out_features,
+        row_weights=plan.task.row_weights(targets[0]), intercept=head.bias is not None, check=check,
+    )  # fmt: skip
+
+
+def judged(work: Work, held: np.ndarray) -> np.ndarray:
+    """Logits float32 [len(held), outputs] by which the training is judged: the model's own, or, of a method that fits
+    its head in the end, those of such a head."""
+    if not _fits(work):
+        return work.logits(held)
+    found, features = _of_model(work, held)
+    return functional.linear(torch.from_numpy(features), *found.start).numpy()
+
+
+def finish(work: Work, held: np.ndarray) -> None:
+    """Fit the head to what the model has become, where its method wants that; the penalty is chosen on `held`."""
+    if _fits(work) and work.plan.engine.epochs:
+        found, _ = _of_model(work, held)
+        place(work.bundle, found.weight, found.bias)
+
+
+def _fits(work: Work) -> bool:
+    return getattr(work.plan.method, "fits_head", False)
+
+
+def _of_model(work: Work, held: np.ndarray) -> tuple[LinearSolution, np.ndarray]:
+    """The solution on what the model as it is now makes of the training rows, and its features of those at `held`."""
+    targets = work.rows.targets
+    assert targets is not None
+    seen = batching.sample(work.lesson.positions, MAX_ROWS, work.plan.spec.seed)
+    both = work.features(np.concatenate([seen, held]))
+    learned, others = both[: len(seen)], both[len(seen) :]
+    found = solution(work.plan, work.bundle, (learned, others), (targets[seen], targets[held]), work.stop.check)
+    return found, others
+
+
+@torch.no_grad()
+def place(bundle: Bundle, weight: Tensor, bias: Tensor) -> None:
+    head = bundle.model.head
+    head.weight.copy_(weight)
+    if head.bias is not None:
+        head.bias.copy_(bias)
