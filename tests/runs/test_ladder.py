@@ -14,6 +14,7 @@ from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.evaluate.types import Outcome
 from tunesmith.workflows import ladder as ladders
 from tunesmith.workflows import refine
+from tunesmith.workflows.held import Held
 from tunesmith.workflows.ladder import Answers, choose_rung, ladder, more_rows
 from tunesmith.workflows.rung import climb, nearest, read_outcome
 
@@ -32,6 +33,20 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         return type("Done", (), {"returncode": 0})
 
     monkeypatch.setattr(ladders.subprocess, "run", run)
+
+
+@pytest.mark.parametrize(
+    ("method", "form", "names"),
+    [
+        ("contrastive", "rows", "majority tfidf nearest_neighbours head adapters lora full contrastive scratch"),
+        ("full", "rows", "majority tfidf nearest_neighbours head adapters lora full scratch"),
+        ("lora", "chat", "base few_shot adapters lora full scratch"),
+        ("lora", "text", "base adapters lora full scratch"),
+    ],
+)
+def test_what_auto_takes_is_among_the_usual_rungs(method: str, form: str, names: str, tmp_path: Path) -> None:
+    held = Held(tmp_path, {}, "label", "accuracy", method, "", None, {}, form)
+    assert ladders.usual(held) == names.split()
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -68,11 +68,8 @@ def ladder(
     request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
     with opened(out, request) as path:
         held = hold_out(data, path / "data", clean)
-        usual = [*CHEAP[family], *(m for m in TRAINED if m in known)]
-        if held.form not in ("rows", *_PROMPTED):
-            usual.remove("few_shot")
         jobs = [
-            (name, base) for name in names or usual
+            (name, base) for name in names or usual(held)
             for base in (bases if name in BASE_RUNGS or name not in CHEAP[family] else bases[:1])
         ]  # fmt: skip
         rungs = [_climb(path, held, name, base, len(bases) > 1) for name, base in jobs]
@@ -84,6 +81,17 @@ def ladder(
         write_json(path / "ladder.json", document)
         write_text(path / "report.html", refine_report.ladder(document))
         return document
+
+
+def usual(held: Held) -> list[str]:
+    """The rungs where it is not told which."""
+    trained = [name for name in TRAINED if held.family in choose.families_of(name)]
+    names = [*CHEAP[held.family], *trained]
+    if held.method not in names:  # what `auto` takes belongs among them
+        names.insert(names.index("scratch"), held.method)
+    if held.form not in ("rows", *_PROMPTED):
+        names.remove("few_shot")
+    return names
 
 
 def _climb(path: Path, held: Held, name: str, base: str, several: bool) -> Words:
