@@ -19,7 +19,8 @@ FULL_ROWS, FULL_PER_CLASS = 2_000, 16
 """Training rows, and those of the median class, from which `full` measured as good as `contrastive`, in half the
 time; with fewer, `contrastive` was better wherever the base knew little about the classes."""
 FULL_PAIRS = 200
-"""Training rows from which it does for pairs and numbers, about which frozen features know little."""
+"""Training rows from which `full` measured no worse than `head` for pairs and numbers, about which frozen features
+know little."""
 
 
 def family(spec: RunSpec, held: Any = None) -> str:

@@ -58,7 +58,7 @@ def _of_model(work: Work, held: np.ndarray) -> tuple[LinearSolution, np.ndarray]
     targets = work.rows.targets
     assert targets is not None
     seen = batching.sample(work.lesson.positions, MAX_ROWS, work.plan.spec.seed)
-    both = work.features(np.concatenate([seen, held]))
+    both = work.features(work.rows, np.concatenate([seen, held]))
     learned, others = both[: len(seen)], both[len(seen) :]
     found = solution(work.plan, work.bundle, (learned, others), (targets[seen], targets[held]), work.stop.check)
     return found, others

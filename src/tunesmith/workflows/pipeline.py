@@ -89,11 +89,11 @@ class Work:
         with answering(model, self.precision):
             return run_rows(model, self.rows, positions, on=self.device, check=self.stop.check)
 
-    def features(self, positions: np.ndarray) -> np.ndarray:
-        """What the head reads of some rows as the model is now: float32 [len(positions), hidden]."""
+    def features(self, rows: EncodedRows, positions: np.ndarray) -> np.ndarray:
+        """What a head reads of some rows as the body is now: float32 [len(positions), hidden]."""
         model = self.bundle.model
         with answering(model, self.precision):
-            return run_rows(model.features, self.rows, positions, on=self.device, check=self.stop.check)
+            return run_rows(model.features, rows, positions, on=self.device, check=self.stop.check)
 
     def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
         return self._outcome(self.data.splits[split], logits, thresholds)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LONGEST_ROW = 512
 _CHECKPOINTS = 3  # the two newest and the best
+_TRAINED = 0.8  # share of the rows, about, that is neither for validation nor for testing
 _TOKEN_BYTES = 5
 
 
@@ -89,7 +90,7 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     recipe = _recipe(gpu, config, found.family, method, engine, longest)
     skeleton = Skeleton(config, read.kind, method, recipe)
     at = devices.pace(skeleton, round(mean), gpu)
-    train_rows = max(1, round(0.8 * read.rows))
+    train_rows = max(1, round(_TRAINED * read.rows))
     steps, checked = math.ceil(train_rows / size), mean * (read.rows - train_rows)
 
     def spent(epochs: int, predicted: float) -> float:
@@ -138,7 +139,7 @@ def _settle(spec: RunSpec, found: Found) -> tuple[Any, EngineOptions, int | None
         task = spec.task if spec.task != "auto" else choose.tasks_of(found.form)[0]
     options = resolve(spec.options, choose.parts_of(task, found.method, spec.callbacks))
     engine = cast(EngineOptions, options["engine"])
-    usual = choose.epochs_of(found.method, found.family, round(0.8 * found.rows))
+    usual = choose.epochs_of(found.method, found.family, round(_TRAINED * found.rows))
     epochs = usual if engine.epochs is None else engine.epochs
     method = registry.get("methods", found.method)(options["method"])
     return method, engine.model_copy(update={"epochs": epochs}), getattr(options["task"], "max_length", None)
@@ -230,7 +231,7 @@ def _batch_size(asked: int | str | None, usual: int | None, family: str, rows: i
     if isinstance(asked, int):
         return asked
     most, least = (batching.ROWS, 8) if family == "rows" else (16, 2)
-    size = int(min(most, max(least, 2 ** int(math.log2(max(least, 0.8 * rows / 20))))))
+    size = int(min(most, max(least, 2 ** int(math.log2(max(least, _TRAINED * rows / 20))))))
     return max(1, min(usual or size, (batching.TOKENS if family == "rows" else batching.LANGUAGE_TOKENS) // longest))
 
 

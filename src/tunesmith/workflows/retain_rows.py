@@ -26,7 +26,6 @@ from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching
-from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import Task
@@ -166,12 +165,9 @@ def _head(model: Model, task: Task) -> nn.Linear:
 def _features(work: Work, rows: EncodedRows, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
     """What a head reads from the body as it is now, float32 [len(positions), hidden]; of a progressive network
     from the column of a run that left that many, or from the newest before this run."""
-    model, reading = work.bundle.model, getattr(work.plan.method, "reading", None)
-    with (
-        answering(model, work.precision),
-        reading(work.bundle, columns) if reading else nullcontext(),
-    ):  # fmt: skip
-        return run_rows(model.features, rows, positions, on=work.device, check=work.stop.check)
+    reading = getattr(work.plan.method, "reading", None)
+    with reading(work.bundle, columns) if reading else nullcontext():
+        return work.features(rows, positions)
 
 
 def _logits(head: nn.Linear, features: np.ndarray) -> np.ndarray:
