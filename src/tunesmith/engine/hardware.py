@@ -95,14 +95,6 @@ def operations_per_second(hidden_size: int) -> float:
     return 2 * 1024 * hidden_size * 4 * hidden_size / best
 
 
-def choose_attention(on: torch.device, longest: int, emit: Emit) -> str:
-    """'eager' or 'sdpa', transformers' names. On a processor, short rows are faster with plain
-    products than with the fused kernel, whose backward pass is written for long ones."""
-    choice = "eager" if on.type == "cpu" and longest <= 256 else "sdpa"
-    emit(Decided("attention", choice, f"longest row {longest} tokens on {on.type}"))
-    return choice
-
-
 def peak_memory_bytes() -> int:
     """Most memory that this process held at once (the device's where there is one)."""
     if torch.cuda.is_available():

@@ -1,9 +1,14 @@
-"""Attention to what stands before, for the rows of a few hundred tokens that a processor trains on.
+"""Attention for the rows of up to a few hundred tokens that a processor computes with.
 
-torch's fused kernel for processors saves memory on long rows; on short ones it reaches a third of the speed
-of plain matrix products, and computes the half of the scores that causal rows never use. Here the
-queries go through in blocks, each with the keys up to its end, and the probabilities are kept for the
-backward pass. All else (masks, windows, dropout, caches, long rows) stays with the fused kernel.
+torch's fused kernel for processors saves memory on long rows; on short ones it reaches a third of the speed of
+plain matrix products. So these are used, and the probabilities kept for the backward pass:
+
+- to all tokens, in bf16: at once. The fused kernel's backward pass is slowest there, and with dropout there is no
+  fused kernel.
+- to what stands before: the queries go through in blocks, each with the keys up to its end, which spares the half of
+  the scores that causal rows never use.
+
+All else (windows, caches, long rows, dropout in causal rows) stays with the fused kernel.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ _BLOCK = 128
 
 
 def use_for_short_rows(network: Any) -> bool:
-    """Let a causal transformers network that uses the fused kernel use this; whether it does."""
+    """Let a transformers network that uses the fused kernel use this; whether it does."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     if getattr(network.config, "_attn_implementation", None) != "sdpa" or not network._can_set_attn_implementation():
@@ -39,22 +44,41 @@ def _attend(
 ) -> tuple[Tensor, None]:  # fmt: skip
     """As transformers calls it: query [rows, heads, length, size], key and value of as many or fewer heads."""
     causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
-    plain = (
-        causal and attention_mask is None and not dropout and query.device.type == "cpu"
-        and query.shape[2] == key.shape[2] and 1 < query.shape[2] <= LONGEST
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    short = (
+        query.device.type == "cpu" and 1 < query.shape[2] <= LONGEST
         and all(words.get(name) is None for name in ("softcap", "position_bias", "cache", "s_aux"))
         and not words.get("output_attentions")
     )  # fmt: skip
-    if not plain:
+    if short and causal and attention_mask is None and not dropout and query.shape[2] == key.shape[2]:
+        attended: Tensor = _Causal.apply(query, key, value, scale)
+    elif short and not causal and query.dtype == torch.bfloat16 and query.shape[1] == key.shape[1]:
+        attended = _to_all(query, key, value, attention_mask, scale, dropout)
+    else:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         found, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **words
         )
         return found, None
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    attended: Tensor = _Causal.apply(query, key, value, scale)
     return attended.transpose(1, 2), None
+
+
+def _to_all(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, dropout: float
+) -> Tensor:  # fmt: skip
+    """softmax(scale * q k^T + mask) v; a mask of booleans says which keys are seen."""
+    rows, heads, length, _ = query.shape
+    q, k, v = (part.reshape(rows * heads, part.shape[2], -1) for part in (query * scale, key, value))
+    scores = torch.bmm(q, k.transpose(1, 2)).view(rows, heads, length, -1)
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            mask = scores.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(scores.dtype).min)
+        scores = scores + mask
+    chances = torch.softmax(scores, -1)
+    if dropout:  # torch's own draws bf16 numbers one by one
+        chances = chances * ((torch.rand(chances.shape) >= dropout).to(chances.dtype) / (1 - dropout))
+    return torch.bmm(chances.view(rows * heads, length, -1), v).view(rows, heads, length, -1)
 
 
 def _mask(*positional: Any, attention_mask: Tensor | None = None, **words: Any) -> Tensor | None:

@@ -26,6 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tunesmith.models.attention import use_for_short_rows
+
 Pooling = Literal["mean", "cls", "own"]
 """'mean' of all tokens, 'cls' (the first token), or the network's 'own' way."""
 
@@ -52,6 +54,7 @@ class TextModel(nn.Module):
         self.pooling = pooling
         self.resting = 0
         """Blocks, from the bottom, that do not learn: with the embeddings below them they answer as in evaluation."""
+        use_for_short_rows(network)
         self.head_name = _find_head(network)
         if pooling != "own":
             for parameter in self._dense().parameters():
@@ -118,7 +121,7 @@ class TextModel(nn.Module):
 
     def _blocks(self, hidden: Tensor, mask: Tensor, start: int, end: int | None) -> Tensor:
         lowest = torch.finfo(hidden.dtype).min
-        added = (1 - mask[:, None, None, :].to(hidden.dtype)) * lowest
+        added = None if bool(mask.all()) else (1 - mask[:, None, None, :].to(hidden.dtype)) * lowest
         for layer in _layers(self.network)[start:end]:
             hidden = layer(hidden, added)
         return hidden

@@ -123,7 +123,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     data.save(folder.data)
     device = hardware.device()
     bundle.model.to(device)
-    precision = _precision(plan, bundle, rows, device, emit)
+    precision = _precision(plan, bundle, device, emit)
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("bottom", "what stays frozen, computed once")
@@ -229,14 +229,12 @@ def _encode(
     return rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
 
 
-def _precision(plan: Plan, bundle: Bundle, rows: EncodedRows, device: torch.device, emit: Emit) -> str:
+def _precision(plan: Plan, bundle: Bundle, device: torch.device, emit: Emit) -> str:
     hidden = bundle.model.head.in_features
     precision = hardware.choose_precision(plan.engine.precision, device, hidden, emit)
     # written down, so that a resumed or repeated run does not measure anew
     plan.engine = plan.engine.model_copy(update={"precision": precision})
     plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "precision": precision}})
-    attention = hardware.choose_attention(device, int(rows.lengths.max()), emit)
-    bundle.model.network.set_attn_implementation(attention)
     if plan.engine.gradient_checkpointing:
         checkpoint_activations(bundle.model.network)
     return precision

@@ -148,12 +148,15 @@ def _settle(spec: RunSpec, found: Found) -> tuple[Any, EngineOptions, int | None
 def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptions, longest: int) -> Recipe:
     from tunesmith.engine import hardware
     from tunesmith.engine.skeleton import Recipe
+    from tunesmith.models.attention import LONGEST
 
+    precision = _precision(gpu, config)
+    plain = gpu is None and family == "rows" and precision == "bf16" and longest <= LONGEST
     return Recipe(
-        precision=_precision(gpu, config),
+        precision=precision,
         float32_base=family == "rows" or not getattr(method, "adds", False),
         packed=bool(getattr(method, "load_kwargs", dict)()),
-        attention=_attention(gpu, family, longest),
+        attention="eager" if plain else "sdpa",
         checkpointing=engine.gradient_checkpointing,
         tokens_at_once=hardware.tokens_at_once(hardware.device()) if gpu is None else None,
     )
@@ -241,14 +244,6 @@ def _precision(gpu: Any, config: Any) -> str:
     if gpu is not None:
         return "bf16" if gpu.bf16 else "fp32"
     return hardware.choose_precision("auto", hardware.device(), int(config.get_text_config().hidden_size), ignore)
-
-
-def _attention(gpu: Any, family: str, longest: int) -> str:
-    from tunesmith.engine import hardware
-
-    return "sdpa" if gpu is not None or family == "language" else hardware.choose_attention(
-        hardware.device(), longest, ignore
-    )  # fmt: skip
 
 
 def _disk(skeleton: Any, found: Found, adds: bool, tokens: int, rests: Sequence[float]) -> dict[str, float]:
