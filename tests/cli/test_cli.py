@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -294,6 +296,10 @@ def test_help_and_version(tunesmith: Callable[..., Any]) -> None:
     assert all(re.search(rf"^  {verb} ", said.stdout, re.M) for verb in VERBS)
     version = tunesmith("--version")
     assert (version.code, version.stdout) == (0, f"tunesmith {library.__version__}\n")
+    module = subprocess.run(
+        [sys.executable, "-m", "tunesmith", "--version"], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert (module.returncode, module.stdout) == (0, version.stdout)
 
 
 def test_nothing_but_our_own_words_reaches_the_screen(

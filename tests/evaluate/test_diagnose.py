@@ -57,6 +57,21 @@ def test_over_fitted_tells_the_numbers() -> None:
     assert "0.800" in found[0]["evidence"]
 
 
+def test_what_was_kept_is_said_as_it_is() -> None:
+    given = curves([1, 0.4, 0.1, 0.02], [0.5, 0.45, 0.6, 0.8], [0.8, 0.86, 0.85, 0.84])
+    for kept, words in (([True, True, False, False], "best checkpoint was"), ([True] * 4, "last weights were")):
+        for point, best in zip(given["validation"], kept, strict=True):
+            point["best"] = best
+        assert f"The {words} kept." in fit_state(given, "accuracy")[0]["action"]
+    worse = curves([0.5, 0.45, 0.45], [0.4, 0.41, 0.43], [0.9, 0.9, 0.9])
+    for kept, step in (([True, False, False], 50), ([True] * 3, 150)):
+        for point, best in zip(worse["validation"], kept, strict=True):
+            point["best"] = best
+        found = fit_state(worse, "accuracy")[0]
+        assert found["name"] == "training_did_not_help"
+        assert f"the weights of step {step} were kept" in found["evidence"]
+
+
 def test_over_confident_but_still_gaining_is_only_told() -> None:
     found = fit_state(curves([1, 0.4, 0.1, 0.02], [0.5, 0.45, 0.6, 0.8], [0.8, 0.86, 0.87, 0.88]), "accuracy")
     assert [(one["name"], one["severity"]) for one in found] == [("over_fitted", "info")]

@@ -135,7 +135,8 @@ def test_report_is_written_whole_and_alone(tmp_path: Path) -> None:
 
 def test_report_of_a_run_with_nothing_but_numbers() -> None:
     run = toys.evidence("label")
-    run.curves, run.audit, run.decisions, run.warnings, run.spec, run.versions = {}, {}, [], [], {}, {}
+    run.audit, run.decisions, run.warnings, run.spec, run.versions = {}, [], [], {}, {}
+    run.curves = {"validation": [{"step": 0, "loss": 1.0, "accuracy": 0.5}]}  # a point is no curve
     run.metrics = {**run.metrics, "findings": [], "validation": None}
     assert "Learning curves" not in render(run)
     assert model_card(run)

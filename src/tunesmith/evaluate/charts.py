@@ -34,9 +34,9 @@ def _rounded(values: Sequence[float] | np.ndarray) -> list[float]:
 
 
 def loss_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure | None:
-    """Training loss (each step pale, running mean strong) and validation loss; None without points."""
+    """Training loss (each step pale, running mean strong) and validation loss; None where no step was taken."""
     train, validation = _curve(curves, "train", "loss"), _curve(curves, "validation", "loss")
-    if not train[0] and not validation[0]:
+    if not train[0] and len(validation[0]) < 2:
         return None
     data = []
     if train[0]:

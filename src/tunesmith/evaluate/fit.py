@@ -1,8 +1,8 @@
 """Over-fitted, under-fitted or fine, too fast, too slow, too short or too long: what the curves prove.
 
 A rule that can not be sure says nothing. Curves are lists of points: "train" with "step", "loss",
-"learning_rate" and "gradient_norm", "validation" with "step", "loss" and metrics, "rolled_back" with "step"
-and "to_step". Points without a finite value are passed over.
+"learning_rate" and "gradient_norm", "validation" with "step", "loss", metrics and "best" (its weights are those to
+keep, so far), "rolled_back" with "step" and "to_step". Points without a finite value are passed over.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def fit_state(
     scores = _points(curves.get("validation", ()), first_metric)
     norms = _points(curves.get("train", ()), "gradient_norm")
     learned = _learned(_points(curves.get("train", ()), "learning_rate"), validation)
-    over = _over_fitted(train, validation, scores, first_metric)
+    best = [step for step, best in _points(curves.get("validation", ()), "best") if best]
+    keeps_last = bool(best) and best[-1] == validation[-1][0]
+    over = _over_fitted(train, validation, scores, first_metric, keeps_last)
     high = _rate_too_high(train, curves.get("rolled_back", ()))
     if high:
         return high + over
@@ -92,8 +94,8 @@ def fit_state(
         or over
         or _still_improving(validation, scores, first_metric)
         or _too_short(validation, learned)
-        or _too_long(validation, scores, first_metric)
-        or _fine(train, validation)
+        or _too_long(validation, scores, first_metric, keeps_last)
+        or _fine(train, validation, keeps_last)
     )
 
 
@@ -194,8 +196,8 @@ def _too_short(validation: Points, learned: np.ndarray) -> list[Finding]:
     return [{"name": "training_too_short", "severity": "warning", "evidence": evidence, "action": action}]
 
 
-def _too_long(validation: Points, scores: Points, first: str) -> list[Finding]:
-    """Nothing came after an early best. It costs time only: the best checkpoint is kept."""
+def _too_long(validation: Points, scores: Points, first: str, keeps_last: bool) -> list[Finding]:
+    """Nothing came after an early best. Where the best checkpoint is kept, it costs time only."""
     if len(validation) < 5 or first not in TABLE:
         return []
     best_step, best = min(validation, key=lambda point: point[1])
@@ -211,7 +213,8 @@ def _too_long(validation: Points, scores: Points, first: str) -> list[Finding]:
         f"Validation loss was best with {number(best)} at step {best_step:,} of {last_step:,}; the "
         f"{last_step - best_step:,} steps after it improved neither it nor {named(first)}."
     )
-    action = f"Train for {best_step / last_step:.0%} of the epochs, or let early stopping end it (patience=2)."
+    early = "" if keeps_last else ", or let early stopping end it (patience=2)"
+    action = f"Train for {best_step / last_step:.0%} of the epochs{early}."
     return [{"name": "training_too_long", "severity": "info", "evidence": evidence, "action": action}]
 
 
@@ -235,7 +238,9 @@ def _learned_nothing(train: Points, prior_loss: float | None, test_loss: float |
     return [{"name": "under_fitted", "severity": "problem", "evidence": evidence, "action": action}]
 
 
-def _over_fitted(train: Points, validation: Points, scores: Points, first: str) -> list[Finding]:
+def _over_fitted(
+    train: Points, validation: Points, scores: Points, first: str, keeps_last: bool
+) -> list[Finding]:  # fmt: skip
     if len(validation) < 2 or not train:
         return []
     best_step, best = min(validation, key=lambda point: point[1])
@@ -254,8 +259,8 @@ def _over_fitted(train: Points, validation: Points, scores: Points, first: str) 
     if harmless:
         evidence += f" {named(first)} did not suffer: it is best at the end."
     action = (
-        "The best checkpoint was kept. Train fewer epochs or with a smaller learning rate, add dropout or "
-        "weight decay, or add more and more varied rows."
+        f"The {'last weights were' if keeps_last else 'best checkpoint was'} kept. Train fewer epochs or with a "
+        "smaller learning rate, add dropout or weight decay, or add more and more varied rows."
     )
     severity: Literal["info", "warning"] = "info" if harmless else "warning"
     return [{"name": "over_fitted", "severity": severity, "evidence": evidence, "action": action}]
@@ -286,14 +291,15 @@ def _still_improving(validation: Points, scores: Points, first: str) -> list[Fin
     return [{"name": "under_fitted", "severity": "warning", "evidence": evidence, "action": action}]
 
 
-def _fine(train: Points, validation: Points) -> list[Finding]:
+def _fine(train: Points, validation: Points, keeps_last: bool) -> list[Finding]:
     if len(validation) < 2 or not train:
         return []
     best_step, best = min(validation, key=lambda point: point[1])
     if best_step == validation[0][0] and validation[-1][1] > best:
         evidence = (
             f"Training did not help: validation loss was lowest at step {best_step:,} with {number(best)} and "
-            f"{number(validation[-1][1])} at the end; the weights of step {best_step:,} were kept."
+            f"{number(validation[-1][1])} at the end; the weights of step "
+            f"{validation[-1][0] if keeps_last else best_step:,} were kept."
         )
         action = "Use method=head, which costs seconds, or add rows; a smaller learning rate may also help."
         return [{"name": "training_did_not_help", "severity": "warning", "evidence": evidence, "action": action}]

@@ -35,12 +35,12 @@ class Full:
     learning_rate = 2e-4
     epochs = 3
     frozen_body = False
-    learns_new_tokens = True
-    """Words that the vocabulary gets have embeddings that move."""
 
     def __init__(self, options: FullOptions):
         self.options = options
         self.starts_from_probe = options.head_init == "probe"
+        self.learns_new_tokens = not options.frozen_share
+        """Words that the vocabulary gets have embeddings that move."""
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         depth_of, _ = depths(bundle.model)

@@ -31,13 +31,13 @@ class Gradual:
     language_learning_rate = 5e-4
     epochs = 5
     frozen_body = False
-    learns_new_tokens = True
     starts_from_probe = True
     same_batches = True
     """What rests in a stage is run once, in the batches of the training; else it would round differently."""
 
     def __init__(self, options: GradualOptions):
         self.options = options
+        self.learns_new_tokens = not options.kept_share
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         """Freeze what never moves. What thaws later counts as moving from the start: the optimizer knows it, and

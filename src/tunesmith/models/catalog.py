@@ -44,6 +44,8 @@ TASKS = {
 }
 """Kind of model -> the tasks that it fits."""
 DEFAULT = "minilm"
+_HUB_SECONDS = 10.0
+"""How long the hub may take to say whether it has a model."""
 
 CATALOG: tuple[Entry, ...] = (
     Entry(
@@ -226,11 +228,12 @@ def _cached(hub_id: str) -> Path | None:
 
 
 def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     try:
+        HfApi().model_info(hub_id, timeout=_HUB_SECONDS)  # a download would try for half a minute to reach nobody
         return Path(snapshot_download(hub_id, allow_patterns=wanted))
     except HFValidationError:
         raise ModelError(f"{hub_id!r} is not a hub id.", did_you_mean(hub_id, aliases())) from None

@@ -208,7 +208,8 @@ def read_curves(path: Any) -> dict[str, list[dict[str, float]]]:
             train[record["step"]] = {name: record[name] for name in _CURVES}
         elif record["event"] == "evaluated":
             epoch = train[record["step"]]["epoch"] if record["step"] in train else 0.0
-            validation[record["step"]] = {"step": record["step"], "epoch": epoch, **record["metrics"]}
+            point = {"step": record["step"], "epoch": epoch, "best": record["best"]}
+            validation[record["step"]] = {**point, **record["metrics"]}
         elif record["event"] == "rolled_back":
             rolled_back.append({name: record[name] for name in ("step", "to_step")})
     return {

@@ -35,7 +35,7 @@ from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models import catalog
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.attention import LONGEST, use_for_short_rows
-from tunesmith.models.blocks import freeze
+from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
 from tunesmith.workflows import choose, retain, retain_language
 from tunesmith.workflows.clock import Clock
@@ -235,12 +235,16 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
     )
     options = plan.task.options
     add_tokens(bundle, options.new_tokens, getattr(options, "template", None), emit)
-    if bundle.new_token_ids and not getattr(plan.method, "learns_new_tokens", False):
+    words = bundle.model.network.get_input_embeddings().weight
+    frozen = not keeps_base and any(
+        bundle.model.get_parameter(name) is words for name in frozen_names(bundle.model, plan.engine.freeze)
+    )
+    if bundle.new_token_ids and (frozen or not getattr(plan.method, "learns_new_tokens", False)):
         some = ", ".join(bundle.tokenizer.convert_ids_to_tokens(bundle.new_token_ids)[:5])
+        who = "--freeze embeddings" if frozen else f"--method {plan.spec.method}"
         raise OptionError(
-            f"--method {plan.spec.method} leaves the embeddings as they are, so the new tokens ({some}) would stay "
-            "unlearned.",
-            "Use method=lora or method=full, or a base whose vocabulary has them.",
+            f"{who} leaves the embeddings as they are, so the new tokens ({some}) would stay unlearned.",
+            "Use method=lora, or method=full with nothing frozen, or a base whose vocabulary has them.",
         )
     bundle.model.to(device)
     if device.type == "cpu" and bundle.kind == "causal" and use_for_short_rows(bundle.model.network):
