@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -347,3 +348,14 @@ def test_a_trained_model_tells_transformers_story(shared_data: Path) -> None:
         assert answer.ids == expected[0, len(prompt) :].tolist()
         assert answer.text == tokenizer.decode(answer.ids)
     assert "there was a little girl named Lily" in found[0].text
+
+
+def test_the_first_logits_of_a_frozen_model_copy_no_weights(llama: Any, tokenizer: Any) -> None:
+    """A product with a cut of the states would take a copy of the output matrix for every row."""
+    frozen = copy.deepcopy(llama).requires_grad_(False)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as seen:
+        found = answers(frozen, tokenizer, max_new_tokens=1)
+    assert found == answers(llama, tokenizer, max_new_tokens=1)
+    products = [(event.name, shape) for event in seen.events() for shape in event.input_shapes if WORDS in shape]
+    assert ("aten::mm", [32, WORDS]) in products
+    assert not [name for name, _ in products if name == "aten::bmm"]

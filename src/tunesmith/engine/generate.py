@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -306,7 +307,8 @@ class _Decoding:
             length = next(iter(read.values())).shape[1]
             positions = (self._mask.cumsum(dim=-1) - 1).clamp(min=0)[:, -length:]
             inputs |= {**read, "position_ids": positions, "logits_to_keep": 1}
-        output = self._model(**{name: value for name, value in inputs.items() if name in self._accepted})
+        with _states_in_one_piece(self._model):
+            output = self._model(**{name: value for name, value in inputs.items() if name in self._accepted})
         self._cache = getattr(output, "past_key_values", None)
         if not self._roomy:
             from tunesmith.engine.kv_cache import make_room
@@ -346,6 +348,21 @@ class _Decoding:
         if start is None:
             raise ModelError("The model's config has no decoder_start_token_id.", "Add it to its config.json.")
         return [start] if settings.forced_bos_token_id is None else [start, settings.forced_bos_token_id]
+
+
+@contextmanager
+def _states_in_one_piece(model: Any) -> Iterator[None]:
+    """The output matrix gets the last states of each row, cut out of those of all tokens, in memory of their own: torch
+    multiplies a frozen matrix by such cuts after a copy of it for every row."""
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _padded(prompts: Sequence[Sequence[int]], *, left: bool) -> tuple[Tensor, Tensor]:
