@@ -262,7 +262,6 @@ class _Decoding:
         self._model = model.get_base_model() if hasattr(model, "peft_config") else model
         self._accepted = inspect.signature(self._model.forward).parameters
         self._cache: Any = None
-        self._roomy = False
         self._states: Tensor | None = None
         encodes = self._model.config.is_encoder_decoder
         ids, self._mask = (tensor.to(model.device) for tensor in _padded(prompts, left=not encodes))
@@ -310,11 +309,6 @@ class _Decoding:
         with _states_in_one_piece(self._model):
             output = self._model(**{name: value for name, value in inputs.items() if name in self._accepted})
         self._cache = getattr(output, "past_key_values", None)
-        if not self._roomy:
-            from tunesmith.engine.kv_cache import make_room
-
-            make_room(self._cache)
-            self._roomy = True
         last: Tensor = output.logits[:, -1].float()
         return last
 

@@ -83,7 +83,7 @@ def fit_state(
     norms = _points(curves.get("train", ()), "gradient_norm")
     learned = _learned(_points(curves.get("train", ()), "learning_rate"), validation)
     best = [step for step, best in _points(curves.get("validation", ()), "best") if best]
-    keeps_last = bool(best) and best[-1] == validation[-1][0]
+    keeps_last = bool(best and validation) and best[-1] == validation[-1][0]
     over = _over_fitted(train, validation, scores, first_metric, keeps_last)
     high = _rate_too_high(train, curves.get("rolled_back", ()))
     if high:
