@@ -133,10 +133,13 @@ def test_report_is_written_whole_and_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_report_of_a_run_with_nothing_but_numbers() -> None:
+A_POINT = {"validation": [{"step": 0, "loss": 1.0, "accuracy": 0.5}]}
+
+
+@pytest.mark.parametrize("curves", [{}, A_POINT])
+def test_report_of_a_run_with_nothing_but_numbers(curves: Any) -> None:
     run = toys.evidence("label")
-    run.audit, run.decisions, run.warnings, run.spec, run.versions = {}, [], [], {}, {}
-    run.curves = {"validation": [{"step": 0, "loss": 1.0, "accuracy": 0.5}]}  # a point is no curve
+    run.curves, run.audit, run.decisions, run.warnings, run.spec, run.versions = curves, {}, [], [], {}, {}
     run.metrics = {**run.metrics, "findings": [], "validation": None}
     assert "Learning curves" not in render(run)
     assert model_card(run)

@@ -66,17 +66,20 @@ def test_a_signal_saves_and_stops_and_a_resume_gives_the_same_bits(
     assert len(records(run, "finished")) == 1
 
 
-def test_a_second_ctrl_c_stops_at_once(train: Train, ticket_file: Path, records: Records, in_tmp: Path) -> None:
+def test_a_second_ctrl_c_stops_at_once(
+    train: Train, ticket_file: Path, records: Records, in_tmp: Path, request: pytest.FixtureRequest
+) -> None:
     def twice() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background of a shell
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell runs the tests in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))  # it is ignored
     with pytest.raises(Stopped, match="at once") as caught:
         train(ticket_file, listeners=[At(32, twice)], **LONG)
     assert caught.value.exit_code == 130
     assert records(in_tmp / "run", "saved")[-1]["step"] == 30
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("phase", ["read", "probe", "evaluate", "report"])

@@ -70,12 +70,13 @@ def solve(
     outputs: int,
     row_weights: np.ndarray | None = None,
     intercept: bool = True,
+    choose_penalty: bool = True,
     check: Callable[[], None] = lambda: None,
 ) -> LinearSolution:
     """Minimise mean loss + penalty/2 * |W|^2 by L-BFGS (ridge in closed form for 'squared').
 
     `features` float32 [n, hidden]; `targets` int64 [n], float32 [n, outputs] or float32 [n] by
-    `loss`; `row_weights` float32 [n].
+    `loss`; `row_weights` float32 [n]. Without `choose_penalty` it is START_PENALTY.
     """
     x, y = _tensor(features), torch.from_numpy(np.ascontiguousarray(targets))
     weights = _tensor(row_weights) if row_weights is not None else torch.ones(len(x))
@@ -97,7 +98,7 @@ def solve(
         return _Candidate(penalty, weight, bias, scale, _losses(scale * logits, held_y, loss))
 
     start = best = at(START_PENALTY)
-    for direction in (WEAKER, STRONGER):
+    for direction in (WEAKER, STRONGER) if choose_penalty else ():
         for penalty in direction:
             found = at(penalty)
             if not _proven(best.losses - found.losses):

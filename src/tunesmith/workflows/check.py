@@ -49,7 +49,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
         )  # fmt: skip
         kind = prepared.columns.kind
         train = prepared.splits["train"]
-        targets = prepared.rows.select(train)["target"][:]
+        targets = prepared.targets(train)
         task = choose.task_for(kind, spec.task, log.append)
         model = choose.model_for(spec.model, log.append)
         pairs = prepared.columns.text_pair is not None

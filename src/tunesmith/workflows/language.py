@@ -235,22 +235,30 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
     )
     options = plan.task.options
     add_tokens(bundle, options.new_tokens, getattr(options, "template", None), emit)
-    words = bundle.model.network.get_input_embeddings().weight
-    frozen = not keeps_base and any(
-        bundle.model.get_parameter(name) is words for name in frozen_names(bundle.model, plan.engine.freeze)
-    )
-    if bundle.new_token_ids and (frozen or not getattr(plan.method, "learns_new_tokens", False)):
-        some = ", ".join(bundle.tokenizer.convert_ids_to_tokens(bundle.new_token_ids)[:5])
-        who = "--freeze embeddings" if frozen else f"--method {plan.spec.method}"
-        raise OptionError(
-            f"{who} leaves the embeddings as they are, so the new tokens ({some}) would stay unlearned.",
-            "Use method=lora, or method=full with nothing frozen, or a base whose vocabulary has them.",
-        )
+    _check_new_tokens(plan, bundle)
     bundle.model.to(device)
     if device.type == "cpu" and bundle.kind == "causal" and use_for_short_rows(bundle.model.network):
         emit(Decided("attention", "blocks", f"rows of up to {LONGEST:,} tokens are faster so on a processor"))
     bundle.position_limit -= getattr(plan.method, "virtual_tokens", 0)
     return bundle, precision
+
+
+def _check_new_tokens(plan: LanguagePlan, bundle: LanguageBundle) -> None:
+    """Raises OptionError where the vocabulary has got words whose embeddings would stay as they are."""
+    if not bundle.new_token_ids:
+        return
+    words = bundle.model.network.get_input_embeddings().weight
+    frozen = not getattr(plan.method, "adds", False) and any(
+        bundle.model.get_parameter(name) is words for name in frozen_names(bundle.model, plan.engine.freeze)
+    )
+    if not frozen and getattr(plan.method, "learns_new_tokens", False):
+        return
+    some = ", ".join(bundle.tokenizer.convert_ids_to_tokens(bundle.new_token_ids)[:5])
+    who = "--freeze embeddings" if frozen else f"--method {plan.spec.method}"
+    raise OptionError(
+        f"{who} leaves the embeddings as they are, so the new tokens ({some}) would stay unlearned.",
+        "Use method=lora, or method=full with nothing frozen, or a base whose vocabulary has them.",
+    )
 
 
 def _limit(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> int:

@@ -24,12 +24,14 @@ def solution(
     features: tuple[np.ndarray, np.ndarray],
     targets: tuple[np.ndarray, np.ndarray],
     check: Callable[[], None],
+    choose_penalty: bool = True,
 ) -> LinearSolution:
     """The best head for the first `features` (float32 [n, hidden]) and `targets`, its penalty chosen on the second."""
     head = bundle.model.head
     return solve(
         features[0], targets[0], features[1], targets[1], loss=plan.task.probe_loss, outputs=head.out_features,
-        row_weights=plan.task.row_weights(targets[0]), intercept=head.bias is not None, check=check,
+        row_weights=plan.task.row_weights(targets[0]), intercept=head.bias is not None,
+        choose_penalty=choose_penalty, check=check,
     )  # fmt: skip
 
 
@@ -38,14 +40,14 @@ def judged(work: Work, held: np.ndarray) -> np.ndarray:
     its head in the end, those of such a head."""
     if not _fits(work):
         return work.logits(held)
-    found, features = _of_model(work, held)
+    found, features = _of_model(work, held, choose_penalty=False)
     return functional.linear(torch.from_numpy(features), *found.start).numpy()
 
 
 def finish(work: Work, held: np.ndarray) -> None:
     """Fit the head to what the model has become, where its method wants that; the penalty is chosen on `held`."""
     if _fits(work) and work.plan.engine.epochs:
-        found, _ = _of_model(work, held)
+        found, _ = _of_model(work, held, choose_penalty=True)
         place(work.bundle, found.weight, found.bias)
 
 
@@ -53,14 +55,16 @@ def _fits(work: Work) -> bool:
     return getattr(work.plan.method, "fits_head", False)
 
 
-def _of_model(work: Work, held: np.ndarray) -> tuple[LinearSolution, np.ndarray]:
+def _of_model(work: Work, held: np.ndarray, *, choose_penalty: bool) -> tuple[LinearSolution, np.ndarray]:
     """The solution on what the model as it is now makes of the training rows, and its features of those at `held`."""
     targets = work.rows.targets
     assert targets is not None
     seen = batching.sample(work.lesson.positions, MAX_ROWS, work.plan.spec.seed)
     both = work.features(work.rows, np.concatenate([seen, held]))
     learned, others = both[: len(seen)], both[len(seen) :]
-    found = solution(work.plan, work.bundle, (learned, others), (targets[seen], targets[held]), work.stop.check)
+    found = solution(
+        work.plan, work.bundle, (learned, others), (targets[seen], targets[held]), work.stop.check, choose_penalty
+    )  # fmt: skip
     return found, others
 
 

@@ -100,7 +100,7 @@ class Work:
 
     def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None) -> Outcome:
         task = self.plan.task
-        truth = task.truth(self.data.rows.select(positions)["target"][:])
+        truth = task.truth(self.data.targets(positions))
         return Outcome(task.kind, truth, task.scores(logits), task.label_names, thresholds)
 
 
@@ -182,7 +182,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     kind = data.columns.kind
     task_name = choose.task_for(kind, spec.task, emit)
     train = data.splits["train"]
-    targets = data.rows.select(train)["target"][:]
+    targets = data.targets(train)
     pairs = data.columns.text_pair is not None
     method_name = choose.method_for(spec.method, kind, len(train), median_per_label(kind, targets), pairs, emit)
     model_name = retain_rows.base_name(spec, emit)

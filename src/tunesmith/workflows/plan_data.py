@@ -84,7 +84,7 @@ def _rows(data: Any, spec: RunSpec) -> Found:
             options=SplitOptions(**words), seed=spec.seed, emit=ignore, cache_dir=Path(folder),
         )  # fmt: skip
         kind, train, pairs = prepared.columns.kind, prepared.splits["train"], prepared.columns.text_pair is not None
-        median = median_per_label(kind, prepared.rows.select(train)["target"][:])
+        median = median_per_label(kind, prepared.targets(train))
         chosen = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
         return Found(kind, "rows", len(prepared.rows), list(prepared.rows.select(_spread(len(prepared.rows)))), chosen)
 

@@ -170,7 +170,7 @@ def held_words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tupl
     """(what all runs on these rows share: columns and task settled, no split; the first metric; what `auto`
     is as a method for the rows at the positions `train`)."""
     kind, columns = prepared.columns.kind, prepared.columns
-    targets = prepared.rows.select(train)["target"][:]
+    targets = prepared.targets(train)
     task_name = choose.task_for(kind, spec.task, ignore)
     plugin = registry.get("tasks", task_name)
     task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))

@@ -137,7 +137,7 @@ def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe:
     plugin = registry.get("tasks", name)
     fields = plugin.Options.model_fields
     task = plugin(plugin.Options(**{key: value for key, value in spec.options.items() if key in fields}))
-    task.fit(data.columns.kind, data.label_names, data.rows.select(data.splits["train"])["target"][:], ignore)
+    task.fit(data.columns.kind, data.label_names, data.targets(data.splits["train"]), ignore)
     rows = task.encode(data.rows, work.bundle, work.folder.cache / f"retained-{number}", ignore, work.stop.check)
     row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
     rows = rows.with_targets(task.targets(data.rows["target"][:]), row_ids)
@@ -207,7 +207,7 @@ class _TaskProbe(ABC):
         return Retained(self.name, lesson, lesson.surprise, self.head, self.task.kind)
 
     def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
-        truth = self.task.truth(self.data.rows.select(positions)["target"][:])
+        truth = self.task.truth(self.data.targets(positions))
         return Outcome(self.task.kind, truth, self.task.scores(logits), self.task.label_names, thresholds)
 
 

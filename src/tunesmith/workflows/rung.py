@@ -138,12 +138,8 @@ def _prepared(job: Words, folder: Path) -> tuple[Any, Any]:
     prepared = read(spec.data, spec, folder / "cache")
     plugin = registry.get("tasks", spec.task)
     task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
-    task.fit(prepared.columns.kind, prepared.label_names, _targets(prepared, "train"), ignore)
+    task.fit(prepared.columns.kind, prepared.label_names, prepared.targets(prepared.splits["train"]), ignore)
     return prepared, task
-
-
-def _targets(prepared: Any, split: str) -> list[Any]:
-    return list(prepared.rows.select(prepared.splits[split])["target"])
 
 
 def _baseline(job: Words, folder: Path) -> Words:
@@ -152,7 +148,7 @@ def _baseline(job: Words, folder: Path) -> Words:
 
     prepared, task = _prepared(job, folder)
     texts = {split: _texts(prepared, split) for split in ("train", "test")}
-    truth = {split: task.truth(_targets(prepared, split)) for split in texts}
+    truth = {split: task.truth(prepared.targets(prepared.splits[split])) for split in texts}
     outputs = len(task.label_names or [0])
     constant = job["rung"] == "majority"
     # the prior needs no text: one row is enough to make it, and keeps the time of the constant its own
@@ -201,7 +197,7 @@ def _neighbours(job: Words, folder: Path) -> Words:
     features, base = _features(job, folder, prepared, task)
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     splits = {name: unit[positions] for name, positions in prepared.splits.items()}
-    truth = {name: task.truth(_targets(prepared, name)) for name in splits}
+    truth = {name: task.truth(prepared.targets(prepared.splits[name])) for name in splits}
     answers = truth["train"].astype(np.float64)
     if task.kind == "label":
         answers = np.eye(len(task.label_names))[truth["train"]]
@@ -247,7 +243,7 @@ def _learning_curve(job: Words, folder: Path) -> list[Words]:
         some = np.sort(order[: max(8, round(share * len(order)))])
         solution = solve(features[some], targets[some], features[held], targets[held],
                          loss=task.probe_loss, outputs=outputs)  # fmt: skip
-        outcome = Outcome(task.kind, task.truth(_targets(prepared, "validation")),
+        outcome = Outcome(task.kind, task.truth(prepared.targets(prepared.splits["validation"])),
                           task.scores(solution.logits(features[held])), task.label_names)  # fmt: skip
         value = metrics.compute(outcome, [task.metrics[0]]).get(task.metrics[0])
         if value is not None:
