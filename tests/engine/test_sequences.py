@@ -19,9 +19,11 @@ import itertools
 
 from language_models import CONTEXT, SEQ2SEQ, network
 from tunesmith.core.events import Event
+from tunesmith.engine import held as held_texts
 from tunesmith.engine import likelihood, loop, sequences
 from tunesmith.engine.batching import pack, plan_mixed
 from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.held import divergence, hold
 from tunesmith.engine.likelihood import TokenLesson, likelihoods
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import EngineOptions
@@ -336,3 +338,54 @@ def test_a_lesson_counts_what_is_computed(rows: Many) -> None:
     expected = losses(model, some, [7, 6, 3], packed=False).sum()
     value = lesson.loss(model, items, CPU).detach()
     assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
+def test_rows_that_count_alike_do_so_however_they_are_divided(rows: Many) -> None:
+    some = rows(LENGTHS)
+    lesson = TokenLesson(some, np.arange(8), 2, None, 0, by_item=True)
+    model = LanguageModel(network("llama")).eval()
+    found = likelihoods(model, some, np.arange(8), on=CPU, tokens_at_once=999)
+    parts = [np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6, 7])]
+    values = [float(lesson.loss(model, items, CPU).detach()) for items in parts]
+    assert sum(values) == pytest.approx((found.loss / found.tokens).sum(), rel=1e-5)
+    assert lesson.weight(parts[0]) == 3
+
+
+# held texts
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "t5"])
+def test_held_texts_cost_nothing_until_the_model_changes(rows: Many, family: str) -> None:
+    sources = [length // 2 for length in LENGTHS] if family in SEQ2SEQ else None
+    some, model = rows(LENGTHS, sources=sources), LanguageModel(network(family)).eval()
+    held = hold(model, TokenLesson(some, np.arange(8), 2, None, 0), 2.0, CPU)
+    items = np.array([3, 0, 6])
+    assert held.loss(model, items, CPU).item() == pytest.approx(0, abs=1e-4)
+    before = model.log_probabilities(some.collate(items))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    now = model.log_probabilities(some.collate(items))
+    whole = float((before.exp() * (before - now)).sum())
+    loss = held.loss(model, items, CPU)
+    assert 0 < loss.item() <= 2 * whole + 1e-4
+    loss.backward()
+    assert any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+def test_the_divergence_of_all_words_is_that_of_kullback_and_leibler() -> None:
+    torch.manual_seed(0)
+    before, now = torch.randn(2, 5, 20).log_softmax(-1)
+    expected = (before.exp() * (before - now)).sum(-1)
+    torch.testing.assert_close(divergence(before, now), expected, atol=1e-4, rtol=1e-4)
+    best = before.topk(6).indices
+    some = divergence(before.gather(1, best), now.gather(1, best))
+    assert (some >= 0).all()
+    assert (some <= expected + 1e-5).all()
+
+
+def test_no_more_texts_are_held_than_are_affordable(rows: Many, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_texts, "_TOKENS", 70)
+    held = hold(LanguageModel(network("llama")), TokenLesson(rows(LENGTHS), np.arange(8), 2, None, 0), 1.0, CPU)
+    assert held.lengths.tolist() == LENGTHS[:3]

@@ -252,8 +252,13 @@ def test_a_writer_is_measured_on_general_text(chat: tunesmith.Run) -> None:
     assert "Forgetting" in chat.report.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_writer_keeps_more_with_rehearsal_or_ewc(method: str, chat: tunesmith.Run, text: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "callback", "knob"),
+    [("full", "rehearsal", {}), ("full", "distill", {"distill_weight": 5}), ("lora", "ewc", {})],
+)
+def test_a_writer_keeps_more_where_it_is_held(
+    method: str, callback: str, knob: dict[str, int], chat: tunesmith.Run, text: str
+) -> None:
     words = {**SHORT, "method": method, "continue_from": str(chat.path)}
     bare = tunesmith.train(text, out="bare", **words)
     task = forgotten(bare)["tasks"][0]
@@ -261,22 +266,30 @@ def test_a_writer_keeps_more_with_rehearsal_or_ewc(method: str, chat: tunesmith.
     assert forgotten(bare)["matrix"]["values"] == [[chat.metrics["loss"]], [task["after"], bare.metrics["loss"]]]
     assert lost(bare) > 0.2
     assert forgotten(bare)["average_forgetting"] == pytest.approx(lost(bare), abs=1e-3)
-    for name in ("rehearsal",) if method == "full" else ("ewc",):
-        held = tunesmith.train(text, out=name, callbacks=[name], **words)
-        assert lost(held) < 0.8 * lost(bare)
-        assert held.metrics["loss"] < held.document["baselines"]["base"]["loss"]["value"]
+    held = tunesmith.train(text, out="held", callbacks=[callback], **knob, **words)
+    assert lost(held) < 0.8 * lost(bare)
+    assert held.metrics["loss"] < held.document["baselines"]["base"]["loss"]["value"]
+
+
+@pytest.mark.parametrize("callback", ["rehearsal", "distill"])
+def test_what_is_preferred_is_learned_beside_texts_that_are_kept(
+    callback: str, chat: tunesmith.Run, in_tmp: Path
+) -> None:
+    choices = [{"prompt": f"say {n}", "chosen": " good", "rejected": f" no {n}"} for n in range(40)]
+    words = {**SHORT, "learning_rate": 2e-3, "continue_from": str(chat.path)}
+    bare = tunesmith.train(choices, out="bare", **words)
+    held = tunesmith.train(choices, out="held", callbacks=[callback], **words)
+    assert lost(held) < 0.8 * lost(bare)
+    assert held.metrics["preference_accuracy"] == 1
 
 
 def test_writers_refuse_what_has_nothing_to_hold(
     chat: tunesmith.Run, first: tunesmith.Run, text: str, in_tmp: Path
 ) -> None:
-    choices = [{"prompt": f"say {n}", "chosen": " good", "rejected": f" no {n}"} for n in range(40)]
     pairs = [{"source": f"where is {n}?", "target": f"{n} is good"} for n in range(40)]
-    llama, t5 = str(folder("llama")), str(folder("t5"))
+    t5 = str(folder("t5"))
     cases: list[tuple[Any, dict[str, Any], str]] = [
-        (text, {"model": llama, "callbacks": ["distill"]}, "one answer per row, and this one writes text"),
         (text, {"continue_from": str(first.path)}, "gives one answer per row, and this one writes text"),
-        (choices, {"model": llama, "callbacks": ["rehearsal"]}, "can not mix"),
         (pairs, {"model": t5, "task": "seq2seq", "callbacks": ["ewc"]}, "--retain"),
     ]
     for data, words, message in cases:

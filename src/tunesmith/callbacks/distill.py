@@ -1,7 +1,8 @@
-"""Learning without forgetting (Li & Hoiem 2016): on the new rows, the old answers stay what they were.
+"""Learning without forgetting (Li & Hoiem 2016): the old answers stay what they were.
 
-With retained tasks the logits of their heads are held (temperature 2, section 3.2); without, the features
-that the head reads.
+Of rows with labels and numbers, on the new rows: with retained tasks the logits of their heads are held
+(temperature 2, section 3.2); without, the features that the head reads. A language model's old answers to the
+new rows are what it is to unlearn, so the words that it expects in retained texts are held instead.
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ from torch.nn import functional
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.options import Options
+from tunesmith.engine.held import hold
 from tunesmith.engine.inference import frozen_features
 from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.likelihood import TokenLesson
 from tunesmith.engine.loop import Setup
+from tunesmith.engine.mixed import MixedLesson
+from tunesmith.engine.precision import working
 from tunesmith.engine.retained import Keeping, Retained, relative_distance
 
 _TEMPERATURE = 2.0
+_HELD_RATE = 0.5
+"""Retained texts that are held with each new one."""
 
 
 class DistillOptions(Options):
@@ -34,8 +41,7 @@ class DistillOptions(Options):
 
 class Distill:
     Options = DistillOptions
-    summary: ClassVar[str] = "against forgetting: keep the old answers on the new rows (learning without forgetting)"
-    families: ClassVar[tuple[str, ...]] = ("rows",)
+    summary: ClassVar[str] = "against forgetting: the old answers stay what they were (learning without forgetting)"
     turn: ClassVar[int] = 0
     """Before callbacks that add other rows to the lesson."""
 
@@ -44,6 +50,12 @@ class Distill:
 
     def on_setup(self, setup: Setup, keeping: Keeping) -> None:
         lesson, model = setup.lesson, setup.model
+        texts = [one.lesson for one in keeping.retained if isinstance(one.lesson, TokenLesson)]
+        if texts:
+            with working(model, setup.precision, setup.float32_names):
+                held = [hold(model, one, self.weight, setup.device) for one in texts]
+            setup.lesson = MixedLesson(lesson, held, _HELD_RATE, setup.seed)
+            return
         if type(lesson) is not RowLesson:
             raise OptionError(
                 "--callback distill needs a method that learns row by row, and this one learns from pairs of rows.",

@@ -64,7 +64,7 @@ def to_device(batch: dict[str, Tensor], on: torch.device) -> dict[str, Tensor]:
 
 @dataclass
 class TokenLesson:
-    """Every learned token counts alike, whichever row, batch or device it is in."""
+    """Every learned token counts alike, whichever row, batch or device it is in; with `by_item` every row does."""
 
     rows: SequenceRows
     positions: np.ndarray
@@ -72,6 +72,7 @@ class TokenLesson:
     batch_tokens: int | None
     seed: int
     packed: bool = False
+    by_item: bool = False
 
     def __post_init__(self) -> None:
         self.lengths = self.rows.lengths[self.positions]
@@ -86,9 +87,20 @@ class TokenLesson:
         return int(self.lengths[items].sum()) if self.packed else len(items) * int(self.lengths[items].max())
 
     def weight(self, items: np.ndarray) -> float:
-        return max(1.0, float(self._learned[items].sum()))
+        return float(len(items)) if self.by_item else max(1.0, float(self._learned[items].sum()))
 
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
-        batch = to_device(self.rows.collate(self.positions[items], packed=self.packed), device)
+        batch = self.batch(items, device)
         losses, _ = model(batch)
+        return self.total(losses, items, batch)
+
+    def batch(self, items: np.ndarray, device: torch.device) -> dict[str, Tensor]:
+        """What `LanguageModel` reads of these items."""
+        return to_device(self.rows.collate(self.positions[items], packed=self.packed), device)
+
+    def total(self, losses: Tensor, items: np.ndarray, batch: dict[str, Tensor]) -> Tensor:
+        """The sum that stands for the items, of one loss per learned token of `batch`, float32 [n]."""
+        if self.by_item:
+            counts = torch.as_tensor(self._learned[items], dtype=torch.float32, device=losses.device)
+            losses = losses / counts.clamp(min=1)[batch["owners"]]
         return losses.sum()

@@ -58,8 +58,6 @@ class Keeping:
     fingerprint: str = ""
     """Of the base model."""
     seed: int = 0
-    mixes: bool = True
-    """Whether retained rows weigh in a batch what the run's own do, so that both can be learned together."""
     moves: bool = True
     """Whether training changes what the probes look at; else they need not look again."""
     before: dict[bool, list[Any]] = field(default_factory=dict)

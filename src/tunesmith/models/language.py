@@ -11,7 +11,7 @@ usual ones; `check` compares with the network's own logits and falls back to tho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,21 +64,41 @@ class LanguageModel(nn.Module):
         `batch`: token tensors [rows, length]; 'positions' int64 [n], the places in the flattened
         (decoder) input that predict the learned tokens; 'labels' int64 [n], those tokens.
         """
-        positions, labels = batch["positions"], batch["labels"]
-        hidden = self._hidden(batch, positions)
-        if self.whole_logits:
-            return _losses(hidden, labels)
-        size = max(1, CHUNK // self.config_vocabulary)
-        losses, right = [], []
-        for start in range(0, max(1, len(labels)), size):
-            some, wanted = hidden[start : start + size], labels[start : start + size]
-            if torch.is_grad_enabled() and len(labels) > size:
-                loss, good = checkpoint(self._chunk, some, wanted, use_reentrant=False)
-            else:
-                loss, good = self._chunk(some, wanted)
-            losses.append(loss)
-            right.append(good)
+        hidden = self._hidden(batch, batch["positions"])
+        losses, right = zip(*self._in_chunks(_losses, hidden, batch["labels"]), strict=True)
         return torch.cat(losses), torch.cat(right)
+
+    def log_chances(self, batch: dict[str, Tensor], words: Tensor) -> Tensor:
+        """Log-probabilities of `words` int64 [n, k] at the n learned positions, float32 [n, k]."""
+        hidden = self._hidden(batch, batch["positions"])
+        return torch.cat(list(self._in_chunks(_log_chances, hidden, words)))
+
+    @torch.no_grad()
+    def likeliest(self, batch: dict[str, Tensor], count: int) -> tuple[Tensor, Tensor]:
+        """The `count` likeliest words at each learned position, int64 [n, count], and their log-probabilities."""
+        hidden = self._hidden(batch, batch["positions"])
+        count = min(count, self.config_vocabulary)
+
+        def best(logits: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+            found = logits.float().log_softmax(-1).topk(count, -1)
+            return found.indices, found.values
+
+        words, logs = zip(*self._in_chunks(best, hidden, batch["labels"]), strict=True)
+        return torch.cat(words), torch.cat(logs)
+
+    def _in_chunks(self, answer: Callable[[Tensor, Tensor], Any], hidden: Tensor, wanted: Tensor) -> Iterator[Any]:
+        """`answer(logits, wanted)` a chunk of positions after the other; logits are made again in the backward pass."""
+
+        def chunk(some: Tensor, wanted: Tensor) -> Any:
+            return answer(some if self.whole_logits else _finished(self.head(some), self.network), wanted)
+
+        size = max(1, len(wanted) if self.whole_logits else CHUNK // self.config_vocabulary)
+        for start in range(0, max(1, len(wanted)), size):
+            parts = hidden[start : start + size], wanted[start : start + size]
+            if torch.is_grad_enabled() and len(wanted) > size:
+                yield checkpoint(chunk, *parts, use_reentrant=False)
+            else:
+                yield chunk(*parts)
 
     @property
     def config_vocabulary(self) -> int:
@@ -125,9 +145,6 @@ class LanguageModel(nn.Module):
             logits: Tensor = output.logits
             return logits.flatten(0, 1) if caught else _at(logits, positions, width)
         return caught[0]
-
-    def _chunk(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return _losses(_finished(self.head(hidden), self.network), labels)
 
     @torch.no_grad()
     def log_probabilities(self, batch: dict[str, Tensor]) -> Tensor:
@@ -203,6 +220,10 @@ def _finished(logits: Tensor, network: Any) -> Tensor:
 def _losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     losses, right = _Loss.apply(logits, labels)
     return losses, right
+
+
+def _log_chances(logits: Tensor, words: Tensor) -> Tensor:
+    return logits.float().log_softmax(-1).gather(1, words)
 
 
 class _Loss(torch.autograd.Function):

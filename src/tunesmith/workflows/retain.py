@@ -41,13 +41,6 @@ def check(spec: RunSpec, family: str) -> None:
 
     Raises OptionError, FolderError (a run that is not there or not finished), DataError (no such file).
     """
-    for name in spec.callbacks:
-        fitting = getattr(registry.get("callbacks", name), "families", ("rows", "language"))
-        if family not in fitting:
-            raise OptionError(
-                f"--callback {name} is for tasks with one answer per row, and this one writes text.",
-                "Use --callback ewc, l2sp, rehearsal or interpolate.",
-            )
     given = {"--retain": spec.retain, "--continue-from": spec.continue_from, "--forget-at-most": spec.forget_at_most}
     asked = [flag for flag, value in given.items() if value is not None]
     if asked and spec.method == "scratch":  # the one method that throws away what there was
@@ -179,8 +172,7 @@ class _Search:
         emit(Decided("forget_at_most", "interpolate", f"plain training: {_said(lost)}, {setup.metric} {plain:.4f}"))
         if self._good_enough(setup, state, "interpolate", plain):
             return state
-        attempts = [words for words in ATTEMPTS if self.work.keeping.mixes or "rehearsal" not in words]
-        for number, words in enumerate(attempts, 1):
+        for number, words in enumerate(ATTEMPTS, 1):
             what = ", ".join(f"{name}={value:g}" for part in words.values() for name, value in part.items())
             emit(Decided("forget_at_most", what, "what was kept so far cost the new task too much; training again"))
             _place(self.work.bundle.model, self.start)
@@ -190,7 +182,7 @@ class _Search:
         assert self.best is not None
         value, weights, state, what = self.best
         _place(self.work.bundle.model, weights)
-        emit(Decided("forget_at_most", what, f"the best of {1 + len(attempts)} that kept enough: {value:.4f}"))
+        emit(Decided("forget_at_most", what, f"the best of {1 + len(ATTEMPTS)} that kept enough: {value:.4f}"))
         return state
 
     def _good_enough(self, setup: loop.Setup, state: loop.TrainState, what: str, plain: float) -> bool:

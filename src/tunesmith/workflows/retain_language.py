@@ -44,9 +44,8 @@ def remember(work: LanguageWork) -> Keeping | None:
     if not tasks and not general:
         _refuse(spec)
         return None
-    mixes = work.plan.task.sequences_per_item == 1
     folder, fingerprint = work.folder.cache, work.bundle.fingerprint
-    keeping = Keeping([*tasks, *general], [], folder, fingerprint, spec.seed, mixes=mixes)
+    keeping = Keeping([*tasks, *general], [], folder, fingerprint, spec.seed)
     keeping.remember(choosing=retain.chooses(spec))
     if retain.holds(spec):
         keeping.retained = [probe.retained() for probe in tasks or general]
@@ -85,7 +84,9 @@ class LossProbe:
         return forgetting.lost_loss(before, after, name=self.name, probe=probe, seed=self.seed)
 
     def retained(self) -> Retained:
-        lesson = TokenLesson(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed)
+        # beside preferences, which count by item, a text counts as one item too
+        by_item = self.work.plan.task.sequences_per_item > 1
+        lesson = TokenLesson(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed, by_item=by_item)
         return Retained(self.name, lesson, lambda model, items, on, _: lesson.loss(model, items, on), kind="tokens")
 
 

@@ -1,0 +1,64 @@
+"""Lessons learned together: items of one beside those of others, in the same steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.engine.lesson import Lesson
+
+
+@dataclass
+class MixedLesson:
+    """`new`, with `rate` items of the `retained` lessons added for each of its items.
+
+    Items are numbered through: first the new ones, then those of each retained lesson. Retained rows lie in
+    other files, so their `row_ids` are -1.
+    """
+
+    new: Lesson
+    retained: Sequence[Lesson]
+    rate: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.lessons = [self.new, *self.retained]
+        self.starts = np.cumsum([0, *(len(lesson.lengths) for lesson in self.lessons)])
+        self.lengths = np.concatenate([lesson.lengths for lesson in self.lessons])
+        unknown = np.full(int(self.starts[-1] - self.starts[1]), -1, dtype=np.int64)
+        self.row_ids = np.concatenate([self.new.row_ids, unknown])
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """The batches of `new`, each grown by retained items; none comes again before all others came."""
+        drawn = self._drawn(np.random.default_rng((self.seed, epoch)))
+        batches, owed = [], 0.0
+        for batch in self.new.plan(epoch):
+            owed += self.rate * len(batch)
+            count = int(owed)
+            owed -= count
+            batches.append(np.concatenate([batch, np.fromiter(drawn, dtype=np.int64, count=count)]))
+        return batches
+
+    def _drawn(self, chance: np.random.Generator) -> Iterator[int]:
+        while True:
+            yield from chance.permutation(np.arange(self.starts[1], self.starts[-1])).tolist()
+
+    def _parts(self, items: np.ndarray) -> Iterator[tuple[Lesson, np.ndarray]]:
+        owners = np.searchsorted(self.starts, items, side="right") - 1
+        for owner in np.unique(owners):
+            yield self.lessons[owner], items[owners == owner] - self.starts[owner]
+
+    def tokens(self, items: np.ndarray) -> int:
+        return sum(lesson.tokens(part) for lesson, part in self._parts(items))
+
+    def weight(self, items: np.ndarray) -> float:
+        return sum(lesson.weight(part) for lesson, part in self._parts(items))
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        losses = [lesson.loss(model, part, device) for lesson, part in self._parts(items)]
+        return torch.stack(losses).sum()
