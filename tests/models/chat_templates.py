@@ -65,6 +65,20 @@ MISTRAL = (
     "{% elif m.role == 'assistant' %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
 )
 
+# The system text is shown before the last question only, and no longer once that is answered.
+MISTRAL_V3 = (
+    "{% set system = messages[0].content if messages[0].role == 'system' %}{{ bos_token }}"
+    "{% for m in messages %}{% if m.role == 'user' %}"
+    "[INST] {{ system + '\n\n' if loop.last and system }}{{ m.content }}[/INST]"
+    "{% elif m.role == 'assistant' %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+LAST_QUESTION_ONLY = (
+    "{% set last = messages | map(attribute='role') | list | join(' ') %}"
+    "{% for m in messages %}{% if m.role == 'system' or loop.revindex <= (1 if last.endswith('user') else 2) %}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
 ZEPHYR = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content + eos_token }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
@@ -206,6 +220,8 @@ FAMILIES = {
     "gemma": Family(GEMMA, "<end_of_turn>", ("<start_of_turn>", "<end_of_turn>"), bos="<s>", system=False, trims=True),
     "phi3": Family(PHI3, "<|end|>", ("<|end|>", "<|user|>", "<|assistant|>", "<|system|>")),
     "mistral": Family(MISTRAL, "</s>", ("[INST]", "[/INST]"), bos="<s>", system=False, opening=" "),
+    "mistral v3": Family(MISTRAL_V3, "</s>", ("[INST]", "[/INST]"), bos="<s>", opening=" "),
+    "last question only": Family(LAST_QUESTION_ONLY, "<|im_end|>", _ML, turn_by_turn=True),
     "zephyr": Family(ZEPHYR, "</s>", bos="<s>"),
     "headers only in turns": Family(HEADERS_ONLY_IN_TURNS, "</s>"),
     "alpaca": Family(ALPACA, "</s>", turn_by_turn=True),

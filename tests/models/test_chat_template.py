@@ -100,6 +100,19 @@ def test_system_turns(family):
     assert encoder.encode(developer).ids.tolist() == encoded.ids.tolist()
 
 
+def test_a_system_text_that_is_shown_before_the_last_question_only():
+    tokenizer = tokenizer_for(FAMILIES["mistral v3"])
+    encoder = TemplateEncoder(tokenizer)
+    messages = talk("Hi", "Hello", "Why? ", "\nBecause.", system="Be brief.")
+    examples = encoder.encode_turns(messages)
+    assert [tokenizer.decode(example.ids) for example in examples] == [
+        "<s>[INST] Be brief.\n\nHi[/INST] Hello</s>",
+        "<s>[INST] Hi[/INST] Hello</s>[INST] Be brief.\n\nWhy? [/INST] \nBecause.</s>",
+    ]
+    assert learned(tokenizer, examples) == [" Hello</s>", " \nBecause.</s>"]
+    assert examples[1].ids[: examples[1].spans[0][0]].tolist() == encoder.prompt(messages[:-1]).tolist()
+
+
 def test_a_completion_is_learned_and_its_context_is_not(family):
     tokenizer = tokenizer_for(family)
     encoder = TemplateEncoder(tokenizer)
@@ -243,8 +256,9 @@ def test_reasoning_that_the_template_drops_is_learned_behind_the_generation_prom
     assert learned(tokenizer, examples) == [learns, learns]
     assert tokenizer.decode(examples[0].ids) == "<s><|User|>2+2?<|Assistant|><think>\n" + learns
     assert tokenizer.decode(examples[1].ids).startswith("<s><|User|>2+2?<|Assistant|>Four.</s><|User|>Sure?")
-    with pytest.raises(DataError, match=r"row 9: .*begins the answer with .*<think>"):
+    with pytest.raises(DataError, match=r"row 9: .*begins the answer with .*<think>") as refused:
         encoder.encode(talk("2+2?", "Four."), row=9)
+    assert "reasoning before the answer" in refused.value.fix
 
 
 def test_a_role_header_is_not_learned_though_the_template_marks_it():

@@ -12,6 +12,8 @@ markers.
 * A template may show a turn differently once it is history: it drops reasoning, or writes an empty `<think>`
   only in the last turn. Then one text can not hold several turns as the model writes them, and the
   conversation becomes one example for each learned turn (`encode_turns`), each as served.
+* A template may show the context differently once it is answered (a system text only before the last question),
+  or leave older turns out. Then the context is the one that is served, for each turn.
 * A template without an end-of-turn token gets the end-of-sequence token after the turn, learned, and again
   one example for each turn.
 * A template that drops the reasoning (`<think>...</think>`) even from the last turn, or puts a second, empty
@@ -182,12 +184,17 @@ class TemplateEncoder:
         answer = content.rpartition(THOUGHT)[2]
         if THOUGHT in content and _squeezed(text[:stop]).endswith(_squeezed(answer + template.closing[: template.end])):
             return _as_written(template, served, content)
+        begun = 0 if text.startswith(served) else _behind(template, messages[i - 1]["content"], served, text[:stop])
+        if begun and _kept(messages[i], text[begun:stop]):
+            return _Turn(served + text[begun:], len(served), len(served) + stop - begun)
         if not text.startswith(served) and THOUGHT not in content:
             raise refused(
                 f"this model's chat template begins the answer with {served[-40:]!r} when the model is served, but "
                 f"writes message {i + 1} without it: what would be learned is never asked",
                 f"Write the reasoning before the answer ('{THINK}\\n...\\n{THOUGHT}\\n\\n'; it may be empty), or turn "
-                "it off with a variable of the template (often enable_thinking).",
+                "it off with a variable of the template (often enable_thinking)."
+                if served.rstrip().endswith((THINK, THOUGHT))
+                else "Choose a model whose template writes a conversation as it is served, or leave the row out.",
             )
         raise refused(
             f"this model's chat template leaves out or rewrites a part of message {i + 1} (assistant)",
@@ -253,6 +260,15 @@ def _header_end(served: str, text: str) -> int:
     return len(common.rstrip().removesuffix(THINK)) if common.rstrip().endswith(THINK) else len(common)
 
 
+def _behind(template: ChatTemplate, asked: str, served: str, text: str) -> int:
+    """Where the turn begins in a text whose context is not the one that is served (Mistral's templates show a system
+    text only before a last question); 0 where what leads from question to answer does not tell."""
+    at = text.rfind(template.lead)
+    # only a lead with a token in it, which no text can hold, is sure to be the place
+    known = at >= 0 and served.endswith(template.lead) and template.control.search(template.lead) is not None
+    return at + len(template.lead) if known and _squeezed(text[:at]).endswith(_squeezed(asked)) else 0
+
+
 def _as_written(template: ChatTemplate, served: str, content: str) -> _Turn:
     """The turn as the model writes it: the prompt, the text of the data, the closing.
 
@@ -278,7 +294,12 @@ def _require_all(template: ChatTemplate, messages: list[dict[str, Any]], tools: 
     """Refuse a conversation of which the template leaves out something that it was given."""
     for number, message in enumerate(messages, 1):
         said = message["content"].strip()
-        if message["role"] != "assistant" and said not in text and json.dumps(said, ensure_ascii=False) not in text:
+        forms = (said, json.dumps(said, ensure_ascii=False))
+        if message["role"] == "assistant" or any(form in text for form in forms):
+            continue
+        # a template may drop what is older, as it does when the model is served, but not what is asked
+        asked = "" if message["role"] == "system" else _render(template, messages[:number], tools, prompt=True)
+        if not any(form in asked for form in forms):
             raise refused(
                 f"this model's chat template leaves out message {number} ({message['role']})",
                 "Move its text into a user message, or choose a model whose template keeps it.",

@@ -32,9 +32,10 @@ class TemplateFailed(Exception):
 class ChatTemplate:
     """A template writes an assistant's turn as prompt + `header` + `opening` + text + `closing`.
 
-    `header` is a role header that the generation prompt lacks. `end` counts the characters of `closing` up to
-    the end of the turn; `has_end` says that the turn ends in a token, and not in text or nothing. `control`
-    finds the text of tokens that only the template may write: the special ones, and added ones that it writes.
+    `header` is a role header that the generation prompt lacks, `lead` what stands between a question and its
+    answer. `end` counts the characters of `closing` up to the end of the turn; `has_end` says that the turn ends
+    in a token, and not in text or nothing. `control` finds the text of tokens that only the template may write: the
+    special ones, and added ones that it writes.
 
     Raises ModelError when the template fails, does not finish, or does not write a question and its answer.
     """
@@ -56,6 +57,7 @@ class ChatTemplate:
         # A template that writes no generation prompt leaves the role header to the turn. It is no answer.
         self.header = opening if prompt == history and opening.strip() else ""
         self.opening = "" if self.header else opening
+        self.lead = (prompt + self.header).partition(_QUESTION)[2]
         forbidden = special | {token for token in added if token.strip() and token in prompt + text}
         longest_first = sorted(forbidden - {THINK, THOUGHT}, key=lambda token: (-len(token), token))
         self.control = re.compile("|".join(re.escape(token) for token in longest_first))
