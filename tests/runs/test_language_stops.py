@@ -61,6 +61,30 @@ def test_what_can_not_work_is_refused_before_training(
     assert not (in_tmp / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("rows", "words", "says"),
+    [
+        (CHAT, {"task": "preference"}, "--task preference does not learn"),
+        (CHAT, {"method": "head"}, "does not fit tasks that write text"),
+        (CHAT, {"overflow": "crop"}, "'truncate', 'drop' or 'error'"),
+        (CHAT, {"group": "nobody"}, "there is no such column"),
+        (CHAT[:2], {}, r"no example is left for validation \(2 in all\)"),
+        ([{"text": "Too short."}], {"task": "chat"}, r"no example is left for validation and test \(1 in all\)"),
+    ],
+    ids=["another form", "another family", "a choice that is none", "no such group", "too few", "too little text"],
+)
+def test_check_refuses_what_training_would(rows: Rows, words: dict[str, Any], says: str, train: Train) -> None:
+    for verb in (tunesmith.check, train):
+        with pytest.raises(tunesmith.TunesmithError, match=says):
+            verb(rows, **words)  # type: ignore[operator]
+
+
+def test_a_short_text_file_can_be_learned(train: Train, in_tmp: Path) -> None:
+    (in_tmp / "story.txt").write_text("".join(f"The dog number {n} sat down.\n" for n in range(60)), encoding="utf-8")
+    assert min(tunesmith.check(in_tmp / "story.txt", task="chat")["splits"].values()) > 0
+    assert train(in_tmp / "story.txt", task="chat").folder.status() == "finished"
+
+
 def test_a_tokenizer_of_another_model_is_refused(in_tmp: Path) -> None:
     shutil.copytree(folder("llama"), in_tmp / "base")
     config = json.loads((in_tmp / "base" / "config.json").read_text(encoding="utf-8"))

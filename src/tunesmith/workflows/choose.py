@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunesmith.core import registry
-from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
 from tunesmith.core.spec import RunSpec
@@ -49,6 +49,17 @@ def check_family(method: str, family: str) -> None:
 def tasks_of(form: str) -> list[str]:
     """Names of the tasks that learn examples of this form ('chat', 'pair', ...), the first the default."""
     return [name for name in registry.names("tasks") if form in getattr(registry.get("tasks", name), "forms", ())]
+
+
+def task_of(asked: str, form: str, format: str, file: str) -> str:
+    """The task that learns examples of this form. Raises DataError where the one that is asked for does not."""
+    fitting = tasks_of(form)
+    if asked not in ("auto", *fitting):
+        raise DataError(
+            Problem(f"the data is of the form {form!r} ({format}), which --task {asked} does not learn", file),
+            f"Leave --task out, or use --task {fitting[0]}.",
+        )
+    return fitting[0] if asked == "auto" else asked
 
 
 def epochs_of(method: str, family: str, rows: int | None = None) -> int:

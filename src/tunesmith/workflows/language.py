@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import write_text
 from tunesmith.core.options import resolve
@@ -178,14 +178,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
 
 def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
     """Settle what was left to us, and write every default out."""
-    fitting = choose.tasks_of(data.form)
-    name = spec.task if spec.task != "auto" else fitting[0]
-    if name not in fitting:
-        raise DataError(
-            Problem(f"the data is of the form {data.form!r} ({data.format}), which --task {name} does not learn",
-                    data.files[0]),
-            f"Leave --task out, or use --task {fitting[0]}.",
-        )  # fmt: skip
+    name = choose.task_of(spec.task, data.form, data.format, data.files[0])
     if spec.task == "auto":
         emit(Decided("task", name, f"the data is of the form {data.form!r} ({data.format})"))
     kind = registry.get("tasks", name).network

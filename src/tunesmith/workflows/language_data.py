@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.core import registry
+from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples, divide, read_examples
@@ -38,6 +39,18 @@ def asked_form(task: str) -> str | None:
     return forms[0] if len(forms) == 1 else None
 
 
+def divided(examples: Examples, options: SplitOptions, seed: int) -> Division:
+    """Which examples train, validate and test. Raises DataError where nothing is left for one of them."""
+    splits = divide(examples, validation=options.validation_size, test=options.test_size, seed=seed)
+    empty = [name for name, rows in splits.items() if not rows.size]
+    if empty:
+        raise DataError(
+            Problem(f"no example is left for {' and '.join(empty)} ({len(examples)} in all)", examples.files[0]),
+            "Add rows, or give files of their own with --validation and --test.",
+        )
+    return splits
+
+
 def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit, data: Any = None) -> Corpus:
     """Read and divide; files of one's own stay as they are. `data`: where the spec's own is in memory.
 
@@ -47,7 +60,7 @@ def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit, data: Any = No
     main = spec.data if data is None else data
     source = {"train": main, **given} if given else main
     examples = read_examples(source, emit=emit, group=options.group, form=asked_form(spec.task))
-    splits = divide(examples, validation=options.validation_size, test=options.test_size, seed=spec.seed)
+    splits = divided(examples, options, spec.seed)
     left = splits.facts.get("remaining_rows")
     if left:
         emit(Warned("leakage", f"{left} held-out examples have a like in an earlier part; see the report"))

@@ -16,7 +16,7 @@ from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import convert as converted
-from tunesmith.data.conversations import divide, lint, read_examples, validate
+from tunesmith.data.conversations import lint, read_examples, validate
 from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine.batching import TOKENS_AT_ONCE
@@ -26,7 +26,7 @@ from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
 from tunesmith.models.mask import cut
 from tunesmith.workflows import choose
-from tunesmith.workflows.language_data import asked_form
+from tunesmith.workflows.language_data import asked_form, divided
 from tunesmith.workflows.language_items import start_token
 from tunesmith.workflows.language_model import TextGenerator, prompt_of_row
 
@@ -45,19 +45,19 @@ def check(spec: RunSpec) -> dict[str, Any]:
         elif isinstance(event, Warned):
             warnings.append({"what": event.what, "message": event.message})
 
-    given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
-    examples = read_examples(
-        {"train": spec.data, **given} if given else spec.data, emit=listen, check=False, form=asked_form(spec.task)
-    )
-    found = dict.fromkeys([*examples.problems, *validate(examples)])  # what can not be read is among both
-    problems = sorted(found, key=lambda problem: (problem.file or "", problem.line or 0))
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     options: Any = resolve(words, {"split": SplitOptions})["split"]
-    splits: dict[str, int] = {}
-    if not problems:
-        division = divide(examples, validation=options.validation_size, test=options.test_size, seed=spec.seed)
-        splits = {name: len(rows) for name, rows in division.items()}
-    task = spec.task if spec.task != "auto" else choose.tasks_of(examples.form)[0]
+    given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
+    examples = read_examples(
+        {"train": spec.data, **given} if given else spec.data, emit=listen, check=False, group=options.group,
+        form=asked_form(spec.task),
+    )  # fmt: skip
+    task = choose.task_of(spec.task, examples.form, examples.format, examples.files[0])
+    method = "lora" if spec.method == "auto" else spec.method
+    choose.check_family(method, "language")
+    resolve(spec.options, choose.parts_of(task, method, spec.callbacks))
+    problems = validate(examples)
+    splits = {} if problems else {name: len(rows) for name, rows in divided(examples, options, spec.seed).items()}
     return {
         "task": task, "form": examples.form, "format": examples.format,
         "rows": examples.ledger.rows_in, "ledger": examples.ledger.counts(), "splits": splits,

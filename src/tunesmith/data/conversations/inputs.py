@@ -21,6 +21,7 @@ from tunesmith.data.conversations.messages import Fault, kind
 
 PIECE_CHARACTERS = 2_000
 """A piece of a text file ends with the paragraph before this many characters."""
+_PIECES, _SHORTEST = 20, 200
 
 _JSON = tables.JSON_SUFFIXES | tables.LINES_SUFFIXES
 _TABLES = tables.SUFFIXES - _JSON - {".txt"}
@@ -220,18 +221,22 @@ def _other(value: Any) -> str | None:
 def _pieces(file: textfile.TextFile) -> Iterator[Row]:
     """Paragraphs joined to pieces of about 2,000 characters; all pieces together are the text.
 
-    A longer paragraph is cut behind a line, a sentence or a word.
+    A longer paragraph is cut behind a line, a sentence or a word. A short text has shorter pieces, some twenty of
+    them, so that a part of it can be held out.
     """
+    with file.open() as stream:
+        short = len(stream.read(_PIECES * PIECE_CHARACTERS)) // _PIECES
+    most = min(max(short, _SHORTEST), PIECE_CHARACTERS)
     piece, first = "", 1
     for line, paragraph in _paragraphs(file):
-        if piece and len(piece) + len(paragraph.rstrip()) > PIECE_CHARACTERS:
+        if piece and len(piece) + len(paragraph.rstrip()) > most:
             yield first, {"text": piece}
             piece = ""
         first = first if piece else line
         piece += paragraph
         start, end = 0, len(piece.rstrip())
-        while end - start > PIECE_CHARACTERS:
-            cut = _cut(piece, start)
+        while end - start > most:
+            cut = _cut(piece, start, most)
             yield first, {"text": piece[start:cut]}
             first += piece.count("\n", start, cut)
             start = cut
@@ -262,11 +267,10 @@ def _paragraphs(file: textfile.TextFile) -> Iterator[tuple[int, str]]:
         yield first, "".join(lines)
 
 
-def _cut(text: str, start: int) -> int:
+def _cut(text: str, start: int, size: int) -> int:
     """The last line end, sentence end, or space that leaves a piece of half to whole size."""
-    least, most = start + PIECE_CHARACTERS // 2, start + PIECE_CHARACTERS
     for sign in ("\n", ". ", " "):
-        place = text.rfind(sign, least, most)
+        place = text.rfind(sign, start + size // 2, start + size)
         if place >= 0:
             return place + len(sign)
-    return most
+    return start + size

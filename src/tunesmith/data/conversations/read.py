@@ -23,7 +23,7 @@ from tunesmith.data.conversations.validate import FIX, validate
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.split import NAMES
 
-TEXT_FILE = Format("text", "text", "a text file: its paragraphs, in pieces of about 2,000 characters", {"text": "text"})
+TEXT_FILE = Format("text", "text", "a text file: its paragraphs, in pieces of up to 2,000 characters", {"text": "text"})
 _FORMATS = (
     "Expected columns are messages (role/content), conversations (from/value), contents (Gemini); instruction and "
     "output; query and response; prompt and completion (and label: true or false); chosen and rejected (and "
