@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tunesmith
 from language_models import folder
-from tunesmith.core.errors import OptionError, TunesmithError
+from tunesmith.core.errors import DataError, ModelError, OptionError, TunesmithError
 from tunesmith.workflows import preview
 
 ROWS = [
@@ -110,3 +110,25 @@ def test_new_tokens_are_found_in_a_text_whatever_the_normalizer_does(in_tmp: Pat
     ids = bundle.tokenizer("good<|im_end|> the velotide<|im_end|>", add_special_tokens=False)["input_ids"]
     start, end, word = bundle.new_token_ids
     assert [token for token in ids if token in (start, end, word)] == [end, word, end]
+
+
+def test_rows_that_can_not_be_shown_are_told_together_and_nothing_else_is_written(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [*ROWS, *({"messages": [{"role": "user", "content": "<|im_end|>"}, ROWS[0]["messages"][1]]} for _ in "ab")]
+    data = write(in_tmp, rows)
+    with pytest.raises(DataError) as refused:
+        preview.write_json(preview.previewed(data, model=str(folder("llama"))), sys.stdout)
+    assert [(problem.row, problem.line, problem.file) for problem in refused.value.problems] == [
+        (31, 31, data), (32, 32, data),
+    ]  # fmt: skip
+    assert capsys.readouterr().out == ""
+    with pytest.raises(DataError, match="there is no row 0; the data has 32 rows, counted from 1"):
+        list(preview.previewed(data, model=str(folder("llama")), row=0))
+
+
+def test_a_tokenizer_that_can_not_be_read(in_tmp: Path) -> None:
+    (in_tmp / "base").mkdir()
+    (in_tmp / "base" / "tokenizer.json").write_text('{"model":', encoding="utf-8")
+    with pytest.raises(ModelError, match="The tokenizer of the model folder base can not be read"):
+        list(preview.previewed(write(in_tmp, ROWS), model="base"))

@@ -67,14 +67,14 @@ def preview(
     task: TaskName = None,
     template: Template = None,
     html: Annotated[Path | None, typer.Option(help="Write an HTML page instead.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Show what is cut at this many tokens.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=2, help="Show what is cut at this many tokens.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show one row token by token: what is learned, what is context, what is cut."""
     from tunesmith.workflows import preview as workflow
 
     rows = workflow.previewed(
-        data, model=model, row=row if row or as_json else 1, task=task or "auto", template=template,
+        data, model=model, row=row if row is not None or as_json else 1, task=task or "auto", template=template,
         max_length=max_length,
     )  # fmt: skip
     if as_json:

@@ -108,8 +108,15 @@ def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any
     if not any((folder / file).exists() for file in ("tokenizer.json", "tokenizer.model", "spiece.model",
                                                       "source.spm", "vocab.json")):  # fmt: skip
         raise ModelError(f"The model folder {folder} has no tokenizer.", "Expected tokenizer.json in it.")
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # a file of somebody else may be broken in any way
+        told = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"The tokenizer of the model folder {folder} can not be read: {told}",
+            "Expected the tokenizer.json that belongs to the model, and its tokenizer_config.json.",
+        ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
         emit(Decided("pad_token", tokenizer.pad_token, f"the tokenizer of {name!r} has none; padding is never read"))

@@ -51,6 +51,7 @@ def encode_items(
     many, overflow = task.sequences_per_item, task.options.overflow
     before = _partners(corpus.splits, len(data))
     problems: list[Problem] = []
+    fix: str | None = None
     in_training = np.zeros(len(data), dtype=bool)
     in_training[corpus.splits["train"]] = True
     learned: list[Encoded] = []
@@ -63,6 +64,7 @@ def encode_items(
             fitted = [_fit(one, source, limit, overflow, row_id, cuts) for one, source in whole]
         except DataError as error:
             problems += [data.problem(example["row"], problem.message) for problem in error.problems]
+            fix = fix or error.fix
             continue
         kept = [one for one in fitted if one is not None]
         if (len(kept) < len(whole) and many > 1) or not any(one.learned[1:].any() for one, _ in kept):
@@ -77,7 +79,7 @@ def encode_items(
         if in_training[number] and len(preview) < 5:
             preview.append(kept[0][0])
     if problems:
-        raise DataError(problems, "Correct these rows; `tunesmith preview` shows what is learned of the others.")
+        raise DataError(problems, fix or "Correct these rows; `tunesmith preview` shows what is learned of the others.")
     _tell_cut(data, cuts, emit)
     chat = data.form == "chat"
     # that the end is learned of text and targets is sure: the codec adds it

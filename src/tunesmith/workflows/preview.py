@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,20 +50,29 @@ def previewed(
     examples = read_examples(data, emit=emit, form=asked_form(task))
     some = [number for number in range(len(examples)) if row is None or examples[number]["row"] == row]
     if not some:
-        raise DataError(
-            Problem(f"there is no row {row}; the data has {examples.ledger.rows_in} rows", examples.files[0])
-        )
-    plugin = registry.get("tasks", choose.tasks_of(examples.form)[0] if task == "auto" else task)
+        count = examples.ledger.rows_in
+        left_out = row is not None and 1 <= row <= count
+        why = f"row {row} is left out, as it has no text" if left_out else f"there is no row {row}"
+        raise DataError(Problem(f"{why}; the data has {count} rows, counted from 1", examples.files[0]))
+    plugin = registry.get("tasks", choose.task_of(task, examples.form, examples.format, examples.files[0]))
     tokenizer = load_language_tokenizer(_folder(model), model)
     use_template(tokenizer, template, emit)
     made = plugin(plugin.Options())
     codec, limit = made.codec(tokenizer), max_length or LONGEST_EXAMPLE
+    refused: list[DataError] = []
     for number in some:
         example = examples[number]
-        sequences = made.encode(example, example, codec, limit)
+        try:
+            sequences = made.encode(example, example, codec, limit)
+        except DataError as error:
+            found = [examples.problem(example["row"], problem.message) for problem in error.problems]
+            refused.append(DataError(found, error.fix))
+            continue
         for at, (whole, _) in enumerate(sequences, 1):
             done = cut(whole, limit)[1] if whole.spans else None
             yield Previewed(int(example["row"]), at, len(sequences), whole, done, tokenizer)
+    if refused:
+        raise DataError([problem for error in refused for problem in error.problems], refused[0].fix)
 
 
 def rendered(rows: Iterable[Previewed], style: Style) -> str:
@@ -78,17 +89,20 @@ def rendered(rows: Iterable[Previewed], style: Style) -> str:
 
 
 def write_json(rows: Iterable[Previewed], out: TextIO) -> None:
-    """One object {"rows": [{"row", "tokens": [{"text", "learned", "cut"}]}]}, written as it is made.
+    """One object {"rows": [{"row", "tokens": [{"text", "learned", "cut"}]}]}, or nothing where a row is refused.
 
     Rows of several sequences stand there as often, with "sequence" counting them from 1.
     """
-    out.write('{"rows": [')
-    for at, one in enumerate(rows):
-        tokens = token_table(one.encoded, one.tokenizer, cut=one.cut)
-        numbered = {"sequence": one.number} if one.of > 1 else {}
-        line = json.dumps({"row": one.row, **numbered, "tokens": tokens}, ensure_ascii=False)
-        out.write(f"{',' if at else ''}\n{line}")
-    out.write("\n]}\n")
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as aside:
+        aside.write('{"rows": [')
+        for at, one in enumerate(rows):
+            tokens = token_table(one.encoded, one.tokenizer, cut=one.cut)
+            numbered = {"sequence": one.number} if one.of > 1 else {}
+            line = json.dumps({"row": one.row, **numbered, "tokens": tokens}, ensure_ascii=False)
+            aside.write(f"{',' if at else ''}\n{line}")
+        aside.write("\n]}\n")
+        aside.seek(0)
+        shutil.copyfileobj(aside, out)
 
 
 def _folder(model: str) -> Path:
