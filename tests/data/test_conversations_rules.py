@@ -47,6 +47,11 @@ def answer(number: str = "c1", content: str = "2") -> dict[str, Any]:
 CHAT_FAULTS: list[tuple[dict[str, Any], list[str]]] = [
     (chat(USER), ['key "messages": no message has the role "assistant"']),
     (chat(USER, ASSISTANT, USER), ['message 3, key "role": the last message must be the assistant\'s']),
+    (chat(USER, USER, ASSISTANT), ['message 2, key "role": follows another user message; make the two one']),
+    (chat(SYSTEM, USER, ASSISTANT, {**ASSISTANT, "weight": 0}),
+     ['message 4, key "role": follows another assistant message; make the two one']),
+    (chat({"role": "user", "content": "é" * 2_000_001}, ASSISTANT),
+     ['message 1, key "content": is 4,000,002 bytes long, and 4,000,000 are the most for one message']),
     (chat(USER, SYSTEM, ASSISTANT), ['message 2, key "role": a system message must be the first']),
     (chat(SYSTEM, {**SYSTEM, "role": "developer"}, USER, ASSISTANT),
      ['message 2, key "role": a developer message must be the first']),
@@ -118,12 +123,39 @@ def test_chat_rules(row: dict[str, Any], expected: list[str]) -> None:
         chat({**USER, "name": "Ann"}, ASSISTANT),
         chat(USER, asks(call()), tools=TOOLS),  # to ask for a tool may be what is learned
         chat(USER, asks(call("c1"), call("c2")), answer("c2"), answer("c1", ""), ASSISTANT, tools=TOOLS),
+        chat(ASSISTANT, USER, ASSISTANT, asks(call()), answer(), ASSISTANT, tools=TOOLS),  # a word before the call
         chat(USER, {**asks(call()), "content": "Let me see."}, answer(), ASSISTANT, tools=TOOLS),
         chat({"role": "user", "content": "whole \U0001f600"}, ASSISTANT),
     ],
 )
 def test_good_chats(row: dict[str, Any]) -> None:
     assert messages(row) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "format"),
+    [
+        ({"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}, "sharegpt"),
+        ({"instruction": "x", "output": "y"}, "alpaca"),
+        ({"prompt": "x", "completion": "y"}, "prompt-completion"),
+        ({"prompt": "x", "chosen": "y", "rejected": "z"}, "preference"),
+        ({"text": "x"}, "text"),
+        ({"source": "x", "target": "y"}, "pair"),
+    ],
+)
+def test_a_row_of_another_format_is_named(row: dict[str, Any], format: str) -> None:
+    cases = [([chat(USER, ASSISTANT)] * 150 + [row], "openai", format, None)]
+    cases.append(([row] * 150 + [chat(USER, ASSISTANT)], format, "openai", format))
+    for rows, of_file, of_row, form in cases:
+        (problem,) = validate(read_examples(rows, emit=ignore, check=False, form=form))
+        assert problem.row == len(rows)
+        assert problem.message.startswith(f"this row has the format {of_row!r} (")
+        assert f"and the file has {of_file!r} (" in problem.message
+        assert problem.message.endswith("one file must be of one format")
+
+
+def test_plain_text_may_be_as_long_as_a_book() -> None:
+    assert validate(read_examples([{"text": "word " * 1_000_000}], emit=ignore, form="text")) == []
 
 
 def test_shapes_that_are_no_chat() -> None:
@@ -226,7 +258,7 @@ def test_all_problems_of_a_file_are_raised_together_with_their_lines(tmp_path: P
         json.dumps(chat(USER, ASSISTANT)),
         "",
         '{"messages": [',
-        json.dumps(chat({"role": "user", "content": ""}, USER)),
+        json.dumps(chat({"role": "user", "content": ""})),
         '["role"]',
         '"text"',
         json.dumps(chat(USER)),

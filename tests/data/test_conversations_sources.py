@@ -163,6 +163,22 @@ def test_peek_at_a_folder_of_classes_is_none(tmp_path: Path) -> None:
     assert peek(tmp_path) is None
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.json", "rows"])
+def test_json_that_is_not_utf8_is_refused_row_by_row(name: str, tmp_path: Path) -> None:
+    rows = [{"prompt": f"un café {n}" if n in (1, 3) else f"a tea {n}", "completion": f"yes {n}"} for n in range(5)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    text = "\n".join(lines) if "jsonl" in name else "[" + ",\n".join(lines) + "]"
+    data = text.encode("latin-1")
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    found = peek(tmp_path / name)
+    assert found is not None
+    assert found.name == "prompt-completion"
+    with pytest.raises(DataError) as refused:
+        read_examples(tmp_path / name, emit=ignore)
+    message = "this is not UTF-8: it holds the byte 0xe9; save it as UTF-8"
+    assert [(one.row, one.line, one.message) for one in refused.value.problems] == [(2, 2, message), (4, 4, message)]
+
+
 # --- Text files --------------------------------------------------------------------------------
 
 

@@ -96,7 +96,7 @@ def checked_language(found: Found) -> str:
             "",
             table(("file", "line", "row", "problem"), rows),
             "",
-            f"{len(rows)} problems; nothing can be trained.",
+            f"{len(rows):,} {'problem' if len(rows) == 1 else 'problems'}; nothing can be trained.",
         ]
     else:
         lines.append("Nothing was trained. Start with `tunesmith train` and the same arguments.")

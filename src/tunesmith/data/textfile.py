@@ -65,12 +65,18 @@ class TextFile:
     gz: bool
     has_nul: bool
     why: str | None
+    errors: str = "strict"
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the bytes fit several encodings, so that the one taken may be wrong."""
+        return not self.encoding.startswith("utf")
 
     def open(self) -> TextIO:
         """The text, with line ends as they stand in the file."""
         if self.gz:
-            return cast(TextIO, gzip.open(self.path, "rt", encoding=self.encoding, newline=""))
-        return open(self.path, encoding=self.encoding, newline="")
+            return cast(TextIO, gzip.open(self.path, "rt", encoding=self.encoding, errors=self.errors, newline=""))
+        return open(self.path, encoding=self.encoding, errors=self.errors, newline="")
 
 
 @dataclass

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _PIECES, _SHORTEST = 20, 200
 _JSON = tables.JSON_SUFFIXES | tables.LINES_SUFFIXES
 _TABLES = tables.SUFFIXES - _JSON - {".txt"}
 _BATCH_ROWS = 1_000
+_BYTE = re.compile("[\udc80-\udcff]")
 _HINT = 'an object such as {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
 
 Row = tuple[int, Any]
@@ -69,15 +70,33 @@ def open_file(path: Path, folder: Path, emit: Emit) -> Input:
     if suffixes & (_TABLES - tables.TEXT_SUFFIXES):
         return Input(str(path), _of_table(path, folder, emit))
     file = textfile.inspect(path)
-    if file.why is not None:
-        emit(Decided("encoding", file.encoding, f"{path.name}: {file.why}"))
-    if ".txt" in suffixes:
+    text, lines = ".txt" in suffixes, bool(suffixes & tables.LINES_SUFFIXES)
+    if lines or suffixes & _JSON or not (text or suffixes & _TABLES or first_character(file) not in "[{"):
+        read = _of_lines if lines else _of_document
+        if file.guessed:  # JSON is UTF-8 by its standard, and what is learned is no place for a guess
+            file = replace(file, encoding="utf-8", errors="surrogateescape")
+            return Input(str(path), _utf8_only(read(file)))
+        _tell_encoding(file, emit)
+        return Input(str(path), read(file))
+    _tell_encoding(file, emit)
+    if text:
         return Input(str(path), _pieces(file), text=True)
-    if suffixes & tables.LINES_SUFFIXES:
-        return Input(str(path), _of_lines(file))
-    if suffixes & _JSON or (not suffixes & _TABLES and first_character(file) in "[{"):
-        return Input(str(path), _of_document(file))
     return Input(str(path), _of_table(path, folder, emit))
+
+
+def _tell_encoding(file: textfile.TextFile, emit: Emit) -> None:
+    if file.why is not None:
+        emit(Decided("encoding", file.encoding, f"{file.path.name}: {file.why}"))
+
+
+def _utf8_only(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows; a Fault for each that has bytes which are no UTF-8, read as half characters."""
+    for line, row in rows:
+        found = None if isinstance(row, Fault) else _BYTE.search(json.dumps(row, ensure_ascii=False))
+        if found:
+            byte = ord(found[0]) - 0xDC00
+            row = Fault(f"this is not UTF-8: it holds the byte 0x{byte:02x}; save it as UTF-8")
+        yield line, row
 
 
 def files_of(path: Path) -> dict[str, list[Path]]:

@@ -66,6 +66,11 @@ def _of_file(path: Path, folder: Path) -> Format | None:
         return _of_input(open_file(path, folder, ignore))
     head = folder / f"head{''.join(path.suffixes[-2:]).lower().removesuffix('.gz')}"
     cut = _write_head(path, head)
+    file = textfile.inspect(head)
+    if file.guessed:  # rows that are refused later tell their format all the same
+        with file.open() as stream:
+            text = stream.read()
+        head.write_bytes(text.encode())
     if head.suffix in tables.TEXT_SUFFIXES:
         return _of_table(head)
     if cut and head.suffix in tables.JSON_SUFFIXES and _is_object(head):

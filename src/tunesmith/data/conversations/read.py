@@ -133,10 +133,12 @@ def _read(
     for number, row in itertools.chain(head, rows):
         try:
             example = example_of(found, row)
-        except Fault as fault:
-            reading.fault(number, str(fault))
-        except Missing as missing:
-            reading.missing.setdefault(str(missing), []).append(number)
+        except (Fault, Missing) as fault:
+            other = _other_format(found, row)
+            if other or isinstance(fault, Fault):
+                reading.fault(number, other or str(fault))
+            else:
+                reading.missing.setdefault(str(fault), []).append(number)
         else:
             writer.add({"row": number + 1, **example})
             ids.append(number)
@@ -168,6 +170,17 @@ def _detected(
     if first.text and form in (None, "text"):
         return TEXT_FILE
     return detect(columns, rows, form) if rows else None
+
+
+def _other_format(found: Format, row: Mapping[str, Any]) -> str | None:
+    """What is wrong with a row that would be understood in another format than the file's."""
+    other = detect(list(row), [row])
+    if other is None or set(other.columns.values()) <= set(found.columns.values()):
+        return None
+    return (
+        f"this row has the format {other.name!r} ({other.why}), and the file has {found.name!r} ({found.why}): "
+        "one file must be of one format"
+    )
 
 
 def _tell(found: Format, columns: Sequence[str], group: str | None, emit: Emit) -> None:

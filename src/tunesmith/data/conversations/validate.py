@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ _WORDS = {
     "sharegpt": {"role": "from", "content": "value"},
     "openai-preference": {"chosen": "preferred_output", "rejected": "non_preferred_output"},
 }
+LONGEST = 4_000_000
+"""Bytes of a message: more than any model reads at once, so it is there by mistake. Plain text is cut instead."""
 _SHAPE = '{"role": "user", "content": "..."}'
 _CALL = '{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}'
 
@@ -25,9 +28,9 @@ _CALL = '{"id": "call_1", "type": "function", "function": {"name": "f", "argumen
 def validate(examples: Examples) -> list[Problem]:
     """All problems of all rows, in the order of the rows; empty if all is well.
 
-    The rules are those of OpenAI's training files: known roles and keys, content everywhere, an assistant
-    message last, weights of 0 or 1 with something left to learn, tool calls that fit the tools and are
-    answered; and for preferences two different answers to a prompt that does not end in one.
+    The rules are those of OpenAI's training files: known roles and keys, content everywhere, user and assistant in
+    turns, an assistant message last, weights of 0 or 1 with something left to learn, tool calls that fit the tools
+    and are answered; and for preferences two different answers to a prompt that does not end in one.
     """
     words = _WORDS.get(examples.format, {})
     words = words | {"messages": examples.detected.columns.get("messages", "messages")}
@@ -62,13 +65,13 @@ class _Check:
             if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
                 yield f'key "tools": tool {number} is not {{"type": "function", "function": {{"name": "..."}}}}'
 
-    def check_text(self, name: str, may_be_empty: bool = False) -> Iterator[str]:
-        fault = _text_fault(self.example.get(name), may_be_empty)
+    def check_text(self, name: str, may_be_empty: bool = False, most: float = LONGEST) -> Iterator[str]:
+        fault = _text_fault(self.example.get(name), may_be_empty, most)
         if fault:
             yield f"{self.key(name)}: {fault}"
 
 
-def _text_fault(text: Any, may_be_empty: bool = False) -> str | None:
+def _text_fault(text: Any, may_be_empty: bool = False, most: float = LONGEST) -> str | None:
     if text is None:
         return "is missing"
     if not isinstance(text, str):
@@ -76,10 +79,10 @@ def _text_fault(text: Any, may_be_empty: bool = False) -> str | None:
     if not may_be_empty and not text.strip():
         return "is empty"
     try:
-        text.encode()
+        size = len(text.encode())
     except UnicodeEncodeError as error:
         return f"holds half a character (\\u{ord(text[error.start]):04x}, a surrogate without its other half)"
-    return None
+    return f"is {size:,} bytes long, and {most:,} are the most for one message" if size > most else None
 
 
 def _chat(check: _Check) -> Iterator[str]:
@@ -120,11 +123,16 @@ def _messages(check: _Check, messages: list[Any], where: str = "", given: list[A
     """The faults of a list of messages. given: the prompt that they answer, if they do."""
     waiting: dict[Any, None] = {}  # ids of calls without an answer, in their order
     used: set[Any] = {number for message in given or () for number in _ids(message)}
+    last: Mapping[str, Any] = {}
     for number, message in enumerate(messages, 1):
         here = f"{where}message {number}"
         if not isinstance(message, Mapping):
             yield f"{here}: is {kind(message)}, not an object such as {_SHAPE}"
             continue
+        alike = message.get("role") in ("user", "assistant") and message.get("role") == last.get("role")
+        if alike and "tool_calls" not in {*last, *message}:  # to say something and then call a tool may be two messages
+            yield f"{here}, {check.key('role')}: follows another {message['role']} message; make the two one"
+        last = message
         if message.get("role") != "tool":
             for call in waiting:
                 yield f'{here}: the tool call "{call}" before it is not answered by a tool message'
@@ -281,7 +289,7 @@ def _pair(check: _Check) -> Iterator[str]:
 _RULES: dict[str, Callable[[_Check], Iterator[str]]] = {
     "chat": _chat,
     "completion": _completion,
-    "text": lambda check: check.check_text("text"),
+    "text": lambda check: check.check_text("text", most=math.inf),
     "preference": _preference,
     "feedback": _feedback,
     "pair": _pair,
