@@ -19,6 +19,8 @@ from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, Record
 import tunesmith
 from language_models import folder, network
 from tunesmith.core.errors import DataError, ModelError, OptionError
+from tunesmith.engine.generate import Sampling
+from tunesmith.workflows import language_use
 
 
 @pytest.fixture(name="train")
@@ -83,6 +85,21 @@ def test_a_short_text_file_can_be_learned(train: Train, in_tmp: Path) -> None:
     (in_tmp / "story.txt").write_text("".join(f"The dog number {n} sat down.\n" for n in range(60)), encoding="utf-8")
     assert min(tunesmith.check(in_tmp / "story.txt", task="chat")["splits"].values()) > 0
     assert train(in_tmp / "story.txt", task="chat").folder.status() == "finished"
+
+
+def test_rows_that_can_not_be_answered_are_told_together(train: Train, in_tmp: Path) -> None:
+    run = train(CHAT)
+    lines = ['{"messages": [{"role": "user", "content": "hi"}]}', "{bad", '{"conversations": 5}',
+             '{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "yo"}]}']  # fmt: skip
+    (in_tmp / "asked.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(DataError) as refused:
+        language_use.predict(run.path / "model", str(in_tmp / "asked.jsonl"), in_tmp / "out.jsonl", Sampling())
+    assert [(problem.row, problem.line) for problem in refused.value.problems] == [(2, 2), (3, 3)]
+    (in_tmp / "asked.jsonl").write_text("\n".join((lines[0], lines[3])), encoding="utf-8")
+    short = Sampling(max_new_tokens=4)
+    assert language_use.predict(run.path / "model", str(in_tmp / "asked.jsonl"), in_tmp / "out.jsonl", short) == 2
+    answers = [json.loads(line)["predicted"] for line in (in_tmp / "out.jsonl").read_text("utf-8").splitlines()]
+    assert answers[0] == answers[1]  # both say the same
 
 
 def test_a_tokenizer_of_another_model_is_refused(in_tmp: Path) -> None:

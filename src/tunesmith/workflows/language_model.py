@@ -9,12 +9,14 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.data.conversations.messages import Fault, read_contents, read_messages
 from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate
 from tunesmith.engine.hardware import device
 from tunesmith.models.load_language import MARK, LanguageBundle, load_language_finished
 
 Prompt = str | Sequence[Mapping[str, Any]]
 """A text, or messages."""
+_MESSAGES = ("messages", "conversations", "conversation")
 
 
 class TextGenerator:
@@ -81,16 +83,18 @@ class TextGenerator:
         return [{"text": answer.text.strip(), "stopped": answer.stopped} for answer in found]
 
 
-def prompt_of_row(row: Mapping[str, Any]) -> Prompt:
+def prompt_of_row(row: Mapping[str, Any] | Fault) -> Prompt:
     """What a row of any format asks: its messages up to the last answer, or its prompt, source or text.
 
-    Raises DataError naming the columns when there is none.
+    Raises DataError naming the columns when there is none, or saying why the row can not be read.
     """
+    if isinstance(row, Fault):
+        raise DataError(Problem(str(row)), "Mend or remove this row.")
     inside = row["input"] if isinstance(row.get("input"), dict) else row  # OpenAI's preference format
-    messages = inside.get("messages")
-    if isinstance(messages, str):
-        messages = json.loads(messages)
-    if messages:
+    messages = read_messages(next((inside[name] for name in _MESSAGES if inside.get(name)), None))
+    if row.get("contents"):
+        messages = read_contents(row["contents"], row.get("systemInstruction"))
+    if isinstance(messages, list) and messages and all(isinstance(message, Mapping) for message in messages):
         end = len(messages)
         while end and messages[end - 1].get("role") == "assistant":
             end -= 1
@@ -100,6 +104,6 @@ def prompt_of_row(row: Mapping[str, Any]) -> Prompt:
         if isinstance(value, str) and value.strip():
             return f"{value}\n{row['input']}" if name == "instruction" and row.get("input") else value
     raise DataError(
-        Problem(f"no prompt in a row with the columns {', '.join(map(str, row))}"),
+        Problem(f"there is no prompt in the columns {', '.join(map(str, row))}"),
         "Expected messages, prompt, instruction, question, source or text.",
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +19,8 @@ from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import convert as converted
 from tunesmith.data.conversations import lint, read_examples, validate
-from tunesmith.data.conversations.inputs import open_parts
+from tunesmith.data.conversations.inputs import Input, open_parts
+from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine.batching import TOKENS_AT_ONCE
 from tunesmith.engine.generate import Sampling
@@ -28,7 +31,7 @@ from tunesmith.models.mask import cut
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form, divided
 from tunesmith.workflows.language_items import start_token
-from tunesmith.workflows.language_model import TextGenerator, prompt_of_row
+from tunesmith.workflows.language_model import Prompt, TextGenerator, prompt_of_row
 
 CONVERT_TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
 _FORMATS = (".jsonl", ".csv")
@@ -122,6 +125,25 @@ def _asked(example: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in example.items() if value is not None}
 
 
+def _asked_of(parts: Mapping[str, Sequence[Input]], model: TextGenerator) -> tuple[list[Prompt], list[dict[str, Any]]]:
+    """The prompt and the cells of every row. Raises DataError with all rows that can not be asked."""
+    prompts, rows = [], []
+    refused: list[DataError] = []
+    for one in (one for inputs in parts.values() for one in inputs):
+        for number, (line, row) in enumerate(one.rows, 1):
+            try:
+                prompts.append(prompt_of_row(row))
+                model.prompt_ids(prompts[-1])
+                rows.append(dict(row))
+            except (DataError, Fault) as error:
+                told = error.problems if isinstance(error, DataError) else [Problem(str(error))]
+                placed = [replace(problem, file=one.name, row=number, line=line or None) for problem in told]
+                refused.append(DataError(placed, getattr(error, "fix", None)))
+    if refused:
+        raise DataError([problem for error in refused for problem in error.problems], refused[0].fix)
+    return prompts, rows
+
+
 def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling) -> int:
     """Write every row of `data` with its answer as further column `predicted`; returns the number of rows."""
     target = Path(out)
@@ -131,9 +153,8 @@ def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling) -> int
         raise OptionError(f"--out {out}: the folder {target.parent} does not exist.", "Create it first.")
     model = TextGenerator.load(folder)
     with TemporaryDirectory(prefix="tunesmith-") as place:
-        parts = open_parts(data, Path(place), ignore)
-        rows = [dict(row) for inputs in parts.values() for one in inputs for _, row in one.rows]
-    answers = model.generate([prompt_of_row(row) for row in rows], sampling)
+        prompts, rows = _asked_of(open_parts(data, Path(place), ignore), model)
+    answers = model.generate(prompts, sampling)
     for row, answer in zip(rows, answers, strict=True):
         row["predicted"] = answer.text.strip()
     with open(target, "w", encoding="utf-8", newline="") as file:
