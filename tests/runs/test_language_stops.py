@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -85,6 +86,21 @@ def test_a_short_text_file_can_be_learned(train: Train, in_tmp: Path) -> None:
     (in_tmp / "story.txt").write_text("".join(f"The dog number {n} sat down.\n" for n in range(60)), encoding="utf-8")
     assert min(tunesmith.check(in_tmp / "story.txt", task="chat")["splits"].values()) > 0
     assert train(in_tmp / "story.txt", task="chat").folder.status() == "finished"
+
+
+def test_the_run_folder_says_what_became_of_every_row(train: Train, in_tmp: Path) -> None:
+    long = {"messages": [{"role": "user", "content": "say " * 300}, CHAT[0]["messages"][1]]}
+    run = train(jsonl(in_tmp / "chat.jsonl", [*CHAT, long]), overflow="drop", max_steps=1)
+    ledger = pq.read_table(run.path / "data" / "ledger.parquet").to_pylist()
+    assert [entry["status"] for entry in ledger] == ["used"] * len(CHAT) + ["dropped"]
+    assert ledger[-1]["reason"] == "longer than the limit of 256 tokens"
+    assert (ledger[-1]["row"], ledger[-1]["line"]) == (len(CHAT) + 1, len(CHAT) + 1)
+    splits = pq.read_table(run.path / "data" / "splits.parquet").to_pylist()
+    assert [entry["row_id"] for entry in splits] == list(range(len(CHAT) + 1))
+    audit = json.loads((run.path / "data" / "audit.json").read_text(encoding="utf-8"))
+    assert audit["ledger"]["dropped"] == 1
+    assert {name: sum(entry["split"] == name for entry in splits) for name in audit["splits"]} == audit["splits"]
+    assert (run.path / "data" / "fingerprint.json").exists()
 
 
 def test_rows_that_can_not_be_answered_are_told_together(train: Train, in_tmp: Path) -> None:

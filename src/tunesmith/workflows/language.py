@@ -169,6 +169,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
         corpus, plan.task, codec, bundle,
         limit=limit, folder=folder.cache / "tokens", emit=emit, check=stop.check,
     )  # fmt: skip
+    corpus.save(folder.data)
     if plan.engine.gradient_checkpointing:
         checkpoint_activations(bundle.model.network)
     _check_model(bundle, items, emit)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
+from tunesmith.core.files import write_json
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples, divide, read_examples
+from tunesmith.data.ledger import STATUSES
 from tunesmith.data.types import SplitOptions
 
 
@@ -31,6 +36,40 @@ class Corpus:
         for name in sorted(self.splits):
             digest.update(np.ascontiguousarray(self.splits[name]).data)
         return digest.hexdigest()
+
+    def audit(self) -> dict[str, Any]:
+        """{"rows", "format", "columns", "splits", "ledger", "division"}."""
+        return {
+            "rows": len(self.examples), "format": self.examples.format, "columns": dict(self.examples.detected.columns),
+            "splits": {name: len(rows) for name, rows in self.splits.items()},
+            "ledger": self.examples.ledger.counts(), "division": self.splits.facts,
+        }  # fmt: skip
+
+    def save(self, folder: Path) -> None:
+        """Write splits.parquet, ledger.parquet, fingerprint.json and audit.json, as other tasks do."""
+        folder.mkdir(parents=True, exist_ok=True)
+        ids = self.examples.ids
+        marks = np.empty(len(ids), dtype=object)
+        for name, rows in self.splits.items():
+            marks[rows] = name
+        pq.write_table(pa.table({"row_id": ids, "split": marks.tolist()}), folder / "splits.parquet")
+        pq.write_table(self._ledger_table(), folder / "ledger.parquet")
+        write_json(folder / "fingerprint.json", {"sha256": self.fingerprint, "files": self.examples.files})
+        write_json(folder / "audit.json", self.audit())
+
+    def _ledger_table(self) -> pa.Table:
+        ledger, lines = self.examples.ledger, self.examples.lines
+        starts = np.asarray(self.examples.starts, dtype=np.int64)
+        ids = np.arange(ledger.rows_in)
+        file = np.searchsorted(starts, ids, side="right") - 1
+        return pa.table({
+            "row_id": ids,
+            "file": pa.DictionaryArray.from_arrays(pa.array(file, pa.int32()), pa.array(self.examples.files)),
+            "row": ids - starts[file] + 1,
+            "line": pa.nulls(len(ids), pa.int64()) if lines is None else pa.array(lines, pa.int64()),
+            "status": pa.DictionaryArray.from_arrays(pa.array(ledger.status), pa.array(STATUSES)),
+            "reason": pa.DictionaryArray.from_arrays(pa.array(ledger.reason), pa.array(ledger.reasons)),
+        })  # fmt: skip
 
 
 def asked_form(task: str) -> str | None:
