@@ -127,6 +127,21 @@ def test_a_tokenizer_of_another_model_is_refused(in_tmp: Path) -> None:
         tunesmith.train(CHAT, out="run", model=str(in_tmp / "base"), **SHORT)
 
 
+def test_a_special_token_without_an_embedding_is_no_matter_until_a_text_holds_it(train: Train, in_tmp: Path) -> None:
+    from transformers import AutoTokenizer
+
+    base = in_tmp / "base"
+    shutil.copytree(folder("llama"), base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    tokenizer.save_pretrained(base)
+    words = {**SHORT, "max_steps": 1}
+    assert tunesmith.train(CHAT, out="run", model=str(base), **words).folder.status() == "finished"
+    rows = [{"prompt": f"say {n}", "completion": f"good {n}"} for n in range(20)]
+    with pytest.raises(DataError, match="row 21: the text holds '<image>', a token that the model can not read"):
+        tunesmith.train([*rows, {"prompt": "<image>", "completion": "good"}], out="other", model=str(base), **words)
+
+
 # kills
 
 STEADY = {"epochs": 2, "save_steps": 2, "eval_steps": 4}

@@ -65,11 +65,11 @@ def load_language_base(
     assert source.folder is not None
     network, folder = _network(source.folder, name, kind, dtype, quantization)
     tokenizer = load_language_tokenizer(source.folder, name, emit)
-    words, rows = len(tokenizer), network.get_input_embeddings().weight.shape[0]
-    if words > rows:
+    rows = network.get_input_embeddings().weight.shape[0]
+    if _needed_tokens(tokenizer) > rows:
         raise ModelError(
-            f"The tokenizer of {name!r} has {words:,} tokens and the model embeddings for {rows:,}: they do not belong "
-            "together.", "Get both from the same place, or use new_tokens to add words.",
+            f"The tokenizer of {name!r} has {len(tokenizer):,} tokens and the model embeddings for {rows:,}: they do "
+            "not belong together.", "Get both from the same place, or use new_tokens to add words.",
         )  # fmt: skip
     return LanguageBundle(
         model=LanguageModel(network), tokenizer=tokenizer, name=source.name, folder=source.folder,
@@ -121,6 +121,14 @@ def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
         emit(Decided("pad_token", tokenizer.pad_token, f"the tokenizer of {name!r} has none; padding is never read"))
     return tokenizer
+
+
+def _needed_tokens(tokenizer: Any) -> int:
+    """How many embeddings text takes. Special tokens behind all others that mark no start, end or padding stand for
+    images and the like (Gemma 3 has one): a text that holds one is refused by its row."""
+    marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - marks
+    return 1 + max(number for number in tokenizer.get_vocab().values() if number not in special)
 
 
 def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None = None, emit: Emit = ignore) -> None:

@@ -61,6 +61,8 @@ def encode_items(
         row_id = example["row"] - 1
         try:
             whole = task.encode(example, data[before[number]], codec, limit)
+            for one, _ in whole:
+                _require_embeddings(one, bundle)
             fitted = [_fit(one, source, limit, overflow, row_id, cuts) for one, source in whole]
         except DataError as error:
             problems += [data.problem(example["row"], problem.message) for problem in error.problems]
@@ -100,6 +102,14 @@ def encode_items(
     if data.form == "feedback":
         good = np.array([bool(data[int(number)]["label"]) for number in example_of])
     return Items(rows, found, example_of, good, preview)
+
+
+def _require_embeddings(encoded: Encoded, bundle: LanguageBundle) -> None:
+    """Refuse text with a token for which the model has no embedding, such as the place of an image."""
+    highest = int(encoded.ids.max(initial=0))
+    if highest >= bundle.model.network.get_input_embeddings().weight.shape[0]:
+        token = bundle.tokenizer.convert_ids_to_tokens(highest)
+        raise DataError(Problem(f"the text holds {token!r}, a token that the model can not read"), "Leave it out.")
 
 
 def _fit(
