@@ -165,8 +165,6 @@ def test_feedback_as_messages(tmp_path: Path) -> None:
 def test_options(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="Did you mean 'alpaca'"):
         convert(PLAIN, tmp_path / "a.jsonl", "alpacca")
-    with pytest.raises(OptionError, match=r"can not hold examples of the form 'completion'\nFormats .* openai, mess"):
-        convert([{"prompt": "a", "completion": "b"}], tmp_path / "a.jsonl", "gemini")
     with pytest.raises(OptionError, match=r"of the form 'text'\nFormats for them: messages\."):
         convert([{"text": "a"}], tmp_path / "a.jsonl", "openai")
 
@@ -199,3 +197,14 @@ def test_any_text_survives(chats: list[Any], to: str, tmp_path: Path) -> None:
             said += [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
         rows.append({"messages": said})
     assert round_trip(rows, to, tmp_path) == rows
+
+
+def test_prompt_and_completion_become_a_question_and_its_answer(tmp_path: Path) -> None:
+    rows = [{"prompt": " What? ", "completion": "\nThat."}]
+    said = [{"role": "user", "content": " What? "}, {"role": "assistant", "content": "\nThat."}]
+    for to in ("sharegpt", "alpaca", "gemini"):
+        assert convert(rows, tmp_path / f"{to}.jsonl", to) == 1
+        (example,) = read_examples(tmp_path / f"{to}.jsonl", emit=ignore)
+        assert (example["form"], example["messages"]) == ("chat", said)
+        with pytest.raises(DataError, match=r"row 2: the format .* can not hold this: its prompt is empty"):
+            convert([*rows, {"prompt": "", "completion": "x"}], tmp_path / "none.jsonl", to)

@@ -25,14 +25,18 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     """Write the examples of a source (or Examples) as JSONL in the format `to`; returns how many.
 
     to: 'openai' (chat, prompt/completion, preference), 'messages' (Hugging Face: the same with tool
-    arguments as objects; also feedback, pairs and plain text), 'sharegpt', 'alpaca' or 'gemini'. The file is
-    either whole or not there. Raises DataError with every row of which the format could not hold all (tools in alpaca,
-    weights in sharegpt, ...), OptionError for an unknown format or one for other forms.
+    arguments as objects; also feedback, pairs and plain text), 'sharegpt', 'alpaca' or 'gemini' (conversations, and
+    prompt/completion as one question and answer). The file is either whole or not there. Raises DataError with
+    every row of which the format could not hold all (tools in alpaca, weights in sharegpt, ...), OptionError for an
+    unknown format or one for other forms.
     """
     if to not in TARGETS:
         raise OptionError(f"can not convert to {to!r}", fix=did_you_mean(to, TARGETS))
     examples = source if isinstance(source, Examples) else read_examples(source, emit=emit)
-    if (to, examples.form) not in _WRITERS:
+    # in a format of conversations a prompt is what a user says
+    asked = examples.form == "completion" and (to, "completion") not in _WRITERS
+    form = "chat" if asked else examples.form
+    if (to, form) not in _WRITERS:
         fit = ", ".join(name for name, form in _WRITERS if form == examples.form)
         raise OptionError(
             f"the format {to!r} can not hold examples of the form {examples.form!r}", fix=f"Formats for them: {fit}."
@@ -43,7 +47,7 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     problems: list[Problem] = []
     try:
         with open(aside, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(_lines(examples, to, problems))
+            file.writelines(_lines(examples, to, form, problems))
         if problems:
             raise DataError(problems, fix="Convert to another format ('openai' holds most), or change these rows.")
         os.replace(aside, out)
@@ -52,18 +56,28 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     return len(examples)
 
 
-def _lines(examples: Examples, to: str, problems: list[Problem]) -> Iterator[str]:
-    write, reader = _WRITERS[to, examples.form]
-    for example in examples:
+def _lines(examples: Examples, to: str, form: str, problems: list[Problem]) -> Iterator[str]:
+    write, reader = _WRITERS[to, form]
+    for given in examples:
         try:
+            example = _as_chat(given) if form != examples.form else given
             record = write(example)
             lost = _lost(_canonical(example), _canonical(example_of(reader, record)))
         except Fault as fault:
             lost = str(fault)
         if lost is not None:
-            problems.append(examples.problem(example["row"], f"the format {to!r} can not hold this: {lost}"))
+            problems.append(examples.problem(given["row"], f"the format {to!r} can not hold this: {lost}"))
         elif not problems:
             yield json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _as_chat(example: Example) -> Example:
+    """A prompt and its completion as a question and its answer."""
+    if not example["prompt"].strip():
+        raise Fault("its prompt is empty")
+    said = zip(("user", "assistant"), (example["prompt"], example["completion"]), strict=True)
+    messages = [{"role": role, "content": text} for role, text in said]
+    return {"row": example["row"], "form": "chat", "messages": messages, "tools": None}
 
 
 def _canonical(example: Example) -> Example:
