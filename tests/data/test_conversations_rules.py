@@ -132,32 +132,6 @@ def test_good_chats(row: dict[str, Any]) -> None:
     assert messages(row) == []
 
 
-@pytest.mark.parametrize(
-    ("row", "format"),
-    [
-        ({"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}, "sharegpt"),
-        ({"instruction": "x", "output": "y"}, "alpaca"),
-        ({"prompt": "x", "completion": "y"}, "prompt-completion"),
-        ({"prompt": "x", "chosen": "y", "rejected": "z"}, "preference"),
-        ({"text": "x"}, "text"),
-        ({"source": "x", "target": "y"}, "pair"),
-    ],
-)
-def test_a_row_of_another_format_is_named(row: dict[str, Any], format: str) -> None:
-    cases = [([chat(USER, ASSISTANT)] * 150 + [row], "openai", format, None)]
-    cases.append(([row] * 150 + [chat(USER, ASSISTANT)], format, "openai", format))
-    for rows, of_file, of_row, form in cases:
-        (problem,) = validate(read_examples(rows, emit=ignore, check=False, form=form))
-        assert problem.row == len(rows)
-        assert problem.message.startswith(f"this row has the format {of_row!r} (")
-        assert f"and the file has {of_file!r} (" in problem.message
-        assert problem.message.endswith("one file must be of one format")
-
-
-def test_plain_text_may_be_as_long_as_a_book() -> None:
-    assert validate(read_examples([{"text": "word " * 1_000_000}], emit=ignore, form="text")) == []
-
-
 def test_shapes_that_are_no_chat() -> None:
     rows = [chat(USER, ASSISTANT), {"id": 1}, {"messages": 5}, {"messages": []}, {"messages": {"role": "user"}}]
     found = validate(read_examples(rows, emit=ignore, check=False))

@@ -13,7 +13,7 @@ import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data.conversations import peek, read_examples, read_parts
+from tunesmith.data.conversations import peek, read_examples, read_parts, validate
 from tunesmith.data.conversations.inputs import PIECE_CHARACTERS
 
 USER = {"role": "user", "content": "What is the weather in Oslo?"}
@@ -177,6 +177,32 @@ def test_json_that_is_not_utf8_is_refused_row_by_row(name: str, tmp_path: Path) 
         read_examples(tmp_path / name, emit=ignore)
     message = "this is not UTF-8: it holds the byte 0xe9; save it as UTF-8"
     assert [(one.row, one.line, one.message) for one in refused.value.problems] == [(2, 2, message), (4, 4, message)]
+
+
+@pytest.mark.parametrize(
+    ("row", "format"),
+    [
+        ({"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}, "sharegpt"),
+        ({"instruction": "x", "output": "y"}, "alpaca"),
+        ({"prompt": "x", "completion": "y"}, "prompt-completion"),
+        ({"prompt": "x", "chosen": "y", "rejected": "z"}, "preference"),
+        ({"text": "x"}, "text"),
+        ({"source": "x", "target": "y"}, "pair"),
+    ],
+)
+def test_a_row_of_another_format_is_named(row: dict[str, Any], format: str) -> None:
+    cases = [([{"messages": CHAT}] * 150 + [row], "openai", format, None)]
+    cases.append(([row] * 150 + [{"messages": CHAT}], format, "openai", format))
+    for rows, of_file, of_row, form in cases:
+        (problem,) = validate(read_examples(rows, emit=ignore, check=False, form=form))
+        assert problem.row == len(rows)
+        assert problem.message.startswith(f"this row has the format {of_row!r} (")
+        assert f"and the file has {of_file!r} (" in problem.message
+        assert problem.message.endswith("one file must be of one format")
+
+
+def test_plain_text_may_be_as_long_as_a_book() -> None:
+    assert validate(read_examples([{"text": "word " * 1_000_000}], emit=ignore, form="text")) == []
 
 
 # --- Text files --------------------------------------------------------------------------------
