@@ -19,7 +19,6 @@ from tunesmith.evaluate.metrics import (
     higher_is_better,
     names_for,
     resampled,
-    tune_thresholds,
     with_intervals,
 )
 from tunesmith.evaluate.types import Outcome
@@ -213,19 +212,12 @@ def test_outcomes_that_do_not_fit_are_refused() -> None:
         Outcome("number", np.zeros(3), np.array([0, np.nan, 1]), None)
 
 
-def test_thresholds_reach_the_best_f1_and_rare_labels_keep_a_half() -> None:
-    outcome = toys.labels(80, skill=0.7)
-    truth = outcome.truth.copy()
-    truth[:, 4] = 0
-    truth[:3, 4] = 1
-    outcome = Outcome("labels", truth, outcome.scores, outcome.label_names)
-    thresholds = tune_thresholds(outcome)
-    assert thresholds[4] == 0.5
-    for label in range(4):
-        scores = outcome.scores[:, label]
-        reached = sk.f1_score(truth[:, label], scores >= thresholds[label])
-        best = max(sk.f1_score(truth[:, label], scores >= cut) for cut in np.unique(scores))
-        assert reached == pytest.approx(best)
+def test_a_constant_prediction_has_no_correlation() -> None:
+    """Ranks of a constant are all the same; rounding must not make a spread of them."""
+    truth = np.random.default_rng(0).normal(size=120)
+    found = compute(Outcome("number", truth, np.full(120, 2.7), None))
+    assert {"rmse", "r2"} <= set(found)
+    assert not {"pearson", "spearman"} & set(found)
 
 
 def test_intervals_on_many_classes_are_quick() -> None:

@@ -14,7 +14,7 @@ import scipy.sparse as sparse
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.engine.batching import sample
 from tunesmith.evaluate.features import Texts, TfidfFeatures
-from tunesmith.evaluate.metrics import tune_thresholds
+from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Kind, Outcome
 
 INVERSE_PENALTY = {"label": 10.0, "labels": 3.0}

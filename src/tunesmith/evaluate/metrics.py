@@ -180,10 +180,10 @@ def _ranks(values: np.ndarray, sample: Sample) -> np.ndarray:
 def _correlation(sample: Sample, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Weighted Pearson correlation of two [n, r] arrays."""
     weights = sample.weights / sample.total
+    scale = float(np.abs(left).max() * np.abs(right).max())  # before centring, which leaves rounding of a constant
     left = left - (left * weights).sum(axis=0)
     right = right - (right * weights).sum(axis=0)
     spread = np.sqrt((left**2 * weights).sum(axis=0) * (right**2 * weights).sum(axis=0))
-    scale = float(np.abs(left).max() * np.abs(right).max())
     return _defined_ratio((left * right * weights).sum(axis=0), spread, scale)
 
 
@@ -304,28 +304,3 @@ def with_intervals(
 def _chosen(outcome: Outcome, names: Sequence[str] | None) -> dict[str, Metric]:
     wanted = names_for(outcome.kind) if names is None else names
     return {name: get(name, outcome.kind) for name in wanted}
-
-
-def tune_thresholds(outcome_on_validation: Outcome, *, least: int = 5) -> np.ndarray:
-    """Per label, the threshold float64 [k] with the best F1 on these rows ("labels" outcomes).
-
-    It lies half-way between the last score taken in and the next one. Labels with fewer than `least`
-    rows keep 0.5: there is too little to learn a threshold from.
-    """
-    truth, scores = outcome_on_validation.truth, outcome_on_validation.scores
-    thresholds = np.full(truth.shape[1], 0.5)
-    for label in range(truth.shape[1]):
-        if least <= truth[:, label].sum() < len(truth):
-            thresholds[label] = _best_threshold(truth[:, label], scores[:, label])
-    return thresholds
-
-
-def _best_threshold(truth: np.ndarray, scores: np.ndarray) -> float:
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    taken = np.arange(1, len(scores) + 1)
-    f1 = 2 * np.cumsum(truth[order], dtype=np.float64) / (taken + truth.sum())
-    last_of_group = np.r_[ordered[1:] != ordered[:-1], True]
-    best = int(np.argmax(np.where(last_of_group, f1, -1.0)))
-    following = ordered[best + 1] if best + 1 < len(ordered) else 0.0
-    return float((ordered[best] + following) / 2)

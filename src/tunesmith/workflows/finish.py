@@ -23,6 +23,7 @@ from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.inference import gathered
 from tunesmith.evaluate import card, compare, diagnose, linear, metrics, metrics_json, noise, report
 from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import save_text_model
 from tunesmith.workflows import retain
@@ -80,7 +81,7 @@ def _outcomes(work: Work) -> tuple[np.ndarray | None, dict[str, Outcome]]:
     logits = {split: work.logits(work.data.splits[split]) for split in ("validation", "test")}
     thresholds = None
     if work.plan.task.kind == "labels":
-        thresholds = metrics.tune_thresholds(work.outcome("validation", logits["validation"]))
+        thresholds = tune_thresholds(work.outcome("validation", logits["validation"]))
     return thresholds, {split: work.outcome(split, values, thresholds) for split, values in logits.items()}
 
 
@@ -88,7 +89,7 @@ def _model_baselines(work: Work) -> dict[str, Outcome]:
     """The frozen base with a linear head and, where it can answer, the base as it is."""
     thresholds = None
     if work.plan.task.kind == "labels":
-        thresholds = metrics.tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
+        thresholds = tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
     found = {"linear_probe": work.outcome("test", work.probe_logits["test"], thresholds)}
     if work.base_logits is not None:
         found["base"] = work.outcome("test", work.base_logits)

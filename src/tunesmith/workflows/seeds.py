@@ -18,6 +18,7 @@ from tunesmith.core.events import ignore
 from tunesmith.core.files import write_json, write_text
 from tunesmith.data.prepare import parse_targets, read_rows
 from tunesmith.evaluate import compare, metrics, refine_report
+from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
@@ -152,7 +153,7 @@ def _tuned(outcome: Outcome) -> Outcome:
     """With the thresholds that are best on these rows, where there are several labels."""
     if outcome.kind != "labels":
         return outcome
-    thresholds = metrics.tune_thresholds(outcome)
+    thresholds = tune_thresholds(outcome)
     return Outcome(outcome.kind, outcome.truth, outcome.scores, outcome.label_names, thresholds)
 
 
