@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +31,7 @@ from tunesmith.cli.arguments import (
     print_found,
     words_of,
 )
-from tunesmith.core.errors import DataError, OptionError, TunesmithError
+from tunesmith.core.errors import DataError, OptionError, Stopped, TunesmithError
 
 app = typer.Typer(
     name="tunesmith",
@@ -284,16 +285,17 @@ def main() -> None:
     except TunesmithError as error:
         _complain(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
-        if not hasattr(error, "format_message"):  # not one of the parser's own usage errors
-            raise
-        if "--json" in sys.argv:
-            print(json.dumps({"error": {"kind": "UsageError", "message": error.format_message()}}))
-        error.show()  # type: ignore[attr-defined]
-        sys.exit(2)
+        if hasattr(error, "format_message"):  # one of the parser's own usage errors
+            error.show()
+            _answer({"kind": "UsageError", "message": error.format_message(), "fix": None})
+            sys.exit(2)
+        traceback.print_exc()
+        print("Error: this is a fault of Tunesmith, not of your input. Please report the lines above.", file=sys.stderr)
+        _answer({"kind": type(error).__name__, "message": str(error), "fix": None})
+        sys.exit(3)
+    if code == Stopped.exit_code:  # how typer tells of Ctrl-C
+        _complain(Stopped("Stopped.", reason="signal"))
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -312,12 +314,17 @@ def program() -> None:
 
 def _complain(error: TunesmithError) -> None:
     print(f"Error: {error}", file=sys.stderr)
-    if "--json" not in sys.argv:
-        return
     found: dict[str, Any] = {"kind": type(error).__name__, "message": error.message, "fix": error.fix}
     if isinstance(error, DataError):
         found["problems"] = [vars(problem) for problem in error.problems]
-    print(json.dumps({"error": found}, ensure_ascii=False))
+    _answer(found)
+
+
+def _answer(found: dict[str, Any]) -> None:
+    """With --json an error is one JSON object on standard output too."""
+    if "--json" in sys.argv:
+        with suppress(OSError):  # nobody reads it, or the disk that it goes to is full
+            print(json.dumps({"error": found}, ensure_ascii=False), flush=True)
 
 
 def _with_default_callbacks(added: list[str]) -> list[str]:

@@ -15,7 +15,8 @@ def run(found: Found) -> str:
     document = found.get("document")
     if document is None:
         lines += [f"last     {event['event']}: {_brief(event)}" for event in found["last_events"]]
-        lines.append(f"continue with: tunesmith resume {found['run']}")
+        if found["status"] != "running":
+            lines.append(f"continue with: tunesmith resume {found['run']}")
         return "\n".join(lines)
     first = document["first_metric"]
     lines += ["", f"verdict  {document['verdict']['sentence']}", ""]

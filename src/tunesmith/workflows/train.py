@@ -126,11 +126,15 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
         raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            log(Failed("error", f"{type(error).__name__}: {error}"))
             raise
         raise Stopped(
             "The disk is full; what was saved before is intact.", reason="disk_full",
             fix=f"Free some space, then continue with: tunesmith resume {folder.path}",
         ) from error  # fmt: skip
+    except Exception as error:
+        log(Failed("error", f"{type(error).__name__}: {error}"))
+        raise
     except KeyboardInterrupt:
         raise Stopped(
             "Stopped at once.", reason="signal", fix=f"Continue with: tunesmith resume {folder.path}"
