@@ -67,7 +67,16 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "unknown method": (["--method", "lroa"], ["--method", "Did you mean 'lora'?"]),
     "unknown model": (["--model", "minlm"], ["'minlm'", "Did you mean 'minilm'?"]),
     "unknown option": (["--set", "epoch=3"], ["'epoch'", "Did you mean 'epochs'?"]),
-    "option of another method": (["--method", "head", "--set", "rank=4"], ["'rank'"]),
+    "option of another method": (["--method", "head", "--set", "rank=4"], ["'rank'", "belongs to method lora"]),
+    "the folder as a setting": (["--set", "out=there"], ["--set out=there", "--out DIR"]),
+    "the data as a setting": (["--set", "data=there.csv"], ["--set data=there.csv", "first argument"]),
+    "no rows to test on": (["--set", "test_size=0"], ["test_size=0", "--test"]),
+    "no rows to validate on": (["--set", "validation_size=0"], ["validation_size=0", "--validation"]),
+    "no rows to train on": (["--set", "validation_size=0.5", "--set", "test_size=0.5"], ["no rows for training"]),
+    "none of several kinds of value": (
+        ["--set", "class_weights=always"],
+        ["class_weights': got 'always', but expected auto | off | dict[str, float]"],
+    ),
     "value that does not fit": (["--set", "epochs=-1"], ["'epochs'", "-1", "greater than or equal to 0"]),
     "value of another kind": (["--set", "epochs=many"], ["'epochs'", "'many'", "int"]),
     "choice that is none": (["--set", "precision=fp8"], ["'precision'", "'fp8'", "auto | fp32 | bf16"]),
@@ -98,6 +107,9 @@ TRAINING: dict[str, tuple[list[str], list[str]]] = {
     "folds and seeds": (["--cv", "3", "--seeds", "2"], ["--cv and --seeds do not go together"]),
     "goal out of reach": (["--until", "f1=2"], ["--until f1=2: f1_macro lies between 0 and 1"]),
     "block that is none": (["--freeze", "layer.0"], ["freeze: 'layer.0' names no block", "embeddings, layers.0"]),
+    "weight of no label": (["--set", "class_weights={c:2}"], ["class_weights names 'c'"]),
+    "weight below zero": (["--set", "class_weights={a:-1,b:2}"], ["class_weights gives 'a' -1"]),
+    "block as a setting": (["--set", "freeze=layers.77"], ["freeze: 'layers.77'"]),
     "unknown callback": (["--callback", "early-stoping"], ["callback", "Did you mean 'early-stopping'?"]),
 }  # fmt: skip
 
@@ -161,6 +173,33 @@ def test_the_error_as_json_is_one_object(run: Run, tiny_model: Path) -> None:
     assert usage.code == 2
     assert "--metod" in usage.json["error"]["message"]
     assert "--method" in usage.stderr
+    assert set(usage.json["error"]) == {"kind", "message", "fix"}
+
+
+def test_all_wrong_values_are_named_before_the_data_is_read(run: Run) -> None:
+    said = run("train", "data.csv", "--set", "epochs=-1", "--set", "schedule=cosin", "--set", "rank=none")
+    assert said.code == 2
+    assert all(part in said.stderr for part in ("'epochs'", "'schedule'", "'rank'"))
+    assert "data.csv" not in said.stderr
+
+
+def test_a_fault_of_our_own_is_a_failed_run_and_still_one_object(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr("tunesmith.workflows.catalogues.runs", broken)
+    said = run("runs", "--json")
+    assert said.code == 3
+    assert said.json == {"error": {"kind": "RuntimeError", "message": "nobody thought of this", "fix": None}}
+    assert "Traceback" in said.stderr
+    assert "fault of Tunesmith" in said.stderr
+    monkeypatch.setattr("tunesmith.workflows.catalogues.runs", _interrupted)
+    said = run("runs", "--json")
+    assert (said.code, said.json["error"]["kind"]) == (130, "Stopped")
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 # models

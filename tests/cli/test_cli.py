@@ -98,6 +98,22 @@ def test_flags_and_settings_reach_the_spec(run: Run, quick: list[Any], tickets: 
     assert len(pq.read_table("run/predictions.parquet")) == 15
 
 
+def test_words_that_yaml_takes_for_truth_values_stay_words(run: Run, quick: list[Any]) -> None:
+    rows = [f"some words {n} of them,{('yes', 'no')[n % 2]}" for n in range(30)]
+    Path("rows.csv").write_text("\n".join(["text,label", *rows, ""]))
+    off = run("train", "rows.csv", *quick, "--set", "class_weights=off", "--set", "keep_cache=yes", "--out", "one")
+    assert off.code == 0, off.stderr
+    assert "class_weights: 'off'" in Path("one/spec.yaml").read_text()
+    Path("spec.yaml").write_text(Path("one/spec.yaml").read_text().replace("'off'", "{yes: 2, no: 1}"))
+    assert run("train", "spec.yaml", "--out", "two").code == 0
+    short = run("train", "rows.csv", *quick, "--set", "class_weights={yes:2,no:1}", "--out", "three")
+    assert short.code == 0, short.stderr
+    weights = [
+        library.workflows.train.RunFolder(name).load_spec().options["class_weights"] for name in ("two", "three")
+    ]
+    assert weights == [{"yes": 2, "no": 1}] * 2
+
+
 def test_check_trains_nothing_and_says_what_would_be_done(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
     said = run("check", ticket_csv, *quick)
     assert said.code == 0
@@ -143,6 +159,18 @@ def test_evaluate(run: Run, trained: Path, ticket_csv: Path) -> None:
     found = run("evaluate", trained, "--data", ticket_csv, "--json").json
     assert found["rows"] == 60
     assert set(found["metrics"]["accuracy"]) == {"value", "low", "high"}
+
+
+def test_evaluate_in_python_stays_a_verb(trained: Path, ticket_csv: Path) -> None:
+    """The folder of the package that is called evaluate must not take the verb's place, however it is imported."""
+    from tunesmith.evaluate import metrics
+
+    assert "accuracy" in metrics.TABLE
+    for _ in range(2):
+        assert library.evaluate(trained, ticket_csv)["rows"] == 60
+    from tunesmith import evaluate
+
+    assert callable(evaluate)
 
 
 def test_predict_single_texts(run: Run, trained: Path) -> None:

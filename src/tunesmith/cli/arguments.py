@@ -45,6 +45,12 @@ Folder = Annotated[
     ),
 ]
 
+_NO_SETTINGS = {
+    "data": "The data is the first argument: tunesmith train DATA",
+    "out": "The folder has a flag of its own: --out DIR",
+    "listeners": "Listeners are given in Python only.",
+}
+
 
 def words_of(settings: list[str] | None, **typed: Any) -> dict[str, Any]:
     """Flags as the words of RunSpec; what was not typed is left out."""
@@ -55,7 +61,10 @@ def words_of(settings: list[str] | None, **typed: Any) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not equals:
             raise OptionError(f"--set {setting}: expected NAME=VALUE.", "Example: --set epochs=5")
-        words[name.strip().replace("-", "_")] = parse_value(value)
+        word = name.strip().replace("-", "_")
+        if word in _NO_SETTINGS:
+            raise OptionError(f"--set {setting}: {word!r} is no option.", _NO_SETTINGS[word])
+        words[word] = parse_value(value)
     return words | {name: value for name, value in typed.items() if value is not None and value != []}
 
 

@@ -8,9 +8,11 @@ prefix.
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -46,10 +48,34 @@ def resolve(given: Mapping[str, Any], parts: Mapping[str, type[Options]]) -> dic
         try:
             resolved[part] = model(**mine)
         except ValidationError as error:
-            faults += [describe_fault(fault, model) for fault in error.errors()]
+            faults += describe_faults(error, model)
     if faults:
         raise OptionError("\n".join(faults))
     return resolved
+
+
+@cache
+def _loader() -> Any:
+    """YAML's safe loader, in which only true and false are: `off`, `yes` and `no` are words, and names of labels."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, Any]]]] = {
+            first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
+            for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|True|false|False)$"), list("tTfF"))
+    return Loader
+
+
+def read_yaml(text: str) -> Any:
+    """Plain values from YAML text. Raises yaml.YAMLError."""
+    loader = _loader()(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def parse_value(text: str) -> Any:
@@ -57,9 +83,11 @@ def parse_value(text: str) -> Any:
     import yaml
 
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError:
         return text
+    if isinstance(value, dict) and any(value[name] is None and ":" in str(name) for name in value):
+        return parse_value(text.replace(":", ": "))  # {spam:2}: YAML wants a space, people do not write one
     if isinstance(value, str):
         try:
             return float(value)  # YAML 1.1 reads 1e-4 (no dot) as a string
@@ -98,11 +126,33 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"There is no option called {name!r}. {hint}"
 
 
-def describe_fault(fault: Any, model: type[Options]) -> str:
-    """One sentence for one pydantic fault: the option, what was given, what was expected."""
-    name = str(fault["loc"][0]) if fault["loc"] else ""
+def faults_of(model: type[Options], words: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the values of some of its options: a sentence each."""
+    try:
+        model(**words)
+    except ValidationError as error:
+        return describe_faults(error, model)
+    return []
+
+
+def describe_faults(error: ValidationError, model: type[Options]) -> list[str]:
+    """One sentence for each option that pydantic refuses: its name, what was given, what was expected."""
+    of_option: dict[str, list[Any]] = {}
+    for fault in error.errors():
+        of_option.setdefault(str(fault["loc"][0]) if fault["loc"] else "", []).append(fault)
+    return [_sentence(name, faults, model) for name, faults in of_option.items()]
+
+
+def _sentence(name: str, faults: list[Any], model: type[Options]) -> str:
     field = model.model_fields.get(name)
-    expected = f" (expected {type_name(field.annotation)})" if field else ""
-    message = fault["msg"][0].lower() + fault["msg"][1:]
-    subject = f"Option {name!r}: got {fault.get('input')!r}, but " if name else ""
-    return f"{subject}{message}{expected}."
+    expected = type_name(field.annotation) if field else ""
+    first = faults[0]
+    if first["type"] == "missing":
+        return f"{name!r} is needed (expected {expected})."
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not field:
+        return f"{message}."
+    if len(faults) > 1 or len(first["loc"]) > 1:  # each of several types says why it is not the one
+        return f"Option {name!r}: got {first['input']!r}, but expected {expected}."
+    return f"Option {name!r}: got {first['input']!r}, but {message} (expected {expected})."

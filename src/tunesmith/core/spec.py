@@ -15,7 +15,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from tunesmith.core.errors import DataError, OptionError, Problem
-from tunesmith.core.options import Options, describe_fault
+from tunesmith.core.options import Options, describe_faults, read_yaml
 
 
 class RunSpec(Options):
@@ -72,13 +72,13 @@ class RunSpec(Options):
         try:
             return cls(**own)
         except ValidationError as error:
-            raise OptionError("\n".join(describe_fault(fault, cls) for fault in error.errors())) from None
+            raise OptionError("\n".join(describe_faults(error, cls))) from None
 
     @classmethod
     def load(cls, path: Path) -> RunSpec:
         """From a YAML file. Raises DataError for a file that is no YAML mapping, OptionError for its words."""
         try:
-            words = yaml.safe_load(path.read_text(encoding="utf-8"))
+            words = read_yaml(path.read_text(encoding="utf-8"))
         except OSError as error:
             problem = Problem(f"can not be read: {error.strerror}", file=str(path))
             raise DataError(problem, "Give the spec.yaml of a run, or one that you wrote.") from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tunesmith.core.options import Options
 
@@ -44,6 +44,11 @@ class EngineOptions(Options):
     """Early stopping: evaluations without improvement that are waited for."""
     keep_cache: bool = False
     """Keep the run's cache of tokens and frozen features after success."""
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 LONGEST_EXAMPLE = 2_048

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -128,6 +129,9 @@ class TextClassification:
             if unknown:
                 hint = did_you_mean(unknown[0], self.label_names)
                 raise OptionError(f"class_weights names {unknown[0]!r}, which is no label of the data.", hint)
+            for name, weight in asked.items():
+                if not 0 < weight < math.inf:
+                    raise OptionError(f"class_weights gives {name!r} {weight:g}; a weight is a number above 0.")
             return torch.tensor([float(asked.get(name, 1.0)) for name in self.label_names])
         ratio = float(counts.max() / max(1, counts.min()))
         if ratio < _IMBALANCE:

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError, Problem, did_you_mean
-from tunesmith.core.options import describe_fault, parse_value
+from tunesmith.core.options import describe_faults, parse_value
 from tunesmith.engine.generate import Generated, Sampling, context_length, ending_ids, stream
 
 Message = dict[str, Any]
@@ -188,7 +188,7 @@ class ChatSession:
         try:
             self.sampling = Sampling(**{**self.sampling.model_dump(), name: parsed})
         except ValidationError as error:
-            raise OptionError("\n".join(describe_fault(fault, Sampling) for fault in error.errors())) from None
+            raise OptionError("\n".join(describe_faults(error, Sampling))) from None
         return f"{name} = {getattr(self.sampling, name)}"
 
     def _save(self, file: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
-from tunesmith.core.options import Options
+from tunesmith.core.options import Options, faults_of
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import Kind, SplitOptions
 from tunesmith.engine.options import EngineOptions
@@ -137,12 +137,45 @@ def check_words(spec: RunSpec) -> None:
         registry.get("callbacks", name)
     if spec.model != "auto":
         catalog.find(spec.model)
-    known = set(RunSpec.model_fields) - {"options"}
-    for model in option_models(spec).values():
-        known |= set(model.model_fields)
-    for name in spec.options:
+    models = list(option_models(spec).values())
+    known = (set(RunSpec.model_fields) - {"options"}).union(*(model.model_fields for model in models))
+    faults: list[str] = []
+    for name, value in spec.options.items():
         if name not in known:
-            raise OptionError(f"There is no option called {name!r}.", did_you_mean(name, known))
+            raise OptionError(f"There is no option called {name!r}{_elsewhere(name)}.", did_you_mean(name, known))
+        found = [faults_of(model, {name: value}) for model in models if name in model.model_fields]
+        if found and all(found):  # no part that may turn out to be the owner takes it
+            faults += found[0]
+    if faults:
+        raise OptionError("\n".join(faults))
+    _check_sizes(spec)
+
+
+def _elsewhere(name: str) -> str:
+    """' here: it belongs to method lora', where a plugin that this spec does not use has such an option."""
+    owners = [
+        f"{seam.removesuffix('s')} {plugin}"
+        for seam in registry.SEAMS for plugin in registry.names(seam)
+        if name in registry.get(seam, plugin).Options.model_fields
+    ]  # fmt: skip
+    return f" here: it belongs to {', '.join(owners)}" if owners else ""
+
+
+def _check_sizes(spec: RunSpec) -> None:
+    """Raises OptionError where no rows would be left for one of the three parts."""
+    shares = {
+        f"{name}_size": spec.options.get(f"{name}_size")
+        for name, given in (("validation", spec.validation), ("test", spec.test)) if given is None
+    }  # fmt: skip
+    for name, share in shares.items():
+        if share == 0:
+            raise OptionError(
+                f"{name}=0 leaves no rows for {name.removesuffix('_size')}; every run chooses and tests on rows of "
+                "their own.", f"Leave {name} out, or give a file with --{name.removesuffix('_size')}.",
+            )  # fmt: skip
+    if sum(share or 0.0 for share in shares.values()) >= 1:
+        asked = " and ".join(f"{name}={share:g}" for name, share in shares.items() if share)
+        raise OptionError(f"{asked} leave no rows for training.", "Choose shares with a sum well below 1.")
 
 
 def parts_of(task: str, method: str, callbacks: Sequence[str]) -> dict[str, type[Options]]:
