@@ -210,6 +210,21 @@ def test_predict_a_file_keeps_its_columns(run: Run, trained: Path) -> None:
     assert float(rows[0]["probability"]) == pytest.approx(single["probability"], abs=1e-6)
 
 
+def test_predictions_that_fail_leave_what_was_there(run: Run, trained: Path) -> None:
+    """Neither the file that is read nor an older answer is lost, and nothing half-written stands under a name."""
+    before = "text\nwhere is it?\n"
+    Path("in.csv").write_text(before)
+    same = run("predict", trained, "--file", "in.csv", "--out", "./in.csv")
+    assert (same.code, "--out in.csv is the file that is read" in same.stderr) == (2, True)
+    assert Path("in.csv").read_text() == before
+    Path("out.csv").write_text("older\n")
+    assert run("predict", trained, "--file", "in.csv", "--out", "out.csv", "--threshold", 2).code == 2
+    assert Path("out.csv").read_text() == "older\n"
+    nowhere = run("predict", trained, "--file", "in.csv", "--out", "/proc/out.csv", "--json")
+    assert (nowhere.code, nowhere.json["error"]["kind"]) == (2, "OptionError")
+    assert {path.name for path in Path().iterdir()} == {"in.csv", "out.csv"}
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_predict_writes_every_format(suffix: str, run: Run, trained: Path) -> None:
     Path("in.csv").write_text("text\nwhere is it?\nthanks\n")

@@ -28,7 +28,7 @@ from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
 from tunesmith.models.mask import cut
-from tunesmith.workflows import choose
+from tunesmith.workflows import choose, output
 from tunesmith.workflows.language_data import asked_form, divided
 from tunesmith.workflows.language_items import start_token
 from tunesmith.workflows.language_model import Prompt, TextGenerator, prompt_of_row
@@ -146,18 +146,14 @@ def _asked_of(parts: Mapping[str, Sequence[Input]], model: TextGenerator) -> tup
 
 def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling) -> int:
     """Write every row of `data` with its answer as further column `predicted`; returns the number of rows."""
-    target = Path(out)
-    if target.suffix not in _FORMATS:
-        raise OptionError(f"--out {out}: the suffix tells the format; expected one of {', '.join(_FORMATS)}.")
-    if not target.resolve().parent.is_dir():
-        raise OptionError(f"--out {out}: the folder {target.parent} does not exist.", "Create it first.")
+    target = output.checked(out, data, _FORMATS)
     model = TextGenerator.load(folder)
     with TemporaryDirectory(prefix="tunesmith-") as place:
         prompts, rows = _asked_of(open_parts(data, Path(place), ignore), model)
     answers = model.generate(prompts, sampling)
     for row, answer in zip(rows, answers, strict=True):
         row["predicted"] = answer.text.strip()
-    with open(target, "w", encoding="utf-8", newline="") as file:
+    with output.written(target) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
         if target.suffix == ".jsonl":
             file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
         else:

@@ -14,16 +14,14 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.data.prepare import read_rows
 from tunesmith.engine.generate import Sampling
-from tunesmith.workflows import language_use
+from tunesmith.workflows import language_use, output
 from tunesmith.workflows.load import language_folder
 from tunesmith.workflows.model import Model
 
 _CHUNK = 20_000  # rows in memory at once
-_FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def predict(
@@ -38,11 +36,7 @@ def predict(
     that of `out`'s suffix: .csv, .tsv, .jsonl or .parquet. Every input row gives one output row, in order.
     `precision` as in `Model.predicted`.
     """
-    target = Path(out)
-    if target.suffix not in _FORMATS:
-        raise OptionError(f"--out {out}: the suffix tells the format; expected one of {', '.join(_FORMATS)}.")
-    if not target.resolve().parent.is_dir():
-        raise OptionError(f"--out {out}: the folder {target.parent} does not exist.", "Create it first.")
+    target = output.checked(out, data)
     language = None if isinstance(run, Model) else language_folder(run, wanted=False)
     if language is not None:
         return language_use.predict(language, data, out, Sampling())
@@ -50,7 +44,7 @@ def predict(
     with TemporaryDirectory(prefix="tunesmith-") as folder:
         rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)
         kept = rows.column_names
-        with open(target, "wb") as file:
+        with output.written(target) as aside, open(aside, "wb") as file:
             writer: Any = None
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.select(range(start, min(start + _CHUNK, len(rows))))
