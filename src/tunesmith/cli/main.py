@@ -287,7 +287,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except Exception as error:
         if hasattr(error, "format_message"):  # one of the parser's own usage errors
-            error.show()
+            error.show()  # type: ignore[attr-defined]
             _answer({"kind": "UsageError", "message": error.format_message(), "fix": None})
             sys.exit(2)
         traceback.print_exc()
