@@ -234,3 +234,34 @@ def test_parse_targets_follows_a_selection(bench: Any) -> None:
     numbers = read_rows([{"text": "a", "n": "1,5"}, {"text": "b", "n": "x"}], emit=ignore, cache_dir=bench.folder)
     with pytest.raises(Exception, match="row 2, column 'n': 'x' is not a number"):
         parse_targets(numbers, Columns("text", None, ("n",), "number"), None)
+
+
+def test_quotes_behind_a_space(tmp_path: Path, bench: Any) -> None:
+    lines = ["label, text", *(f'"{row["label"]}", "{row["text"]}, and so on"' for row in ROWS)]
+    data = bench(bench.write("spaced.csv", lines))
+    assert data.label_names == ["x", "y", "z"]
+    assert data.rows["text"][0] == f"{ROWS[0]['text']}, and so on"
+    assert "quotes stand behind a space" in bench.said("delimiter")
+
+
+def test_text_that_is_stored_as_bytes(bench: Any) -> None:
+    path = bench.folder / "bytes.parquet"
+    FRAME.assign(text=FRAME.text.str.encode("utf-8")).to_parquet(path)
+    assert bench(path).rows["text"][:] == [row["text"] for row in ROWS]
+
+
+def test_hidden_folders_are_no_classes(bench: Any) -> None:
+    for number, row in enumerate(ROWS):
+        bench.write(f"classes/{row['label']}/{number}.txt", [row["text"]])
+    bench.write("classes/.trash/1.txt", ["gone"])
+    assert bench(bench.folder / "classes").label_names == ["x", "y", "z"]
+
+
+def test_parts_that_are_not_read_are_told(bench: Any) -> None:
+    data = datasets.Dataset.from_list(ROWS)
+    bench(datasets.DatasetDict({"train": data, "unsupervised": data}))
+    assert "unsupervised: only train, validation and test are read" in bench.said("parts left out")
+    for name in ("train", "test", "extra"):
+        FRAME.to_csv(bench.write(f"folder/{name}.csv", b""), index=False)
+    bench(bench.folder / "folder")
+    assert "extra.csv: not called train, validation or test" in bench.said("files left out")

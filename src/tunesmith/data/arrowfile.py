@@ -104,6 +104,22 @@ def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table({name: array_of([row.get(name) for row in rows]) for name in names})
 
 
+HALF = "the text holds half a character (a lone surrogate such as \\ud83d)"
+HALF_FIX = "Mend the text where it was cut: such a half needs its second half, or must go."
+
+
+def half_characters(rows: Sequence[Mapping[Any, Any]]) -> list[tuple[int, str]]:
+    """Row (from 0) and column of the cells that Unicode can not write."""
+    found = []
+    for number, row in enumerate(rows):
+        for name, cell in row.items():
+            try:
+                f"{name}{cell}".encode()
+            except UnicodeEncodeError:
+                found.append((number, str(name).encode("utf-8", "replace").decode()))
+    return found
+
+
 def array_of(values: list[Any]) -> pa.Array:
     """An Arrow array; if the values have no common type, every one is written as a string."""
     try:

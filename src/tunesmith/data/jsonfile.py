@@ -8,9 +8,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.data.arrowfile import BATCH_CHARACTERS, BATCH_ROWS, ArrowWriter, table_of_rows
+from tunesmith.data.arrowfile import (
+    BATCH_CHARACTERS,
+    BATCH_ROWS,
+    HALF,
+    HALF_FIX,
+    ArrowWriter,
+    half_characters,
+    table_of_rows,
+)
 from tunesmith.data.delimited import CELL_LIMIT
 from tunesmith.data.textfile import TextFile
 
@@ -38,9 +47,7 @@ def read_document(file: TextFile, writer: ArrowWriter) -> npt.NDArray[np.int64]:
     """
     with file.open() as stream:
         text = stream.read()
-    start = len(text) - len(text.lstrip())
-    if text[start] == "{":
-        start = _start_of_rows(text, start, file)
+    start = start_of_rows(text, file)
     if start < 0:
         del text
         return read_lines(file, writer)
@@ -61,7 +68,7 @@ def _objects_of_lines(file: TextFile, problems: list[Problem]) -> Iterator[Row]:
             try:
                 value = json.loads(line)
                 fault = None if isinstance(value, dict) else f"this line is {_kind(value)}, not an object"
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 fault = f"this line is not valid JSON: {error}"
             if fault is None:
                 yield number, value, len(line)
@@ -71,19 +78,31 @@ def _objects_of_lines(file: TextFile, problems: list[Problem]) -> Iterator[Row]:
                 return
 
 
-def _start_of_rows(text: str, start: int, file: TextFile) -> int:
-    """Where the list of rows begins in a document that is an object; `start` itself for an object of
-    columns; -1 for one object a line."""
+def start_of_rows(text: str, file: TextFile) -> int:
+    """Where the list of rows begins in a document, or its object of columns; -1 for one object a line.
+
+    Raises DataError for a document that is neither, and for one with several lists of rows.
+    """
+    start = len(text) - len(text.lstrip())
+    if text[start] == "[":
+        return start
     try:
-        value, end = json.JSONDecoder().raw_decode(text, start)
+        value, end = _decode(text, start)
     except json.JSONDecodeError as error:
         raise _syntax(error, str(file.path)) from error
+    if not isinstance(value, dict):
+        raise DataError(Problem(f"the document is {_kind(value)} without rows in it", str(file.path)), fix=_FIX_LIST)
     if text[end:].strip():
         return -1
     lists = {key: rows for key, rows in value.items() if isinstance(rows, list) and rows and isinstance(rows[0], dict)}
     if lists:
-        key = "data" if "data" in lists else max(lists, key=lambda name: len(lists[name]))
-        return _value_position(text, start, key)
+        if len(lists) > 1 and "data" not in lists:
+            told = ", ".join(f"{key!r} with {len(rows)}" for key, rows in lists.items())
+            raise DataError(
+                Problem(f"the document holds {len(lists)} lists of rows: {told}", str(file.path)),
+                fix="Write each list into a file of its own; --validation FILE and --test FILE take such parts.",
+            )
+        return _value_position(text, start, "data" if "data" in lists else next(iter(lists)))
     if value and all(isinstance(column, (list, dict)) for column in value.values()):
         return start
     if "\n" not in text.strip() and value:
@@ -110,15 +129,24 @@ def _skip(text: str, position: int, signs: str) -> int:
     return position
 
 
+def _decode(text: str, start: int) -> tuple[Any, int]:
+    """The value at `start` and where it ends. Raises JSONDecodeError, also for what Python alone can not hold."""
+    try:
+        return json.JSONDecoder().raw_decode(text, start)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error), text, start) from error
+
+
 def _objects_of_list(text: str, start: int, file: str) -> Iterator[Row]:
-    decoder = json.JSONDecoder()
     line = 1 + text.count("\n", 0, start)
     seen, position, row = start, _skip(text, start + 1, " \t\r\n"), 0
     while position < len(text) and text[position] != "]":
         row += 1
         line, seen = line + text.count("\n", seen, position), position
         try:
-            value, end = decoder.raw_decode(text, position)
+            value, end = _decode(text, position)
         except json.JSONDecodeError as error:
             raise _syntax(error, file, row) from error
         if not isinstance(value, dict):
@@ -159,11 +187,26 @@ def _write(rows: Iterable[Row], writer: ArrowWriter, file: str) -> npt.NDArray[n
         batch.append(value)
         size += characters
         if len(batch) >= BATCH_ROWS or size > BATCH_CHARACTERS:
-            writer.write(table_of_rows(batch))
+            writer.write(_table(batch, lines, file))
             batch, size = [], 0
     if batch:
-        writer.write(table_of_rows(batch))
+        writer.write(_table(batch, lines, file))
     return np.asarray(lines, dtype=np.int64)
+
+
+def _table(batch: list[dict[str, Any]], lines: list[int], file: str) -> pa.Table:
+    """The last rows as a table. Raises DataError for cells that no file of text can hold."""
+    try:
+        return table_of_rows(batch)
+    except UnicodeEncodeError as error:
+        first = len(lines) - len(batch)
+        raise DataError(
+            [
+                Problem(HALF, file, row=first + row + 1, column=name, line=lines[first + row])
+                for row, name in half_characters(batch)
+            ],
+            fix=HALF_FIX,
+        ) from error
 
 
 def _refuse_big_cell(value: dict[str, Any], file: str, row: int, line: int) -> None:

@@ -16,7 +16,7 @@ import datasets
 import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.core.events import Decided, Emit
+from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.data import tables, textfile
 from tunesmith.data.arrowfile import BATCH_ROWS
 from tunesmith.data.tables import Hints, Part
@@ -103,6 +103,9 @@ def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path) -> list[Par
         part = read_source(parts[split], split, emit=emit, cache_dir=cache_dir)[0]
         part.name = f"{part.name} ({split})"
         found.append(part)
+    left_out = [str(name) for name in source if str(name).lower() not in _SPLIT_WORDS]
+    if found and left_out and len(source) > 1:
+        emit(Warned("parts left out", f"{', '.join(left_out)}: only train, validation and test are read"))
     if not found:
         raise DataError(
             Problem(f"none of the parts {', '.join(map(repr, source))} is called train, validation or test"),
@@ -113,7 +116,7 @@ def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path) -> list[Par
 
 def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        loaded = datasets.load_from_disk(str(path))
+        loaded = load_folder(path)
         parts = read_source(loaded, split, emit=emit, cache_dir=cache_dir)
         for part in parts:
             part.name = str(path) if isinstance(loaded, datasets.Dataset) else str(path / part.split)
@@ -128,6 +131,18 @@ def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints
     if _classes(path):
         return [_of_classes(path, split, emit, cache_dir)]
     return _of_files(path, split, emit, cache_dir, hints)
+
+
+def load_folder(path: Path) -> datasets.Dataset | datasets.DatasetDict:
+    """What `save_to_disk` wrote. Raises DataError if that can not be read."""
+    try:
+        return datasets.load_from_disk(str(path))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            Problem(f"this is not a readable folder of datasets' save_to_disk: {reason}", str(path)),
+            fix="Write it again with save_to_disk, or give the rows as Parquet or CSV.",
+        ) from error
 
 
 def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
@@ -157,6 +172,9 @@ def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints)
     chosen = {name: parts[name][0] for name in SPLITS if name in parts}
     told = {name: file.name for name, file in chosen.items()}
     emit(Decided("files", told, f"the folder {path} holds files with these names"))
+    left_out = [file.name for file in files if file not in chosen.values()]
+    if left_out:
+        emit(Warned("files left out", f"{', '.join(left_out[:12])}: not called train, validation or test"))
     found: list[Part] = []
     for name, file in chosen.items():
         known = Hints(hints.names, found[0].header) if found else hints
@@ -168,7 +186,9 @@ def _classes(path: Path) -> list[Path]:
     return [
         entry
         for entry in sorted(path.iterdir())
-        if entry.is_dir() and any(file.suffix.lower() == ".txt" for file in entry.iterdir())
+        if entry.is_dir()
+        and not entry.name.startswith(".")
+        and any(file.suffix.lower() == ".txt" for file in entry.iterdir())
     ]
 
 

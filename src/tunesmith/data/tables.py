@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ import pyarrow.parquet as pq
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit
 from tunesmith.data import delimited, jsonfile, textfile
-from tunesmith.data.arrowfile import BATCH_ROWS, ArrowWriter, array_of, remove, table_of_rows
+from tunesmith.data.arrowfile import (
+    BATCH_ROWS,
+    HALF,
+    HALF_FIX,
+    ArrowWriter,
+    array_of,
+    half_characters,
+    remove,
+    table_of_rows,
+)
 from tunesmith.data.dialect import NAMES
 
 TEXT_SUFFIXES = {".csv", ".tsv", ".tab", ".txt", ".psv"}
@@ -105,7 +115,10 @@ def frame_tables(frame: Any) -> Iterator[pa.Table]:
     delimited.refuse_duplicates(names, "DataFrame")
     for start in range(0, max(len(frame), 1), _ARROW_BATCH):
         chunk = frame.iloc[start : start + _ARROW_BATCH]
-        yield pa.table({name: _series(chunk.iloc[:, place]) for place, name in enumerate(names)})
+        try:
+            yield pa.table({name: _series(chunk.iloc[:, place]) for place, name in enumerate(names)})
+        except UnicodeEncodeError as error:
+            raise _half(chunk.to_dict("records"), start, "DataFrame") from error
 
 
 def dataset_tables(dataset: datasets.Dataset) -> Iterator[pa.Table]:
@@ -128,7 +141,16 @@ def list_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[pa.Table]:
                 fix='Give a list of dicts, such as [{"text": "...", "label": "..."}, ...].',
             )
     for start in range(0, max(len(rows), 1), BATCH_ROWS):
-        yield table_of_rows(rows[start : start + BATCH_ROWS])
+        batch = rows[start : start + BATCH_ROWS]
+        try:
+            yield table_of_rows(batch)
+        except UnicodeEncodeError as error:
+            raise _half(batch, start, "list of rows") from error
+
+
+def _half(rows: Sequence[Mapping[Any, Any]], start: int, source: str) -> DataError:
+    found = [Problem(HALF, source, start + row + 1, name) for row, name in half_characters(rows)]
+    return DataError(found, fix=HALF_FIX)
 
 
 def _read_text(path: Path, suffixes: set[str], split: str, writer: ArrowWriter, emit: Emit, hints: Hints) -> Part:
@@ -172,7 +194,7 @@ def _parquet(path: Path) -> Iterator[pa.Table]:
     try:
         file = pq.ParquetFile(path)
         for batch in file.iter_batches(batch_size=_ARROW_BATCH):
-            yield pa.Table.from_batches([batch])
+            yield _sound(pa.Table.from_batches([batch]))
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, "Parquet", error) from error
 
@@ -186,9 +208,19 @@ def _arrow(path: Path) -> Iterator[pa.Table]:
             except pa.ArrowInvalid:
                 batches = iter(pa.ipc.open_stream(source))
             for batch in batches:
-                yield pa.Table.from_batches([batch])
+                yield _sound(pa.Table.from_batches([batch]))
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, "Arrow", error) from error
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """The table, with text that is stored as bytes as text. Raises ArrowInvalid for text that is not UTF-8."""
+    table.validate(full=True)
+    for place, column in enumerate(table.schema):
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            with suppress(pa.ArrowInvalid):  # images and the like stay bytes
+                table = table.set_column(place, column.name, table.column(place).cast(pa.string()))
+    return table
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> DataError:

@@ -182,9 +182,7 @@ def _of_document(file: textfile.TextFile) -> Iterator[Row]:
     """A list of objects, {"data": [...]}, columns, or one object a line."""
     with file.open() as stream:
         text = stream.read()
-    start = len(text) - len(text.lstrip())
-    if text[start] == "{":
-        start = jsonfile._start_of_rows(text, start, file)
+    start = jsonfile.start_of_rows(text, file)
     if start < 0:
         del text
         yield from _of_lines(file)

@@ -19,6 +19,7 @@ from tunesmith.data import delimited, dialect, tables, textfile
 from tunesmith.data.conversations.formats import COLUMNS, SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import Input, files_of, open_file, open_parts, plain
 from tunesmith.data.conversations.read import TEXT_FILE
+from tunesmith.data.sources import load_folder
 
 _HEAD_BYTES = 1 << 20
 
@@ -32,7 +33,7 @@ def peek(source: Any) -> Format | None:
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             return _first_format(source, Path(folder))
-    except (DataError, OSError, EOFError, zlib.error):
+    except (DataError, OSError, EOFError, ValueError, RecursionError, zlib.error):
         return None
 
 
@@ -54,7 +55,7 @@ def _of_path(path: Path, folder: Path) -> Format | None:
     if path.is_file():
         return _of_file(path, folder)
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        return _first_format(datasets.load_from_disk(str(path)), folder)
+        return _first_format(load_folder(path), folder)
     return _of_file(next(iter(files_of(path).values()))[0], folder)
 
 
