@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import json
 import random
 from pathlib import Path
 from typing import Any
 
+import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tunesmith.core.errors import DataError
-from tunesmith.data import delimited
+from tunesmith.core.events import ignore
+from tunesmith.data import Columns, delimited, read_rows
+from tunesmith.data.conversations import peek
 
 BIG = "x" * (delimited.CELL_LIMIT + 1)
 
@@ -215,3 +221,108 @@ def test_what_looks_like_a_path_is_no_hub_id(bench: Any, in_tmp: Path) -> None:
 @pytest.mark.parametrize("source", [5, None, [1, 2], []])
 def test_other_things_are_no_data(bench: Any, source: Any) -> None:
     assert refused(bench, source)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("table.json", "text,label\nwords,a\n", "not valid JSON"),
+        ("number.json", "12", "the document is a number without rows"),
+        ("null.json", "null", "the document is null without rows"),
+        ("text.json", '"words"', "the document is a string without rows"),
+        ("deep.json", '[{"text": ' + "[" * 100_000, "line 1, row 1: not valid JSON"),
+        ("deep.jsonl", '{"text": ' + "[" * 100_000, "line 1, row 1: this line is not valid JSON"),
+        ("big.json", '[{"text": "a", "label": ' + "9" * 5_000 + "}]", "line 1, row 1: not valid JSON"),
+        ("half.jsonl", '{"text": "words", "label": "a"}\n{"text": "cut \\ud83d", "label": "a"}',
+         "half.jsonl, line 2, row 2, column 'text': the text holds half a character"),
+        ("half.json", '[{"text": "words", "label": "a"},\n{"text": "cut \\ud83d", "label": "a"}]',
+         "half.json, line 2, row 2, column 'text': the text holds half a character"),
+    ],
+)  # fmt: skip
+def test_json_that_is_none_or_can_not_be_held(bench: Any, name: str, content: str, part: str) -> None:
+    path = bench.write(name, content.encode())
+    assert peek(path) is None
+    message = refused(bench, path)
+    assert name in message
+    assert part in message
+
+
+def test_half_characters_in_memory(bench: Any) -> None:
+    rows = [{"text": f"words {n}", "label": "ab"[n % 2]} for n in range(20)]
+    rows[7]["text"] = "cut \ud83d"
+    for data, name in ((rows, "list of rows"), (pandas.DataFrame(rows, dtype=object), "DataFrame")):
+        assert f"{name}, row 8, column 'text': the text holds half a character" in refused(bench, data)
+
+
+def test_several_lists_of_rows_in_one_document(bench: Any) -> None:
+    rows = [{"text": f"words {n}", "label": "ab"[n % 2]} for n in range(20)]
+    path = bench.write("all.json", json.dumps({"train": rows, "test": rows[:5]}).encode())
+    assert "the document holds 2 lists of rows: 'train' with 20, 'test' with 5" in refused(bench, path)
+
+
+def test_an_arrow_file_with_broken_text(bench: Any) -> None:
+    table = pyarrow.table({"text": [f"some words number {n}" for n in range(40)], "label": ["a", "b"] * 20})
+    path = bench.folder / "t.arrow"
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    path.write_bytes(path.read_bytes().replace(b"number 7", b"\xff\xff\xff\xff\xff\xff\xff\xff"))
+    assert "t.arrow: this is not a readable Arrow file" in refused(bench, path)
+
+
+@pytest.mark.parametrize("cell", [["two", "words"], {"body": "words"}, b"\xff\xfe\x00"])
+def test_a_text_column_that_holds_no_text(bench: Any, cell: Any) -> None:
+    path = bench.folder / "t.parquet"
+    rows = [{"text": cell, "label": "ab"[n % 2]} for n in range(20)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    for given in ({}, {"text": "text"}):
+        message = refused(bench, path, **given)
+        assert "t.parquet, column 'text': this column holds" in message
+        assert "and no text" in message
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_dict.json"])
+@pytest.mark.parametrize("content", [b"{}", b"no json"])
+def test_a_broken_folder_of_datasets(bench: Any, name: str, content: bytes) -> None:
+    folder = bench.write(f"saved/{name}", content).parent
+    assert "saved: this is not a readable folder of datasets' save_to_disk" in refused(bench, folder)
+    assert peek(folder) is None
+
+
+def test_other_data_with_a_cell_that_can_be_no_text(bench: Any) -> None:
+    columns = Columns("text", None, ("label",), "label")
+    for cell, part in ((BIG, "row 2, column 'text': this cell holds more than"), ("a\0b", "row 2, column 'text': the")):
+        with pytest.raises(DataError, match=part):
+            read_rows([{"text": "words"}, {"text": cell}], emit=ignore, cache_dir=bench.folder, columns=columns)
+    with pytest.raises(DataError, match="column 'text': no row has a text"):
+        read_rows([{"text": " "}, {"text": None}], emit=ignore, cache_dir=bench.folder, columns=columns)
+    with pytest.raises(DataError, match="column 'text': this column holds lists, such as"):
+        read_rows([{"text": ["two", "words"]}], emit=ignore, cache_dir=bench.folder, columns=columns)
+
+
+@pytest.mark.parametrize("word", ["high", "inf", "1.2.3"])
+def test_a_word_among_numbers_is_named_without_asking_for_numbers(bench: Any, word: str) -> None:
+    lines = ["text,score", *(f"some text number {n},{n * 0.7:.1f}" for n in range(30))]
+    lines[12] = f"some text,{word}"
+    assert f"line 13, row 12, column 'score': {word!r} is not a number" in refused(bench, bench.write("n.csv", lines))
+
+
+def test_commas_that_could_part_thousands_or_decimals(bench: Any) -> None:
+    def lines(numbers: list[str]) -> list[str]:
+        return ["text;price", *(f"some text number {n};{numbers[n % 3]}{n % 7}" for n in range(30))]
+
+    message = refused(bench, bench.write("t.csv", lines(["7", "1,20", "12,35"])))
+    assert "row 2, column 'price': '1,201' could mean 1201 or 1.201" in message
+    decimal = bench(bench.write("d.csv", lines(["7", "1,2", "12,35"])))
+    assert decimal.columns.kind == "number"
+    assert decimal.index.values[1] == 1.21
+
+
+def test_a_nul_in_the_header(bench: Any, ticket_lines: Any) -> None:
+    lines = ticket_lines()
+    lines[0] = "te\0xt,label"
+    assert "line 1: the header holds a NUL character" in refused(bench, bench.write("h.csv", lines))
+
+
+def test_the_word_of_excel_for_the_delimiter(bench: Any, ticket_lines: Any) -> None:
+    message = refused(bench, bench.write("e.csv", ["sep=,", *ticket_lines()]))
+    assert "e.csv, line 1: this line is Excel's word for the delimiter" in message

@@ -124,3 +124,25 @@ def test_no_text_asks(bench: Any) -> None:
 
 def test_labels_are_sorted_by_value(bench: Any) -> None:
     assert bench(rows(text=text, label=lambda n: [10, 9, 2][n % 3])).label_names == ["2", "9", "10"]
+
+
+def test_cells_without_a_number_do_not_make_numbers_labels(bench: Any) -> None:
+    data = bench(rows(text=text, score=lambda n: "NA" if n % 8 == 0 else f"{n * 1.5}"))
+    assert data.columns.kind == "number"
+    assert data.ledger.counts()["reasons"]["dropped"] == {"no target in column 'score'": 5}
+
+
+def test_codes_with_letters_among_them_stay_labels(bench: Any) -> None:
+    data = bench(rows(400, text=text, code=lambda n: f"{n % 40}.5" if n % 8 else f"V{n % 3}"))
+    assert data.columns.kind == "label"
+
+
+def test_labels_that_look_like_none_are_told(bench: Any) -> None:
+    bench(rows(60, text=text, stance=lambda n: ["favor", "against", "None"][n % 3]))
+    assert "'None' (20 rows)" in bench.said("labels that look like none")
+
+
+def test_lists_as_numpy_prints_them(bench: Any) -> None:
+    data = bench(rows(60, text=text, labels=lambda n: ["['red' 'blue']", "['red']", "['blue'\n 'green']"][n % 3]))
+    assert data.columns.kind == "labels"
+    assert data.label_names == ["blue", "green", "red"]

@@ -6,8 +6,9 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class RunFolder:
         self.report = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
         self.result = self.path / "result.json"
+        self._made: list[Path] = []  # folders above it that did not exist before
 
     @property
     def name(self) -> str:
@@ -59,6 +61,7 @@ class RunFolder:
                 else "Choose another --out, or delete the folder."
             )
             raise FolderError(f"The folder {path} is already used.", fix)
+        made = [folder for folder in path.parents if not folder.exists()]
         try:
             for folder in (path, path / "data", path / "checkpoints"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,16 @@ class RunFolder:
                 f"Can not write to the folder {path}: {error.strerror}.",
                 "Choose a folder that you may write to with --out.",
             ) from None
-        return cls(path)
+        run = cls(path)
+        run._made = made
+        return run
+
+    def abandon(self) -> None:
+        """Delete the folder, and those above it that `create` made and that hold nothing else."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:

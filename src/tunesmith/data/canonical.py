@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Cano
     not be read as what they should be.
     """
     columns = reader.columns
+    for part in parts:
+        refuse_objects(part.table.select(list(columns.texts)), part.name)
     ledger = Ledger(sum(part.rows for part in parts))
     writer, hasher = ArrowWriter(cache_dir), hashlib.sha256()
     problems: list[Problem] = []
@@ -67,6 +69,41 @@ def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Cano
         writer.discard()
         raise
     return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"])
+
+
+def check_texts(parts: list[Part], names: Sequence[str]) -> None:
+    """Raises DataError for cells of these columns that `write_rows` would refuse as text, and if all are empty."""
+    problems: list[Problem] = []
+    for part in parts:
+        refuse_objects(part.table.select(list(dict.fromkeys(names))), part.name)
+        for name in names:
+            filled = 0
+            for start in range(0, part.rows, BATCH):
+                texts = as_text(part.table.column(name).slice(start, BATCH))
+                filled += int((~_blank(texts)).sum())
+                problems += [part.problem(start + row, message, name) for row, message in _faults(texts)]
+            if not filled:
+                problems.append(Problem("no row has a text", part.name, column=name))
+    if problems:
+        raise DataError(problems, fix="Mend or remove these cells.")
+
+
+def blank_rows(column: pa.ChunkedArray) -> list[int]:
+    """Rows (from 0) without text."""
+    return [int(row) for row in np.flatnonzero(_blank(as_text(column)))]
+
+
+def refuse_objects(texts: pa.Table, source: str) -> None:
+    """Raises DataError for columns of lists, objects or bytes."""
+    problems = []
+    for name in texts.column_names:
+        column = texts.column(name)
+        held = "lists" if pa.types.is_list(column.type) else "objects"
+        if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+            cell = next((str(value) for value in column[:1000].to_pylist() if value is not None), "nothing")
+            problems.append(Problem(f"this column holds {held}, such as {cell[:60]}, and no text", source, column=name))
+    if problems:
+        raise DataError(problems, fix="Write a text into each cell, with spaces between its words.")
 
 
 def _batches(part: Part, columns: Columns) -> Iterator[tuple[int, pa.Table]]:
@@ -134,7 +171,8 @@ def _faults(texts: pa.Array) -> list[tuple[int, str]]:
 def _fix(columns: Columns) -> str:
     if columns.kind == "number":
         return (
-            "Mend or remove these cells. If the target is a category and not a number, ask for "
-            "--task text-classification, or name another column with --target."
+            "Mend or remove these cells, and write numbers as 1234.5, without a sign between thousands. If the "
+            "target is a category and not a number, ask for --task text-classification, or name another column with "
+            "--target."
         )
     return "Mend or remove these cells, or name other columns with --text and --target."

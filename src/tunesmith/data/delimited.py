@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,13 @@ def layout(file: TextFile, expected: Sequence[str] = (), header: bool | None = N
         rows = dialects.first_rows(file, dialect)
     if not rows:
         return Layout(dialect, [], True, "")
+    if re.fullmatch(r"sep=.?", dialect.delimiter.join(rows[0]).strip()):
+        raise DataError(
+            Problem(
+                "this line is Excel's word for the delimiter, and neither a header nor a row", str(file.path), line=1
+            ),
+            fix="Remove the first line; the delimiter is found without it.",
+        )
     found = dialects.find_header(rows, expected)
     if header is not None:
         found = dialects.Header(header, "as in the training file")
@@ -94,6 +102,10 @@ def _batches(file: TextFile, layout: Layout, problems: list[Problem]) -> Iterato
                 continue
             if skip_header:
                 skip_header = False
+                if file.has_nul and any("\0" in cell for cell in row):
+                    problems.append(
+                        Problem("the header holds a NUL character (a zero byte)", str(file.path), line=first)
+                    )
                 continue
             if len(row) != width or file.has_nul:
                 problems += _faults(row, layout, str(file.path), done + len(rows) + 1, first)
@@ -198,9 +210,9 @@ def _faults(row: list[str], layout: Layout, file: str, number: int, line: int) -
 
 
 def _fix(dialect: Dialect) -> str:
-    delimiter = dialects.NAMES[dialect.delimiter]
+    delimiter = f"a {dialects.NAMES[dialect.delimiter]} or " if dialect.quoting else ""
     return (
-        f"Put a cell that contains a {delimiter} or a line break in double quotes, remove zero bytes, "
+        f"Put a cell that contains {delimiter}a line break in double quotes, remove zero bytes, "
         f"and give every row the same number of cells."
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith.data.textfile import TextFile
@@ -31,12 +31,14 @@ _HEADER_WORDS = frozenset((
 
 @dataclass(frozen=True)
 class Dialect:
-    """Delimiter and quoting of a file; `why` says how the delimiter was chosen."""
+    """Delimiter and quoting of a file; `why` says how the delimiter was chosen. `spaced`: a space follows each
+    delimiter and is no part of the cell."""
 
     delimiter: str
     quoting: bool = True
     escape: str | None = None
     why: str = ""
+    spaced: bool = False
 
     def reader(self, lines: Iterable[str]) -> Any:
         """A csv reader; strict, so that broken quotes raise csv.Error and never merge rows silently."""
@@ -45,6 +47,7 @@ class Dialect:
             delimiter=self.delimiter,
             quoting=csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE,
             escapechar=self.escape,
+            skipinitialspace=self.spaced,
             strict=True,
         )
 
@@ -162,6 +165,11 @@ def _with_quoting(file: TextFile, dialect: Dialect, lines: list[str]) -> Dialect
     if dialect.delimiter == "\t" and _quotes_are_text(file):
         why = f"{dialect.why}; quotation marks are part of the text"
         return Dialect("\t", quoting=False, why=why)
+    if sum(f'{dialect.delimiter} "' in line for line in lines) > 0.5 * len(lines):
+        spaced = replace(dialect, spaced=True, why=f"{dialect.why}; quotes stand behind a space")
+        widths, broken = _widths(lines, spaced)
+        if not broken and len(set(widths)) == 1:
+            return spaced
     if any('\\"' in line for line in lines):
         escaped = Dialect(dialect.delimiter, escape="\\", why=f'{dialect.why}; quotes are written as \\"')
         if _widths(lines, dialect)[1] and not _widths(lines, escaped)[1]:

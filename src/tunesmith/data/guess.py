@@ -21,6 +21,7 @@ _PAIRS = (
     ("query", "answer"), ("anchor", "positive"),
 )  # fmt: skip
 _FEW = 20
+_MOSTLY, _STRAYS, _STRAY_SHARE = 0.8, 2, 0.05  # few words among numbers are faults, and not classes
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+$")
 
 
@@ -207,7 +208,7 @@ def _target_score(profile: Profile, wish: Wish) -> float:
     elif kind == "label":
         few = 2 <= profile.distinct <= max(2, 0.5 * len(profile.cells))
         fits = 2.0 if few and "label" in wish.kinds else 0.0
-        if "number" in wish.kinds and profile.numeric == 1.0:
+        if "number" in wish.kinds and profile.numeric >= _MOSTLY:
             fits = max(fits, 1.0)
     else:
         fits = 2.0 if "labels" in wish.kinds and _repeats(profile) else 0.0
@@ -239,12 +240,15 @@ def natural_kind(profile: Profile) -> tuple[Kind, str | None, str]:
         found = _lists_in_cells(profile)
         if found:
             return found
-    if profile.kind == "bool" or profile.numeric < 1.0:
+    numbers, strays = len(profile.numbers), profile.strays
+    if not numbers or strays > max(_STRAYS, _STRAY_SHARE * len(profile.cells)) or profile.numeric < _MOSTLY:
         return "label", None, f"{profile.distinct} different values"
-    repeated = profile.distinct <= max(2, 0.5 * len(profile.cells))
-    if profile.whole and profile.distinct <= _FEW and repeated:
-        return "label", None, f"whole numbers with only {profile.distinct} different values"
-    return "number", None, f"numbers with {profile.distinct} different values"
+    repeated = numbers <= max(2, 0.5 * len(profile.cells))
+    if profile.whole and numbers <= _FEW and repeated:
+        which = f"whole numbers with only {numbers}" if not strays else f"{profile.distinct}"
+        return "label", None, f"{which} different values"
+    beside = f"; {strays} cells of {len(profile.cells)} are none" if strays else ""
+    return "number", None, f"numbers with {numbers} different values{beside}"
 
 
 def _lists_in_cells(profile: Profile) -> tuple[Kind, str | None, str] | None:

@@ -17,7 +17,7 @@ from tunesmith.data import split
 from tunesmith.data.profile import take
 from tunesmith.data.split import Ints, Marks
 from tunesmith.data.types import Columns, Leakage
-from tunesmith.data.values import sort_labels
+from tunesmith.data.values import NO_NUMBER, sort_labels
 
 CONFLICTS_SHOWN = 100
 
@@ -103,6 +103,12 @@ def check_targets(
     if unseen:
         shown = ", ".join(unseen[:20]) + (f" and {len(unseen) - 20} more" if len(unseen) > 20 else "")
         emit(Warned("unseen labels", f"labels that no training row has, so that no model can learn them: {shown}"))
+    doubtful = [
+        f"{name!r} ({counts[place]} rows)" for place, name in enumerate(index.names) if name.lower() in NO_NUMBER
+    ]
+    if doubtful:
+        message = f"taken as labels like any other: {', '.join(doubtful)}; leave such cells empty if they mean no label"
+        emit(Warned("labels that look like none", message))
     single = [label for label in np.flatnonzero(seen) if counts[label] == 1]
     if single and columns.kind == "label":
         _refuse_single(single, index, place, column)

@@ -26,10 +26,10 @@ from tunesmith.data.profile import profile_table
 from tunesmith.data.sources import SPLITS, read_source
 from tunesmith.data.split import NAMES
 from tunesmith.data.tables import Hints, Part
-from tunesmith.data.targets import TargetReader, labels_are_whole, parse_targets
+from tunesmith.data.targets import TargetReader, parse_targets
 from tunesmith.data.types import Columns, Kind, SplitOptions
 
-__all__ = ["keep", "parse_targets", "prepare", "read_rows"]
+__all__ = ["keep", "parse_targets", "prepare", "read_rows", "refuse_blank"]
 
 FEWEST_ROWS = 10
 
@@ -58,8 +58,8 @@ def prepare(  # the arguments are the flags of the command line
     parts = _read(source, validation, test, wish, options, emit, cache_dir)
     try:
         guess = _guess(parts, wish, options, emit)
-        whole = labels_are_whole(guess.columns, [part.table for part in parts])
-        rows = canonical.write_rows(parts, TargetReader(guess.columns, whole), cache_dir)
+        reader = TargetReader.of(guess.columns, [part.table for part in parts])
+        rows = canonical.write_rows(parts, reader, cache_dir)
         try:
             return _assemble(parts, guess, rows, options, seed, emit)
         except BaseException:
@@ -74,7 +74,7 @@ def read_rows(source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | No
     """All columns of other data as they are, in their order, for prediction and evaluation.
 
     The parts of divided data follow one another: train, validation, test. Raises DataError if a text
-    column of `columns` is missing, naming the file and its columns, or if a text holds a NUL character.
+    column of `columns` is missing, naming the file and its columns, or if a cell of one can not be a text.
     """
     hints = Hints() if columns is None else Hints((*columns.texts, *columns.target), None if columns.header else False)
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
@@ -82,6 +82,7 @@ def read_rows(source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | No
     try:
         if columns is not None:
             _check_columns(parts, columns.texts)
+            canonical.check_texts(parts, columns.texts)
         hasher = hashlib.sha256()
         for part in parts:
             for batch in part.table.to_batches():
@@ -96,6 +97,17 @@ def read_rows(source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | No
         for part in parts:
             part.release()
     return datasets.Dataset.from_file(str(writer.path))
+
+
+def refuse_blank(rows: datasets.Dataset, columns: Columns, source: str) -> None:
+    """Raises DataError for rows of `read_rows`' dataset without text."""
+    problems = [
+        Problem("the text is missing", source, row=row + 1, column=name)
+        for name in columns.texts
+        for row in canonical.blank_rows(rows.data.table.column(name))
+    ]
+    if problems:
+        raise DataError(problems, fix="Mend or remove these rows.")
 
 
 def keep(source: Any, folder: Path) -> Path:

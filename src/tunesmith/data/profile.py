@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tunesmith.data.values import is_number
+from tunesmith.data.values import NO_NUMBER, is_number
 
 _SAMPLE_ROWS = 20_000
 _SAMPLE_CELLS = 400_000
@@ -70,19 +70,28 @@ class Profile:
         return float(np.mean([len(str(cell).split()) for cell in self.cells])) if self.cells else 0.0
 
     @cached_property
-    def numeric(self) -> float:
-        """Share of cells that are numbers."""
+    def numbers(self) -> list[str]:
+        """The different cells that are numbers."""
         if self.kind == "number":
-            return 1.0
-        if self.kind != "string" or not self.counts:
-            return 0.0
-        numbers = sum(times for cell, times in self.counts.items() if is_number(cell))
-        return numbers / len(self.cells)
+            return list(self.counts)
+        return [cell for cell in self.counts if is_number(cell)] if self.kind == "string" else []
+
+    @cached_property
+    def numeric(self) -> float:
+        """Share of cells that are numbers; where there are some, 'NA' and the like do not count."""
+        numbers = sum(self.counts[cell] for cell in self.numbers)
+        return numbers / (numbers + self.strays) if numbers else 0.0
+
+    @cached_property
+    def strays(self) -> int:
+        """Cells that are neither a number nor the word for none."""
+        known = {*self.numbers, *(cell for cell in self.counts if cell.lower() in NO_NUMBER)}
+        return sum(times for cell, times in self.counts.items() if cell not in known)
 
     @cached_property
     def whole(self) -> bool:
-        """Whether all cells are whole numbers."""
-        return self.numeric == 1.0 and all(_is_whole(cell) for cell in self.counts)
+        """Whether all numbers are whole."""
+        return bool(self.numbers) and all(_is_whole(cell) for cell in self.numbers)
 
     @cached_property
     def binary(self) -> bool:
@@ -119,7 +128,7 @@ class Profile:
             return "its name says that it is an id" if self.distinct > 0.5 * len(self.cells) else None
         if unique and self.kind == "string" and self.words <= 1.2 and self.numeric < 0.5:
             return "it looks like an id: every value is different and has no spaces"
-        if unique and self.whole and self._rising():
+        if unique and self.whole and not self.strays and self._rising():
             return "it looks like an id: every value is different and they rise"
         return None
 
@@ -129,7 +138,7 @@ class Profile:
         return sum(n for cell, n in self.counts.items() if pattern.match(cell)) / max(1, len(self.cells))
 
     def _rising(self) -> bool:
-        numbers = [float(str(cell)) for cell in self.cells]
+        numbers = [float(cell) for cell in self.numbers]
         return all(left < right for left, right in itertools.pairwise(numbers))
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.data.types import Columns
-from tunesmith.data.values import to_label, to_labels, to_number, whole
+from tunesmith.data.values import commas_mislead, to_label, to_labels, to_number, whole
 
 BATCH = 20_000
 _ON = {"1", "true", "yes"}
@@ -24,10 +24,17 @@ ARROW_TYPES = {"label": pa.string(), "labels": pa.list_(pa.string()), "number": 
 
 @dataclass(frozen=True)
 class TargetReader:
-    """Reads the target of a batch. `whole_labels`: labels written as '1.0' mean '1'."""
+    """Reads the target of a batch. `whole_labels`: labels written as '1.0' mean '1'. `refuse_commas`: numbers
+    with commas could mean two things."""
 
     columns: Columns
     whole_labels: bool = False
+    refuse_commas: bool = False
+
+    @classmethod
+    def of(cls, columns: Columns, tables: Sequence[pa.Table]) -> TargetReader:
+        """The reader for these tables, by how all their targets are written."""
+        return cls(columns, _labels_are_whole(columns, tables), _commas_mislead(columns, tables))
 
     def read(self, table: pa.Table) -> tuple[pa.Array, list[tuple[int, str, str]]]:
         """Targets of the rows (null where missing), and faults as (row from 0, column, message).
@@ -42,10 +49,19 @@ class TargetReader:
 
     def _function(self) -> Callable[[Any], Any]:
         if self.columns.kind == "number":
-            return _number
+            return self._number
         if self.columns.kind == "labels":
             return self._labels
         return self._label
+
+    def _number(self, cell: Any) -> float | None:
+        if self.refuse_commas and isinstance(cell, str) and "," in cell:
+            whole_number, decimal = cell.replace(",", ""), cell.replace(",", ".", 1)
+            raise ValueError(f"{cell.strip()[:60]!r} could mean {whole_number.strip()} or {decimal.strip()}"[:200])
+        try:
+            return to_number(cell)
+        except (ValueError, TypeError):
+            raise ValueError(f"{str(cell)[:60]!r} is not a number") from None
 
     def _label(self, cell: Any) -> str | None:
         label = to_label(cell)
@@ -70,15 +86,24 @@ class TargetReader:
         return pa.array([None if row is None else sorted(row) for row in rows], ARROW_TYPES["labels"]), faults
 
 
-def labels_are_whole(columns: Columns, tables: Sequence[pa.Table]) -> bool:
+def _labels_are_whole(columns: Columns, tables: Sequence[pa.Table]) -> bool:
     """Whether all labels are whole numbers and some are written as '1.0', so that '1.0' means '1'."""
     if columns.kind != "label":
         return False
-    seen: set[str] = set()
+    seen = set(filter(None, map(to_label, _different_cells(columns, tables))))
+    return any("." in label for label in seen) and all(whole(label).lstrip("+-").isdigit() for label in seen)
+
+
+def _commas_mislead(columns: Columns, tables: Sequence[pa.Table]) -> bool:
+    if columns.kind != "number":
+        return False
+    return commas_mislead(cell for cell in _different_cells(columns, tables) if isinstance(cell, str))
+
+
+def _different_cells(columns: Columns, tables: Sequence[pa.Table]) -> Iterator[Any]:
     for table in tables:
         if columns.target[0] in table.column_names:
-            seen.update(filter(None, map(to_label, pc.unique(table.column(columns.target[0])).to_pylist())))
-    return any("." in label for label in seen) and all(whole(label).lstrip("+-").isdigit() for label in seen)
+            yield from pc.unique(table.column(columns.target[0])).to_pylist()
 
 
 def parse_targets(
@@ -96,7 +121,7 @@ def parse_targets(
             fix=f"{did_you_mean(missing[0], dataset.column_names)}",
         )
     known = set(label_names or ())
-    reader = TargetReader(columns)
+    reader = TargetReader(columns, refuse_commas=_commas_mislead(columns, [dataset.data.table]))
     targets: list[Any] = []
     problems: list[Problem] = []
     for start, table in _batches(dataset.data.table, dataset._indices, columns.target):
@@ -165,10 +190,3 @@ def _convert(
     values = pa.array(found, type=kind).take(pa.array(codes))
     rows: npt.NDArray[np.int64] = np.flatnonzero(np.isin(codes, list(bad))) if bad else np.zeros(0, np.int64)
     return values, [(int(row), bad[int(codes[row])]) for row in rows]
-
-
-def _number(cell: Any) -> float | None:
-    try:
-        return to_number(cell)
-    except (ValueError, TypeError):
-        raise ValueError(f"{str(cell)[:60]!r} is not a number") from None

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?$")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+$")
+_NUMPY_ITEM = re.compile(r"'[^']*'|\"[^\"]*\"|[-+.\w]+")
+_NUMPY_LIST = re.compile(rf"\[\s*({_NUMPY_ITEM.pattern})(\s+({_NUMPY_ITEM.pattern}))+\s*\]$")
 _WHOLE = re.compile(r"([-+]?\d+)\.0+$")
 NO_NUMBER = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
 
@@ -17,6 +20,12 @@ NO_NUMBER = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
 def is_number(cell: str) -> bool:
     """Whether the cell is written as one number (decimal comma allowed)."""
     return bool(_NUMBER.match(cell.strip()))
+
+
+def commas_mislead(cells: Iterable[str]) -> bool:
+    """Whether commas may part thousands: every cell that has one reads both as '1,234' and as 1.234."""
+    with_comma = [cell.strip() for cell in cells if "," in cell]
+    return bool(with_comma) and all(_THOUSANDS.match(cell) for cell in with_comma)
 
 
 def to_number(value: Any) -> float | None:
@@ -84,7 +93,9 @@ def to_labels(value: Any, separator: str | None) -> list[str] | None:
 
 
 def parse_list(text: str) -> list[Any]:
-    """The list that a cell holds as JSON or as Python wrote it. Raises ValueError."""
+    """The list that a cell holds as JSON, Python or numpy wrote it. Raises ValueError."""
+    if _NUMPY_LIST.match(text):  # Python would join neighbouring strings to one
+        return [part.strip("'\"") for part in _NUMPY_ITEM.findall(text)]
     try:
         value = json.loads(text)
     except ValueError:

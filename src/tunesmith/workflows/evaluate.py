@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tunesmith.core.events import Emit, ignore
-from tunesmith.data.prepare import parse_targets, read_rows
+from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
 from tunesmith.evaluate import metrics
 from tunesmith.workflows import language_use
 from tunesmith.workflows.load import language_folder
@@ -26,6 +26,8 @@ def evaluate(run: str | Path, data: Any, *, seed: int = 0, emit: Emit = ignore) 
     model = Model.load(run)
     with TemporaryDirectory(prefix="tunesmith-") as folder:
         rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)
-        targets = parse_targets(rows, model.columns, model.labels)
+        name = str(data) if isinstance(data, str | Path) else type(data).__name__
+        refuse_blank(rows, model.columns, name)
+        targets = parse_targets(rows, model.columns, model.labels, name)
         outcome = model.outcome(model.scores(model.texts(rows)), targets)
         return {"rows": len(rows), "metrics": metrics.with_intervals(outcome, seed=seed)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -187,5 +186,5 @@ def _abandoned_when_unused(folder: RunFolder) -> Iterator[None]:
         yield
     except TunesmithError as error:
         if error.exit_code == 2 and not any(folder.checkpoints.iterdir()):
-            shutil.rmtree(folder.path, ignore_errors=True)
+            folder.abandon()
         raise
