@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import tempfile
 from pathlib import Path
@@ -140,6 +141,26 @@ def test_group_and_time(bench: Any) -> None:
     assert max(months[0]) < min(months[1]) <= max(months[1]) < min(months[2])
     with pytest.raises(DataError, match="can not be used together"):
         bench(made, time="when", group="user")
+
+
+@pytest.mark.parametrize(
+    "written", ["%d.%m.%Y", "%d.%m.%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y", "%m/%d/%y", "%b %d, %Y", "%Y/%m/%d"]
+)
+def test_dates_are_read_one_way_throughout_a_column(bench: Any, written: str) -> None:
+    days = [datetime.date(2024, 1, 1) + datetime.timedelta(days=(7 * n) % 60) for n in range(60)]
+    made = [{**row, "when": day.strftime(written)} for row, day in zip(rows(60), days, strict=True)]
+    data = bench(made, time="when", text="text", target="label")
+    parts = [{days[n] for n in part.tolist()} for part in data.splits.values()]
+    assert max(parts[0]) < min(parts[1]) <= max(parts[1]) < min(parts[2])
+
+
+@pytest.mark.parametrize("first", ["01/02/2024", "24-12-31", "31/12/2024"])
+def test_dates_that_could_be_two_are_refused(bench: Any, first: str) -> None:
+    made = [{**row, "when": f"0{n % 9 + 1}/{13 * (first[0] == '3') + 2:02}/2024"} for n, row in enumerate(rows(60))]
+    made = [{**row, "when": first if first[0] == "2" else row["when"]} for row in made]
+    made[5]["when"] = first
+    with pytest.raises(DataError, match="column 'when': in dates such as"):
+        bench(made, time="when", text="text", target="label")
 
 
 def test_twins_stand_on_one_side(bench: Any) -> None:

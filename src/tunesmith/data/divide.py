@@ -19,6 +19,8 @@ from tunesmith.data.split import NAMES, Ints, Marks
 from tunesmith.data.tables import Part
 from tunesmith.data.types import Leakage, SplitOptions
 
+_DAY_OR_MONTH = r"^\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})(?!\d)"
+
 
 @dataclass
 class Division:
@@ -159,6 +161,11 @@ def _times(part: Part, rows: Ints, name: str) -> npt.NDArray[np.float64]:
             times = numbers.to_numpy(dtype=np.float64)
         else:
             stamps = pandas.to_datetime(series, errors="coerce", utc=True, format="mixed")
+            if pa.types.is_string(column.type) and _days_first(series, part, name):
+                days = series.str.match(_DAY_OR_MONTH, na=False)  # years first stay as they are
+                stamps[days] = pandas.to_datetime(
+                    series[days], errors="coerce", utc=True, format="mixed", dayfirst=True
+                )
             times = (stamps - pandas.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(times))
     if bad.size:
@@ -167,6 +174,26 @@ def _times(part: Part, rows: Ints, name: str) -> npt.NDArray[np.float64]:
             fix="Write dates as 2024-12-31 or 2024-12-31T23:59:59, and leave none empty.",
         )
     return times
+
+
+def _days_first(series: Any, part: Part, name: str) -> bool:
+    """Whether dates such as 31.12.2024 begin with the day. Raises DataError if the column does not tell."""
+    found = series.str.extract(_DAY_OR_MONTH).dropna()
+    if found.empty:
+        return False
+    first, second = found[0].astype(int).max() > 12, found[2].astype(int).max() > 12
+    dots, years = (found[1] == ".").all(), (found[3].str.len() == 4).all()
+    if second and not first:
+        return False
+    if dots and not second:  # dots part days from months where the day comes first
+        return True
+    if first and not second and years:  # 24-12-31 may begin with the year
+        return True
+    what = "days and months change places" if first else "day and month can not be told apart"
+    raise DataError(
+        Problem(f"in dates such as {series[found.index[0]]!r} {what}", part.name, column=name),
+        fix="Write dates as 2024-12-31 or 2024-12-31T23:59:59.",
+    )
 
 
 def _refuse_empty(marks: Marks, part: Part, wanted: tuple[int, int]) -> None:
