@@ -265,3 +265,10 @@ def test_parts_that_are_not_read_are_told(bench: Any) -> None:
         FRAME.to_csv(bench.write(f"folder/{name}.csv", b""), index=False)
     bench(bench.folder / "folder")
     assert "extra.csv: not called train, validation or test" in bench.said("files left out")
+
+
+def test_lists_in_quoted_cells_are_no_quotes_behind_a_space(bench: Any) -> None:
+    lines = ["text,label", *(f'" {row["text"]} ([1, ""two""])",{row["label"]}' for row in ROWS)]
+    data = bench(bench.write("lists.csv", lines))
+    assert data.rows["text"][0] == f' {ROWS[0]["text"]} ([1, "two"])'
+    assert "behind a space" not in bench.said("delimiter")

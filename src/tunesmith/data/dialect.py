@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -165,7 +166,7 @@ def _with_quoting(file: TextFile, dialect: Dialect, lines: list[str]) -> Dialect
     if dialect.delimiter == "\t" and _quotes_are_text(file):
         why = f"{dialect.why}; quotation marks are part of the text"
         return Dialect("\t", quoting=False, why=why)
-    if sum(f'{dialect.delimiter} "' in line for line in lines) > 0.5 * len(lines):
+    if _opens_behind_spaces(dialect, lines):
         spaced = replace(dialect, spaced=True, why=f"{dialect.why}; quotes stand behind a space")
         widths, broken = _widths(lines, spaced)
         if not broken and len(set(widths)) == 1:
@@ -175,6 +176,16 @@ def _with_quoting(file: TextFile, dialect: Dialect, lines: list[str]) -> Dialect
         if _widths(lines, dialect)[1] and not _widths(lines, escaped)[1]:
             return escaped
     return dialect
+
+
+def _opens_behind_spaces(dialect: Dialect, lines: list[str]) -> bool:
+    """Whether most rows have a cell that begins with a space and a quotation mark."""
+    rows = opened = 0
+    with suppress(csv.Error):
+        for row in dialect.reader(lines):
+            rows += 1
+            opened += any(cell.startswith(' "') for cell in row)
+    return opened > 0.5 * rows
 
 
 def _quotes_are_text(file: TextFile) -> bool:
