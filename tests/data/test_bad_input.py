@@ -326,3 +326,11 @@ def test_a_nul_in_the_header(bench: Any, ticket_lines: Any) -> None:
 def test_the_word_of_excel_for_the_delimiter(bench: Any, ticket_lines: Any) -> None:
     message = refused(bench, bench.write("e.csv", ["sep=,", *ticket_lines()]))
     assert "e.csv, line 1: this line is Excel's word for the delimiter" in message
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+@pytest.mark.parametrize("row", [" ,a", "words,"])
+def test_a_file_of_one_split_without_a_row_to_use(bench: Any, ticket_lines: Any, split: str, row: str) -> None:
+    other = bench.write("other.csv", ["text,label", row, row])
+    message = refused(bench, bench.write("t.csv", ticket_lines()), **{split: other})
+    assert f"other.csv: no row of this {split} data has a text and a target" in message

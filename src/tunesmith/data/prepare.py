@@ -186,6 +186,7 @@ def _assemble(
     _check_amount(kept.size, rows, parts)
     _tell_dropped(rows, emit)
     given = np.searchsorted(starts, kept, side="right") - 1
+    _check_parts(given, parts)
 
     def place(position: int) -> Problem:
         part, row = origins.part_of(int(kept[position]))
@@ -237,6 +238,17 @@ def _check_amount(kept: int, rows: canonical.Canonical, parts: list[Part]) -> No
         Problem(f"{left}; at least {FEWEST_ROWS} are needed", parts[0].name),
         fix="Add rows, or check that --text and --target name the right columns.",
     )
+
+
+def _check_parts(given: np.ndarray, parts: list[Part]) -> None:
+    used = np.bincount(given, minlength=len(parts))
+    problems = [
+        Problem(f"no row of this {part.split} data has a text and a target", part.name)
+        for part, rows in zip(parts, used, strict=True)
+        if not rows
+    ]
+    if problems:
+        raise DataError(problems, fix="Check that it holds the columns of the training data, and fill them.")
 
 
 def _tell_dropped(rows: canonical.Canonical, emit: Emit) -> None:
