@@ -15,7 +15,7 @@ import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data import Columns, delimited, read_rows
+from tunesmith.data import Columns, delimited, read_rows, textfile
 from tunesmith.data.conversations import peek
 
 BIG = "x" * (delimited.CELL_LIMIT + 1)
@@ -334,3 +334,13 @@ def test_a_file_of_one_split_without_a_row_to_use(bench: Any, ticket_lines: Any,
     other = bench.write("other.csv", ["text,label", row, row])
     message = refused(bench, bench.write("t.csv", ticket_lines()), **{split: other})
     assert f"other.csv: no row of this {split} data has a text and a target" in message
+
+
+def test_a_file_that_may_not_be_read(bench: Any, ticket_lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bench.write("mine.csv", ticket_lines())
+
+    def denied(*_: Any) -> Any:  # whoever runs this may be allowed to read everything
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(textfile, "inspect", denied)
+    assert "mine.csv: it may not be read here: Permission denied" in refused(bench, path)

@@ -56,10 +56,16 @@ def read_source(source: Any, split: str, *, emit: Emit, cache_dir: Path, hints: 
             fix="Give a path, a pandas DataFrame, a datasets.Dataset, a list of dicts or a hub id.",
         )
     path = Path(source).expanduser()
-    if path.is_dir():
-        return _of_folder(path, split, emit, cache_dir, hints)
-    if path.exists():
-        return [tables.read_file(path, split, emit=emit, cache_dir=cache_dir, hints=hints)]
+    try:
+        if path.is_dir():
+            return _of_folder(path, split, emit, cache_dir, hints)
+        if path.exists():
+            return [tables.read_file(path, split, emit=emit, cache_dir=cache_dir, hints=hints)]
+    except PermissionError as error:
+        raise DataError(
+            Problem(f"it may not be read here: {error.strerror}", str(error.filename or path)),
+            fix="Allow yourself to read it (chmod u+r), or give a copy.",
+        ) from error
     if isinstance(source, str) and looks_like_hub_id(source):
         return _of_hub(source, emit, cache_dir)
     raise missing_file(path)
