@@ -14,6 +14,10 @@ from tunesmith.evaluate.types import Outcome
 
 
 def names(outcome: Outcome, **more: Any) -> dict[str, str]:
+    return {finding["name"]: finding["severity"] for finding in diagnosed(outcome, **more)}
+
+
+def diagnosed(outcome: Outcome, **more: Any) -> list[Any]:
     first = FIRST[outcome.kind]
     arguments: dict[str, Any] = {
         "curves": toys.healthy_curves(first),
@@ -23,7 +27,7 @@ def names(outcome: Outcome, **more: Any) -> dict[str, str]:
     }
     found = findings(outcome=outcome, test=with_intervals(outcome, resamples=200), first_metric=first, **arguments)
     assert all(finding["evidence"] and finding["action"] for finding in found)
-    return {finding["name"]: finding["severity"] for finding in found}
+    return found
 
 
 def calibrated(rows: int = 2000, classes: int = 4) -> Outcome:
@@ -145,6 +149,12 @@ def test_leaks_and_conflicts_come_from_the_audit() -> None:
     assert found["leakage"] == found["conflicting_labels"] == "warning"
     moved = {"leakage": {"remaining_rows": 0, "moved_rows": 7}}
     assert names(toys.label(500, skill=3), audit=moved)["leakage"] == "info"
+
+
+def test_numbers_without_shared_rows_are_only_spoken_of_where_there_are_some() -> None:
+    leak = {"leakage": {"remaining_rows": 24}}
+    (every,) = (one for one in diagnosed(toys.label(500, skill=3), audit=leak) if one["name"] == "leakage")
+    assert every["action"] == "Remove these rows from the training file."
 
 
 def test_next_step_is_that_of_the_gravest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -133,6 +134,21 @@ def test_a_model_with_pickled_weights_only_is_refused_with_the_way_to_convert_it
     with pytest.raises(ModelError, match="save_pretrained") as caught:
         load(folder)
     assert "pytorch_model.bin" in str(caught.value)
+    bare = tmp_path / "bare"  # as weights of other tools lie around
+    bare.mkdir()
+    (bare / "resnet.th").write_bytes(b"\x80")
+    with pytest.raises(ModelError, match=r"resnet\.th[\s\S]*save_pretrained"):
+        load(bare)
+
+
+def test_a_model_of_the_hub_that_has_pickles_only_is_not_fetched(monkeypatch):
+    import huggingface_hub
+
+    files = [SimpleNamespace(rfilename=name) for name in ("config.json", "pytorch_model.bin")]
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=files))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("it was fetched"))
+    with pytest.raises(ModelError, match="'someone/old' has only pickled weights"):
+        load("someone/old")
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def _carve(
         )
     return (
         "stratified",
-        f"every class in its share, seed {seed}",
+        f"every class, or range of numbers, in its share, seed {seed}",
         split.stratified(strata, validation, test, seed),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from tunesmith.data.types import Columns, Leakage
 from tunesmith.data.values import NO_NUMBER, sort_labels
 
 CONFLICTS_SHOWN = 100
+_AMOUNT = re.compile(r"[$€£¥+-]*\s*\d[\d.,\s]*\s*(?:[$€£¥%]|[A-Za-z]{1,3})?")
+"""A number with a unit: '$49.32', '36 %', '12 kg'."""
 
 
 @dataclass
@@ -132,7 +135,11 @@ def _refuse_single(single: list[Any], index: TargetIndex, place: Callable[[int],
         name = index.names[label] if index.names else ""
         message = f"the class {name!r} has only this one row; it can not be both learnt and tested"
         problems.append(Problem(message, found.file, found.row, column, found.line))
-    raise DataError(problems, fix="Remove such rows, merge the class with another, or add more rows of it.")
+    fix = "Remove such rows, merge the class with another, or add more rows of it."
+    amounts = [name for name in index.names or () if _AMOUNT.fullmatch(name)]
+    if len(amounts) > 0.5 * len(index.names or ()):
+        fix = f"If numbers were meant, write them without a unit ({amounts[0]!r} is taken as a name). Otherwise: {fix}"
+    raise DataError(problems, fix=fix)
 
 
 def find_conflicts(

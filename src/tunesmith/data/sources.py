@@ -115,7 +115,8 @@ def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path) -> list[Par
     if not found:
         raise DataError(
             Problem(f"none of the parts {', '.join(map(repr, source))} is called train, validation or test"),
-            fix="Name the parts 'train', 'validation' and 'test', or give one of them.",
+            fix="Name the parts 'train', 'validation' and 'test', or give one of them. Lists by column are given as "
+            "datasets.Dataset.from_dict(data).",
         )
     return found
 

@@ -329,7 +329,8 @@ def _leaked(audit: Mapping[str, Any], test: Metrics, without: Metrics | None, fi
     if without and first in without and first in test:
         numbers = number(test[first]["value"]), number(without[first]["value"])
         evidence += f" {named(first)} on all test rows {numbers[0]}, without those {numbers[1]}."
-    action = "Trust the numbers without the shared rows, and remove these rows from the training file."
+    remove = "remove these rows from the training file"
+    action = f"Trust the numbers without the shared rows, and {remove}." if without else f"R{remove[1:]}."
     return _finding("leakage", "warning", evidence, action)
 
 

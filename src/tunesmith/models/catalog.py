@@ -15,6 +15,7 @@ from pathlib import Path
 from tunesmith.core.errors import ModelError, did_you_mean
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
+from tunesmith.models.safety import refuse_pickles
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,12 @@ def _download(hub_id: str) -> Path:
 
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     try:
-        HfApi().model_info(hub_id, timeout=_HUB_SECONDS)  # a download would try for half a minute to reach nobody
+        # asked first: a download would try for half a minute to reach nobody, and fetch no pickle to speak of
+        info = HfApi().model_info(hub_id, timeout=_HUB_SECONDS)
+        refuse_pickles([file.rfilename for file in info.siblings or ()], hub_id)
         return Path(snapshot_download(hub_id, allow_patterns=wanted))
+    except ModelError:
+        raise
     except HFValidationError:
         raise ModelError(f"{hub_id!r} is not a hub id.", did_you_mean(hub_id, aliases())) from None
     except Exception as error:

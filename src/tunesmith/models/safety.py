@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,10 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
 
     Raises ModelError: no config, pickled weights only, or a file that only calls itself safetensors.
     """
+    refuse_pickles([path.name for path in folder.iterdir()], name)
     config = _read_config(folder, name)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        pickles = sorted({path.name for pattern in _PICKLES for path in folder.glob(pattern)})
-        if pickles:
-            raise ModelError(
-                f"The model {name!r} has only pickled weights ({', '.join(pickles)}); a pickle can run any "
-                "code when it is opened, so it is refused.",
-                "Convert it once, on a machine that may be lost: AutoModel.from_pretrained(folder)"
-                ".save_pretrained('converted'), which writes safetensors; then use --model converted.",
-            )
         raise ModelError(
             f"The model folder {folder} has no weights.",
             "Expected model.safetensors, or model.safetensors.index.json with its parts.",
@@ -36,6 +31,19 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     for path in weights:
         _check_header(path)
     return config
+
+
+def refuse_pickles(files: Iterable[str], name: str) -> None:
+    """Raises ModelError where weights lie among `files`, and all of them are pickles."""
+    files = sorted(files)
+    pickles = [file for file in files if any(fnmatch(file, pattern) for pattern in _PICKLES)]
+    if pickles and not any(file.endswith(".safetensors") for file in files):
+        raise ModelError(
+            f"The model {name!r} has only pickled weights ({', '.join(pickles)}); a pickle can run any "
+            "code when it is opened, so it is refused.",
+            "Convert it once, on a machine that may be lost: AutoModel.from_pretrained(folder)"
+            ".save_pretrained('converted'), which writes safetensors; then use --model converted.",
+        )
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
