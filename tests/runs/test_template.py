@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tunesmith
 from language_models import folder
 from tunesmith.core.errors import DataError, ModelError, OptionError, TunesmithError
+from tunesmith.methods.lora import Lora, LoraOptions
+from tunesmith.models.additions import moving
+from tunesmith.models.load_language import add_tokens, load_language_base
 from tunesmith.workflows import preview
 
 ROWS = [
@@ -47,6 +51,21 @@ def test_markers_that_the_vocabulary_lacks_become_tokens_that_are_learned(in_tmp
         assert len(tokenizer(marker, add_special_tokens=False).input_ids) == 1
     adapter = json.loads((run.path / "model" / "adapter_config.json").read_text(encoding="utf-8"))
     assert all(len(ids) == 2 for ids in adapter["trainable_token_indices"].values())
+
+
+def test_new_markers_move_in_proportion_to_the_embeddings(plain_base: Path) -> None:
+    """Adam's steps are absolute: at one rate for all, a base with large embeddings never learns to end its turn."""
+    bundle = load_language_base(str(plain_base), kind="causal")
+    with torch.no_grad():
+        bundle.model.network.get_input_embeddings().weight.normal_(std=0.3)
+    add_tokens(bundle, [], "chatml")
+    method = Lora(LoraOptions())
+    method.prepare(bundle, 0)
+    added, tokens = method.groups(bundle, 2e-4)
+    assert added.learning_rate == 2e-4
+    assert tokens.learning_rate == pytest.approx(100 * 0.3 * 2e-4, rel=0.05)
+    assert {one.shape[0] for one in tokens.parameters.values()} == {2}
+    assert len(added.parameters) + len(tokens.parameters) == len(moving(bundle.model))
 
 
 @pytest.fixture

@@ -11,6 +11,13 @@ from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.models.additions import add_to, linear_targets, moving, new_token_targets, quiet_peft
 from tunesmith.models.load import Bundle
+from tunesmith.models.virtual import typical_size
+
+_NEW_TOKENS = "trainable_tokens_delta"
+"""In PEFT's names of the embeddings of new tokens."""
+_TOKEN_RATE = 100
+"""Of new tokens, in units of the typical entry of a word's embedding: at 2e-4 a step moves one by a fiftieth of it.
+Llama of 260 thousand weights, ChatML, 84 steps: 0 of 6 answers ended at the plain rate, all at this one."""
 
 
 class LoraOptions(Options):
@@ -55,7 +62,15 @@ class Lora:
         return 0
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
-        return [ParameterGroup(moving(bundle.model), learning_rate)]
+        """New tokens move faster where embeddings are large: they start at the mean of all words, Adam's steps are
+        absolute, and at the rate of the additions a small model never learns to say its end-of-turn token."""
+        named = moving(bundle.model)
+        if not getattr(bundle, "new_token_ids", []):
+            return [ParameterGroup(named, learning_rate)]
+        tokens = {name: one for name, one in named.items() if _NEW_TOKENS in name}
+        added = {name: one for name, one in named.items() if name not in tokens}
+        faster = max(1.0, _TOKEN_RATE * typical_size(bundle))
+        return [ParameterGroup(added, learning_rate), ParameterGroup(tokens, learning_rate * faster)]
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Save the additions in PEFT's layout in `folder`/adapter, then add them to the weights."""
