@@ -32,6 +32,8 @@ def test_a_base_without_a_template_is_taught_chatml(in_tmp: Path, records: Any) 
     )
     assert next(event["value"] for event in records(run, "decided") if event["what"] == "template") == "chatml"
     model = tunesmith.load("run")
+    end = model.bundle.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert end in model.stop_ids  # also before it has read anything, as `tunesmith chat` asks
     assert "<|im_start|>" in model.bundle.tokenizer.chat_template
     assert [prompt.endswith("assistant\n") for prompt in [model.bundle.tokenizer.decode(model.prompt_ids("hi"))]]
     (row,) = preview.previewed(write(in_tmp, ROWS), model="run", row=1)
@@ -44,9 +46,12 @@ def write(place: Path, rows: list[dict[str, Any]]) -> str:
     return str(path)
 
 
-def test_markers_that_the_vocabulary_lacks_become_tokens_that_are_learned(in_tmp: Path, plain_base: Path) -> None:
+def test_markers_that_the_vocabulary_lacks_become_tokens_that_are_learned(
+    in_tmp: Path, plain_base: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     run = tunesmith.train(ROWS, out="run", model=str(plain_base), method="lora", template="chatml", **SHORT)
     tokenizer = tunesmith.load("run").bundle.tokenizer
+    assert "embeddings" not in "".join(capfd.readouterr())  # transformers' remarks on tables that grow
     for marker in ("<|im_start|>", "<|im_end|>"):
         assert len(tokenizer(marker, add_special_tokens=False).input_ids) == 1
     adapter = json.loads((run.path / "model" / "adapter_config.json").read_text(encoding="utf-8"))

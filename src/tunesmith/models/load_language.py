@@ -185,9 +185,9 @@ def _network(
                 "Put the old base back there, or train again.",
             )
         tokens = len(load_language_tokenizer(folder, name))
-        if tokens > below.get_input_embeddings().weight.shape[0]:
-            below.resize_token_embeddings(tokens)
         with quiet_transformers(), quiet_peft():
+            if tokens > below.get_input_embeddings().weight.shape[0]:
+                below.resize_token_embeddings(tokens, mean_resizing=False)  # the adapter holds these rows
             adapted = PeftModel.from_pretrained(below, folder)
         if not merge:
             return adapted, where

@@ -49,7 +49,9 @@ class TextGenerator:
 
     @property
     def stop_ids(self) -> set[int]:
-        return {*self.codec.stop_ids, *ending_ids(self.bundle.model.network, self.bundle.tokenizer)}
+        # of a conversation the template's ends of turns, whether or not one was read before
+        ends = self.codec.encoder.stop_ids if self.conversational else self.codec.stop_ids
+        return {*ends, *ending_ids(self.bundle.model.network, self.bundle.tokenizer)}
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Token ids that the model continues; raises DataError when they leave no room for an answer."""
