@@ -21,7 +21,7 @@ import tunesmith
 from language_models import folder, network
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.engine.generate import Sampling
-from tunesmith.workflows import language_use
+from tunesmith.workflows import language_predict
 
 
 @pytest.fixture(name="train")
@@ -105,16 +105,18 @@ def test_the_run_folder_says_what_became_of_every_row(train: Train, in_tmp: Path
 
 def test_rows_that_can_not_be_answered_are_told_together(train: Train, in_tmp: Path) -> None:
     run = train(CHAT)
-    lines = ['{"messages": [{"role": "user", "content": "hi"}]}', "{bad", '{"conversations": 5}',
-             '{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "yo"}]}']  # fmt: skip
-    (in_tmp / "asked.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(DataError) as refused:
-        language_use.predict(run.path / "model", str(in_tmp / "asked.jsonl"), in_tmp / "out.jsonl", Sampling())
-    assert [(problem.row, problem.line) for problem in refused.value.problems] == [(2, 2), (3, 3)]
-    (in_tmp / "asked.jsonl").write_text("\n".join((lines[0], lines[3])), encoding="utf-8")
+    asked = in_tmp / "asked.jsonl"
+    hi = '{"messages": [{"role": "user", "content": "hi"}]}'
+    asked.write_text("\n".join((hi, "{bad", '{"messages": 5}')), encoding="utf-8")
     short = Sampling(max_new_tokens=4)
-    assert language_use.predict(run.path / "model", str(in_tmp / "asked.jsonl"), in_tmp / "out.jsonl", short) == 2
-    answers = [json.loads(line)["predicted"] for line in (in_tmp / "out.jsonl").read_text("utf-8").splitlines()]
+    with pytest.raises(DataError) as refused:
+        language_predict.predict(run.path / "model", str(asked), in_tmp / "out.jsonl", short)
+    assert [(problem.row, problem.line) for problem in refused.value.problems] == [(2, 2), (3, 3)]
+    answers = []
+    for line in (hi, '{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "yo"}]}'):
+        asked.write_text(line, encoding="utf-8")
+        assert language_predict.predict(run.path / "model", str(asked), in_tmp / "out.jsonl", short) == 1
+        answers.append(json.loads((in_tmp / "out.jsonl").read_text("utf-8"))["predicted"])
     assert answers[0] == answers[1]  # both say the same
 
 

@@ -147,23 +147,36 @@ def predict(
     threshold: Annotated[float | None, typer.Option(help="Abstain below this probability.")] = None,
     probabilities: Annotated[bool, typer.Option(help="Also the probability of every label.")] = False,
     precision: Annotated[str, typer.Option(help="auto (fast, the same labels) or fp32 (every digit).")] = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="How answers are written: max_new_tokens, temperature, ..."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Label and probability for texts, or for every row of a file."""
+    """Label and probability for texts, or for every row of a file; of a model that writes, its answers."""
     from tunesmith.cli import show
+    from tunesmith.workflows import language_predict
     from tunesmith.workflows import model as models
     from tunesmith.workflows import predict as workflow
-    from tunesmith.workflows.language_model import TextGenerator
+    from tunesmith.workflows.language_model import TextGenerator, sampling_of
     from tunesmith.workflows.load import language_folder
 
     if bool(texts) == bool(file):
         raise OptionError(
             "Give texts, or --file with --out.", 'Example: tunesmith predict runs/bank "where is my card?"'
         )
-    if file:
-        if out is None:
-            raise OptionError("--file needs --out, the file to write.", "Example: --out predictions.csv")
-        count = workflow.predict(run, file, out, threshold=threshold, probabilities=probabilities, precision=precision)
+    if file and out is None:
+        raise OptionError("--file needs --out, the file to write.", "Example: --out predictions.csv")
+    words, writes = words_of(settings), language_folder(run, wanted=False)
+    if words and not writes:
+        raise OptionError("--set says how answers are written, and this model writes none.")
+    if file and out:
+        if writes:
+            count = language_predict.predict(writes, file, out, sampling_of(words), emit=show.warned)
+        else:
+            count = workflow.predict(
+                run, file, out, threshold=threshold, probabilities=probabilities, precision=precision
+            )
         print_found(
             {"rows": count, "out": str(out)},
             as_json,
@@ -171,8 +184,8 @@ def predict(
         )
         return
     given: list[Any] = list(texts or [])
-    if language_folder(run, wanted=False):
-        found = TextGenerator.load(language_folder(run)).predict(given)
+    if writes:
+        found = TextGenerator.load(writes).predict(given, **words)
         print_found({"predictions": found}, as_json, lambda f: "\n".join(one["text"] for one in f["predictions"]))
         return
     model = models.Model.load(run)

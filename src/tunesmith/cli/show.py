@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -195,3 +196,9 @@ def _brief(event: Found) -> str:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def warned(event: Any) -> None:
+    """What the user should know of a command that shows no progress; standard output is for what it found."""
+    if event.name == "warned":
+        print(f"warning, {event.what}: {event.message}", file=sys.stderr)

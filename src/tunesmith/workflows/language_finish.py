@@ -32,6 +32,7 @@ from tunesmith.workflows.finish import latest, read_curves, versions
 from tunesmith.workflows.language import LanguageWork
 from tunesmith.workflows.language_cost import cost_of
 from tunesmith.workflows.language_divergence import divergence
+from tunesmith.workflows.language_model import within
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest difference of a sequence's mean token loss between the model trained and the model read back."""
@@ -110,12 +111,7 @@ def _answered(work: LanguageWork) -> np.ndarray:
 
 def _prompts(work: LanguageWork, items: np.ndarray) -> list[list[int]]:
     found = [work.codec.prompt(work.data[int(work.items.example[item])]) for item in items]
-    return [_within(prompt.tolist(), work.limit, work.bundle.kind) for prompt in found]
-
-
-def _within(ids: list[int], limit: int, kind: str) -> list[int]:
-    """Room for an answer: a continued text keeps its end, an encoder's its beginning."""
-    return ids[:limit] if kind == "seq2seq" else ids[-max(1, limit * 3 // 4) :]
+    return [within(prompt.tolist(), work.limit, work.bundle.kind) for prompt in found]
 
 
 def _generate(work: LanguageWork, prompts: list[list[int]]) -> list[Generated]:
@@ -148,7 +144,7 @@ def few_shot(
             return len(work.codec.prompt_of(prompt)) <= room
 
         prompt = shots.prompt(dict(example), work.plan.task.options.few_shot, fits)
-        return _within(work.codec.prompt_of(prompt).tolist(), work.limit, work.bundle.kind)
+        return within(work.codec.prompt_of(prompt).tolist(), work.limit, work.bundle.kind)
 
     prompts = [ids_of(work.data[int(work.items.example[item])]) for item in answered]
     if work.plan.task.sequences_per_item > 1 or work.data.form == "text":

@@ -63,7 +63,7 @@ def encode_items(
             whole = task.encode(example, data[before[number]], codec, limit)
             for one, _ in whole:
                 _require_embeddings(one, bundle)
-            fitted = [_fit(one, source, limit, overflow, row_id, cuts) for one, source in whole]
+            fitted = [fit(one, source, limit, overflow, row_id, cuts) for one, source in whole]
         except DataError as error:
             problems += [data.problem(example["row"], problem.message) for problem in error.problems]
             fix = fix or error.fix
@@ -112,7 +112,7 @@ def _require_embeddings(encoded: Encoded, bundle: LanguageBundle) -> None:
         raise DataError(Problem(f"the text holds {token!r}, a token that the model can not read"), "Leave it out.")
 
 
-def _fit(
+def fit(
     encoded: Encoded, source: int, limit: int, overflow: Any, row_id: int, cuts: dict[str, list[int]]
 ) -> tuple[Encoded, int] | None:
     """Within the limit, or None where it is left out; what happened is noted in `cuts`."""

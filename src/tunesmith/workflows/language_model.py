@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
-from tunesmith.data.conversations.messages import Fault, read_contents, read_messages
+from tunesmith.core.options import resolve
 from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate
 from tunesmith.engine.hardware import device
 from tunesmith.models.load_language import MARK, LanguageBundle, load_language_finished
@@ -53,11 +53,12 @@ class TextGenerator:
         ends = self.codec.encoder.stop_ids if self.conversational else self.codec.stop_ids
         return {*ends, *ending_ids(self.bundle.model.network, self.bundle.tokenizer)}
 
-    def prompt_ids(self, prompt: Prompt) -> list[int]:
+    def prompt_ids(self, prompt: Prompt, tools: list[Any] | None = None) -> list[int]:
         """Token ids that the model continues; raises DataError when they leave no room for an answer."""
         if isinstance(prompt, str) and self.conversational:
             prompt = [{"role": "user", "content": prompt}]
-        ids: list[int] = self.codec.prompt_of(prompt).tolist()
+        found = self.codec.encoder.prompt(prompt, tools) if tools else self.codec.prompt_of(prompt)
+        ids: list[int] = found.tolist()
         if not ids:
             raise DataError(Problem("the prompt is empty"), "Give some text.")
         if self.bundle.kind == "causal" and len(ids) >= self.bundle.position_limit:
@@ -69,43 +70,34 @@ class TextGenerator:
 
     def generate(self, prompts: Iterable[Prompt], sampling: Sampling | None = None) -> list[Generated]:
         """One answer per prompt; greedy when no sampling is asked for."""
-        ids = [self.prompt_ids(prompt) for prompt in prompts]
+        return self.continued([self.within(self.prompt_ids(prompt)) for prompt in prompts], sampling)
+
+    def within(self, ids: list[int]) -> list[int]:
+        """As much of a prompt as was read of one in training."""
+        return within(ids, int(self.mark["max_length"]), self.bundle.kind) if self.bundle.kind == "seq2seq" else ids
+
+    def continued(self, ids: Sequence[list[int]], sampling: Sampling | None = None) -> list[Generated]:
+        """One answer per prompt of token ids."""
         model = self.bundle.model.running
         return generate(model, self.bundle.tokenizer, ids, sampling or Sampling(), stop_ids=self.stop_ids)
 
     def predict(self, prompts: Iterable[Prompt], **sampling: Any) -> list[dict[str, Any]]:
         """[{"text", "stopped"}]; keywords are those of `Sampling`: temperature, top_p, max_new_tokens, seed, stop."""
-        wrong = set(sampling) - set(Sampling.model_fields)
-        if wrong:
-            raise OptionError(
-                f"predict: a model that writes text has no option {sorted(wrong)[0]!r}.",
-                f"Known: {', '.join(Sampling.model_fields)}.",
-            )
-        found = self.generate(prompts, Sampling(**sampling))
+        found = self.generate(prompts, sampling_of(sampling))
         return [{"text": answer.text.strip(), "stopped": answer.stopped} for answer in found]
 
 
-def prompt_of_row(row: Mapping[str, Any] | Fault) -> Prompt:
-    """What a row of any format asks: its messages up to the last answer, or its prompt, source or text.
+def sampling_of(words: Mapping[str, Any]) -> Sampling:
+    """How answers are written, from words of the user. Raises OptionError."""
+    wrong = set(words) - set(Sampling.model_fields)
+    if wrong:
+        raise OptionError(
+            f"predict: a model that writes text has no option {sorted(wrong)[0]!r}.",
+            f"Known: {', '.join(Sampling.model_fields)}.",
+        )
+    return cast(Sampling, resolve(dict(words), {"sampling": Sampling})["sampling"])
 
-    Raises DataError naming the columns when there is none, or saying why the row can not be read.
-    """
-    if isinstance(row, Fault):
-        raise DataError(Problem(str(row)), "Mend or remove this row.")
-    inside = row["input"] if isinstance(row.get("input"), dict) else row  # OpenAI's preference format
-    messages = read_messages(next((inside[name] for name in _MESSAGES if inside.get(name)), None))
-    if row.get("contents"):
-        messages = read_contents(row["contents"], row.get("systemInstruction"))
-    if isinstance(messages, list) and messages and all(isinstance(message, Mapping) for message in messages):
-        end = len(messages)
-        while end and messages[end - 1].get("role") == "assistant":
-            end -= 1
-        return list(messages[:end])
-    for name in ("prompt", "instruction", "query", "question", "source", "document", "text", "input"):
-        value = row.get(name)
-        if isinstance(value, str) and value.strip():
-            return f"{value}\n{row['input']}" if name == "instruction" and row.get("input") else value
-    raise DataError(
-        Problem(f"there is no prompt in the columns {', '.join(map(str, row))}"),
-        "Expected messages, prompt, instruction, question, source or text.",
-    )
+
+def within(ids: list[int], limit: int, kind: str) -> list[int]:
+    """Room for an answer: a continued text keeps its end, an encoder's its beginning."""
+    return ids[:limit] if kind == "seq2seq" else ids[-max(1, limit * 3 // 4) :]

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from tunesmith.core.events import Emit, ignore
 from tunesmith.data.prepare import read_rows
 from tunesmith.engine.generate import Sampling
-from tunesmith.workflows import language_use, output
+from tunesmith.workflows import language_predict, output
 from tunesmith.workflows.load import language_folder
 from tunesmith.workflows.model import Model
 
@@ -39,7 +39,7 @@ def predict(
     target = output.checked(out, data)
     language = None if isinstance(run, Model) else language_folder(run, wanted=False)
     if language is not None:
-        return language_use.predict(language, data, out, Sampling())
+        return language_predict.predict(language, data, out, Sampling(), emit=emit)
     model = run if isinstance(run, Model) else Model.load(run)
     with TemporaryDirectory(prefix="tunesmith-") as folder:
         rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)

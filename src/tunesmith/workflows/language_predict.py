@@ -1,0 +1,159 @@
+"""predict for models that write text: an answer for every row of a file of any known format, answered or not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, detect
+from tunesmith.data.conversations.inputs import open_parts
+from tunesmith.data.conversations.messages import Fault
+from tunesmith.data.conversations.shape import Example, Missing, example_of
+from tunesmith.engine.generate import Sampling
+from tunesmith.workflows import output
+from tunesmith.workflows.language_model import Prompt, TextGenerator
+
+_ANSWERS = ("completion", "output", "response", "target", "summary", "answer", "tgt", "target_text")
+"""Columns that make a format of what is only asked; `_detected` tries them in this order."""
+_ANSWER_WORDS = ("response", "completion", "target", "chosen", "rejected")
+
+
+def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling, *, emit: Emit = ignore) -> int:
+    """Write every row of `data` with its answer as further column `predicted`; returns the number of rows.
+
+    Rows ask as they did in training: messages up to the last answer, a prompt, an instruction with its input, a
+    source. Raises DataError with every row that asks nothing or too much, OptionError for a file that can not be
+    written.
+    """
+    target = output.checked(out, data)
+    model = TextGenerator.load(folder)
+    with TemporaryDirectory(prefix="tunesmith-") as place:
+        parts = open_parts(data, Path(place), emit)
+        found = [(one.name, line, row) for inputs in parts.values() for one in inputs for line, row in one.rows]
+    prompts = _prompts(model, found, emit)
+    answers = model.continued(prompts, sampling)
+    rows = [dict(row) for _, _, row in found]
+    name = _free({column for row in rows for column in row})
+    for row, answer in zip(rows, answers, strict=True):
+        row[name] = answer.text.strip()
+    with output.written(target) as aside:
+        _write(rows, aside, target.suffix)
+    return len(rows)
+
+
+def _prompts(model: TextGenerator, rows: Sequence[tuple[str, int, Any]], emit: Emit) -> list[list[int]]:
+    """Token ids of what each row (file, line, content) asks. Raises DataError with every row that asks nothing."""
+    sound = [row for _, _, row in rows if isinstance(row, Mapping)][:SAMPLE_ROWS]
+    known = _detected(sound, model.mark["form"])
+    problems, prompts, cut = [], [], 0
+    for number, (file, line, row) in enumerate(rows, 1):
+        try:
+            if isinstance(row, Fault):
+                raise DataError(Problem(str(row)))
+            prompt, tools = _asked(row, known, model)
+            ids = model.prompt_ids(prompt, tools)
+        except DataError as error:
+            problems += [Problem(p.message, file, row=number, line=line or None) for p in error.problems]
+            continue
+        kept = model.within(ids)
+        cut += len(kept) < len(ids)
+        prompts.append(kept)
+    if problems:
+        raise DataError(problems, "Correct these rows, or leave them out.")
+    if cut:
+        emit(Warned("cut rows", f"{cut:,} of {len(rows):,} rows: longer than {model.mark['max_length']} tokens, the "
+                                "end was cut as in training"))  # fmt: skip
+    return prompts
+
+
+def _detected(rows: Sequence[Mapping[str, Any]], form: str) -> Format | None:
+    """The format of rows that may lack the column of answers."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    for wanted in (None, form):
+        if found := detect(columns, rows, wanted):
+            return found
+    for answer in _ANSWERS:
+        filled = [{**row, answer: f"the answer of row {number}"} for number, row in enumerate(rows)]
+        if found := detect([*columns, answer], filled):
+            return found
+    return None
+
+
+def _asked(row: Mapping[str, Any], known: Format | None, model: TextGenerator) -> tuple[Prompt, Any]:
+    """What a row asks, and its tools. Raises DataError."""
+    if known is None:
+        raise DataError(
+            Problem(f"no prompt in a row with the columns {', '.join(map(str, row))}; expected messages, prompt, "
+                    "instruction, question, source, document or text")
+        )  # fmt: skip
+    columns = {word: known.columns[word] for word in _ANSWER_WORDS if word in known.columns}
+    filled = {**row, **{column: row.get(column) or "?" for column in columns.values()}}
+    if "label" in known.columns:
+        filled[known.columns["label"]] = True
+    try:
+        example = example_of(known, filled)
+    except (Fault, Missing) as error:
+        raise DataError(Problem(str(error))) from None
+    prompt = _question(example)
+    if not prompt or (isinstance(prompt, str) and not prompt.strip()):
+        raise DataError(Problem("nothing is asked: there is no prompt"))
+    if isinstance(prompt, str) or model.conversational:
+        return prompt, example.get("tools")
+    if len(prompt) == 1 and isinstance(prompt[0].get("content"), str):
+        return str(prompt[0]["content"]), None
+    raise DataError(Problem("it holds a conversation, and the model was not trained on conversations"))
+
+
+def _question(example: Example) -> Prompt:
+    """A text, or messages without the last answer."""
+    messages = example.get("messages")
+    if messages is None:
+        return str(next(example[name] for name in ("prompt", "source", "text") if name in example))
+    if not isinstance(messages, list) or not all(isinstance(one, Mapping) for one in messages):
+        raise DataError(Problem("the messages are no list of objects"))
+    end = len(messages)
+    while end and messages[end - 1].get("role") == "assistant":
+        end -= 1
+    return messages[:end]
+
+
+def _free(taken: set[str]) -> str:
+    """`predicted`, or `predicted_2`, ... where a column of the input has that name."""
+    number = 1
+    while (name := "predicted" if number == 1 else f"predicted_{number}") in taken:
+        number += 1
+    return name
+
+
+def _write(rows: Sequence[dict[str, Any]], target: Path, suffix: str) -> None:
+    """In the format of the suffix; lists and objects are JSON in tables of text, and where Arrow has no type."""
+    if suffix == ".jsonl":
+        with open(target, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+        return
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    flat = [{name: _flat(value) for name, value in row.items()} for row in rows]
+    if suffix == ".parquet":
+        try:
+            table = pa.table({name: [row.get(name) for row in rows] for name in columns})
+        except pa.ArrowException:
+            table = pa.table({name: [row.get(name) for row in flat] for name in columns})
+        pq.write_table(table, target)
+        return
+    with open(target, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, delimiter="\t" if suffix == ".tsv" else ",")
+        writer.writeheader()
+        writer.writerows(flat)
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
