@@ -184,6 +184,9 @@ def _network(
                 f"The adapter in {folder} belongs to another base: the weights in {base} are others.",
                 "Put the old base back there, or train again.",
             )
+        if merge and quantization:
+            with quiet_transformers():
+                below.dequantize()  # before the additions: PEFT would merge into 4 bits again, and round
         tokens = len(load_language_tokenizer(folder, name))
         with quiet_transformers(), quiet_peft():
             if tokens > below.get_input_embeddings().weight.shape[0]:
@@ -191,8 +194,6 @@ def _network(
             adapted = PeftModel.from_pretrained(below, folder)
         if not merge:
             return adapted, where
-        if quantization:
-            below.dequantize()
         with quiet_peft():
             merged = adapted.merge_and_unload()
         return merged.requires_grad_(True), where  # peft had frozen it

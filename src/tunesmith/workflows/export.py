@@ -57,7 +57,11 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
         merged.model.network.save_pretrained(aside)
         merged.tokenizer.save_pretrained(aside)
     write_json(aside / MARK, {**trained.mark, "quantization": None})
-    apart, answers = _compare(trained, TextGenerator.load(aside))
+    try:
+        apart, answers = _compare(trained, TextGenerator.load(aside))
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     return {"out": str(target), "largest_difference": apart, "answers": answers}

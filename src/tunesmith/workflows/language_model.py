@@ -11,7 +11,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.options import resolve
 from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate
-from tunesmith.engine.hardware import device
+from tunesmith.engine.hardware import device, prepare
 from tunesmith.models.load_language import MARK, LanguageBundle, load_language_finished
 
 Prompt = str | Sequence[Mapping[str, Any]]
@@ -39,6 +39,7 @@ class TextGenerator:
     @classmethod
     def load(cls, folder: Path) -> TextGenerator:
         """From a run's model folder. Raises ModelError."""
+        prepare()
         mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
         return cls(load_language_finished(folder), mark)
 

@@ -1,0 +1,60 @@
+"""export and continuing: one plain model out of a run, which answers as the run does, whatever its base was kept in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from language_runs import CHAT, PREFERENCE, SHORT, TRANSLATION, short_run
+
+import tunesmith
+from tunesmith.core.errors import RunFailed
+from tunesmith.workflows import export as workflow
+from tunesmith.workflows.export import export
+
+FEW: dict[str, Any] = {"generate_rows": 0, "few_shot": 0, "learning_rate": 2e-2}
+
+
+@pytest.mark.parametrize(
+    ("method", "family", "words"),
+    [("lora", "llama", {}), ("lora", "llama-tied", {"new_tokens": ["<order>"]}), ("qlora", "llama", {}),
+     ("lora", "t5", {}), ("lora", "bart", {})],
+)  # fmt: skip
+def test_a_merged_model_is_a_plain_one_with_the_same_logits(
+    method: str, family: str, words: dict[str, Any], in_tmp: Path
+) -> None:
+    import transformers
+
+    pairs = family in ("t5", "bart")
+    run = short_run(TRANSLATION if pairs else CHAT, family, method=method, epochs=1, **FEW, **words)
+    found = export(run.path)
+    assert found["largest_difference"] < 1e-4
+    maker = transformers.AutoModelForSeq2SeqLM if pairs else transformers.AutoModelForCausalLM
+    plain = maker.from_pretrained(found["out"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(found["out"])
+    ours = tunesmith.load(run.path)
+    assert tokenizer.chat_template == ours.bundle.tokenizer.chat_template
+    assert len(tokenizer) == len(ours.bundle.tokenizer)
+    ids = torch.tensor([ours.prompt_ids("anna: where is my tea?")])
+    inputs = {"input_ids": ids, **({"decoder_input_ids": ids[:, :3]} if pairs else {})}
+    with torch.no_grad():
+        expected = ours.bundle.model.running(**inputs).logits
+        torch.testing.assert_close(plain(**inputs).logits, expected, atol=1e-4, rtol=0)
+
+
+def test_training_goes_on_from_a_run_whose_base_was_in_4_bits(in_tmp: Path) -> None:
+    first = short_run(CHAT, method="qlora", epochs=1, **FEW)
+    words = {**SHORT, "method": "lora", "epochs": 1, **FEW}
+    second = tunesmith.train(PREFERENCE, out="second", model=str(first.path), **words)
+    assert second.document["model"] == str(first.path)
+
+
+def test_a_model_that_answers_differently_is_not_exported(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = short_run(CHAT, method="lora", epochs=1, **FEW)
+    monkeypatch.setattr(workflow, "_TOLERANCE", -1.0)
+    with pytest.raises(RunFailed, match="does not answer as the trained one"):
+        export(run.path)
+    assert not (run.path / "export" / "merged").exists()
+    assert not list((run.path / "export").iterdir())
