@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tunesmith as library
+from tunesmith.cli.arguments import words_of
 from tunesmith.core import registry
 
 Run = Callable[..., Any]
@@ -112,6 +113,16 @@ def test_words_that_yaml_takes_for_truth_values_stay_words(run: Run, quick: list
         library.workflows.train.RunFolder(name).load_spec().options["class_weights"] for name in ("two", "three")
     ]
     assert weights == [{"yes": 2, "no": 1}] * 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("summarize: ", "summarize: "), ("en: a: b", "en: a: b"), ("5", 5), ("1e-4", 1e-4), ("[a, b]", ["a", "b"]),
+     ("{a: 1}", {"a": 1}), ("auto", "auto"), ("null", None)],
+)  # fmt: skip
+def test_settings_are_read_as_they_are_meant(typed: str, value: Any) -> None:
+    """The prefix that T5 was trained with ends with a colon and a space, which YAML takes for a table."""
+    assert words_of([f"prefix={typed}"]) == {"prefix": value}
 
 
 def test_check_trains_nothing_and_says_what_would_be_done(run: Run, ticket_csv: Path, quick: list[Any]) -> None:

@@ -80,12 +80,17 @@ def read_yaml(text: str) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """The value of `--set name=value`: YAML scalars and lists, so `5`, `1e-4`, `true`, `[1, 2]` work."""
+    """The value of `--set name=value`: YAML scalars and lists, so `5`, `1e-4`, `true`, `[1, 2]` work.
+
+    What YAML reads as `key: value` is text with a colon, such as a prefix 'summarize: ', and kept to the letter.
+    """
     import yaml
 
     try:
         value = read_yaml(text)
     except yaml.YAMLError:
+        return text
+    if isinstance(value, dict) and not text.lstrip().startswith("{"):
         return text
     if isinstance(value, dict) and any(value[name] is None and ":" in str(name) for name in value):
         return parse_value(text.replace(":", ": "))  # {spam:2}: YAML wants a space, people do not write one
