@@ -48,7 +48,7 @@ def test_training_goes_on_from_a_run_whose_base_was_in_4_bits(in_tmp: Path) -> N
     first = short_run(CHAT, method="qlora", epochs=1, **FEW)
     words = {**SHORT, "method": "lora", "epochs": 1, **FEW}
     second = tunesmith.train(PREFERENCE, out="second", model=str(first.path), **words)
-    assert second.document["model"] == str(first.path)
+    assert second.document["model"] == str(first.path.resolve())
 
 
 def test_a_model_that_answers_differently_is_not_exported(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -90,7 +92,9 @@ def test_better_answers_become_likelier_than_worse_ones(kind: str, train: Train)
     run = train(PREFERENCE, method="full", preference_loss=kind)
     assert run.metrics["preference_accuracy"] > 0.9
     assert run.metrics["reward_margin"] > 0
-    assert base(run, "reward_margin") == pytest.approx(0, abs=1e-4)
+    assert (base(run, "reward_margin"), base(run, "preference_accuracy")) == (0, 0.5)
+    assert base(run) == pytest.approx({"sigmoid": math.log(2), "ipo": 25}[kind])
+    assert run.document["test"]["loss"]["value"] < base(run)
     assert run.document["task"] == "preference"
     assert 0 < run.document["test"]["kl_to_base"]["value"] < 20
 
@@ -105,7 +109,9 @@ def test_the_distance_to_the_base_is_the_same_for_an_adapter_and_its_sum(train: 
 
 def test_judged_answers_get_rewards_of_the_right_sign(train: Train) -> None:
     run = train(FEEDBACK)
-    assert run.metrics["preference_accuracy"] > 0.9 > base(run, "preference_accuracy")
+    assert run.metrics["preference_accuracy"] > 0.9
+    assert (base(run, "preference_accuracy"), base(run)) == (0.5, 0.5)  # rounding gives the base no preference
+    assert run.document["test"]["loss"]["value"] < 0.5
     assert run.document["task"] == "preference"
 
 
@@ -218,6 +224,17 @@ def test_what_is_too_long_is_cut_left_out_or_refused(train: Train, records: Reco
     assert ledger(told[0]) == {"rows": 40, "used": 30, "cut": 10, "dropped": 0}
     dropped = train(LONG_ROWS, out="drop", max_length=64, max_steps=2, overflow="drop")
     assert ledger(told[1]) == {"rows": 40, "used": 30, "cut": 0, "dropped": 10}
+    for run, status in ((cut, "cut"), (dropped, "dropped")):  # kept in the folder, row by row
+        table = pq.read_table(run.path / "data" / "ledger.parquet").to_pylist()
+        told_of = [row for row in table if row["status"] != "used"]
+        assert {row["status"] for row in told_of} == {status}
+        assert [row["row"] for row in told_of] == list(range(1, 41, 4))
+        assert all(row["reason"] for row in told_of)
+        splits = pq.read_table(run.path / "data" / "splits.parquet")
+        assert splits["row_id"].to_pylist() == list(range(40))
+        assert set(splits["split"].to_pylist()) == {"train", "validation", "test"}
+        assert json.loads((run.path / "data" / "columns.json").read_text())["form"] == "chat"
+        assert json.loads((run.path / "data" / "audit.json").read_text())["ledger"][status] == 10
     for run, what in ((cut, "cut rows"), (dropped, "dropped rows")):
         warned = [event for event in records(run, "warned") if event["what"] == what]
         assert "10 of 40" in warned[0]["message"]

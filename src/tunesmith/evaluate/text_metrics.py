@@ -158,10 +158,14 @@ def token_rows(loss_sums: Sequence[float], token_counts: Sequence[int], correct_
     return {"loss": losses, "perplexity": losses, "token_accuracy": hits}
 
 
-def preference_rows(chosen_rewards: Sequence[float], rejected_rewards: Sequence[float]) -> RowStatistics:
-    """Of each pair: the reward of the chosen answer and of the rejected one. Equal rewards count half."""
+def preference_rows(
+    chosen_rewards: Sequence[float], rejected_rewards: Sequence[float], losses: Sequence[float] | None = None
+) -> RowStatistics:
+    """Of each pair: the reward of the chosen answer and of the rejected one, and what the pair costs in training.
+    Equal rewards count half."""
     margins = np.asarray(chosen_rewards, dtype=np.float64) - np.asarray(rejected_rewards, dtype=np.float64)
-    return {"reward_margin": _means(margins), "preference_accuracy": _means((1 + np.sign(margins)) / 2)}
+    rows = {"reward_margin": _means(margins), "preference_accuracy": _means((1 + np.sign(margins)) / 2)}
+    return rows if losses is None else {**rows, "loss": _means(losses)}
 
 
 # --- Values, intervals, comparison ----------------------------------------------------------------

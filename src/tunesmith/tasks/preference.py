@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.options import ConversationOptions
-from tunesmith.engine.preference import FeedbackLesson, PairLesson
+from tunesmith.engine.preference import FeedbackLesson, PairLesson, dpo_loss, kto_loss
 from tunesmith.engine.protocols import Batches
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.text_metrics import RowStatistics, preference_rows
@@ -71,11 +72,15 @@ class Preference:
     def statistics(self, found: Likelihoods, *, reference: Likelihoods, good: np.ndarray | None) -> RowStatistics:
         """Rewards are beta times log-ratios to the reference. Of single answers, a good one should have a
         positive reward and a bad one a negative one."""
-        rewards = self.options.beta * (reference.loss - found.loss)
+        beta, ratios = self.options.beta, torch.as_tensor(reference.loss - found.loss)
+        first, second = ratios[::2], ratios[1::2]
         if good is None:
-            return preference_rows(rewards[::2], rewards[1::2])
-        single = rewards[::2]
-        return preference_rows(np.where(good, single, 0.0), np.where(good, 0.0, single))  # type: ignore[arg-type]
+            lengths = torch.as_tensor(np.stack([reference.tokens[::2], reference.tokens[1::2]])).clamp(min=1)
+            losses = dpo_loss(first, second, beta=beta, kind=self.options.preference_loss, lengths=lengths)
+            return preference_rows((beta * first).numpy(), (beta * second).numpy(), losses.numpy())
+        losses = kto_loss(first, torch.as_tensor(good), second, beta=beta)
+        single = (beta * first).numpy()
+        return preference_rows(np.where(good, single, 0.0), np.where(good, 0.0, single), losses.numpy())
 
     @classmethod
     def toys(cls) -> list[Any]:

@@ -106,6 +106,13 @@ class LanguageWork:
         sequences = self.sequences(items)
         return self._statistics(self.measure(self.items.rows, sequences), items)
 
+    def base_statistics(self, items: np.ndarray) -> RowStatistics:
+        """The same before training. Where the base is the reference it is not measured again: rounding would tell
+        the two apart, and give the base a preference."""
+        if self.reference is None:
+            return self.statistics(items)
+        return self._statistics(_some(self.reference, self.sequences(items)), items)
+
     def _statistics(self, found: Likelihoods, items: np.ndarray) -> RowStatistics:
         if self.reference is None:
             return cast(RowStatistics, self.plan.task.statistics(found))
@@ -286,9 +293,7 @@ def _setup(work: LanguageWork) -> loop.Setup:
     higher = bool(text_metrics.higher_is_better(metric))
 
     def evaluate() -> dict[str, float]:
-        found = text_metrics.compute(work.statistics(watched))
-        # a preference has no token loss; its margin, the other way round, breaks ties
-        return {**found, "loss": found.get("loss", -found.get("reward_margin", 0.0))}
+        return text_metrics.compute(work.statistics(watched))
 
     made_of = identity(plan.spec, work.corpus.fingerprint, work.bundle.fingerprint)
     setup = loop.Setup(

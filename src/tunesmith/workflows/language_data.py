@@ -46,7 +46,7 @@ class Corpus:
         }  # fmt: skip
 
     def save(self, folder: Path) -> None:
-        """Write splits.parquet, ledger.parquet, fingerprint.json and audit.json, as other tasks do."""
+        """Write splits.parquet, ledger.parquet, fingerprint.json, columns.json and audit.json, as other tasks do."""
         folder.mkdir(parents=True, exist_ok=True)
         ids = self.examples.ids
         marks = np.empty(len(ids), dtype=object)
@@ -55,6 +55,9 @@ class Corpus:
         pq.write_table(pa.table({"row_id": ids, "split": marks.tolist()}), folder / "splits.parquet")
         pq.write_table(self._ledger_table(), folder / "ledger.parquet")
         write_json(folder / "fingerprint.json", {"sha256": self.fingerprint, "files": self.examples.files})
+        found = self.examples.detected
+        words = {"format": found.name, "form": found.form, "why": found.why, "columns": dict(found.columns)}
+        write_json(folder / "columns.json", words)
         write_json(folder / "audit.json", self.audit())
 
     def _ledger_table(self) -> pa.Table:

@@ -43,7 +43,7 @@ def measure_base(work: LanguageWork) -> dict[str, Any]:
     """What needs the base as it was: its statistics on the test rows, its answers, and those with examples shown."""
     test = work.items.splits["test"]
     answered = _answered(work)
-    found: dict[str, Any] = {"statistics": {"base": work.statistics(test)}, "answers": {}, "items": answered}
+    found: dict[str, Any] = {"statistics": {"base": work.base_statistics(test)}, "answers": {}, "items": answered}
     prompts = _prompts(work, answered)
     if prompts:
         found["answers"]["base"] = _generate(work, prompts)
