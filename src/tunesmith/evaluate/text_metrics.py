@@ -27,6 +27,8 @@ from tunesmith.evaluate.bootstrap import interval, weightings
 from tunesmith.evaluate.compare import Difference, Verdict, _sentence, _undecided
 from tunesmith.evaluate.types import Interval
 
+Numbers = Sequence[float] | np.ndarray
+
 RowStatistics = dict[str, np.ndarray]
 """metric -> float64 [n, d], the d statistics that the metric is made of, for each of the n rows."""
 
@@ -158,9 +160,7 @@ def token_rows(loss_sums: Sequence[float], token_counts: Sequence[int], correct_
     return {"loss": losses, "perplexity": losses, "token_accuracy": hits}
 
 
-def preference_rows(
-    chosen_rewards: Sequence[float], rejected_rewards: Sequence[float], losses: Sequence[float] | None = None
-) -> RowStatistics:
+def preference_rows(chosen_rewards: Numbers, rejected_rewards: Numbers, losses: Numbers | None = None) -> RowStatistics:
     """Of each pair: the reward of the chosen answer and of the rejected one, and what the pair costs in training.
     Equal rewards count half."""
     margins = np.asarray(chosen_rewards, dtype=np.float64) - np.asarray(rejected_rewards, dtype=np.float64)
@@ -289,7 +289,7 @@ def _resampled(rows: RowStatistics, resamples: int, seed: int) -> dict[str, np.n
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def _means(values: Sequence[float] | np.ndarray) -> np.ndarray:
+def _means(values: Numbers) -> np.ndarray:
     """Statistics of a mean over rows."""
     column = np.asarray(values, dtype=np.float64)
     return np.column_stack([column, np.ones(len(column))])
