@@ -37,11 +37,37 @@ def test_a_merged_model_is_a_plain_one_with_the_same_logits(
     ours = tunesmith.load(run.path)
     assert tokenizer.chat_template == ours.bundle.tokenizer.chat_template
     assert len(tokenizer) == len(ours.bundle.tokenizer)
+    ends = plain.generation_config.eos_token_id
+    assert set(ends if isinstance(ends, list) else [ends]) == ours.stop_ids
     ids = torch.tensor([ours.prompt_ids("anna: where is my tea?")])
     inputs = {"input_ids": ids, **({"decoder_input_ids": ids[:, :3]} if pairs else {})}
     with torch.no_grad():
         expected = ours.bundle.model.running(**inputs).logits
         torch.testing.assert_close(plain(**inputs).logits, expected, atol=1e-4, rtol=0)
+
+
+def test_a_whole_model_names_the_tokens_that_end_its_answers(in_tmp: Path) -> None:
+    import transformers
+
+    run = short_run(CHAT, epochs=1, **FEW)
+    plain = transformers.AutoModelForCausalLM.from_pretrained(run.folder.model)
+    ends = transformers.AutoTokenizer.from_pretrained(run.folder.model).convert_tokens_to_ids(["</s>", "<|im_end|>"])
+    assert plain.generation_config.eos_token_id == sorted(ends)
+
+
+def test_a_prompt_is_read_as_those_that_were_learned(in_tmp: Path) -> None:
+    """Preferences of texts are learned without the template, though the base has one; those of messages with it."""
+    asked = "anna: where is my tea?"
+    texts = short_run(PREFERENCE, out="texts", epochs=1, **FEW).model
+    assert texts.prompt_ids(asked) == texts.codec.prompt_of(asked).tolist()
+    told = [
+        {"prompt": [{"role": "user", "content": row["prompt"]}],
+         **{name: [{"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")}}
+        for row in PREFERENCE
+    ]  # fmt: skip
+    messages = short_run(told, out="messages", epochs=1, **FEW).model
+    assert messages.prompt_ids(asked) == messages.prompt_ids([{"role": "user", "content": asked}])
+    assert messages.prompt_ids(asked) != texts.prompt_ids(asked)
 
 
 def test_training_goes_on_from_a_run_whose_base_was_in_4_bits(in_tmp: Path) -> None:

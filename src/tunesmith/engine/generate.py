@@ -12,7 +12,7 @@ token): penalties and temperatures that a base model ships with are not.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -74,6 +74,13 @@ def ending_ids(model: Any, tokenizer: Any) -> set[int]:
     found = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = found if isinstance(found, list) else [found]
     return {int(token) for token in [*listed, tokenizer.eos_token_id] if token is not None}
+
+
+def name_ends(model: Any, ids: Iterable[int]) -> None:
+    """Write down in the model's generation config which tokens end an answer, so that plain `generate` stops too."""
+    if getattr(model, "generation_config", None) is not None:
+        ends = sorted(ids)
+        model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
 
 
 def context_length(model: Any) -> int | None:

@@ -11,7 +11,7 @@ import torch
 from tunesmith.core.errors import FolderError, OptionError, RunFailed
 from tunesmith.core.files import write_json
 from tunesmith.core.run import RunFolder
-from tunesmith.engine.generate import Sampling
+from tunesmith.engine.generate import Sampling, name_ends
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import ADAPTER, MARK, load_language_finished
 from tunesmith.models.virtual import can_merge
@@ -52,6 +52,7 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     aside = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
+    name_ends(merged.model.network, trained.stop_ids)
     with quiet_transformers():
         merged.model.network.config.use_cache = True
         merged.model.network.save_pretrained(aside)

@@ -14,7 +14,7 @@ from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
 from tunesmith.engine.batching import sample
-from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate
+from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate, name_ends
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.precision import working
 from tunesmith.engine.sequences import SequenceWriter
@@ -185,13 +185,16 @@ def _save_model(work: LanguageWork) -> None:
     aside.mkdir()
     some = work.sequences(work.items.splits["test"][:8])
     expected = work.measure(work.items.rows, some)
+    if bundle.model.adapted is None:
+        ends = ending_ids(bundle.model.network, bundle.tokenizer)
+        name_ends(bundle.model.network, {*work.codec.stop_ids, *ends})
     with full_disk_as_oserror(), quiet_transformers(), quiet_peft():
         bundle.model.running.save_pretrained(aside)
         bundle.tokenizer.save_pretrained(aside)
     write_json(aside / MARK, {
         "format": 1, "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
         "base_fingerprint": bundle.fingerprint, "base_name": bundle.name, "quantization": bundle.quantization,
-        "form": work.data.form,
+        "form": work.data.form, "conversational": any(example.get("messages") for example in work.data),
         "prefix": getattr(work.plan.task.options, "prefix", ""), "max_length": work.limit,
         "new_tokens": work.plan.task.options.new_tokens,
     })  # fmt: skip

@@ -46,7 +46,8 @@ class TextGenerator:
     @property
     def conversational(self) -> bool:
         """Whether it was trained on conversations, so that a text alone is what a user says."""
-        return bool(self.mark["form"] in ("chat", "preference", "feedback") and self.bundle.tokenizer.chat_template)
+        learned = self.mark.get("conversational", self.mark["form"] in ("chat", "preference", "feedback"))
+        return bool(learned and self.bundle.tokenizer.chat_template)
 
     @property
     def stop_ids(self) -> set[int]:
