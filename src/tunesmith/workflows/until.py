@@ -106,24 +106,32 @@ _DEEPER = _set("frozen_share", 0.0, only="full")
 _LONGER = _times("epochs", 2, most=MOST_EPOCHS)
 _FASTER = _times("learning_rate", 2, most=5e-3)
 _SLOWER = _times("learning_rate", 0.5)
+_BALANCED = _set("class_weights", "auto")
 
 REMEDIES: Mapping[str, tuple[Remedy, ...]] = {
     "no_better_than_constant": (_FULL, _DEEPER, _LONGER, _FASTER),
     "under_fitted": (_FULL, _LONGER, _FASTER, _DEEPER),
-    "labels_never_predicted": (_set("class_weights", "auto"), _LONGER),
+    "learning_rate_too_high": (_times("learning_rate", 1 / 3), _set("warmup_ratio", 0.2)),
+    "learning_rate_too_low": (_times("learning_rate", 5, most=5e-3), _LONGER),
+    "training_too_short": (_LONGER, _FASTER),
+    "training_too_long": (_times("epochs", 0.5, least=1),),
+    "labels_never_predicted": (_BALANCED, _LONGER),
+    "class_collapse": (_BALANCED, _SLOWER, _FASTER, _LONGER),
     "worse_than_baseline": (_FULL, _SLOWER, _LONGER, _other_model),
     "training_did_not_help": (_SLOWER, _set("method", "head")),
     "over_fitted": (
         _set("dropout", 0.1), _times("epochs", 0.5, least=1), _times("weight_decay", 5, most=0.3),
         _set("frozen_share", 0.5, only="full"),
     ),
-    "imbalance": (_set("class_weights", "auto"),),
+    "imbalance": (_BALANCED,),
     "calibration_off": (_set("label_smoothing", 0.0), _set("label_smoothing", 0.1)),
     "fit_fine": (_FULL, _DEEPER, _other_model, _LONGER, _FASTER, _SLOWER),
 }  # fmt: skip
 """Name of a finding (`evaluate.diagnose`) -> what to change for it, in the order in which it is tried."""
 
-ADVICE_ONLY = ("small_test_set", "leakage", "conflicting_labels")
+ADVICE_ONLY = (
+    "small_test_set", "leakage", "conflicting_labels", "label_noise", "train_test_shift", "too_little_data",
+)  # fmt: skip
 """Findings about the data: no option cures them, so they are told and nothing is changed."""
 
 
