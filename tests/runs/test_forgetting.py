@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from crashes import At, Killed, kill, weights
 
 import tunesmith
 from language_models import folder
+from tunesmith.cli import show
 from tunesmith.core.errors import DataError, FolderError, OptionError
+from tunesmith.workflows import catalogues
 from tunesmith.workflows.model import Model
 
 Rows = list[dict[str, Any]]
@@ -107,6 +110,10 @@ def test_the_matrix_has_every_task_after_every_stage(
     assert values[0] == [first.metrics["accuracy"]]
     assert values[1] == [forgotten(plain)["tasks"][0]["after"], plain.metrics["accuracy"]]
     assert values[2] == [*(task["after"] for task in found["tasks"]), third.metrics["accuracy"]]
+    shown = show.run(catalogues.run(third.path))
+    assert f"third  {values[2][0]:.4f}" in shown
+    assert f"kept     {100 * found['kept']['value']:.1f} % (95 % interval" in shown
+    assert f"average forgetting {found['average_forgetting']:.4f}" in shown
     falls = [values[2][0] - values[0][0], values[2][1] - values[1][1]]
     assert found["backward_transfer"] == pytest.approx(np.mean(falls))
     best = [max(values[0][0], values[1][0]), values[1][1]]
@@ -144,7 +151,47 @@ def test_a_retained_file_is_measured_by_a_linear_probe(
     assert decided(run, "lost", records) == [pytest.approx(lost(run), abs=1e-4)]
 
 
+def test_retained_texts_are_measured_by_their_neighbours(
+    tiny_model: Path, others: Rows, in_tmp: Path, records: Records
+) -> None:
+    """Running text, with quotation marks as no table has them, and a table of nothing but texts."""
+    talk = (f'"Where is {n}?" asked the {n}th lady. Nobody knew about number {n}.' for n in range(60))
+    Path("talk.txt").write_text("\n\n".join(talk))
+    Path("rows.csv").write_text("text\n" + "\n".join(f"the {n} happy parcels are lost" for n in range(60)))
+    run = tunesmith.train(
+        others, out="run", model=str(tiny_model), retain=["talk.txt", "rows.csv"], callbacks=["rehearsal"],
+        **{**WILD, "rehearsal_rate": 0.1},
+    )  # fmt: skip
+    tasks = {task["name"]: task for task in forgotten(run)["tasks"]}
+    assert {name: task["rows"] for name, task in tasks.items()} == {"talk": 60, "rows": 30}
+    assert all(0 < task["lost"]["value"] == pytest.approx(1 - task["after"]) for task in tasks.values())
+    assert lost(run) == max(task["lost"]["value"] for task in tasks.values())
+    assert "general" in forgotten(run)["drift"]["agreement"]
+    assert decided(run, "retained", records) == []
+
+
+def test_several_labels_of_a_retained_file_are_cut_where_validation_says(
+    tiny_model: Path, others: Rows, tickets: Rows, in_tmp: Path
+) -> None:
+    """At a half, rare labels would never be given: nothing before, and so nothing to lose."""
+    rows = [(f"{row['text']} {n % 10}", n % 6) for n, row in enumerate(5 * tickets)]
+    lines = [",".join([f'"{text}"', *(str(int(label == one)) for one in range(6))]) for text, label in rows]
+    lines.insert(0, "text,a,b,c,d,e,f")
+    Path("labels.csv").write_text("\n".join(lines))
+    run = tunesmith.train(others, out="run", model=str(tiny_model), retain="labels.csv", method="head")
+    (task,) = forgotten(run)["tasks"]
+    assert task["metric"] == "f1_micro"
+    assert task["before"] > 0.2
+
+
 # held
+
+
+def test_the_fisher_information_is_saved_with_the_run(second: Second) -> None:
+    run = second(callbacks=["ewc"], epochs=1)
+    found = load_file(run.path / "fisher.safetensors")
+    assert found
+    assert all((values >= 0).all() for values in found.values())
 
 
 @pytest.mark.parametrize(

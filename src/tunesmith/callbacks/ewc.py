@@ -40,12 +40,12 @@ class Ewc:
     summary: ClassVar[str] = "against forgetting: weights that retained rows depend on move least (EWC)"
 
     def __init__(self, options: EwcOptions, *, engine: Any, folder: Path):
-        self.strength = options.ewc_strength
+        self.strength, self.path = options.ewc_strength, folder / FISHER
         self._anchor: Anchor | None = None
 
     def on_setup(self, setup: Setup, keeping: Keeping) -> None:
-        """The Fisher information at the start weights, from the run's cache where it lies there already."""
-        body, path = moving_body(setup.model), keeping.folder / FISHER
+        """The Fisher information at the start weights, saved with the run; from there where it lies there already."""
+        body, path = moving_body(setup.model), self.path
         found = load_file(path, device=str(setup.device)) if path.exists() else {}
         if found.keys() != body.keys():
             found = fisher(setup, keeping.retained, keeping.seed)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tunesmith.evaluate import words
+
 Found = dict[str, Any]
 
 
@@ -29,6 +31,8 @@ def run(found: Found) -> str:
     lines += [table((f"{first} on test rows", "value (95 % interval)"), rows), ""]
     if "rougeL" in document["test"]:
         lines += [_written(document), ""]
+    if "forgetting" in document:
+        lines += [_forgotten(document["forgetting"]), ""]
     for finding in document["findings"]:
         lines.append(f"{finding['severity']:8} {finding['name']}: {finding['evidence']}")
         if finding["action"]:
@@ -53,6 +57,28 @@ def _written(document: Found) -> str:
         for who, found in contenders.items() if any(name in found for name in shown)
     ]  # fmt: skip
     return table(("written answers", *shown), rows)
+
+
+def _forgotten(found: Found) -> str:
+    """What was kept of what was known before, by task where there are some, and of all tasks in turn."""
+    lines = [f"{'kept':9}{words.forgotten(found).removeprefix('kept ')}"]
+    tasks = [
+        (one["name"], one["metric"], f"{one['before']:.4f}", f"{one['after']:.4f}", _interval(one["lost"]))
+        for one in found.get("tasks", ())
+    ]
+    if tasks:
+        lines += ["", table(("retained", "metric", "before", "after", "lost (95 % interval)"), tasks)]
+    if "matrix" in found:
+        names, values = found["matrix"]["tasks"], found["matrix"]["values"]
+        rows = [
+            (name, *("-" if value is None else f"{value:.4f}" for value in row), *[""] * (len(names) - len(row)))
+            for name, row in zip(names, values, strict=True)
+        ]
+        lines += ["", table(("after", *names), rows)]
+        sums = [f"{key.replace('_', ' ')} {found[key]:.4f}" for key in ("average_forgetting", "backward_transfer")
+                if key in found]  # fmt: skip
+        lines += [", ".join(sums)] if sums else []
+    return "\n".join(lines)
 
 
 def checked(found: Found) -> str:

@@ -81,6 +81,14 @@ def drift(before: np.ndarray, after: np.ndarray, general: int, seed: int = 0) ->
     }
 
 
+def of_texts(drifted: Mapping[str, Any], name: str, rows: int) -> dict[str, Any]:
+    """What `drift` found for retained texts, as a task whose metric was whole before."""
+    return {
+        **drifted, "name": name, "probe": f"{drifted['probe']}: {name}", "metric": "neighbours_kept",
+        "before": 1.0, "after": drifted["kept"]["value"], "rows": rows,
+    }  # fmt: skip
+
+
 # tasks and language
 
 
@@ -166,7 +174,7 @@ def of_sequence(values: Sequence[Sequence[float | None]], higher: Sequence[bool]
 def document(found: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> dict[str, Any]:
     """The part 'forgetting' of metrics.json: `counts`, of `found`, is the probe that sums it up."""
     tasks = [{key: part for key, part in one.items() if key != "probe"} for one in found if "metric" in one]
-    drifted = next((one for one in found if "cka" in one), None)
+    drifted = next((one for one in found if one["name"] == "drift"), None)
     made: dict[str, Any] = {name: counts[name] for name in ("kept", "lost", "probe")}
     if drifted is not None:
         made["drift"] = {name: drifted[name] for name in ("kept", "lost", "cka", "agreement")}

@@ -195,8 +195,8 @@ def forgotten(evidence: Evidence) -> str:
     found = evidence.metrics.get("forgetting")
     if not found:
         return ""
-    lost = f"{words.number(found['lost']['value'])} ({_between(found['lost'])})"
-    shown = f"<p>Lost {lost}, kept {words.number(found['kept']['value'])}: {text(found['probe'])}.</p>"
+    sentence = words.forgotten(found)
+    shown = f"<p>{text(sentence[0].upper() + sentence[1:])}.</p>"
     head: list[page.Cell] = ["retained", "metric", ("before", "n"), ("after", "n"), ("lost", "n"), "95 % interval"]
     rows: list[list[page.Cell]] = []
     for one in found.get("tasks", ()):

@@ -43,6 +43,7 @@ METRICS = {
     "preference_accuracy": "preference accuracy",
     "reward_margin": "reward margin",
     "kl_to_base": "KL to the base",
+    "neighbours_kept": "neighbours kept",
 }
 
 
@@ -104,6 +105,16 @@ def seconds(count: float | None) -> str:
     minutes, left = divmod(round(count), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
+
+
+def forgotten(found: dict[str, Any]) -> str:
+    """The part 'forgetting' of metrics.json in one sentence."""
+    share = [f"{100 * found['kept'][bound]:.1f}" for bound in ("value", "low", "high")]
+    lost = [number(found["lost"][bound]) for bound in ("value", "low", "high")]
+    return (
+        f"kept {share[0]} % (95 % interval {share[1]} to {share[2]} %), lost {lost[0]} ({lost[1]} to {lost[2]}): "
+        f"{found['probe']}"
+    )
 
 
 def kept(forgetting: dict[str, Any] | None) -> str:

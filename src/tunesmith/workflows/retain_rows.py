@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
@@ -22,6 +23,7 @@ from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
+from tunesmith.data.conversations import peek, read_examples
 from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import SplitOptions
@@ -32,6 +34,7 @@ from tunesmith.engine.protocols import Task
 from tunesmith.engine.retained import Keeping, Probe, Retained, relative_distance
 from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
+from tunesmith.evaluate.metrics import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import load_text_finished, quiet_transformers
 from tunesmith.workflows import choose, retain
@@ -42,6 +45,12 @@ if TYPE_CHECKING:
 
 _PROBE_ROWS = 2_000
 """Most rows of a retained task that are fitted or chosen on."""
+_PROBE_TEXTS = 1_000
+"""Most retained texts, half of which are measured."""
+_FEWEST_TEXTS = 40
+_SHORTEST = 20
+"""Characters of a sentence that says anything."""
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[^a-z\s])|\n\s*\n")
 
 
 def remember(work: Work) -> Keeping:
@@ -49,12 +58,15 @@ def remember(work: Work) -> Keeping:
     spec = work.plan.spec
     chain = [run.path.resolve() for run in retain.earlier(spec)]
     tasks = [_task(work, path, path in chain, number) for number, path in enumerate(retain.retained_paths(spec))]
-    drift = _DriftProbe(work)
+    drift = _general(work)
     probes: list[Probe] = [*tasks, drift]
     keeping = Keeping(probes, [], work.folder.cache, work.bundle.fingerprint, spec.seed)
     keeping.remember(choosing=retain.chooses(spec))
     if retain.holds(spec):
-        keeping.retained = [task.retained() for task in tasks] or [drift.retained()]
+        keeping.retained = [probe.retained() for probe in tasks or [drift]]
+        if not tasks:
+            why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
+            work.emit(Decided("retained", "general sentences", why))
     return keeping
 
 
@@ -116,9 +128,12 @@ def _save_body(run: RunFolder, path: Path) -> None:
 # retained tasks
 
 
-def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe:
-    """A run's data, and its head where this run starts from its body; a file's data, to be probed anew."""
+def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe | _DriftProbe:
+    """A run's data, and its head where this run starts from its body; a file's data, to be probed anew, or its
+    texts where it holds nothing else."""
     run = retain.finished(path, "rows") if is_run(path) else None
+    if run is None and (found := peek(str(path))) is not None and found.form == "text":
+        return _DriftProbe(work, path.stem, _own_texts(path, work.plan.spec.seed), f"retained-{number}")
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     data = prepare(
@@ -243,17 +258,21 @@ class _LinearProbe(_TaskProbe):
             self.split(True),
             self.split(choosing),
         )
-        found = self._solve(train, held)
+        known = _features(self.work, self.rows, held)
+        found = self._solve(train, held, known)
         if not hasattr(self, "head"):
             self.head = _linear(found, self.work.device)
-        return self._outcome(some, found.logits(_features(self.work, self.rows, some)))
+        cuts = None
+        if self.task.kind == "labels":  # at a half, few labels of many are ever given
+            cuts = tune_thresholds(self._outcome(held, found.logits(known)))
+        return self._outcome(some, found.logits(_features(self.work, self.rows, some)), cuts)
 
-    def _solve(self, train: np.ndarray, held: np.ndarray) -> LinearSolution:
+    def _solve(self, train: np.ndarray, held: np.ndarray, known: np.ndarray) -> LinearSolution:
         targets = cast(np.ndarray, self.rows.targets)
         outputs = len(self.task.label_names) if self.task.label_names else 1
         return solve(
-            _features(self.work, self.rows, train), targets[train],
-            _features(self.work, self.rows, held), targets[held], loss=self.task.probe_loss, outputs=outputs,
+            _features(self.work, self.rows, train), targets[train], known, targets[held],
+            loss=self.task.probe_loss, outputs=outputs,
             row_weights=self.task.row_weights(targets[train]), check=self.work.stop.check,
         )  # fmt: skip
 
@@ -267,21 +286,15 @@ def _linear(found: LinearSolution, device: torch.device) -> nn.Linear:
 
 
 class _DriftProbe:
-    """How far features moved: of general sentences, and of as many of the run's own validation texts.
+    """How far the features of texts moved. Every second one is for holding features and for choosing, the others
+    are measured."""
 
-    Every second one is for holding features and for choosing, the others are measured.
-    """
-
-    name = "drift"
-    is_task = False
-
-    def __init__(self, work: Work):
-        general = list(forgetting.general_texts())
-        held = work.data.splits["validation"][: len(general)]
-        self.work, self.general = work, len(general)
-        texts = Dataset.from_dict({"text": general + _first_texts(work.data.rows.select(held))})
+    def __init__(self, work: Work, name: str, texts: list[str], cache: str, general: int | None = None):
+        """`general`: so many of the texts, from the first, are the bundled ones; None where they were retained."""
+        self.work, self.name, self.is_task, self.general = work, name, general is None, general or 0
         limit = int(min(work.bundle.max_length, 512))
-        self.rows = encode_texts(texts, work.bundle.tokenizer, limit, work.folder.cache / "probe", work.stop.check)
+        rows, folder = Dataset.from_dict({"text": texts}), work.folder.cache / cache
+        self.rows = encode_texts(rows, work.bundle.tokenizer, limit, folder, work.stop.check)
 
     def look(self, choosing: bool) -> tuple[np.ndarray, int]:
         """Features, and how many of them are of general sentences."""
@@ -289,19 +302,40 @@ class _DriftProbe:
         return _features(self.work, self.rows, some), int((some < self.general).sum())
 
     def compare(self, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int]) -> dict[str, Any]:
-        return forgetting.drift(before[0], after[0], before[1], self.work.plan.spec.seed)
+        found = forgetting.drift(before[0], after[0], before[1], self.work.plan.spec.seed)
+        return forgetting.of_texts(found, self.name, len(before[0])) if self.is_task else found
 
     def retained(self) -> Retained:
-        """Where no task is retained, the features of the general sentences are."""
-        held = np.arange(0, self.general, 2)
-        features = np.zeros((self.general, self.work.bundle.model.head.in_features), dtype=np.float32)
+        """Features that are to stay what they are."""
+        held = np.arange(0, len(self.rows) if self.is_task else self.general, 2)
+        features = np.zeros((len(self.rows), self.work.bundle.model.head.in_features), dtype=np.float32)
         features[held] = _features(self.work, self.rows, held)
-        why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
-        self.work.emit(Decided("retained", "general sentences", why))
         lesson = FeatureLesson(
             self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.work.plan.spec.seed, features,
         )  # fmt: skip
-        return Retained("general sentences", lesson, lesson.surprise)
+        return Retained("general sentences" if self.general else self.name, lesson, lesson.surprise)
+
+
+def _general(work: Work) -> _DriftProbe:
+    """General sentences, and as many of the run's own validation texts."""
+    texts = list(forgetting.general_texts())
+    held = work.data.rows.select(work.data.splits["validation"][: len(texts)])
+    return _DriftProbe(work, "drift", texts + _first_texts(held), "probe", len(texts))
+
+
+def _own_texts(path: Path, seed: int) -> list[str]:
+    """Of a file that holds nothing but texts: its rows, or, of running text, its sentences. Raises DataError."""
+    texts = [example["text"] for example in read_examples(str(path), emit=ignore)]
+    if ".txt" in path.suffixes or path.is_dir():
+        parts = (" ".join(part.split()) for text in texts for part in _SENTENCE_END.split(text))
+        texts = [part for part in parts if len(part) >= _SHORTEST]
+    texts = list(dict.fromkeys(texts))
+    if len(texts) < _FEWEST_TEXTS:
+        raise DataError(
+            Problem(f"{len(texts)} different texts, too few to see whether they keep their neighbours", file=str(path)),
+            fix=f"Give at least {_FEWEST_TEXTS} sentences or rows.",
+        )
+    return [texts[place] for place in batching.sample(np.arange(len(texts)), _PROBE_TEXTS, seed)]
 
 
 def _first_texts(rows: Any) -> list[str]:
