@@ -52,7 +52,8 @@ def test_what_auto_takes_is_among_the_usual_rungs(method: str, form: str, names:
 @pytest.mark.usefixtures("in_this_process")
 def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
     names = ["majority", "tfidf", "nearest_neighbours", "head", "full"]
-    found = ladder(ticket_file, out=tmp_path / "l", methods=names, **words)
+    # what needs no network is there unasked
+    found = ladder(ticket_file, out=tmp_path / "l", methods=["few-shot", "head", "full"], **words)
     assert [rung["name"] for rung in found["rungs"]] == names
     truth = [read_outcome(Path(r["folder"]), "label", None).truth for r in found["rungs"]]
     assert all(np.array_equal(truth[0], other) for other in truth[1:])
@@ -71,6 +72,8 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
     assert found["rungs"][1]["against_below"].startswith("better")
     assert found["recommended"] in values
     assert found["rungs"][names.index(found["recommended"])]["title"] in found["recommendation"]
+    assert found["more_rows"]
+    assert found["recommendation"].endswith(found["more_rows"])
     assert [point["rows"] for point in found["learning_curve"]] == sorted(p["rows"] for p in found["learning_curve"])
     # the head on the ladder is the head of a plain run on the same rows
     run = next(entry for entry in found["rungs"] if entry["name"] == "head")["run"]
@@ -78,6 +81,21 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
     assert document["test"]["accuracy"]["value"] == values["head"]
     assert "TF-IDF" in show_ladder(found)
     assert "Quality against cost" in (tmp_path / "l" / "report.html").read_text()
+
+
+def test_bases_are_told_apart() -> None:
+    assert ladders.short_names(["auto"]) == {"auto": ""}
+    assert ladders.short_names(["minilm", "/a/tiny"]) == {"minilm": "minilm", "/a/tiny": "tiny"}
+    assert ladders.short_names(["/a/tiny", "b/tiny"]) == {"/a/tiny": "a_tiny", "b/tiny": "b_tiny"}
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_only_rungs_that_have_a_base_are_named_for_it(
+    ticket_file: Path, words: dict[str, Any], minilm: Path, tmp_path: Path
+) -> None:
+    found = ladder(ticket_file, out=tmp_path / "l", methods=["head"], models=[words["model"], str(minilm)], **words)
+    short = Path(words["model"]).name, minilm.name
+    assert [rung["name"] for rung in found["rungs"]] == ["majority", "tfidf", *(f"head-{name}" for name in short)]
 
 
 def test_rungs_have_processes_of_their_own_and_are_kept(

@@ -31,6 +31,8 @@ Words = dict[str, Any]
 
 TRAINED = ("head", "adapters", "lora", "full", "scratch")
 """Methods on the ladder where it is not told which, as far as they fit the task."""
+YARDSTICKS = {"rows": ("majority", "tfidf"), "language": ("base",)}
+"""Rungs that are always there: without them no other one says whether to fine-tune at all."""
 ALIASES = {
     "rows": {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"}, "language": {"few-shot": "few_shot"},
 }  # fmt: skip
@@ -50,9 +52,9 @@ def ladder(
 ) -> Words:  # fmt: skip
     """Quality, time, memory and size of each way to solve the task, and which one to take.
 
-    `methods`: of majority, tfidf, nearest_neighbours (few-shot) and the names of `tunesmith methods`; for text that
-    is written of base, few-shot (examples in the prompt) and those names. `models`: base models, for the rungs that
-    have one. All rungs learn from, choose on and are tested on the same rows.
+    `methods`: of nearest_neighbours (few-shot) and the names of `tunesmith methods`, beside majority and tfidf; for
+    text that is written of few-shot (examples in the prompt) and those names, beside base. `models`: base models,
+    for the rungs that have one. All rungs learn from, choose on and are tested on the same rows.
     Returns {"rungs": [{"name", "metric", "value", "low", "high", "seconds", "peak_memory_bytes",
     "size_bytes", "forgetting" (of those that train), ...}], "recommendation": "...", ...}; written to ladder.json
     with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
@@ -64,7 +66,9 @@ def ladder(
     for name in names:
         if name not in known:
             raise OptionError(f"There is no rung called {name!r} for this task.", did_you_mean(name, known))
-    bases = list(models or [clean.get("model", "auto")])
+    if names:
+        names = list(dict.fromkeys([*YARDSTICKS[family], *names]))
+    bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
     request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
     with opened(out, request) as path:
         held = hold_out(data, path / "data", clean)
@@ -72,7 +76,7 @@ def ladder(
             (name, base) for name in names or usual(held)
             for base in (bases if name in BASE_RUNGS or name not in CHEAP[family] else bases[:1])
         ]  # fmt: skip
-        rungs = [_climb(path, held, name, base, len(bases) > 1) for name, base in jobs]
+        rungs = [_climb(path, held, name, base, short_names(bases)[base]) for name, base in jobs]
         points = []
         if family == "rows":
             curve = {"rung": "learning_curve", "model": bases[0]}
@@ -94,15 +98,26 @@ def usual(held: Held) -> list[str]:
     return names
 
 
-def _climb(path: Path, held: Held, name: str, base: str, several: bool) -> Words:
-    short, cheap = Path(base).name, name in CHEAP[held.family]
-    folder = path / "rungs" / (f"{name}-{short}" if several else name)
+def short_names(bases: Sequence[str]) -> dict[str, str]:
+    """What tells rungs with these bases apart: the last part of the name where that is enough; "" for one alone."""
+    last = [Path(base).name for base in bases]
+    return {
+        base: "" if len(bases) == 1 else short if last.count(short) == 1 else "_".join(Path(base).parts).strip("/_")
+        for base, short in zip(bases, last, strict=True)
+    }
+
+
+def _climb(path: Path, held: Held, name: str, base: str, short: str) -> Words:
+    """`short`: the name of the base among several, "" where there is one."""
+    cheap = name in CHEAP[held.family]
+    named = short and (name in BASE_RUNGS or not cheap)
+    folder = path / "rungs" / (f"{name}-{short}" if named else name)
     job: Words = {"rung": name, "model": base}
     if not cheap or held.family == "language":
         more = NO_ANSWERS if held.family == "language" and name != "few_shot" else {}
         job["words"] = fitting({**held.with_test(), **more, "model": base}, held.method if cheap else name)
     told = _job(path, held, job, folder)
-    title = TITLES.get(name, name) + (f", {short}" if several and (name in BASE_RUNGS or not cheap) else "")
+    title = TITLES.get(name, name) + (f", {short}" if named else "")
     return {"name": folder.name, "rung": name, "title": title, "metric": held.metric, "folder": str(folder), **told}
 
 
@@ -173,9 +188,10 @@ def _document(path: Path, held: Held, rungs: list[Words], points: list[Words]) -
         "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
         "more_rows": more_rows(points, held.metric) if points else "", "path": str(path),
     }  # fmt: skip
-    document["recommendation"] = _recommendation(document, best, pick, gap)
+    said = [_recommendation(document, best, pick, gap), *filter(None, [document["more_rows"]])]
+    document["recommendation"] = " ".join(said)
     document["words"] = [
-        document["recommendation"], *filter(None, [document["more_rows"]]),
+        *said,
         f"All on the same {document['rows']['test']:,} test rows. The highest of {len(rungs)} values on one test "
         "set is a little too kind: test the one that you take on new rows before you promise a number.",
     ]  # fmt: skip
