@@ -83,6 +83,18 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
     assert "Quality against cost" in (tmp_path / "l" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_neighbours_give_several_labels_where_validation_says(words: dict[str, Any], tmp_path: Path) -> None:
+    """Where the texts do not tell, half of the neighbours never agree on a label that a sixth of the rows has."""
+    drawn = np.random.default_rng(0).integers(0, 6, 300)
+    rows = [{"text": f"the card {n}", **{str(i): int(drawn[n] == i) for i in range(6)}} for n in range(300)]
+    more = {"text": "text", "target": [str(i) for i in range(6)], "near_duplicates": 0}
+    found = ladder(rows, out=tmp_path / "l", methods=["few-shot"], **words, **more)
+    told = read_outcome(Path(found["rungs"][-1]["folder"]), "labels", [str(i) for i in range(6)])
+    assert told.thresholds is not None
+    assert (told.thresholds != 0.5).any()
+
+
 def test_bases_are_told_apart() -> None:
     assert ladders.short_names(["auto"]) == {"auto": ""}
     assert ladders.short_names(["minilm", "/a/tiny"]) == {"minilm": "minilm", "/a/tiny": "tiny"}

@@ -203,14 +203,20 @@ def _neighbours(job: Words, folder: Path) -> Words:
         answers = np.eye(len(task.label_names))[truth["train"]]
     sign = 1 if metrics.higher_is_better(task.metrics[0]) else -1
 
+    def answered(split: str, k: int) -> Outcome:
+        cuts = None
+        if task.kind == "labels":
+            held = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
+            cuts = metrics.tune_thresholds(held)
+        return Outcome(task.kind, truth[split], told[split][k], task.label_names, cuts)
+
     def quality(k: int) -> float:
-        outcome = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
-        return sign * metrics.compute(outcome, [task.metrics[0]])[task.metrics[0]]
+        return sign * metrics.compute(answered("validation", k), [task.metrics[0]])[task.metrics[0]]
 
     counts = [k for k in NEIGHBOURS if k <= len(answers)]
     told = {name: nearest(splits["train"], answers, splits[name], counts) for name in ("validation", "test")}
     best = max(counts, key=quality)
-    _save(folder, Outcome(task.kind, truth["test"], told["test"][best], task.label_names))
+    _save(folder, answered("test", best))
     return {"neighbours": best, "size_bytes": base + int(splits["train"].nbytes)}
 
 
