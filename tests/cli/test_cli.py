@@ -292,6 +292,11 @@ def test_runs_and_show(run: Run, trained: Path) -> None:
     assert run("runs", "--json").json == {"runs": []}
     assert "verdict  " in run("show", trained).stdout
     assert run("show", trained, "--json").json["document"]["first_metric"] == "accuracy"
+    document = {"words": ["rmse over 2 seeds: 0.5"], "runs": [], "mean": {"rmse": 0.5}, "spread": {"rmse": 0.1}}
+    Path("several").mkdir()
+    Path("several/seeds.json").write_text(json.dumps(document))  # not a run but several
+    assert run("show", "several").stdout.startswith("rmse over 2 seeds: 0.5")
+    assert run("show", "several", "--json").json == document
     missing = run("show", trained.parent / "oen")
     assert missing.code == 2
     assert "does not exist" in missing.stderr

@@ -221,10 +221,16 @@ def runs(
 
 @app.command()
 def show(run: RunPath, as_json: Json = False) -> None:
-    """What a run did and found."""
+    """What a run, or a folder of several, did and found."""
     from tunesmith.cli import show as screens
+    from tunesmith.cli import show_refine
     from tunesmith.workflows import catalogues
 
+    several = catalogues.series(run)
+    if several is not None:
+        name, document = several
+        print_found(document, as_json, getattr(show_refine, f"show_{name}"))
+        return
     print_found(catalogues.run(run), as_json, screens.run)
 
 

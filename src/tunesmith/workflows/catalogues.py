@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,19 @@ def run(path: str | Path) -> dict[str, Any]:
     else:
         found["last_events"] = log[-3:]
     return found
+
+
+SERIES = ("search", "folds", "seeds", "until", "ladder")
+"""What the document of several runs is called, by the verb that wrote it: DOCUMENT.json in its folder."""
+
+
+def series(path: str | Path) -> tuple[str, dict[str, Any]] | None:
+    """(name of the document, the document) of a folder of several runs; None for any other."""
+    for name in SERIES:
+        file = Path(path) / f"{name}.json"
+        if file.exists():
+            return name, json.loads(file.read_text(encoding="utf-8"))
+    return None
 
 
 def models() -> list[dict[str, Any]]:
