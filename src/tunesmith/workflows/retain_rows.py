@@ -34,7 +34,7 @@ from tunesmith.engine.protocols import Task
 from tunesmith.engine.retained import Keeping, Probe, Retained, relative_distance
 from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
-from tunesmith.evaluate.metrics import tune_thresholds
+from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import load_text_finished, quiet_transformers
 from tunesmith.workflows import choose, retain

@@ -192,6 +192,7 @@ def _features(job: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.nd
 def _neighbours(job: Words, folder: Path) -> Words:
     """The mean answer of the nearest training rows by cosine; how many is chosen on validation rows."""
     from tunesmith.evaluate import metrics
+    from tunesmith.evaluate.thresholds import tune_thresholds
 
     prepared, task = _prepared(job, folder)
     features, base = _features(job, folder, prepared, task)
@@ -207,7 +208,7 @@ def _neighbours(job: Words, folder: Path) -> Words:
         cuts = None
         if task.kind == "labels":
             held = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
-            cuts = metrics.tune_thresholds(held)
+            cuts = tune_thresholds(held)
         return Outcome(task.kind, truth[split], told[split][k], task.label_names, cuts)
 
     def quality(k: int) -> float:
