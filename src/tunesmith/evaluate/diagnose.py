@@ -298,10 +298,14 @@ def _too_little(frozen: Frozen, ahead: curve.Forecast, test: Metrics) -> list[Fi
     left = 1.0 if number_task or own is None else min(1.0, (1 - own["value"]) / max(ahead.now, 1e-9))
     if ahead.low * left <= WORTHWHILE[frozen.kind] * (ahead.now if number_task else 1.0):
         return []
-    gains = ahead.gain * left, ahead.low * left
-    about, least = (f"-{gain:.3g}" if number_task else f"+{100 * gain:.1f}" for gain in gains)
+    gain, reach = ahead.gain * left, (ahead.gain - ahead.low) * left
+    about = (
+        f"-{gain:.3g} ± {reach:.2g} RMSE"
+        if number_task
+        else f"+{100 * gain:.1f} ± {100 * reach:.1f} points of accuracy"
+    )
     evidence = (
-        f"{ahead.more:,} more rows: {about} {'RMSE' if number_task else 'points of accuracy'} (at least {least}), by "
+        f"{ahead.more:,} more rows: {about} (where it errs, it is more often too low), by "
         f"the learning curve of a linear model on the frozen features, fitted on parts of the {ahead.rows:,} training "
         "rows."
     )
