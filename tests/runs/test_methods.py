@@ -217,6 +217,11 @@ def test_a_block_that_is_not_there_is_refused_before_anything_is_computed(
     assert not Path("head").exists()
 
 
+def test_a_model_that_is_frozen_as_a_whole_is_refused(tickets: Any, tiny_model: Path, in_tmp: Path) -> None:
+    with pytest.raises(OptionError, match="Nothing is left that could move"):
+        train(tickets, tiny_model, "full", freeze=["embeddings,layers.0-1,head"])
+
+
 def test_what_is_frozen_before_gets_no_additions(bundle: Bundle) -> None:
     freeze(bundle.model, ["embeddings", "layers.0"])
     make("lora").prepare(bundle, 0)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tunesmith.core.errors import OptionError
+
 
 @dataclass(frozen=True)
 class ParameterGroup:
@@ -32,7 +34,8 @@ def by_depth(
 def make_optimizer(groups: Sequence[ParameterGroup], weight_decay: float) -> torch.optim.AdamW:
     """Fused AdamW, with a second moment of about fifty steps as short trainings need.
 
-    Vectors (biases, normalisation) are not decayed: decay belongs to weight matrices.
+    Vectors (biases, normalisation) are not decayed: decay belongs to weight matrices. Raises OptionError where
+    nothing is to move.
     """
     arranged: list[dict[str, Any]] = []
     for group in groups:
@@ -46,6 +49,8 @@ def make_optimizer(groups: Sequence[ParameterGroup], weight_decay: float) -> tor
                     "peak": group.learning_rate,
                     "weight_decay": weight_decay if decayed else 0.0,
                 })  # fmt: skip
+    if not arranged:
+        raise OptionError("Nothing is left that could move: all blocks of the model are frozen.", "Freeze less.")
     return torch.optim.AdamW(arranged, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
