@@ -104,6 +104,7 @@ def refuse(run: Run, *arguments: object, parts: list[str], left: set[str]) -> An
 TRAINING: dict[str, tuple[list[str], list[str]]] = {
     "no seeds": (["--seeds", "0"], ["--seeds 0: expected at least two"]),
     "one fold": (["--cv", "1"], ["--cv 1: expected 2 to"]),
+    "soup of one": (["--soup"], ["--soup averages the models of several seeds", "Add --seeds 3"]),
     "folds and seeds": (["--cv", "3", "--seeds", "2"], ["--cv and --seeds do not go together"]),
     "goal out of reach": (["--until", "f1=2"], ["--until f1=2: f1_macro lies between 0 and 1"]),
     "block that is none": (["--freeze", "layer.0"], ["freeze: 'layer.0' names no block", "embeddings, layers.0"]),

@@ -87,7 +87,7 @@ def train(
         "retain": retain or None, "continue_from": continue_from, "forget_at_most": forget_at_most,
     }  # fmt: skip
     words |= {name: value for name, value in more.items() if value is not None}
-    if any(value is not None for value in (cv, seeds, until)):
+    if soup or any(value is not None for value in (cv, seeds, until)):
         refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget), as_json=as_json)
         return
     run = workflow.train(data, out=out, listeners=[listener()], **words)

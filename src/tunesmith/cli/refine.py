@@ -92,6 +92,8 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
 
     asked = [flag for flag, value in (("--cv", many.cv), ("--seeds", many.seeds), ("--until", many.until))
              if value is not None]  # fmt: skip
+    if many.soup and many.seeds is None:
+        raise OptionError("--soup averages the models of several seeds, and none are asked for.", "Add --seeds 3.")
     if len(asked) > 1:
         raise OptionError(f"{' and '.join(asked)} do not go together.", "Use one of them.")
     folder = out or folder_of(data, asked[0].removeprefix("--"))
