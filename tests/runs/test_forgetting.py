@@ -170,6 +170,15 @@ def test_retained_texts_are_measured_by_their_neighbours(
     assert decided(run, "retained", records) == []
 
 
+def test_the_columns_of_a_retained_file_are_not_those_of_the_command(
+    tiny_model: Path, others: Rows, in_tmp: Path
+) -> None:
+    Path("old.csv").write_text("text,number,key\n" + "\n".join(f"card {n} works,{n}x,{n}y" for n in range(40)))
+    with pytest.raises(DataError, match=r"old\.csv: no column can be the target") as refused:
+        tunesmith.train(others, out="run", model=str(tiny_model), retain="old.csv", method="head")
+    assert refused.value.fix == "Leave only text and target in what is retained."
+
+
 def test_several_labels_of_a_retained_file_are_cut_where_validation_says(
     tiny_model: Path, others: Rows, tickets: Rows, in_tmp: Path
 ) -> None:

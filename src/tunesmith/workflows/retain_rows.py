@@ -136,11 +136,17 @@ def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe | 
         return _DriftProbe(work, path.stem, _own_texts(path, work.plan.spec.seed), f"retained-{number}")
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    data = prepare(
-        spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
-        kinds=choose.kinds_for(spec.task), options=cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]),
-        seed=spec.seed, emit=ignore, cache_dir=work.folder.cache,
-    )  # fmt: skip
+    options = cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"])
+    try:
+        data = prepare(
+            spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
+            kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed, emit=ignore,
+            cache_dir=work.folder.cache,
+        )  # fmt: skip
+    except DataError as error:
+        if run is None and "--target" in (error.fix or ""):  # which would name columns of the new data
+            raise DataError(error.problems, "Leave only text and target in what is retained.") from error
+        raise
     if run is not None:
         written = json.loads((run.data / "fingerprint.json").read_text(encoding="utf-8"))["sha256"]
         if written != data.fingerprint:
