@@ -99,6 +99,14 @@ def test_flags_and_settings_reach_the_spec(run: Run, quick: list[Any], tickets: 
     assert len(pq.read_table("run/predictions.parquet")) == 15
 
 
+def test_a_goal_may_cost_money(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
+    words = ["train", ticket_csv, *quick, "--until", "accuracy=0.0001", "--budget", "$1", "--out", "until"]
+    refused = run(*words)
+    assert refused.code == 2
+    assert "Add --price-per-hour" in refused.stderr
+    assert run(*words, "--price-per-hour", "60").code == 0
+
+
 def test_words_that_yaml_takes_for_truth_values_stay_words(run: Run, quick: list[Any]) -> None:
     rows = [f"some words {n} of them,{('yes', 'no')[n % 2]}" for n in range(30)]
     Path("rows.csv").write_text("\n".join(["text,label", *rows, ""]))

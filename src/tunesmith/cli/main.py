@@ -19,6 +19,7 @@ from tunesmith.cli.arguments import (
     Json,
     MethodName,
     ModelName,
+    Price,
     RunPath,
     Seed,
     Settings,
@@ -66,7 +67,8 @@ def train(
     seeds: Annotated[int | None, typer.Option(help="Train with this many seeds: mean and spread.")] = None,
     soup: Annotated[bool, typer.Option(help="With --seeds: average the models where that helps.")] = False,
     until: Annotated[str | None, typer.Option(help="Train, diagnose, remedy, until f1_macro=0.92 or so.")] = None,
-    budget: Annotated[str, typer.Option(help="For --until: 30m, 2h or '20 trials'.")] = "30m",
+    budget: Annotated[str, typer.Option(help="For --until: 30m, 2h, '20 trials', or $5 with a price.")] = "30m",
+    price_per_hour: Price = None,
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<name>-0001 when not given.")] = None,
     seed: Seed = None,
@@ -88,7 +90,7 @@ def train(
     }  # fmt: skip
     words |= {name: value for name, value in more.items() if value is not None}
     if soup or any(value is not None for value in (cv, seeds, until)):
-        refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget), as_json=as_json)
+        refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget, price_per_hour), as_json=as_json)
         return
     run = workflow.train(data, out=out, listeners=[listener()], **words)
     _show_run(run, as_json)

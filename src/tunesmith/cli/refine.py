@@ -81,6 +81,7 @@ class Many:
     soup: bool
     until: str | None
     budget: str
+    price_per_hour: float | None
 
 
 def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *, as_json: bool) -> None:
@@ -105,5 +106,6 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
         spread = several.several_seeds(data, out=folder, seeds=many.seeds, soup=many.soup, **words)
         print_found(spread.document, as_json, show_refine.show_seeds)
     elif many.until is not None:
-        reached = goal.until(data, metric=many.until, out=folder, budget=refine.parse_budget(many.budget), **words)
+        budget = refine.parse_budget(many.budget, many.price_per_hour)
+        reached = goal.until(data, metric=many.until, out=folder, budget=budget, **words)
         print_found(reached.document, as_json, show_refine.show_until)
