@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(store, dam
 
 def test_a_checkpoint_of_other_data_is_refused(store, tmp_path):
     store.save(1, TENSORS, {"step": 1})
-    with pytest.raises(CorruptCheckpoint, match="another data"):
+    with pytest.raises(CorruptCheckpoint, match="data changed"):
         CheckpointStore(tmp_path / "checkpoints", {"data": "xyz"}).newest()
 
 

@@ -166,6 +166,19 @@ def test_nan_in_the_data_fails_after_two_halvings_and_names_the_rows(make_setup)
     assert rolled == [0.5, 0.25]
 
 
+@pytest.mark.parametrize(("step", "what"), [(4, "weight head.weight"), (8, "validation loss")])
+def test_what_a_step_left_behind_is_that_steps_and_its_rows(make_setup, step, what):
+    setup, events = make_setup(callbacks=[NanOnce("weight", step=step + 1, times=9)], save_steps=4, eval_steps=8)
+    model = setup.model
+    setup.evaluate = lambda: {"loss": float(model.head.weight.detach().sum())}
+    with pytest.raises(Diverged, match=f"at step {step}: the {what} stopped") as caught:
+        train(setup)
+    assert caught.value.step == step
+    assert caught.value.row_ids
+    rolled = [event for event in events if isinstance(event, RolledBack)]
+    assert [(event.step, event.row_ids) for event in rolled] == [(step, caught.value.row_ids)] * 2
+
+
 def test_no_checkpoint_holds_a_nan(make_setup):
     setup, _ = make_setup(callbacks=[NanOnce("weight", step=4)], save_steps=1)
     train(setup)

@@ -266,3 +266,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     assert steps[:38] == [*range(1, 38), 31]
     assert weights(in_tmp / "run") == weights(whole)
     assert [path.name[:18] for path in (in_tmp / "run" / "checkpoints").glob(".bad-*")] == [".bad-step-00000035"]
+    [warned] = [event for event in records(in_tmp / "run", "warned") if event["what"] == "damaged checkpoint"]
+    assert "step-00000035" in warned["message"]
+    assert "trainable.safetensors differs" in warned["message"]
+    assert "from the one before" in warned["message"]

@@ -60,7 +60,7 @@ def test_a_run_is_not_continued_with_other_data(
         train("own.csv", listeners=[At(8, kill)], **LONG)
     with open("own.csv", "a", encoding="utf-8") as file:
         file.write("this row came later,praise\n")
-    with pytest.raises(tunesmith.TunesmithError, match="another data") as caught:
+    with pytest.raises(tunesmith.TunesmithError, match="data changed") as caught:
         tunesmith.resume(in_tmp / "run")
     assert caught.value.exit_code in (2, 3)
     assert len(records(in_tmp / "run", "step")) == 8

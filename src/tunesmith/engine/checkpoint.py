@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunesmith.core.errors import CorruptCheckpoint
+from tunesmith.core.events import Emit, Warned
 from tunesmith.core.files import fsync_file, fsync_folder, full_disk_as_oserror, sha256
 
 MANIFEST = "MANIFEST.json"
@@ -31,9 +32,10 @@ _NAME = re.compile(r"step-(\d{8})")
 class CheckpointStore:
     """The checkpoints of one run. `identity` (hashes of spec, data, base model) must match to load."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, str]):
+    def __init__(self, folder: Path, identity: Mapping[str, str], emit: Emit = lambda _: None):
         self.folder = folder
         self.identity = dict(identity)
+        self.emit = emit
 
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> Path:
         """Write the checkpoint of `step` durably; `tensors` is one safetensors file per name.
@@ -78,7 +80,10 @@ class CheckpointStore:
             if fault is None:
                 self._check_identity(path)
                 return path
-            os.rename(path, self.folder / f".bad-{path.name}-{uuid.uuid4().hex[:8]}")
+            aside = self.folder / f".bad-{path.name}-{uuid.uuid4().hex[:8]}"
+            os.rename(path, aside)
+            rest = "training goes on from the one before it" if self._all() else "training starts anew"
+            self.emit(Warned("damaged checkpoint", f"{path} is set aside as {aside.name}: {fault}; {rest}"))
         return None
 
     def load(self, path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
@@ -117,8 +122,8 @@ class CheckpointStore:
         for name, expected in self.identity.items():
             if found.get(name) != expected:
                 raise CorruptCheckpoint(
-                    f"The checkpoint {path} was made with another {name}: it can not be continued.",
-                    "Start a new run with another --out.",
+                    f"The {name} changed after the checkpoint {path} was made: it can not be continued.",
+                    f"Put the {name} back as it was and resume, or start a new run with another --out.",
                 )
 
 

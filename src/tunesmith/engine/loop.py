@@ -103,9 +103,9 @@ class Setup:
 
 
 class _NotFinite(Exception):
-    def __init__(self, what: str, items: np.ndarray):
+    def __init__(self, what: str, items: np.ndarray | None = None):
         self.what = what
-        self.items = items
+        self.items = items  # None when it was found after a step, in what the step left behind
 
 
 def train(setup: Setup) -> TrainState:
@@ -179,6 +179,7 @@ class _Engine:
         self.per_epoch = per_epoch
         self.saved_at = time.monotonic()
         self.saved_step: int | None = None
+        self._stepped = np.zeros(0, dtype=np.int64)  # items of the last step
         self._tidied_at = time.monotonic()
         torch.manual_seed(setup.seed)
 
@@ -210,6 +211,7 @@ class _Engine:
         if not np.isfinite(norm):
             raise _NotFinite("gradients", flat)
         self.optimizer.step()
+        self._stepped = flat
         self.weights.publish()
         self.weights.drop_gradients()
         state.step += 1
@@ -269,7 +271,7 @@ class _Engine:
     def evaluate(self, state: TrainState) -> None:
         metrics = dict(self.setup.evaluate())
         if not np.isfinite(metrics["loss"]):
-            raise _NotFinite("validation loss", np.zeros(0, dtype=np.int64))
+            raise _NotFinite("validation loss")
         better = self._is_better(state, metrics[self.setup.metric], metrics["loss"])
         if better:
             state.best_step, state.evaluations_since_best = state.step, 0
@@ -303,7 +305,7 @@ class _Engine:
         weights = {name: parameter.detach().cpu() for name, parameter in self.trainable.items()}
         broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
         if broken:
-            raise _NotFinite(f"the weights {broken[:3]}", np.zeros(0, dtype=np.int64))
+            raise _NotFinite(f"weight {broken[0]}")
         tensors = {
             "trainable": weights,
             "optimizer": optimizer_tensors(self.optimizer.optimizer),
@@ -344,14 +346,15 @@ class _Engine:
 
     def roll_back(self, state: TrainState, fault: _NotFinite) -> TrainState:
         """Back to the last checkpoint with half the learning rate. Raises Diverged the third time."""
-        row_ids = [int(row_id) for row_id in self.setup.lesson.row_ids[fault.items]]
+        step, items = (state.step, self._stepped) if fault.items is None else (state.step + 1, fault.items)
+        row_ids = [int(row_id) for row_id in self.setup.lesson.row_ids[items]]
         path = self.setup.checkpoints.newest()
         if state.rollbacks >= ROLLBACKS or path is None:
             raise Diverged(
-                f"Training diverged at step {state.step + 1}: the {fault.what} stopped being finite, also after "
+                f"Training diverged at step {step}: the {fault.what} stopped being finite, also after "
                 f"{state.rollbacks} restarts from the last checkpoint with half the learning rate each. "
                 f"Rows of that step: {', '.join(map(str, row_ids[:50]))}.",
-                step=state.step + 1,
+                step=step,
                 row_ids=row_ids,
                 fix="Look at those rows (row_id in data/splits.parquet), or set a lower learning_rate.",
             )
@@ -360,7 +363,7 @@ class _Engine:
         state.rollbacks = before.rollbacks + 1
         state.learning_rate_factor = before.learning_rate_factor / 2
         why = f"the {fault.what} stopped being finite"
-        self.setup.emit(RolledBack(before.step + 1, state.step, state.learning_rate_factor, row_ids, why))
+        self.setup.emit(RolledBack(step, state.step, state.learning_rate_factor, row_ids, why))
         self.saved_step = None
         return state
 

@@ -361,7 +361,7 @@ def _setup(work: Work) -> loop.Setup:
         evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
-        checkpoints=CheckpointStore(work.folder.checkpoints, made_of),
+        checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=hardware.tokens_at_once(work.device),
         noise=lambda value: _noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,

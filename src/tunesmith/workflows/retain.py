@@ -141,7 +141,9 @@ def _trained(
     setup = make(work)
     setup.callbacks = list(callbacks)
     if checkpoints:
-        setup.checkpoints = CheckpointStore(setup.checkpoints.folder / checkpoints, setup.checkpoints.identity)
+        setup.checkpoints = CheckpointStore(
+            setup.checkpoints.folder / checkpoints, setup.checkpoints.identity, setup.emit
+        )
     for callback in sorted(callbacks, key=lambda one: int(getattr(one, "turn", 1))):
         if hasattr(callback, "on_setup"):
             callback.on_setup(setup, work.keeping)
