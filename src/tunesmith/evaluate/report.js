@@ -31,6 +31,8 @@
   const drawAll = () => charts.forEach(draw);
   drawAll();
   wide.addEventListener("change", drawAll);
-  window.addEventListener("beforeprint", () => charts.forEach((node) =>
-    Plotly.Plots.resize(node.querySelector(".canvas"))));
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((fold) => { fold.open = true; });  // paper can not be unfolded
+    charts.forEach((node) => Plotly.Plots.resize(node.querySelector(".canvas")));
+  });
 })();

@@ -87,7 +87,8 @@ def all_metrics(evidence: Evidence) -> str:
 
 def curves(evidence: Evidence) -> str:
     loss = page.chart(charts.loss_curves(evidence.curves))
-    score = page.chart(charts.metric_curve(evidence.curves, evidence.metrics["first_metric"]))
+    first = evidence.metrics["first_metric"]
+    score = page.chart(charts.metric_curve(evidence.curves, first)) if first != "loss" else ""  # already drawn
     return f'<div class="pair">{loss}{score}</div>' if loss or score else ""
 
 
