@@ -64,6 +64,9 @@ def test_the_best_weights_are_the_ones_that_stay(make_setup):
     assert state.best_step == best
     assert best < state.step
     assert setup.evaluate()["loss"] == pytest.approx(found[best], abs=1e-6)
+    [kept] = [event for event in events if isinstance(event, Decided) and event.what == "kept_step"]
+    assert kept.value == best
+    assert f"ended at step {state.step} of 36" in kept.why
 
 
 @pytest.mark.parametrize("kill_at", [1, 5, 12, 13, 30])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import evaluate_toys as toys
+import numpy as np
 import pytest
 import yaml
 
-from tunesmith.evaluate import metrics_json
+from tunesmith.evaluate import metrics_json, sections
 from tunesmith.evaluate.card import model_card
 from tunesmith.evaluate.errors import slices, worst
+from tunesmith.evaluate.evidence import Answer
 from tunesmith.evaluate.report import render, write_report
 from tunesmith.evaluate.types import KINDS
 
@@ -176,6 +179,37 @@ def test_card_front_matter_is_what_the_hub_reads(evidence: Any) -> None:
     for part in ("Results", "Intended use", "Limits", "tunesmith.load", "AutoModelForSequenceClassification"):
         assert part in body
     assert "f" * 64 in body
+
+
+def test_card_names_a_base_of_the_catalogue_as_the_hub_does() -> None:
+    run = toys.evidence("label")
+    run.model["name"] = "minilm"
+    head = yaml.safe_load(model_card(run).split("---\n", 2)[1])
+    assert head["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def test_card_loads_several_labels_with_the_thresholds_that_were_measured() -> None:
+    run = toys.evidence("labels", evil=False)
+    width = run.test.scores.shape[1]
+    bars = [round(0.2 + 0.1 * index, 1) for index in range(width)]
+    run.test = replace(run.test, thresholds=np.asarray(bars))
+    assert f"thresholds = {bars}" in model_card(run)
+
+
+def test_card_asks_for_two_texts_where_the_model_reads_two() -> None:
+    run = toys.evidence("label")
+    run.audit = {**run.audit, "columns": {"text": "first", "text_pair": "second"}}
+    card = model_card(run)
+    assert 'model.predict([("a text", "another")])' in card
+    assert 'tokenizer("a text", "another", return_tensors="pt"' in card
+
+
+def test_card_and_page_of_written_answers_say_how_many_rows_were_answered_and_draw_the_loss_once() -> None:
+    run = toys.evidence("label")
+    run.metrics = {**run.metrics, "first_metric": "loss"}
+    run.answers = [Answer(row=1, question="why?", wanted="so", given={"model": "so"})]
+    assert "Answers were written to, and compared on, 1 of them." in model_card(run)
+    assert sections.curves(run).count('class="chart') == 1
 
 
 def test_card_leaves_out_a_base_that_is_a_folder() -> None:

@@ -9,6 +9,7 @@ from tunesmith.evaluate import text_metrics, words
 from tunesmith.evaluate.diagnose import label_counts
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import names_for
+from tunesmith.models.catalog import CATALOG
 
 HUB_METRICS = {
     "accuracy": "accuracy", "f1_macro": "f1", "f1_micro": "f1", "roc_auc": "roc_auc",
@@ -39,6 +40,7 @@ def _front_matter(evidence: Evidence) -> str:
         "metrics": values,
     }
     base = str(evidence.model.get("name") or "")
+    base = next((entry.hub_id for entry in CATALOG if entry.alias == base), base)
     # the hub takes ids only: "owner/name" or "name", not a folder of this machine
     known = {"base_model": base} if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base) else {}
     head = {
@@ -88,6 +90,8 @@ def _metrics(evidence: Evidence) -> str:
         span = f"{words.number(found['low'])} to {words.number(found['high'])}"
         rows.append([words.metric(name), words.number(found["value"]), span, *others])
     rows_said = f"On {evidence.test_rows:,} test rows that nothing was fitted on; intervals by bootstrap."
+    if evidence.answers and len(evidence.answers) < evidence.test_rows:
+        rows_said += f" Answers were written to, and compared on, {len(evidence.answers):,} of them."
     without = document.get("test_without_leaked") or {}
     first = document["first_metric"]
     if first in without:
@@ -153,18 +157,30 @@ def _loading(evidence: Evidence) -> str:
         return _loading_language(evidence)
     turn = {
         "label": "probabilities = logits.softmax(-1)\nprint(model.config.id2label[int(logits.argmax())])",
-        "labels": "probabilities = logits.sigmoid()",
+        "labels": f"probabilities = logits.sigmoid()[0]\n{_given(evidence)}",
         "number": "print(float(logits))",
     }[evidence.kind]
+    pair = evidence.audit.get("columns", {}).get("text_pair")
+    asked, tokenized = ('("a text", "another")', '"a text", "another"') if pair else ('"a text"', '"a text"')
     return (
         "## How to load it\n\nWith Tunesmith:\n\n```python\nimport tunesmith\n\n"
-        'model = tunesmith.load("path/to/this/folder")\nprint(model.predict(["a text"]))\n```\n\n'
+        f'model = tunesmith.load("path/to/this/folder")\nprint(model.predict([{asked}]))\n```\n\n'
         "With plain transformers:\n\n```python\n"
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
         'model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder")\n'
         'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
-        'logits = model(**tokenizer("a text", return_tensors="pt", truncation=True)).logits\n'
+        f'logits = model(**tokenizer({tokenized}, return_tensors="pt", truncation=True)).logits\n'
         f"{turn}\n```"
+    )
+
+
+def _given(evidence: Evidence) -> str:
+    """Python that turns probabilities into labels, by the thresholds that the results above were measured with."""
+    thresholds = evidence.outcome.thresholds
+    bars = [0.5] * len(evidence.outcome.names or ()) if thresholds is None else [round(float(t), 6) for t in thresholds]
+    return (
+        f"thresholds = {bars}  # one a label\n"
+        "print([model.config.id2label[i] for i, p in enumerate(probabilities) if p >= thresholds[i]])"
     )
 
 
@@ -187,7 +203,7 @@ def _origin(evidence: Evidence) -> str:
     lines = [
         f"- base model: {_plain(str(model.get('name')))}, revision or fingerprint `{pin}`, "
         f"licence {model.get('licence') or 'unknown'}",
-        f"- training took {words.seconds(cost.get('wall_seconds'))}, peak memory "
+        f"- the run took {words.seconds(cost.get('wall_seconds'))}, peak memory "
         f"{words.bytes_(cost.get('peak_memory_bytes'))}",
         *(f"- {name} {version}" for name, version in evidence.versions.items()),
     ]
