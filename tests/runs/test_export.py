@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from language_runs import CHAT, PREFERENCE, SHORT, TRANSLATION, short_run
+from safetensors.torch import load_file
 
 import tunesmith
 from tunesmith.core.errors import RunFailed
+from tunesmith.models.additions import quiet_peft
 from tunesmith.workflows import export as workflow
 from tunesmith.workflows.export import export
 
@@ -44,6 +48,56 @@ def test_a_merged_model_is_a_plain_one_with_the_same_logits(
     with torch.no_grad():
         expected = ours.bundle.model.running(**inputs).logits
         torch.testing.assert_close(plain(**inputs).logits, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["llama", "llama-tied"])
+def test_an_adapter_with_new_tokens_holds_their_rows_and_loads_as_its_card_says(family: str, in_tmp: Path) -> None:
+    """PEFT puts the rows of new tokens into a table, and makes no table longer: a line of the card does."""
+    run = short_run(CHAT, family, method="lora", epochs=1, new_tokens=["<order>", "<till>"], **FEW)
+    stored = load_file(run.folder.model / "adapter_model.safetensors")
+    assert {len(some) for name, some in stored.items() if "token" in name} == {2}
+    found = _loaded_by_card(run.folder.model)
+    torch.testing.assert_close(found, _logits(tunesmith.load(run.path)), atol=1e-4, rtol=0)
+
+
+def test_an_adapter_on_an_earlier_adapter_names_it_as_its_base(in_tmp: Path) -> None:
+    first = short_run(CHAT, out="first", method="lora", epochs=1, new_tokens=["<order>"], **FEW)
+    words = {**SHORT, "method": "lora", "epochs": 1, "new_tokens": ["<till>"], **FEW}
+    second = tunesmith.train(CHAT, out="second", model=str(first.path), **words)
+    settings = json.loads((second.folder.model / "adapter_config.json").read_text(encoding="utf-8"))
+    assert settings["base_model_name_or_path"] == str(first.folder.model.resolve())
+    export(first.path, out="path/to/merged")
+    found = _loaded_by_card(second.folder.model)
+    torch.testing.assert_close(found, _logits(tunesmith.load(second.path)), atol=1e-4, rtol=0)
+
+
+def _logits(ours: Any) -> torch.Tensor:
+    ids = torch.tensor([ours.prompt_ids("anna: where is my tea?")])
+    with torch.no_grad():
+        return torch.as_tensor(ours.bundle.model.running(input_ids=ids).logits)
+
+
+def _loaded_by_card(folder: Path) -> torch.Tensor:
+    """Logits of the model that the lines of code in the card make; they are read, and done here."""
+    import transformers
+    from peft import PeftModel
+
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    lines = re.search(
+        r'base = AutoModelForCausalLM\.from_pretrained\("(.+)"\)\n'
+        r"base\.resize_token_embeddings\((\d+), mean_resizing=False\).*\n"
+        r'model = PeftModel\.from_pretrained\(base, "path/to/this/folder"\)\n```',
+        card,
+    )
+    assert lines
+    base = transformers.AutoModelForCausalLM.from_pretrained(lines[1])
+    base.resize_token_embeddings(int(lines[2]), mean_resizing=False)
+    with quiet_peft(), torch.no_grad():
+        model = PeftModel.from_pretrained(base, folder).eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        asked = [{"role": "user", "content": "anna: where is my tea?"}]
+        ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt")
+        return torch.as_tensor(model(input_ids=ids["input_ids"]).logits)
 
 
 def test_a_whole_model_names_the_tokens_that_end_its_answers(in_tmp: Path) -> None:

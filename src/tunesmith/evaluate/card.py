@@ -186,14 +186,39 @@ def _given(evidence: Evidence) -> str:
 
 def _loading_language(evidence: Evidence) -> str:
     family = "AutoModelForSeq2SeqLM" if evidence.task == "seq2seq" else "AutoModelForCausalLM"
-    return (
+    ours = (
         "## How to load it\n\nWith Tunesmith:\n\n```python\nimport tunesmith\n\n"
         'model = tunesmith.load("path/to/this/folder")\nprint(model.predict(["a question"]))\n```\n\n'
-        "With plain transformers (and peft, where this folder holds an adapter):\n\n```python\n"
-        f"from transformers import {family}, AutoTokenizer\n\n"
-        f'model = {family}.from_pretrained("path/to/this/folder")\n'
-        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n```'
     )
+    imports = f"from transformers import {family}, AutoTokenizer"
+    tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")'
+    beside = evidence.model.get("beside")
+    if not beside:
+        lines = [imports, "", f'model = {family}.from_pretrained("path/to/this/folder")', tokenizer]
+        return f"{ours}With plain transformers:\n\n" + _python(lines)
+    lines = _beside_its_base(family, beside, imports, tokenizer)
+    return f"{ours}With plain transformers and peft:\n\n" + _python(lines)
+
+
+def _beside_its_base(family: str, beside: dict[str, Any], imports: str, tokenizer: str) -> list[str]:
+    """The base, as the adapter found it, and the adapter on it."""
+    lines = ["from peft import PeftModel", imports, "", tokenizer]
+    if beside["type"] == "BOTTLENECK":
+        lines.insert(0, "import tunesmith.models.bottleneck  # adapters that peft does not know")
+    where = beside["base"]
+    if beside["run"]:
+        lines.append(f"# after: tunesmith export {beside['run']} --to merged --out path/to/merged")
+        where = "path/to/merged"
+    if beside["quantization"]:
+        lines.append("# it learned beside a base in 4 bits: nf4 with double quantisation gives the very same numbers")
+    lines.append(f'base = {family}.from_pretrained("{where}")')
+    if beside["rows"]:  # peft puts rows into a table of words, and makes no table longer
+        lines.append(f"base.resize_token_embeddings({beside['rows']}, mean_resizing=False)  # rows for the new tokens")
+    return [*lines, 'model = PeftModel.from_pretrained(base, "path/to/this/folder")']
+
+
+def _python(lines: list[str]) -> str:
+    return "```python\n" + "\n".join(lines) + "\n```"
 
 
 def _origin(evidence: Evidence) -> str:

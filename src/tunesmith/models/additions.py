@@ -117,12 +117,11 @@ def split_head(model: Any) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parame
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """What peft warns of and nobody needs to act on: attributes that transformers has renamed, layers whose
-    weights lie the other way round, embeddings of new tokens that are saved (which is wanted)."""
+    """What peft warns of and nobody needs to act on: attributes that transformers has renamed, and layers whose
+    weights lie the other way round."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
-        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
         yield
 
 

@@ -46,7 +46,7 @@ class LanguageBundle:
     quantization: str | None = None
     licence: str | None = None
     new_token_ids: list[int] = field(default_factory=list)
-    """Tokens that the run added; their embeddings are trained whatever the method."""
+    """Tokens that the run added, and others for which the base has no row; they are trained whatever the method."""
 
 
 def load_language_base(
@@ -143,11 +143,14 @@ def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None =
         return
     # found as they are written: a normalizer may put a space before them, and then they match nothing within a text
     bundle.tokenizer.add_tokens([AddedToken(word, normalized=False) for word in words])
-    if len(bundle.tokenizer) > bundle.model.network.get_input_embeddings().weight.shape[0]:
+    before = bundle.model.network.get_input_embeddings().weight.shape[0]
+    if len(bundle.tokenizer) > before:
         torch.manual_seed(0)  # the same rows whenever the same base gets the same words
         with quiet_transformers():
             bundle.model.network.resize_token_embeddings(len(bundle.tokenizer), mean_resizing=True)
-    bundle.new_token_ids = bundle.tokenizer.convert_tokens_to_ids(new)
+    # all rows that the base lacks, those of its own tokens without an embedding too: an adapter has to hold them
+    rows = bundle.model.network.get_input_embeddings().weight.shape[0]
+    bundle.new_token_ids = sorted({*bundle.tokenizer.convert_tokens_to_ids(new), *range(before, rows)})
     emit(Decided("new_tokens", len(new), f"added to the vocabulary, their embeddings are trained: {', '.join(new)}"))
 
 

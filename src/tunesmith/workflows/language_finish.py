@@ -25,7 +25,7 @@ from tunesmith.evaluate.few_shot import FewShot
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.load import quiet_transformers
-from tunesmith.models.load_language import MARK, load_language_finished
+from tunesmith.models.load_language import ADAPTER, MARK, load_language_finished
 from tunesmith.workflows import retain
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.finish import latest, read_curves, versions
@@ -189,7 +189,12 @@ def _save_model(work: LanguageWork) -> None:
         ends = ending_ids(bundle.model.network, bundle.tokenizer)
         name_ends(bundle.model.network, {*work.codec.stop_ids, *ends})
     with full_disk_as_oserror(), quiet_transformers(), quiet_peft():
-        bundle.model.running.save_pretrained(aside)
+        if bundle.model.adapted is None:
+            bundle.model.network.save_pretrained(aside)
+        else:
+            # not the whole table of words beside the rows that are new, nor a base without the earlier run's adapter
+            bundle.model.adapted.active_peft_config.base_model_name_or_path = str(bundle.folder)
+            bundle.model.adapted.save_pretrained(aside, save_embedding_layers=False)
         bundle.tokenizer.save_pretrained(aside)
     write_json(aside / MARK, {
         "format": 1, "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
@@ -210,6 +215,19 @@ def _save_model(work: LanguageWork) -> None:
         )
     shutil.rmtree(folder.model, ignore_errors=True)
     aside.rename(folder.model)
+
+
+def _beside(work: LanguageWork) -> dict[str, Any] | None:
+    """What plain peft needs to know to put the adapter beside its base; None of a whole model."""
+    bundle = work.bundle
+    if bundle.model.adapted is None:
+        return None
+    rows = bundle.model.network.get_input_embeddings().weight.shape[0]
+    return {
+        "base": str(bundle.folder), "run": str(bundle.folder.parent) if (bundle.folder / ADAPTER).exists() else None,
+        "rows": rows if rows - 1 in bundle.new_token_ids else None, "quantization": bundle.quantization,
+        "type": str(bundle.model.adapted.active_peft_config.peft_type.value),
+    }  # fmt: skip
 
 
 def _save_rows(work: LanguageWork, ours: RowStatistics) -> None:
@@ -318,7 +336,7 @@ def _evidence(work: LanguageWork, document: dict[str, Any], answers: dict[str, l
         name=work.folder.name, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         task=work.plan.spec.task, kind="text", method=work.plan.spec.method,
         model={"name": work.bundle.name, "fingerprint": work.bundle.fingerprint, "licence": work.bundle.licence,
-               "parameters": sum(p.numel() for p in network.parameters())},
+               "parameters": sum(p.numel() for p in network.parameters()), "beside": _beside(work)},
         metrics=document, test=None, test_count=len(work.items.splits["test"]), answers=shown,
         previews=[preview.render_preview(one, work.bundle.tokenizer, style="html") for one in work.items.preview],
         curves=read_curves(work.folder.events),
