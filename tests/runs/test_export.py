@@ -109,6 +109,17 @@ def test_a_whole_model_names_the_tokens_that_end_its_answers(in_tmp: Path) -> No
     assert plain.generation_config.eos_token_id == sorted(ends)
 
 
+def test_a_whole_model_is_exported_as_a_checked_copy(in_tmp: Path) -> None:
+    import transformers
+
+    run = short_run(CHAT, epochs=1, **FEW)
+    found = export(run.path, out="new/copy")
+    assert found == {"out": "new/copy", "largest_difference": 0.0, "answers": 4}
+    plain = transformers.AutoModelForCausalLM.from_pretrained("new/copy")
+    ids = torch.tensor([run.model.prompt_ids("anna: where is my tea?")])
+    torch.testing.assert_close(plain(input_ids=ids).logits, run.model.bundle.model.running(input_ids=ids).logits)
+
+
 def test_a_prompt_is_read_as_those_that_were_learned(in_tmp: Path) -> None:
     """Preferences of texts are learned without the template, though the base has one; those of messages with it."""
     asked = "anna: where is my tea?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ _PROMPTS = ("Once", "The weather today", "Hello, who are you?", "1 2 3 4")
 
 
 def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None) -> dict[str, Any]:
-    """Write the run's model with its adapter merged into the weights, as plain transformers folder.
+    """Write the run's model with its adapter merged into the weights, as plain transformers folder; a run without an
+    adapter is whole already, and gets a copy.
 
     Adapter, merged and reloaded model must give the same logits (within 1e-4 in float32) and the same
     greedy answers; the export fails if not. Returns {"out", "largest_difference", "answers"}. Raises
@@ -37,28 +39,26 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     target = Path(out) if out else folder.path / "export" / to
     if target.exists() and any(target.iterdir()):
         raise FolderError(f"The folder {target} is not empty.", "Give another one with --out.")
-    if not (folder.model / ADAPTER).exists():
+    if "network" not in json.loads((folder.model / MARK).read_text(encoding="utf-8")):
         raise OptionError(
-            f"The run {run} has no adapter to merge: {folder.model} is a whole model already.", "Use it as it is."
+            f"The run {run} writes no text: {folder.model} is a plain transformers folder already.", "Use it as it is."
         )
-    if not can_merge(folder.model):
+    adapter = (folder.model / ADAPTER).exists()
+    if adapter and not can_merge(folder.model):
         raise OptionError(
             f"What the run {run} has learned (method {folder.load_spec().method}) stands beside the weights of its "
             "base and is no change of them, so there is nothing that could be merged.",
             f"Use {folder.model} as it is: it is read beside its base. For one plain model train with method=lora.",
         )
     trained = TextGenerator.load(folder.model)
-    merged = load_language_finished(folder.model, merge=True)
     aside = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    name_ends(merged.model.network, trained.stop_ids)
-    with quiet_transformers():
-        merged.model.network.config.use_cache = True
-        merged.model.network.save_pretrained(aside)
-        merged.tokenizer.save_pretrained(aside)
-    write_json(aside / MARK, {**trained.mark, "quantization": None})
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        if adapter:
+            _merge(folder.model, trained, aside)
+        else:
+            shutil.copytree(folder.model, aside)
         apart, answers = _compare(trained, TextGenerator.load(aside))
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
@@ -66,6 +66,17 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     return {"out": str(target), "largest_difference": apart, "answers": answers}
+
+
+def _merge(model: Path, trained: TextGenerator, out: Path) -> None:
+    merged = load_language_finished(model, merge=True)
+    out.mkdir()
+    name_ends(merged.model.network, trained.stop_ids)
+    with quiet_transformers():
+        merged.model.network.config.use_cache = True
+        merged.model.network.save_pretrained(out)
+        merged.tokenizer.save_pretrained(out)
+    write_json(out / MARK, {**trained.mark, "quantization": None})
 
 
 def _compare(trained: TextGenerator, merged: TextGenerator) -> tuple[float, int]:
