@@ -13,7 +13,7 @@ import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data.conversations import peek, read_examples, read_parts, validate
+from tunesmith.data.conversations import detect, peek, read_examples, read_parts, validate
 from tunesmith.data.conversations.inputs import PIECE_CHARACTERS
 
 USER = {"role": "user", "content": "What is the weather in Oslo?"}
@@ -199,6 +199,33 @@ def test_a_row_of_another_format_is_named(row: dict[str, Any], format: str) -> N
         assert problem.message.startswith(f"this row has the format {of_row!r} (")
         assert f"and the file has {of_file!r} (" in problem.message
         assert problem.message.endswith("one file must be of one format")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]},
+        {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]},
+        {"instruction": "x", "output": "y"},
+    ],
+)
+@pytest.mark.parametrize("few", [0, 1])
+def test_the_format_of_most_rows_is_that_of_the_file(row: dict[str, Any], few: int) -> None:
+    kinds = [{"messages": CHAT}, row]
+    rows = [kinds[few], *[kinds[1 - few]] * 5, kinds[few]]
+    assert peek(rows).name == detect(list(rows[1]), rows[1:2]).name  # type: ignore[union-attr]
+    problems = validate(read_examples(rows, emit=ignore, check=False))
+    assert [problem.row for problem in problems] == [1, 7]
+    assert all(problem.message.endswith("one file must be of one format") for problem in problems)
+
+
+def test_a_conversation_of_two_formats_is_refused_by_its_message() -> None:
+    row = {"messages": [*CHAT, {"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}
+    (problem,) = validate(read_examples([{"messages": CHAT}, row], emit=ignore, check=False))
+    assert (problem.row, problem.message) == (
+        2,
+        'message 3, key "from": the messages before it are of role/content: one conversation must be of one format',
+    )
 
 
 def test_plain_text_may_be_as_long_as_a_book() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from tunesmith.core.errors import OptionError, did_you_mean
-from tunesmith.data.conversations.messages import decoded, is_messages
+from tunesmith.data.conversations.messages import DIALECTS, decoded, dialect_of, is_messages
 from tunesmith.data.profile import TARGET_NAMES, simple
 from tunesmith.data.values import is_number
 
@@ -65,11 +66,32 @@ def detect(columns: Sequence[str], first_rows: Sequence[Row], form: str | None =
     """The format of a table with these columns and first rows; None if it holds no generative text.
 
     form: take only this form or format, and do not mind columns that look like labels. Without it, a
-    table that may be one to classify (a label beside a text) is None. Pure. Raises OptionError for a form
-    that does not exist.
+    table that may be one to classify (a label beside a text) is None. Where the rows are of several formats,
+    it is that of the most. Pure. Raises OptionError for a form that does not exist.
     """
     check_form(form)
-    sample = _Sample(columns, first_rows, wanted=form)
+    found, rows = _of_all(columns, first_rows, form), first_rows[:SAMPLE_ROWS]
+    if found is None or len({frozenset(_filled(row)) for row in rows}) == 1:
+        return found
+    used = set(found.columns.values())
+    alone = [_of_all(_filled(row), [row], form) for row in rows]
+    others = Counter(one.name for one in alone if one and not set(one.columns.values()) <= used)
+    if not others:
+        return found
+    name, count = others.most_common(1)[0]
+    if count <= sum(one is not None and set(one.columns.values()) <= used for one in alone):
+        return found
+    rows = [row for row, one in zip(rows, alone, strict=True) if one and one.name == name]
+    return _of_all(list(dict.fromkeys(key for row in rows for key in _filled(row))), rows, form)
+
+
+def _filled(row: Row) -> list[str]:
+    return [name for name, value in row.items() if value is not None]
+
+
+def _of_all(columns: Sequence[str], rows: Sequence[Row], form: str | None) -> Format | None:
+    """The first format that the columns allow."""
+    sample = _Sample(columns, rows, wanted=form)
     for find in (_chat, _gemini, _openai_preference, _preference, _prompted, _alpaca, _query, _pair, _text):
         found = find(sample)
         if found and form in (None, found.name, found.form):
@@ -149,8 +171,8 @@ def _chat(sample: _Sample) -> Format | None:
     name = next((name for name in _MESSAGES if sample.messages(name)), None)
     if name is None or sample.has("chosen", "rejected"):
         return None
-    turns = any("from" in item for cell in sample.values(name) for item in _objects(cell))
-    dialect, keys = ("sharegpt", "from/value") if turns else ("openai", "role/content")
+    spoken = Counter(dialect_of(cell) for cell in sample.values(name) if is_messages(cell))
+    dialect = max(DIALECTS, key=lambda one: spoken[one])
     columns = sample.pick(
         messages=name,
         tools="tools",
@@ -163,7 +185,7 @@ def _chat(sample: _Sample) -> Format | None:
         why = f"{name!r} holds messages, and {verdict!r} says true or false"
         return Format("feedback", "feedback", why, {**columns, "label": sample.names[verdict]})
     columns.pop("label", None)
-    return Format(dialect, "chat", f"{name!r} holds messages of {keys}", columns)
+    return Format(dialect, "chat", f"{name!r} holds messages of {DIALECTS[dialect]}", columns)
 
 
 def _objects(cell: Any) -> list[Row]:

@@ -21,6 +21,8 @@ _KINDS = {
     type(None): "null",
 }  # fmt: skip
 
+DIALECTS = {"openai": "role/content", "sharegpt": "from/value"}
+
 Message = dict[str, Any]
 
 
@@ -51,6 +53,17 @@ def is_messages(value: Any) -> bool:
     )
 
 
+def dialect_of(messages: Any) -> str | None:
+    """Of DIALECTS the one that a list of messages (or its JSON) begins with."""
+    return next((found for found in map(_dialect, decoded(messages)) if found), None)
+
+
+def _dialect(message: Any) -> str | None:
+    if not isinstance(message, Mapping):
+        return None
+    return "openai" if "role" in message else "sharegpt" if "from" in message else None
+
+
 def read_messages(value: Any) -> Any:
     """Messages of role/content or from/value (or their JSON) in internal form; no list stays what it is.
 
@@ -61,9 +74,17 @@ def read_messages(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     calls = _Calls()
+    spoken = dialect_of(value) or "openai"
     messages = []
     for number, item in enumerate(value, 1):
         try:
+            own = _dialect(item)
+            if own and own != spoken:
+                key, _, _ = DIALECTS[own].partition("/")
+                raise Fault(
+                    f'key "{key}": the messages before it are of {DIALECTS[spoken]}: one conversation must be of one '
+                    "format"
+                )
             messages.append(_message(item, calls) if isinstance(item, Mapping) else item)
         except Fault as fault:
             raise Fault(f"message {number}, {fault}") from None

@@ -7,9 +7,11 @@ from typing import Any
 
 from tunesmith.data.conversations.formats import Format, Row
 from tunesmith.data.conversations.messages import (
+    DIALECTS,
     Fault,
     Message,
     decoded,
+    dialect_of,
     gemini_tools,
     is_messages,
     kind,
@@ -77,7 +79,13 @@ def _text(value: Any, name: str, missing: str | None = None) -> str:
 
 
 def _chat(cells: _Cells) -> Example:
-    messages = read_messages(cells.needed("messages"))
+    given, name = cells.needed("messages"), cells.found.name
+    if name in DIALECTS and is_messages(given) and (own := dialect_of(given)) != name:
+        raise Fault(
+            f"this row has the format {own!r} (its messages are of {DIALECTS[own]}), and the file has {name!r} "
+            f"({cells.found.why}): one file must be of one format"
+        )
+    messages = read_messages(given)
     if isinstance(messages, list) and not any(isinstance(m, dict) and m.get("role") == "system" for m in messages[:1]):
         messages = [*cells.system(), *messages]
     return {"messages": messages, "tools": cells.tools()}
