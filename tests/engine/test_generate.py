@@ -24,6 +24,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )  # fmt: skip
 
+from tunesmith.core.errors import OptionError
+from tunesmith.core.options import parse_value, resolve
 from tunesmith.engine import generate as module
 from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate, stream
 
@@ -201,6 +203,13 @@ def test_stop_texts_end_an_answer_and_are_not_part_of_it(llama: Any, tokenizer: 
     assert found[0].ids == whole.ids[: len(found[0].ids)]
     assert found[0].stopped
     assert all(stop not in answer.text for answer in found)
+
+
+def test_one_stop_text_needs_no_list() -> None:
+    assert Sampling(stop="END").stop == Sampling(stop=[parse_value("END")]).stop == ["END"]
+    assert Sampling(stop=parse_value("###")).stop == ["###"]  # no comment
+    with pytest.raises(OptionError, match="ends every answer"):
+        resolve({"stop": ""}, {"sampling": Sampling})
 
 
 def test_a_special_token_as_stop_text(llama: Any, tokenizer: Any) -> None:

@@ -92,6 +92,8 @@ def parse_value(text: str) -> Any:
         return text
     if isinstance(value, dict) and not text.lstrip().startswith("{"):
         return text
+    if value is None and text.lstrip().startswith("#"):  # a comment, to YAML
+        return text
     if isinstance(value, dict) and any(value[name] is None and ":" in str(name) for name in value):
         return parse_value(text.replace(":", ": "))  # {spam:2}: YAML wants a space, people do not write one
     if isinstance(value, str):

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from tunesmith.core.errors import ModelError
@@ -50,7 +50,19 @@ class Sampling(Options):
     seed: int | None = Field(default=None, ge=0)
     """The same seed draws the same answers; none draws new ones every time."""
     stop: list[str] = Field(default_factory=list)
-    """Texts that end an answer and are not part of it."""
+    """Texts that end an answer and are not part of it; a single one needs no list."""
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("stop")
+    @classmethod
+    def _not_empty(cls, value: list[str]) -> list[str]:
+        if "" in value:
+            raise ValueError("an empty text ends every answer before it begins")
+        return value
 
 
 @dataclass(frozen=True)
