@@ -20,7 +20,9 @@ from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, Record
 import tunesmith
 from language_models import folder, network
 from tunesmith.core.errors import DataError, ModelError, OptionError
+from tunesmith.core.events import Warned
 from tunesmith.engine.generate import Sampling
+from tunesmith.models import load_language
 from tunesmith.workflows import language_predict
 
 
@@ -118,6 +120,27 @@ def test_rows_that_can_not_be_answered_are_told_together(train: Train, in_tmp: P
         assert language_predict.predict(run.path / "model", str(asked), in_tmp / "out.jsonl", short) == 1
         answers.append(json.loads((in_tmp / "out.jsonl").read_text("utf-8"))["predicted"])
     assert answers[0] == answers[1]  # both say the same
+
+
+def load_with(place: Path, rows: int, end: Any) -> list[Any]:
+    """What is said as a base of some 300 tokens loads that has embeddings for `rows`."""
+    shutil.copytree(folder("llama"), place / "base", dirs_exist_ok=True)
+    network("llama", vocab_size=rows, eos_token_id=end).save_pretrained(place / "base")
+    heard: list[Any] = []
+    load_language.load_language_base(str(place / "base"), kind="causal", emit=heard.append)
+    return [event for event in heard if isinstance(event, Warned)]
+
+
+def test_a_tokenizer_much_smaller_than_the_vocabulary_is_refused(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some unused embeddings are normal; no model has an end of text that its tokenizer lacks."""
+    assert load_with(in_tmp, 400, 2) == load_with(in_tmp, 800, 2) == load_with(in_tmp, 400, [399, 2]) == []
+    with pytest.raises(ModelError, match="most of these would never be used"):
+        load_with(in_tmp, 1_600, 2)
+    with pytest.raises(ModelError, match="number 399"):
+        load_with(in_tmp, 400, 399)
+    monkeypatch.setattr(load_language, "_PADDING", 50)
+    (warned,) = load_with(in_tmp, 400, 2)
+    assert "Is it the model's own tokenizer?" in warned.message
 
 
 def test_a_tokenizer_of_another_model_is_refused(in_tmp: Path) -> None:

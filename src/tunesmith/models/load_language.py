@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from tunesmith.core.errors import MissingPackageError, ModelError
-from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.run import is_run
 from tunesmith.models import catalog
 from tunesmith.models.additions import quiet_peft
@@ -27,6 +27,8 @@ MARK = "tunesmith.json"
 _ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "megatron-bert", "roformer")
 """In transformers' table of causal models, but published as encoders that fill gaps."""
 ADAPTER = "adapter_config.json"
+_PADDING = 500
+"""Embeddings that no token uses: fewer are nothing to wonder at, however small the model."""
 
 
 @dataclass
@@ -65,12 +67,7 @@ def load_language_base(
     assert source.folder is not None
     network, folder = _network(source.folder, name, kind, dtype, quantization)
     tokenizer = load_language_tokenizer(source.folder, name, emit)
-    rows = network.get_input_embeddings().weight.shape[0]
-    if _needed_tokens(tokenizer) > rows:
-        raise ModelError(
-            f"The tokenizer of {name!r} has {len(tokenizer):,} tokens and the model embeddings for {rows:,}: they do "
-            "not belong together.", "Get both from the same place, or use new_tokens to add words.",
-        )  # fmt: skip
+    _check_vocabulary(name, tokenizer, network, emit)
     return LanguageBundle(
         model=LanguageModel(network), tokenizer=tokenizer, name=source.name, folder=source.folder,
         fingerprint=_fingerprint(folder, source.folder),
@@ -129,6 +126,28 @@ def _needed_tokens(tokenizer: Any) -> int:
     marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - marks
     return 1 + max(number for number in tokenizer.get_vocab().values() if number not in special)
+
+
+def _check_vocabulary(name: str, tokenizer: Any, network: Any, emit: Emit) -> None:
+    """Raises ModelError for a tokenizer that is surely of another model. Unused rows prove little: most published
+    models have some, up to 2 % of them (Phi) or a few hundred."""
+    rows, needed = network.get_input_embeddings().weight.shape[0], _needed_tokens(tokenizer)
+    says = f"The tokenizer of {name!r} has {len(tokenizer):,} tokens and the model embeddings for {rows:,}"
+    fix = "Get both from the same place, or use new_tokens to add words."
+    if needed > rows:
+        raise ModelError(f"{says}: they do not belong together.", fix)
+    unused = rows - needed
+    ends = network.config.get_text_config(decoder=True).eos_token_id
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if ends and min(ends) >= max(needed, len(tokenizer)):
+        raise ModelError(
+            f"{says}, and the one that ends its texts is number {ends[0]:,}, which the tokenizer lacks: they do not "
+            "belong together.", fix,
+        )  # fmt: skip
+    if unused > max(_PADDING, rows // 2):
+        raise ModelError(f"{says}, so that most of these would never be used: they do not belong together.", fix)
+    if unused > max(_PADDING, rows // 10):
+        emit(Warned("vocabulary", f"{says}: {unused:,} are never used. Is it the model's own tokenizer?"))
 
 
 def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None = None, emit: Emit = ignore) -> None:
