@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from tunesmith.models.additions import moving
 from tunesmith.models.load_language import add_tokens, load_language_base
 from tunesmith.workflows import preview
 
+GOOD = {"role": "assistant", "content": "good"}
 ROWS = [
     {"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": f"good {n}"}]}
     for n in range(30)
@@ -118,6 +120,27 @@ def test_a_file_and_a_model_with_another_template(in_tmp: Path) -> None:
         list(preview.previewed(data, model=str(folder("llama")), template="chatmlx"))
     with pytest.raises(TunesmithError, match="can not be read"):
         list(preview.previewed(data, model=str(folder("llama")), template="missing.jinja"))
+
+
+def test_a_preview_cuts_as_a_run_does(in_tmp: Path) -> None:
+    """At the length that the base reads, cut, left out or refused; a source and its target have the limit each."""
+    base, long = str(folder("llama")), [{**ROWS[0], "messages": [{"role": "user", "content": "x " * 400}, GOOD]}]
+    data = write(in_tmp, [*ROWS[:2], *long])
+    _, _, cut = preview.previewed(data, model=base)
+    assert cut.cut is not None
+    assert cut.cut.kept.sum() == 256
+    *_, dropped = preview.previewed(data, model=base, overflow="drop")
+    assert "row 3 (longer than the limit, so it is left out)" in preview.rendered([dropped], "plain")
+    with pytest.raises(DataError) as refused:
+        list(preview.previewed(data, model=base, overflow="error"))
+    assert [problem.row for problem in refused.value.problems] == [3]
+    with pytest.raises(OptionError, match="overflow"):
+        list(preview.previewed(data, model=base, overflow="cut"))
+    pair = write(in_tmp, [{"source": "say " * 50, "target": "good " * 3}])
+    (shown,) = preview.previewed(pair, model=str(folder("t5")), task="seq2seq", max_length=20)
+    assert shown.cut is not None
+    assert "the end was cut" in shown.cut.reason
+    assert np.flatnonzero(shown.cut.kept)[[0, 19, -1]].tolist() == [0, 19, len(shown.encoded) - 1]
 
 
 def test_new_tokens_are_found_in_a_text_whatever_the_normalizer_does(in_tmp: Path, plain_base: Path) -> None:

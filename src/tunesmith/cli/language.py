@@ -68,6 +68,7 @@ def preview(
     template: Template = None,
     html: Annotated[Path | None, typer.Option(help="Write an HTML page instead.")] = None,
     max_length: Annotated[int | None, typer.Option(min=2, help="Show what is cut at this many tokens.")] = None,
+    overflow: Annotated[str, typer.Option(help="Over-long rows: truncate, drop or error.")] = "truncate",
     as_json: Json = False,
 ) -> None:
     """Show one row token by token: what is learned, what is context, what is cut."""
@@ -75,7 +76,7 @@ def preview(
 
     rows = workflow.previewed(
         data, model=model, row=row if row is not None or as_json else 1, task=task or "auto", template=template,
-        max_length=max_length,
+        max_length=max_length, overflow=overflow,
     )  # fmt: skip
     if as_json:
         workflow.write_json(rows, sys.stdout)

@@ -14,7 +14,7 @@ from tunesmith.core.events import Emit, Warned
 from tunesmith.data.conversations import Examples
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.models.load_language import LanguageBundle
-from tunesmith.models.mask import Encoded, check_learned, cut
+from tunesmith.models.mask import Cut, Encoded, check_learned, cut
 from tunesmith.workflows.language_data import Corpus
 
 _CHECKED = 20_000
@@ -116,15 +116,14 @@ def fit(
     encoded: Encoded, source: int, limit: int, overflow: Any, row_id: int, cuts: dict[str, list[int]]
 ) -> tuple[Encoded, int] | None:
     """Within the limit, or None where it is left out; what happened is noted in `cuts`."""
-    if source:  # an encoder's text and the target have the limit each, and both keep their beginning
-        target = len(encoded) - source
-        if max(source, target) <= limit:
+    done = cut_of(encoded, source, limit, overflow)
+    if source:
+        if done is None:
             return encoded, source
         if overflow == "truncate":
             cuts.setdefault(f"longer than {limit} tokens: the end was cut", []).append(row_id)
-            kept = np.r_[0 : min(source, limit), source : source + min(target, limit)]
-            size = min(source, limit)
-            return Encoded(encoded.ids[kept], encoded.learned[kept], ((size, len(kept)),)), size
+            size, total = min(source, limit), int(done.kept.sum())
+            return Encoded(encoded.ids[done.kept], encoded.learned[done.kept], ((size, total),)), size
         encoded = Encoded(encoded.ids, encoded.learned, ())
     if not encoded.spans and len(encoded) <= limit:
         return encoded, source
@@ -133,6 +132,20 @@ def fit(
         reason = done.reason if shorter is not None else f"drop: {done.reason} of {limit} tokens"
         cuts.setdefault(reason, []).append(row_id)
     return None if shorter is None else (shorter, source)
+
+
+def cut_of(encoded: Encoded, source: int, limit: int, overflow: Any) -> Cut | None:
+    """What `fit` cuts away, if anything. Raises DataError where nothing may be."""
+    if not source:
+        return cut(encoded, limit, overflow)[1]
+    target = len(encoded) - source  # an encoder's text and the target have the limit each, and keep their beginning
+    if max(source, target) <= limit:
+        return None
+    if overflow != "truncate":
+        return cut(Encoded(encoded.ids, encoded.learned, ()), limit, overflow)[1]
+    kept = np.zeros(len(encoded), dtype=bool)
+    kept[: min(source, limit)] = kept[source : source + limit] = True
+    return Cut(kept, "longer than the limit: the end was cut")
 
 
 def _partners(splits: Mapping[str, np.ndarray], count: int) -> np.ndarray:

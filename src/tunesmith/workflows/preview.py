@@ -15,16 +15,18 @@ from rich.markup import escape
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.options import resolve
 from tunesmith.core.run import is_run
 from tunesmith.data.conversations import read_examples
 from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.evaluate.preview import Style, render_preview, token_table
 from tunesmith.models import catalog
-from tunesmith.models.load_language import load_language_tokenizer
-from tunesmith.models.mask import Cut, Encoded, cut
+from tunesmith.models.load_language import MARK, load_language_tokenizer, position_limit
+from tunesmith.models.mask import Cut, Encoded
 from tunesmith.models.own_template import use_template
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form
+from tunesmith.workflows.language_items import cut_of
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Previewed:
 
 def previewed(
     data: str, *, model: str, row: int | None = None, task: str = "auto", template: str | None = None,
-    max_length: int | None = None, emit: Emit = ignore,
+    max_length: int | None = None, emit: Emit = ignore, **options: Any,
 ) -> Iterator[Previewed]:  # fmt: skip
-    """The sequences of one row, or of all (None), of data that `read_examples` takes.
+    """The sequences of one row, or of all (None), of data that `read_examples` takes, cut as a run would.
 
-    Raises DataError for a row that does not exist or can not be encoded, ModelError, OptionError.
+    `options` are the task's, such as overflow. Raises DataError for a row that does not exist, can not be encoded
+    or is too long for overflow='error', ModelError, OptionError.
     """
     examples = read_examples(data, emit=emit, form=asked_form(task))
     some = [number for number in range(len(examples)) if row is None or examples[number]["row"] == row]
@@ -55,21 +58,22 @@ def previewed(
         why = f"row {row} is left out, as it has no text" if left_out else f"there is no row {row}"
         raise DataError(Problem(f"{why}; the data has {count} rows, counted from 1", examples.files[0]))
     plugin = registry.get("tasks", choose.task_of(task, examples.form, examples.format, examples.files[0]))
-    tokenizer = load_language_tokenizer(_folder(model), model)
+    made = plugin(resolve(options, {"task": plugin.Options})["task"])
+    folder = _folder(model)
+    tokenizer = load_language_tokenizer(folder, model)
     use_template(tokenizer, template, emit)
-    made = plugin(plugin.Options())
-    codec, limit = made.codec(tokenizer), max_length or LONGEST_EXAMPLE
+    codec, limit = made.codec(tokenizer), max_length or _limit(folder)
     refused: list[DataError] = []
     for number in some:
         example = examples[number]
         try:
             sequences = made.encode(example, example, codec, limit)
+            cuts = [cut_of(whole, source, limit, made.options.overflow) for whole, source in sequences]
         except DataError as error:
             found = [examples.problem(example["row"], problem.message) for problem in error.problems]
             refused.append(DataError(found, error.fix))
             continue
-        for at, (whole, _) in enumerate(sequences, 1):
-            done = cut(whole, limit)[1] if whole.spans else None
+        for at, ((whole, _), done) in enumerate(zip(sequences, cuts, strict=True), 1):
             yield Previewed(int(example["row"]), at, len(sequences), whole, done, tokenizer)
     if refused:
         raise DataError([problem for error in refused for problem in error.problems], refused[0].fix)
@@ -80,6 +84,8 @@ def rendered(rows: Iterable[Previewed], style: Style) -> str:
     parts = []
     for one in rows:
         title = f"row {one.row}, sequence {one.number} of {one.of}" if one.of > 1 else f"row {one.row}"
+        if one.cut is not None:
+            title += f" ({one.cut.reason}{'' if one.cut.kept.any() else ', so it is left out'})"
         shown = render_preview(one.encoded, one.tokenizer, cut=one.cut, style=style)
         if style == "html":
             parts.append(f"<h2>{title}</h2>{shown}")
@@ -103,6 +109,17 @@ def write_json(rows: Iterable[Previewed], out: TextIO) -> None:
         aside.write("\n]}\n")
         aside.seek(0)
         shutil.copyfileobj(aside, out)
+
+
+def _limit(folder: Path) -> int:
+    """How many tokens a run would read: as many as the run that is in `folder`, or as a base can, up to a bound."""
+    if (folder / MARK).exists():
+        return int(json.loads((folder / MARK).read_text(encoding="utf-8"))["max_length"])
+    if not (folder / "config.json").exists():
+        return LONGEST_EXAMPLE
+    from transformers import AutoConfig
+
+    return min(position_limit(AutoConfig.from_pretrained(folder)), LONGEST_EXAMPLE)
 
 
 def _folder(model: str) -> Path:

@@ -55,7 +55,9 @@ def is_messages(value: Any) -> bool:
 
 def dialect_of(messages: Any) -> str | None:
     """Of DIALECTS the one that a list of messages (or its JSON) begins with."""
-    return next((found for found in map(_dialect, decoded(messages)) if found), None)
+    messages = decoded(messages)
+    items = messages if isinstance(messages, list) else []
+    return next((found for found in map(_dialect, items) if found), None)
 
 
 def _dialect(message: Any) -> str | None:

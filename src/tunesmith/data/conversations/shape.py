@@ -80,9 +80,9 @@ def _text(value: Any, name: str, missing: str | None = None) -> str:
 
 def _chat(cells: _Cells) -> Example:
     given, name = cells.needed("messages"), cells.found.name
-    if name in DIALECTS and is_messages(given) and (own := dialect_of(given)) != name:
+    if name in DIALECTS and (own := dialect_of(given)) not in (None, name):
         raise Fault(
-            f"this row has the format {own!r} (its messages are of {DIALECTS[own]}), and the file has {name!r} "
+            f"this row has the format {own!r} (its messages are of {DIALECTS[str(own)]}), and the file has {name!r} "
             f"({cells.found.why}): one file must be of one format"
         )
     messages = read_messages(given)
