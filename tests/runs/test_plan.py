@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.core.errors import DataError, ModelError, OptionError
+from tunesmith.engine import devices
 from tunesmith.workflows.plan import Plan, plan, render
 from tunesmith.workflows.plan_data import count_tokens
 
@@ -119,6 +120,18 @@ def test_conversations_are_counted_as_the_template_writes_them(chats: Path, shar
     assert (made.form, made.method, made.tokens.rows) == ("chat", "lora", 30)
     assert made.tokens.how == "tokenised"
     assert made.max_length == 512
+
+
+def test_judged_answers_are_read_once_more(tmp_path: Path, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the answer of another row, of which nothing is learned."""
+    read: dict[str, float] = {}
+    monkeypatch.setattr(devices, "seconds", lambda *_, **words: read.update(words) or 1.0)
+    label = [{"prompt": f"say {n}", "completion": "well and good", "label": bool(n % 2)} for n in range(20)]
+    for rows in (label, [{"prompt": row["prompt"], "completion": row["completion"]} for row in label]):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        made = plan(path, model=str(llama), epochs=1, device="h100")
+        assert read["read"] == pytest.approx(made.tokens.mean * (20 if rows is label else 4), rel=0.1)
 
 
 def test_the_rest_of_many_rows_is_extrapolated_and_said_so(tiny_model: Path) -> None:

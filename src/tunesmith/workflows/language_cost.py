@@ -38,11 +38,13 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
     learned = float(rows.learned_counts[some].sum() / max(1, rows.lengths[some].sum()))
     read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
     pace, trained = devices.pace(bones, round(mean), None), float(sum(map(setup.lesson.tokens, batches)))
+    # of judged answers the half that answers other prompts is read only
+    again = 0.0 if work.items.good is None else trained / 2
 
     def spent(epochs: int) -> float:
         return devices.seconds(
-            bones, pace, length=mean, trained=epochs * trained, read=read, steps=epochs * len(batches),
-            learned=min(1.0, learned),
+            bones, pace, length=mean, trained=epochs * (trained - again), read=read + epochs * again,
+            steps=epochs * len(batches), learned=min(1.0, learned),
         )  # fmt: skip
 
     seconds = spent(0)

@@ -99,12 +99,14 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
             learned=read.learned,
         )  # fmt: skip
 
+    # judged answers are read once more, with the answer of another row, and nothing is learned of that
+    again = mean * train_rows if found.form == "feedback" else 0.0
     took = spent(0, mean * read.rows if method.frozen_body else checked)  # before training
     rests: list[float] = []  # share of the blocks, by epoch
     for epoch in range(epochs := cast(int, engine.epochs)):
         skeleton.begin(epoch)
         rests.append(skeleton.frozen)
-        took += spent(1, 0 if method.frozen_body else checked)
+        took += spent(1, 0 if method.frozen_body else checked + again)
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
