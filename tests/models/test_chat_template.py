@@ -14,6 +14,7 @@ from transformers import AddedToken, AutoTokenizer
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.models import rendering
 from tunesmith.models.chat_template import TemplateEncoder
+from tunesmith.models.codec import CausalCodec
 from tunesmith.models.mask import check_learned, encode_completion, encode_text
 
 ANSWERS = [
@@ -385,3 +386,10 @@ def test_short_conversations_encode_fast():
     for number in range(400):
         encoder.encode(talk(f"What is {number} and why?", f"It is {number}, because it was.", system="Be brief."))
     assert time.perf_counter() - start < 400 * 0.006  # 1.5 ms is the aim; a busy machine is slower
+
+
+def test_a_question_is_shown_after_the_turns_before_it() -> None:
+    one, two = talk("Is it good?", "Which?"), talk("The lamp.", "Yes.")
+    assert CausalCodec.question({"messages": one}) == "Is it good?"
+    asked = "user: Is it good?\nassistant: Which?\nuser: The lamp."
+    assert CausalCodec.question({"messages": [*one, *two]}) == asked

@@ -60,8 +60,8 @@ def chart(figure: Figure | None, kind: str = "") -> str:
     return f'<div class="chart {kind}"><div class="canvas"></div><script type="application/json">{data}</script></div>'
 
 
-def fold(title: str, inside: str) -> str:
-    return f"<details><summary>{text(title)}</summary>{inside}</details>"
+def fold(title: str, inside: str, opened: bool = False) -> str:
+    return f"<details{' open' if opened else ''}><summary>{text(title)}</summary>{inside}</details>"
 
 
 def anything(value: Any, depth: int = 0) -> str:

@@ -38,4 +38,4 @@ def _likeness(given: str, wanted: str) -> float:
 
 def preview(evidence: Evidence) -> str:
     """The first training examples with the learned tokens marked."""
-    return "".join(page.fold(f"Training example {n}", shown) for n, shown in enumerate(evidence.previews, 1))
+    return "".join(page.fold(f"Training example {n}", shown, n == 1) for n, shown in enumerate(evidence.previews, 1))

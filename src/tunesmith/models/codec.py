@@ -87,10 +87,12 @@ class CausalCodec:
 
     @staticmethod
     def question(example: Example) -> str:
-        """What was asked, for people."""
+        """What was asked, for people: the last question, after the turns before it, if there are any."""
         if example.get("messages") is not None:
-            asked = [m["content"] or "" for m in example["messages"] if m["role"] == "user"]
-            return str(asked[-1]) if asked else ""
+            messages = example["messages"]
+            last = max((at for at, one in enumerate(messages) if one["role"] == "user"), default=-1)
+            said = [(one["role"], one.get("content") or "") for one in messages[: last + 1]]
+            return said[0][1] if len(said) == 1 else "\n".join(f"{role}: {text}" for role, text in said)
         return str(example.get("prompt") or example.get("text") or "")
 
 
