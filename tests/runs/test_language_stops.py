@@ -134,6 +134,7 @@ def load_with(place: Path, rows: int, end: Any) -> list[Any]:
 def test_a_tokenizer_much_smaller_than_the_vocabulary_is_refused(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some unused embeddings are normal; no model has an end of text that its tokenizer lacks."""
     assert load_with(in_tmp, 400, 2) == load_with(in_tmp, 800, 2) == load_with(in_tmp, 400, [399, 2]) == []
+    assert load_with(in_tmp, 400, 50_256) == []  # GPT-2's default, in the configuration of another model
     with pytest.raises(ModelError, match="most of these would never be used"):
         load_with(in_tmp, 1_600, 2)
     with pytest.raises(ModelError, match="number 399"):

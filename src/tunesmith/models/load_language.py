@@ -27,7 +27,7 @@ MARK = "tunesmith.json"
 _ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "megatron-bert", "roformer")
 """In transformers' table of causal models, but published as encoders that fill gaps."""
 ADAPTER = "adapter_config.json"
-_PADDING = 500
+_PADDING = 1000
 """Embeddings that no token uses: fewer are nothing to wonder at, however small the model."""
 
 
@@ -139,7 +139,8 @@ def _check_vocabulary(name: str, tokenizer: Any, network: Any, emit: Emit) -> No
     unused = rows - needed
     ends = network.config.get_text_config(decoder=True).eos_token_id
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    if ends and min(ends) >= max(needed, len(tokenizer)):
+    # a number beyond all embeddings is the default of a configuration that nobody filled in
+    if ends and max(needed, len(tokenizer)) <= min(ends) < rows:
         raise ModelError(
             f"{says}, and the one that ends its texts is number {ends[0]:,}, which the tokenizer lacks: they do not "
             "belong together.", fix,
