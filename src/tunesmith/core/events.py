@@ -169,9 +169,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     """All records of an `events.jsonl`; a last line cut short by a kill is left out."""
     records = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_bytes().split(b"\n"):  # other separators may stand inside a text
             try:
                 records.append(json.loads(line))
-            except json.JSONDecodeError:
+            except ValueError:  # no JSON, or cut inside a letter
                 continue
     return records
