@@ -166,6 +166,14 @@ def test_slices_hold_every_row_once() -> None:
         assert sum(row["rows"] for row in rows) == len(run.test)
 
 
+def test_on_paper_folds_are_open_and_charts_stand_below_each_other(page: str) -> None:
+    printed = page.split("@media print", 1)[1].split("</style>", 1)[0]
+    assert ".pair { grid-template-columns: 1fr; }" in printed
+    before = page.split('"beforeprint"', 1)[1].split('"afterprint"', 1)[0]
+    assert "fold.open = true" in before
+    assert "Plotly.relayout" in before
+
+
 def test_card_front_matter_is_what_the_hub_reads(evidence: Any) -> None:
     card = model_card(evidence)
     _, front, body = card.split("---\n", 2)

@@ -33,6 +33,9 @@
   wide.addEventListener("change", drawAll);
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((fold) => { fold.open = true; });  // paper can not be unfolded
-    charts.forEach((node) => Plotly.Plots.resize(node.querySelector(".canvas")));
+    // the width of the paper is not known yet, and is not the window's: one that every paper has
+    charts.forEach((node) => Plotly.relayout(node.querySelector(".canvas"),
+      { width: node.closest(".square") ? 560 : 640 }));
   });
+  window.addEventListener("afterprint", drawAll);
 })();
