@@ -326,6 +326,11 @@ def test_models(run: Run) -> None:
     assert said.stdout.splitlines()[0].split() == [
         "model", "size", "licence", "language", "tokens", "here", "memory", "1000", "rows",
     ]  # fmt: skip
+    lines = said.stdout.splitlines()
+    [encoders] = [line for line in lines if line.startswith("text-classification, text-regression: minilm,")]
+    [causal] = [line for line in lines if line.startswith("chat, preference: ")]
+    assert "gpt2" in causal
+    assert "gpt2" not in encoders
     found = {row["model"]: row for row in run("models", "--json").json["models"]}
     assert {"minilm", "bert-base", "roberta-base", "modernbert", "deberta-v3-small"} <= set(found)
     minilm = found["minilm"]

@@ -174,9 +174,12 @@ def models(found: Found) -> str:
         for m in found["models"]
     ]  # fmt: skip
     head = ("model", "size", "licence", "language", "tokens", "here", "memory", "1000 rows", "")
-    tasks = ", ".join(found["models"][0]["tasks"])
-    note = f"All of them: {tasks}. Memory and time: estimates for full fine-tuning on this machine."
-    return f"{table(head, rows)}\n{note} Any hub id or local folder works too."
+    fits: dict[str, list[str]] = {}
+    for m in found["models"]:
+        fits.setdefault(", ".join(m["tasks"]), []).append(m["model"])
+    lines = [f"{tasks}: {', '.join(names)}" for tasks, names in fits.items()]
+    note = "Memory and time: estimates for full fine-tuning on this machine. Any hub id or local folder works too."
+    return "\n".join([table(head, rows), *lines, note])
 
 
 def blocks(found: Found) -> str:
