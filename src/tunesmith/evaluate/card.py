@@ -210,7 +210,9 @@ def _beside_its_base(family: str, beside: dict[str, Any], imports: str, tokenize
         lines.append(f"# after: tunesmith export {beside['run']} --to merged --out path/to/merged")
         where = "path/to/merged"
     if beside["quantization"]:
-        lines.append("# it learned beside a base in 4 bits: nf4 with double quantisation gives the very same numbers")
+        lines.append(
+            "# it learned beside a base in 4 bits (nf4, double quantisation); in full precision it answers a little differently"
+        )
     lines.append(f'base = {family}.from_pretrained("{where}")')
     if beside["rows"]:  # peft puts rows into a table of words, and makes no table longer
         lines.append(f"base.resize_token_embeddings({beside['rows']}, mean_resizing=False)  # rows for the new tokens")
