@@ -211,7 +211,7 @@ def _beside_its_base(family: str, beside: dict[str, Any], imports: str, tokenize
         where = "path/to/merged"
     if beside["quantization"]:
         lines.append(
-            "# it learned beside a base in 4 bits (nf4, double quantisation); in full precision it answers a little differently"
+            "# it learned beside a base in 4 bits (nf4, double quantisation); in full precision answers differ"
         )
     lines.append(f'base = {family}.from_pretrained("{where}")')
     if beside["rows"]:  # peft puts rows into a table of words, and makes no table longer
