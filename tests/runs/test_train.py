@@ -323,14 +323,25 @@ def test_class_weights(train: Train, records: Records, tickets: list[dict[str, s
     assert not Path("wrong").exists()
 
 
-def test_label_smoothing_keeps_the_answers_modest(train: Train, tickets: list[dict[str, str]]) -> None:
+def test_label_smoothing_keeps_the_answers_modest_until_they_are_calibrated(
+    train: Train, tickets: list[dict[str, str]], records: Records
+) -> None:
     sure, modest = (
         train(tickets, out=f"smooth-{value}", label_smoothing=value, epochs=6, learning_rate=3e-3, patience=9)
         for value in (0.0, 0.4)
     )
     texts = [row["text"] for row in tickets]
-    sure_of, modest_of = (np.median(run.model.probabilities(texts).max(1)) for run in (sure, modest))
-    assert sure_of > modest_of + 0.1
+    scales = [
+        next(event["value"] for event in records(run, "decided") if event["what"] == "scale_of_logits")
+        for run in (sure, modest)
+    ]
+    learned = []
+    for run, scale in zip((sure, modest), scales, strict=True):
+        before = run.model.probabilities(texts) ** (1 / scale)
+        learned.append(np.median((before / before.sum(1, keepdims=True)).max(1)))
+    assert learned[0] > learned[1] + 0.1
+    assert scales[1] > scales[0]
+    assert sure.model.predict(texts[:5])[0]["label"] == modest.model.predict(texts[:5])[0]["label"] == "praise"
 
 
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable:FutureWarning")

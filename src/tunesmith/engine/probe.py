@@ -94,7 +94,7 @@ def solve(
         )
         warm = torch.cat([weight, bias[:, None]], dim=1)  # each solution starts the next one
         logits = functional.linear(held_x, weight, bias)
-        scale = 1.0 if loss == "squared" else _best_scale(logits, held_y, loss)
+        scale = 1.0 if loss == "squared" else best_scale(logits, held_y, loss)
         return _Candidate(penalty, weight, bias, scale, _losses(scale * logits, held_y, loss))
 
     start = best = at(START_PENALTY)
@@ -110,12 +110,12 @@ def solve(
     return LinearSolution(weight, bias, best.penalty, float(best.losses.mean()), (start.weight, start.bias))
 
 
-def _best_scale(logits: Tensor, y: Tensor, loss: Loss) -> float:
+def best_scale(logits: Tensor, y: Tensor, loss: Loss) -> float:
     """The inverse temperature that calibrates the logits (Guo et al. 2017, section 4.2). Without it the
     comparison of penalties would be one of confidence, not of what was understood.
 
-    Its logarithm is expected to be about 0, as a standard normal variable is: three rows that happen to be right
-    would ask for the highest scale there is.
+    `logits` float32 [n, outputs]; `y` as the targets of `solve`. The scale's logarithm is expected to be about 0, as a
+    standard normal variable is: three rows that happen to be right would ask for the highest scale there is.
     """
     scales = torch.logspace(-0.5, 1.0, 46)
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tunesmith.core.events import Decided
 from tunesmith.engine import batching
-from tunesmith.engine.probe import MAX_ROWS, LinearSolution, solve
+from tunesmith.engine.probe import MAX_ROWS, LinearSolution, best_scale, solve
 from tunesmith.models.load import Bundle
 
 if TYPE_CHECKING:
@@ -45,10 +46,28 @@ def judged(work: Work, held: np.ndarray) -> np.ndarray:
 
 
 def finish(work: Work, held: np.ndarray) -> None:
-    """Fit the head to what the model has become, where its method wants that; the penalty is chosen on `held`."""
-    if _fits(work) and work.plan.engine.epochs:
+    """The head after training, as rows at `held` want it: fitted to what the model has become, where its method does
+    that, and calibrated."""
+    if not work.plan.engine.epochs:
+        return
+    if _fits(work):
         found, _ = _of_model(work, held, choose_penalty=True)
         place(work.bundle, found.weight, found.bias)
+    elif work.plan.task.probe_loss != "squared":
+        _calibrate(work, held)
+
+
+@torch.no_grad()
+def _calibrate(work: Work, held: np.ndarray) -> None:
+    """Scale the head so that its probabilities are as often right as they say; no answer changes. Training with
+    smoothed labels leaves them too low, training for long too high."""
+    assert work.rows.targets is not None
+    logits, targets = torch.from_numpy(work.logits(held)), torch.from_numpy(work.rows.targets[held])
+    scale = best_scale(logits, targets, work.plan.task.probe_loss)
+    head = work.bundle.model.head
+    place(work.bundle, scale * head.weight, None if head.bias is None else scale * head.bias)
+    why = f"probabilities are calibrated on {len(held)} validation rows (Guo et al. 2017)"
+    work.emit(Decided("scale_of_logits", round(scale, 3), why))
 
 
 def _fits(work: Work) -> bool:
@@ -69,8 +88,8 @@ def _of_model(work: Work, held: np.ndarray, *, choose_penalty: bool) -> tuple[Li
 
 
 @torch.no_grad()
-def place(bundle: Bundle, weight: Tensor, bias: Tensor) -> None:
+def place(bundle: Bundle, weight: Tensor, bias: Tensor | None) -> None:
     head = bundle.model.head
     head.weight.copy_(weight)
-    if head.bias is not None:
+    if head.bias is not None and bias is not None:
         head.bias.copy_(bias)
