@@ -16,7 +16,6 @@ from tunesmith.models.load_language import MARK, LanguageBundle, load_language_f
 
 Prompt = str | Sequence[Mapping[str, Any]]
 """A text, or messages."""
-_MESSAGES = ("messages", "conversations", "conversation")
 
 
 class TextGenerator:
