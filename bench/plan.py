@@ -4,7 +4,7 @@
     python bench/plan.py --methods full,lora
 
 The model and the rows are those of bench/language.py: a Llama of 33 million random weights, 400 prompts and
-completions, here one epoch. Every run predicts itself before its first step, as `tunesmith plan` does, from the
+completions, here one epoch (progressive unfreezing: three, until everything moves). Every run predicts itself before its first step, as `tunesmith plan` does, from the
 model's shape and a second of measuring, and keeps the prediction in its metrics.json beside the truth.
 """
 
@@ -19,6 +19,8 @@ import common
 import language
 
 METHODS = "full,lora,qlora,adapters,ia3,prefix,prompt,gradual"
+EPOCHS = {"gradual": 3}
+"""One, where nothing else is said: that many until everything moves."""
 
 
 def main() -> None:
@@ -41,7 +43,7 @@ def main() -> None:
 def one_run(method: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train for an epoch and read both sides."""
     run = common.fresh(f"plan-{method}")
-    words = ["epochs=1", "batch_size=8", f"max_length={arguments.max_length}", "few_shot=0"]
+    words = [f"epochs={EPOCHS.get(method, 1)}", "batch_size=8", f"max_length={arguments.max_length}", "few_shot=0"]
     common.measure(
         [common.TUNESMITH, "train", language.folder() / "rows.jsonl", "--task", "chat", "--method", method,
          "--model", language.folder() / "33M", *(part for word in words for part in ("--set", word)),
@@ -74,7 +76,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt of GPT-2")
     parser.add_argument("--instructions", type=Path, help="folder with seed_tasks.jsonl")
     parser.add_argument("--papers", type=Path, help="folder with train.jsonl of SciTLDR")
-    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--max-length", type=int, default=1000, help="prefix and prompt need some of 1,024")
     return parser.parse_args()
 
 

@@ -164,6 +164,18 @@ def test_what_thaws_later_is_counted_when_it_does() -> None:
     assert operations == sorted(set(operations))
 
 
+def test_a_language_model_is_run_whole_also_while_its_head_alone_moves() -> None:
+    method = registry.get("methods", "gradual")
+    skeleton = Skeleton(llama(), "causal", method(method.Options(stages=3)), Recipe())
+    weights = []
+    for epoch in range(3):
+        skeleton.begin(epoch)
+        forward, training = memory.operations_per_token(skeleton, 64)
+        assert training > forward
+        weights.append(memory.weight_bytes(skeleton))
+    assert len(set(weights)) == 1, "what thaws later has its float32 master from the start"
+
+
 def test_largest_batch_is_the_last_one_that_fits() -> None:
     skeleton = bones(llama(), "causal")
 

@@ -71,10 +71,10 @@ def weight_bytes(skeleton: Skeleton) -> float:
     everything = sum(p.numel() for p in skeleton.weights)
     if recipe.packed:
         packed = counted.linear * NF4_BYTES
-        return packed + 2.0 * (everything - counted.linear) + 4.0 * counted.trainable
+        return packed + 2.0 * (everything - counted.linear) + 4.0 * skeleton.masters
     if recipe.precision != "bf16":
         return 4.0 * everything
-    return 2.0 * everything + 4.0 * (everything if recipe.float32_base else counted.trainable)
+    return 2.0 * everything + 4.0 * (everything if recipe.float32_base else skeleton.masters)
 
 
 def largest_batch(skeleton: Skeleton, length: int, limit: float, *, gpu: bool = False) -> int:
@@ -109,7 +109,7 @@ def operations_per_token(skeleton: Skeleton, length: int, learned: float = 1.0) 
     through = 2.0 * blocks + scores * (3 if skeleton.kind == "seq2seq" else 1)
     logits = 2.0 * counted.head * learned if skeleton.kind != "classification" else 0.0
     moving = 1 - skeleton.frozen
-    if not moving:
+    if not moving and skeleton.kind == "classification":
         return through, 0.0  # the head alone, on features that are computed once
     # the frozen bottom of an encoder is run once, of a language model in every step
     forward = through * (moving if skeleton.kind == "classification" else 1)

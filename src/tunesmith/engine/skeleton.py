@@ -103,6 +103,8 @@ class Skeleton:
             method.prepare(self.bundle, 0)
         self.model.to(device=on, dtype=self.dtype).train()
         self.weights = list(self.model.parameters())
+        self.masters = sum(p.numel() for p in self.weights if p.requires_grad)
+        """Weights that move in some epoch: their float32 masters are there from the start."""
 
     def begin(self, epoch: int) -> None:
         """What moves in that epoch (from 0), where a method changes it on the way."""

@@ -265,8 +265,10 @@ def _check_new_tokens(plan: LanguagePlan, bundle: LanguageBundle) -> None:
 def _limit(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> int:
     asked = plan.task.options.max_length
     if asked is not None and asked > bundle.position_limit:
+        virtual = getattr(plan.method, "virtual_tokens", 0)  # the bundle's limit is without them
+        beside = f" beside {virtual} virtual tokens" if virtual else ""
         raise OptionError(
-            f"max_length={asked} is more than the model {bundle.name!r} can read.",
+            f"max_length={asked} is more than the model {bundle.name!r} can read{beside}.",
             f"Set max_length to at most {bundle.position_limit}.",
         )
     limit = int(asked or min(bundle.position_limit, LONGEST_EXAMPLE))

@@ -30,8 +30,6 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
     batches = setup.lesson.plan(0)
     lengths = setup.lesson.lengths
     longest = max(batches, key=lambda items: len(items) * int(lengths[items].max()))
-    on_gpu = work.device.type == "cuda"
-    peak = memory.peak_bytes(bones, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
     mean = float(np.mean(lengths))
     rows = work.items.rows
     some = work.sequences(work.items.splits["train"])
@@ -51,6 +49,8 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
     for epoch in range(setup.epochs):
         bones.begin(epoch)
         seconds += spent(1)
+    on_gpu = work.device.type == "cuda"  # most moves in the last epoch
+    peak = memory.peak_bytes(bones, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
     found = {"peak_memory_bytes": round(peak), "train_seconds": round(seconds, 1)}
     why = "from the model's shape and a second of measuring; metrics.json has what it really took beside it"
     work.train_seconds -= time.perf_counter() - begun  # predicting is no training
