@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import tunesmith
 from tunesmith.core.errors import RunFailed
 from tunesmith.models.additions import quiet_peft
+from tunesmith.models.load import quiet_transformers
 from tunesmith.workflows import export as workflow
 from tunesmith.workflows.export import export
 
@@ -50,25 +51,39 @@ def test_a_merged_model_is_a_plain_one_with_the_same_logits(
         torch.testing.assert_close(plain(**inputs).logits, expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("family", ["llama", "llama-tied"])
-def test_an_adapter_with_new_tokens_holds_their_rows_and_loads_as_its_card_says(family: str, in_tmp: Path) -> None:
-    """PEFT puts the rows of new tokens into a table, and makes no table longer: a line of the card does."""
-    run = short_run(CHAT, family, method="lora", epochs=1, new_tokens=["<order>", "<till>"], **FEW)
+@pytest.mark.parametrize(("family", "method"), [("llama", "lora"), ("llama-tied", "lora"), ("llama", "qlora")])
+def test_an_adapter_with_new_tokens_is_read_by_plain_transformers(family: str, method: str, in_tmp: Path) -> None:
+    """PEFT puts the rows of new tokens into a table, and makes no table longer: the longer base lies beside."""
+    from peft import AutoPeftModelForCausalLM
+
+    run = short_run(CHAT, family, method=method, epochs=1, new_tokens=["<order>", "<till>"], **FEW)
     stored = load_file(run.folder.model / "adapter_model.safetensors")
     assert {len(some) for name, some in stored.items() if "token" in name} == {2}
-    found = _loaded_by_card(run.folder.model)
-    torch.testing.assert_close(found, _logits(tunesmith.load(run.path)), atol=1e-4, rtol=0)
+    ours = _logits(tunesmith.load(run.path)) if method == "lora" else None
+    plain = _loaded_by_card(run.folder.model)
+    if ours is not None:  # a base in 4 bits answers differently
+        torch.testing.assert_close(plain, ours, atol=1e-4, rtol=0)
+    with quiet_peft(), quiet_transformers():
+        peft = AutoPeftModelForCausalLM.from_pretrained(run.folder.model)
+    torch.testing.assert_close(plain, _answered(peft, run.folder.model), atol=1e-4, rtol=0)
 
 
-def test_an_adapter_on_an_earlier_adapter_names_it_as_its_base(in_tmp: Path) -> None:
+def test_an_adapter_that_is_enough_has_no_base_beside_it(in_tmp: Path) -> None:
+    run = short_run(CHAT, method="lora", epochs=1, **FEW)
+    assert [path.name for path in run.folder.model.glob("*.safetensors")] == ["adapter_model.safetensors"]
+
+
+@pytest.mark.parametrize("method", ["lora", "adapters"])
+def test_an_adapter_on_an_earlier_adapter_is_read_by_plain_transformers(method: str, in_tmp: Path) -> None:
     first = short_run(CHAT, out="first", method="lora", epochs=1, new_tokens=["<order>"], **FEW)
-    words = {**SHORT, "method": "lora", "epochs": 1, "new_tokens": ["<till>"], **FEW}
+    new = {"new_tokens": ["<till>"]} if method == "lora" else {}
+    words = {**SHORT, "method": method, "epochs": 1, **new, **FEW}
     second = tunesmith.train(CHAT, out="second", model=str(first.path), **words)
     settings = json.loads((second.folder.model / "adapter_config.json").read_text(encoding="utf-8"))
     assert settings["base_model_name_or_path"] == str(first.folder.model.resolve())
-    export(first.path, out="path/to/merged")
-    found = _loaded_by_card(second.folder.model)
-    torch.testing.assert_close(found, _logits(tunesmith.load(second.path)), atol=1e-4, rtol=0)
+    expected = _logits(tunesmith.load(second.path))
+    first.path.rename("gone")
+    torch.testing.assert_close(_loaded_by_card(second.folder.model), expected, atol=1e-4, rtol=0)
 
 
 def _logits(ours: Any) -> torch.Tensor:
@@ -78,26 +93,24 @@ def _logits(ours: Any) -> torch.Tensor:
 
 
 def _loaded_by_card(folder: Path) -> torch.Tensor:
-    """Logits of the model that the lines of code in the card make; they are read, and done here."""
+    """Logits of the model that the line of code in the card makes, from a copy of the folder elsewhere."""
     import transformers
-    from peft import PeftModel
 
     card = (folder / "README.md").read_text(encoding="utf-8")
-    lines = re.search(
-        r'base = AutoModelForCausalLM\.from_pretrained\("(.+)"\)\n'
-        r"base\.resize_token_embeddings\((\d+), mean_resizing=False\).*\n"
-        r'model = PeftModel\.from_pretrained\(base, "path/to/this/folder"\)\n```',
-        card,
-    )
-    assert lines
-    base = transformers.AutoModelForCausalLM.from_pretrained(lines[1])
-    base.resize_token_embeddings(int(lines[2]), mean_resizing=False)
-    with quiet_peft(), torch.no_grad():
-        model = PeftModel.from_pretrained(base, folder).eval()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        asked = [{"role": "user", "content": "anna: where is my tea?"}]
-        ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt")
-        return torch.as_tensor(model(input_ids=ids["input_ids"]).logits)
+    assert 'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")' in card
+    shutil.copytree(folder, "copied")
+    with quiet_peft(), quiet_transformers():
+        return _answered(transformers.AutoModelForCausalLM.from_pretrained("copied"), folder)
+
+
+def _answered(model: Any, folder: Path) -> torch.Tensor:
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    asked = [{"role": "user", "content": "anna: where is my tea?"}]
+    ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt")
+    with torch.no_grad():
+        return torch.as_tensor(model.eval()(input_ids=ids["input_ids"]).logits)
 
 
 def test_a_whole_model_names_the_tokens_that_end_its_answers(in_tmp: Path) -> None:

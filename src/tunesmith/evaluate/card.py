@@ -202,20 +202,21 @@ def _loading_language(evidence: Evidence) -> str:
 
 def _beside_its_base(family: str, beside: dict[str, Any], imports: str, tokenizer: str) -> list[str]:
     """The base, as the adapter found it, and the adapter on it."""
-    lines = ["from peft import PeftModel", imports, "", tokenizer]
-    if beside["type"] == "BOTTLENECK":
-        lines.insert(0, "import tunesmith.models.bottleneck  # adapters that peft does not know")
-    where = beside["base"]
-    if beside["run"]:
-        lines.append(f"# after: tunesmith export {beside['run']} --to merged --out path/to/merged")
-        where = "path/to/merged"
+    ours = ["import tunesmith.models.bottleneck  # adapters that peft does not know"]
+    lines = [*(ours if beside["type"] == "BOTTLENECK" else []), "from peft import PeftModel", imports, "", tokenizer]
     if beside["quantization"]:
         lines.append(
             "# it learned beside a base in 4 bits (nf4, double quantisation); in full precision answers differ"
         )
+    if beside["here"]:
+        lines.remove("from peft import PeftModel")
+        lines.append(f'model = {family}.from_pretrained("path/to/this/folder")  # the base in it, and the adapter on it')
+        return lines
+    where = beside["base"]
+    if beside["run"]:
+        lines.append(f"# after: tunesmith export {beside['run']} --to merged --out path/to/merged")
+        where = "path/to/merged"
     lines.append(f'base = {family}.from_pretrained("{where}")')
-    if beside["rows"]:  # peft puts rows into a table of words, and makes no table longer
-        lines.append(f"base.resize_token_embeddings({beside['rows']}, mean_resizing=False)  # rows for the new tokens")
     return [*lines, 'model = PeftModel.from_pretrained(base, "path/to/this/folder")']
 
 

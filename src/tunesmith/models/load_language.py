@@ -98,6 +98,21 @@ def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool 
     )  # fmt: skip
 
 
+def base_of_adapter(folder: Path) -> Any:
+    """The network that the adapter in `folder` was trained on: its base with rows for new tokens, and with what an
+    earlier run had learned merged into it. In the format of the base's files; in float32 where something was merged.
+
+    Raises ModelError when the base is gone.
+    """
+    mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    base = Path(mark["base"])
+    network, _ = _network(base, str(base), mark["network"], "float32" if (base / ADAPTER).exists() else "auto", None)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # what is in new rows does not matter, but is the same every time
+        _fit_words(network, folder)
+    return network
+
+
 def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
     """The tokenizer of a folder, with a padding token. Raises ModelError where there is none."""
     from transformers import AutoTokenizer
@@ -210,10 +225,8 @@ def _network(
         if merge and quantization:
             with quiet_transformers():
                 below.dequantize()  # before the additions: PEFT would merge into 4 bits again, and round
-        tokens = len(load_language_tokenizer(folder, name))
+        _fit_words(below, folder)
         with quiet_transformers(), quiet_peft():
-            if tokens > below.get_input_embeddings().weight.shape[0]:
-                below.resize_token_embeddings(tokens, mean_resizing=False)  # the adapter holds these rows
             adapted = PeftModel.from_pretrained(below, folder)
         if not merge:
             return adapted, where
@@ -236,6 +249,14 @@ def _network(
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 module.support_avx512bf16_for_cpu = False
     return network, folder
+
+
+def _fit_words(network: Any, adapter: Path) -> None:
+    """Rows for the tokens of the folder `adapter` that `network` has none for; the adapter holds what is in them."""
+    tokens = len(load_language_tokenizer(adapter, str(adapter)))
+    if tokens > network.get_input_embeddings().weight.shape[0]:
+        with quiet_transformers():
+            network.resize_token_embeddings(tokens, mean_resizing=False)
 
 
 def _fingerprint(base: Path, folder: Path) -> str:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from tunesmith.evaluate.few_shot import FewShot
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.load import quiet_transformers
-from tunesmith.models.load_language import ADAPTER, MARK, load_language_finished
+from tunesmith.models.load_language import ADAPTER, MARK, base_of_adapter, load_language_finished
+from tunesmith.models.virtual import virtual_tokens
 from tunesmith.workflows import retain
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.finish import latest, read_curves, versions
@@ -185,9 +187,9 @@ def _save_model(work: LanguageWork) -> None:
     aside.mkdir()
     some = work.sequences(work.items.splits["test"][:8])
     expected = work.measure(work.items.rows, some)
+    ends = {*work.codec.stop_ids, *ending_ids(bundle.model.network, bundle.tokenizer)}
     if bundle.model.adapted is None:
-        ends = ending_ids(bundle.model.network, bundle.tokenizer)
-        name_ends(bundle.model.network, {*work.codec.stop_ids, *ends})
+        name_ends(bundle.model.network, ends)
     with full_disk_as_oserror(), quiet_transformers(), quiet_peft():
         if bundle.model.adapted is None:
             bundle.model.network.save_pretrained(aside)
@@ -213,8 +215,32 @@ def _save_model(work: LanguageWork) -> None:
             f"The saved model answers differently from the trained one: the mean token loss of a test row differs "
             f"by {worst:.4g}, allowed {allowed:.4g}."
         )
+    if _needs_base(work):
+        _save_base(aside, ends, work.emit)
     shutil.rmtree(folder.model, ignore_errors=True)
     aside.rename(folder.model)
+
+
+def _needs_base(work: LanguageWork) -> bool:
+    """Whether the adapter was trained on something else than what the base's own folder holds: with rows for new
+    tokens, or on what an earlier run's adapter makes of it. Virtual tokens are put beside a base by peft alone."""
+    bundle = work.bundle
+    if bundle.model.adapted is None or virtual_tokens(bundle.model.adapted):
+        return False
+    longest = bundle.model.network.get_input_embeddings().weight.shape[0] - 1
+    return longest in bundle.new_token_ids or (bundle.folder / ADAPTER).exists()
+
+
+def _save_base(folder: Path, ends: set[int], emit: events.Emit) -> None:
+    """Beside the adapter in `folder` the base that it was trained on: from a folder with both transformers reads
+    both, while it makes no table of words longer and puts no adapter on an adapter."""
+    network = base_of_adapter(folder)
+    name_ends(network, ends)
+    with full_disk_as_oserror(), quiet_transformers():
+        network.save_pretrained(folder)
+    size = sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
+    why = "the adapter was trained on more than its base's own folder holds; plain transformers reads both from here"
+    emit(events.Decided("base_saved_beside", f"{size / 1e6:,.1f} MB", why))
 
 
 def _beside(work: LanguageWork) -> dict[str, Any] | None:
@@ -222,10 +248,9 @@ def _beside(work: LanguageWork) -> dict[str, Any] | None:
     bundle = work.bundle
     if bundle.model.adapted is None:
         return None
-    rows = bundle.model.network.get_input_embeddings().weight.shape[0]
     return {
         "base": str(bundle.folder), "run": str(bundle.folder.parent) if (bundle.folder / ADAPTER).exists() else None,
-        "rows": rows if rows - 1 in bundle.new_token_ids else None, "quantization": bundle.quantization,
+        "here": _needs_base(work), "quantization": bundle.quantization,
         "type": str(bundle.model.adapted.active_peft_config.peft_type.value),
     }  # fmt: skip
 
