@@ -168,7 +168,7 @@ def _check_vocabulary(name: str, tokenizer: Any, network: Any, emit: Emit) -> No
 
 def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None = None, emit: Emit = ignore) -> None:
     """New words for the tokenizer, and the markers of `template` that it lacks (see `use_template`), with
-    embeddings that start at the mean of all others (Hewitt 2021)."""
+    embeddings that start at the mean of all others (Hewitt 2021), or for a marker at what is nearest in meaning."""
     from tokenizers import AddedToken
 
     markers = use_template(bundle.tokenizer, template, emit)
@@ -183,10 +183,22 @@ def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None =
         torch.manual_seed(0)  # the same rows whenever the same base gets the same words
         with quiet_transformers():
             bundle.model.network.resize_token_embeddings(len(bundle.tokenizer), mean_resizing=True)
+        _start_near(bundle, markers)
     # all rows that the base lacks, those of its own tokens without an embedding too: an adapter has to hold them
     rows = bundle.model.network.get_input_embeddings().weight.shape[0]
     bundle.new_token_ids = sorted({*bundle.tokenizer.convert_tokens_to_ids(new), *range(before, rows)})
     emit(Decided("new_tokens", len(new), f"added to the vocabulary, their embeddings are trained: {', '.join(new)}"))
+
+
+@torch.no_grad()
+def _start_near(bundle: LanguageBundle, markers: dict[str, str]) -> None:
+    """The rows of new markers start as those of the base's own start or end of a text, where it has one: a network
+    that knows when a text ends need not learn from nothing that an answer does."""
+    for layer in (bundle.model.network.get_input_embeddings(), bundle.model.network.get_output_embeddings()):
+        for marker, near in markers.items():
+            source = getattr(bundle.tokenizer, f"{near}_id")
+            if source is not None and source < len(layer.weight):
+                layer.weight[bundle.tokenizer.convert_tokens_to_ids(marker)] = layer.weight[source]
 
 
 def position_limit(config: Any) -> int:

@@ -15,31 +15,32 @@ CHATML = (
     "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-BUNDLED = {"chatml": (CHATML, ["<|im_start|>", "<|im_end|>"])}
-"""Name -> template, and its markers: tokens of their own, so that no text can be mistaken for one."""
+BUNDLED = {"chatml": (CHATML, {"<|im_start|>": "bos_token", "<|im_end|>": "eos_token"})}
+"""Name -> template, and its markers: tokens of their own, so that no text can be mistaken for one. Each with the
+token of a base that says what is nearest, the start or the end of a text."""
 
 
-def use_template(tokenizer: Any, template: str | None, emit: Emit = ignore) -> list[str]:
+def use_template(tokenizer: Any, template: str | None, emit: Emit = ignore) -> dict[str, str]:
     """Give the tokenizer the template called `template`, or that of a file; None leaves it as it is.
 
-    Returns the tokens that the vocabulary lacks for it; they are added as special ones, and their embeddings
-    have to be learned. Raises OptionError for an unknown name, ModelError for a file that can not be read.
+    Returns the tokens that the vocabulary lacks for it, each with the one that is nearest in meaning; they are added
+    as special ones, and their embeddings have to be learned. Raises OptionError for an unknown name, ModelError for a file that can not be read.
     """
     if template is None:
-        return []
+        return {}
     text, markers = _found(template)
     if tokenizer.chat_template and tokenizer.chat_template != text:
         emit(Warned("template", f"{template} takes the place of the template that the model was trained with"))
     tokenizer.chat_template = text
-    missing = [marker for marker in markers if marker not in tokenizer.get_vocab()]
+    missing = {marker: near for marker, near in markers.items() if marker not in tokenizer.get_vocab()}
     if missing:
-        tokenizer.add_special_tokens({"additional_special_tokens": missing})
+        tokenizer.add_special_tokens({"additional_special_tokens": list(missing)})
     added = f"; new tokens: {', '.join(missing)}" if missing else ""
     emit(Decided("template", template, f"asked for{added}"))
     return missing
 
 
-def _found(template: str) -> tuple[str, list[str]]:
+def _found(template: str) -> tuple[str, dict[str, str]]:
     if template in BUNDLED:
         return BUNDLED[template]
     path = Path(template).expanduser()
@@ -49,6 +50,6 @@ def _found(template: str) -> tuple[str, list[str]]:
             f"Expected {', '.join(BUNDLED)}, or a .jinja file in the form of a tokenizer's chat_template.",
         )
     try:
-        return path.read_text(encoding="utf-8"), []
+        return path.read_text(encoding="utf-8"), {}
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"--template {template}: the file can not be read ({error}).") from None
