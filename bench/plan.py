@@ -4,8 +4,9 @@
     python bench/plan.py --methods full,lora
 
 The model and the rows are those of bench/language.py: a Llama of 33 million random weights, 400 prompts and
-completions, here one epoch (progressive unfreezing: three, until everything moves). Every run predicts itself before its first step, as `tunesmith plan` does, from the
-model's shape and a second of measuring, and keeps the prediction in its metrics.json beside the truth.
+completions, here one epoch (progressive unfreezing: three, until everything moves). Every run predicts itself
+before its first step, as `tunesmith plan` does, from the model's shape and a second of measuring, and keeps the
+prediction in its metrics.json beside the truth.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from tunesmith.cli.show_refine import show_ladder
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples
+from tunesmith.workflows import choose
 from tunesmith.workflows import ladder as ladders
 from tunesmith.workflows.folds import cross_validate
 from tunesmith.workflows.held import higher_is_better
@@ -191,3 +192,13 @@ def test_a_search_begins_where_a_plain_run_does() -> None:
     assert default_of("epochs", "lora", "chat") == 3
     assert default_of("frozen_share", "full", "chat") == 0
     assert default_of("frozen_share", "full", "text-classification") == pytest.approx(1 / 3)
+
+
+def test_the_rate_of_whole_language_models_falls_with_their_width() -> None:
+    assert choose.rate_of("full", "chat", 1_024) == choose.rate_of("full", "chat") == pytest.approx(4e-5)
+    assert choose.rate_of("full", "chat", 4_096) == pytest.approx(1e-5)
+    assert choose.rate_of("full", "chat", 64) == pytest.approx(6.4e-4)
+    assert choose.rate_of("full", "chat", 8) == pytest.approx(1e-3)
+    assert choose.rate_of("lora", "chat", 64) == choose.rate_of("lora", "chat")
+    assert choose.rate_of("full", "preference", 64) == choose.rate_of("full", "preference")
+    assert choose.rate_of("full", "text-classification", 64) == choose.rate_of("full", "text-classification")

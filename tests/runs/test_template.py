@@ -75,6 +75,18 @@ def test_new_markers_move_in_proportion_to_the_embeddings(plain_base: Path) -> N
     assert len(added.parameters) + len(tokens.parameters) == len(moving(bundle.model))
 
 
+def test_new_markers_start_from_what_says_start_and_end_of_a_text(plain_base: Path) -> None:
+    """From the mean of all words, answers of small bases ended at once, or never."""
+    bundle = load_language_base(str(plain_base), kind="causal")
+    add_tokens(bundle, ["<ticket>"], "chatml")
+    words, network = bundle.tokenizer.convert_tokens_to_ids, bundle.model.network
+    for table in (network.get_input_embeddings().weight, network.get_output_embeddings().weight):
+        assert torch.equal(table[words("<|im_end|>")], table[bundle.tokenizer.eos_token_id])
+        assert torch.equal(table[words("<|im_start|>")], table[bundle.tokenizer.bos_token_id])
+        mean = table[: -len(bundle.new_token_ids)].mean(0)
+        torch.testing.assert_close(table[words("<ticket>")], mean, atol=0.02, rtol=0)
+
+
 @pytest.fixture
 def plain_base(in_tmp: Path) -> Path:
     """A base whose vocabulary knows nothing of ChatML."""

@@ -210,7 +210,9 @@ def _beside_its_base(family: str, beside: dict[str, Any], imports: str, tokenize
         )
     if beside["here"]:
         lines.remove("from peft import PeftModel")
-        lines.append(f'model = {family}.from_pretrained("path/to/this/folder")  # the base in it, and the adapter on it')
+        lines.append(
+            f'model = {family}.from_pretrained("path/to/this/folder")  # the base in it, and the adapter on it'
+        )
         return lines
     where = beside["base"]
     if beside["run"]:

@@ -35,6 +35,8 @@ class Full:
     learning_rate = 2e-4
     epochs = 3
     frozen_body = False
+    rate_by_width = True
+    """Of a language model the rate depends on its hidden size."""
 
     def __init__(self, options: FullOptions):
         self.options = options

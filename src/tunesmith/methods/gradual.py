@@ -31,6 +31,8 @@ class Gradual:
     language_learning_rate = 5e-4
     epochs = 5
     frozen_body = False
+    rate_by_width = True
+    """Of a language model the rate depends on its hidden size."""
     starts_from_probe = True
     same_batches = True
     """What rests in a stage is run once, in the batches of the training; else it would round differently."""

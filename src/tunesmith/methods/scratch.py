@@ -23,6 +23,8 @@ class Scratch:
     learning_rate = 3e-4
     epochs = 10
     frozen_body = False
+    rate_by_width = True
+    """Of a language model the rate depends on its hidden size."""
     learns_new_tokens = True
     """Words that the vocabulary gets have embeddings that move."""
     starts_from_probe = False

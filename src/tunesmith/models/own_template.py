@@ -24,7 +24,8 @@ def use_template(tokenizer: Any, template: str | None, emit: Emit = ignore) -> d
     """Give the tokenizer the template called `template`, or that of a file; None leaves it as it is.
 
     Returns the tokens that the vocabulary lacks for it, each with the one that is nearest in meaning; they are added
-    as special ones, and their embeddings have to be learned. Raises OptionError for an unknown name, ModelError for a file that can not be read.
+    as special ones, and their embeddings have to be learned. Raises OptionError for an unknown name, ModelError for
+    a file that can not be read.
     """
     if template is None:
         return {}

@@ -18,6 +18,9 @@ from tunesmith.models import catalog
 FULL_ROWS, FULL_PER_CLASS = 2_000, 16
 """Training rows, and those of the median class, from which `full` measured as good as `contrastive`, in half the
 time; with fewer, `contrastive` was better wherever the base knew little about the classes."""
+_RATED_WIDTH = 1_024
+"""Hidden size of the language models that the methods' rates are meant for."""
+_HIGHEST_RATE = 1e-3
 FULL_PAIRS = 200
 """Training rows from which `full` measured no worse than `head` for pairs and numbers, about which frozen features
 know little."""
@@ -71,12 +74,20 @@ def epochs_of(method: str, family: str, rows: int | None = None) -> int:
     return min(usual, 3) if family == "language" else usual
 
 
-def rate_of(method: str, task: str) -> float:
-    """The highest learning rate of a run of this method on this task when nothing is asked."""
+def rate_of(method: str, task: str, width: int | None = None) -> float:
+    """The highest learning rate of a run of this method on this task when nothing is asked.
+
+    `width` (hidden size) of a language model: where all its weights learn to write, the rate is by its inverse
+    (Adam: Yang et al. 2022, table 8), as rates from 5e-5 for GPT-2 to 1e-5 for 7B are. Preferences need small steps
+    at any width.
+    """
     plugin, what = registry.get("methods", method), registry.get("tasks", task)
     if getattr(what, "family", "rows") == "rows":
         return float(plugin.learning_rate)
-    return float(getattr(plugin, "language_learning_rate", plugin.learning_rate) * what.rate_factor)
+    rate = float(getattr(plugin, "language_learning_rate", plugin.learning_rate) * what.rate_factor)
+    if width is None or what.needs_reference or not getattr(plugin, "rate_by_width", False):
+        return rate
+    return float(f"{min(_HIGHEST_RATE, rate * _RATED_WIDTH / width):.2g}")
 
 
 def families_of(method: str) -> tuple[str, ...]:

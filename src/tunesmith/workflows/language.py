@@ -169,6 +169,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     device = hardware.device()
     bundle, precision = _load(plan, device, emit)
     freeze(bundle.model, plan.engine.freeze)
+    _settle_rate(plan, bundle, emit)
     write_text(folder.spec, plan.spec.dump())
     codec = plan.task.codec(bundle.tokenizer)
     limit = _limit(plan, bundle, emit)
@@ -208,7 +209,6 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
         "epochs": choose.epochs_of(method_name, "language") if engine.epochs is None else engine.epochs,
-        "learning_rate": engine.learning_rate or choose.rate_of(method_name, name),
     })  # fmt: skip
     written = {key: value for part in options.values() for key, value in part.model_dump().items()}
     settled = spec.model_copy(update={
@@ -218,6 +218,18 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
         registry.get("callbacks", key)(options[key], engine=engine, folder=folder.path) for key in spec.callbacks
     ]
     return LanguagePlan(settled, task, method, engine, callbacks)
+
+
+def _settle_rate(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
+    """The learning rate when none is asked; in some methods it depends on the model's size."""
+    if plan.engine.learning_rate:
+        return
+    names, width = (plan.spec.method, plan.spec.task), bundle.model.network.config.get_text_config().hidden_size
+    rate = choose.rate_of(*names, width)
+    if rate != choose.rate_of(*names):
+        emit(Decided("learning_rate", rate, f"the wider a model, the smaller the steps it takes; this one has {width}"))
+    plan.engine = plan.engine.model_copy(update={"learning_rate": rate})
+    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "learning_rate": rate}})
 
 
 def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[LanguageBundle, str]:

@@ -17,6 +17,7 @@ from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.options import Options, parse_value, resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine.options import EngineOptions
+from tunesmith.models import catalog
 from tunesmith.workflows import choose
 
 TUNED = ("learning_rate", "epochs", "batch_size", "weight_decay", "dropout", "rank", "frozen_share")
@@ -57,7 +58,7 @@ class Space:
         """Names as in a trial, at the method's defaults: where a search begins."""
         found: dict[str, Value] = {"model": self.models[0], "method": method}
         for name, domain in self.settings[method].items():
-            default = default_of(name, method, self.task)
+            default = default_of(name, method, self.task, self.models[0])
             found[f"{method}.{name}"] = _nearest(domain, default)
         return found
 
@@ -91,7 +92,7 @@ def derive(words: Mapping[str, Any], space: Mapping[str, Any], methods: Sequence
         domains = {
             name: _given(name, spec, method, task)
             if spec is not None
-            else _domain(fields[method][name], default_of(name, method, task))
+            else _domain(fields[method][name], default_of(name, method, task, models[0]))
             for name, spec in mine.items()
         }
         settings[method] = {name: domain for name, domain in domains.items() if domain is not None}
@@ -109,16 +110,17 @@ def parse_space(texts: Sequence[str]) -> dict[str, Any]:
     return {name: _parsed(name, value) for name, value in found.items()}
 
 
-def default_of(name: str, method: str, task: str) -> Any:
-    """What a plain run with `method` would use."""
+def default_of(name: str, method: str, task: str, model: str | None = None) -> Any:
+    """What a plain run with `method` would use, on the base `model` as far as its size is known here."""
     plugin, family = registry.get("methods", method), getattr(registry.get("tasks", task), "family", "rows")
     if name == "epochs":
         return choose.epochs_of(method, family)
     if name == "learning_rate":
-        return choose.rate_of(method, task)
-    for model in (EngineOptions, plugin.Options):
-        if name in model.model_fields:
-            default = model.model_fields[name].default
+        size = None if model in (None, "auto") else catalog.size_of(catalog.find(model))
+        return choose.rate_of(method, task, size.hidden_size if size else None)
+    for options in (EngineOptions, plugin.Options):
+        if name in options.model_fields:
+            default = options.model_fields[name].default
             return _UNSET[family].get(name) if default is None else default
     return None  # the task's: the caller's field knows
 

@@ -269,7 +269,7 @@ def _present(present: Words, name: str) -> Any:
     if present.get(name) is not None:
         return present[name]
     if name in ("learning_rate", "epochs"):
-        return default_of(name, present["method"], present["task"])
+        return default_of(name, present["method"], present["task"], present["model"])
     fields = fields_of(present["method"], present["task"])
     return fields[name].default if name in fields else None
 
