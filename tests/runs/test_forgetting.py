@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ import tunesmith
 from language_models import folder
 from tunesmith.cli import show
 from tunesmith.core.errors import DataError, FolderError, OptionError
+from tunesmith.core.events import Phase
+from tunesmith.engine.retained import Keeping
 from tunesmith.workflows import catalogues
 from tunesmith.workflows.model import Model
 
@@ -177,6 +180,38 @@ def test_the_columns_of_a_retained_file_are_not_those_of_the_command(
     with pytest.raises(DataError, match=r"old\.csv: no column can be the target") as refused:
         tunesmith.train(others, out="run", model=str(tiny_model), retain="old.csv", method="head")
     assert refused.value.fix == "Leave only text and target in what is retained."
+
+
+def test_faults_of_what_is_retained_are_told_before_anything_is_computed(
+    tiny_model: Path, others: Rows, in_tmp: Path
+) -> None:
+    seen: list[Any] = []
+    words = {"listeners": [seen.append]}
+    Path("old.csv").write_text("text,label\n" + "a card that works,x\n" * 40)
+    with pytest.raises(DataError, match=r"old\.csv"):
+        tunesmith.train(others, out="a", model=str(tiny_model), retain="old.csv", method="head", **words)
+    assert _phases(seen) == ["read"]
+    seen.clear()
+    Path("old.jsonl").write_text('{"messages": [{"role": "user", "content": "well?"}]}\n' * 20)
+    with pytest.raises(DataError, match=r"old\.jsonl"):
+        tunesmith.train(CHAT, out="b", model=str(folder("llama")), retain="old.jsonl", **words)
+    assert _phases(seen) == ["read"]
+
+
+def _phases(seen: list[Any]) -> list[str]:
+    return [one.phase for one in seen if isinstance(one, Phase) and one.seconds is None]
+
+
+def test_of_tasks_with_different_metrics_the_one_with_the_least_left_is_the_worst() -> None:
+    """A point of accuracy and a point of an error have no common measure."""
+    probes = [SimpleNamespace(is_task=True), SimpleNamespace(is_task=True), SimpleNamespace(is_task=False)]
+    keeping = Keeping(probes, [], Path())
+    accuracy = {"metric": "accuracy", "lost": {"value": 0.3}, "kept": {"value": 0.6}}
+    error = {"metric": "rmse", "lost": {"value": 0.5}, "kept": {"value": 0.9}}
+    drift = {"lost": {"value": 0.9}, "kept": {"value": 0.1}}
+    assert keeping.worst([error, accuracy, drift]) is accuracy
+    less = {"metric": "accuracy", "lost": {"value": 0.2}, "kept": {"value": 0.5}}
+    assert keeping.worst([less, accuracy, drift]) is accuracy
 
 
 def test_several_labels_of_a_retained_file_are_cut_where_validation_says(

@@ -77,10 +77,17 @@ class Keeping:
         """Of every probe, what the model as it is now has kept and lost."""
         return self._compared(self.probes, choosing=False)
 
+    def counted(self, found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Of what `compare` gave: the tasks, or where there is none the probe that stands for them."""
+        return [one for probe, one in zip(self.probes, found, strict=True) if probe in self.counting]
+
     def worst(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Of what `compare` gave: the task that lost most."""
-        counting = [one for probe, one in zip(self.probes, found, strict=True) if probe in self.counting]
-        return max(counting, key=lambda one: float(one["lost"]["value"]))
+        """Of what `compare` gave: the task that lost most; by the share that is left where their metrics differ, as
+        a point of accuracy and a point of an error have no common measure."""
+        counted = self.counted(found)
+        if len({one.get("metric") for one in counted}) > 1:
+            return min(counted, key=lambda one: float(one["kept"]["value"]))
+        return max(counted, key=lambda one: float(one["lost"]["value"]))
 
     def lost(self) -> dict[str, float]:
         """What was lost on the rows for choosing, as an interval: of the task that may have lost most."""

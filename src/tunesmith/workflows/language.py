@@ -75,6 +75,8 @@ class LanguageWork:
     limit: int
     device: torch.device
     precision: str
+    retained: list[retain_language.Read] = field(default_factory=list)
+    """The files and runs that must not be forgotten, as examples."""
     reference: Likelihoods | None = None
     """The base model on every sequence, where the task learns against it."""
     base: dict[str, Any] = field(default_factory=dict)
@@ -163,6 +165,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), emit)
     plan = _plan(folder, spec, corpus.examples, emit)
+    retained = retain_language.read(plan.spec, plan.task.network)
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("load", plan.spec.model)
@@ -182,7 +185,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
         checkpoint_activations(bundle.model.network)
     _check_model(bundle, items, emit)
 
-    return LanguageWork(folder, emit, stop, plan, corpus, bundle, codec, items, limit, device, precision)
+    return LanguageWork(folder, emit, stop, plan, corpus, bundle, codec, items, limit, device, precision, retained)
 
 
 def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:

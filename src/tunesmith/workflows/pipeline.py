@@ -78,6 +78,8 @@ class Work:
     base_logits: np.ndarray | None = None
     """The base model's own on 'test', where it can answer before any training."""
     state: loop.TrainState = field(default_factory=loop.TrainState)
+    retained: list[retain_rows.Read] = field(default_factory=list)
+    """The files and runs that must not be forgotten, as data."""
     keeping: Keeping | None = None
     """What must not be forgotten, as it was before training."""
     forgetting: dict[str, Any] | None = None
@@ -113,6 +115,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     data = _read(folder, spec, emit)
     stop.check()
     plan = _plan(folder, spec, data, emit)
+    retained = retain_rows.read(folder, plan.spec)
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("load", plan.spec.model)
@@ -143,7 +146,8 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     emit(Decided("penalty", probe.penalty, "the strongest that validation can not tell from the best"))
 
     work = Work(
-        folder, emit, stop, plan, data, bundle, rows, device, precision, lesson, rest, of_texts, probe, probe_logits
+        folder, emit, stop, plan, data, bundle, rows, device, precision, lesson, rest, of_texts, probe, probe_logits,
+        retained=retained,
     )  # fmt: skip
     work.base_logits = as_it_stands.logits(work, features)
     clock.phase("retain", "what the base model knows, to see later what was forgotten")

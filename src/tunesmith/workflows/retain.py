@@ -251,6 +251,7 @@ def measured(
         work.emit(Decided("lost", round(lost["value"], 4), f"{interval}; before against after: {counts['probe']}"))
     most = spec.forget_at_most
     if most is not None:
+        lost = max((one["lost"] for one in keeping.counted(found)), key=lambda one: float(one["high"]))
         kept = "kept to" if lost["high"] <= most else "not certain" if lost["value"] <= most else "missed"
         why = f"lost {lost['value']:.4f} ({lost['low']:.4f} to {lost['high']:.4f}) on rows that nothing was chosen by"
         work.emit(Decided("forget_at_most", kept, why))

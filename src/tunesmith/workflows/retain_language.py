@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +23,7 @@ from tunesmith.evaluate import forgetting
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.mask import Encoded
 from tunesmith.workflows import retain
-from tunesmith.workflows.language_data import read_corpus
+from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import encode_items
 
 if TYPE_CHECKING:
@@ -33,13 +34,42 @@ _PROBE_ITEMS = 500
 _BATCH_ROWS = 8
 
 
+@dataclass(frozen=True)
+class Read:
+    """A retained file or run as examples."""
+
+    path: Path
+    is_run: bool
+    spec: RunSpec
+    corpus: Corpus
+
+
+def read(spec: RunSpec, kind: str) -> list[Read]:
+    """Everything that is retained, so that faults in it are told before anything is computed; `kind` of network.
+    Raises DataError, OptionError."""
+    return [_read(spec, path, kind) for path in retain.retained_paths(spec)]
+
+
+def _read(own: RunSpec, path: Path, kind: str) -> Read:
+    run = retain.finished(path, "language") if is_run(path) else None
+    spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
+    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), ignore)
+    if _plugin(corpus.examples.form, kind) is None:
+        raise OptionError(
+            f"--retain {path} is of the form {corpus.examples.form!r}, which has no token loss that this model could "
+            "keep.", "Retain text, conversations or completions; for an encoder-decoder, pairs.",
+        )  # fmt: skip
+    return Read(path, run is not None, spec, corpus)
+
+
 def remember(work: LanguageWork) -> Keeping | None:
     """Look at everything that must not be forgotten, before anything is trained. None where nothing can be.
 
     An encoder-decoder has no loss on plain sentences, so nothing is known of it unless something is retained.
     """
     spec = work.plan.spec
-    tasks = [_task(work, path, number) for number, path in enumerate(retain.retained_paths(spec))]
+    tasks = [_task(work, one, number) for number, one in enumerate(work.retained)]
     general = [_general(work)] if work.bundle.kind == "causal" else []
     if not tasks and not general:
         _refuse(spec)
@@ -102,26 +132,17 @@ def _general(work: LanguageWork) -> LossProbe:
     return LossProbe(work, "general text", rows, splits, is_task=False)
 
 
-def _task(work: LanguageWork, path: Path, number: int) -> LossProbe:
+def _task(work: LanguageWork, read: Read, number: int) -> LossProbe:
     """A file, divided as a run of its own would; a run's data, divided as they were there."""
-    run = retain.finished(path, "language") if is_run(path) else None
-    spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
-    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), ignore)
-    form = corpus.examples.form
-    plugin = _plugin(form, work.bundle.kind)
-    if plugin is None:
-        raise OptionError(
-            f"--retain {path} is of the form {form!r}, which has no token loss that this model could keep.",
-            "Retain text, conversations or completions; for an encoder-decoder, pairs.",
-        )
+    path, spec, corpus = read.path, read.spec, read.corpus
+    plugin = _plugin(corpus.examples.form, work.bundle.kind)
     options = {**work.plan.spec.options, **spec.options}
     task = plugin(plugin.Options(**{name: options[name] for name in plugin.Options.model_fields if name in options}))
     items = encode_items(
         corpus, task, task.codec(work.bundle.tokenizer), work.bundle,
         limit=work.limit, folder=work.folder.cache / f"retained-{number}", emit=ignore, check=work.stop.check,
     )  # fmt: skip
-    return LossProbe(work, path.name if run else path.stem, items.rows, items.splits, is_task=True)
+    return LossProbe(work, path.name if read.is_run else path.stem, items.rows, items.splits, is_task=True)
 
 
 def _plugin(form: str, kind: str) -> Any:

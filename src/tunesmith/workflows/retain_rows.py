@@ -53,11 +53,53 @@ _SHORTEST = 20
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[^a-z\s])|\n\s*\n")
 
 
+@dataclass(frozen=True)
+class Read:
+    """A retained file or run as data: rows with targets, or texts where it holds nothing else."""
+
+    path: Path
+    is_run: bool
+    spec: RunSpec
+    data: PreparedData | None
+    texts: list[str]
+
+
+def read(folder: RunFolder, spec: RunSpec) -> list[Read]:
+    """Everything that is retained, so that faults in it are told before anything is computed. Raises DataError."""
+    return [_read(folder, spec, path) for path in retain.retained_paths(spec)]
+
+
+def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
+    run = retain.finished(path, "rows") if is_run(path) else None
+    if run is None and (found := peek(str(path))) is not None and found.form == "text":
+        return Read(path, False, own, None, _own_texts(path, own.seed))
+    spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
+    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    options = cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"])
+    try:
+        data = prepare(
+            spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
+            kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed, emit=ignore, cache_dir=folder.cache,
+        )  # fmt: skip
+    except DataError as error:
+        if run is None and "--target" in (error.fix or ""):  # which would name columns of the new data
+            raise DataError(error.problems, "Leave only text and target in what is retained.") from error
+        raise
+    if run is not None:
+        written = json.loads((run.data / "fingerprint.json").read_text(encoding="utf-8"))["sha256"]
+        if written != data.fingerprint:
+            raise DataError(
+                Problem(f"the data of the run {path} is not what it was when that run was trained", spec.data),
+                fix="Put the data back, or retain a file instead: --retain old_task.csv",
+            )
+    return Read(path, run is not None, spec, data, [])
+
+
 def remember(work: Work) -> Keeping:
     """Look at everything that must not be forgotten, before anything is trained."""
     spec = work.plan.spec
     chain = [run.path.resolve() for run in retain.earlier(spec)]
-    tasks = [_task(work, path, path in chain, number) for number, path in enumerate(retain.retained_paths(spec))]
+    tasks = [_task(work, one, one.path in chain, number) for number, one in enumerate(work.retained)]
     drift = _general(work)
     probes: list[Probe] = [*tasks, drift]
     keeping = Keeping(probes, [], work.folder.cache, work.bundle.fingerprint, spec.seed)
@@ -128,32 +170,12 @@ def _save_body(run: RunFolder, path: Path) -> None:
 # retained tasks
 
 
-def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe | _DriftProbe:
+def _task(work: Work, read: Read, with_head: bool, number: int) -> _TaskProbe | _DriftProbe:
     """A run's data, and its head where this run starts from its body; a file's data, to be probed anew, or its
     texts where it holds nothing else."""
-    run = retain.finished(path, "rows") if is_run(path) else None
-    if run is None and (found := peek(str(path))) is not None and found.form == "text":
-        return _DriftProbe(work, path.stem, _own_texts(path, work.plan.spec.seed), f"retained-{number}")
-    spec = run.load_spec() if run else RunSpec(data=str(path), seed=work.plan.spec.seed)
-    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    options = cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"])
-    try:
-        data = prepare(
-            spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
-            kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed, emit=ignore,
-            cache_dir=work.folder.cache,
-        )  # fmt: skip
-    except DataError as error:
-        if run is None and "--target" in (error.fix or ""):  # which would name columns of the new data
-            raise DataError(error.problems, "Leave only text and target in what is retained.") from error
-        raise
-    if run is not None:
-        written = json.loads((run.data / "fingerprint.json").read_text(encoding="utf-8"))["sha256"]
-        if written != data.fingerprint:
-            raise DataError(
-                Problem(f"the data of the run {path} is not what it was when that run was trained", spec.data),
-                fix="Put the data back, or retain a file instead: --retain old_task.csv",
-            )
+    path, spec, data = read.path, read.spec, read.data
+    if data is None:
+        return _DriftProbe(work, path.stem, read.texts, f"retained-{number}")
     name = choose.task_for(data.columns.kind, spec.task, ignore)
     plugin = registry.get("tasks", name)
     fields = plugin.Options.model_fields
@@ -162,10 +184,10 @@ def _task(work: Work, path: Path, with_head: bool, number: int) -> _TaskProbe | 
     rows = task.encode(data.rows, work.bundle, work.folder.cache / f"retained-{number}", ignore, work.stop.check)
     row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
     rows = rows.with_targets(task.targets(data.rows["target"][:]), row_ids)
-    title = path.name if run else path.stem
-    if run is not None and with_head:
-        model = Model.load(run.path)
-        columns = int(retain.additions(run.path).get("columns", 0))
+    title = path.name if read.is_run else path.stem
+    if read.is_run and with_head:
+        model = Model.load(path)
+        columns = int(retain.additions(path).get("columns", 0))
         head = _head(model, task).to(work.device)
         return _HeadProbe(work, title, task, data, rows, head, model.thresholds, columns)
     return _LinearProbe(work, title, task, data, rows)
