@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -260,8 +261,28 @@ def test_small_layers_keep_more_and_are_no_base_for_a_next_task(
     first = str(plain.folder.load_spec().continue_from)
     run = tunesmith.train(others, out="adapters", continue_from=first, **{**words, "method": "adapters"})
     assert lost(run) < lost(plain) - 0.2
-    with pytest.raises(OptionError, match="in an adapter beside its base"):
+    with pytest.raises(OptionError, match="in an adapter beside its base, which --method full would move"):
         second(continue_from=str(run.path))
+
+
+def test_adapters_beside_one_base_leave_each_other_alone(
+    first: tunesmith.Run, others: Rows, tickets: Rows, in_tmp: Path
+) -> None:
+    words = {"method": "adapters", "precision": "fp32", "epochs": 2, "batch_size": 8}
+    two = tunesmith.train(others, out="two", continue_from=str(first.path), **words)
+    three = tunesmith.train(tickets, out="three", continue_from="two", **words, callbacks=["ewc"])
+    document = three.folder.load_metrics()["forgetting"]
+    assert document["matrix"]["tasks"] == ["first", "two", "three"]
+    assert document["matrix"]["values"][2][1] == two.metrics["accuracy"], "its adapter lies beside the same base"
+    again = {task["name"]: task["lost"] for task in document["tasks"]}
+    assert again["two"] == {"value": 0, "low": 0, "high": 0}
+    bodies = [load_file(run.folder.model / "model.safetensors") for run in (first, two, three)]
+    for name in bodies[0]:
+        if "encoder.layer.0" in name:
+            assert all(torch.equal(bodies[0][name], body[name]) for body in bodies[1:])
+    assert set(load_file(two.folder.model / "adapter_model.safetensors")) == set(
+        load_file(three.folder.model / "adapter_model.safetensors")
+    )
 
 
 def test_no_more_is_lost_than_allowed(second: Second, records: Records) -> None:

@@ -32,6 +32,8 @@ ATTEMPTS: tuple[dict[str, dict[str, float]], ...] = (
     {"rehearsal": {"rehearsal_rate": 2.0}, "ewc": {"ewc_strength": 50.0}},
 )
 """Callbacks and options that `forget_at_most` trains with, the gentlest first."""
+APART = ("adapters", "head")
+"""Methods that leave a base as it is, so that adapters of earlier tasks beside it still answer as they did."""
 _COST = 0.05
 """Share of what plain training gained that may be given up before it is worth training again."""
 
@@ -65,10 +67,11 @@ def _check_additions(path: Path, method: str) -> None:
             f"The run {path} is a progressive network, whose columns stay as they are.",
             "Learn the next task in a column of its own: --method progressive.",
         )
-    if kind not in (None, "COLUMN"):
+    if kind not in (None, "COLUMN") and method not in APART:
         raise OptionError(
-            f"The run {path} keeps what it learned in an adapter beside its base, which is as it was.",
-            "Learn the next task from that base with --method adapters: neither adapter touches the other.",
+            f"The run {path} keeps what it learned in an adapter beside its base, which --method {method} would move "
+            "from under it.",
+            f"Learn the next task beside the same base: --method {', '.join(APART[:-1])} or {APART[-1]}.",
         )
 
 

@@ -28,6 +28,7 @@ from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching
+from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import Task
@@ -36,7 +37,7 @@ from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
-from tunesmith.models.load import load_text_finished, quiet_transformers
+from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
 from tunesmith.workflows import choose, retain
 from tunesmith.workflows.model import Model
 
@@ -105,8 +106,9 @@ def remember(work: Work) -> Keeping:
     keeping = Keeping(probes, [], work.folder.cache, work.bundle.fingerprint, spec.seed)
     keeping.remember(choosing=retain.chooses(spec))
     if retain.holds(spec):
-        keeping.retained = [probe.retained() for probe in tasks or [drift]]
-        if not tasks:
+        held = [probe for probe in tasks if not isinstance(probe, _ApartProbe)]
+        keeping.retained = [probe.retained() for probe in held or [drift]]
+        if not held:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
             work.emit(Decided("retained", "general sentences", why))
     return keeping
@@ -140,8 +142,9 @@ def base_source(folder: RunFolder, spec: RunSpec) -> str:
 def _save_body(run: RunFolder, path: Path) -> None:
     """Written aside and renamed; the pooling goes along in the way of sentence encoders, and columns of
     earlier tasks as they lie beside the body."""
-    bundle = load_text_finished(run.model)
-    columns = bool(retain.additions(run.path))
+    added = retain.additions(run.path).get("peft_type")
+    columns = added == "COLUMN"
+    bundle = load_text_finished(run.model) if columns or added is None else _without_adapter(run.model, path)
     if columns:
         from tunesmith.models.column import take_out
 
@@ -167,6 +170,17 @@ def _save_body(run: RunFolder, path: Path) -> None:
     aside.rename(path)
 
 
+def _without_adapter(model: Path, beside: Path) -> Bundle:
+    """The base in the folder `model`, as it is without the adapter that lies in it too."""
+    bare = beside.with_name(f".{beside.name}.bare")
+    shutil.rmtree(bare, ignore_errors=True)
+    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("adapter_*"))
+    try:
+        return load_text_finished(bare)
+    finally:
+        shutil.rmtree(bare)
+
+
 # retained tasks
 
 
@@ -187,6 +201,8 @@ def _task(work: Work, read: Read, with_head: bool, number: int) -> _TaskProbe | 
     title = path.name if read.is_run else path.stem
     if read.is_run and with_head:
         model = Model.load(path)
+        if retain.additions(path).get("peft_type") not in (None, "COLUMN"):
+            return _ApartProbe(work, title, task, data, rows, model)
         columns = int(retain.additions(path).get("columns", 0))
         head = _head(model, task).to(work.device)
         return _HeadProbe(work, title, task, data, rows, head, model.thresholds, columns)
@@ -197,12 +213,18 @@ def _head(model: Model, task: Task) -> nn.Linear:
     """The saved head, its answers on the scale of the task's targets."""
     head = copy.deepcopy(model.bundle.model.head).requires_grad_(False)
     if task.kind == "number":
-        low, high = (float(value) for value in task.targets([0.0, 1.0]))
+        factor, offset = _target_scale(task)
         with torch.no_grad():
-            head.weight.mul_(high - low)
+            head.weight.mul_(factor)
             if head.bias is not None:
-                head.bias.mul_(high - low).add_(low)
+                head.bias.mul_(factor).add_(offset)
     return head
+
+
+def _target_scale(task: Task) -> tuple[float, float]:
+    """By what a number is multiplied, and what is added to it, to be on the scale of the task's targets."""
+    low, high = (float(value) for value in task.targets([0.0, 1.0]))
+    return high - low, low
 
 
 def _features(work: Work, rows: EncodedRows, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -270,6 +292,30 @@ class _HeadProbe(_TaskProbe):
         some = self.split(choosing)
         features = _features(self.work, self.rows, some, self.columns)
         return self._outcome(some, _logits(self.head, features), self.thresholds)
+
+
+class _ApartProbe(_TaskProbe):
+    """The earlier run's own model: its adapter and head beside a base that this run leaves as it is (`retain.APART`).
+
+    There is nothing to hold, and nothing that could change, so it looks once.
+    """
+
+    how = "by its own adapter"
+
+    def __init__(self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows, model: Model):
+        super().__init__(work, name, task, data, rows)
+        self.model, self.seen = model, dict[bool, Outcome]()
+
+    def look(self, choosing: bool) -> Outcome:
+        if choosing not in self.seen:
+            some, model = self.split(choosing), self.model.bundle.model.to(self.work.device)
+            with answering(model, self.work.precision):
+                logits = run_rows(model, self.rows, some, on=self.work.device, check=self.work.stop.check)
+            if self.task.kind == "number":
+                factor, offset = _target_scale(self.task)
+                logits = logits * factor + offset
+            self.seen[choosing] = self._outcome(some, logits, self.model.thresholds)
+        return self.seen[choosing]
 
 
 class _LinearProbe(_TaskProbe):
