@@ -119,7 +119,12 @@ def test_seeds_share_a_split_and_differ_in_the_rest(tmp_path: Path, ticket_file:
     losses = [run.metrics["log_loss"] for run in found.runs]
     assert losses[0] != losses[1]
     assert found.mean["log_loss"] == pytest.approx(np.mean(losses))
-    assert "2 seeds" in show_seeds(found.document)
+    shown = show_seeds(found.document)
+    assert "2 seeds" in shown
+    lost = [run.document["forgetting"]["lost"]["value"] for run in found.runs]
+    assert found.document["forgetting"]["lost"]["mean"] == pytest.approx(np.mean(lost))
+    assert found.document["forgetting"]["lost"]["spread"] == pytest.approx(np.std(lost, ddof=1))
+    assert f"lost {np.mean(lost):.3f}" in " ".join(shown.split())
     soup = found.document["soup"]
     assert soup["validation"] >= soup["best_single"]
     assert (found.soup is not None) == soup["kept"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,10 @@ def test_what_more_rows_would_bring() -> None:
     errors = [{"rows": n, "value": 2 * n**-0.5} for n in (100, 200, 400, 800)]
     assert f"RMSE of the linear probe by about {-gain:.3f}" in more_rows(errors, "rmse")
     assert more_rows(falling[:2], "accuracy") == ""
+    drawn = np.random.default_rng(0)
+    noisy = [{**point, "value": point["value"] + drawn.normal(0, 0.01)} for point in falling]
+    low, high = re.findall(r"95 % interval (\S+) to ([^)]+)\)", more_rows(noisy, "accuracy"))[0]
+    assert float(low) < gain < float(high)
 
 
 def test_nearest_neighbours_are_those_of_scikit_learn() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -199,6 +199,7 @@ def _finish(path: Path, runs: Sequence[Run], pool: _Pool) -> Folds:
             for n, run in enumerate(runs, 1)
         ],
         **mean_and_spread([run.metrics for run in runs]),
+        "forgetting": forgotten(runs),
         "baselines": {
             name: float(np.mean([d["baselines"][name][metric]["value"] for d in documents]))
             for name in documents[0]["baselines"] if all(metric in d["baselines"].get(name, {}) for d in documents)
@@ -220,6 +221,27 @@ def mean_and_spread(found: Sequence[Mapping[str, float]]) -> Words:
         "mean": {name: float(values.mean()) for name, values in table.items()},
         "spread": {name: float(values.std(ddof=1)) if len(values) > 1 else 0.0 for name, values in table.items()},
     }
+
+
+def forgotten(runs: Sequence[Run]) -> Words | None:
+    """{"kept": {"mean", "spread"}, "lost": {"mean", "spread"}, "probe"} of runs that all measured it, else None."""
+    found = [run.document.get("forgetting") for run in runs]
+    if not all(found):
+        return None
+    told = mean_and_spread([{part: one[part]["value"] for part in ("kept", "lost")} for one in found if one])
+    return {
+        **{part: {name: told[name][part] for name in ("mean", "spread")} for part in ("kept", "lost")},
+        "probe": cast(Words, found[0])["probe"],
+    }
+
+
+def forgotten_sentence(found: Mapping[str, Any]) -> str:
+    """One line on what `forgotten` gave."""
+    lost, kept = found["lost"], found["kept"]
+    return (
+        f"Of what was known before, {kept['mean']:.0%} was kept on average; lost {number(lost['mean'])}, standard "
+        f"deviation {number(lost['spread'])} ({found['probe']})."
+    )
 
 
 def _out_of_fold(runs: Sequence[Run], pool: _Pool) -> pa.Table:
@@ -270,4 +292,6 @@ def _sentences(document: Words) -> list[str]:
             f"Over all rows together, each told by a run that had not seen it: {number(pooled['value'])} "
             f"(95 % interval {number(pooled['low'])} to {number(pooled['high'])})."
         )
+    if document["forgetting"]:
+        found.append(forgotten_sentence(document["forgetting"]))
     return found

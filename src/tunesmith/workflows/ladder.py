@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from scipy import stats
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
@@ -243,16 +244,22 @@ def more_rows(points: Sequence[Words], name: str) -> str:
     rows = np.array([p["rows"] for p in points], dtype=np.float64)
     if (errors <= 0).any() or not (share or not metrics.higher_is_better(name)):
         return "Nothing can be said of more rows: the linear probe makes no error that could fall further."
-    slope, start = np.polyfit(np.log(rows), np.log(errors), 1)
+    fitted = stats.linregress(np.log(rows), np.log(errors))
+    slope, start = float(fitted.slope), float(fitted.intercept)
     if slope >= -0.02:
         return (
             "More rows alone would bring little: the error of the linear probe does not fall with them. Look at the "
             "labels, or at another base model."
         )
-    now, twice = (math.exp(start) * n**slope for n in (rows[-1], 2 * rows[-1]))
-    change = number(now - twice if share else twice - now, True)
+    now = math.exp(start) * rows[-1] ** slope
+    doubt = float(stats.t.ppf(0.975, len(rows) - 2) * fitted.stderr)
+    sign = 1 if share else -1
+    change, low, high = (sign * now * (1 - 2**power) for power in (slope, slope + doubt, slope - doubt))
+    if abs(low) > abs(high):
+        low, high = high, low
     return (
         f"Twice the training rows ({2 * int(rows[-1]):,}) would move {metric(name)} of the linear probe by about "
-        f"{change}, going by how its error fell with the number of rows so far. "
-        "An estimate on validation rows; a fine-tuned model gains alike or more."
+        f"{number(change, True)} (95 % interval {number(low, True)} to {number(high, True)}), going by how its error "
+        f"fell over {len(rows)} parts of the rows. An estimate on validation rows; a fine-tuned model gains alike or "
+        "more."
     )

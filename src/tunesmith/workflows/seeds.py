@@ -23,7 +23,7 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.workflows import choose
-from tunesmith.workflows.folds import mean_and_spread
+from tunesmith.workflows.folds import forgotten, forgotten_sentence, mean_and_spread
 from tunesmith.workflows.held import Held
 from tunesmith.workflows.model import MARK, Model
 from tunesmith.workflows.refine import Series, fitting, hold_out, named_source, opened, run_once, specified
@@ -73,6 +73,7 @@ def several_seeds(
                       "validation": run.document["validation"][held.metric]["value"]}
                      for seed, run in zip(chosen, runs, strict=True)],
             **mean_and_spread([run.metrics for run in runs]),
+            "forgetting": forgotten(runs),
             "soup": _soup(path / "soup", runs, held) if soup else None,
         }  # fmt: skip
         document["words"] = _sentences(document)
@@ -182,6 +183,8 @@ def _sentences(document: Words) -> list[str]:
         f"{number(spread)} (from {number(min(values))} to {number(max(values))}).",
         "A difference between two settings that is smaller than this spread may be chance.",
     ]
+    if document["forgetting"]:
+        found.append(forgotten_sentence(document["forgetting"]))
     soup = document["soup"]
     if soup and soup["kept"]:
         gap = soup["difference"]
