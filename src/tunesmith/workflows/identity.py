@@ -7,10 +7,25 @@ import json
 from typing import Any
 
 from tunesmith.core import registry
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 
 _LOOSE = ("patience", "save_steps", "keep_cache", "generate_rows", "max_new_tokens", "few_shot")
 """Words that may differ without changing a weight."""
+
+
+def check_data(folder: RunFolder, data: str, fingerprint: str) -> None:
+    """Raises DataError where the run has checkpoints that were made with other data than this; before anything is
+    computed, while the checkpoint itself would tell only when it is loaded."""
+    written = folder.data / "fingerprint.json"
+    if not written.exists() or not any(folder.checkpoints.glob("step-*")):
+        return
+    if json.loads(written.read_text(encoding="utf-8"))["sha256"] != fingerprint:
+        raise DataError(
+            Problem(f"the data is not what it was when the run {folder.path} began, so it can not be continued", data),
+            "Put it back as it was and resume, or start a new run with another --out.",
+        )
 
 
 def identity(spec: RunSpec, data: str, base: str) -> dict[str, str]:

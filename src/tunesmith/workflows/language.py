@@ -39,7 +39,7 @@ from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
 from tunesmith.workflows import choose, retain, retain_language
 from tunesmith.workflows.clock import Clock
-from tunesmith.workflows.identity import identity
+from tunesmith.workflows.identity import check_data, identity
 from tunesmith.workflows.language_cost import predict_cost
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import Items, encode_items
@@ -164,6 +164,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     clock.phase("read", spec.data)
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), emit)
+    check_data(folder, spec.data, corpus.fingerprint)
     plan = _plan(folder, spec, corpus.examples, emit)
     retained = retain_language.read(plan.spec, plan.task.network)
     write_text(folder.spec, plan.spec.dump())

@@ -38,7 +38,7 @@ from tunesmith.models.load import Bundle
 from tunesmith.workflows import as_it_stands, choose, linear_head, resting, retain, retain_rows
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
-from tunesmith.workflows.identity import identity
+from tunesmith.workflows.identity import check_data, identity
 
 _VALIDATION_ROWS = 10_000
 """Most validation rows that are looked at while training."""
@@ -113,6 +113,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     clock = Clock(emit)
     clock.phase("read", spec.data)
     data = _read(folder, spec, emit)
+    check_data(folder, spec.data, data.fingerprint)
     stop.check()
     plan = _plan(folder, spec, data, emit)
     retained = retain_rows.read(folder, plan.spec)
