@@ -10,8 +10,11 @@ import pytest
 import torch
 
 import tunesmith
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError
+from tunesmith.models import virtual
 from tunesmith.models.blocks import depths
-from tunesmith.models.load import load_text_base
+from tunesmith.models.load import load_text_base, save_text_model
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
          "max_position_embeddings": 66, "pad_token_id": 0}  # fmt: skip
@@ -82,3 +85,67 @@ def test_a_decoder_learns_labels_and_numbers(base: Path, tickets: Any, in_tmp: P
             for i, row in enumerate(tickets)]  # fmt: skip
     run = tunesmith.train(rows, out="numbers", model=str(base), method="full", **LEARNS)
     assert run.metrics["rmse"] < run.document["baselines"]["mean"]["rmse"]["value"]
+
+
+WITHOUT = {
+    "prefix": {"mpnet", "distilbert", "albert", "deberta", "deberta-v2", "modernbert"},  # take no keys and values
+    "prompt": {"gpt2", "llama"},  # would look for the last token by words that are no words
+}
+
+
+def before(bundle: Any, method: str, folder: Path) -> None:
+    """Virtual tokens before pairs of texts: what is trained is what peft alone then reads."""
+    from peft import AutoPeftModelForSequenceClassification
+
+    adapted = getattr(virtual, f"add_{method}")(bundle, virtual.first_words(bundle, 6, None, 0))
+    moving = {name for name, parameter in bundle.model.named_parameters() if parameter.requires_grad}
+    assert {name for name in moving if bundle.model.head_name not in name} == {
+        "prompted.prompt_encoder.default.embedding.weight"
+    }
+    with torch.no_grad():
+        for name in moving:
+            parameter = bundle.model.get_parameter(name)
+            parameter.add_(torch.randn_like(parameter), alpha=0.5)
+    texts = [["thanks, the card works again", "where is it?"], ["broken", "it is here now, why"]]
+    batch = dict(bundle.tokenizer(*texts, padding=True, return_tensors="pt"))
+    model = bundle.model.eval()
+    with torch.no_grad():
+        ours = model(batch)
+        torch.testing.assert_close(model.head(model.features(batch)), ours, atol=1e-5, rtol=1e-5)
+        save_text_model(bundle, folder, max_length=40)
+        alone = AutoPeftModelForSequenceClassification.from_pretrained(folder)
+        torch.testing.assert_close(alone(**batch).logits, ours, atol=1e-5, rtol=1e-5)
+        with adapted.disable_adapter():
+            off = model(batch)
+        model.prompted = None
+        assert torch.equal(model(batch), off)
+        assert (off - ours).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("method", WITHOUT)
+@pytest.mark.parametrize("base", FAMILIES, indirect=True)
+def test_virtual_tokens_before_a_base_of_any_family(base: Path, method: str, tmp_path: Path) -> None:
+    bundle = load_text_base(
+        str(base), label_names=["a", "b", "c"], problem_type="single_label_classification", dropout=0.0
+    )
+    moving = {name for name, parameter in bundle.model.named_parameters() if parameter.requires_grad}
+    plugin = registry.get("methods", method)
+    check = plugin(plugin.Options()).check_network
+    if bundle.model.config.model_type in WITHOUT[method]:
+        with pytest.raises(OptionError, match=r"no place for a prefix|how long the other texts of the batch are"):
+            check(bundle)
+    else:
+        check(bundle)
+    assert bundle.model.prompted is None
+    assert moving == {name for name, parameter in bundle.model.named_parameters() if parameter.requires_grad}
+    if bundle.model.config.model_type not in WITHOUT[method]:
+        before(bundle, method, tmp_path / "saved")
+
+
+@pytest.mark.parametrize("method", WITHOUT)
+def test_virtual_tokens_before_the_first_token_that_counts(method: str, tiny_model: Path, tmp_path: Path) -> None:
+    bundle = load_text_base(
+        str(tiny_model), label_names=["a", "b", "c"], problem_type="single_label_classification", dropout=0.0
+    )
+    bundle.model.pooling = "cls"
+    before(bundle, method, tmp_path / "saved")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import tunesmith
 from tunesmith.cli.show_refine import show_folds, show_seeds
@@ -150,6 +151,22 @@ def test_a_soup_is_kept_where_it_helps(
     assert torch.allclose(model.bundle.model.head.weight, (heads[0] + heads[1]) / 2, atol=1e-6)
     assert len(model.predict(["where is my card?"])) == 1
     assert soup["test"]["low"] <= soup["test"]["value"] <= soup["test"]["high"]
+
+
+@pytest.mark.parametrize("method", ["adapters", "prompt"])
+def test_a_soup_averages_what_lies_beside_a_base_too(
+    method: str, tmp_path: Path, ticket_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks = iter([(0.5, -1.0), (0.6, -0.9)])
+    monkeypatch.setattr("tunesmith.workflows.seeds._score", lambda *a: next(ranks))
+    words: dict[str, Any] = {**FAST, "model": str(tiny_model), "method": method, "learning_rate": 1e-2}
+    found = several_seeds(ticket_file, out=tmp_path / "s", seeds=2, soup=True, **words)
+    one, two, mean = (
+        load_file(folder / "adapter_model.safetensors")
+        for folder in (*(run.folder.model for run in found.runs), tmp_path / "s" / "soup")
+    )
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+    assert all(torch.allclose(mean[name], (one[name] + two[name]) / 2, atol=1e-6) for name in one)
 
 
 def test_the_average_of_weights() -> None:

@@ -74,7 +74,7 @@ def test_the_words_are_those_of_train(table: Path, tiny_model: Path, minilm: Pat
     with pytest.raises(OptionError, match="Did you mean 'rank'"):
         plan(table, model=str(tiny_model), method="lora", rnk=4)
     with pytest.raises(OptionError, match="does not fit"):
-        plan(table, model=str(tiny_model), method="prompt")
+        plan(table, model=str(tiny_model), method="qlora")
 
 
 def test_a_stage_of_thawing_costs_what_moves_in_it(table: Path, tiny_model: Path) -> None:

@@ -106,7 +106,7 @@ def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(
 def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     words.pop("method")
-    for data, name in ((chats, "tfidf"), (chats, "head"), (ticket_file, "base"), (ticket_file, "prompt")):
+    for data, name in ((chats, "tfidf"), (chats, "head"), (ticket_file, "base"), (ticket_file, "qlora")):
         with pytest.raises(OptionError, match=f"no rung called '{name}'"):
             ladders.ladder(data, out=tmp_path / "l", methods=[name], model=words["model"])
 

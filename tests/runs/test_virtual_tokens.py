@@ -127,11 +127,6 @@ def test_what_it_can_not_work_with_is_refused_first(
     assert not (in_tmp / "run").exists()
 
 
-def test_rows_of_one_answer_need_another_method(in_tmp: Path, tickets: Any, tiny_model: Path) -> None:
-    with pytest.raises(OptionError, match="--method prefix does not fit"):
-        tunesmith.train(tickets, model=str(tiny_model), method="prefix", out="run")
-
-
 def test_packing_is_off_and_checkpointing_changes_nothing(train: Train, records: Any) -> None:
     losses = []
     for asked in (False, True):

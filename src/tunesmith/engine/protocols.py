@@ -98,6 +98,8 @@ class Method(Protocol):
     batch_rows, least_steps: rows of a batch, and steps that few rows are given epochs for · keeps_last: the end of
     training is kept, not the best evaluation · fits_head: the head is fitted anew to the trained body in the end ·
     same_batches: every epoch has the batches of the first · lesson(plain, bundle, label_names, emit) -> Lesson ·
+    changes_features: what it adds changes what the head reads before it has learned anything, so the head starts from
+    the linear solution on that · check(words) and check_network(bundle), which refuse what it can not work with ·
     on_epoch(epoch, bundle) and resting(epoch, bundle), where other weights move in other epochs
     """
 

@@ -144,12 +144,17 @@ class Skeleton:
         return float(alive.peak), alive.made / computed / self.blocks
 
     def loss(self, rows: int, length: int) -> Tensor:
-        """The summed loss of rows that are all the same token, as the tasks compute theirs."""
+        """The summed loss of rows that are all the same token, as the tasks compute theirs. `length` is that of what
+        is computed, with the virtual tokens that a method puts before a row."""
+        length = max(1, length - getattr(self.method, "virtual_tokens", 0))
         ids = torch.ones(rows, length, dtype=torch.long, device=self.on)
         batch = {"input_ids": ids, "attention_mask": ids}
         if self.kind == "classification":
-            hidden = self.network.base_model(**batch).last_hidden_state
-            pooled = hidden.float().mean(1).to(self.head.weight.dtype)
+            if self.model.prompted is None:
+                pooled = self.network.base_model(**batch).last_hidden_state.float().mean(1)
+            else:  # PEFT's wrapper says what else is read
+                pooled = self.model.features(batch)
+            pooled = pooled.to(self.head.weight.dtype)
             return functional.cross_entropy(self.head(pooled).float(), ids[:, 0])
         if self.kind == "seq2seq":
             batch["decoder_input_ids"] = ids

@@ -47,7 +47,7 @@ def _front_matter(evidence: Evidence) -> str:
         "license": _licence(evidence.model.get("licence")),
         **known,
         "pipeline_tag": _tag(evidence),
-        "library_name": "transformers",
+        "library_name": "peft" if evidence.model.get("below") else "transformers",
         "tags": ["tunesmith", evidence.task, evidence.method],
         "metrics": list(named),
         "model-index": [{"name": evidence.name, "results": [result]}],
@@ -162,16 +162,24 @@ def _loading(evidence: Evidence) -> str:
     }[evidence.kind]
     pair = evidence.audit.get("columns", {}).get("text_pair")
     asked, tokenized = ('("a text", "another")', '"a text", "another"') if pair else ('"a text"', '"a text"')
-    return (
+    ours = (
         "## How to load it\n\nWith Tunesmith:\n\n```python\nimport tunesmith\n\n"
         f'model = tunesmith.load("path/to/this/folder")\nprint(model.predict([{asked}]))\n```\n\n'
-        "With plain transformers:\n\n```python\n"
-        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
-        'model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder")\n'
-        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
-        f'logits = model(**tokenizer({tokenized}, return_tensors="pt", truncation=True)).logits\n'
-        f"{turn}\n```"
     )
+    lines = ["from transformers import AutoModelForSequenceClassification, AutoTokenizer", ""]
+    below = evidence.model.get("below")  # the base, where virtual tokens stand before it
+    if below:
+        lines = ["from peft import PeftModel", *lines]
+        lines.append(f'base = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder/{below}")')
+        lines.append('model = PeftModel.from_pretrained(base, "path/to/this/folder").eval()')
+    else:
+        lines.append('model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder")')
+    lines += [
+        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")',
+        f'logits = model(**tokenizer({tokenized}, return_tensors="pt", truncation=True)).logits',
+        turn,
+    ]
+    return f"{ours}With plain transformers{' and peft' if below else ''}:\n\n" + _python(lines)
 
 
 def _given(evidence: Evidence) -> str:

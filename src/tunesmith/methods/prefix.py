@@ -11,8 +11,11 @@ from pydantic import Field
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.models import virtual
-from tunesmith.models.additions import moving
+from tunesmith.models.additions import split_head
 from tunesmith.models.load import Bundle
+
+_HEAD_RATE = 0.1
+"""Of a text model's head, by the rate of what stands before the text."""
 
 
 class PrefixOptions(Options):
@@ -25,11 +28,13 @@ class PrefixOptions(Options):
 class Prefix:
     Options = PrefixOptions
     summary: ClassVar[str] = "learned keys and values before the text move in every block; the base stays as it is"
-    learning_rate = 3e-2
+    learning_rate = 1e-2
+    language_learning_rate = 3e-2
+    """Before the task's own factor."""
     epochs = 6
     frozen_body = False
-    starts_from_probe = False
-    families = ("language",)
+    starts_from_probe = True
+    changes_features = True
     adds = True
     """The base stays as it is, and what is learned can lie beside it."""
 
@@ -45,6 +50,10 @@ class Prefix:
         """Raises OptionError for other options of the run that it can not work with."""
         virtual.refuse("prefix", words, checkpointing=False)
 
+    def check_network(self, bundle: Bundle) -> None:
+        """Raises OptionError for a text model that it can not work with."""
+        virtual.check_network(bundle, "prefix", virtual.add_prefix)
+
     def prepare(self, bundle: Bundle, seed: int) -> None:
         """Start from what real words give, which the paper found better than noise (section 7.4)."""
         ids = virtual.first_words(bundle, self.options.virtual_tokens, self.options.init_text, seed)
@@ -55,7 +64,9 @@ class Prefix:
         return 0
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
-        return [ParameterGroup(moving(bundle.model), learning_rate)]
+        words, head = split_head(bundle.model)
+        groups = [ParameterGroup(words, learning_rate), ParameterGroup(head, learning_rate * _HEAD_RATE)]
+        return [group for group in groups if group.parameters]  # a language model has no new head
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
-        """Not a change of weights: there is nothing to fold in."""
+        """Not a change of weights: there is nothing to fold in, and the whole is saved beside its base."""

@@ -11,8 +11,11 @@ from pydantic import Field
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.models import virtual
-from tunesmith.models.additions import moving
+from tunesmith.models.additions import split_head
 from tunesmith.models.load import Bundle
+
+_HEAD_RATE = 1e-2
+"""Of a text model's head, by the rate of what stands before the text."""
 
 
 class PromptOptions(Options):
@@ -27,10 +30,10 @@ class Prompt:
     summary: ClassVar[str] = "learned words before every text move; the smallest adapter of all, slow to learn"
     learning_rate = 0.1
     """In units of the typical entry of a word's embedding (`groups`)."""
-    epochs = 6
+    epochs = 8
     frozen_body = False
-    starts_from_probe = False
-    families = ("language",)
+    starts_from_probe = True
+    changes_features = True
     adds = True
     """The base stays as it is, and what is learned can lie beside it."""
 
@@ -46,6 +49,10 @@ class Prompt:
         """Raises OptionError for other options of the run that it can not work with."""
         virtual.refuse("prompt", words, checkpointing=True)
 
+    def check_network(self, bundle: Bundle) -> None:
+        """Raises OptionError for a text model that it can not work with."""
+        virtual.check_network(bundle, "prompt", virtual.add_prompt)
+
     def prepare(self, bundle: Bundle, seed: int) -> None:
         ids = virtual.first_words(bundle, self.options.virtual_tokens, self.options.init_text, seed)
         self._size = virtual.typical_size(bundle)
@@ -58,7 +65,9 @@ class Prompt:
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """The rate is by the size of the embeddings: Adam's steps are absolute, and what is a step for one
         family (T5, entries of 10) is a leap for another (Llama, 0.02)."""
-        return [ParameterGroup(moving(bundle.model), learning_rate * self._size)]
+        words, head = split_head(bundle.model)
+        groups = [ParameterGroup(words, learning_rate * self._size), ParameterGroup(head, learning_rate * _HEAD_RATE)]
+        return [group for group in groups if group.parameters]  # a language model has no new head
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
-        """Not a change of weights: there is nothing to fold in."""
+        """Not a change of weights: there is nothing to fold in, and the whole is saved beside its base."""

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
-from tunesmith.models import catalog
-from tunesmith.models.safety import check_folder
+from tunesmith.models import catalog, virtual
+from tunesmith.models.safety import check_folder, check_weights
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
 
 Answers = Literal["head", "names"]
@@ -159,16 +159,25 @@ def _settle_head(model: TextModel, order: list[int] | None, settings: Any) -> No
 
 def load_text_finished(folder: Path) -> Bundle:
     """A model that a run saved. Raises ModelError when its files are not whole."""
-    check_folder(folder, str(folder))
+    beside = virtual.stands_beside(folder)
+    where = folder / virtual.BASE if beside else folder
+    check_folder(where, str(where))
     from transformers import AutoModelForSequenceClassification
 
-    _teach_peft(folder)
+    _teach_peft(where)
     with quiet_transformers():
-        network = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, dtype="float32")
+        network = AutoModelForSequenceClassification.from_pretrained(where, use_safetensors=True, dtype="float32")
+    if beside:  # what stands before the text is in the mean too, so this one runs as PEFT runs it
+        check_weights(folder)
+        adapted = virtual.load(network, folder)
+        model = TextModel(network, "own")
+        model.prompted = adapted
+    else:
+        model = unfold(network)
     tokenizer = load_tokenizer(folder, str(folder))
-    limit = _position_limit(network.config)
+    limit = _position_limit(network.config) - virtual.virtual_tokens(model.prompted)
     length = min(int(tokenizer.model_max_length), limit)
-    return Bundle(unfold(network).eval(), tokenizer, folder.name, fingerprint(folder), length, limit)
+    return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), length, limit)
 
 
 def check_text_model(folder: Path, name: str) -> dict[str, Any]:
@@ -213,18 +222,24 @@ def load_tokenizer(folder: Path, name: str) -> Any:
     return tokenizer
 
 
-def save_text_model(bundle: Bundle, folder: Path, *, max_length: int) -> None:
-    """Write the finished model as a plain transformers folder (safetensors) with its tokenizer.
+def save_text_model(bundle: Bundle, folder: Path, *, max_length: int, place: Path | None = None) -> None:
+    """Write the finished model as a plain transformers folder (safetensors) with its tokenizer; one with virtual
+    tokens as a folder that PEFT reads, which will stand at `place`.
 
     Other software and our own reload cut rows at the tokenizer's `model_max_length`, so the length
     that the model was trained with is written there.
     """
     with quiet_transformers():
-        bundle.model.fold().save_pretrained(folder)  # type: ignore[operator]
+        if bundle.model.prompted is None:
+            bundle.model.fold().save_pretrained(folder)  # type: ignore[operator]
+        else:
+            virtual.save(bundle.model, folder, (place or folder).resolve())
         before = bundle.tokenizer.model_max_length
         bundle.tokenizer.model_max_length = max_length
         bundle.tokenizer.save_pretrained(folder)
         bundle.tokenizer.model_max_length = before
+        if bundle.model.prompted is not None:  # the base is whole, and can be one of other runs
+            bundle.tokenizer.save_pretrained(folder / virtual.BASE)
 
 
 def fingerprint(folder: Path) -> str:

@@ -22,6 +22,12 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     """
     refuse_pickles([path.name for path in folder.iterdir()], name)
     config = _read_config(folder, name)
+    check_weights(folder)
+    return config
+
+
+def check_weights(folder: Path) -> None:
+    """Raises ModelError where a folder has no weights, or some that are not readable safetensors."""
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ModelError(
@@ -30,7 +36,6 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
         )
     for path in weights:
         _check_header(path)
-    return config
 
 
 def refuse_pickles(files: Iterable[str], name: str) -> None:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tunesmith.models.attention import use_for_short_rows
+from tunesmith.models.virtual import virtual_tokens
 
 Pooling = Literal["mean", "cls", "own"]
 """'mean' of all tokens, 'cls' (the first token), or the network's 'own' way."""
@@ -45,6 +46,10 @@ _FOLDABLE = {
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
+class _Seen(Exception):
+    """The rest of a network is of no interest."""
+
+
 class TextModel(nn.Module):
     """`network` is an `AutoModelForSequenceClassification`; `pooling` says how its head is fed."""
 
@@ -52,6 +57,8 @@ class TextModel(nn.Module):
         super().__init__()
         self.network: Any = network
         self.pooling = pooling
+        self.prompted: Any = None
+        """PEFT's wrapper around `network` where virtual tokens stand before every text; it is what runs then."""
         self.resting = 0
         """Blocks, from the bottom, that do not learn: with the embeddings below them they answer as in evaluation."""
         use_for_short_rows(network)
@@ -72,6 +79,11 @@ class TextModel(nn.Module):
         return module
 
     @property
+    def running(self) -> Any:
+        """What to call."""
+        return self.network if self.prompted is None else self.prompted
+
+    @property
     def float32_names(self) -> frozenset[str]:
         """Parameters that are cheap and precise enough to stay float32 whatever the body computes in."""
         if self.pooling == "own":
@@ -83,7 +95,7 @@ class TextModel(nn.Module):
         if "features" in batch:
             return self.head(batch["features"].to(self.head.weight.dtype))
         if self.pooling == "own":
-            return self.network(**_inputs(batch)).logits
+            return self.running(**_inputs(batch)).logits
         pooled = self.features(batch)
         if self.training and self.config.hidden_dropout_prob:
             pooled = functional.dropout(pooled, self.config.hidden_dropout_prob)
@@ -134,6 +146,8 @@ class TextModel(nn.Module):
         """
         if self.pooling == "own":
             return self._head_input(batch)
+        if self.prompted is not None:
+            return self._behind_virtual_tokens(batch)
         if self.resting or "hidden" in batch:
             below = max(self.resting, int(batch.get("blocks", 0)))
             with torch.no_grad():
@@ -148,20 +162,41 @@ class TextModel(nn.Module):
         head = {id(parameter) for parameter in self.head.parameters()}
         return [parameter for parameter in self.network.parameters() if id(parameter) not in head]
 
-    def _head_input(self, batch: dict[str, Tensor]) -> Tensor:
+    def _behind_virtual_tokens(self, batch: dict[str, Tensor]) -> Tensor:
+        """`features` of what PEFT runs: exactly those that the folded network will have.
+
+        Virtual words are tokens like others, first among them the first of all, and count in the mean. Keys and values
+        have no state of their own: for the layer that is the mean they are zero, and it still divides by their number.
+        """
+        hidden = self._seen(batch, self.network.base_model, after=True).float()
+        mask = batch["attention_mask"]
+        count = virtual_tokens(self.prompted)
+        words = hidden.shape[1] - mask.shape[1]
+        mask = functional.pad(mask, (words, 0), value=1)
+        return _pooled(hidden, mask, self.pooling, self.config.layer_norm_eps, zeros=count - words)
+
+    def _seen(self, batch: dict[str, Tensor], module: nn.Module, *, after: bool = False) -> Tensor:
+        """What `module` is given, or with `after` the last states that come out of it, when the network is run; what
+        would come then is not run."""
         seen: list[Tensor] = []
         thread = threading.get_ident()
 
-        def look(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+        def look(_module: nn.Module, inputs: tuple[Tensor], output: Any = None) -> None:
             if threading.get_ident() == thread:  # other threads may be in this network too
-                seen.append(inputs[0])
+                seen.append(output.last_hidden_state if after else inputs[0])
+                raise _Seen
 
-        hook = self.head.register_forward_pre_hook(look)
+        hook = module.register_forward_hook(look) if after else module.register_forward_pre_hook(look)
         try:
-            self.network(**_inputs(batch))
+            self.running(**_inputs(batch))
+        except _Seen:
+            pass
         finally:
             hook.remove()
-        found = seen[0].float()
+        return seen[0]
+
+    def _head_input(self, batch: dict[str, Tensor]) -> Tensor:
+        found = self._seen(batch, self.head).float()
         if found.ndim == 2:
             return found
         # a decoder's head answers at every token, and the one at the last that is no padding counts
@@ -246,12 +281,13 @@ def _sentence_pooling(folder: Path) -> str | None:
     return "cls" if config.get("pooling_mode_cls_token") or mode == "cls" else "mean"
 
 
-def _pooled(hidden: Tensor, mask: Tensor, pooling: Pooling, eps: float) -> Tensor:
+def _pooled(hidden: Tensor, mask: Tensor, pooling: Pooling, eps: float, zeros: int = 0) -> Tensor:
+    """Features of token states [rows, length, hidden]; the mean is over `zeros` more of them that are zero."""
     first = hidden[:, 0]
     if pooling == "cls":
         return torch.tanh(first * TANH_SCALE) / TANH_SCALE
     weight = mask.unsqueeze(-1).to(hidden.dtype)
-    mean = (hidden * weight).sum(1) / weight.sum(1)
+    mean = (hidden * weight).sum(1) / (weight.sum(1) + zeros)
     normal = functional.layer_norm(MEAN_SCALE * mean + first, hidden.shape[-1:], eps=eps)
     return torch.tanh(normal * TANH_SCALE) / TANH_SCALE
 

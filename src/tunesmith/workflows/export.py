@@ -15,7 +15,7 @@ from tunesmith.core.run import RunFolder
 from tunesmith.engine.generate import Sampling, name_ends
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import ADAPTER, MARK, load_language_finished
-from tunesmith.models.virtual import can_merge
+from tunesmith.models.virtual import can_merge, stands_beside
 from tunesmith.workflows.language_model import TextGenerator
 
 TARGETS = ("merged",)
@@ -40,8 +40,9 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     if target.exists() and any(target.iterdir()):
         raise FolderError(f"The folder {target} is not empty.", "Give another one with --out.")
     if "network" not in json.loads((folder.model / MARK).read_text(encoding="utf-8")):
+        reader = "peft" if stands_beside(folder.model) else "transformers"
         raise OptionError(
-            f"The run {run} writes no text: {folder.model} is a plain transformers folder already.", "Use it as it is."
+            f"The run {run} writes no text: {folder.model} is a plain {reader} folder already.", "Use it as it is."
         )
     adapter = (folder.model / ADAPTER).exists()
     if adapter and not can_merge(folder.model):

@@ -25,6 +25,7 @@ from tunesmith.evaluate import card, compare, diagnose, linear, metrics, metrics
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
+from tunesmith.models import virtual
 from tunesmith.models.load import save_text_model
 from tunesmith.workflows import retain
 from tunesmith.workflows.beside import texts_of
@@ -105,7 +106,8 @@ def _save_model(work: Work, thresholds: np.ndarray | None, expected: Outcome) ->
     task.finish(work.bundle)
     with full_disk_as_oserror():
         work.plan.method.merge(work.bundle, aside)
-        save_text_model(work.bundle, aside, max_length=max(8, int(work.rows.lengths.max()), _limit(work)))
+        longest = max(8, int(work.rows.lengths.max()), _limit(work))
+        save_text_model(work.bundle, aside, max_length=longest, place=folder.model)
     write_mark(aside, work.plan.spec.task, task, work.data.columns, thresholds)
     _smoke_test(work, Model.load(aside), expected)
     shutil.rmtree(folder.model, ignore_errors=True)
@@ -228,7 +230,8 @@ def _evidence(work: Work, document: dict[str, Any], test: Outcome) -> Evidence:
         name=work.folder.name, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         task=work.plan.spec.task, kind=work.plan.task.kind, method=work.plan.spec.method,
         model={"name": work.bundle.name, "fingerprint": work.bundle.fingerprint,
-               "licence": work.bundle.licence, "parameters": parameters},
+               "licence": work.bundle.licence, "parameters": parameters,
+               "below": None if work.bundle.model.prompted is None else virtual.BASE},
         metrics=document, test=test, test_texts=_shown(rows), test_row_ids=list(rows["row_id"][:]),
         curves=read_curves(work.folder.events), audit=work.data.audit(),
         decisions=latest(log, "decided", ("what", "value", "why")),

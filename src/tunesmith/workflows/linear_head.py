@@ -45,6 +45,13 @@ def judged(work: Work, held: np.ndarray) -> np.ndarray:
     return functional.linear(torch.from_numpy(features), *found.start).numpy()
 
 
+def start(work: Work, held: np.ndarray) -> None:
+    """The head before training, of a method that changes what it reads from the start: the soft solution on that."""
+    if getattr(work.plan.method, "changes_features", False):
+        found, _ = _of_model(work, held, choose_penalty=False)
+        place(work.bundle, *found.start)
+
+
 def finish(work: Work, held: np.ndarray) -> None:
     """The head after training, as rows at `held` want it: fitted to what the model has become, where its method does
     that, and calibrated."""

@@ -34,7 +34,8 @@ from tunesmith.evaluate import metrics as metric_table
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
-from tunesmith.models.load import Bundle
+from tunesmith.models.load import Bundle, quiet_transformers
+from tunesmith.models.virtual import make_room
 from tunesmith.workflows import as_it_stands, choose, linear_head, resting, retain, retain_rows
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
@@ -122,6 +123,10 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     clock.phase("load", plan.spec.model)
     bundle = plan.task.load(retain_rows.base_source(folder, plan.spec), emit)
     bundle.name = plan.spec.model
+    if count := getattr(plan.method, "virtual_tokens", 0):
+        with quiet_transformers():
+            plan.method.check_network(bundle)  # type: ignore[attr-defined]
+        make_room(bundle, count, emit)
     freeze(bundle.model, plan.engine.freeze)
     rows = _encode(folder, plan, data, bundle, emit, stop)
     data.save(folder.data)
@@ -163,6 +168,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
     hardware.check_disk(folder.path, 12 * trainable)
     rest.throughout(bundle, rows)
+    linear_head.start(work, _watched(plan, data))
     work.state = retain.train(work, _setup)
     linear_head.finish(work, _watched(plan, data))
     rest.throughout(bundle, rows)
@@ -195,6 +201,8 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     choose.check_family(method_name, "rows")
     task = registry.get("tasks", task_name)(options["task"])
     method = registry.get("methods", method_name)(options["method"])
+    if hasattr(method, "check"):
+        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
         "epochs": choose.epochs_of(method_name, "rows", len(train)) if engine.epochs is None else engine.epochs,

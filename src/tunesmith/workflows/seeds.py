@@ -102,7 +102,7 @@ def _soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
         return _rank(run.document["validation"], held.metric, sign)
 
     ordered = sorted(runs, key=ranked, reverse=True)
-    weights = {run.path: load_file(run.folder.model / "model.safetensors") for run in runs}
+    weights = {run.path: {f.name: load_file(f) for f in run.folder.model.glob("*.safetensors")} for run in runs}
     with TemporaryDirectory(prefix="tunesmith-") as cache:
         rows, targets = _rows(held, "validation", ordered[0].model, Path(cache))
         taken = [ordered[0]]
@@ -134,7 +134,7 @@ def _rank(found: Mapping[str, Any], metric: str, sign: int) -> tuple[float, floa
 
 
 def _score(
-    folder: Path, runs: Sequence[Run], weights: Mapping[Path, Weights], rows: Dataset, targets: list[Any],
+    folder: Path, runs: Sequence[Run], weights: Mapping[Path, Mapping[str, Weights]], rows: Dataset, targets: list[Any],
     metric: str, sign: int,
 ) -> tuple[float, float]:  # fmt: skip
     _write(folder, runs, weights)
@@ -143,11 +143,13 @@ def _score(
     return _rank(metrics.compute(_tuned(outcome)), metric, sign)
 
 
-def _write(folder: Path, runs: Sequence[Run], weights: Mapping[Path, Weights]) -> None:
+def _write(folder: Path, runs: Sequence[Run], weights: Mapping[Path, Mapping[str, Weights]]) -> None:
     """The first run's model folder with the mean of all weights."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(runs[0].folder.model, folder, ignore=shutil.ignore_patterns("adapter", "README.md"))
-    save_file(average([weights[run.path] for run in runs]), folder / "model.safetensors", metadata={"format": "pt"})
+    for name in weights[runs[0].path]:
+        mean = average([weights[run.path][name] for run in runs])
+        save_file(mean, folder / name, metadata={"format": "pt"})
 
 
 def _tuned(outcome: Outcome) -> Outcome:
