@@ -137,7 +137,7 @@ def test_what_it_can_not_work_with_is_refused_first(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_finished_run_is_not_merged_or_continued(method: str, learn: Train, tickets: Any) -> None:
+def test_a_finished_run_is_continued_beside_its_base_alone(method: str, learn: Train, tickets: Any) -> None:
     run = learn(method, epochs=1)
     with pytest.raises(OptionError, match="plain peft folder already"):
         export(run.path)
@@ -145,6 +145,9 @@ def test_a_finished_run_is_not_merged_or_continued(method: str, learn: Train, ti
     assert tunesmith.train(tickets, out="below", model=str(run.path / "model" / "base"), **words).metrics
     with pytest.raises(OptionError, match="keeps what it learned in an adapter beside its base"):
         tunesmith.train(tickets, out="next", method="full", continue_from=str(run.path))
+    after = tunesmith.train(tickets, out="after", method="adapters", epochs=1, continue_from=str(run.path))
+    values = after.folder.load_metrics()["forgetting"]["matrix"]["values"]
+    assert values[1][0] == pytest.approx(values[0][0])
 
 
 @pytest.mark.parametrize("method", METHODS)

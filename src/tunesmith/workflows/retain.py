@@ -32,7 +32,7 @@ ATTEMPTS: tuple[dict[str, dict[str, float]], ...] = (
     {"rehearsal": {"rehearsal_rate": 2.0}, "ewc": {"ewc_strength": 50.0}},
 )
 """Callbacks and options that `forget_at_most` trains with, the gentlest first."""
-APART = ("adapters", "head")
+APART = ("adapters", "prompt", "prefix", "head")
 """Methods that leave a base as it is, so that adapters of earlier tasks beside it still answer as they did."""
 _COST = 0.05
 """Share of what plain training gained that may be given up before it is worth training again."""

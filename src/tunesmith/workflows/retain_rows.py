@@ -37,9 +37,10 @@ from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
+from tunesmith.models import virtual
 from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
 from tunesmith.workflows import choose, retain
-from tunesmith.workflows.model import Model
+from tunesmith.workflows.model import MARK, Model
 
 if TYPE_CHECKING:
     from tunesmith.workflows.pipeline import Work
@@ -171,10 +172,12 @@ def _save_body(run: RunFolder, path: Path) -> None:
 
 
 def _without_adapter(model: Path, beside: Path) -> Bundle:
-    """The base in the folder `model`, as it is without the adapter that lies in it too."""
+    """The base in the folder `model`, or below it, as it is without the adapter that lies in it too."""
     bare = beside.with_name(f".{beside.name}.bare")
     shutil.rmtree(bare, ignore_errors=True)
-    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("adapter_*"))
+    below = model / virtual.BASE if virtual.stands_beside(model) else model
+    shutil.copytree(below, bare, ignore=shutil.ignore_patterns("adapter_*"))
+    shutil.copy(model / MARK, bare / MARK)
     try:
         return load_text_finished(bare)
     finally:
@@ -309,7 +312,7 @@ class _ApartProbe(_TaskProbe):
     def look(self, choosing: bool) -> Outcome:
         if choosing not in self.seen:
             some, model = self.split(choosing), self.model.bundle.model.to(self.work.device)
-            with answering(model, self.work.precision):
+            with answering(model, "fp32"):  # once only; its layers may round more than those it was trained with
                 logits = run_rows(model, self.rows, some, on=self.work.device, check=self.work.stop.check)
             if self.task.kind == "number":
                 factor, offset = _target_scale(self.task)
