@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tunesmith.evaluate import metrics_json, sections
+from tunesmith.evaluate import metrics_json, sections, text_sections
 from tunesmith.evaluate.card import model_card
 from tunesmith.evaluate.errors import slices, worst
 from tunesmith.evaluate.evidence import Answer
@@ -218,6 +218,16 @@ def test_card_and_page_of_written_answers_say_how_many_rows_were_answered_and_dr
     run.answers = [Answer(row=1, question="why?", wanted="so", given={"model": "so"})]
     assert "Answers were written to, and compared on, 1 of them." in model_card(run)
     assert sections.curves(run).count('class="chart') == 1
+
+
+def test_answers_that_were_cut_at_the_limit_of_tokens_are_marked() -> None:
+    run = toys.evidence("label")
+    run.answers = [Answer(1, "why?", "so", {"base": "so so so", "tuned": "so"}, frozenset({"base"}))]
+    shown = text_sections.answers(run)
+    assert re.search(r"so so so <span[^>]*>\[not ended\]</span></td>", shown)
+    assert "limit of tokens" in shown
+    run.answers = [replace(run.answers[0], cut=frozenset())]
+    assert "ended" not in text_sections.answers(run)
 
 
 def test_card_leaves_out_a_base_that_is_a_folder() -> None:

@@ -74,6 +74,8 @@ def test_an_answer_is_learned_by_heart_and_ends(train: Train) -> None:
     assert run.metrics["exact_match"] == 1
     assert run.metrics["stop_rate"] == 1
     assert base(run, "exact_match") == 0
+    unended = sum(2 * (1 - found["stop_rate"]["value"]) for found in run.document["baselines"].values())
+    assert report_text(run).count("[not ended]</span></td>") == round(unended) > 0
     assert tunesmith.load(run.path).predict(["say 99"]) == [{"text": "good", "stopped": True}]
 
 

@@ -16,6 +16,8 @@ class Answer:
     question: str
     wanted: str
     given: dict[str, str]
+    cut: frozenset[str] = frozenset()
+    """Contenders whose answer did not end by itself: it ran into the limit of tokens."""
 
 
 @dataclass

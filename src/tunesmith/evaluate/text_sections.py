@@ -9,6 +9,7 @@ from tunesmith.evaluate.text_metrics import compute, text_rows
 
 SHOWN = 20
 _LONGEST = 1_500
+_CUT = ' <span class="unended">[not ended]</span>'
 
 
 def answers(evidence: Evidence) -> str:
@@ -21,11 +22,13 @@ def answers(evidence: Evidence) -> str:
     rows: list[list[page.Cell]] = [
         [page.number_cell(answer.row), (text(answer.question, _LONGEST), "text"),
          (text(answer.wanted, _LONGEST), "text"),
-         *((text(answer.given[name], _LONGEST), "text") for name in contenders)]
+         *((text(answer.given[name], _LONGEST) + _CUT * (name in answer.cut), "text") for name in contenders)]
         for answer in ranked[:SHOWN]
     ]  # fmt: skip
-    note = f'<p class="soft small">{len(ranked)} test rows were answered; the least alike come first.</p>'
-    return note + page.table(head, rows)
+    note = f"{len(ranked)} test rows were answered; the least alike come first."
+    if any(answer.cut for answer in ranked[:SHOWN]):
+        note += f"{_CUT}: the answer did not end by itself, and was cut at the limit of tokens."
+    return f'<p class="soft small">{note}</p>' + page.table(head, rows)
 
 
 def _name(contender: str) -> str:

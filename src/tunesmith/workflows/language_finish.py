@@ -356,6 +356,7 @@ def _evidence(work: LanguageWork, document: dict[str, Any], answers: dict[str, l
         shown.append(Answer(
             row=int(example["row"]), question=work.codec.question(example),
             wanted=work.codec.references(example)[0], given={name: some[at].text for name, some in answers.items()},
+            cut=frozenset(name for name, some in answers.items() if not some[at].stopped),
         ))  # fmt: skip
     return Evidence(
         name=work.folder.name, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
