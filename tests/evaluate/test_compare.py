@@ -49,6 +49,14 @@ def test_verdicts() -> None:
     assert verdict(strong, {"linear_probe": strong}, "accuracy")["outcome"] == "not proven"
 
 
+@pytest.mark.parametrize("rows", [1, 3, 5])
+def test_a_handful_of_rows_proves_nothing(rows: int) -> None:
+    truth = np.arange(rows, dtype=float)
+    close, far = (Outcome("number", truth, truth + error, None) for error in (0.1, 2.0))
+    assert verdict(close, {"mean": far}, "rmse")["outcome"] == "not proven"
+    assert verdict(far, {"mean": close}, "rmse")["outcome"] == "not proven"
+
+
 def test_verdict_without_anything_to_compare_is_not_proven() -> None:
     found = verdict(toys.label(), {}, "accuracy")
     assert found["outcome"] == "not proven"

@@ -170,9 +170,10 @@ def _sampled(rows: int, seed: int, skill: float) -> Outcome:
 
 
 def test_no_error_at_all_still_leaves_room() -> None:
-    found = with_intervals(toys.perfect("label"), ["accuracy"])["accuracy"]
-    assert found["high"] == 1.0
-    assert found["low"] == pytest.approx(0.025 ** (1 / 200))
+    found = with_intervals(toys.perfect("label"), ["accuracy", "mcc"])
+    assert {name: one["high"] for name, one in found.items()} == {"accuracy": 1.0, "mcc": 1.0}
+    assert found["accuracy"]["low"] == pytest.approx(0.025 ** (1 / 200))
+    assert found["mcc"]["low"] == pytest.approx(2 * 0.025 ** (1 / 200) - 1)  # from -1 on
 
 
 def test_undefined_metrics_are_left_out_without_a_warning() -> None:

@@ -175,6 +175,26 @@ def test_verdicts_are_paired() -> None:
     assert metrics.verdict(close, {}, "bleu")["outcome"] == "not proven"
 
 
+@pytest.mark.parametrize(("rows", "outcome"), [(1, "not proven"), (5, "not proven"), (6, "better"), (60, "better")])
+def test_a_handful_of_rows_that_agree_proves_nothing(rows: int, outcome: str) -> None:
+    """Their resamples are all alike; the interval is as wide as their number leaves it, and the sign test agrees."""
+    ours, base = (metrics.preference_rows([reward] * rows, [0.0] * rows) for reward in (1.0, 0.0))
+    found = metrics.verdict(ours, {"base": base}, "preference_accuracy")
+    low, high = found["low"], found["high"]
+    assert low is not None
+    assert low == pytest.approx(0.5 * (2 * 0.025 ** (1 / rows) - 1))
+    assert high == 0.5
+    assert (found["outcome"], low > 0) == (outcome, 2 * 0.5**rows < 0.05)
+
+
+def test_the_best_and_the_worst_score_still_leave_room() -> None:
+    wanted = [["one two three four five"]] * 10
+    doubt = 1 - 0.025 ** (1 / 10)
+    best, worst = (with_intervals(text_rows([text] * 10, wanted))["bleu"] for text in (wanted[0][0], "other"))
+    assert (best["low"], best["high"]) == (pytest.approx(100 * (1 - doubt)), pytest.approx(100))
+    assert (worst["low"], worst["high"]) == (0, pytest.approx(100 * doubt))
+
+
 def test_a_lower_loss_is_a_positive_difference() -> None:
     low, high = (metrics.token_rows([loss] * 30, [1] * 30, [0] * 30) for loss in (1.0, 2.0))
     assert metrics.paired_difference(low, high, "loss")["difference"] == 1

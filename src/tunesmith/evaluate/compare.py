@@ -12,7 +12,7 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from tunesmith.evaluate import words
-from tunesmith.evaluate.bootstrap import interval
+from tunesmith.evaluate.bootstrap import interval_of_difference
 from tunesmith.evaluate.metrics import compute, get, higher_is_better, resampled
 from tunesmith.evaluate.types import Outcome
 
@@ -59,7 +59,7 @@ def paired_bootstrap(
     draws = [resampled(outcome, [metric], resamples=resamples, seed=seed)[metric] for outcome in (ours, theirs)]
     difference = sign * (values[0] - values[1])
     few = len(draws[0]) < resamples
-    low, high = interval(difference, sign * (draws[0] - draws[1]), level, rows=len(ours), smooth=few)
+    low, high = interval_of_difference(difference, sign * (draws[0] - draws[1]), level, rows=len(ours), smooth=few)
     return {"difference": difference, "low": low, "high": high}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.evaluate.bootstrap import interval, weightings
+from tunesmith.evaluate.bootstrap import interval, interval_of_difference, weightings
 from tunesmith.evaluate.compare import paired_bootstrap
 from tunesmith.evaluate.metrics import compute, higher_is_better
 from tunesmith.evaluate.types import Interval, Outcome
@@ -126,7 +126,8 @@ def lost_loss(
     if not np.array_equal(tokens, again):
         raise ValueError("A comparison of losses needs the same tokens before and after.")
     value = float((second - first).sum() / tokens.sum())
-    low, high = interval(value, _means((second - first) / np.maximum(tokens, 1), tokens, seed), 0.95, rows=len(tokens))
+    draws = _means((second - first) / np.maximum(tokens, 1), tokens, seed)
+    low, high = interval_of_difference(value, draws, 0.95, rows=len(tokens))
     lost: Interval = {"value": value, "low": low, "high": high}
     return {
         "name": name, "probe": probe, "metric": "loss", "rows": len(tokens),

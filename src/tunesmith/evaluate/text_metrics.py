@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.core.errors import OptionError, did_you_mean
-from tunesmith.evaluate.bootstrap import interval, weightings
+from tunesmith.evaluate.bootstrap import interval, interval_of_difference, weightings
 from tunesmith.evaluate.compare import Difference, Verdict, _sentence, _undecided
 from tunesmith.evaluate.types import Interval
 
@@ -205,7 +205,7 @@ def paired_difference(
     sign = 1.0 if better else -1.0
     draws = [_resampled({metric: some[metric]}, resamples, seed)[metric] for some in (ours, theirs)]
     difference = sign * (values[0] - values[1])
-    low, high = interval(difference, sign * (draws[0] - draws[1]), 0.95, rows=len(ours[metric]))
+    low, high = interval_of_difference(difference, sign * (draws[0] - draws[1]), 0.95, rows=len(ours[metric]))
     return {"difference": difference, "low": low, "high": high}
 
 
