@@ -209,3 +209,15 @@ def test_a_folder_without_config_or_with_a_broken_one_says_so(tmp_path):
     (tmp_path / "empty" / "config.json").write_text("{")
     with pytest.raises(ModelError, match="not valid JSON"):
         load(tmp_path / "empty")
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_embeddings_is_refused(tiny_model, tmp_path):
+    from transformers import AutoTokenizer
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["more", "words"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match=r"tokens and the model embeddings for [\d,]+: they do not belong together"):
+        load(folder)

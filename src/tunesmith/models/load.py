@@ -18,6 +18,11 @@ from tunesmith.models import catalog, virtual
 from tunesmith.models.safety import check_folder, check_weights
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
 
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "source.spm", "sentencepiece.bpe.model",
+               "tokenizer.model")  # fmt: skip
+_SPACE, _GPT2_END = "Ġ", "<|endoftext|>"
+"""A space, as vocabularies of GPT-2's kind write it, and the token that ends their texts."""
+
 Answers = Literal["head", "names"]
 """By its own 'head', trained on the same labels; or, of a sentence encoder, by which of the labels' 'names' is the
 nearest to the text."""
@@ -92,8 +97,14 @@ def load_text_base(
         answers = "head"
     elif is_sentence_encoder(source.folder) and model.pooling != "own":
         answers = "names"
-    tokenizer = load_tokenizer(source.folder, name)
+    tokenizer = load_tokenizer(source.folder, name, emit)
     text_config = network.config.get_text_config()
+    rows, needed = getattr(text_config, "vocab_size", None), needed_tokens(tokenizer)
+    if rows is not None and needed > rows:
+        raise ModelError(
+            f"The tokenizer of {name!r} has {needed:,} tokens and the model embeddings for {rows:,}: they do not "
+            "belong together.", "Get both from the same place.",
+        )  # fmt: skip
     if text_config.pad_token_id is None:  # a decoder looks for its last token by it
         text_config.pad_token_id = network.config.pad_token_id = tokenizer.pad_token_id
     return Bundle(
@@ -201,17 +212,64 @@ def check_text_model(folder: Path, name: str) -> dict[str, Any]:
             f"The model {name!r} ({model_type}) has no form that gives one answer for a whole text.",
             would_fit,
         )
-    if not any((folder / f).exists() for f in ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model",
-                                               "sentencepiece.bpe.model", "tokenizer.model")):  # fmt: skip
-        raise ModelError(f"The model folder {folder} has no tokenizer.", "Expected tokenizer.json in it.")
+    _check_tokenizer(folder)
     return config
 
 
-def load_tokenizer(folder: Path, name: str) -> Any:
-    from transformers import AutoTokenizer
+def _check_tokenizer(folder: Path) -> None:
+    if not any((folder / file).exists() for file in _TOKENIZERS):
+        raise ModelError(f"The model folder {folder} has no tokenizer.", "Expected tokenizer.json in it.")
 
+
+def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
+    """The tokenizer of a model folder. Raises ModelError where there is none that can be read."""
+    from transformers import AutoTokenizer, GPT2Tokenizer
+
+    _check_tokenizer(folder)
+    tokenizer, fault = None, ""
     with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        except Exception as error:  # a file of somebody else may be broken in any way
+            fault = " ".join(str(error).split())[:300] or type(error).__name__
+        words = _bare_words(folder)
+        if tokenizer is not None and 2 * len(tokenizer) >= len(words):
+            return tokenizer
+        # types of model that usually have another tokenizer: it is refused, or made without a single word
+        if {_SPACE, _GPT2_END} <= words and (folder / "merges.txt").exists():
+            tokenizer = GPT2Tokenizer.from_pretrained(folder)
+            emit(Decided("tokenizer", "GPT-2's", f"{folder} has vocab.json and merges.txt, but no tokenizer.json"))
+            return tokenizer
+    if words:
+        fault = "there is vocab.json without tokenizer.json, and transformers does not read it for this type of model"
+    raise ModelError(
+        f"The tokenizer of the model folder {folder} can not be read: {fault.rstrip('.')}.",
+        "Expected the tokenizer.json that belongs to the model, and its tokenizer_config.json"
+        + (f"; or GPT-2's pair of vocab.json, with {_GPT2_END} in it, and merges.txt." if words else "."),
+    )
+
+
+def _bare_words(folder: Path) -> set[str]:
+    """The tokens of a vocab.json that is all there is of a tokenizer."""
+    path = folder / "vocab.json"
+    if (folder / "tokenizer.json").exists() or not path.exists():
+        return set()
+    try:
+        return set(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):  # transformers has told what is wrong with it
+        return set()
+
+
+def needed_tokens(tokenizer: Any) -> int:
+    """How many embeddings text takes. Special tokens behind all others that mark no start, end or padding stand for
+    images and the like (Gemma 3 has one): a text that holds one is refused by its row."""
+    marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - marks
+    return 1 + max(number for number in tokenizer.get_vocab().values() if number not in special)
+
+
+def load_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
+    tokenizer = read_tokenizer(folder, emit)
     if tokenizer.pad_token_id is None and tokenizer.eos_token is not None:
         tokenizer.pad_token = tokenizer.eos_token  # what is padding is masked: any token will do
     if tokenizer.pad_token_id is None:

@@ -17,7 +17,7 @@ from tunesmith.core.run import is_run
 from tunesmith.models import catalog
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.load import fingerprint, quiet_transformers
+from tunesmith.models.load import fingerprint, needed_tokens, quiet_transformers, read_tokenizer
 from tunesmith.models.own_template import use_template
 from tunesmith.models.safety import check_folder
 from tunesmith.models.virtual import can_merge, virtual_tokens
@@ -115,38 +115,17 @@ def base_of_adapter(folder: Path) -> Any:
 
 def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
     """The tokenizer of a folder, with a padding token. Raises ModelError where there is none."""
-    from transformers import AutoTokenizer
-
-    if not any((folder / file).exists() for file in ("tokenizer.json", "tokenizer.model", "spiece.model",
-                                                      "source.spm", "vocab.json")):  # fmt: skip
-        raise ModelError(f"The model folder {folder} has no tokenizer.", "Expected tokenizer.json in it.")
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # a file of somebody else may be broken in any way
-        told = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelError(
-            f"The tokenizer of the model folder {folder} can not be read: {told}",
-            "Expected the tokenizer.json that belongs to the model, and its tokenizer_config.json.",
-        ) from error
+    tokenizer = read_tokenizer(folder, emit)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
         emit(Decided("pad_token", tokenizer.pad_token, f"the tokenizer of {name!r} has none; padding is never read"))
     return tokenizer
 
 
-def _needed_tokens(tokenizer: Any) -> int:
-    """How many embeddings text takes. Special tokens behind all others that mark no start, end or padding stand for
-    images and the like (Gemma 3 has one): a text that holds one is refused by its row."""
-    marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - marks
-    return 1 + max(number for number in tokenizer.get_vocab().values() if number not in special)
-
-
 def _check_vocabulary(name: str, tokenizer: Any, network: Any, emit: Emit) -> None:
     """Raises ModelError for a tokenizer that is surely of another model. Unused rows prove little: most published
     models have some, up to 2 % of them (Phi) or a few hundred."""
-    rows, needed = network.get_input_embeddings().weight.shape[0], _needed_tokens(tokenizer)
+    rows, needed = network.get_input_embeddings().weight.shape[0], needed_tokens(tokenizer)
     says = f"The tokenizer of {name!r} has {len(tokenizer):,} tokens and the model embeddings for {rows:,}"
     fix = "Get both from the same place, or use new_tokens to add words."
     if needed > rows:

@@ -172,7 +172,7 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
     from transformers import AutoConfig, AutoTokenizer
 
     from tunesmith.models import catalog
-    from tunesmith.models.load import quiet_transformers
+    from tunesmith.models.load import quiet_transformers, read_tokenizer
 
     source = catalog.find(model)
     where = str(source.folder) if source.folder is not None else cast(str, source.hub_id)
@@ -189,8 +189,9 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
                 "Check the name and the connection, or pass a folder that holds the model's config.json.",
             ) from None
         try:
-            return config, AutoTokenizer.from_pretrained(where), []
-        except (OSError, ValueError, KeyError):
+            local = source.folder is not None
+            return config, read_tokenizer(Path(where)) if local else AutoTokenizer.from_pretrained(where), []
+        except (ModelError, OSError, ValueError, KeyError):
             return config, None, ["no tokenizer was found for the model: tokens are guessed from letters"]
 
 
