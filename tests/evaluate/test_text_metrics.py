@@ -159,6 +159,24 @@ def test_the_interval_of_a_mean_covers_the_truth() -> None:
     assert 0.89 <= covered / 200 <= 0.99
 
 
+def test_few_rows_are_not_surer_than_they_are() -> None:
+    random, covered = np.random.default_rng(0), 0
+    for seed in range(200):
+        found = with_intervals(
+            metrics.token_rows(list(random.gamma(2, 1, 8)), [1] * 8, [1] * 8), resamples=500, seed=seed
+        )
+        covered += found["loss"]["low"] <= 2 <= found["loss"]["high"]
+    assert covered / 200 >= 0.9
+
+
+def test_one_pair_of_seven_is_enough_for_doubt() -> None:
+    """By the sign test it has a chance of 0.125, one of ten of 0.02."""
+    for rows, outcome in ((7, "not proven"), (10, "better")):
+        ours = metrics.preference_rows([1.0] * (rows - 1) + [-1.0], [0.0] * rows)
+        base = metrics.preference_rows([0.0] * rows, [0.0] * rows)
+        assert metrics.verdict(ours, {"base": base}, "preference_accuracy")["outcome"] == outcome
+
+
 def test_verdicts_are_paired() -> None:
     wanted = [[f"answer number {i} of the test"] for i in range(60)]
     perfect = text_rows([one[0] for one in wanted], wanted)

@@ -1,7 +1,8 @@
 """Bootstrap draws and the intervals made from them. It knows weights and values, not metrics.
 
 Sources: Efron (1987), "Better bootstrap confidence intervals"; Efron & Tibshirani (1993), chapters
-13 and 14; Clopper & Pearson (1934) for what all rows have in common.
+13 and 14; Hesterberg (2015), "What teachers should know about the bootstrap", for few rows; Clopper &
+Pearson (1934) for what all rows have in common.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def interval(
 
     Bias-corrected percentiles (Efron 1987, without acceleration): resampling makes some metrics
     larger or smaller on average (calibration error grows), and the correction moves the percentiles
-    back. `smooth` takes value +- z standard deviations, for few draws. A value at one of its `limits`
+    back. `smooth` takes value +- their standard deviations, for few draws. A value at one of its `limits`
     in every draw (no error at all) gets the Clopper-Pearson bound for `rows` rows, as a share of the way
     to the other limit.
     """
@@ -56,10 +57,10 @@ def interval(
         doubt = (limits[1] - limits[0]) * (1 - _shared_by_all(rows, level))
         return (value - doubt, value) if value == limits[1] else (value, value + doubt)
     if smooth:
-        reach = _normal_quantile((1 + level) / 2) * float(known.std(ddof=1)) if len(known) > 1 else 0.0
+        reach = _deviations(level, rows) * float(known.std(ddof=1)) if len(known) > 1 else 0.0
         low, high = value - reach, value + reach
     else:
-        low, high = _bias_corrected(value, known, level)
+        low, high = _bias_corrected(value, known, _deviations(level, rows))
     low, high = max(low, limits[0]), min(high, limits[1])
     return min(low, value), max(high, value)
 
@@ -84,13 +85,21 @@ def _shared_by_all(rows: int, level: float) -> float:
     return float(((1 - level) / 2) ** (1 / max(rows, 1)))
 
 
-def _bias_corrected(value: float, draws: np.ndarray, level: float) -> tuple[float, float]:
+def _bias_corrected(value: float, draws: np.ndarray, z: float) -> tuple[float, float]:
     below = float((draws < value).mean() + 0.5 * (draws == value).mean())
     # with few draws on one side the correction is all noise: keep it within two standard deviations
     shift = float(np.clip(_normal_quantile(below), -2.0, 2.0))
-    z = _normal_quantile((1 + level) / 2)
     low, high = np.quantile(draws, [_normal_share(2 * shift - z), _normal_share(2 * shift + z)])
     return float(low), float(high)
+
+
+def _deviations(level: float, rows: int) -> float:
+    """How many standard deviations of the draws an interval reaches: Student's quantile, and a little more, as
+    draws from few rows vary less than the rows do ("expanded percentiles", Hesterberg 2015)."""
+    from scipy.special import stdtrit
+
+    rows = max(rows, 2)
+    return float(stdtrit(rows - 1, (1 + level) / 2)) * (rows / (rows - 1)) ** 0.5
 
 
 def _normal_quantile(share: float) -> float:
