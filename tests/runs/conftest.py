@@ -21,6 +21,7 @@ from tunesmith.core import events
 
 sys.path.insert(0, str(Path(__file__).parent))
 from crashes import LONG, command_line
+from forgetting_runs import WILD, Rows
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tunesmith.workflows.train", "sklearn.linear_model", "torch.utils.tensorboard", "crashes"])
@@ -137,3 +138,18 @@ def start(in_tmp: Path) -> Iterator[Callable[..., Process]]:
     yield call
     for process in started:
         process.stop()
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tickets: Rows) -> tunesmith.Run:
+    """A run that has learned what the tickets are about."""
+    out = tmp_path_factory.mktemp("first") / "first"
+    run = tunesmith.train(tickets, out=out, model=str(tiny_model), **{**WILD, "learning_rate": 3e-3})
+    assert run.metrics["accuracy"] > 0.9
+    return run
+
+
+@pytest.fixture(scope="session")
+def others(tickets: Rows) -> Rows:
+    """The same texts with labels that cut across the first task's."""
+    return [{"text": row["text"], "label": "even" if (i // 5) % 2 else "odd"} for i, row in enumerate(tickets)]

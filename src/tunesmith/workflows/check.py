@@ -19,7 +19,6 @@ from tunesmith.data.types import SplitOptions
 from tunesmith.engine import estimate
 from tunesmith.models import catalog
 from tunesmith.workflows import choose
-from tunesmith.workflows.pipeline import median_per_label
 from tunesmith.workflows.train import _spec
 
 
@@ -53,7 +52,9 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
         task = choose.task_for(kind, spec.task, log.append)
         model = choose.model_for(spec.model, log.append)
         pairs = prepared.columns.text_pair is not None
-        method = choose.method_for(spec.method, kind, len(train), median_per_label(kind, targets), pairs, log.append)
+        method = choose.method_for(
+            spec.method, kind, len(train), choose.median_per_label(kind, targets), pairs, log.append
+        )
         resolve(spec.options, choose.option_models(spec.model_copy(update={"task": task, "method": method})))
         return {
             "task": task,

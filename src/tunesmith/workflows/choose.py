@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,6 +90,14 @@ def rate_of(method: str, task: str, width: int | None = None) -> float:
     if width is None or what.needs_reference or not getattr(plugin, "rate_by_width", False):
         return rate
     return float(f"{min(_HIGHEST_RATE, rate * _RATED_WIDTH / width):.2g}")
+
+
+def median_per_label(kind: str, targets: Sequence[Any]) -> float:
+    """Rows of the label in the middle of all, by how many have it; of numbers, all rows."""
+    if kind == "number":
+        return float(len(targets))
+    flat = targets if kind == "label" else [label for labels in targets for label in labels]
+    return float(statistics.median(Counter(map(str, flat)).values()))
 
 
 def families_of(method: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -36,7 +35,16 @@ from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
 from tunesmith.models.load import Bundle, quiet_transformers
 from tunesmith.models.virtual import make_room
-from tunesmith.workflows import as_it_stands, choose, linear_head, resting, retain, retain_rows
+from tunesmith.workflows import (
+    as_it_stands,
+    choose,
+    continued,
+    linear_head,
+    resting,
+    retain,
+    retain_rows,
+    retained_rows,
+)
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.identity import check_data, identity
@@ -79,7 +87,7 @@ class Work:
     base_logits: np.ndarray | None = None
     """The base model's own on 'test', where it can answer before any training."""
     state: loop.TrainState = field(default_factory=loop.TrainState)
-    retained: list[retain_rows.Read] = field(default_factory=list)
+    retained: list[retained_rows.Read] = field(default_factory=list)
     """The files and runs that must not be forgotten, as data."""
     keeping: Keeping | None = None
     """What must not be forgotten, as it was before training."""
@@ -117,11 +125,11 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     check_data(folder, spec.data, data.fingerprint)
     stop.check()
     plan = _plan(folder, spec, data, emit)
-    retained = retain_rows.read(folder, plan.spec)
+    retained = retained_rows.read(folder, plan.spec)
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("load", plan.spec.model)
-    bundle = plan.task.load(retain_rows.base_source(folder, plan.spec), emit)
+    bundle = plan.task.load(continued.base_source(folder, plan.spec), emit)
     bundle.name = plan.spec.model
     if count := getattr(plan.method, "virtual_tokens", 0):
         with quiet_transformers():
@@ -195,8 +203,8 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     train = data.splits["train"]
     targets = data.targets(train)
     pairs = data.columns.text_pair is not None
-    method_name = choose.method_for(spec.method, kind, len(train), median_per_label(kind, targets), pairs, emit)
-    model_name = retain_rows.base_name(spec, emit)
+    method_name = choose.method_for(spec.method, kind, len(train), choose.median_per_label(kind, targets), pairs, emit)
+    model_name = continued.base_name(spec, emit)
     options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))
     choose.check_family(method_name, "rows")
     task = registry.get("tasks", task_name)(options["task"])
@@ -222,22 +230,14 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     return Plan(settled, task, method, engine, callbacks)
 
 
-def median_per_label(kind: str, targets: Sequence[Any]) -> float:
-    if kind == "number":
-        return float(len(targets))
-    flat = targets if kind == "label" else [label for labels in targets for label in labels]
-    return float(np.median(np.unique(np.asarray(list(flat), dtype=str), return_counts=True)[1]))
-
-
 def _encode(
     folder: RunFolder, plan: Plan, data: PreparedData, bundle: Bundle, emit: Emit, stop: StopRequest
 ) -> EncodedRows:
     rows = plan.task.encode(data.rows, bundle, folder.cache / "tokens", emit, stop.check)
     row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
     if len(rows.cut):
-        limit = int(rows.lengths.max())
+        limit, share = int(rows.lengths.max()), len(rows.cut) / len(rows)
         data.ledger.cut(row_ids[rows.cut], f"longer than {limit} tokens: the end was cut off")
-        share = len(rows.cut) / len(rows)
         emit(Decided("cut", len(rows.cut), f"{share:.1%} of the rows are longer than {limit} tokens (max_length)"))
     return rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
 

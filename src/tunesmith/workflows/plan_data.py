@@ -75,7 +75,6 @@ def look_at(data: Any, spec: RunSpec) -> Found:
 
 def _rows(data: Any, spec: RunSpec) -> Found:
     from tunesmith.data.prepare import prepare
-    from tunesmith.workflows.pipeline import median_per_label
 
     words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     with TemporaryDirectory(prefix="tunesmith-") as folder:
@@ -84,7 +83,7 @@ def _rows(data: Any, spec: RunSpec) -> Found:
             options=SplitOptions(**words), seed=spec.seed, emit=ignore, cache_dir=Path(folder),
         )  # fmt: skip
         kind, train, pairs = prepared.columns.kind, prepared.splits["train"], prepared.columns.text_pair is not None
-        median = median_per_label(kind, prepared.targets(train))
+        median = choose.median_per_label(kind, prepared.targets(train))
         chosen = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
         return Found(kind, "rows", len(prepared.rows), list(prepared.rows.select(_spread(len(prepared.rows)))), chosen)
 

@@ -28,7 +28,6 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.workflows import choose, held_language
 from tunesmith.workflows.held import Held, same_data, shared_words, split_options
-from tunesmith.workflows.pipeline import median_per_label
 from tunesmith.workflows.train import Listener, Run, _spec, resume, train
 
 Words = dict[str, Any]
@@ -175,7 +174,7 @@ def held_words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tupl
     plugin = registry.get("tasks", task_name)
     task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
     task.fit(kind, prepared.label_names, targets, ignore)
-    pairs, median = columns.text_pair is not None, median_per_label(kind, targets)
+    pairs, median = columns.text_pair is not None, choose.median_per_label(kind, targets)
     method = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
     words = {**shared_words(spec, task_name), "text": list(columns.texts), "target": list(columns.target)}
     return words, task.metrics[0], method

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
-import re
-import shutil
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,15 +14,8 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, ModelError, Problem
-from tunesmith.core.events import Decided, Emit, ignore
-from tunesmith.core.options import resolve
-from tunesmith.core.run import RunFolder, is_run
-from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import peek, read_examples
-from tunesmith.data.prepare import prepare
+from tunesmith.core.events import Decided, ignore
 from tunesmith.data.prepared import PreparedData
-from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching
 from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
@@ -37,64 +26,15 @@ from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
-from tunesmith.models import virtual
-from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
 from tunesmith.workflows import choose, retain
-from tunesmith.workflows.model import MARK, Model
+from tunesmith.workflows.model import Model
+from tunesmith.workflows.retained_rows import Read
 
 if TYPE_CHECKING:
     from tunesmith.workflows.pipeline import Work
 
 _PROBE_ROWS = 2_000
 """Most rows of a retained task that are fitted or chosen on."""
-_PROBE_TEXTS = 1_000
-"""Most retained texts, half of which are measured."""
-_FEWEST_TEXTS = 40
-_SHORTEST = 20
-"""Characters of a sentence that says anything."""
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[^a-z\s])|\n\s*\n")
-
-
-@dataclass(frozen=True)
-class Read:
-    """A retained file or run as data: rows with targets, or texts where it holds nothing else."""
-
-    path: Path
-    is_run: bool
-    spec: RunSpec
-    data: PreparedData | None
-    texts: list[str]
-
-
-def read(folder: RunFolder, spec: RunSpec) -> list[Read]:
-    """Everything that is retained, so that faults in it are told before anything is computed. Raises DataError."""
-    return [_read(folder, spec, path) for path in retain.retained_paths(spec)]
-
-
-def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
-    run = retain.finished(path, "rows") if is_run(path) else None
-    if run is None and (found := peek(str(path))) is not None and found.form == "text":
-        return Read(path, False, own, None, _own_texts(path, own.seed))
-    spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
-    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    options = cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"])
-    try:
-        data = prepare(
-            spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
-            kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed, emit=ignore, cache_dir=folder.cache,
-        )  # fmt: skip
-    except DataError as error:
-        if run is None and "--target" in (error.fix or ""):  # which would name columns of the new data
-            raise DataError(error.problems, "Leave only text and target in what is retained.") from error
-        raise
-    if run is not None:
-        written = json.loads((run.data / "fingerprint.json").read_text(encoding="utf-8"))["sha256"]
-        if written != data.fingerprint:
-            raise DataError(
-                Problem(f"the data of the run {path} is not what it was when that run was trained", spec.data),
-                fix="Put the data back, or retain a file instead: --retain old_task.csv",
-            )
-    return Read(path, run is not None, spec, data, [])
 
 
 def remember(work: Work) -> Keeping:
@@ -113,75 +53,6 @@ def remember(work: Work) -> Keeping:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
             work.emit(Decided("retained", "general sentences", why))
     return keeping
-
-
-# the base of a continued run
-
-
-def base_name(spec: RunSpec, emit: Emit) -> str:
-    """The name of the base model: the run that is continued, or what was asked for. Raises what `check` does."""
-    retain.check(spec, "rows")
-    name = choose.model_for(retain.base_name(spec), emit)
-    if spec.continue_from is None and (Path(name) / "adapter_config.json").exists():
-        raise ModelError(
-            f"The model folder {name} holds a base and, beside it, what a run added to it.",
-            "Give the base that it was added to.",
-        )
-    return name
-
-
-def base_source(folder: RunFolder, spec: RunSpec) -> str:
-    """What `load_text_base` loads: for a continued run, a folder in the cache with its body without its head."""
-    if spec.continue_from is None:
-        return spec.model
-    path = folder.cache / "base"
-    if not path.exists():
-        _save_body(retain.finished(Path(spec.continue_from), "rows"), path)
-    return str(path)
-
-
-def _save_body(run: RunFolder, path: Path) -> None:
-    """Written aside and renamed; the pooling goes along in the way of sentence encoders, and columns of
-    earlier tasks as they lie beside the body."""
-    added = retain.additions(run.path).get("peft_type")
-    columns = added == "COLUMN"
-    bundle = load_text_finished(run.model) if columns or added is None else _without_adapter(run.model, path)
-    if columns:
-        from tunesmith.models.column import take_out
-
-        take_out(bundle.model.network)
-    body = bundle.model.network.base_model
-    body.config = copy.deepcopy(body.config)
-    for mark in ("tunesmith", "problem_type"):
-        if hasattr(body.config, mark):
-            delattr(body.config, mark)
-    aside = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    with quiet_transformers():
-        body.save_pretrained(aside)
-        bundle.tokenizer.save_pretrained(aside)
-    if bundle.model.pooling != "own":
-        (aside / "1_Pooling").mkdir()
-        words = {"pooling_mode_cls_token": bundle.model.pooling == "cls"}
-        (aside / "1_Pooling" / "config.json").write_text(json.dumps(words), encoding="utf-8")
-    for name in ("adapter_config.json", "adapter_model.safetensors") if columns else ():
-        shutil.copy(run.model / name, aside / name)
-    length = {"max_seq_length": bundle.max_length}
-    (aside / "sentence_bert_config.json").write_text(json.dumps(length), encoding="utf-8")
-    aside.rename(path)
-
-
-def _without_adapter(model: Path, beside: Path) -> Bundle:
-    """The base in the folder `model`, or below it, as it is without the adapter that lies in it too."""
-    bare = beside.with_name(f".{beside.name}.bare")
-    shutil.rmtree(bare, ignore_errors=True)
-    below = model / virtual.BASE if virtual.stands_beside(model) else model
-    shutil.copytree(below, bare, ignore=shutil.ignore_patterns("adapter_*"))
-    shutil.copy(model / MARK, bare / MARK)
-    try:
-        return load_text_finished(bare)
-    finally:
-        shutil.rmtree(bare)
 
 
 # retained tasks
@@ -398,21 +269,6 @@ def _general(work: Work) -> _DriftProbe:
     texts = list(forgetting.general_texts())
     held = work.data.rows.select(work.data.splits["validation"][: len(texts)])
     return _DriftProbe(work, "drift", texts + _first_texts(held), "probe", len(texts))
-
-
-def _own_texts(path: Path, seed: int) -> list[str]:
-    """Of a file that holds nothing but texts: its rows, or, of running text, its sentences. Raises DataError."""
-    texts = [example["text"] for example in read_examples(str(path), emit=ignore)]
-    if ".txt" in path.suffixes or path.is_dir():
-        parts = (" ".join(part.split()) for text in texts for part in _SENTENCE_END.split(text))
-        texts = [part for part in parts if len(part) >= _SHORTEST]
-    texts = list(dict.fromkeys(texts))
-    if len(texts) < _FEWEST_TEXTS:
-        raise DataError(
-            Problem(f"{len(texts)} different texts, too few to see whether they keep their neighbours", file=str(path)),
-            fix=f"Give at least {_FEWEST_TEXTS} sentences or rows.",
-        )
-    return [texts[place] for place in batching.sample(np.arange(len(texts)), _PROBE_TEXTS, seed)]
 
 
 def _first_texts(rows: Any) -> list[str]:

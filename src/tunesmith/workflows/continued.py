@@ -1,0 +1,83 @@
+"""The base of a run on rows that continues an earlier one: its body without its head."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+from tunesmith.core.errors import ModelError
+from tunesmith.core.events import Emit
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.models import virtual
+from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
+from tunesmith.workflows import choose, retain
+from tunesmith.workflows.model import MARK
+
+
+def base_name(spec: RunSpec, emit: Emit) -> str:
+    """The name of the base model: the run that is continued, or what was asked for. Raises what `check` does."""
+    retain.check(spec, "rows")
+    name = choose.model_for(retain.base_name(spec), emit)
+    if spec.continue_from is None and (Path(name) / "adapter_config.json").exists():
+        raise ModelError(
+            f"The model folder {name} holds a base and, beside it, what a run added to it.",
+            "Give the base that it was added to.",
+        )
+    return name
+
+
+def base_source(folder: RunFolder, spec: RunSpec) -> str:
+    """What `load_text_base` loads: for a continued run, a folder in the cache with its body without its head."""
+    if spec.continue_from is None:
+        return spec.model
+    path = folder.cache / "base"
+    if not path.exists():
+        _save_body(retain.finished(Path(spec.continue_from), "rows"), path)
+    return str(path)
+
+
+def _save_body(run: RunFolder, path: Path) -> None:
+    """Written aside and renamed; the pooling goes along in the way of sentence encoders, and columns of
+    earlier tasks as they lie beside the body."""
+    added = retain.additions(run.path).get("peft_type")
+    columns = added == "COLUMN"
+    bundle = load_text_finished(run.model) if columns or added is None else _without_adapter(run.model, path)
+    if columns:
+        from tunesmith.models.column import take_out
+
+        take_out(bundle.model.network)
+    body = bundle.model.network.base_model
+    body.config = copy.deepcopy(body.config)
+    for mark in ("tunesmith", "problem_type"):
+        if hasattr(body.config, mark):
+            delattr(body.config, mark)
+    aside = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    with quiet_transformers():
+        body.save_pretrained(aside)
+        bundle.tokenizer.save_pretrained(aside)
+    if bundle.model.pooling != "own":
+        (aside / "1_Pooling").mkdir()
+        words = {"pooling_mode_cls_token": bundle.model.pooling == "cls"}
+        (aside / "1_Pooling" / "config.json").write_text(json.dumps(words), encoding="utf-8")
+    for name in ("adapter_config.json", "adapter_model.safetensors") if columns else ():
+        shutil.copy(run.model / name, aside / name)
+    length = {"max_seq_length": bundle.max_length}
+    (aside / "sentence_bert_config.json").write_text(json.dumps(length), encoding="utf-8")
+    aside.rename(path)
+
+
+def _without_adapter(model: Path, beside: Path) -> Bundle:
+    """The base in the folder `model`, or below it, as it is without the adapter that lies in it too."""
+    bare = beside.with_name(f".{beside.name}.bare")
+    shutil.rmtree(bare, ignore_errors=True)
+    below = model / virtual.BASE if virtual.stands_beside(model) else model
+    shutil.copytree(below, bare, ignore=shutil.ignore_patterns("adapter_*"))
+    shutil.copy(model / MARK, bare / MARK)
+    try:
+        return load_text_finished(bare)
+    finally:
+        shutil.rmtree(bare)

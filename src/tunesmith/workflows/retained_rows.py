@@ -1,0 +1,87 @@
+"""What a run on rows must not forget, as data, read before anything is computed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import ignore
+from tunesmith.core.options import resolve
+from tunesmith.core.run import RunFolder, is_run
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.conversations import peek, read_examples
+from tunesmith.data.prepare import prepare
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.types import SplitOptions
+from tunesmith.engine import batching
+from tunesmith.workflows import choose, retain
+
+_PROBE_TEXTS = 1_000
+"""Most retained texts, half of which are measured."""
+_FEWEST_TEXTS = 40
+_SHORTEST = 20
+"""Characters of a sentence that says anything."""
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[^a-z\s])|\n\s*\n")
+
+
+@dataclass(frozen=True)
+class Read:
+    """A retained file or run as data: rows with targets, or texts where it holds nothing else."""
+
+    path: Path
+    is_run: bool
+    spec: RunSpec
+    data: PreparedData | None
+    texts: list[str]
+
+
+def read(folder: RunFolder, spec: RunSpec) -> list[Read]:
+    """Everything that is retained, so that faults in it are told before anything is computed. Raises DataError."""
+    return [_read(folder, spec, path) for path in retain.retained_paths(spec)]
+
+
+def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
+    run = retain.finished(path, "rows") if is_run(path) else None
+    if run is None and (found := peek(str(path))) is not None and found.form == "text":
+        return Read(path, False, own, None, _own_texts(path, own.seed))
+    spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
+    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    options = cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"])
+    try:
+        data = prepare(
+            spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
+            kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed, emit=ignore, cache_dir=folder.cache,
+        )  # fmt: skip
+    except DataError as error:
+        if run is None and "--target" in (error.fix or ""):  # which would name columns of the new data
+            raise DataError(error.problems, "Leave only text and target in what is retained.") from error
+        raise
+    if run is not None:
+        written = json.loads((run.data / "fingerprint.json").read_text(encoding="utf-8"))["sha256"]
+        if written != data.fingerprint:
+            raise DataError(
+                Problem(f"the data of the run {path} is not what it was when that run was trained", spec.data),
+                fix="Put the data back, or retain a file instead: --retain old_task.csv",
+            )
+    return Read(path, run is not None, spec, data, [])
+
+
+def _own_texts(path: Path, seed: int) -> list[str]:
+    """Of a file that holds nothing but texts: its rows, or, of running text, its sentences. Raises DataError."""
+    texts = [example["text"] for example in read_examples(str(path), emit=ignore)]
+    if ".txt" in path.suffixes or path.is_dir():
+        parts = (" ".join(part.split()) for text in texts for part in _SENTENCE_END.split(text))
+        texts = [part for part in parts if len(part) >= _SHORTEST]
+    texts = list(dict.fromkeys(texts))
+    if len(texts) < _FEWEST_TEXTS:
+        raise DataError(
+            Problem(f"{len(texts)} different texts, too few to see whether they keep their neighbours", file=str(path)),
+            fix=f"Give at least {_FEWEST_TEXTS} sentences or rows.",
+        )
+    return [texts[place] for place in batching.sample(np.arange(len(texts)), _PROBE_TEXTS, seed)]

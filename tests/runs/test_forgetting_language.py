@@ -1,0 +1,100 @@
+"""What models that write text forget, and how it is held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forgetting_runs import Rows, forgotten, lost, phases
+
+import tunesmith
+from language_models import folder
+from tunesmith.core.errors import DataError, OptionError
+
+CHAT: Rows = [
+    {"messages": [{"role": "user", "content": f"{name}: where is my {thing}?"},
+                  {"role": "assistant", "content": f"the {thing} is good"}]}
+    for name in ("anna", "bob", "carl", "dora", "emil", "fred", "gina", "hans")
+    for thing in ("parcel", "refund", "card", "tea")
+]  # fmt: skip
+TEXT = "\n\n".join(f"{number} dogs bark at {number + 3} cats, which do not mind them at all." for number in range(120))
+SHORT = {"precision": "fp32", "method": "full", "epochs": 3, "batch_size": 4, "learning_rate": 5e-3,
+         "generate_rows": 0, "few_shot": 0, "patience": 99}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> tunesmith.Run:
+    out = tmp_path_factory.mktemp("chat") / "chat"
+    return tunesmith.train(CHAT, out=out, model=str(folder("llama")), **SHORT)
+
+
+@pytest.fixture
+def text(in_tmp: Path) -> str:
+    (in_tmp / "dogs.txt").write_text(TEXT, encoding="utf-8")
+    return "dogs.txt"
+
+
+def test_a_writer_is_measured_on_general_text(chat: tunesmith.Run) -> None:
+    (task,) = forgotten(chat)["tasks"]
+    assert task["name"] == "general text"
+    assert lost(chat) == pytest.approx(task["after"] - task["before"])
+    assert forgotten(chat)["lost"]["low"] < lost(chat) < forgotten(chat)["lost"]["high"]
+    assert "Forgetting" in chat.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("method", "callback", "knob"),
+    [("full", "rehearsal", {}), ("full", "distill", {"distill_weight": 5}), ("lora", "ewc", {})],
+)
+def test_a_writer_keeps_more_where_it_is_held(
+    method: str, callback: str, knob: dict[str, int], chat: tunesmith.Run, text: str
+) -> None:
+    words = {**SHORT, "method": method, "continue_from": str(chat.path)}
+    bare = tunesmith.train(text, out="bare", **words)
+    task = forgotten(bare)["tasks"][0]
+    assert task["before"] == pytest.approx(chat.metrics["loss"], abs=1e-4)
+    assert forgotten(bare)["matrix"]["values"] == [[chat.metrics["loss"]], [task["after"], bare.metrics["loss"]]]
+    assert lost(bare) > 0.2
+    assert forgotten(bare)["average_forgetting"] == pytest.approx(lost(bare), abs=1e-3)
+    held = tunesmith.train(text, out="held", callbacks=[callback], **knob, **words)
+    assert lost(held) < 0.8 * lost(bare)
+    assert held.metrics["loss"] < held.document["baselines"]["base"]["loss"]["value"]
+
+
+@pytest.mark.parametrize("callback", ["rehearsal", "distill"])
+def test_what_is_preferred_is_learned_beside_texts_that_are_kept(
+    callback: str, chat: tunesmith.Run, in_tmp: Path
+) -> None:
+    choices = [{"prompt": f"say {n}", "chosen": " good", "rejected": f" no {n}"} for n in range(40)]
+    words = {**SHORT, "learning_rate": 2e-3, "continue_from": str(chat.path)}
+    bare = tunesmith.train(choices, out="bare", **words)
+    held = tunesmith.train(choices, out="held", callbacks=[callback], **words)
+    assert lost(held) < 0.8 * lost(bare)
+    assert held.metrics["preference_accuracy"] == 1
+
+
+def test_writers_refuse_what_has_nothing_to_hold(
+    chat: tunesmith.Run, first: tunesmith.Run, text: str, in_tmp: Path
+) -> None:
+    pairs = [{"source": f"where is {n}?", "target": f"{n} is good"} for n in range(40)]
+    t5 = str(folder("t5"))
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        (text, {"continue_from": str(first.path)}, "gives one answer per row, and this one writes text"),
+        (pairs, {"model": t5, "task": "seq2seq", "callbacks": ["ewc"]}, "--retain"),
+    ]
+    for data, words, message in cases:
+        with pytest.raises(OptionError, match=message):
+            tunesmith.train(data, out="refused", **{**SHORT, **words})
+        assert not (in_tmp / "refused").exists()
+    rows = [{"text": f"say {n}", "label": "ab"[n % 2]} for n in range(40)]
+    with pytest.raises(OptionError, match="writes text, and this one gives one answer"):
+        tunesmith.train(rows, out="refused", continue_from=str(chat.path))
+
+
+def test_faults_of_what_is_retained_are_told_before_the_model_is_loaded(in_tmp: Path) -> None:
+    seen: list[Any] = []
+    Path("old.jsonl").write_text('{"messages": [{"role": "user", "content": "well?"}]}\n' * 20)
+    with pytest.raises(DataError, match=r"old\.jsonl"):
+        tunesmith.train(CHAT, out="b", model=str(folder("llama")), retain="old.jsonl", listeners=[seen.append])
+    assert phases(seen) == ["read"]
