@@ -219,6 +219,8 @@ def test_predict_a_file_keeps_its_columns(run: Run, trained: Path) -> None:
     Path("in.csv").write_text('id,text,note\n7,"where is my card?","a, b"\n8,"",\n9,"two\nlines",x\n')
     said = run("predict", trained, "--file", "in.csv", "--out", "out.csv")
     assert said.stdout == "3 rows written to out.csv\n"
+    assert "warning, blank: a row has no text (row 2)" in said.stderr
+    assert "2 rows have no text (row 1, 3)" in run("predict", trained, " ", "where is my card?", "").stderr
     rows = table(Path("out.csv"))
     assert list(rows[0]) == ["id", "text", "note", "predicted", "probability"]
     assert [(row["id"], row["text"], row["note"]) for row in rows] == [
@@ -280,6 +282,7 @@ def test_predict_keeps_columns_whatever_their_name(name: str, run: Run, trained:
 def test_predict_pairs(run: Run, pairs: Path) -> None:
     said = run("predict", pairs, "good app", "good order", "bad app", "bad order")
     assert re.fullmatch(r"((yes|no)  \d\.\d{4}\n){2}", said.stdout)
+    assert "a row has no text (row 2)" in run("predict", pairs, "good app", "good order", "bad app", " ").stderr
     wrong = run("predict", pairs, "good app")
     assert (wrong.code, "reads pairs of texts; got 1" in wrong.stderr) == (2, True)
     Path("in.csv").write_text("left,right\ngood app,good order\n")

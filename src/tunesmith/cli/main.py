@@ -177,7 +177,7 @@ def predict(
             count = language_predict.predict(writes, file, out, sampling_of(words), emit=show.warned)
         else:
             count = workflow.predict(
-                run, file, out, threshold=threshold, probabilities=probabilities, precision=precision
+                run, file, out, threshold=threshold, probabilities=probabilities, precision=precision, emit=show.warned
             )
         print_found(
             {"rows": count, "out": str(out)},
@@ -196,6 +196,8 @@ def predict(
             raise OptionError(f"The model reads pairs of texts; got {len(given)} texts.", "Give two for each pair.")
         given = list(zip(given[::2], given[1::2], strict=True))
     answers = model.predict(given, threshold=threshold, precision=precision)
+    columns = zip(*given, strict=True) if model.columns.text_pair else [given]
+    workflow.warn_of_blanks(workflow.blanks(*columns), show.warned)
     if not probabilities:
         answers = [{k: v for k, v in a.items() if k != "probabilities" or "label" not in a} for a in answers]
     print_found({"predictions": answers}, as_json, show.predicted)

@@ -17,7 +17,7 @@ def run(found: Found) -> str:
     lines.append(f"task     {found['task']}, model {found['model']}, method {found['method']}")
     document = found.get("document")
     if document is None:
-        lines += [f"last     {event['event']}: {_brief(event)}" for event in found["last_events"]]
+        lines += _progress(found["progress"])
         if found["status"] != "running":
             lines.append(f"continue with: tunesmith resume {found['run']}")
         return "\n".join(lines)
@@ -48,6 +48,28 @@ def run(found: Found) -> str:
     return "\n".join(lines)
 
 
+def _progress(found: Found) -> list[str]:
+    """How far an unfinished run has come, a line for each thing that is known of it."""
+    lines = []
+    if phase := found.get("phase"):
+        lines.append(f"last in  {phase['phase']}: {phase['detail']}".rstrip(": "))
+    if step := found.get("step"):
+        lines.append(
+            f"trained  step {step['step']} of {step['steps']}, epoch {step['epoch']:.2f}, loss {step['loss']:.4f}"
+        )
+    for name, what in (("evaluated", "latest"), ("best", "best")):
+        if one := found.get(name):
+            numbers = ", ".join(f"{metric} {value:.4f}" for metric, value in one["metrics"].items())
+            lines.append(f"{what:8} {one['split']} at step {one['step']}: {numbers}")
+    if saved := found.get("saved"):
+        lines.append(f"saved    at step {saved['step']}, from where it would go on")
+    if failed := found.get("failed"):
+        lines.append(f"failed   {failed['message']}")
+    elif paused := found.get("paused"):
+        lines.append(f"paused   at step {paused['step']}: {paused['reason']}")
+    return lines
+
+
 def _written(document: Found) -> str:
     """How alike the written answers are to the wanted ones, by contender."""
     shown = [n for n in ("exact_match", "rougeL", "chrf", "length_ratio", "stop_rate") if n in document["test"]]
@@ -75,8 +97,8 @@ def _forgotten(found: Found) -> str:
             for name, row in zip(names, values, strict=True)
         ]
         lines += ["", table(("after", *names), rows)]
-        sums = [f"{key.replace('_', ' ')} {found[key]:.4f}" for key in ("average_forgetting", "backward_transfer")
-                if key in found]  # fmt: skip
+        known = [key for key in ("average_forgetting", "backward_transfer") if key in found]
+        sums = [f"{key.replace('_', ' ')} {round(found[key], 4) + 0.0:.4f}" for key in known]
         lines += [", ".join(sums)] if sums else []
     return "\n".join(lines)
 
@@ -216,10 +238,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _interval(interval: Any) -> str:
     return f"{interval['value']:.4f}  ({interval['low']:.4f} to {interval['high']:.4f})"
-
-
-def _brief(event: Found) -> str:
-    return ", ".join(f"{k} {_short(v)}" for k, v in event.items() if k not in ("event", "time"))
 
 
 def _short(value: Any) -> str:

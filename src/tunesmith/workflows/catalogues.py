@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,23 @@ def run(path: str | Path) -> dict[str, Any]:
         found["decisions"] = [record for record in log if record["event"] == "decided"]
     else:
         found["last_events"] = log[-3:]
+        found["progress"] = progress(log)
     return found
+
+
+def progress(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How far an unfinished run has come: its last {"phase", "step", "evaluated", "best", "saved", "failed", "paused"},
+    each the record of that event, as far as there was one."""
+    found: dict[str, Any] = {}
+    for record in log:
+        if record["event"] == "started":  # of a resume, which does better perhaps
+            found.pop("failed", None)
+            found.pop("paused", None)
+        if record["event"] == "evaluated" and record["best"]:
+            found["best"] = record
+        found[record["event"]] = record
+    names = ("phase", "step", "evaluated", "best", "saved", "failed", "paused")
+    return {name: found[name] for name in names if name in found}
 
 
 SERIES = ("search", "folds", "seeds", "until", "ladder")

@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -14,7 +14,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tunesmith.core.events import Emit, ignore
+from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.data.prepare import read_rows
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import language_predict, output
@@ -46,17 +46,34 @@ def predict(
         kept = rows.column_names
         with output.written(target) as aside, open(aside, "wb") as file:
             writer: Any = None
+            empty: list[int] = []
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.select(range(start, min(start + _CHUNK, len(rows))))
                 table = pa.table({name: pa.array(chunk[name][:]) for name in kept})
-                answers = model.predicted(model.texts(chunk), threshold=threshold, precision=precision)
+                texts = model.texts(chunk)
+                empty += [start + at for at in blanks(*(texts[name][:] for name in texts.column_names))]
+                answers = model.predicted(texts, threshold=threshold, precision=precision)
                 for name, values in _columns(answers, probabilities).items():
                     table = table.append_column(_free(name, kept), pa.array(values))
                 writer = writer or _writer(file, target.suffix, table.schema)
                 writer(table)
             if writer is not None:
                 writer(None)
+        warn_of_blanks(empty, emit)
         return len(rows)
+
+
+def blanks(*columns: Sequence[str]) -> list[int]:
+    """Positions of rows that hold nothing to read in one of their columns of text."""
+    return [at for at, texts in enumerate(zip(*columns, strict=True)) if not all(text.strip() for text in texts)]
+
+
+def warn_of_blanks(empty: list[int], emit: Emit) -> None:
+    """Say which rows (positions from 0) were answered with nothing to go by."""
+    if empty:
+        first = ", ".join(str(at + 1) for at in empty[:10]) + (", ..." if len(empty) > 10 else "")
+        rows = f"{len(empty):,} rows have" if len(empty) > 1 else "a row has"
+        emit(Warned("blank", f"{rows} no text (row {first}): the answer is what the model says of nothing"))
 
 
 def _free(name: str, taken: list[str]) -> str:
