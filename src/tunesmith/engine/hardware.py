@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 import os
 import resource
 import shutil
@@ -30,8 +29,6 @@ def prepare() -> None:
     hundreds of MB for no measurable speed.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    # peft imports it where it is installed; it tells then that it lacks kernels that it would download
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def device() -> torch.device:

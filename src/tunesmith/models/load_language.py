@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -200,7 +199,6 @@ def _network(
                 "weights, so it is no base for another training.",
                 "Start from its own base, or train it anew with method=lora.",
             )
-        _quiet_bitsandbytes()
         from peft import PeftModel
 
         from tunesmith.models import bottleneck  # noqa: F401 - teaches PEFT the type, should the folder hold one
@@ -285,13 +283,7 @@ def _has_sdpa(config: dict[str, Any]) -> bool:
     return bool(getattr(mapping[type(settings)], "_supports_sdpa", False)) if type(settings) in mapping else False
 
 
-def _quiet_bitsandbytes() -> None:
-    """It tells at import that it lacks kernels which it would download: they are not wanted."""
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-
-
 def _four_bits(dtype: str) -> Any:
-    _quiet_bitsandbytes()
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingPackageError(
             "4-bit weights (--method qlora) need the package bitsandbytes.", "pip install 'tunesmith[qlora]'"
