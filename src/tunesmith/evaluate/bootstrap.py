@@ -70,14 +70,17 @@ def interval_of_difference(
 ) -> tuple[float, float]:
     """(low, high) around a difference on the same `rows` rows; 0 lies between them below six rows (at 95 %).
 
-    Rows that agree leave a bootstrap nothing to vary: three of three are as sure to it as three thousand.
+    Rows that all differ alike leave a bootstrap nothing to vary: three of three are as sure to it as three thousand.
     All that they prove is how many rows differ in this direction, and the others may differ as far in the
-    opposite one: the bound nearer to 0 is never nearer to `value` than that leaves it. It reaches 0 where
-    the sign test does, and decides nothing beyond.
+    opposite one: the bound nearer to 0 is then no nearer to `value` than that leaves it. It reaches 0 where
+    the sign test does, and fewer rows than that test needs decide nothing, however they vary.
     """
     low, high = interval(value, draws, level, rows=rows, smooth=smooth)
-    bound = value * (2 * _shared_by_all(rows, level) - 1)
-    return (min(low, bound), high) if value > 0 else (low, max(high, bound))
+    left = 2 * _shared_by_all(rows, level) - 1
+    known = draws[np.isfinite(draws)]
+    if left > 0 and len(known) and np.ptp(known) > 0:
+        return low, high
+    return (min(low, value * left), high) if value > 0 else (low, max(high, value * left))
 
 
 def _shared_by_all(rows: int, level: float) -> float:
