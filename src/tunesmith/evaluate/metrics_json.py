@@ -151,7 +151,11 @@ SCHEMA: dict[str, Any] = {
             "description": "What training cost of what was known before, on the same rows before and after.",
             "properties": {
                 "kept": {"$ref": "#/$defs/interval", "description": "The share that is left: 1 if nothing was lost."},
-                "lost": {"$ref": "#/$defs/interval", "description": "What was lost, in the units of the probe."},
+                "lost": {
+                    "$ref": "#/$defs/interval",
+                    "description": "What was lost, in the units of the probe; of several tasks, of the one with most "
+                    "lost (least kept where metrics differ).",
+                },
                 "probe": {"type": "string", "description": "What 'kept' and 'lost' were measured by."},
                 "drift": {"type": "object", "description": "Features of general and own texts: neighbours, CKA."},
                 "tasks": {"type": "array", "description": "Each retained task.", "items": {"type": "object"}},
