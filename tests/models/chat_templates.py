@@ -130,6 +130,8 @@ TOOL_CALL_END = TOOLS.replace(
     "{%- endfor %}<|im_end|>", "{%- endfor %}{{ '<|eom_id|>' if m.tool_calls else '<|im_end|>' }}"
 )
 
+FIRST_CALL_ONLY = TOOLS.replace("in m.tool_calls or []", "in (m.tool_calls or [])[:1]")
+
 LAST_ANSWER_ONLY = (
     "{% for m in messages %}{% if m.role != 'assistant' or loop.last %}"
     "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
@@ -145,6 +147,12 @@ R1 = (
 
 R1_MARKED = R1.replace("<|Assistant|>{{ m.content", "{% generation %}<|Assistant|>{{ m.content", 1).replace(
     "eos_token }}", "eos_token }}{% endgeneration %}", 1
+)
+R1_CALLS = R1_MARKED.replace(
+    "<|Assistant|>{{ m.content",
+    "<|Assistant|>{% for call in m.tool_calls or [] %}"
+    "<|call|>{{ call.function.name }}{{ call.function.arguments | tojson }}{% endfor %}{{ m.content",
+    1,
 )
 # A second, empty thought before one that the text brings.
 THINKS_TWICE = (

@@ -189,6 +189,16 @@ def test_another_end_after_tool_calls_is_learned_and_stops_generation():
     assert tokenizer.convert_tokens_to_ids("<|eom_id|>") in encoder.stop_ids
 
 
+def test_a_template_that_writes_only_the_first_of_several_calls_is_refused():
+    encoder = TemplateEncoder(tokenizer_for(replace(FAMILIES["tools"], template=made.FIRST_CALL_ONLY)))
+    one, two = called('{"city": "Paris"}'), called('{"city": "weather"}')
+    assert encoder.encode([said("user", "Weather?"), one]).learned.any()
+    both = said("assistant", None, tool_calls=[*one["tool_calls"], *two["tool_calls"]])
+    for calls in (both["tool_calls"], both["tool_calls"][::-1]):
+        with pytest.raises(DataError, match=r"leaves out or rewrites a part of message 2"):
+            encoder.encode([said("user", "Weather?"), {**both, "tool_calls": calls}])
+
+
 def test_what_a_template_would_leave_out_is_refused():
     chatml = FAMILIES["chatml"]
     with pytest.raises(DataError, match=r"row 2: .* leaves out message 1 \(system\)"):
@@ -266,6 +276,13 @@ def test_a_role_header_is_not_learned_though_the_template_marks_it():
     family = Family(made.R1_MARKED, "</s>", ("<|User|>", "<|Assistant|>"), ("<think>", "</think>"), bos="<s>")
     tokenizer = tokenizer_for(family)
     assert learned(tokenizer, [TemplateEncoder(tokenizer).encode(talk("2+2?", "Four."))]) == ["Four.</s>"]
+
+
+def test_a_call_whose_token_begins_as_the_tag_of_reasoning_does_is_learned_whole():
+    special = ("<|User|>", "<|Assistant|>", "<|call|>")
+    tokenizer = tokenizer_for(Family(made.R1_CALLS, "</s>", special, ("<think>", "</think>"), bos="<s>"))
+    encoded = TemplateEncoder(tokenizer).encode([said("user", "Weather?"), called('{"city": "Paris"}')])
+    assert learned(tokenizer, [encoded]) == ['<|call|>weather{"city": "Paris"}</s>']
 
 
 def test_a_second_thought_of_the_template_is_not_learned():

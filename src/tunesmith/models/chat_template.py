@@ -26,6 +26,8 @@ markers.
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,9 +36,11 @@ import numpy as np
 
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.models.mask import Encoded, begin_of_sequence, encode_spans, end_of_sequence, tokenise
-from tunesmith.models.rendering import THINK, THOUGHT, ChatTemplate, TemplateFailed, as_text, refused
+from tunesmith.models.rendering import THINK, THOUGHT, ChatTemplate, TemplateFailed, as_object, as_text, refused
 
 Message = Mapping[str, Any]
+
+_PLAIN = re.compile(r"[A-Za-z0-9 _.,-]+")
 
 
 @dataclass(frozen=True)
@@ -255,9 +259,11 @@ def _not_taken(count: int, failed: TemplateFailed) -> DataError:
 
 def _header_end(served: str, text: str) -> int:
     """Where the role header ends in a turn that does not go on as its prompt does: what both have, less `<think>`."""
+    header = served.rstrip().removesuffix(THINK)
+    if served.rstrip().endswith(THINK) and text.startswith(header):
+        return len(header)  # before the tag, though what the turn begins with may share a character with it
     same = next((i for i, (a, b) in enumerate(zip(served, text, strict=False)) if a != b), min(len(served), len(text)))
-    common = text[:same]
-    return len(common.rstrip().removesuffix(THINK)) if common.rstrip().endswith(THINK) else len(common)
+    return same
 
 
 def _behind(template: ChatTemplate, asked: str, served: str, text: str) -> int:
@@ -325,9 +331,26 @@ def _forbid_control(template: ChatTemplate, messages: list[dict[str, Any]], tool
 
 
 def _kept(message: dict[str, Any], written: str) -> bool:
-    """Whether the text and the tool calls of an assistant's message are in what the template wrote of it."""
-    names = [call["function"]["name"] for call in message.get("tool_calls", [])]
-    return all(_squeezed(part) in _squeezed(written) for part in (message["content"], *names))
+    """Whether the text and all tool calls of an assistant's message are in what the template wrote of it.
+
+    Some templates write only the first of several calls. How a call is written is theirs: what is looked for are the
+    names, each as often as it is called, and the plain words of the arguments.
+    """
+    functions = [call["function"] for call in message.get("tool_calls", [])]
+    parts = [message["content"], *(word for one in functions for word in _plain_words(as_object(one["arguments"])))]
+    names = Counter(_squeezed(one["name"]) for one in functions)
+    squeezed = _squeezed(written)
+    return all(_squeezed(part) in squeezed for part in parts) and all(
+        squeezed.count(name) >= count for name, count in names.items()
+    )
+
+
+def _plain_words(value: Any) -> list[str]:
+    """The texts within arguments that every way to write them leaves as they are."""
+    if isinstance(value, str):
+        return [value] if _PLAIN.fullmatch(value) else []
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [word for one in inner for word in _plain_words(one)]
 
 
 def _squeezed(text: str) -> str:

@@ -108,7 +108,7 @@ class ChatTemplate:
     def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
         """A tool call with its arguments in the form of which this template makes JSON: object (usual) or text."""
         if self._form is None:
-            self._form = next((form for form in (_as_object, as_text) if self._writes_calls(form)), None)
+            self._form = next((form for form in (as_object, as_text) if self._writes_calls(form)), None)
         if self._form is None:
             raise refused(
                 "this model's chat template does not write tool calls",
@@ -128,7 +128,7 @@ class ChatTemplate:
         if re.search(rf'\{{\s*"key"\s*:\s*"{_ANSWER}"\s*\}}', text):
             return _TOOL in text
         # Some templates write objects in a form of their own, but never as Python does or as JSON within JSON.
-        own = form is _as_object and "'key'" not in text and '\\"key' not in text
+        own = form is as_object and "'key'" not in text and '\\"key' not in text
         return own and all(part in text for part in (_TOOL, "key", _ANSWER))
 
 
@@ -142,7 +142,8 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _as_object(value: Any) -> Any:
+def as_object(value: Any) -> Any:
+    """What a JSON text holds, anything else as it is."""
     return json.loads(value) if isinstance(value, str) else value
 
 
