@@ -58,6 +58,12 @@ CHAT_ROWS: dict[str, Any] = {
     "query": {"query": USER["content"], "response": "Cold."},
     "prompt and response": {"prompt": USER["content"], "response": "Cold."},
     "prompt and completion as messages": {"prompt": [USER], "completion": [ASSISTANT]},
+    "as Python prints it": {"messages": str(CHAT), "tools": ""},
+    "null in words": {"messages": json.dumps(CHAT), "tools": "null"},
+    "no history in words": {"instruction": USER["content"], "input": "", "output": "Cold.", "history": "null"},
+    "another sharegpt": {
+        "conversations": [{"from": "prompter", "value": USER["content"]}, {"from": "ai", "value": "Cold."}]
+    },
 }
 
 
@@ -122,6 +128,15 @@ TOOL_ROWS: dict[str, Any] = {
             {"role": "model", "parts": [{"text": "Cold."}]},
         ],
         "tools": [{"functionDeclarations": [TOOL["function"]]}],
+    },
+    "gemini's Python client": {
+        "contents": [
+            {"role": "user", "parts": [{"text": USER["content"]}]},
+            {"role": "model", "parts": [{"function_call": {"name": "weather", "args": {"city": "Oslo"}}}]},
+            {"role": "user", "parts": [{"function_response": {"name": "weather", "response": {"output": "-3 C"}}}]},
+            {"role": "model", "parts": [{"text": "Cold."}]},
+        ],
+        "tools": [{"function_declarations": [TOOL["function"]]}],
     },
 }
 
@@ -202,6 +217,28 @@ def test_feedback(label: Any, truth: bool) -> None:
         "row": 1, "form": "feedback", "messages": None, "prompt": "Hi", "completion": "Hello", "label": truth,
         "tools": None,
     }  # fmt: skip
+
+
+def test_feedback_without_a_prompt() -> None:
+    example = first({"completion": "Hello", "label": True})
+    assert (example["form"], example["prompt"], example["completion"]) == ("feedback", "", "Hello")
+    example = first({"completion": CHAT, "label": True})
+    assert (example["messages"], example["completion"]) == ([USER], [ASSISTANT])
+
+
+@pytest.mark.parametrize("wrong", ["maybe", None, 2])
+def test_a_wrong_judgement_is_a_fault_of_its_row_and_makes_no_other_format(wrong: Any) -> None:
+    rows = [{"prompt": "Hi", "completion": str(n), "label": bool(n % 2)} for n in range(4)]
+    rows[2]["label"] = wrong
+    with pytest.raises(DataError, match=r'row 3: key "label": (is missing|.* is neither true nor false)') as refused:
+        read(*rows)
+    assert len(refused.value.problems) == 1
+
+
+def test_a_preference_without_its_prompt_is_a_fault() -> None:
+    rows = [{"prompt": prompt, "chosen": "Hello", "rejected": "Go"} for prompt in ("Hi", None)]
+    with pytest.raises(DataError, match='row 2: key "prompt": is missing'):
+        read(*rows)
 
 
 def test_feedback_on_messages() -> None:

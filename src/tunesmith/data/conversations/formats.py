@@ -155,10 +155,10 @@ class _Sample:
         return self.wanted is None and any(simple(name) in _LABELS for name in self.names if name not in used)
 
     def verdicts(self) -> str | None:
-        """The column of true and false, if there is one."""
+        """The column of true and false, if there is one. A cell in it that is neither does not make it another."""
         for name in ("label", "kto_tag"):
             cells = self.values(name)
-            if cells and all(isinstance(cell, bool) or str(cell).strip().lower() in _BOOLS for cell in cells):
+            if 2 * sum(isinstance(cell, bool) or str(cell).strip().lower() in _BOOLS for cell in cells) > len(cells):
                 return name
         return None
 
@@ -229,14 +229,15 @@ def _preference(sample: _Sample) -> Format | None:
 
 
 def _prompted(sample: _Sample) -> Format | None:
-    if not sample.has("prompt", "completion"):
+    verdict = sample.verdicts()
+    parts = [name for name in ("prompt", "completion") if sample.has(name)]
+    if "completion" not in parts or (len(parts) < 2 and verdict is None):
         return None
-    if not all(sample.strings(name) or sample.messages(name) for name in ("prompt", "completion")):
+    if not all(sample.strings(name) or sample.messages(name) for name in parts):
         return None
     columns = sample.pick(prompt="prompt", completion="completion", tools="tools", system="system")
-    verdict = sample.verdicts()
     if verdict is not None:
-        why = f"the columns 'prompt' and 'completion', and {verdict!r} says true or false"
+        why = f"the columns {' and '.join(map(repr, parts))}, and {verdict!r} says true or false"
         return Format("feedback", "feedback", why, {**columns, "label": sample.names[verdict]})
     if sample.messages("prompt") or sample.messages("completion"):
         return Format("prompt-completion", "chat", "'prompt' and 'completion' hold messages", columns)

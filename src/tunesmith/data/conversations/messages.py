@@ -6,13 +6,16 @@ raises Fault.
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 _SPEAKERS = {
     "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
-    "model": "assistant", "bot": "assistant", "bing": "assistant", "bard": "assistant", "system": "system",
+    "prompter": "user", "ai": "assistant", "model": "assistant", "bot": "assistant", "bing": "assistant", "bard": "assistant", "system": "system",
     "developer": "developer", "function_call": "function_call", "tool_call": "function_call",
     "observation": "tool", "function_response": "tool", "tool_response": "tool", "function": "tool", "tool": "tool",
 }  # fmt: skip
@@ -25,6 +28,8 @@ DIALECTS = {"openai": "role/content", "sharegpt": "from/value"}
 
 Message = dict[str, Any]
 
+_PRINTED = re.compile(r"\s*(\[\s*)?\{\s*'")
+
 
 class Fault(ValueError):
     """What is wrong with one row; the text goes into its Problem."""
@@ -36,13 +41,29 @@ def kind(value: Any) -> str:
 
 
 def decoded(value: Any) -> Any:
-    """The list or object that a string holds as JSON; anything else unchanged."""
+    """The list or object that a string holds as JSON, or as Python prints it; anything else unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            return value
+            return _printed(value)
     return value
+
+
+def _printed(text: str) -> Any:
+    """The objects that a text holds as Python prints them, which is how pandas writes them into CSV files."""
+    if not _PRINTED.match(text):
+        return text
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
+
+
+def structure(value: Any) -> Any:
+    """`decoded`, and None for a string that holds nothing or JSON's null, as tables of text write what is not there."""
+    return None if isinstance(value, str) and value.strip() in ("", "null") else decoded(value)
 
 
 def is_messages(value: Any) -> bool:
@@ -95,7 +116,7 @@ def read_messages(value: Any) -> Any:
 
 def read_tools(tools: Any, functions: Any = None) -> list[Any] | None:
     """Tools as [{"type": "function", "function": {...}}]; bare and legacy ones are wrapped; None for none."""
-    tools, functions = decoded(tools) or [], decoded(functions) or []
+    tools, functions = structure(tools) or [], structure(functions) or []
     for key, value in (("tools", tools), ("functions", functions)):
         if not isinstance(value, list):
             raise Fault(f'key "{key}": is {kind(value)}, not a list')
@@ -123,12 +144,12 @@ def read_contents(contents: Any, instruction: Any) -> Any:
 
 def gemini_tools(tools: Any) -> list[Any] | None:
     """Gemini's tools, [{"functionDeclarations": [...]}], in internal form."""
-    tools = decoded(tools) or []
+    tools = structure(tools) or []
     if not isinstance(tools, list):
         raise Fault(f'key "tools": is {kind(tools)}, not a list')
     found: list[Any] = []
     for tool in tools:
-        declared = tool.get("functionDeclarations") if isinstance(tool, Mapping) else None
+        declared = _camel(tool).get("functionDeclarations") if isinstance(tool, Mapping) else None
         found += declared if isinstance(declared, list) else [tool]
     return read_tools(found)
 
@@ -236,11 +257,19 @@ def _tool(tool: Any) -> Any:
     return tool
 
 
+def _camel(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys as Gemini's JSON has them; its Python client writes them with underscores."""
+    words = (("function_call", "functionCall"), ("function_response", "functionResponse"))
+    names = dict((*words, ("function_declarations", "functionDeclarations")))
+    return {names.get(key, key): value for key, value in item.items()}
+
+
 def _parts(item: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
     parts = item.get("parts")
     parts = [parts] if isinstance(parts, Mapping) else parts
     if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
         raise Fault(f'{where}, key "parts": is {kind(parts)}, not a list of objects')
+    parts = [_camel(part) for part in parts]
     for part in parts:
         if not part.keys() & {"text", "functionCall", "functionResponse"}:
             raise Fault(f'{where}, key "parts": only text can be learned from, and this has {", ".join(part)!r}')

@@ -18,6 +18,7 @@ from tunesmith.data.conversations.messages import (
     read_contents,
     read_messages,
     read_tools,
+    structure,
 )
 
 Example = dict[str, Any]
@@ -107,7 +108,7 @@ def _instruction(cells: _Cells) -> Example:
 
 def _history(cells: _Cells) -> list[Message]:
     """Earlier turns, [[question, answer], ...]."""
-    history = decoded(cells["history"]) or []
+    history = structure(cells["history"]) or []
     pairs = isinstance(history, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in history)
     if not pairs or not all(isinstance(text, str) for pair in history for text in pair):
         raise Fault(f'key "{cells.name("history")}": is not a list of pairs of strings, [[question, answer], ...]')
@@ -180,6 +181,8 @@ def _preference_strings(cells: _Cells, chosen: Any, rejected: Any) -> Example:
     if cells["prompt"] is not None:
         prompt = "\n".join(text for text in (cells.text("prompt"), cells.text("input")) if text.strip())
         return {"prompt": prompt, "chosen": good, "rejected": bad}
+    if "prompt" in cells.found.columns:  # only where no row has one, it is what both begin with
+        raise Fault(f'key "{cells.name("prompt")}": is missing')
     cut = _common_start(good, bad)
     turn = good.rfind(_HH_TURN, 0, cut)
     cut = turn + len(_HH_TURN) if turn >= 0 else good.rfind(" ", 0, cut) + 1
@@ -213,8 +216,11 @@ def _feedback(cells: _Cells) -> Example:
         given, answer = chat["messages"][:-1], chat["messages"][-1:]
         return {"messages": given, "completion": answer, "label": label, "tools": chat["tools"]}
     if _structured(cells["prompt"]) or _structured(cells["completion"]):
-        given = [*cells.system(), *_as_messages(cells, "prompt", "user")]
         answer = _as_messages(cells, "completion", "assistant")
+        given = _as_messages(cells, "prompt", "user") if "prompt" in cells.found.columns else []
+        if not given:  # the whole conversation is in the completion
+            given, answer = answer[:-1], answer[-1:]
+        given = given if given and given[0].get("role") == "system" else [*cells.system(), *given]
         return {"messages": given, "completion": answer, "label": label, "tools": cells.tools()}
     said = cells.text("completion", "no completion")
     return {"messages": None, "prompt": cells.text("prompt"), "completion": said, "label": label, "tools": None}
@@ -236,7 +242,7 @@ def _pair(cells: _Cells) -> Example:
         source, target = texts.get(columns["source"]), texts.get(columns["target"])
     else:
         source, target = cells["source"], cells["target"]
-    references = decoded(cells["references"])
+    references = structure(cells["references"])
     if isinstance(target, list):
         references = references or target
         target = target[0] if target else None
