@@ -145,12 +145,15 @@ def test_other_forms(to: str, tmp_path: Path) -> None:
         convert(rows, tmp_path / "a.jsonl", to)
         assert content(tmp_path / "a.jsonl") == content(rows)
     strings = [{"prompt": "a", "chosen": "b", "rejected": "c"}]
-    if to == "openai":
-        with pytest.raises(DataError, match="its prompt is a string, not messages"):
-            convert(strings, tmp_path / "a.jsonl", to)
-    else:
-        convert(strings, tmp_path / "a.jsonl", to)
+    convert(strings, tmp_path / "a.jsonl", to)
+    if to == "messages":
         assert content(tmp_path / "a.jsonl") == content(strings)
+        return
+    said = {"prompt": [{"role": "user", "content": "a"}]}
+    said |= {key: [{"role": "assistant", "content": strings[0][key]}] for key in ("chosen", "rejected")}
+    assert content(tmp_path / "a.jsonl") == content([said])  # as a user and an assistant say it
+    with pytest.raises(DataError, match="its prompt is empty"):
+        convert([{**strings[0], "prompt": " "}], tmp_path / "b.jsonl", to)
 
 
 def test_feedback_as_messages(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ _SPEAKERS = {"system": "system", "developer": "system", "user": "human", "assist
 def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> int:
     """Write the examples of a source (or Examples) as JSONL in the format `to`; returns how many.
 
-    to: 'openai' (chat, prompt/completion, preference), 'messages' (Hugging Face: the same with tool
-    arguments as objects; also feedback, pairs and plain text), 'sharegpt', 'alpaca' or 'gemini' (conversations, and
-    prompt/completion as one question and answer). The file is either whole or not there. Raises DataError with
+    to: 'openai' (chat, prompt/completion, preference; of texts as messages), 'messages' (Hugging Face: the same with
+    tool arguments as objects; also feedback, pairs and plain text), 'sharegpt', 'alpaca' or 'gemini' (conversations,
+    and prompt/completion as one question and answer). The file is either whole or not there. Raises DataError with
     every row of which the format could not hold all (tools in alpaca, weights in sharegpt, ...), OptionError for an
     unknown format or one for other forms.
     """
@@ -60,7 +60,7 @@ def _lines(examples: Examples, to: str, form: str, problems: list[Problem]) -> I
     write, reader = _WRITERS[to, form]
     for given in examples:
         try:
-            example = _as_chat(given) if form != examples.form else given
+            example = _as_chat(given) if form != examples.form else _as_said(given) if to == "openai" else given
             record = write(example)
             lost = _lost(_canonical(example), _canonical(example_of(reader, record)))
         except Fault as fault:
@@ -73,11 +73,23 @@ def _lines(examples: Examples, to: str, form: str, problems: list[Problem]) -> I
 
 def _as_chat(example: Example) -> Example:
     """A prompt and its completion as a question and its answer."""
+    messages = [*_asked(example), {"role": "assistant", "content": example["completion"]}]
+    return {"row": example["row"], "form": "chat", "messages": messages, "tools": None}
+
+
+def _as_said(example: Example) -> Example:
+    """A preference of texts as one of messages; anything else as it is."""
+    if example["form"] != "preference" or example["messages"] is not None:
+        return example
+    answers = {key: [{"role": "assistant", "content": example[key]}] for key in ("chosen", "rejected")}
+    return {"row": example["row"], "form": "preference", "messages": _asked(example), "tools": None, **answers}
+
+
+def _asked(example: Example) -> list[Message]:
+    """The prompt, a text, as what a user says."""
     if not example["prompt"].strip():
         raise Fault("its prompt is empty")
-    said = zip(("user", "assistant"), (example["prompt"], example["completion"]), strict=True)
-    messages = [{"role": role, "content": text} for role, text in said]
-    return {"row": example["row"], "form": "chat", "messages": messages, "tools": None}
+    return [{"role": "user", "content": example["prompt"]}]
 
 
 def _canonical(example: Example) -> Example:
@@ -133,8 +145,6 @@ def _openai_chat(example: Example) -> dict[str, Any]:
 
 
 def _openai_preference(example: Example) -> dict[str, Any]:
-    if example["messages"] is None:
-        raise Fault("its prompt is a string, not messages")
     return {
         "input": _openai_chat(example),
         "preferred_output": _clean(example["chosen"]),

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 _SPEAKERS = {
-    "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
-    "prompter": "user", "ai": "assistant", "model": "assistant", "bot": "assistant", "bing": "assistant", "bard": "assistant", "system": "system",
-    "developer": "developer", "function_call": "function_call", "tool_call": "function_call",
-    "observation": "tool", "function_response": "tool", "tool_response": "tool", "function": "tool", "tool": "tool",
+    "human": "user", "user": "user", "prompter": "user",
+    "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant", "ai": "assistant", "model": "assistant",
+    "bot": "assistant", "bing": "assistant", "bard": "assistant", "system": "system", "developer": "developer",
+    "function_call": "function_call", "tool_call": "function_call", "observation": "tool",
+    "function_response": "tool", "tool_response": "tool", "function": "tool", "tool": "tool",
 }  # fmt: skip
 _KINDS = {
     bool: "true or false", str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number",
