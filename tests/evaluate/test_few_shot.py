@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.evaluate.few_shot import FewShot
+from tunesmith.evaluate.few_shot import FewShot, begun
 
 SUBJECTS = ["refund", "password", "parcel", "invoice", "holiday"]
 
@@ -68,6 +68,23 @@ def test_examples_with_tool_calls_bad_feedback_and_texts_are_not_shown() -> None
     shown = FewShot([called, disliked, liked, {"form": "text", "text": "refund"}])
     query = {"form": "completion", "prompt": "a refund?", "completion": ""}
     assert shown.prompt(query, 9) == "b refund\nyes\n\na refund?\n"
+
+
+def test_an_answer_that_is_not_learned_is_neither_shown_nor_asked_for() -> None:
+    rows = [chat(subject) for subject in ("refund", "parcel")]
+    for row in rows:
+        row["messages"] += [{"role": "user", "content": "so?"}, {"role": "assistant", "content": "bad", "weight": 0}]
+    messages = FewShot(rows[:1]).prompt(rows[1], 1)
+    assert [message["content"] for message in messages] == [
+        "system of parcel", "where is my refund", "about refund", "where is my parcel",
+    ]  # fmt: skip
+
+
+def test_a_conversation_begins_with_the_first_of_its_last_answers() -> None:
+    row = chat("refund")
+    row["messages"] += [*chat("parcel", weight=0)["messages"][1:], *chat("card")["messages"][1:]]
+    assert [len(begun(row, turns)["messages"]) for turns in (1, 2, 3)] == [7, 3, 3]
+    assert begun(pair("refund"), 2) == pair("refund")
 
 
 def test_preferences_show_the_chosen_answer() -> None:

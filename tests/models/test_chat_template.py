@@ -405,6 +405,23 @@ def test_short_conversations_encode_fast():
     assert time.perf_counter() - start < 400 * 0.006  # 1.5 ms is the aim; a busy machine is slower
 
 
+def test_what_is_asked_and_wanted_is_the_last_answer_that_is_learned() -> None:
+    codec = CausalCodec(tokenizer_for(FAMILIES["tools"]))
+    good = talk("Is it good?", "Yes.")
+    bad = {"form": "chat", "messages": [*good, said("user", "Sure?"), said("assistant", "No!", weight=0)]}
+    assert codec.references(bad) == ["Yes."]
+    assert codec.question(bad) == "Is it good?"
+    assert codec.prompt(bad).tolist() == codec.prompt_of(good[:1]).tolist()
+    call = {"form": "chat", "messages": [said("user", "Weather?"), called('{"city": "Paris"}')], "tools": [TOOL]}
+    assert codec.references(call) == ['<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>']
+    assert codec.prompt(call).tolist() == codec.prompt_of(call["messages"][:1], [TOOL]).tolist()
+
+
+def test_reasoning_is_no_part_of_what_is_compared() -> None:
+    assert rendering.without_reasoning("<think>\nhm\n</think>\n\nFour.") == "Four."
+    assert rendering.without_reasoning(" Four. ") == "Four."
+
+
 def test_a_question_is_shown_after_the_turns_before_it() -> None:
     one, two = talk("Is it good?", "Which?"), talk("The lamp.", "Yes.")
     assert CausalCodec.question({"messages": one}) == "Is it good?"

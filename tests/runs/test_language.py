@@ -125,6 +125,17 @@ def test_text_to_text_lowers_the_loss(family: str, method: str, train: Train) ->
     assert {"lead", "copy_source"} <= run.document["baselines"].keys()
 
 
+def test_a_base_that_is_shown_nothing_is_the_base(train: Train) -> None:
+    """Of several turns too: what is measured follows the prompt of the first."""
+    rows = [
+        {"messages": [*row["messages"], {"role": "user", "content": "why?"}, {"role": "assistant", "content": "it is"}]}
+        for row in CHAT
+    ]
+    run = train(rows, max_length=70, max_steps=1)  # no room for an example before the question
+    shown, plain = (run.document["baselines"][name]["loss"]["value"] for name in ("few_shot", "base"))
+    assert shown == pytest.approx(plain, abs=1e-5)
+
+
 def test_plain_text_goes_on_in_further_sequences(train: Train, told: list[Evidence]) -> None:
     rows = [{"text": " ".join(f"{name} {thing}" for thing in ("parcel", "refund") * 30)} for name in NAMES * 2]
     run = train(rows, max_length=64)

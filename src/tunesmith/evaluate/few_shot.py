@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.evaluate.features import TfidfFeatures
+from tunesmith.models.chat_template import learned_turns
 
 Example = dict[str, Any]
 """An example in its internal form, any but "text" (which asks nothing)."""
@@ -59,6 +60,14 @@ class FewShot:
         return [int(i) for i in order if self._sources[i] != source][:k][::-1]
 
 
+def begun(example: Example, turns: int) -> Example:
+    """A conversation up to the first of its last `turns` learned answers; any other example as it is."""
+    if example["form"] != "chat":
+        return example
+    learned = learned_turns(example["messages"])
+    return {**example, "messages": example["messages"][: learned[-min(turns, len(learned))] + 1]}
+
+
 def _joined(examples: Sequence[Example], query: Example) -> Prompt:
     asked = _asked(query)
     if isinstance(asked, str):
@@ -92,14 +101,14 @@ def _asked(example: Example) -> Any:
 def _answer(example: Example) -> Any:
     """What the model should write: messages, or a text."""
     if example["form"] == "chat":
-        return example["messages"][_last_answer(example["messages"]) :]
+        last = _last_answer(example["messages"])
+        return example["messages"][last : last + 1]
     return example[{"pair": "target", "preference": "chosen"}.get(example["form"], "completion")]
 
 
 def _last_answer(messages: list[dict[str, Any]]) -> int:
-    """Its position; the end where the messages end with a question."""
-    last = len(messages) - 1
-    return last if messages and messages[last]["role"] == "assistant" else len(messages)
+    """The position of the last one that is learned; the end where there is none."""
+    return (learned_turns(messages) or [len(messages)])[-1]
 
 
 def _source(example: Example) -> str:

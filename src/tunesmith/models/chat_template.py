@@ -52,6 +52,11 @@ class _Turn:
     stop: int
 
 
+def learned_turns(messages: Sequence[Message]) -> list[int]:
+    """Where the assistant's messages are that are learned: those without the weight 0."""
+    return [i for i, message in enumerate(messages) if message["role"] == "assistant" and message.get("weight", 1) != 0]
+
+
 class TemplateEncoder:
     """Conversations as token ids with the mask of what is learned.
 
@@ -140,9 +145,7 @@ class TemplateEncoder:
             raise _in_row(error, row) from None
 
     def _examples(self, messages: list[Message], first: int, tools: list[Any] | None) -> list[Encoded]:
-        learned = [
-            i for i, m in enumerate(messages) if i >= first and m["role"] == "assistant" and m.get("weight", 1) != 0
-        ]
+        learned = [i for i in learned_turns(messages) if i >= first]
         if not learned:
             raise refused("there is no assistant message to learn", "Add one, or give one of them weight 1.")
         template = self._template(tools)

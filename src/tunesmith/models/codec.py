@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.models.chat_template import TemplateEncoder
+from tunesmith.models.chat_template import TemplateEncoder, learned_turns
 from tunesmith.models.mask import (
     Encoded,
     begin_of_sequence,
@@ -63,33 +63,41 @@ class CausalCodec:
         if messages is None:
             return self.prompt_of(example["prompt"])
         if example["form"] == "chat":
-            last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
-            messages = messages[:last]
+            messages = messages[: learned_turns(messages)[-1]]
         return self.encoder.prompt(messages, example.get("tools"))
 
-    def prompt_of(self, prompt: str | Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Token ids of a text or of messages that the model is to continue."""
+    def prompt_of(self, prompt: str | Sequence[Mapping[str, Any]], tools: list[Any] | None = None) -> np.ndarray:
+        """Token ids of a text or of messages (with their tools) that the model is to continue."""
         if isinstance(prompt, str):
             return encode_spans(self.tokenizer, prompt, [], begin=begin_of_sequence(self.tokenizer)).ids
-        return self.encoder.prompt(prompt)
+        return self.encoder.prompt(prompt, tools)
 
-    @staticmethod
-    def references(example: Example) -> list[str]:
-        """The answers that were wanted."""
+    def references(self, example: Example) -> list[str]:
+        """The answers that were wanted: what was last learned, a tool call as the template writes it."""
         if example["form"] == "chat":
-            said = [m["content"] for m in example["messages"] if m["role"] == "assistant"]
-            return [said[-1] or ""]
+            last = example["messages"][learned_turns(example["messages"])[-1]]
+            return [self._written(example) if last.get("tool_calls") else last["content"]]
         for name in ("completion", "chosen"):
             if name in example:
                 found = example[name]
                 return [found if isinstance(found, str) else str(found[-1].get("content") or "")]
         return [example["text"]]
 
+    def _written(self, example: Example) -> str:
+        """The last learned turn of a conversation, without special tokens and the token that ends it."""
+        encoded = self.sequences(example)[-1]
+        start, stop = encoded.spans[-1]
+        ids = encoded.ids[start : stop - (encoded.ids[stop - 1] in self.stop_ids)]
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
     @staticmethod
     def question(example: Example) -> str:
         """What was asked, for people: the last question, after the turns before it, if there are any."""
         if example.get("messages") is not None:
             messages = example["messages"]
+            if example.get("form") == "chat":
+                messages = messages[: learned_turns(messages)[-1]]
             last = max((at for at, one in enumerate(messages) if one["role"] == "user"), default=-1)
             said = [(one["role"], one.get("content") or "") for one in messages[: last + 1]]
             return said[0][1] if len(said) == 1 else "\n".join(f"{role}: {text}" for role, text in said)
@@ -117,7 +125,7 @@ class PairCodec:
     def prompt(self, example: Example) -> np.ndarray:
         return np.array(self._source(example), dtype=np.int32)
 
-    def prompt_of(self, prompt: str) -> np.ndarray:
+    def prompt_of(self, prompt: str, tools: None = None) -> np.ndarray:
         return np.array(self._source({"source": prompt}), dtype=np.int32)
 
     def _source(self, example: Example) -> list[int]:

@@ -21,6 +21,7 @@ SECONDS = 10.0
 THINK, THOUGHT = "<think>", "</think>"
 """The tags around reasoning. They are tokens of many models, and answers rightly have them as text."""
 
+
 _QUESTION, _ANSWER, _TOOL = "question-7c1f", "answer-93ab", "tool_4d2e"
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
@@ -135,6 +136,11 @@ class ChatTemplate:
 def refused(message: str, fix: str | None = None) -> DataError:
     """A row that can not be learned from as it is; who knows its number adds it."""
     return DataError(Problem(message), fix)
+
+
+def without_reasoning(text: str) -> str:
+    """What an answer says after its reasoning: what is compared with the answer that was wanted."""
+    return text.rpartition(THOUGHT)[2].strip()
 
 
 def as_text(value: Any) -> str:

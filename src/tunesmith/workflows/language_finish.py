@@ -22,11 +22,12 @@ from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import card, metrics_json, preview, report, text_metrics
 from tunesmith.evaluate.diagnose import curve_findings
 from tunesmith.evaluate.evidence import Answer, Evidence
-from tunesmith.evaluate.few_shot import FewShot
+from tunesmith.evaluate.few_shot import FewShot, begun
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import ADAPTER, MARK, base_of_adapter, load_language_finished
+from tunesmith.models.rendering import without_reasoning
 from tunesmith.models.virtual import virtual_tokens
 from tunesmith.workflows import retain
 from tunesmith.workflows.clock import Clock
@@ -142,11 +143,12 @@ def few_shot(
     room = work.limit * 3 // 4
 
     def ids_of(example: Mapping[str, Any]) -> list[int]:
-        def fits(prompt: Any) -> bool:
-            return len(work.codec.prompt_of(prompt)) <= room
+        def ids(prompt: Any) -> list[int]:
+            found: list[int] = work.codec.prompt_of(prompt, example.get("tools")).tolist()
+            return found
 
-        prompt = shots.prompt(dict(example), work.plan.task.options.few_shot, fits)
-        return within(work.codec.prompt_of(prompt).tolist(), work.limit, work.bundle.kind)
+        prompt = shots.prompt(dict(example), work.plan.task.options.few_shot, lambda some: len(ids(some)) <= room)
+        return within(ids(prompt), work.limit, work.bundle.kind)
 
     prompts = [ids_of(work.data[int(work.items.example[item])]) for item in answered]
     if work.plan.task.sequences_per_item > 1 or work.data.form == "text":
@@ -156,9 +158,10 @@ def few_shot(
     writer = SequenceWriter(work.folder.cache / "few-shot")
     rows = work.items.rows
     for item in test:
-        prompt = np.asarray(ids_of(work.data[int(work.items.example[item])]), dtype=np.int32)
         start, end = rows.offsets[item], rows.offsets[item + 1]
         learned = np.flatnonzero(rows.learned[start:end])
+        turns = 1 + int((np.diff(learned) > 1).sum())  # of which the first follows the prompt, the others it
+        prompt = np.asarray(ids_of(begun(work.data[int(work.items.example[item])], turns)), dtype=np.int32)
         answer = (
             rows.ids[start + learned[0] : end] if rows.sources is None else rows.ids[start + rows.sources[item] : end]
         )
@@ -339,12 +342,14 @@ def _findings(
 
 def _text_statistics(work: LanguageWork, answers: Sequence[Generated]) -> RowStatistics:
     return text_metrics.text_rows(
-        [answer.text.strip() for answer in answers], _references(work), [answer.stopped for answer in answers]
-    )
+        [without_reasoning(answer.text) for answer in answers], _references(work),
+        [answer.stopped for answer in answers],
+    )  # fmt: skip
 
 
 def _references(work: LanguageWork) -> list[list[str]]:
-    return [work.codec.references(work.data[int(work.items.example[item])]) for item in work.base["items"]]
+    wanted = [work.codec.references(work.data[int(work.items.example[item])]) for item in work.base["items"]]
+    return [[without_reasoning(text) for text in some] for some in wanted]
 
 
 def _evidence(work: LanguageWork, document: dict[str, Any], answers: dict[str, list[Generated]]) -> Evidence:

@@ -58,8 +58,7 @@ class TextGenerator:
         """Token ids that the model continues; raises DataError when they leave no room for an answer."""
         if isinstance(prompt, str) and self.conversational:
             prompt = [{"role": "user", "content": prompt}]
-        found = self.codec.encoder.prompt(prompt, tools) if tools else self.codec.prompt_of(prompt)
-        ids: list[int] = found.tolist()
+        ids: list[int] = self.codec.prompt_of(prompt, tools).tolist()
         if not ids:
             raise DataError(Problem("the prompt is empty"), "Give some text.")
         if self.bundle.kind == "causal" and len(ids) >= self.bundle.position_limit:

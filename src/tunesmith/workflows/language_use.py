@@ -20,6 +20,7 @@ from tunesmith.engine.batching import TOKENS_AT_ONCE
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
+from tunesmith.models.rendering import without_reasoning
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form, divided
 from tunesmith.workflows.language_items import fit, start_token
@@ -107,7 +108,9 @@ def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> 
         asked = [within(model.codec.prompt(example).tolist(), limit, bundle.kind) for example in some]
         answers = model.continued(asked)
         written = text_metrics.text_rows(
-            [a.text.strip() for a in answers], [model.codec.references(e) for e in some], [a.stopped for a in answers]
+            [without_reasoning(answer.text) for answer in answers],
+            [[without_reasoning(text) for text in model.codec.references(example)] for example in some],
+            [answer.stopped for answer in answers],
         )
         metrics |= text_metrics.with_intervals(written, seed=seed)
     return {"rows": len(examples), "metrics": metrics}
