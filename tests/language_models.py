@@ -20,7 +20,7 @@ CHATML = (
 SPECIAL = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 CONTEXT = 256
 CAUSAL = ("llama", "llama-tied", "gpt2", "gemma2")
-SEQ2SEQ = ("t5", "bart")
+SEQ2SEQ = ("t5", "bart", "m2m100")
 _TEXT = ["say something to the user please", "the answer of the assistant is good and short", "where is my parcel"]
 _HOME = tempfile.TemporaryDirectory(prefix="tunesmith-language-")
 
@@ -38,7 +38,7 @@ def tokenizer(family: str = "llama", *, template: bool = True) -> Any:
         _TEXT, trainers.BpeTrainer(vocab_size=size, special_tokens=SPECIAL, initial_alphabet=alphabet,
                                    show_progress=False),
     )  # fmt: skip
-    ends = {"t5": "$A </s>", "bart": "<s> $A </s>"}
+    ends = {"t5": "$A </s>", "m2m100": "$A </s>", "bart": "<s> $A </s>"}
     if family in ends:
         raw.post_processor = processors.TemplateProcessing(
             single=ends[family], special_tokens=[(token, SPECIAL.index(token)) for token in ("<s>", "</s>")]
@@ -71,6 +71,12 @@ def network(family: str, **changes: Any) -> Any:
     if family == "t5":
         t5 = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
         return hf.T5ForConditionalGeneration(hf.T5Config(**{**words, **t5, **changes}))
+    if family == "m2m100":
+        m2m100 = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+                  "decoder_attention_heads": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,
+                  "max_position_embeddings": CONTEXT, "decoder_start_token_id": 2,
+                  "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}  # fmt: skip
+        return hf.M2M100ForConditionalGeneration(hf.M2M100Config(**{**words, **m2m100, **changes}))
     assert family == "bart"
     bart = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
             "decoder_attention_heads": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,

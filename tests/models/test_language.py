@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from language_models import CAUSAL, SEQ2SEQ, network
+from tunesmith.engine.precision import working
 from tunesmith.models import language
 from tunesmith.models.language import LanguageModel
 
@@ -74,6 +75,19 @@ def test_losses_and_gradients_are_those_of_transformers(
     assert found.keys() == wanted.keys()
     for name, gradient in wanted.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_arithmetic_in_bf16_loses_little(family: str) -> None:
+    """And nothing for good: positions that M2M100 computes are a table too."""
+    made = network(family).eval()
+    model, (ours, _) = LanguageModel(made).eval(), batches(family)
+    before, _ = model(ours)
+    with working(model, "bf16"):
+        coarse, _ = model(ours)
+    after, _ = model(ours)
+    torch.testing.assert_close(coarse, before, atol=0.2, rtol=0)
+    assert not torch.equal(coarse, before)
+    assert torch.equal(after, before)
 
 
 def test_the_likeliest_token_is_known(family: str) -> None:

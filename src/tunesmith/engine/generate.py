@@ -95,6 +95,12 @@ def name_ends(model: Any, ids: Iterable[int]) -> None:
         model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
 
 
+def begin_with(model: Any, token: int | None) -> None:
+    """Every answer of an encoder-decoder begins with this token, its language's; None changes nothing."""
+    if token is not None:
+        model.generation_config.forced_bos_token_id = token
+
+
 def context_length(model: Any) -> int | None:
     """Most tokens that the model reads and writes together; None where its architecture sets no limit."""
     text = model.config.get_text_config(decoder=True)

@@ -28,6 +28,12 @@ class WorkingWeights:
             for name, parameter in self._parameters.items()
             if precision == "bf16" and name not in keep and parameter.dtype == torch.float32
         }
+        # computed positions (M2M100, XGLM): a table in float32 would make float32 of all that it is added to
+        self._tables = [
+            (module, table)
+            for module in model.modules()
+            if self._cast and (table := module._buffers.get("weights")) is not None and table.dtype == torch.float32
+        ]
         self._originals: dict[str, Tensor] = {}
         self.masters: dict[str, nn.Parameter] = {}
 
@@ -35,6 +41,8 @@ class WorkingWeights:
         for name, parameter in self._cast.items():
             self._originals[name] = parameter.data
             parameter.data = parameter.data.to(torch.bfloat16)
+        for module, table in self._tables:
+            module._buffers["weights"] = table.to(torch.bfloat16)
         self.masters = {
             name: nn.Parameter(self._originals[name]) if name in self._cast else parameter
             for name, parameter in self._parameters.items()
@@ -47,6 +55,8 @@ class WorkingWeights:
         for name, parameter in self._cast.items():
             parameter.data = self._originals.pop(name)
             parameter.grad = None
+        for module, table in self._tables:
+            module._buffers["weights"] = table
 
     def hand_over_gradients(self) -> None:
         """Gradients of the working weights to their masters."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.models.chat_template import TemplateEncoder, learned_turns
 from tunesmith.models.mask import (
     Encoded,
@@ -105,22 +106,29 @@ class CausalCodec:
 
 
 class PairCodec:
-    """For models with an encoder: the source is read whole, the target learned token by token."""
+    """For models with an encoder: the source is read whole, the target learned token by token.
 
-    def __init__(self, tokenizer: Any, prefix: str = ""):
+    Of a tokenizer of many languages (NLLB, M2M100) `languages` are those of source and target, its own where None is
+    asked for, and `first` is the token of the target's, with which every answer begins: the model is given it.
+    Raises OptionError for a language that the tokenizer does not know.
+    """
+
+    def __init__(self, tokenizer: Any, prefix: str = "", source: str | None = None, target: str | None = None):
         self.tokenizer = tokenizer
         self.prefix = prefix
+        self.languages, self.first = _speak(tokenizer, source, target)
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
-        return (end_of_sequence(self.tokenizer),)
+        return (end_of_sequence(self.tokenizer, offsets=False),)
 
     def sequence(self, example: Example) -> tuple[Encoded, int]:
         """Source and target one after the other, and the number of source tokens."""
         source, target = self._source(example), self._target(example["target"])
         ids = np.array(source + target, dtype=np.int32)
-        learned = np.arange(len(ids)) >= len(source)
-        return Encoded(ids, learned, ((len(source), len(ids)),)), len(source)
+        start = len(source) + (target[0] == self.first)
+        learned = np.arange(len(ids)) >= start
+        return Encoded(ids, learned, ((start, len(ids)),)), len(source)
 
     def prompt(self, example: Example) -> np.ndarray:
         return np.array(self._source(example), dtype=np.int32)
@@ -134,7 +142,7 @@ class PairCodec:
 
     def _target(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text_target=text, truncation=False, verbose=False)["input_ids"]
-        end = end_of_sequence(self.tokenizer)
+        end = end_of_sequence(self.tokenizer, offsets=False)  # a target is learned whole; Marian's know no offsets
         return ids if ids and ids[-1] == end else [*ids, end]
 
     @staticmethod
@@ -144,3 +152,24 @@ class PairCodec:
     @staticmethod
     def question(example: Example) -> str:
         return str(example["source"])
+
+
+def _speak(tokenizer: Any, source: str | None, target: str | None) -> tuple[tuple[str, str] | None, int | None]:
+    """Set the tokenizer's languages; gives them and the token that every target begins with, None where it has none."""
+    if not (hasattr(tokenizer, "src_lang") and hasattr(tokenizer, "tgt_lang")):
+        if source or target:
+            raise OptionError(
+                "source_language and target_language: this model's tokenizer knows no languages.", "Leave them out."
+            )
+        return None, None
+    source = source or tokenizer.src_lang
+    target = target or tokenizer.tgt_lang or source
+    for language in (source, target):
+        if language not in tokenizer.get_vocab() and language not in getattr(tokenizer, "lang_code_to_token", ()):
+            codes = [code for code in tokenizer.all_special_tokens if "_" in code]
+            raise OptionError(
+                f"this model's tokenizer has no language {language!r}.", did_you_mean(str(language), codes)
+            )
+    tokenizer.src_lang, tokenizer.tgt_lang = source, target
+    first = tokenizer(text_target="")["input_ids"][0]
+    return (source, target), None if first == tokenizer.eos_token_id else int(first)

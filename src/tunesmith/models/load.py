@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tunesmith.core.errors import ModelError
+from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
 from tunesmith.models import catalog, virtual
@@ -240,6 +240,11 @@ def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
             tokenizer = GPT2Tokenizer.from_pretrained(folder)
             emit(Decided("tokenizer", "GPT-2's", f"{folder} has vocab.json and merges.txt, but no tokenizer.json"))
             return tokenizer
+    if "sentencepiece library" in fault.lower():
+        raise MissingPackageError(
+            f"The tokenizer of the model folder {folder} needs the package sentencepiece.",
+            "Install it: pip install sentencepiece",
+        )
     if words:
         fault = "there is vocab.json without tokenizer.json, and transformers does not read it for this type of model"
     raise ModelError(

@@ -119,9 +119,9 @@ def begin_of_sequence(tokenizer: Any) -> int | None:
     return first if tokenizer.bos_token_id is not None and first == tokenizer.bos_token_id else None
 
 
-def end_of_sequence(tokenizer: Any) -> int:
-    """The end-of-sequence id; ModelError without one, or without a fast tokenizer (which knows offsets)."""
-    if not getattr(tokenizer, "is_fast", False):
+def end_of_sequence(tokenizer: Any, *, offsets: bool = True) -> int:
+    """The end-of-sequence id; ModelError without one, or where `offsets` are needed and the tokenizer is not fast."""
+    if offsets and not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             "This model's tokenizer does not say which characters its tokens cover, so what is learned can not be "
             "established.",

@@ -19,6 +19,10 @@ from tunesmith.models.mask import Encoded
 class Seq2SeqOptions(LanguageOptions):
     prefix: str = ""
     """Put before every source, as T5 was trained with: 'summarize: '."""
+    source_language: str | None = None
+    """Of a model of many languages, in its own words: 'eng_Latn' for NLLB."""
+    target_language: str | None = None
+    """The language to write: 'deu_Latn'."""
 
 
 class Seq2Seq:
@@ -38,7 +42,7 @@ class Seq2Seq:
         self.options = options
 
     def codec(self, tokenizer: Any) -> PairCodec:
-        return PairCodec(tokenizer, self.options.prefix)
+        return PairCodec(tokenizer, self.options.prefix, self.options.source_language, self.options.target_language)
 
     def encode(
         self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: PairCodec, limit: int

@@ -12,7 +12,7 @@ import torch
 from tunesmith.core.errors import FolderError, OptionError, RunFailed
 from tunesmith.core.files import write_json
 from tunesmith.core.run import RunFolder
-from tunesmith.engine.generate import Sampling, name_ends
+from tunesmith.engine.generate import Sampling, begin_with, name_ends
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import ADAPTER, MARK, load_language_finished
 from tunesmith.models.virtual import can_merge, stands_beside
@@ -73,6 +73,7 @@ def _merge(model: Path, trained: TextGenerator, out: Path) -> None:
     merged = load_language_finished(model, merge=True)
     out.mkdir()
     name_ends(merged.model.network, trained.stop_ids)
+    begin_with(merged.model.network, getattr(trained.codec, "first", None))
     with quiet_transformers():
         merged.model.network.config.use_cache = True
         merged.model.network.save_pretrained(out)

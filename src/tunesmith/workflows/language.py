@@ -22,6 +22,7 @@ from tunesmith.data.conversations import Examples
 from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.generate import begin_with
 from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
@@ -176,6 +177,10 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     _settle_rate(plan, bundle, emit)
     write_text(folder.spec, plan.spec.dump())
     codec = plan.task.codec(bundle.tokenizer)
+    if getattr(codec, "languages", None):
+        emit(Decided("languages", list(codec.languages), "as asked for with source_language and target_language, or "
+                                                         "else the tokenizer's own"))  # fmt: skip
+        begin_with(bundle.model.network, codec.first)
     limit = _limit(plan, bundle, emit)
     items = encode_items(
         corpus, plan.task, codec, bundle,

@@ -10,7 +10,7 @@ from typing import Any, cast
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.options import resolve
-from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate
+from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate
 from tunesmith.engine.hardware import device, prepare
 from tunesmith.models.load_language import MARK, LanguageBundle, load_language_finished
 
@@ -33,6 +33,7 @@ class TextGenerator:
         task = registry.get("tasks", mark["task"])
         known = {name: mark[name] for name in ("prefix",) if name in task.Options.model_fields}
         self.codec = task(task.Options(**known)).codec(bundle.tokenizer)
+        begin_with(bundle.model.network, getattr(self.codec, "first", None))
         self.bundle.model.to(device()).eval()
 
     @classmethod
