@@ -300,3 +300,8 @@ def learned(tokenizer, examples):
 def expected(family, answer):
     kept = answer.strip() if family.trims else answer.lstrip("\n") if "</think>" in family.opening else answer
     return family.opening + kept + family.end
+
+
+def called(arguments, name="weather"):
+    function = {"name": name, "arguments": arguments}
+    return said("assistant", None, tool_calls=[{"id": "call12345", "type": "function", "function": function}])
