@@ -74,8 +74,7 @@ def network(family: str, **changes: Any) -> Any:
     if family == "m2m100":
         m2m100 = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
                   "decoder_attention_heads": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,
-                  "max_position_embeddings": CONTEXT, "decoder_start_token_id": 2,
-                  "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}  # fmt: skip
+                  "max_position_embeddings": CONTEXT, "decoder_start_token_id": 2}  # fmt: skip
         return hf.M2M100ForConditionalGeneration(hf.M2M100Config(**{**words, **m2m100, **changes}))
     assert family == "bart"
     bart = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,

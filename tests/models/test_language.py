@@ -77,6 +77,13 @@ def test_losses_and_gradients_are_those_of_transformers(
         torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
 
+def test_no_block_is_left_out_of_a_step() -> None:
+    model = LanguageModel(network("m2m100", decoder_layerdrop=1.0, encoder_layerdrop=1.0)).train()
+    model(batches("m2m100")[0])[0].sum().backward()
+    assert all("layers.0.fc1.weight" not in name or grad.any() for name, grad in gradients(model).items())
+    assert any("decoder.layers.0.fc1.weight" in name for name in gradients(model))
+
+
 def test_arithmetic_in_bf16_loses_little(family: str) -> None:
     """And nothing for good: positions that M2M100 computes are a table too."""
     made = network(family).eval()

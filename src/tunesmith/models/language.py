@@ -37,6 +37,9 @@ class LanguageModel(nn.Module):
         self.whole_logits = False
         """Compute logits as the network does, without chunks: for families with an output of their own."""
         network.config.use_cache = False  # no keys and values are kept while training
+        for module in network.modules():
+            if getattr(module, "layerdrop", 0):  # M2M100: a step that leaves out whole blocks may have no gradient
+                module.layerdrop = 0.0
 
     @property
     def config(self) -> Any:
