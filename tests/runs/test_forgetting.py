@@ -270,6 +270,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_computed(
         ({"method": "scratch", **bare}, OptionError, "random weights"),
         ({"retain": ["no-such.csv"]}, DataError, "no such file or run"),
         ({"continue_from": "no-such-run"}, FolderError, "does not exist"),
+        ({"continue_from": str(first.path / "model")}, OptionError, "Train on it with --model"),
         ({"forget_at_most": -1}, OptionError, "forget_at_most"),
         ({"method": "contrastive", "callbacks": ["distill"], **bare}, OptionError, "learns from pairs"),
     ]

@@ -50,6 +50,12 @@ def check(spec: RunSpec, family: str) -> None:
             f"{asked[0]} with --method scratch: it begins with random weights, which know nothing to be kept.",
             "Use another method, such as full.",
         )
+    earlier = Path(spec.continue_from) if spec.continue_from else None
+    if earlier and not is_run(earlier) and (earlier / "config.json").exists():
+        raise OptionError(
+            f"--continue-from {earlier} is a model, and not the run that it came from.",
+            f"Train on it with --model {earlier}, which keeps its template and tokens, or give the run's folder.",
+        )
     if family == "rows" and spec.continue_from:
         _check_additions(Path(spec.continue_from), spec.method)
     for path in retained_paths(spec):
