@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.evaluate.few_shot import FewShot, begun
+from tunesmith.evaluate.few_shot import FewShot, begun, count_answers
 
 SUBJECTS = ["refund", "password", "parcel", "invoice", "holiday"]
 
@@ -80,11 +80,12 @@ def test_an_answer_that_is_not_learned_is_neither_shown_nor_asked_for() -> None:
     ]  # fmt: skip
 
 
-def test_a_conversation_begins_with_the_first_of_its_last_answers() -> None:
+def test_a_conversation_up_to_one_of_its_answers() -> None:
     row = chat("refund")
     row["messages"] += [*chat("parcel", weight=0)["messages"][1:], *chat("card")["messages"][1:]]
-    assert [len(begun(row, turns)["messages"]) for turns in (1, 2, 3)] == [7, 3, 3]
-    assert begun(pair("refund"), 2) == pair("refund")
+    assert count_answers(row) == 2
+    assert [len(begun(row, number)["messages"]) for number in (0, 1)] == [3, 7]
+    assert (begun(pair("refund"), 0), count_answers(pair("refund"))) == (pair("refund"), 1)
 
 
 def test_preferences_show_the_chosen_answer() -> None:

@@ -9,8 +9,18 @@ import pytest
 from chat_templates import FAMILIES, expected, learned, talk, tokenizer_for
 
 from tunesmith.core.errors import DataError
+from tunesmith.evaluate.preview import token_table
 from tunesmith.models.chat_template import TemplateEncoder
-from tunesmith.models.mask import ANSWER_CUT, CONTEXT_CUT, check_learned, cut, encode_completion, encode_text, tokenise
+from tunesmith.models.mask import (
+    ANSWER_CUT,
+    CONTEXT_CUT,
+    check_learned,
+    cut,
+    encode_completion,
+    encode_text,
+    split_long,
+    tokenise,
+)
 
 
 @pytest.fixture(params=FAMILIES)
@@ -81,6 +91,41 @@ def test_cutting_keeps_the_answer_the_beginning_and_the_system_turn():
     assert len(tiny) == encoded.head
     assert tiny.ids[0] == tokenizer.bos_token_id
     assert learned(tokenizer, [tiny]) == [expected(family, "Two")]
+
+
+def test_an_earlier_answer_without_its_beginning_is_not_learned():
+    family = FAMILIES["chatml"]
+    tokenizer = tokenizer_for(family)
+    encoded = TemplateEncoder(tokenizer).encode(talk("Hi", "One, two, three. " * 9, "And?", "Four"))
+    (start, stop), last = encoded.spans
+    shorter, what = cut(encoded, len(encoded) - (start + stop) // 2)
+    assert learned(tokenizer, [shorter]) == [expected(family, "Four")]
+    assert what.learned.tolist() == [last[0] <= at < last[1] for at in range(len(encoded))]
+    assert what.kept[stop - 1]  # it is context
+    table = token_table(encoded, tokenizer, cut=what)
+    assert "".join(token["text"] for token in table if token["learned"]) == expected(family, "Four")
+
+
+@pytest.mark.parametrize("limit", [2, 9, 30, 60, 90, 150, 999])
+def test_of_a_long_conversation_every_answer_is_learned_once(family, limit):
+    tokenizer = tokenizer_for(family)
+    said = [f"Answer {number}. " * (1 + 3 * number % 5) for number in range(6)]
+    asked = talk(*(text for number, answer in enumerate(said) for text in (f"Question {number}?", answer)))
+    found = []
+    for encoded in TemplateEncoder(tokenizer).encode_turns(asked):
+        parts = split_long(encoded, limit)
+        assert len(parts) == 1 or limit < len(encoded)
+        for part in parts:
+            shorter, what = cut(part, limit)
+            assert len(shorter) <= limit
+            assert len(shorter.spans) == len(part.spans)  # none is lost, at most the end of one
+            found += [text.strip() for text in learned(tokenizer, [shorter if what and what.end_lost else part])]
+    wanted = [expected(family, answer).strip() for answer in said]
+    if limit >= 90:
+        assert found == wanted
+    else:
+        assert len(found) == len(wanted)
+        assert all(whole.startswith(text) for text, whole in zip(found, wanted, strict=True))
 
 
 def test_an_answer_that_is_too_long_keeps_its_beginning_and_says_that_its_end_is_lost():

@@ -61,7 +61,7 @@ class LanguageOptions(Options):
     max_length: int | None = Field(default=None, ge=8)
     """Most tokens of an example; the model's own limit, at most 2,048, when not given."""
     overflow: Literal["truncate", "drop", "error"] = "truncate"
-    """What happens to longer examples: cut so that the answer stays, leave out, or refuse to start."""
+    """What happens to longer examples: cut so that every answer stays, leave out, or refuse to start."""
     packing: bool | None = None
     """Several short examples in one row, none seeing another; when not given, where padding costs over a tenth."""
     new_tokens: list[str] = Field(default=[])

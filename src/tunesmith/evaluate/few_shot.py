@@ -60,12 +60,16 @@ class FewShot:
         return [int(i) for i in order if self._sources[i] != source][:k][::-1]
 
 
-def begun(example: Example, turns: int) -> Example:
-    """A conversation up to the first of its last `turns` learned answers; any other example as it is."""
+def begun(example: Example, answer: int) -> Example:
+    """A conversation up to the learned answer of this number, from 0; any other example as it is."""
     if example["form"] != "chat":
         return example
-    learned = learned_turns(example["messages"])
-    return {**example, "messages": example["messages"][: learned[-min(turns, len(learned))] + 1]}
+    return {**example, "messages": example["messages"][: learned_turns(example["messages"])[answer] + 1]}
+
+
+def count_answers(example: Example) -> int:
+    """How many answers of it are learned."""
+    return len(learned_turns(example["messages"])) if example["form"] == "chat" else 1
 
 
 def _joined(examples: Sequence[Example], query: Example) -> Prompt:

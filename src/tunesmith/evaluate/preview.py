@@ -59,8 +59,9 @@ def token_table(encoded: Encoded, tokenizer: Any, *, cut: Cut | None = None) -> 
 
 def _states(encoded: Encoded, cut: Cut | None) -> list[State]:
     kept = np.ones(len(encoded), dtype=bool) if cut is None else cut.kept
+    learned = encoded.learned if cut is None or cut.learned is None else cut.learned
     return [("learned" if is_learned else "context") if is_kept else "cut"
-            for is_learned, is_kept in zip(encoded.learned, kept, strict=True)]  # fmt: skip
+            for is_learned, is_kept in zip(learned, kept, strict=True)]  # fmt: skip
 
 
 def _pieces(ids: np.ndarray, states: list[State], tokenizer: Any) -> Iterator[tuple[str, State, list[int]]]:

@@ -48,11 +48,15 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Cut:
-    """What `cut` did: `kept` bool [n] over the tokens before, the `reason`, and whether an answer's end is gone."""
+    """What `cut` did: `kept` bool [n] over the tokens before, the `reason`, and whether an answer's end is gone.
+
+    `learned` bool [n]: what still is, where that is less than all that was: an answer without its beginning is not.
+    """
 
     kept: np.ndarray
     reason: str
     end_lost: bool = False
+    learned: np.ndarray | None = None
 
 
 def encode_completion(tokenizer: Any, prompt: str, completion: str) -> Encoded:
@@ -174,7 +178,8 @@ def cut(
 ) -> tuple[Encoded | None, Cut | None]:
     """`encoded` within `limit` tokens, and what was cut; (encoded, None) when it fits.
 
-    'truncate' keeps the last learned turn. Given up in this order: what follows the turn (which is no cut
+    'truncate' keeps the last learned turn, and of those before it the ones that are whole (`split_long` keeps
+    them all). Given up in this order: what follows the turn (which is no cut
     worth a word), the start of the context (not the head), the head but for the beginning of sequence. A turn
     that is longer than all of that keeps its beginning, after context of at most a quarter of the limit: its
     end token is lost, and `end_lost` says so. 'drop' gives (None, Cut); 'error' raises DataError, naming `row`.
@@ -203,9 +208,29 @@ def cut(
     kept[max(first, head) : max(first, head) + limit - head] = True
     kept[stop:] = False
     position = np.concatenate([[0], np.cumsum(kept)])
-    spans = [(int(position[a]), int(position[b])) for a, b in encoded.spans]
-    shorter = Encoded(encoded.ids[kept], encoded.learned[kept], tuple(s for s in spans if s[0] < s[1]), head)
-    return shorter, Cut(kept, ANSWER_CUT if end_lost else CONTEXT_CUT, end_lost)
+    learned = encoded.learned.copy()
+    broken = [(a, b) for a, b in encoded.spans[:-1] if not kept[a:b].all()]
+    for a, b in broken:
+        learned[a:b] = False
+    spans = [(int(position[a]), int(position[b])) for a, b in encoded.spans if (a, b) not in broken]
+    shorter = Encoded(encoded.ids[kept], learned[kept], tuple(s for s in spans if s[0] < s[1]), head)
+    return shorter, Cut(kept, ANSWER_CUT if end_lost else CONTEXT_CUT, end_lost, learned)
+
+
+def split_long(encoded: Encoded, limit: int) -> list[Encoded]:
+    """A conversation that is longer than `limit` as several, in the order of their answers, so that `cut` leaves
+    every answer whole and learned once: in each the last answers that fit, and in the next one before them those
+    that do not."""
+    shorter, done = cut(encoded, limit)
+    kept = len(shorter.spans) if shorter is not None else 0
+    left = len(encoded.spans) - kept
+    if done is None or not kept or not left:
+        return [encoded]
+    stop = encoded.spans[left - 1][1]
+    before = Encoded(encoded.ids[:stop], encoded.learned[:stop], encoded.spans[:left], min(encoded.head, stop))
+    learned = encoded.learned.copy()
+    learned[:stop] = False
+    return [*split_long(before, limit), Encoded(encoded.ids, learned, encoded.spans[left:], encoded.head)]
 
 
 def _offsets(tokenizer: Any, text: str) -> Offsets:

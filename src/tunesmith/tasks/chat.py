@@ -13,7 +13,7 @@ from tunesmith.engine.protocols import Batches
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.text_metrics import RowStatistics, token_rows
 from tunesmith.models.codec import CausalCodec
-from tunesmith.models.mask import Encoded
+from tunesmith.models.mask import Encoded, split_long
 
 
 class ChatOptions(ConversationOptions):
@@ -45,6 +45,8 @@ class Chat:
         """The example's sequences, each with its number of source tokens (0: there is no encoder)."""
         found = codec.sequences(example)
         if example["form"] != "text":
+            if self.options.overflow == "truncate":  # of a long conversation no answer is lost
+                found = [part for one in found for part in split_long(one, limit)]
             return [(one, 0) for one in found]
         (whole,) = found  # a long text goes on in further sequences; nothing is lost
         cuts = range(0, len(whole), limit)

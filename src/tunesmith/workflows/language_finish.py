@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import card, metrics_json, preview, report, text_metrics
 from tunesmith.evaluate.diagnose import curve_findings
 from tunesmith.evaluate.evidence import Answer, Evidence
-from tunesmith.evaluate.few_shot import FewShot, begun
+from tunesmith.evaluate.few_shot import FewShot, begun, count_answers
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.load import quiet_transformers
@@ -153,15 +154,15 @@ def few_shot(
     prompts = [ids_of(work.data[int(work.items.example[item])]) for item in answered]
     if work.plan.task.sequences_per_item > 1 or work.data.form == "text":
         return prompts, None
-    if len(np.unique(work.items.example[test])) != len(test):  # an example in several sequences has no one prompt
+    first = _first_answers(work, test)
+    if first is None:
         return prompts, None
     writer = SequenceWriter(work.folder.cache / "few-shot")
     rows = work.items.rows
-    for item in test:
+    for item, number in zip(test, first, strict=True):
         start, end = rows.offsets[item], rows.offsets[item + 1]
         learned = np.flatnonzero(rows.learned[start:end])
-        turns = 1 + int((np.diff(learned) > 1).sum())  # of which the first follows the prompt, the others it
-        prompt = np.asarray(ids_of(begun(work.data[int(work.items.example[item])], turns)), dtype=np.int32)
+        prompt = np.asarray(ids_of(begun(work.data[int(work.items.example[item])], number)), dtype=np.int32)
         answer = (
             rows.ids[start + learned[0] : end] if rows.sources is None else rows.ids[start + rows.sources[item] : end]
         )
@@ -172,6 +173,18 @@ def few_shot(
     extended = writer.close(rows.pad_token_id, pairs=rows.sources is not None, start_token_id=rows.start_token_id)
     measured = work.measure(extended, np.arange(len(extended)))
     return prompts, work.plan.task.statistics(measured)
+
+
+def _first_answers(work: LanguageWork, items: np.ndarray) -> list[int] | None:
+    """Of each item the number of the first answer, from 0, that is learned in it: the sequences of an example have its
+    answers in their order. None where some answer is in none of them."""
+    rows, done, first = work.items.rows, Counter[int](), []
+    for item, example in zip(items, work.items.example[items].tolist(), strict=True):
+        learned = np.flatnonzero(rows.learned[rows.offsets[item] : rows.offsets[item + 1]])
+        first.append(done[example])
+        done[example] += 1 + int((np.diff(learned) > 1).sum())
+    whole = work.data.form != "chat" or all(count == count_answers(work.data[number]) for number, count in done.items())
+    return first if whole else None
 
 
 class _Sequence:
