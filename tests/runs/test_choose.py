@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tunesmith.core.errors import DataError
 from tunesmith.core.events import Decided, Event
-from tunesmith.workflows.choose import method_for
+from tunesmith.workflows.choose import method_for, task_of
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,12 @@ def test_the_body_moves_where_there_are_rows_to_move_it(
 
 def test_what_is_asked_for_is_taken_without_a_word() -> None:
     assert method_for("lora", "label", 10, 1.0, False, pytest.fail) == "lora"
+
+
+def test_pairs_for_a_model_that_goes_on_are_told_how_to_name_their_columns() -> None:
+    with pytest.raises(DataError) as refused:
+        task_of("chat", "pair", "pair", "rows.csv")
+    assert "query and response" in str(refused.value.fix)
+    with pytest.raises(DataError) as refused:
+        task_of("preference", "chat", "openai", "rows.jsonl")
+    assert refused.value.fix == "Leave --task out, or use --task chat."

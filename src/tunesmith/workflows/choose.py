@@ -62,7 +62,9 @@ def task_of(asked: str, form: str, format: str, file: str) -> str:
     if asked not in ("auto", *fitting):
         raise DataError(
             Problem(f"the data is of the form {form!r} ({format}), which --task {asked} does not learn", file),
-            f"Leave --task out, or use --task {fitting[0]}.",
+            "Name the columns query and response, or use --task seq2seq and a model that reads a source."
+            if (asked, form) == ("chat", "pair")
+            else f"Leave --task out, or use --task {fitting[0]}.",
         )
     return fitting[0] if asked == "auto" else asked
 
