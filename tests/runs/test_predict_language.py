@@ -112,6 +112,12 @@ def test_evaluate_cuts_what_training_cuts(translating: Path, in_tmp: Path) -> No
     assert language_use.evaluate(translating / "model", "in.jsonl")["rows"] == 2
 
 
+def test_evaluate_reads_what_training_reads(translating: Path, in_tmp: Path) -> None:
+    """Few targets, often repeated, are classes to one who is not told what they are."""
+    jsonl(in_tmp / "in.jsonl", [{"source": f"tea {number}", "target": "good"} for number in range(20)])
+    assert language_use.evaluate(translating / "model", "in.jsonl")["rows"] == 20
+
+
 def test_wrong_settings_are_told(chatting: Path) -> None:
     model = tunesmith.load(chatting)
     with pytest.raises(OptionError, match="temperature"):

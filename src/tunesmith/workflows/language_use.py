@@ -73,7 +73,7 @@ def convert(source: str, out: str | Path, to: str) -> int:
 def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:
     """Token metrics of a finished run on other data, and those of its written answers for up to 200 rows."""
     model = TextGenerator.load(folder)
-    examples = read_examples(data, emit=emit)
+    examples = read_examples(data, emit=emit, form=asked_form(model.mark["task"]))  # as it was read to be learned
     task = registry.get("tasks", model.mark["task"])
     if examples.form not in task.forms:
         raise DataError(
