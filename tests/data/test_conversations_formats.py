@@ -72,6 +72,11 @@ def test_chats(row: dict[str, Any]) -> None:
     assert first(row) == {"row": 1, "form": "chat", "messages": CHAT, "tools": None}
 
 
+def test_json_in_a_cell_may_have_line_breaks_in_its_texts() -> None:
+    said = json.dumps([USER, {"role": "assistant", "content": "Cold. Very."}]).replace("Cold. ", "Cold.\n")
+    assert first({"messages": said})["messages"][1]["content"] == "Cold.\nVery."
+
+
 @pytest.mark.parametrize(
     "row",
     [

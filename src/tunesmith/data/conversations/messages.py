@@ -45,7 +45,7 @@ def decoded(value: Any) -> Any:
     """The list or object that a string holds as JSON, or as Python prints it; anything else unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(value)
+            return json.loads(value, strict=False)  # in a table a text may have its line breaks as they are
         except (ValueError, RecursionError):
             return _printed(value)
     return value
