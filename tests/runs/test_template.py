@@ -155,6 +155,14 @@ def test_a_preview_cuts_as_a_run_does(in_tmp: Path) -> None:
     assert np.flatnonzero(shown.cut.kept)[[0, 19, -1]].tolist() == [0, 19, len(shown.encoded) - 1]
 
 
+def test_a_preview_shows_a_judged_answer_once_and_both_of_a_pair(in_tmp: Path) -> None:
+    base = str(folder("llama"))
+    judged = write(in_tmp, [{"prompt": "say", "completion": " good", "label": n > 0} for n in range(2)])
+    assert [(one.row, one.of) for one in preview.previewed(judged, model=base)] == [(1, 1), (2, 1)]
+    pair = write(in_tmp, [{"prompt": "say", "chosen": " good", "rejected": " bad"}])
+    assert [(one.row, one.of) for one in preview.previewed(pair, model=base)] == [(1, 2), (1, 2)]
+
+
 def test_new_tokens_are_found_in_a_text_whatever_the_normalizer_does(in_tmp: Path, plain_base: Path) -> None:
     from tokenizers import normalizers
 

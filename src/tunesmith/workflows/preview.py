@@ -68,6 +68,8 @@ def previewed(
         example = examples[number]
         try:
             sequences = made.encode(example, example, codec, limit)
+            if examples.form == "feedback":  # the second one has the answer of another row, and is not learned
+                sequences = sequences[:1]
             cuts = [cut_of(whole, source, limit, made.options.overflow) for whole, source in sequences]
         except DataError as error:
             found = [examples.problem(example["row"], problem.message) for problem in error.problems]
