@@ -130,6 +130,11 @@ TOOL_CALL_END = TOOLS.replace(
     "{%- endfor %}<|im_end|>", "{%- endfor %}{{ '<|eom_id|>' if m.tool_calls else '<|im_end|>' }}"
 )
 
+NINE_LETTERS = TOOLS.replace(
+    '<tool_call>\n{"name"',
+    "{% if call.id | length != 9 %}{{ raise_exception('ids have nine letters') }}{% endif %}"
+    '<tool_call>\n{"id": "{{ call.id }}", "name"',
+).replace("<tool_response>", "<tool_response>{{ m.tool_call_id }}", 1)
 FIRST_CALL_ONLY = TOOLS.replace("in m.tool_calls or []", "in (m.tool_calls or [])[:1]")
 
 LAST_ANSWER_ONLY = (

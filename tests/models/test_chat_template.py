@@ -184,6 +184,23 @@ def test_another_end_after_tool_calls_is_learned_and_stops_generation():
     assert tokenizer.convert_tokens_to_ids("<|eom_id|>") in encoder.stop_ids
 
 
+def test_ids_of_calls_are_as_the_template_takes_them():
+    """Mistral's takes nine letters and digits."""
+    tokenizer = tokenizer_for(replace(FAMILIES["tools"], template=made.NINE_LETTERS))
+    encoder = TemplateEncoder(tokenizer)
+
+    def written(*ids):
+        calls = [{**called("{}")["tool_calls"][0], "id": number} for number in ids]
+        answers = [said("tool", "sun", tool_call_id=number) for number in ids]
+        messages = [said("user", "Weather?"), said("assistant", None, tool_calls=calls), *answers]
+        return tokenizer.decode(encoder.encode([*messages, said("assistant", "Sunny.")]).ids)
+
+    found = written("call_1", "call_abc")
+    assert found.count("call00000") == found.count("call00001") == 2
+    assert "call_" not in found
+    assert written("abcdefgh1").count("abcdefgh1") == 2
+
+
 def test_a_template_that_writes_only_the_first_of_several_calls_is_refused():
     encoder = TemplateEncoder(tokenizer_for(replace(FAMILIES["tools"], template=made.FIRST_CALL_ONLY)))
     one, two = called('{"city": "Paris"}'), called('{"city": "weather"}')

@@ -24,6 +24,8 @@ THINK, THOUGHT = "<think>", "</think>"
 
 _QUESTION, _ANSWER, _TOOL = "question-7c1f", "answer-93ab", "tool_4d2e"
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_NINE = re.compile(r"\|\s*length\s*!=\s*9\b")
+"""Mistral's templates take no ids of tool calls but those of nine letters and digits."""
 
 
 class TemplateFailed(Exception):
@@ -83,7 +85,8 @@ class ChatTemplate:
 
     def clean(self, messages: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Messages as templates expect them: text, not None; known roles; arguments so that they become JSON."""
-        cleaned = []
+        cleaned: list[dict[str, Any]] = []
+        ids: dict[Any, str] = {}  # of calls, as this template takes them
         for number, message in enumerate(messages, 1):
             clean = {key: value for key, value in message.items() if key != "weight" and value is not None}
             if not isinstance(clean.setdefault("content", ""), str):
@@ -92,6 +95,14 @@ class ChatTemplate:
                 clean["role"] = "system"
             if clean.get("tool_calls"):
                 clean["tool_calls"] = [self._call(call) for call in clean["tool_calls"]]
+                if _NINE.search(self.source):
+                    ids |= {
+                        call.get("id"): _nine(call.get("id") or "", len(ids) + n)
+                        for n, call in enumerate(clean["tool_calls"])
+                    }
+                    clean["tool_calls"] = [{**call, "id": ids[call.get("id")]} for call in clean["tool_calls"]]
+            if clean.get("tool_call_id") in ids:
+                clean["tool_call_id"] = ids[clean["tool_call_id"]]
             cleaned.append(clean)
         return cleaned
 
@@ -146,6 +157,11 @@ def without_reasoning(text: str) -> str:
 def as_text(value: Any) -> str:
     """Text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _nine(given: str, number: int) -> str:
+    """An id of nine letters and digits: the one given, or one of the call's number in its conversation."""
+    return given if len(given) == 9 and given.isalnum() else f"call{number:05d}"
 
 
 def as_object(value: Any) -> Any:
