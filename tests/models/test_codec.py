@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chat_templates import FAMILIES, tokenizer_for
+from chat_templates import FAMILIES, said, talk, tokenizer_for
 
-from tunesmith.core.errors import OptionError
-from tunesmith.models.codec import PairCodec
+from tunesmith.core.errors import DataError, OptionError
+from tunesmith.models.codec import CausalCodec, PairCodec
+from tunesmith.tasks.preference import Preference, PreferenceOptions
 
 ROW = {"form": "pair", "source": "the ball", "target": "der Ball"}
 
@@ -68,3 +69,12 @@ def test_a_tokenizer_that_knows_no_offsets_is_enough() -> None:
     assert learned == target
     assert target[-1] == fast.eos_token
     assert source == fast.convert_ids_to_tokens(fast(ROW["source"]).input_ids)
+
+
+def test_answers_that_differ_in_what_the_template_trims_are_no_preference() -> None:
+    task = Preference(PreferenceOptions())
+    pair = {"form": "preference", "messages": talk("Hi"), "tools": None, "row": 3}
+    pair |= {"chosen": [said("assistant", "Hello")], "rejected": [said("assistant", "Hello \n")]}
+    assert len(task.encode(pair, pair, CausalCodec(tokenizer_for(FAMILIES["chatml"])), 99)) == 2
+    with pytest.raises(DataError, match="differ in white space alone"):
+        task.encode(pair, pair, CausalCodec(tokenizer_for(FAMILIES["llama3"])), 99)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from tunesmith.core.errors import DataError, Problem
 from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.options import ConversationOptions
 from tunesmith.engine.preference import FeedbackLesson, PairLesson, dpo_loss, kto_loss
@@ -53,7 +54,13 @@ class Preference:
             both = (example["chosen"], example["rejected"])
         else:
             both = (example["completion"], partner["completion"])
-        return [(codec.answer(example, answer), 0) for answer in both]
+        found = [codec.answer(example, answer) for answer in both]
+        if example["form"] == "preference" and np.array_equal(found[0].ids, found[1].ids):
+            raise DataError(
+                Problem("both answers are the same as the model reads them: they differ in white space alone"),
+                "Leave the row out, or correct an answer.",
+            )
+        return [(one, 0) for one in found]
 
     def lesson(
         self,
