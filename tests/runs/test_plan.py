@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from language_runs import folder, short_run
 
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.engine import devices
@@ -40,6 +41,13 @@ def llama(tmp_path: Path) -> Path:
     folder = tmp_path / "llama"
     LlamaConfig().save_pretrained(folder)
     return folder
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_an_earlier_run_is_planned_as_its_base_is(chats: Path, method: str) -> None:
+    short_run(chats, out="earlier", method=method, max_steps=1, generate_rows=0, few_shot=0)
+    again, base = (plan(chats, model=model) for model in ("earlier", str(folder("llama"))))
+    assert (again.parameters, again.tokens) == (base.parameters, base.tokens)
 
 
 def test_a_table_and_an_encoder(table: Path, tiny_model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.core.events import ignore
 from tunesmith.core.options import resolve
+from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine.options import EngineOptions
 
@@ -173,10 +175,14 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
 
     from tunesmith.models import catalog
     from tunesmith.models.load import quiet_transformers, read_tokenizer
+    from tunesmith.models.load_language import MARK
 
-    source = catalog.find(model)
-    where = str(source.folder) if source.folder is not None else cast(str, source.hub_id)
-    if source.folder is not None and not (source.folder / "config.json").exists():
+    run = Path(model).expanduser()
+    source = catalog.Source(model, None, run / "model", None) if is_run(run) else catalog.find(model)
+    where = words = str(source.folder) if source.folder is not None else cast(str, source.hub_id)
+    while not (Path(where) / "config.json").exists() and (Path(where) / MARK).exists():
+        where = json.loads((Path(where) / MARK).read_text(encoding="utf-8"))["base"]  # of an adapter
+    if where == words and source.folder is not None and not (source.folder / "config.json").exists():
         raise ModelError(f"The model folder {source.folder} has no config.json.", "A plan needs that file only.")
     with quiet_transformers():
         try:
@@ -190,7 +196,7 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
             ) from None
         try:
             local = source.folder is not None
-            return config, read_tokenizer(Path(where)) if local else AutoTokenizer.from_pretrained(where), []
+            return config, read_tokenizer(Path(words)) if local else AutoTokenizer.from_pretrained(words), []
         except (ModelError, OSError, ValueError, KeyError):
             return config, None, ["no tokenizer was found for the model: tokens are guessed from letters"]
 
