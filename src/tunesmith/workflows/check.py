@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,11 @@ from tunesmith.core import registry
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.options import resolve
-from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
-from tunesmith.data.types import SplitOptions
 from tunesmith.engine import estimate
 from tunesmith.models import catalog
 from tunesmith.workflows import choose
+from tunesmith.workflows.reading import read
 from tunesmith.workflows.train import _spec
 
 
@@ -38,14 +37,8 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
 
         return language_use.check(spec if held is None else spec.model_copy(update={"data": held}))
     log: list[Event] = []
-    declared = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    options = cast(SplitOptions, resolve(declared, {"split": SplitOptions})["split"])
     with TemporaryDirectory(prefix="tunesmith-") as folder:
-        prepared = prepare(
-            held if held is not None else spec.data, validation=spec.validation, test=spec.test, text=spec.text,
-            target=spec.target, kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed,
-            emit=log.append, cache_dir=Path(folder),
-        )  # fmt: skip
+        prepared = read(held if held is not None else spec.data, spec, Path(folder), emit=log.append)
         kind = prepared.columns.kind
         train = prepared.splits["train"]
         targets = prepared.targets(train)

@@ -29,8 +29,9 @@ from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.workflows import choose, held_language, language_data
-from tunesmith.workflows.held import higher_is_better, same_data, split_options
+from tunesmith.workflows.held import higher_is_better, same_data
 from tunesmith.workflows.model import Model
+from tunesmith.workflows.reading import split_options
 from tunesmith.workflows.refine import (
     Series,
     fitting,

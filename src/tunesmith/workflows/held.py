@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tunesmith.core.errors import FolderError, OptionError, did_you_mean
 from tunesmith.core.files import write_json
-from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import SplitOptions
 from tunesmith.evaluate import metrics, text_metrics
+from tunesmith.workflows.reading import split_options
 
 Words = dict[str, Any]
 
@@ -87,11 +87,6 @@ def shared_words(spec: RunSpec, task: str) -> Words:
     if words["model"] != "auto" and Path(words["model"]).expanduser().is_dir():
         words["model"] = str(Path(words["model"]).expanduser().resolve())
     return words
-
-
-def split_options(spec: RunSpec, **changed: Any) -> SplitOptions:
-    given = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    return cast(SplitOptions, resolve({**given, **changed}, {"split": SplitOptions})["split"])
 
 
 def higher_is_better(name: str) -> bool:

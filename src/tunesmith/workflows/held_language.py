@@ -13,7 +13,8 @@ from tunesmith.core.events import ignore
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, convert
 from tunesmith.workflows import choose, language_data
-from tunesmith.workflows.held import Held, Words, same_data, shared_words, split_options
+from tunesmith.workflows.held import Held, Words, same_data, shared_words
+from tunesmith.workflows.reading import split_options
 
 _KEPT = ("chat", "completion")
 """Forms that OpenAI's own format holds whole, weights of messages among it."""

@@ -19,7 +19,6 @@ from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
-from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.generate import begin_with
@@ -44,6 +43,7 @@ from tunesmith.workflows.identity import check_data, identity
 from tunesmith.workflows.language_cost import predict_cost
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import Items, encode_items
+from tunesmith.workflows.reading import split_options
 
 _VALIDATION_ITEMS = 500
 _WASTE = 0.1
@@ -163,8 +163,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     hardware.prepare()
     torch.manual_seed(spec.seed)
     clock.phase("read", spec.data)
-    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), emit)
+    corpus = read_corpus(spec, split_options(spec), emit)
     check_data(folder, spec.data, corpus.fingerprint)
     plan = _plan(folder, spec, corpus.examples, emit)
     retained = retain_language.read(plan.spec, plan.task.network)

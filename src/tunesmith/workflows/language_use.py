@@ -15,7 +15,6 @@ from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import convert as converted
 from tunesmith.data.conversations import lint, read_examples, validate
-from tunesmith.data.types import SplitOptions
 from tunesmith.engine.batching import TOKENS_AT_ONCE
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
@@ -25,6 +24,7 @@ from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form, divided
 from tunesmith.workflows.language_items import fit, start_token
 from tunesmith.workflows.language_model import TextGenerator, within
+from tunesmith.workflows.reading import split_options
 
 CONVERT_TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
 
@@ -40,8 +40,7 @@ def check(spec: RunSpec) -> dict[str, Any]:
         elif isinstance(event, Warned):
             warnings.append({"what": event.what, "message": event.message})
 
-    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    options: Any = resolve(words, {"split": SplitOptions})["split"]
+    options = split_options(spec)
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
     examples = read_examples(
         {"train": spec.data, **given} if given else spec.data, emit=listen, check=False, group=options.group,

@@ -15,9 +15,7 @@ from tunesmith.core.files import write_text
 from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
-from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.inference import answering, frozen_bottom, frozen_features, gathered, parts, run_rows
@@ -48,6 +46,7 @@ from tunesmith.workflows import (
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.identity import check_data, identity
+from tunesmith.workflows.reading import read
 
 _VALIDATION_ROWS = 10_000
 """Most validation rows that are looked at while training."""
@@ -121,7 +120,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     torch.manual_seed(spec.seed)
     clock = Clock(emit)
     clock.phase("read", spec.data)
-    data = _read(folder, spec, emit)
+    data = read(spec.data, spec, folder.cache, emit=emit)
     check_data(folder, spec.data, data.fingerprint)
     stop.check()
     plan = _plan(folder, spec, data, emit)
@@ -185,15 +184,6 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
 
 
 # the steps
-
-
-def _read(folder: RunFolder, spec: RunSpec, emit: Emit) -> PreparedData:
-    declared = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    options = cast(SplitOptions, resolve(declared, {"split": SplitOptions})["split"])
-    return prepare(
-        spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
-        kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed, emit=emit, cache_dir=folder.cache,
-    )  # fmt: skip
 
 
 def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:

@@ -15,7 +15,6 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import ignore
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.types import SplitOptions
 from tunesmith.models import catalog
 from tunesmith.workflows import choose, language_data
 
@@ -74,14 +73,10 @@ def look_at(data: Any, spec: RunSpec) -> Found:
 
 
 def _rows(data: Any, spec: RunSpec) -> Found:
-    from tunesmith.data.prepare import prepare
+    from tunesmith.workflows.reading import read
 
-    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
     with TemporaryDirectory(prefix="tunesmith-") as folder:
-        prepared = prepare(
-            data, validation=None, test=None, text=spec.text, target=spec.target, kinds=choose.kinds_for(spec.task),
-            options=SplitOptions(**words), seed=spec.seed, emit=ignore, cache_dir=Path(folder),
-        )  # fmt: skip
+        prepared = read(data, spec.model_copy(update={"validation": None, "test": None}), Path(folder))
         kind, train, pairs = prepared.columns.kind, prepared.splits["train"], prepared.columns.text_pair is not None
         median = choose.median_per_label(kind, prepared.targets(train))
         chosen = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)

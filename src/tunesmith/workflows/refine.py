@@ -23,11 +23,12 @@ from tunesmith.core.files import write_json
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.guess import Wish
-from tunesmith.data.prepare import _read, prepare
+from tunesmith.data.prepare import _read
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.workflows import choose, held_language
-from tunesmith.workflows.held import Held, same_data, shared_words, split_options
+from tunesmith.workflows.held import Held, same_data, shared_words
+from tunesmith.workflows.reading import read, split_options
 from tunesmith.workflows.train import Listener, Run, _spec, resume, train
 
 Words = dict[str, Any]
@@ -106,15 +107,6 @@ def specified(data: Any, words: Words) -> tuple[RunSpec, Any]:
     spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
     choose.check_words(spec)
     return spec, held if held is not None else spec.data
-
-
-def read(source: Any, spec: RunSpec, cache: Path, **split: Any) -> PreparedData:
-    """The prepared rows; `split` changes options of the split."""
-    return prepare(
-        source, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
-        kinds=choose.kinds_for(spec.task), options=split_options(spec, **split), seed=spec.seed, emit=ignore,
-        cache_dir=cache,
-    )  # fmt: skip
 
 
 def write_parts(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, ignore
-from tunesmith.core.options import resolve
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching
 from tunesmith.engine.likelihood import TokenLesson
 from tunesmith.engine.retained import Keeping, Retained
@@ -25,6 +23,7 @@ from tunesmith.models.mask import Encoded
 from tunesmith.workflows import retain
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import encode_items
+from tunesmith.workflows.reading import split_options
 
 if TYPE_CHECKING:
     from tunesmith.workflows.language import LanguageWork
@@ -53,8 +52,7 @@ def read(spec: RunSpec, kind: str) -> list[Read]:
 def _read(own: RunSpec, path: Path, kind: str) -> Read:
     run = retain.finished(path, "language") if is_run(path) else None
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
-    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    corpus = read_corpus(spec, cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"]), ignore)
+    corpus = read_corpus(spec, split_options(spec), ignore)
     if _plugin(corpus.examples.form, kind) is None:
         raise OptionError(
             f"--retain {path} is of the form {corpus.examples.form!r}, which has no token loss that this model could "

@@ -6,21 +6,17 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import ignore
-from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import peek, read_examples
-from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
-from tunesmith.data.types import SplitOptions
 from tunesmith.engine import batching
-from tunesmith.workflows import choose, retain
+from tunesmith.workflows import reading, retain
 
 _PROBE_TEXTS = 1_000
 """Most retained texts, half of which are measured."""
@@ -51,13 +47,8 @@ def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
     if run is None and (found := peek(str(path))) is not None and found.form == "text":
         return Read(path, False, own, None, _own_texts(path, own.seed))
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
-    words = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    options = cast(SplitOptions, resolve(words, {"split": SplitOptions})["split"])
     try:
-        data = prepare(
-            spec.data, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
-            kinds=choose.kinds_for(spec.task), options=options, seed=spec.seed, emit=ignore, cache_dir=folder.cache,
-        )  # fmt: skip
+        data = reading.read(spec.data, spec, folder.cache)
     except DataError as error:
         if run is None and "--target" in (error.fix or ""):  # which would name columns of the new data
             raise DataError(error.problems, "Leave only text and target in what is retained.") from error
