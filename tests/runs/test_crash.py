@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import re
 import shutil
 import signal
 import time
@@ -19,11 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tunesmith
-from tunesmith.cli import show
-from tunesmith.core.errors import CorruptCheckpoint, DataError, FolderError, RunFailed, Stopped
+from tunesmith.core.errors import CorruptCheckpoint, FolderError, RunFailed, Stopped
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.checkpoint import CheckpointStore, verify
-from tunesmith.workflows import catalogues
 
 Train = Callable[..., tunesmith.Run]
 Records = Callable[..., list[dict[str, Any]]]
@@ -166,28 +163,6 @@ def test_dying_at_other_moments_is_no_different(
     assert RunFolder(in_tmp / "run").status() == "stopped"
     tunesmith.resume(in_tmp / "run")
     check_killed_run(in_tmp / "run", whole, kills=1)
-
-
-def test_other_data_is_refused_before_anything_is_computed(
-    train: Train, ticket_file: Path, in_tmp: Path, records: Records
-) -> None:
-    mine = Path("tickets.csv")
-    shutil.copy(ticket_file, mine)
-    with pytest.raises(Killed):
-        train(mine, listeners=[At(43, kill)], **LONG)
-    shown = show.run(catalogues.run("run"))
-    assert "trained  step 43 of 84, epoch" in shown
-    assert re.search(r"latest   validation at step \d+: loss \d\.\d+, ", shown)
-    assert re.search(r"saved    at step \d+, from where it would go on\ncontinue with: tunesmith resume run", shown)
-    text = mine.read_text(encoding="utf-8")
-    mine.write_text(text.replace(" the ", " this ", 1), encoding="utf-8")
-    with pytest.raises(DataError, match=r"tickets\.csv.* is not what it was when the run .* began"):
-        tunesmith.resume(in_tmp / "run")
-    assert records(in_tmp / "run", "phase")[-1]["phase"] == "read"
-    assert "failed   " in show.run(catalogues.run("run"))
-    mine.write_text(text, encoding="utf-8")
-    tunesmith.resume(in_tmp / "run")
-    assert RunFolder(in_tmp / "run").status() == "finished"
 
 
 def test_dying_while_the_spec_is_written_leaves_one_that_can_be_read(

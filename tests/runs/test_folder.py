@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ import pytest
 from crashes import LONG, At, Killed, check_killed_run, kill, weights
 
 import tunesmith
-from tunesmith.core.errors import FolderError, Stopped, UsageError
+from tunesmith.cli import show
+from tunesmith.core.errors import DataError, FolderError, Stopped, UsageError
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.checkpoint import verify
+from tunesmith.workflows import catalogues
 
 Train = Callable[..., tunesmith.Run]
 Records = Callable[..., list[dict[str, Any]]]
@@ -58,11 +61,17 @@ def test_a_run_is_not_continued_with_other_data(
     shutil.copy(ticket_file, "own.csv")
     with pytest.raises(Killed):
         train("own.csv", listeners=[At(8, kill)], **LONG)
+    shown = show.run(catalogues.run("run"))
+    assert "trained  step 8 of 84, epoch" in shown
+    assert re.search(r"latest   validation at step \d+: loss \d\.\d+, ", shown)
+    assert re.search(r"saved    at step \d+, from where it would go on\ncontinue with: tunesmith resume run", shown)
     with open("own.csv", "a", encoding="utf-8") as file:
         file.write("this row came later,praise\n")
-    with pytest.raises(tunesmith.TunesmithError, match="the data is not what it was") as caught:
+    with pytest.raises(DataError, match=r"own\.csv.* is not what it was when the run .* began") as caught:
         tunesmith.resume(in_tmp / "run")
     assert caught.value.exit_code == 2
+    assert records(in_tmp / "run", "phase")[-1]["phase"] == "read", "before anything is computed"
+    assert "failed   " in show.run(catalogues.run("run"))
     assert len(records(in_tmp / "run", "step")) == 8
     shutil.copy(ticket_file, "own.csv")  # as it was: it goes on
     assert tunesmith.resume(in_tmp / "run").folder.status() == "finished"

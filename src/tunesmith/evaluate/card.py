@@ -210,14 +210,15 @@ def _loading_language(evidence: Evidence) -> str:
 
 def _beside_its_base(family: str, beside: dict[str, Any], imports: str, tokenizer: str) -> list[str]:
     """The base, as the adapter found it, and the adapter on it."""
-    ours = ["import tunesmith.models.bottleneck  # adapters that peft does not know"]
-    lines = [*(ours if beside["type"] == "BOTTLENECK" else []), "from peft import PeftModel", imports, "", tokenizer]
+    lines = [] if beside["here"] else ["from peft import PeftModel"]
+    lines += [imports, "", tokenizer]
+    if beside["type"] == "BOTTLENECK":
+        lines.insert(0, "import tunesmith.models.bottleneck  # adapters that peft does not know")
     if beside["quantization"]:
         lines.append(
             "# it learned beside a base in 4 bits (nf4, double quantisation); in full precision answers differ"
         )
     if beside["here"]:
-        lines.remove("from peft import PeftModel")
         lines.append(
             f'model = {family}.from_pretrained("path/to/this/folder")  # the base in it, and the adapter on it'
         )

@@ -60,8 +60,7 @@ class Adapters:
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """The head is faster than what is added below it, which start as the identity."""
         added, head = split_head(bundle.model)
-        groups = [ParameterGroup(added, learning_rate), ParameterGroup(head, 2 * learning_rate)]
-        return [group for group in groups if group.parameters]  # a language model has no new head
+        return [ParameterGroup(added, learning_rate), ParameterGroup(head, 2 * learning_rate)]
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Save the adapter in `folder` in PEFT's layout and take it out of the network, which is saved beside it.

@@ -65,8 +65,7 @@ class Prefix:
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         words, head = split_head(bundle.model)
-        groups = [ParameterGroup(words, learning_rate), ParameterGroup(head, learning_rate * _HEAD_RATE)]
-        return [group for group in groups if group.parameters]  # a language model has no new head
+        return [ParameterGroup(words, learning_rate), ParameterGroup(head, learning_rate * _HEAD_RATE)]
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Not a change of weights: there is nothing to fold in, and the whole is saved beside its base."""

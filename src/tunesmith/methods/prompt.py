@@ -66,8 +66,7 @@ class Prompt:
         """The rate is by the size of the embeddings: Adam's steps are absolute, and what is a step for one
         family (T5, entries of 10) is a leap for another (Llama, 0.02)."""
         words, head = split_head(bundle.model)
-        groups = [ParameterGroup(words, learning_rate * self._size), ParameterGroup(head, learning_rate * _HEAD_RATE)]
-        return [group for group in groups if group.parameters]  # a language model has no new head
+        return [ParameterGroup(words, learning_rate * self._size), ParameterGroup(head, learning_rate * _HEAD_RATE)]
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Not a change of weights: there is nothing to fold in, and the whole is saved beside its base."""

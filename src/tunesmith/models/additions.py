@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +26,15 @@ _FEED_FORWARD = re.compile(
 _ATTENTION_OUTPUT = re.compile(
     r"attention\.(output\.)?dense$|\.(o_proj|out_proj|out_lin)$|attn\.(c_proj|Wo|o)$|SelfAttention\.o$"
 )
+
+
+ADAPTER = "adapter_config.json"
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """PEFT's description of what was added to a base, in a model's folder; empty where nothing was."""
+    path = folder / ADAPTER
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def linear_targets(model: Any) -> list[str]:

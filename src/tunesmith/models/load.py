@@ -15,6 +15,7 @@ from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
 from tunesmith.models import catalog, virtual
+from tunesmith.models.additions import described
 from tunesmith.models.safety import check_folder, check_weights
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
 
@@ -121,7 +122,7 @@ def load_text_base(
 
 def _teach_peft(folder: Path) -> None:
     """transformers asks PEFT for what a model folder holds beside the base; ours are among it after this."""
-    if (folder / "adapter_config.json").exists():
+    if described(folder):
         for name in ("bottleneck", "column"):
             importlib.import_module(f"tunesmith.models.{name}")
 

@@ -14,7 +14,7 @@ from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.run import is_run
 from tunesmith.models import catalog
-from tunesmith.models.additions import quiet_peft
+from tunesmith.models.additions import ADAPTER, quiet_peft
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import fingerprint, needed_tokens, quiet_transformers, read_tokenizer
 from tunesmith.models.own_template import use_template
@@ -25,7 +25,6 @@ NetworkKind = Literal["causal", "seq2seq"]
 MARK = "tunesmith.json"
 _ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "megatron-bert", "roformer")
 """In transformers' table of causal models, but published as encoders that fill gaps."""
-ADAPTER = "adapter_config.json"
 _PADDING = 1000
 """Embeddings that no token uses: fewer are nothing to wonder at, however small the model."""
 

@@ -21,7 +21,6 @@ SECONDS = 10.0
 THINK, THOUGHT = "<think>", "</think>"
 """The tags around reasoning. They are tokens of many models, and answers rightly have them as text."""
 
-
 _QUESTION, _ANSWER, _TOOL = "question-7c1f", "answer-93ab", "tool_4d2e"
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _NINE = re.compile(r"\|\s*length\s*!=\s*9\b")

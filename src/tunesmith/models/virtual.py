@@ -8,7 +8,6 @@ a text model that has learned them is saved as PEFT reads it, its base below it 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch.nn import functional
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
-from tunesmith.models.additions import new_head, quiet_peft
+from tunesmith.models.additions import described, new_head, quiet_peft
 
 COMMON = 5_000
 """Vocabularies list frequent words first; a prompt starts from words among so many (Lester et al. 2021, 3.2)."""
@@ -199,8 +198,7 @@ def load(network: Any, folder: Path) -> Any:
 
 def stands_beside(folder: Path) -> bool:
     """Whether what lies in a text model's folder was written by `save`."""
-    described = folder / "adapter_config.json"
-    return described.exists() and json.loads(described.read_text(encoding="utf-8")).get("peft_type") in _KINDS
+    return described(folder).get("peft_type") in _KINDS
 
 
 def typical_size(bundle: Any) -> float:
@@ -225,8 +223,7 @@ def can_merge(folder: Path) -> bool:
     text, and bottleneck adapters are not linear."""
     from tunesmith.models.bottleneck import BottleneckType
 
-    kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
-    return kind not in (*_KINDS, BottleneckType.BOTTLENECK)
+    return described(folder)["peft_type"] not in (*_KINDS, BottleneckType.BOTTLENECK)
 
 
 def _active(model: Any) -> Any:

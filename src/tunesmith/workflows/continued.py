@@ -12,16 +12,16 @@ from tunesmith.core.events import Emit
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.models import virtual
+from tunesmith.models.additions import ADAPTER, described
 from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
 from tunesmith.workflows import choose, retain
-from tunesmith.workflows.model import MARK
 
 
 def base_name(spec: RunSpec, emit: Emit) -> str:
     """The name of the base model: the run that is continued, or what was asked for. Raises what `check` does."""
     retain.check(spec, "rows")
     name = choose.model_for(retain.base_name(spec), emit)
-    if spec.continue_from is None and (Path(name) / "adapter_config.json").exists():
+    if spec.continue_from is None and described(Path(name)):
         raise ModelError(
             f"The model folder {name} holds a base and, beside it, what a run added to it.",
             "Give the base that it was added to.",
@@ -63,7 +63,7 @@ def _save_body(run: RunFolder, path: Path) -> None:
         (aside / "1_Pooling").mkdir()
         words = {"pooling_mode_cls_token": bundle.model.pooling == "cls"}
         (aside / "1_Pooling" / "config.json").write_text(json.dumps(words), encoding="utf-8")
-    for name in ("adapter_config.json", "adapter_model.safetensors") if columns else ():
+    for name in (ADAPTER, "adapter_model.safetensors") if columns else ():
         shutil.copy(run.model / name, aside / name)
     length = {"max_seq_length": bundle.max_length}
     (aside / "sentence_bert_config.json").write_text(json.dumps(length), encoding="utf-8")
@@ -71,12 +71,12 @@ def _save_body(run: RunFolder, path: Path) -> None:
 
 
 def _without_adapter(model: Path, beside: Path) -> Bundle:
-    """The base in the folder `model`, or below it, as it is without the adapter that lies in it too."""
+    """The base of the folder `model` as it is without the adapter: below it, or in it, as a copy that lacks that."""
+    if virtual.stands_beside(model):
+        return load_text_finished(model / virtual.BASE)
     bare = beside.with_name(f".{beside.name}.bare")
     shutil.rmtree(bare, ignore_errors=True)
-    below = model / virtual.BASE if virtual.stands_beside(model) else model
-    shutil.copytree(below, bare, ignore=shutil.ignore_patterns("adapter_*"))
-    shutil.copy(model / MARK, bare / MARK)
+    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("adapter_*"))
     try:
         return load_text_finished(bare)
     finally:

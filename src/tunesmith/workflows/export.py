@@ -13,8 +13,9 @@ from tunesmith.core.errors import FolderError, OptionError, RunFailed
 from tunesmith.core.files import write_json
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.generate import Sampling, begin_with, name_ends
+from tunesmith.models.additions import ADAPTER
 from tunesmith.models.load import quiet_transformers
-from tunesmith.models.load_language import ADAPTER, MARK, load_language_finished
+from tunesmith.models.load_language import MARK, load_language_finished
 from tunesmith.models.virtual import can_merge, stands_beside
 from tunesmith.workflows.language_model import TextGenerator
 

@@ -236,8 +236,7 @@ def _settle_rate(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None
     rate = choose.rate_of(*names, width)
     if rate != choose.rate_of(*names):
         emit(Decided("learning_rate", rate, f"the wider a model, the smaller the steps it takes; this one has {width}"))
-    plan.engine = plan.engine.model_copy(update={"learning_rate": rate})
-    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "learning_rate": rate}})
+    choose.settle(plan, learning_rate=rate)
 
 
 def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[LanguageBundle, str]:
@@ -246,8 +245,7 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
     source = None if earlier else catalog.fetch(plan.spec.model)  # said when it is loaded
     size = catalog.size_of(source) if source else None
     precision = hardware.choose_precision(plan.engine.precision, device, size.hidden_size if size else 512, emit)
-    plan.engine = plan.engine.model_copy(update={"precision": precision})
-    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "precision": precision}})
+    choose.settle(plan, precision=precision)
     kwargs: dict[str, Any] = getattr(plan.method, "load_kwargs", dict)()
     keeps_base = bool(getattr(plan.method, "adds", False))
     dtype = "bfloat16" if precision == "bf16" and keeps_base else "float32"

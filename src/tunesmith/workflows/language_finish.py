@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,9 @@ from tunesmith.evaluate.diagnose import curve_findings
 from tunesmith.evaluate.evidence import Answer, Evidence
 from tunesmith.evaluate.few_shot import FewShot, begun, count_answers
 from tunesmith.evaluate.text_metrics import RowStatistics
-from tunesmith.models.additions import quiet_peft
+from tunesmith.models.additions import ADAPTER, quiet_peft
 from tunesmith.models.load import quiet_transformers
-from tunesmith.models.load_language import ADAPTER, MARK, base_of_adapter, load_language_finished
-from tunesmith.models.rendering import without_reasoning
+from tunesmith.models.load_language import MARK, base_of_adapter, load_language_finished
 from tunesmith.models.virtual import virtual_tokens
 from tunesmith.workflows import retain
 from tunesmith.workflows.clock import Clock
@@ -36,7 +35,7 @@ from tunesmith.workflows.finish import latest, read_curves, versions
 from tunesmith.workflows.language import LanguageWork
 from tunesmith.workflows.language_cost import cost_of
 from tunesmith.workflows.language_divergence import divergence
-from tunesmith.workflows.language_model import within
+from tunesmith.workflows.language_model import references, within, written_rows
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest difference of a sequence's mean token loss between the model trained and the model read back."""
@@ -290,12 +289,12 @@ def _document(
 ) -> dict[str, Any]:
     seed, task = work.plan.spec.seed, work.plan.task
     statistics: dict[str, RowStatistics] = {"tuned": ours, **work.base["statistics"]}
-    texts = {name: _text_statistics(work, found) for name, found in answers.items()}
+    wanted = _references(work)
+    texts = {name: written_rows(found, wanted) for name, found in answers.items()}
     if work.data.form == "pair" and len(work.base["items"]):
         sources = [work.data[int(work.items.example[i])]["source"] for i in work.base["items"]]
-        references = _references(work)
-        texts["lead"] = text_metrics.text_rows([text_metrics.lead(source) for source in sources], references)
-        texts["copy_source"] = text_metrics.text_rows([text_metrics.copy(source) for source in sources], references)
+        texts["lead"] = text_metrics.text_rows([text_metrics.lead(source) for source in sources], wanted)
+        texts["copy_source"] = text_metrics.text_rows([text_metrics.copy(source) for source in sources], wanted)
     measured = {
         name: {
             metric: found
@@ -313,14 +312,14 @@ def _document(
         "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,
         "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(verdict),
         "findings": [dict(f) for f in curve_findings(read_curves(work.folder.events), task.metrics[0])]
-        + _findings(work, test, verdict, bool(texts)),
+        + _findings(work, test, verdict, wanted if texts else None),
         "cost": cost_of(work, {
             "wall_seconds": round(time.time() - started, 3), "peak_memory_bytes": peak_memory_bytes(),
             "tokens": work.state.tokens,
         }),
     }  # fmt: skip
     if texts:
-        document["signatures"] = text_metrics.signatures(_references(work))
+        document["signatures"] = text_metrics.signatures(wanted)
     if work.forgetting is not None:
         document["forgetting"] = work.forgetting
     metrics_json.check(document)
@@ -328,10 +327,10 @@ def _document(
 
 
 def _findings(
-    work: LanguageWork, test: Mapping[str, Any], verdict: Mapping[str, Any], answered: bool
+    work: LanguageWork, test: Mapping[str, Any], verdict: Mapping[str, Any], wanted: list[list[str]] | None
 ) -> list[dict[str, Any]]:
     found = []
-    note = text_metrics.language_note(_references(work)) if answered else None
+    note = None if wanted is None else text_metrics.language_note(wanted)
     if note:
         found.append({
             "name": "letters_that_metrics_do_not_read", "severity": "info", "evidence": note,
@@ -353,16 +352,8 @@ def _findings(
     return found
 
 
-def _text_statistics(work: LanguageWork, answers: Sequence[Generated]) -> RowStatistics:
-    return text_metrics.text_rows(
-        [without_reasoning(answer.text) for answer in answers], _references(work),
-        [answer.stopped for answer in answers],
-    )  # fmt: skip
-
-
 def _references(work: LanguageWork) -> list[list[str]]:
-    wanted = [work.codec.references(work.data[int(work.items.example[item])]) for item in work.base["items"]]
-    return [[without_reasoning(text) for text in some] for some in wanted]
+    return references(work.codec, [work.data[int(work.items.example[item])] for item in work.base["items"]])
 
 
 def _evidence(work: LanguageWork, document: dict[str, Any], answers: dict[str, list[Generated]]) -> Evidence:

@@ -12,10 +12,23 @@ from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.options import resolve
 from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate
 from tunesmith.engine.hardware import device, prepare
+from tunesmith.evaluate.text_metrics import RowStatistics, text_rows
 from tunesmith.models.load_language import MARK, LanguageBundle, load_language_finished
+from tunesmith.models.rendering import without_reasoning
 
 Prompt = str | Sequence[Mapping[str, Any]]
 """A text, or messages."""
+
+
+def references(codec: Any, examples: Iterable[Any]) -> list[list[str]]:
+    """The answers that were wanted of each example, without reasoning."""
+    return [[without_reasoning(text) for text in codec.references(example)] for example in examples]
+
+
+def written_rows(answers: Sequence[Generated], wanted: list[list[str]]) -> RowStatistics:
+    """What the metrics of written answers are made of, by row; reasoning is not compared."""
+    texts = [without_reasoning(answer.text) for answer in answers]
+    return text_rows(texts, wanted, [answer.stopped for answer in answers])
 
 
 class TextGenerator:

@@ -19,11 +19,10 @@ from tunesmith.engine.batching import TOKENS_AT_ONCE
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
-from tunesmith.models.rendering import without_reasoning
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form, divided
 from tunesmith.workflows.language_items import fit, start_token
-from tunesmith.workflows.language_model import TextGenerator, within
+from tunesmith.workflows.language_model import TextGenerator, references, within, written_rows
 from tunesmith.workflows.reading import split_options
 
 CONVERT_TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
@@ -106,10 +105,6 @@ def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> 
         some = [examples[i] for i in range(min(200, len(examples)))]
         asked = [within(model.codec.prompt(example).tolist(), limit, bundle.kind) for example in some]
         answers = model.continued(asked)
-        written = text_metrics.text_rows(
-            [without_reasoning(answer.text) for answer in answers],
-            [[without_reasoning(text) for text in model.codec.references(example)] for example in some],
-            [answer.stopped for answer in answers],
-        )
+        written = written_rows(answers, references(model.codec, some))
         metrics |= text_metrics.with_intervals(written, seed=seed)
     return {"rows": len(examples), "metrics": metrics}

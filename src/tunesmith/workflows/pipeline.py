@@ -235,9 +235,7 @@ def _encode(
 def _precision(plan: Plan, bundle: Bundle, device: torch.device, emit: Emit) -> str:
     hidden = bundle.model.head.in_features
     precision = hardware.choose_precision(plan.engine.precision, device, hidden, emit)
-    # written down, so that a resumed or repeated run does not measure anew
-    plan.engine = plan.engine.model_copy(update={"precision": precision})
-    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "precision": precision}})
+    choose.settle(plan, precision=precision)
     if plan.engine.gradient_checkpointing:
         checkpoint_activations(bundle.model.network)
     return precision

@@ -5,7 +5,6 @@ The same for rows and for language: both have a `Keeping`, made in `retain_rows`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +21,7 @@ from tunesmith.engine import loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.retained import Keeping, copies, moving_body
 from tunesmith.evaluate import forgetting
-from tunesmith.models.additions import moving
+from tunesmith.models.additions import described, moving
 from tunesmith.workflows import choose
 
 ATTEMPTS: tuple[dict[str, dict[str, float]], ...] = (
@@ -83,8 +82,7 @@ def _check_additions(path: Path, method: str) -> None:
 
 def additions(path: Path) -> dict[str, Any]:
     """PEFT's description of what lies beside the base in a run's model; empty where nothing does."""
-    described = path / "model" / "adapter_config.json"
-    return dict(json.loads(described.read_text(encoding="utf-8"))) if described.exists() else {}
+    return described(path / "model")
 
 
 def finished(path: Path, family: str) -> RunFolder:

@@ -29,6 +29,10 @@ DIALECTS = {"openai": "role/content", "sharegpt": "from/value"}
 
 Message = dict[str, Any]
 
+_CAMEL = {
+    "function_call": "functionCall", "function_response": "functionResponse",
+    "function_declarations": "functionDeclarations",
+}  # fmt: skip
 _PRINTED = re.compile(r"\s*(\[\s*)?\{\s*'")
 
 
@@ -260,9 +264,7 @@ def _tool(tool: Any) -> Any:
 
 def _camel(item: Mapping[str, Any]) -> dict[str, Any]:
     """Keys as Gemini's JSON has them; its Python client writes them with underscores."""
-    words = (("function_call", "functionCall"), ("function_response", "functionResponse"))
-    names = dict((*words, ("function_declarations", "functionDeclarations")))
-    return {names.get(key, key): value for key, value in item.items()}
+    return {_CAMEL.get(key, key): value for key, value in item.items()}
 
 
 def _parts(item: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
