@@ -1,10 +1,11 @@
-"""What this machine is and what it does fast: decided by measuring, said as events."""
+"""What this machine is and what it does fast: asked or measured, said as events."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import os
+import platform
 import resource
 import shutil
 import sys
@@ -20,6 +21,8 @@ from tunesmith.engine.batching import TOKENS_AT_ONCE
 
 _WORTH_IT = 1.2
 """bf16 must be this much faster than fp32 to be chosen: it costs three decimal digits."""
+_BF16_WIDTH = 32
+"""Narrower products gain less than that on a processor with bf16 instructions."""
 
 
 def prepare() -> None:
@@ -58,7 +61,11 @@ def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
 
 
 def choose_precision(asked: str, on: torch.device, hidden_size: int, emit: Emit) -> str:
-    """'fp32' or 'bf16'. With 'auto', the faster one on a product of the model's own shape."""
+    """'fp32' or 'bf16'. With 'auto', the faster one.
+
+    A processor of the x86 family is asked for its instructions, so that one seed gives the same weights however busy
+    the machine is; others are measured, on a product of the model's own shape.
+    """
     if asked != "auto":
         emit(Decided("precision", asked, "asked for"))
         return asked
@@ -66,6 +73,12 @@ def choose_precision(asked: str, on: torch.device, hidden_size: int, emit: Emit)
         good = torch.cuda.is_bf16_supported(including_emulation=False)
         emit(Decided("precision", "bf16" if good else "fp32", "what this GPU computes natively"))
         return "bf16" if good else "fp32"
+    if platform.machine() in ("x86_64", "AMD64"):
+        native = torch.cpu._is_avx512_bf16_supported()
+        choice = "bf16" if native and hidden_size >= _BF16_WIDTH else "fp32"
+        why = f"a model of width {hidden_size}" if native else "no bf16 instructions"
+        emit(Decided("precision", choice, "this processor multiplies in bf16" if choice == "bf16" else why))
+        return choice
     ratio = seconds_per_product(torch.float32, hidden_size) / seconds_per_product(torch.bfloat16, hidden_size)
     choice = "bf16" if ratio >= _WORTH_IT else "fp32"
     emit(Decided("precision", choice, f"bf16 matrix products ran {ratio:.1f}x as fast as fp32 on this machine"))

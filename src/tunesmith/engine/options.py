@@ -29,7 +29,7 @@ class EngineOptions(Options):
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to at most this norm."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the forward and backward pass; auto measures which is faster here."""
+    """Number format of the forward and backward pass; auto takes what is faster on this machine."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
     save_steps: int | None = Field(default=None, ge=1)
