@@ -17,7 +17,8 @@ from tunesmith.cli.show_refine import show_folds, show_seeds
 from tunesmith.core.errors import OptionError
 from tunesmith.workflows import refine
 from tunesmith.workflows.folds import Folds, assign, cross_validate, mean_and_spread
-from tunesmith.workflows.seeds import average, several_seeds
+from tunesmith.workflows.seeds import several_seeds
+from tunesmith.workflows.soup import average
 
 FAST = {"precision": "fp32", "method": "full", "epochs": 1}
 
@@ -137,8 +138,8 @@ def test_a_soup_is_kept_where_it_helps(
     tmp_path: Path, ticket_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks = iter([(0.5, -1.0), (0.6, -0.9), (0.6, -0.95)])  # alone, with the second, with the third
-    real = tunesmith.workflows.seeds._score
-    monkeypatch.setattr("tunesmith.workflows.seeds._score", lambda *a: (real(*a), next(ranks))[1])
+    real = tunesmith.workflows.soup._score
+    monkeypatch.setattr("tunesmith.workflows.soup._score", lambda *a: (real(*a), next(ranks))[1])
     words: dict[str, Any] = {**FAST, "model": str(tiny_model), "method": "head", "epochs": 1}
     found = several_seeds(ticket_file, out=tmp_path / "s", seeds=3, soup=True, **words)
     soup = found.document["soup"]
@@ -158,7 +159,7 @@ def test_a_soup_averages_what_lies_beside_a_base_too(
     method: str, tmp_path: Path, ticket_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks = iter([(0.5, -1.0), (0.6, -0.9)])
-    monkeypatch.setattr("tunesmith.workflows.seeds._score", lambda *a: next(ranks))
+    monkeypatch.setattr("tunesmith.workflows.soup._score", lambda *a: next(ranks))
     words: dict[str, Any] = {**FAST, "model": str(tiny_model), "method": method, "learning_rate": 1e-2}
     found = several_seeds(ticket_file, out=tmp_path / "s", seeds=2, soup=True, **words)
     one, two, mean = (

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, base, jsonl
@@ -21,8 +22,10 @@ from tunesmith.cli.show_refine import show_ladder
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples
+from tunesmith.models.load_language import load_language_finished
 from tunesmith.workflows import choose
 from tunesmith.workflows import ladder as ladders
+from tunesmith.workflows import soup as soups
 from tunesmith.workflows.folds import cross_validate
 from tunesmith.workflows.held import higher_is_better
 from tunesmith.workflows.refine import hold_out
@@ -170,12 +173,47 @@ def test_a_loss_is_a_goal(chats: Path, tmp_path: Path) -> None:
         until(chats, metric="loss>=1", out=tmp_path / "v", **words)
 
 
-def test_seeds_are_measured_and_their_weights_are_not_averaged(chats: Path, tmp_path: Path) -> None:
-    words = {**WORDS, "model": str(folder("llama"))}
-    found = several_seeds(chats, out=tmp_path / "s", seeds=2, **words)
-    assert found.mean["loss"] > 0
-    with pytest.raises(OptionError, match="--soup"):
-        several_seeds(chats, out=tmp_path / "t", seeds=2, soup=True, **words)
+@pytest.mark.parametrize("method", ["lora", "prompt", "full"])
+def test_seeds_of_a_model_that_writes_are_averaged(
+    method: str, chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = soups._score
+    ranks = iter([(-3.0, 0.0), (-2.0, 0.0)])
+    scored = []
+
+    def score(*given: Any) -> tuple[float, float]:
+        scored.append(real(*given))
+        return next(ranks)
+
+    monkeypatch.setattr(soups, "_score", score)
+    words = {**WORDS, "model": str(folder("llama")), "method": method, "learning_rate": 1e-2}
+    found = several_seeds(chats, out=tmp_path / "s", seeds=2, soup=True, **words)
+    soup = found.document["soup"]
+    best = min(run.document["validation"]["loss"]["value"] for run in found.runs)
+    assert -scored[0][0] == pytest.approx(best, rel=1e-3)  # the first alone, as its run measured it
+    assert soup["kept"]
+    assert soup["test"]["low"] <= soup["test"]["value"] <= soup["test"]["high"]
+    assert "is kept" in " ".join(found.document["words"])
+    models = [tunesmith.load(run.path) for run in found.runs]
+    averaged = found.soup
+    assert averaged is not None
+    ids = torch.tensor([[5, 6, 7, 8]])
+    if method == "lora":
+        weights = [
+            load_language_finished(run.folder.model, merge=True).model.network.state_dict() for run in found.runs
+        ]
+        theirs = averaged.bundle.model.network.state_dict()
+        assert all(torch.allclose(theirs[n], (weights[0][n] + weights[1][n]) / 2, atol=1e-6) for n in theirs)
+    with torch.no_grad():
+        logits = [one.bundle.model.running(input_ids=ids, use_cache=False).logits for one in (*models, averaged)]
+    assert not any(torch.allclose(logits[2], one, atol=1e-5) for one in logits[:2])
+    assert averaged.predict(["Hello"])[0]["text"] is not None
+
+
+def test_preferences_are_not_averaged(tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "rows.jsonl", PREFERENCE)
+    with pytest.raises(OptionError, match="--soup: what has learned preferences"):
+        several_seeds(source, out=tmp_path / "t", seeds=2, soup=True, **{**WORDS, "model": str(folder("llama"))})
     assert not (tmp_path / "t").exists()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,12 +13,13 @@ from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
+from tunesmith.data.conversations import Examples, lint, read_examples, validate
 from tunesmith.data.conversations import convert as converted
-from tunesmith.data.conversations import lint, read_examples, validate
 from tunesmith.engine.batching import TOKENS_AT_ONCE
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
+from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form, divided
 from tunesmith.workflows.language_items import fit, start_token
@@ -85,8 +86,22 @@ def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> 
             f"evaluate: a run of the task {model.mark['task']} is measured against its base, which this command lacks.",
             "See metrics.json of the run, or train with --test FILE.",
         )
+    metrics = text_metrics.with_intervals(statistics(model, examples), seed=seed)
+    if examples.form != "text":
+        some = [examples[i] for i in range(min(200, len(examples)))]
+        limit = int(model.mark["max_length"])
+        asked = [within(model.codec.prompt(example).tolist(), limit, model.bundle.kind) for example in some]
+        answers = model.continued(asked)
+        written = written_rows(answers, references(model.codec, some))
+        metrics |= text_metrics.with_intervals(written, seed=seed)
+    return {"rows": len(examples), "metrics": metrics}
+
+
+def statistics(model: TextGenerator, examples: Examples) -> RowStatistics:
+    """What the token metrics are made of, by example; of a task that needs no reference."""
+    task = registry.get("tasks", model.mark["task"])
     plugin = task(task.Options(**{k: model.mark[k] for k in ("prefix",) if k in task.Options.model_fields}))
-    limit = int(model.mark["max_length"])
+    limit, bundle = int(model.mark["max_length"]), model.bundle
     with TemporaryDirectory(prefix="tunesmith-") as place:
         writer = SequenceWriter(Path(place))
         for example in examples:
@@ -94,17 +109,9 @@ def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> 
                 fitted = fit(one, source, limit, "truncate", example["row"] - 1, {})
                 if fitted is not None:
                     writer.add(fitted[0], example["row"] - 1, fitted[1])
-        bundle = model.bundle
         rows = writer.close(
             bundle.tokenizer.pad_token_id, pairs=bundle.kind == "seq2seq", start_token_id=start_token(bundle)
         )
         device = next(bundle.model.parameters()).device
         found = likelihoods(bundle.model, rows, np.arange(len(rows)), on=device, tokens_at_once=TOKENS_AT_ONCE)
-    metrics = text_metrics.with_intervals(plugin.statistics(found), seed=seed)
-    if examples.form != "text":
-        some = [examples[i] for i in range(min(200, len(examples)))]
-        asked = [within(model.codec.prompt(example).tolist(), limit, bundle.kind) for example in some]
-        answers = model.continued(asked)
-        written = written_rows(answers, references(model.codec, some))
-        metrics |= text_metrics.with_intervals(written, seed=seed)
-    return {"rows": len(examples), "metrics": metrics}
+    return cast(RowStatistics, plugin.statistics(found))

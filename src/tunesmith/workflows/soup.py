@@ -1,0 +1,200 @@
+"""One model from several runs by averaging their weights, where that helps on validation rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file, save_file
+
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import ignore
+from tunesmith.core.files import write_json
+from tunesmith.data.conversations import Examples, read_examples
+from tunesmith.data.prepare import parse_targets, read_rows
+from tunesmith.evaluate import compare, metrics, text_metrics
+from tunesmith.evaluate.compare import Difference
+from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.thresholds import tune_thresholds
+from tunesmith.evaluate.types import Interval, Outcome
+from tunesmith.models.additions import ADAPTER
+from tunesmith.models.virtual import can_merge
+from tunesmith.workflows import language_use
+from tunesmith.workflows.export import export
+from tunesmith.workflows.held import Held
+from tunesmith.workflows.language_model import TextGenerator
+from tunesmith.workflows.model import MARK, Model
+from tunesmith.workflows.train import Run
+
+Words = dict[str, Any]
+Weights = Mapping[str, torch.Tensor]
+
+
+def check_soup(held: Held) -> None:
+    """Raises OptionError for a task whose models can not be compared by themselves."""
+    if getattr(registry.get("tasks", held.words["task"]), "needs_reference", False):
+        raise OptionError(
+            "--soup: what has learned preferences is measured beside its base, and an average of weights has none.",
+            "Leave --soup out; --seeds alone says how much of the result is chance.",
+        )
+
+
+def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
+    """Greedy soup (Wortsman et al. 2022, algorithm 1), written to `folder` where it is better than each run alone.
+
+    In the order of their validation metric, each run joins only if the average gains there. Returns {"of",
+    "validation", "best_single", "kept"} and, of one that is kept, {"test", "difference"}.
+    """
+    sign = 1 if held.higher_is_better else -1
+
+    def ranked(run: Run) -> tuple[float, float]:
+        return _rank(run.document["validation"], held.metric, sign)
+
+    with TemporaryDirectory(prefix="tunesmith-") as place:
+        judge: _Judge = _Rows(held, Path(place)) if held.family == "rows" else _Texts(held)
+        ordered = [_whole(run, Path(place)) for run in sorted(runs, key=ranked, reverse=True)]
+        weights = {part: {file.name: load_file(file) for file in part.glob("*.safetensors")} for part in ordered}
+        taken = ordered[:1]
+        best = alone = _score(judge, folder, taken, weights)
+        for part in ordered[1:]:
+            found = _score(judge, folder, [*taken, part], weights)
+            if found > best:
+                taken, best = [*taken, part], found
+        names = [part.parent.name for part in taken]
+        told = {"of": names, "validation": sign * best[0], "best_single": sign * alone[0], "kept": len(taken) > 1}
+        if len(taken) == 1:
+            shutil.rmtree(folder)
+            return told
+        _write(folder, taken, weights)
+        judge.finish(folder)
+        ours, theirs = (judge.found(one, "test") for one in (folder, ordered[0]))
+        return {**told, "test": judge.interval(ours), "difference": dict(judge.difference(ours, theirs))}
+
+
+def average(parts: Sequence[Weights]) -> dict[str, torch.Tensor]:
+    """The mean of each float tensor over `parts` (summed in float64, kept in its own type); others as in the first."""
+    found = {}
+    for name, tensor in parts[0].items():
+        if tensor.is_floating_point():
+            total = torch.stack([part[name].double() for part in parts]).mean(0)
+            found[name] = total.to(tensor.dtype)
+        else:
+            found[name] = tensor
+    return found
+
+
+def _whole(run: Run, place: Path) -> Path:
+    """A folder whose weights may be averaged: the run's model, or where it has a factored change beside its base
+    (LoRA: the mean of factors is not that of their products) the two merged."""
+    model = run.folder.model
+    if not (model / ADAPTER).exists() or not can_merge(model):
+        return model
+    return Path(export(run.path, out=place / run.path.name / "model")["out"])
+
+
+def _rank(found: Mapping[str, Any], metric: str, sign: int) -> tuple[float, float]:
+    """Larger is better: the metric, then the log loss where there is one."""
+    loss = found.get("log_loss", 0.0)
+    value, loss = (part["value"] if isinstance(part, Mapping) else part for part in (found[metric], loss))
+    return sign * float(value), -float(loss)
+
+
+def _score(
+    judge: _Judge, folder: Path, parts: Sequence[Path], weights: Mapping[Path, Mapping[str, Weights]]
+) -> tuple[float, float]:
+    _write(folder, parts, weights)
+    metric = judge.held.metric
+    return _rank(judge.values(judge.found(folder, "validation")), metric, 1 if judge.held.higher_is_better else -1)
+
+
+def _write(folder: Path, parts: Sequence[Path], weights: Mapping[Path, Mapping[str, Weights]]) -> None:
+    """The first model folder with the mean of all weights."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(parts[0], folder, ignore=shutil.ignore_patterns("adapter", "README.md"))
+    for name in weights[parts[0]]:
+        mean = average([weights[part][name] for part in parts])
+        save_file(mean, folder / name, metadata={"format": "pt"})
+
+
+class _Judge(Protocol):
+    """What a model folder is worth on a split; `found` is one answer or number a row, which the others read."""
+
+    held: Held
+
+    def found(self, folder: Path, split: str) -> Any: ...
+    def values(self, found: Any) -> Mapping[str, float]: ...
+    def interval(self, found: Any) -> Interval: ...
+    def difference(self, ours: Any, theirs: Any) -> Difference: ...
+    def finish(self, folder: Path) -> None:
+        """Settle on validation rows what belongs to the model beside its weights."""
+
+
+class _Rows:
+    """Models that answer each row."""
+
+    def __init__(self, held: Held, cache: Path):
+        self.held, self.cache = held, cache
+
+    def found(self, folder: Path, split: str) -> Outcome:
+        model = Model.load(folder)
+        rows, targets = self._read(model, split)
+        return model.outcome(model.scores(rows), targets)
+
+    def _read(self, model: Model, split: str) -> tuple[Dataset, list[Any]]:
+        rows = read_rows(self.held.file(split), emit=ignore, cache_dir=self.cache, columns=model.columns)
+        return model.texts(rows), parse_targets(rows, model.columns, model.labels)
+
+    def values(self, found: Outcome) -> Mapping[str, float]:
+        return metrics.compute(_tuned(found))
+
+    def interval(self, found: Outcome) -> Interval:
+        return metrics.with_intervals(found, [self.held.metric])[self.held.metric]
+
+    def difference(self, ours: Outcome, theirs: Outcome) -> Difference:
+        return compare.paired_bootstrap(ours, theirs, self.held.metric)
+
+    def finish(self, folder: Path) -> None:
+        tuned = _tuned(self.found(folder, "validation")).thresholds
+        if tuned is not None:
+            mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+            write_json(folder / MARK, {**mark, "thresholds": [float(value) for value in tuned]})
+
+
+class _Texts:
+    """Models that write, by what they make of the wanted answers."""
+
+    def __init__(self, held: Held):
+        self.held = held
+        self._examples: dict[str, Examples] = {}
+
+    def found(self, folder: Path, split: str) -> RowStatistics:
+        if split not in self._examples:
+            self._examples[split] = read_examples(self.held.file(split), emit=ignore, form=self.held.form)
+        return language_use.statistics(TextGenerator.load(folder), self._examples[split])
+
+    def values(self, found: RowStatistics) -> Mapping[str, float]:
+        return text_metrics.compute(found)
+
+    def interval(self, found: RowStatistics) -> Interval:
+        return text_metrics.with_intervals({self.held.metric: found[self.held.metric]})[self.held.metric]
+
+    def difference(self, ours: RowStatistics, theirs: RowStatistics) -> Difference:
+        return text_metrics.paired_difference(ours, theirs, self.held.metric)
+
+    def finish(self, folder: Path) -> None:
+        """Nothing: its weights are all that it is."""
+
+
+def _tuned(outcome: Outcome) -> Outcome:
+    """With the thresholds that are best on these rows, where there are several labels."""
+    if outcome.kind != "labels":
+        return outcome
+    thresholds = tune_thresholds(outcome)
+    return Outcome(outcome.kind, outcome.truth, outcome.scores, outcome.label_names, thresholds)
