@@ -85,7 +85,7 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_neighbours_give_several_labels_where_validation_says(words: dict[str, Any], tmp_path: Path) -> None:
+def test_several_labels_are_given_where_validation_says(words: dict[str, Any], tmp_path: Path) -> None:
     """Where the texts do not tell, half of the neighbours never agree on a label that a sixth of the rows has."""
     drawn = np.random.default_rng(0).integers(0, 6, 300)
     rows = [{"text": f"the card {n}", **{str(i): int(drawn[n] == i) for i in range(6)}} for n in range(300)]
@@ -94,6 +94,9 @@ def test_neighbours_give_several_labels_where_validation_says(words: dict[str, A
     told = read_outcome(Path(found["rungs"][-1]["folder"]), "labels", [str(i) for i in range(6)])
     assert told.thresholds is not None
     assert (told.thresholds != 0.5).any()
+    # so has each part of the learning curve: at 0.5 none of its models would give any label
+    assert found["learning_curve"]
+    assert all(point["value"] > 0.1 for point in found["learning_curve"])
 
 
 def test_bases_are_told_apart() -> None:

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,7 @@ def _learning_curve(job: Words, folder: Path) -> list[Words]:
     train, held = prepared.splits["train"], prepared.splits["validation"]
     targets = task.targets(prepared.rows["target"][:])
     order = np.random.default_rng(int(job["held"]["words"]["seed"])).permutation(train)
-    outputs = len(task.label_names or [0])
+    outputs, first = len(task.label_names or [0]), task.metrics[0]
     points = []
     for share in CURVE:
         some = np.sort(order[: max(8, round(share * len(order)))])
@@ -252,10 +253,27 @@ def _learning_curve(job: Words, folder: Path) -> list[Words]:
                          loss=task.probe_loss, outputs=outputs)  # fmt: skip
         outcome = Outcome(task.kind, task.truth(prepared.targets(prepared.splits["validation"])),
                           task.scores(solution.logits(features[held])), task.label_names)  # fmt: skip
-        value = metrics.compute(outcome, [task.metrics[0]]).get(task.metrics[0])
+        value = _on_halves(outcome, first) if task.kind == "labels" else metrics.compute(outcome, [first]).get(first)
         if value is not None:
             points.append({"rows": len(some), "value": value})
     return points
+
+
+def _on_halves(outcome: Outcome, metric: str) -> float | None:
+    """A metric of several labels, on either half of the rows with thresholds tuned on the other; the mean of both."""
+    from tunesmith.evaluate import metrics
+    from tunesmith.evaluate.thresholds import tune_thresholds
+
+    half = np.arange(len(outcome.truth)) % 2
+    parts = [
+        Outcome("labels", outcome.truth[half == h], outcome.scores[half == h], outcome.label_names) for h in (0, 1)
+    ]
+    found = [
+        metrics.compute(replace(mine, thresholds=tune_thresholds(other)), [metric]).get(metric)
+        for mine, other in (parts, parts[::-1])
+    ]  # fmt: skip
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 if __name__ == "__main__":
