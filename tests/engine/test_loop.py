@@ -85,6 +85,37 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(make_setup, kill_at):
     assert same(weights(whole), weights(again))
 
 
+@pytest.mark.parametrize("kill_at", [8, 12, 13, 24, 25, 35])
+def test_stages_begin_where_they_did_before_the_interruption(make_setup, kill_at):
+    losses = {0: 3.0, 12: 2.0, 24: 2.5, 36: 2.6}
+
+    class Clock:
+        def on_start(self, state):
+            self.step = state.step
+
+        def on_step(self, state, event):
+            self.step = state.step
+
+    def staged(name, **words):
+        clock = Clock()
+        setup, events = make_setup(name, save_steps=3, callbacks=[clock, *words.pop("callbacks", [])], **words)
+        setup.evaluate = lambda: {"loss": losses[clock.step]}
+        setup.stage = lambda epoch, before, stalled: before + (stalled and epoch > 0)
+        setup.on_stage = lambda stage: (setup.model.head.weight.requires_grad_(stage > 0), stage > 0)[1]
+        return setup, events
+
+    whole, events = staged("whole")
+    train(whole)
+    assert [event.value for event in events if isinstance(event, Decided) and event.what == "stage"] == [1]
+
+    broken, _ = staged("broken", callbacks=[KillAt(kill_at)])
+    with pytest.raises(Kill):
+        train(broken)
+    again, _ = staged("broken")
+    train(again)
+    assert same(weights(whole), weights(again))
+
+
 def test_a_signal_saves_and_stops_and_the_rest_is_the_same(make_setup):
     whole, _ = make_setup("whole")
     train(whole)

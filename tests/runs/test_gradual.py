@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 import tunesmith
 from tunesmith.core import registry
 from tunesmith.core.run import RunFolder
+from tunesmith.engine import loop
 from tunesmith.engine.tokens import HiddenStates
 from tunesmith.models.blocks import depths
 from tunesmith.models.load import Bundle, load_text_base
@@ -47,10 +48,11 @@ def test_it_thaws_from_the_head_down(bundle: Bundle) -> None:
     assert [group.learning_rate for group in groups] == pytest.approx([1e-3 / 2.6**2, 1e-3 / 2.6, 1e-3, 1e-3])
     seen = []
     for epoch in (0, 1, 2, 3, 1):  # the last: a rollback
-        method.on_epoch(epoch, bundle)
+        stage = method.stage(epoch, max(0, epoch - 1), False)
+        last = method.on_stage(stage, bundle)
+        assert last == (epoch >= 2)
         seen.append(min(depth_of[name] for name, p in bundle.model.named_parameters() if p.requires_grad))
     assert seen == [top, 1, 0, 0, 1]
-    assert not method.on_epoch(1, bundle)
 
 
 def test_only_what_has_thawed_moves(train: Train, ticket_file: Path, tiny_model: Path) -> None:
@@ -60,6 +62,26 @@ def test_only_what_has_thawed_moves(train: Train, ticket_file: Path, tiny_model:
     moved = {n for n in before if not n.startswith("pooler") and not torch.equal(before[n], after[f"bert.{n}"])}
     assert moved
     assert all(name.startswith("encoder.layer.1.") for name in moved)
+
+
+def test_the_next_stage_waits_until_validation_stalls() -> None:
+    method = make(stages=3, thaw="stall")
+    assert [method.stage(*now) for now in ((0, 0, True), (1, 0, False), (2, 0, True), (3, 1, False))] == [0, 0, 1, 1]
+    assert method.stage(9, 2, True) == 2
+
+
+def test_patience_begins_when_all_has_thawed(
+    train: Train, ticket_file: Path, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    better = iter([True, True, False, False, True, False])  # before the first epoch, and after each
+    monkeypatch.setattr(loop._Engine, "_is_better", lambda *_: next(better))
+    words = {"stages": 3, "kept_share": 0.0, "thaw": "stall", "patience": 1, "epochs": 9, "seed": 2}
+    run = train(ticket_file, method="gradual", **words)
+    said = [event for event in records(run, "decided") if event["what"] == "stage"]
+    assert [event["value"] for event in said] == [1, 2]
+    assert [event["why"].split(" is over")[0] for event in said] == ["epoch 2 of 9", "epoch 3 of 9"]
+    assert all("has not improved" in event["why"] for event in said)
+    assert len(list(records(run, "evaluated"))) == 6
 
 
 HALF = {"method": "gradual", "stages": 2, "kept_share": 0.5, "epochs": 4, "patience": 9, "learning_rate": 1e-3}

@@ -1,4 +1,4 @@
-"""Stop when the validation metric has not improved for `patience` evaluations."""
+"""Stop when the validation metric has not improved for `patience` evaluations, and nothing is left to thaw."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class EarlyStopping:
         self.patience = engine.patience
 
     def on_evaluate(self, state: TrainState, metrics: dict[str, float]) -> None:
-        if state.step and state.evaluations_since_best >= self.patience:
+        if state.step and state.last_stage and state.evaluations_since_best >= self.patience:
             state.should_stop = True

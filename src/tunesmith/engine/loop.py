@@ -59,6 +59,10 @@ class TrainState:
     best_value: float | None = None
     best_loss: float | None = None
     evaluations_since_best: int = 0
+    """And since other weights began to move."""
+    stage: int = 0
+    """Of methods that let other weights move in other epochs: which of them move now."""
+    last_stage: bool = True
     learning_rate_factor: float = 1.0
     rollbacks: int = 0
     splits: int = 1
@@ -98,8 +102,11 @@ class Setup:
     """Parameters that stay float32 whatever the precision."""
     keeps_last: bool = False
     """Train to the end and keep those weights, whatever the evaluations say."""
-    on_epoch: Callable[[int], object] = lambda _: None
-    """Called with the epoch (from 0) before its first step, and when one goes on after a resume or a rollback."""
+    stage: Callable[[int, int, bool], int] = lambda *_: 0
+    """The stage of the epoch (from 0) that begins, by that of the epoch before and whether validation stalled in it."""
+    on_stage: Callable[[int], bool] = lambda _: True
+    """Called with the stage before an epoch's first step, and when one goes on after a resume or a rollback; whether
+    no other stage follows."""
 
 
 class _NotFinite(Exception):
@@ -131,7 +138,9 @@ def train(setup: Setup) -> TrainState:
 
 def _epoch(setup: Setup, engine: _Engine, state: TrainState) -> None:
     """The rest of the epoch that `state` stands in."""
-    setup.on_epoch(state.epoch)
+    if state.batch == 0:
+        engine.begin_stage(state)
+    state.last_stage = setup.on_stage(state.stage)
     plan = engine.plan(state.epoch)
     while state.batch < len(plan) and state.step < engine.steps and not state.should_stop:
         batches = plan[state.batch : state.batch + setup.options.gradient_accumulation]
@@ -194,6 +203,15 @@ class _Engine:
         if time.monotonic() - self._tidied_at > TIDY_SECONDS:
             release_memory()
             self._tidied_at = time.monotonic()
+
+    def begin_stage(self, state: TrainState) -> None:
+        """What has just thawed has the whole of its patience."""
+        stalled = state.evaluations_since_best > 0
+        stage = self.setup.stage(state.epoch, state.stage, stalled)
+        if stage != state.stage:
+            why = f"validation {self.setup.metric} has {'not improved' if stalled else 'improved'} in the epoch before"
+            self.setup.emit(Decided("stage", stage, f"epoch {state.epoch} of {self.setup.epochs} is over; {why}"))
+            state.stage, state.evaluations_since_best = stage, 0
 
     # one step
 

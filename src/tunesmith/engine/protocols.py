@@ -100,7 +100,8 @@ class Method(Protocol):
     same_batches: every epoch has the batches of the first · lesson(plain, bundle, label_names, emit) -> Lesson ·
     changes_features: what it adds changes what the head reads before it has learned anything, so the head starts from
     the linear solution on that · check(words) and check_network(bundle), which refuse what it can not work with ·
-    on_epoch(epoch, bundle) and resting(epoch, bundle), where other weights move in other epochs
+    stage(epoch, before, stalled), on_stage(stage, bundle) and resting(stage, bundle), where other weights move in other
+    epochs
     """
 
     Options: ClassVar[type[Options]]
@@ -127,10 +128,15 @@ class Method(Protocol):
         """Fold what was added into the network; parts worth keeping apart are saved below `folder`."""
 
 
-def begin_epoch(method: Any, bundle: Any, epoch: int) -> None:
-    """What moves in that epoch (from 0), where the method changes it on the way."""
-    if change := getattr(method, "on_epoch", None):
-        change(epoch, bundle)
+def stage_of(method: Any, epoch: int, before: int, stalled: bool) -> int:
+    """The stage (from 0) of a method in the epoch that begins, by the one before; `stalled` where validation has not
+    improved in that. One for all epochs, where the method knows no stages."""
+    return int(method.stage(epoch, before, stalled)) if hasattr(method, "stage") else 0
+
+
+def begin_stage(method: Any, bundle: Any, stage: int) -> bool:
+    """What moves in that stage does; whether it is the last one."""
+    return bool(method.on_stage(stage, bundle)) if hasattr(method, "on_stage") else True
 
 
 class Callback(Protocol):

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.pytorch_utils import Conv1D
 
 from tunesmith.core.errors import ModelError
-from tunesmith.engine.protocols import begin_epoch
+from tunesmith.engine.protocols import begin_stage, stage_of
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import depths
 from tunesmith.models.language import LanguageModel
@@ -108,7 +108,7 @@ class Skeleton:
 
     def begin(self, epoch: int) -> None:
         """What moves in that epoch (from 0), where a method changes it on the way."""
-        begin_epoch(self.method, self.bundle, epoch)
+        begin_stage(self.method, self.bundle, stage_of(self.method, epoch, epoch - 1, True))
 
     @property
     def parameters(self) -> Parameters:

@@ -1,9 +1,9 @@
-"""The network thaws from the head down, one stage an epoch, lower blocks ever slower (Howard & Ruder 2018)."""
+"""The network thaws from the head down, stage by stage, lower blocks ever slower (Howard & Ruder 2018)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,10 @@ from tunesmith.models.load import Bundle
 
 class GradualOptions(Options):
     stages: int = Field(default=3, ge=1)
-    """Epochs until all that is to move moves: the head alone in the first, a share of the blocks more in each."""
+    """Steps until all that is to move moves: the head alone in the first, a share of the blocks more in each."""
+    thaw: Literal["epoch", "stall"] = "epoch"
+    """When the next stage begins: with each epoch, or after one in which validation has not improved (give it enough
+    epochs then)."""
     rate_decay: float = Field(default=2.6, ge=1)
     """Learning rate of each block by that of the block below it."""
     kept_share: float | None = Field(default=None, ge=0, le=1)
@@ -43,35 +46,39 @@ class Gradual:
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         """Freeze what never moves. What thaws later counts as moving from the start: the optimizer knows it, and
-        every checkpoint holds it. `on_epoch` then says what has a gradient."""
+        every checkpoint holds it. `on_stage` then says what has a gradient."""
         depth_of, _ = depths(bundle.model)
         for name, parameter in bundle.model.named_parameters():
             if depth_of[name] < self._lowest(bundle):
                 parameter.requires_grad_(False)
         self._later = {name: depth_of[name] for name in moving(bundle.model)}
 
-    def on_epoch(self, epoch: int, bundle: Bundle) -> bool:
-        """Called as epoch `epoch` (from 0) begins or goes on after a resume; whether other weights move now."""
-        lowest = self.thawed(epoch, bundle)
-        before = set(moving(bundle.model))
+    def stage(self, epoch: int, before: int, stalled: bool) -> int:
+        """The stage (from 0) of the epoch (from 0) that begins; that of the epoch before it was `before`."""
+        wanted = epoch if self.options.thaw == "epoch" else before + (stalled and epoch > 0)
+        return min(wanted, self.options.stages - 1)
+
+    def on_stage(self, stage: int, bundle: Bundle) -> bool:
+        """Called as an epoch of that stage begins or goes on after a resume; whether it is the last stage."""
+        lowest = self.thawed(stage, bundle)
         for name, parameter in bundle.model.named_parameters():
             if name in self._later:
                 parameter.requires_grad_(self._later[name] >= lowest)
                 if not parameter.requires_grad:
                     parameter.grad = None
-        return set(moving(bundle.model)) != before
+        return stage >= self.options.stages - 1
 
-    def thawed(self, epoch: int, bundle: Bundle) -> int:
-        """The depth from which on the network moves in that epoch; the head's own in the first of several."""
+    def thawed(self, stage: int, bundle: Bundle) -> int:
+        """The depth from which on the network moves in that stage; the head's own in the first of several."""
         _, top = depths(bundle.model)
         lowest = self._lowest(bundle)
-        if epoch >= self.options.stages - 1:
+        if stage >= self.options.stages - 1:
             return lowest
-        return top - round((top - lowest) * epoch / (self.options.stages - 1))
+        return top - round((top - lowest) * stage / (self.options.stages - 1))
 
-    def resting(self, epoch: int, bundle: Bundle) -> int:
-        """How many of the lowest blocks do not move in that epoch, nor in those before."""
-        return max(0, self.thawed(epoch, bundle) - 1)
+    def resting(self, stage: int, bundle: Bundle) -> int:
+        """How many of the lowest blocks do not move in that stage, nor in those before."""
+        return max(0, self.thawed(stage, bundle) - 1)
 
     def _lowest(self, bundle: Bundle) -> int:
         return 0 if self._kept(bundle) == 0 else 1 + self.frozen_blocks(bundle)

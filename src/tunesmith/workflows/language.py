@@ -26,7 +26,7 @@ from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
 from tunesmith.engine.precision import working
-from tunesmith.engine.protocols import Batches, begin_epoch
+from tunesmith.engine.protocols import Batches, begin_stage, stage_of
 from tunesmith.engine.retained import Keeping
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.engine.stop import StopRequest
@@ -324,7 +324,8 @@ def _setup(work: LanguageWork) -> loop.Setup:
         checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=hardware.tokens_at_once(work.device),
-        float32_names=work.bundle.model.float32_names, on_epoch=partial(begin_epoch, plan.method, work.bundle),
+        float32_names=work.bundle.model.float32_names, stage=partial(stage_of, plan.method),
+        on_stage=partial(begin_stage, plan.method, work.bundle),
     )  # fmt: skip
     work.predicted = work.predicted or predict_cost(work, setup)
     return setup

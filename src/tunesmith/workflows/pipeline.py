@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution
-from tunesmith.engine.protocols import Method, Task, begin_epoch
+from tunesmith.engine.protocols import Method, Task, begin_stage, stage_of
 from tunesmith.engine.retained import Keeping
 from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
@@ -348,9 +349,10 @@ def _setup(work: Work) -> loop.Setup:
             return {"loss": loss}
         return {"loss": loss, **metric_table.compute(work._outcome(watched, logits, None), plan.task.metrics)}
 
-    def on_epoch(epoch: int) -> None:
-        begin_epoch(plan.method, work.bundle, epoch)
-        work.resting.in_epoch(epoch, work.bundle, work.rows)
+    def on_stage(stage: int) -> bool:
+        last = begin_stage(plan.method, work.bundle, stage)
+        work.resting.in_stage(stage, work.bundle, work.rows)
+        return last
 
     model, lesson = work.bundle.model, cast(Lesson, work.lesson)
     if make := getattr(plan.method, "lesson", None):  # methods may have one of their own
@@ -366,7 +368,7 @@ def _setup(work: Work) -> loop.Setup:
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=hardware.tokens_at_once(work.device),
         noise=lambda value: _noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
-        on_epoch=on_epoch,
+        stage=partial(stage_of, plan.method), on_stage=on_stage,
     )  # fmt: skip
 
 

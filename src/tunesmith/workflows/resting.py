@@ -26,15 +26,15 @@ class Resting:
     """Blocks, from the bottom, that do not move."""
 
     blocks: list[int]
-    """In each epoch; 0 where the network can not be run in two pieces."""
+    """In each stage; 0 where the network can not be run in two pieces."""
     always: int
     """In all of them."""
     states: list[HiddenStates] = field(default_factory=list)
     """Token states of the base on disk, after ever more blocks."""
 
-    def in_epoch(self, epoch: int, bundle: Bundle, rows: EncodedRows) -> None:
-        """The network and its rows are as that epoch (from 0) has them."""
-        self._apply(self.blocks[min(epoch, len(self.blocks) - 1)], bundle, rows)
+    def in_stage(self, stage: int, bundle: Bundle, rows: EncodedRows) -> None:
+        """The network and its rows are as that stage (from 0) has them."""
+        self._apply(self.blocks[min(stage, len(self.blocks) - 1)], bundle, rows)
 
     def throughout(self, bundle: Bundle, rows: EncodedRows) -> None:
         """The network and its rows are so that the weights of every epoch fit."""
@@ -46,7 +46,7 @@ class Resting:
 
 
 def planned(method: Any, bundle: Bundle, epochs: int) -> Resting:
-    """What a method lets rest in each of its epochs."""
+    """What a method lets rest in each of its stages, of which there is one an epoch at most."""
     if not bundle.model.can_start_in_the_middle or not epochs or method.frozen_body:
         return Resting([0], 0)
     always = method.frozen_blocks(bundle)
