@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tunesmith.core.options import Options
-from tunesmith.engine.loop import TrainState
 from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.state import TrainState
 
 
 class EarlyStoppingOptions(Options):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tunesmith.core.events import Step
 from tunesmith.core.options import Options
-from tunesmith.engine.loop import TrainState
+from tunesmith.engine.state import TrainState
 
 
 class TensorBoardOptions(Options):

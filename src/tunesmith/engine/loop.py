@@ -38,6 +38,7 @@ from tunesmith.engine.optim import (
 )
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import WorkingWeights, working
+from tunesmith.engine.state import TrainState
 from tunesmith.engine.stop import StopRequest
 
 SAVE_SECONDS = 300.0
@@ -45,32 +46,6 @@ SAVE_SECONDS = 300.0
 ROLLBACKS = 2
 TIDY_SECONDS = 0.8
 """Batches of ever new shapes fragment the heap; freed memory is given back so often. It takes some 10 ms."""
-
-
-@dataclass
-class TrainState:
-    """Where training stands. All of it is in every checkpoint."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    """Batches of this epoch that are done."""
-    best_step: int | None = None
-    best_value: float | None = None
-    best_loss: float | None = None
-    evaluations_since_best: int = 0
-    """And since other weights began to move."""
-    stage: int = 0
-    """Of methods that let other weights move in other epochs: which of them move now."""
-    last_stage: bool = True
-    learning_rate_factor: float = 1.0
-    rollbacks: int = 0
-    splits: int = 1
-    """Parts that each batch is computed in; doubled when memory runs out."""
-    tokens: int = 0
-    rows: int = 0
-    seconds: float = 0.0
-    should_stop: bool = False
 
 
 @dataclass
