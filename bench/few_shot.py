@@ -1,4 +1,5 @@
-"""Few rows a class: `head`, `full` and `contrastive` beside SetFit 1.2, all from the packaged MiniLM.
+"""Few rows a class: what `auto` chooses, `head`, `full` and `contrastive` beside SetFit 1.2 and plain full fine-tuning,
+all from the packaged MiniLM.
 
     python bench/few_shot.py
     python bench/few_shot.py --rows 8 --seeds 0,1,2 --contenders head,contrastive
@@ -6,10 +7,11 @@
 
 Banking questions are what the base model knows well; feelings, spam and sentences of medical abstracts are not.
 
-SetFit gets every row; tunesmith keeps a tenth of them for validation, as always. SetFit needs an older
-transformers: it lives in bench/out/setfit-venv, which is built when it is first asked for (about 150 MB; torch
-is the one that runs this script). `--iterations` is its number of pairs a row, its paper's R: 20 there, which
-takes hours with many rows.
+`trainer` is transformers.Trainer (bench/peer_trainer.py) at the best of its rates, 3e-4, for three epochs or the 500
+steps that few rows need. It and SetFit get every row; tunesmith keeps a tenth of them for validation, as always.
+SetFit needs an older transformers: it lives in bench/out/setfit-venv, which is built when it is first asked for (about
+150 MB; torch is the one that runs this script). `--iterations` is its number of pairs a row, its paper's R: 20 there,
+which takes hours with many rows.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import random
 import subprocess
 import sys
@@ -29,6 +32,7 @@ from typing import Any
 import common
 
 VENV = common.OUT / "setfit-venv"
+PLAIN_RATE, PLAIN_STEPS = 3e-4, 500
 PACKAGES = ("setfit==1.2.0", "transformers==4.57.*", "sentence-transformers==5.*", "huggingface_hub<1", "datasets<5")
 
 
@@ -129,6 +133,14 @@ def one_run(contender: str, train: Path, test: Path, seed: int, iterations: int)
             [build_venv(), __file__, "--setfit", train, test, "--seeds", seed, "--iterations", iterations], log=log
         )
         return {**common.record(measured), **measured.last_json(), "iterations": iterations}
+    if contender == "trainer":
+        epochs = max(3, math.ceil(PLAIN_STEPS * 16 / len(common.read_csv(train))))
+        measured = common.measure(
+            [sys.executable, common.BENCH / "peer_trainer.py", train, test, "--learning-rate", PLAIN_RATE,
+             "--epochs", epochs, "--seed", seed], log=log,
+        )  # fmt: skip
+        answer = measured.last_json()
+        return {**common.record(measured), **{word: answer[word] for word in ("accuracy", "train_seconds")}}
     run = common.fresh(name)
     measured = common.measure(
         [common.TUNESMITH, "train", train, "--test", test, "--text", "text", "--target", "category",
@@ -196,7 +208,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sets", default="banking77", help=f"with commas, of {', '.join(SETS)}")
     parser.add_argument("--rows", default="8,64", help="rows a class, with commas")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--contenders", default="head,full,contrastive,setfit")
+    parser.add_argument("--contenders", default="auto,head,full,contrastive,trainer,setfit")
     parser.add_argument("--iterations", type=int, default=20, help="SetFit's pairs a row, of each kind")
     parser.add_argument("--keep", action="store_true", help="add to the runs measured before")
     parser.add_argument("--setfit", nargs=2, type=Path, metavar=("TRAIN", "TEST"), help=argparse.SUPPRESS)
