@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from forgetting_runs import Rows, forgotten, lost, phases
 import tunesmith
 from language_models import folder
 from tunesmith.core.errors import DataError, OptionError
+from tunesmith.core.events import Decided
 
 CHAT: Rows = [
     {"messages": [{"role": "user", "content": f"{name}: where is my {thing}?"},
@@ -62,6 +64,24 @@ def test_a_writer_keeps_more_where_it_is_held(
     assert held.metrics["loss"] < held.document["baselines"]["base"]["loss"]["value"]
 
 
+def test_a_writer_rehearses_what_it_wrote_itself(chat: tunesmith.Run, text: str) -> None:
+    seen: list[Any] = []
+    Path("old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in CHAT), encoding="utf-8")
+    words = {**SHORT, "model": str(chat.path)}
+    bare = tunesmith.train(text, out="bare", retain="old.jsonl", **words)
+    words |= {"callbacks": ["rehearsal"], "rehearsal_rate": 1, "sampled_texts": 64}
+    held = tunesmith.train(text, out="held", listeners=[seen.append], **words)
+    decided = {event.what: event.value for event in seen if isinstance(event, Decided)}
+    assert 32 <= decided["sampled_texts"] <= 64
+    assert "retained" not in decided  # not the general sentences
+    assert lost(bare) > 0.2
+    found = tunesmith.evaluate("held", "old.jsonl")["metrics"]["loss"]["value"]
+    plain = tunesmith.evaluate("bare", "old.jsonl")["metrics"]["loss"]["value"]
+    assert found < plain
+    again = tunesmith.train(text, out="again", **words)
+    assert again.metrics == held.metrics
+
+
 @pytest.mark.parametrize("callback", ["rehearsal", "distill"])
 def test_what_is_preferred_is_learned_beside_texts_that_are_kept(
     callback: str, chat: tunesmith.Run, in_tmp: Path
@@ -82,12 +102,15 @@ def test_writers_refuse_what_has_nothing_to_hold(
     cases: list[tuple[Any, dict[str, Any], str]] = [
         (text, {"continue_from": str(first.path)}, "gives one answer per row, and this one writes text"),
         (pairs, {"model": t5, "task": "seq2seq", "callbacks": ["ewc"]}, "--retain"),
+        (pairs, {"model": t5, "task": "seq2seq", "callbacks": ["rehearsal"], "sampled_texts": 9}, "--retain"),
     ]
     for data, words, message in cases:
         with pytest.raises(OptionError, match=message):
             tunesmith.train(data, out="refused", **{**SHORT, **words})
         assert not (in_tmp / "refused").exists()
     rows = [{"text": f"say {n}", "label": "ab"[n % 2]} for n in range(40)]
+    with pytest.raises(OptionError, match="sampled_texts: a model with one answer per row writes no text"):
+        tunesmith.train(rows, out="refused", callbacks=["rehearsal"], sampled_texts=9)
     with pytest.raises(OptionError, match="writes text, and this one gives one answer"):
         tunesmith.train(rows, out="refused", continue_from=str(chat.path))
 

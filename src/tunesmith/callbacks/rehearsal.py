@@ -16,6 +16,9 @@ from tunesmith.engine.retained import Keeping
 class RehearsalOptions(Options):
     rehearsal_rate: float = Field(default=0.5, gt=0, le=10)
     """Retained rows that rehearsal learns with each new row."""
+    sampled_texts: int = Field(default=0, ge=0, le=10_000)
+    """Texts that a language model writes of itself before training, to be retained beside, or without, data that it
+    learned from (pseudo-rehearsal: Robins 1995; of language models: Sun et al. 2020)."""
 
 
 class Rehearsal:

@@ -55,6 +55,11 @@ def check(spec: RunSpec, family: str) -> None:
             f"--continue-from {earlier} is a model, and not the run that it came from.",
             f"Train on it with --model {earlier}, which keeps its template and tokens, or give the run's folder.",
         )
+    if family == "rows" and spec.options.get("sampled_texts"):
+        raise OptionError(
+            "sampled_texts: a model with one answer per row writes no text that could be retained.",
+            "Give what it must not forget with --retain.",
+        )
     if family == "rows" and spec.continue_from:
         _check_additions(Path(spec.continue_from), spec.method)
     for path in retained_paths(spec):

@@ -14,7 +14,9 @@ from tunesmith.core.events import Decided, ignore
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
+from tunesmith.engine.generate import Sampling, ending_ids, generate
 from tunesmith.engine.likelihood import TokenLesson
+from tunesmith.engine.precision import working
 from tunesmith.engine.retained import Keeping, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.evaluate import forgetting
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _PROBE_ITEMS = 500
 """Most texts of something retained that are measured."""
 _BATCH_ROWS = 8
+_SAMPLED_TOKENS = 128
+"""Longest text that is sampled."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ def remember(work: LanguageWork) -> Keeping | None:
     keeping = Keeping([*tasks, *general], [], folder, fingerprint, spec.seed)
     keeping.remember(choosing=retain.chooses(spec))
     if retain.holds(spec):
-        keeping.retained = [probe.retained() for probe in tasks or general]
-        if not tasks:
+        asked = int(spec.options.get("sampled_texts") or 0)
+        sampled = [_sampled(work, asked)] if asked else []
+        keeping.retained = [probe.retained() for probe in [*tasks, *sampled] or general]
+        if not tasks and not sampled:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
             work.emit(Decided("retained", "general sentences", why))
     return keeping
@@ -128,6 +134,36 @@ def _general(work: LanguageWork) -> LossProbe:
     held, measured = np.arange(0, len(rows), 2), np.arange(1, len(rows), 2)
     splits = {"train": held, "validation": held, "test": measured}
     return LossProbe(work, "general text", rows, splits, is_task=False)
+
+
+def _sampled(work: LanguageWork, count: int) -> LossProbe:
+    """Texts that the model, as it is before training, writes when it is given nothing but the start of a text."""
+    tokenizer, model = work.bundle.tokenizer, work.bundle.model
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if work.bundle.kind != "causal" or start is None:
+        raise OptionError(
+            f"sampled_texts: {work.bundle.name} " + (
+                "writes only what it is given a source for." if start is not None else
+                "has no token that begins a text, and none that ends one."
+            ), "Leave sampled_texts out, and give what it must not forget with --retain.",
+        )  # fmt: skip
+    sampling = Sampling(
+        max_new_tokens=max(1, min(_SAMPLED_TOKENS, work.limit - 1)), temperature=1.0, seed=work.plan.spec.seed
+    )
+    ends = ending_ids(model.network, tokenizer)
+    with working(model, work.precision, model.float32_names):
+        written = generate(
+            model.running, tokenizer, [[start]] * count, sampling, stop_ids=ends, check=work.stop.check
+        )  # fmt: skip
+    writer = SequenceWriter(work.folder.cache / "sampled")
+    for number, text in enumerate(written):
+        end = [tokenizer.eos_token_id] if text.stopped and tokenizer.eos_token_id is not None else []
+        ids = np.array([start, *text.ids, *end], dtype=np.int32)
+        if len(ids) > 1:
+            writer.add(Encoded(ids, np.arange(len(ids)) > 0, ()), number)
+    rows = writer.close(tokenizer.pad_token_id)
+    work.emit(Decided("sampled_texts", len(rows), f"written by {work.bundle.name} itself, at temperature 1"))
+    return LossProbe(work, "its own texts", rows, {"train": np.arange(len(rows))}, is_task=False)
 
 
 def _task(work: LanguageWork, read: Read, number: int) -> LossProbe:
