@@ -18,7 +18,7 @@ from tunesmith.core.errors import OptionError
 from tunesmith.workflows import refine
 from tunesmith.workflows.folds import Folds, assign, cross_validate, mean_and_spread
 from tunesmith.workflows.seeds import several_seeds
-from tunesmith.workflows.soup import average
+from tunesmith.workflows.soup import mean
 
 FAST = {"precision": "fp32", "method": "full", "epochs": 1}
 
@@ -170,14 +170,10 @@ def test_a_soup_averages_what_lies_beside_a_base_too(
     assert all(torch.allclose(mean[name], (one[name] + two[name]) / 2, atol=1e-6) for name in one)
 
 
-def test_the_average_of_weights() -> None:
-    parts = [
-        {"w": torch.tensor([1.0, 2.0]), "n": torch.tensor([7])},
-        {"w": torch.tensor([3.0, 6.0]), "n": torch.tensor([7])},
-    ]
-    found = average(parts)
-    assert found["w"].tolist() == [2.0, 4.0]
-    assert found["n"].tolist() == [7]
+def test_the_mean_of_a_weight() -> None:
+    assert mean([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 6.0])]).tolist() == [2.0, 4.0]
+    assert mean([torch.tensor([1.0, 2.0]).bfloat16()] * 3).dtype == torch.bfloat16
+    assert mean([torch.tensor([7]), torch.tensor([8])]).tolist() == [7]
 
 
 def test_mean_and_spread_of_what_all_runs_have() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import torch
 from datasets import Dataset
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
@@ -34,7 +36,6 @@ from tunesmith.workflows.model import MARK, Model
 from tunesmith.workflows.train import Run
 
 Words = dict[str, Any]
-Weights = Mapping[str, torch.Tensor]
 
 
 def check_soup(held: Held) -> None:
@@ -60,11 +61,10 @@ def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
     with TemporaryDirectory(prefix="tunesmith-") as place:
         judge: _Judge = _Rows(held, Path(place)) if held.family == "rows" else _Texts(held)
         ordered = [_whole(run, Path(place)) for run in sorted(runs, key=ranked, reverse=True)]
-        weights = {part: {file.name: load_file(file) for file in part.glob("*.safetensors")} for part in ordered}
         taken = ordered[:1]
-        best = alone = _score(judge, folder, taken, weights)
+        best = alone = _score(judge, folder, taken)
         for part in ordered[1:]:
-            found = _score(judge, folder, [*taken, part], weights)
+            found = _score(judge, folder, [*taken, part])
             if found > best:
                 taken, best = [*taken, part], found
         names = [part.parent.name for part in taken]
@@ -72,22 +72,17 @@ def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
         if len(taken) == 1:
             shutil.rmtree(folder)
             return told
-        _write(folder, taken, weights)
+        _write(folder, taken)
         judge.finish(folder)
         ours, theirs = (judge.found(one, "test") for one in (folder, ordered[0]))
         return {**told, "test": judge.interval(ours), "difference": dict(judge.difference(ours, theirs))}
 
 
-def average(parts: Sequence[Weights]) -> dict[str, torch.Tensor]:
-    """The mean of each float tensor over `parts` (summed in float64, kept in its own type); others as in the first."""
-    found = {}
-    for name, tensor in parts[0].items():
-        if tensor.is_floating_point():
-            total = torch.stack([part[name].double() for part in parts]).mean(0)
-            found[name] = total.to(tensor.dtype)
-        else:
-            found[name] = tensor
-    return found
+def mean(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Of one weight in several models (summed in float64, kept in its own type); what is no float as in the first."""
+    if not parts[0].is_floating_point():
+        return parts[0]
+    return torch.stack([part.double() for part in parts]).mean(0).to(parts[0].dtype)
 
 
 def _whole(run: Run, place: Path) -> Path:
@@ -106,21 +101,21 @@ def _rank(found: Mapping[str, Any], metric: str, sign: int) -> tuple[float, floa
     return sign * float(value), -float(loss)
 
 
-def _score(
-    judge: _Judge, folder: Path, parts: Sequence[Path], weights: Mapping[Path, Mapping[str, Weights]]
-) -> tuple[float, float]:
-    _write(folder, parts, weights)
+def _score(judge: _Judge, folder: Path, parts: Sequence[Path]) -> tuple[float, float]:
+    _write(folder, parts)
     metric = judge.held.metric
     return _rank(judge.values(judge.found(folder, "validation")), metric, 1 if judge.held.higher_is_better else -1)
 
 
-def _write(folder: Path, parts: Sequence[Path], weights: Mapping[Path, Mapping[str, Weights]]) -> None:
-    """The first model folder with the mean of all weights."""
+def _write(folder: Path, parts: Sequence[Path]) -> None:
+    """The first model folder with the mean of all weights; of each model one weight at a time is in memory."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(parts[0], folder, ignore=shutil.ignore_patterns("adapter", "README.md"))
-    for name in weights[parts[0]]:
-        mean = average([weights[part][name] for part in parts])
-        save_file(mean, folder / name, metadata={"format": "pt"})
+    for file in parts[0].glob("*.safetensors"):
+        with ExitStack() as stack:
+            models = [stack.enter_context(safe_open(part / file.name, framework="pt")) for part in parts]
+            found = {name: mean([model.get_tensor(name) for model in models]) for name in models[0].keys()}  # noqa: SIM118
+        save_file(found, folder / file.name, metadata={"format": "pt"})
 
 
 class _Judge(Protocol):
