@@ -15,6 +15,7 @@ from tunesmith.core import registry
 from tunesmith.core.run import RunFolder
 from tunesmith.engine import loop
 from tunesmith.engine.tokens import HiddenStates
+from tunesmith.models import blocks
 from tunesmith.models.blocks import depths
 from tunesmith.models.load import Bundle, load_text_base
 from tunesmith.models.text import TextModel
@@ -53,6 +54,18 @@ def test_it_thaws_from_the_head_down(bundle: Bundle) -> None:
         assert last == (epoch >= 2)
         seen.append(min(depth_of[name] for name, p in bundle.model.named_parameters() if p.requires_grad))
     assert seen == [top, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("freeze", "seen"), [("head", [2, 1, 0]), ("head,layers.1", [1, 1, 0])])
+def test_it_thaws_from_the_highest_part_that_is_not_frozen(
+    freeze: str, seen: list[int], bundle: Bundle, train: Train, ticket_file: Path
+) -> None:
+    blocks.freeze(bundle.model, [freeze])
+    method = make(stages=3, kept_share=0.0)
+    assert [method.thawed(epoch, bundle) for epoch in range(3)] == seen
+    method.prepare(bundle, 0)
+    assert [method.thawed(epoch, bundle) for epoch in range(3)] == seen
+    train(ticket_file, method="gradual", stages=3, kept_share=0.0, freeze=[freeze])
 
 
 def test_only_what_has_thawed_moves(train: Train, ticket_file: Path, tiny_model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import tunesmith
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from language_models import network
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.models import additions
 from tunesmith.models.blocks import depths, freeze, frozen_names, list_blocks
+from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import Bundle, load_text_base
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
@@ -111,14 +116,28 @@ def test_scratch_forgets_the_base_model(bundle: Bundle) -> None:
     before = {name: p.detach().clone() for name, p in bundle.model.named_parameters()}
     make("scratch").prepare(bundle, 1)
     drawn = {name: p.detach().clone() for name, p in bundle.model.named_parameters()}
+    unused = "network.bert.pooler.dense.weight"  # the mean is written in its place
     for name, weight in before.items():
-        if weight.ndim == 2:
+        if weight.ndim == 2 and name != unused:
             assert not torch.equal(weight, drawn[name]), name
             assert float(drawn[name].std()) == pytest.approx(bundle.model.config.initializer_range, rel=0.3)
     make("scratch").prepare(bundle, 1)
     assert all(torch.equal(p, drawn[name]) for name, p in bundle.model.named_parameters())
     make("scratch").prepare(bundle, 2)
     assert not all(torch.equal(p, drawn[name]) for name, p in bundle.model.named_parameters())
+
+
+@pytest.mark.parametrize(("family", "patterns"), [("bert", ["embeddings", "layers.0"]), ("gpt2", ["embeddings"])])
+def test_scratch_leaves_what_is_frozen(bundle: Bundle, family: str, patterns: list[str]) -> None:
+    if family == "gpt2":  # whose embeddings are its output layer too
+        bundle.model = LanguageModel(network(family))
+    freeze(bundle.model, patterns)
+    before = {name: p.detach().clone() for name, p in bundle.model.named_parameters()}
+    kept = frozen_names(bundle.model, patterns)
+    make("scratch").prepare(bundle, 1)
+    for name, parameter in bundle.model.named_parameters():
+        if name in kept or (parameter.ndim == 2 and parameter.requires_grad):
+            assert torch.equal(before[name], parameter) == (name in kept), name
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,10 @@ def make_optimizer(groups: Sequence[ParameterGroup], weight_decay: float) -> tor
                     "weight_decay": weight_decay if decayed else 0.0,
                 })  # fmt: skip
     if not arranged:
-        raise OptionError("Nothing is left that could move: all blocks of the model are frozen.", "Freeze less.")
+        raise OptionError(
+            "Nothing is left that could move: every part of the model that the method would move is frozen.",
+            "Freeze less, or use a method that moves more, such as full.",
+        )
     return torch.optim.AdamW(arranged, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 

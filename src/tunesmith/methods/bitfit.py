@@ -36,7 +36,7 @@ class BitFit:
         if not split_head(bundle.model)[0]:
             raise ModelError(
                 f"The body of the model {bundle.name!r} has no biases that could move.",
-                "Use method=lora or method=ia3 with this model.",
+                "Use method=lora or method=ia3 with this model, or freeze less.",
             )
 
     def frozen_blocks(self, bundle: Bundle) -> int:

@@ -43,6 +43,8 @@ class Gradual:
     def __init__(self, options: GradualOptions):
         self.options = options
         self.learns_new_tokens = not options.kept_share
+        self._later: dict[str, int] = {}
+        """Depth of each parameter that moves at some time; empty before `prepare`."""
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         """Freeze what never moves. What thaws later counts as moving from the start: the optimizer knows it, and
@@ -69,12 +71,14 @@ class Gradual:
         return stage >= self.options.stages - 1
 
     def thawed(self, stage: int, bundle: Bundle) -> int:
-        """The depth from which on the network moves in that stage; the head's own in the first of several."""
-        _, top = depths(bundle.model)
+        """The depth from which on the network moves in that stage; in the first of several that of the highest part
+        that is not frozen, which is the head where nobody asks for another."""
         lowest = self._lowest(bundle)
         if stage >= self.options.stages - 1:
             return lowest
-        return top - round((top - lowest) * stage / (self.options.stages - 1))
+        depth_of, _ = depths(bundle.model)
+        highest = max((depth_of[name] for name in self._later or moving(bundle.model)), default=lowest)
+        return highest - round((highest - lowest) * stage / (self.options.stages - 1))
 
     def resting(self, stage: int, bundle: Bundle) -> int:
         """How many of the lowest blocks do not move in that stage, nor in those before."""

@@ -33,11 +33,13 @@ class Scratch:
         self.options = options
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
-        """Draw every weight anew, in the way of the architecture's own configuration."""
+        """Draw every weight that is not frozen anew, in the way of the architecture's own configuration."""
         network = bundle.model.network
+        named = network.named_parameters(remove_duplicate=False)  # one that two layers share has two names
+        frozen = {name: parameter for name, parameter in named if not parameter.requires_grad}
         torch.manual_seed(seed)
         with network.device:
-            network.load_state_dict(type(network)(network.config).state_dict())
+            network.load_state_dict({**type(network)(network.config).state_dict(), **frozen})
 
     def frozen_blocks(self, bundle: Bundle) -> int:
         return 0
