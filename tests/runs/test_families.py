@@ -77,6 +77,31 @@ def test_a_base_of_any_family_is_trained_and_saved(base: Path, method: str, tick
     assert {answer["label"] for answer in answers} <= {"praise", "complaint", "question"}
 
 
+@pytest.mark.parametrize("method", ["full", "progressive"])
+@pytest.mark.parametrize("base", ["distilbert", "electra", "modernbert", "gpt2", "roberta"], indirect=True)
+def test_a_run_of_any_family_is_continued_with_all_that_its_head_reads(
+    base: Path, method: str, tickets: Any, in_tmp: Path
+) -> None:
+    """Some have a layer between body and head, which moves and is neither."""
+    words = {**LEARNS, "method": method, "epochs": 1, "keep_cache": True}
+    first = tunesmith.train(tickets, out="first", model=str(base), seed=1, **words)
+    others = [{"text": row["text"], "label": f"{number // 5 % 2}"} for number, row in enumerate(tickets)]
+    second = tunesmith.train(others, out="second", continue_from="first", **words)
+    begun = load_text_base(
+        str(second.folder.cache / "base"), label_names=["0", "1"], problem_type="single_label_classification",
+        dropout=0.0,
+    ).model.eval()  # fmt: skip
+    ended = first.model.bundle.model
+    batch = dict(
+        first.model.bundle.tokenizer(["thanks, the card works again", "where?"], padding=True, return_tensors="pt")
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(begun.features(batch), ended.features(batch))
+    found = second.document["forgetting"]
+    assert found["tasks"][0]["before"] == pytest.approx(first.metrics["accuracy"])
+    assert method == "full" or found["lost"]["value"] == 0
+
+
 @pytest.mark.parametrize("base", ["gpt2", "llama", "xlm-roberta"], indirect=True)
 def test_a_decoder_learns_labels_and_numbers(base: Path, tickets: Any, in_tmp: Path) -> None:
     run = tunesmith.train(tickets, out="labels", model=str(base), method="full", **LEARNS)

@@ -182,6 +182,7 @@ def take_out(network: Any) -> dict[str, list[Column]]:
     if found and getattr(network, "_hf_peft_config_loaded", False):  # transformers had put them in
         network._hf_peft_config_loaded = False
         del network.peft_config
+        network._weight_conversions = None  # of the adapter's names, which the network would be saved under
     return found
 
 

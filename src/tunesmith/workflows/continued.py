@@ -1,4 +1,4 @@
-"""The base of a run on rows that continues an earlier one: its body without its head."""
+"""The base of a run on rows that continues an earlier one: its network without its head."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def base_name(spec: RunSpec, emit: Emit) -> str:
 
 
 def base_source(folder: RunFolder, spec: RunSpec) -> str:
-    """What `load_text_base` loads: for a continued run, a folder in the cache with its body without its head."""
+    """What `load_text_base` loads: for a continued run, a folder in the cache with its network without its head."""
     if spec.continue_from is None:
         return spec.model
     path = folder.cache / "base"
@@ -49,19 +49,25 @@ def _save_body(run: RunFolder, path: Path) -> None:
         from tunesmith.models.column import take_out
 
         take_out(bundle.model.network)
-    body = bundle.model.network.base_model
-    body.config = copy.deepcopy(body.config)
+    model = bundle.model
+    body = model.network.base_model
+    # what stands between body and head, in families that have something there, belongs to what the old head reads
+    whole = model.network if model.pooling == "own" else body
+    whole.config = copy.deepcopy(whole.config)
     for mark in ("tunesmith", "problem_type"):
-        if hasattr(body.config, mark):
-            delattr(body.config, mark)
+        if hasattr(whole.config, mark):
+            delattr(whole.config, mark)
+    weights = {name: one for name, one in whole.state_dict().items() if not name.startswith(f"{model.head_name}.")}
     aside = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     with quiet_transformers():
-        body.save_pretrained(aside)
+        whole.save_pretrained(aside, state_dict=weights)
+        whole.config.architectures = [type(body).__name__]  # which has no head that could answer
+        whole.config.save_pretrained(aside)
         bundle.tokenizer.save_pretrained(aside)
-    if bundle.model.pooling != "own":
+    if model.pooling != "own":
         (aside / "1_Pooling").mkdir()
-        words = {"pooling_mode_cls_token": bundle.model.pooling == "cls"}
+        words = {"pooling_mode_cls_token": model.pooling == "cls"}
         (aside / "1_Pooling" / "config.json").write_text(json.dumps(words), encoding="utf-8")
     for name in (ADAPTER, "adapter_model.safetensors") if columns else ():
         shutil.copy(run.model / name, aside / name)
