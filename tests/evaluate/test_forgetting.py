@@ -101,3 +101,7 @@ def test_tasks_in_turn() -> None:
     errors = forgetting.of_sequence([[1.0], [1.5, 2.0]], [False, False])
     assert errors == {"average_forgetting": 0.5, "backward_transfer": -0.5}
     assert forgetting.of_sequence([[0.9]], [True]) == {}
+    assert forgetting.of_sequence([[0.9], [0.7, 2.0]], [True, False]) == {
+        "average_forgetting": pytest.approx(0.2), "backward_transfer": pytest.approx(-0.2)
+    }  # fmt: skip
+    assert forgetting.of_sequence([[0.9], [0.7, 2.0], [0.7, 24.0, 0.9]], [True, False, True]) == {}

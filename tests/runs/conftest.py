@@ -19,6 +19,7 @@ import pytest
 import tunesmith
 from tunesmith.core import events
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 from crashes import LONG, command_line
 from forgetting_runs import WILD, Rows

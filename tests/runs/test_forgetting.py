@@ -111,7 +111,7 @@ def test_a_retained_file_is_measured_by_a_linear_probe(
     tiny_model: Path, others: Rows, ticket_file: Path, in_tmp: Path, records: Records
 ) -> None:
     run = tunesmith.train(
-        others, out="run", model=str(tiny_model), retain=str(ticket_file), callbacks=["rehearsal"],
+        others, out="run", model=str(tiny_model), retain=[str(ticket_file)] * 2, callbacks=["rehearsal"],
         **{**WILD, "epochs": 2},
     )  # fmt: skip
     (task,) = forgotten(run)["tasks"]

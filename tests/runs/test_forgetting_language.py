@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forgetting_runs import Rows, forgotten, lost, phases
+from forgetting_runs import Records, Rows, forgotten, lost, phases
 
 import tunesmith
 from language_models import folder
@@ -80,6 +80,16 @@ def test_a_writer_rehearses_what_it_wrote_itself(chat: tunesmith.Run, text: str)
     assert found < plain
     again = tunesmith.train(text, out="again", **words)
     assert again.metrics == held.metrics
+
+
+def test_a_prompt_that_costs_too_much_before_it_is_trained_is_not_said_to_keep_enough(
+    chat: tunesmith.Run, text: str, records: Records
+) -> None:
+    words = {**SHORT, "method": "prompt", "learning_rate": 1e-3, "epochs": 1}
+    run = tunesmith.train(text, out="run", continue_from=str(chat.path), forget_at_most=0.001, **words)
+    said = [event for event in records(run, "decided") if event["what"] == "forget_at_most"]
+    assert "none of 5 kept enough" in said[-2]["why"]
+    assert said[-1]["value"] == "missed"
 
 
 @pytest.mark.parametrize("callback", ["rehearsal", "distill"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import tunesmith
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from language_models import network
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError

@@ -157,8 +157,11 @@ def of_sequence(values: Sequence[Sequence[float | None]], higher: Sequence[bool]
 
     Backward transfer is the mean of R[T, i] - R[i, i] over the earlier tasks i (Lopez-Paz & Ranzato 2017,
     section 3); forgetting that of the best R[l, i], l < T, minus R[T, i] (Chaudhry et al. 2018, section 3).
-    Errors count with their sign turned round. Empty for a single task.
+    Errors count with their sign turned round. Empty for a single task, and where some of the earlier tasks are
+    measured by errors and others are not: a point of accuracy and a point of an error have no common measure.
     """
+    if len(set(higher[:-1])) > 1:
+        return {}
     transfer, forgotten = [], []
     for task in range(len(values) - 1):
         sign = 1.0 if higher[task] else -1.0

@@ -165,7 +165,7 @@ SCHEMA: dict[str, Any] = {
                 },
                 "average_forgetting": {
                     "type": "number",
-                    "description": "Mean fall of earlier tasks from their best.",
+                    "description": "Mean fall of earlier tasks from their best; not where some are errors.",
                 },
                 "backward_transfer": {
                     "type": "number",

@@ -175,7 +175,7 @@ class _Search:
 
     def __init__(self, work: Any, make: Callable[[Any], loop.Setup], start: Mapping[str, Tensor], most: float):
         self.work, self.make, self.start, self.most = work, make, start, most
-        self.best: tuple[float, dict[str, Tensor], loop.TrainState, str] | None = None
+        self.best: tuple[bool, float, dict[str, Tensor], loop.TrainState, str] | None = None
 
     def run(self, setup: loop.Setup, state: loop.TrainState) -> loop.TrainState:
         emit, lost = self.work.emit, self.work.keeping.lost()
@@ -194,9 +194,11 @@ class _Search:
             if self._good_enough(setup, state, what, plain):
                 return state
         assert self.best is not None
-        value, weights, state, what = self.best
+        kept, value, weights, state, what = self.best
         _place(self.work.bundle.model, weights)
-        emit(Decided("forget_at_most", what, f"the best of {1 + len(ATTEMPTS)} that kept enough: {value:.4f}"))
+        many = 1 + len(ATTEMPTS)
+        why = f"the best of {many} that kept enough" if kept else f"none of {many} kept enough, nor did the start"
+        emit(Decided("forget_at_most", what, f"{why}: {value:.4f}"))
         return state
 
     def _good_enough(self, setup: loop.Setup, state: loop.TrainState, what: str, plain: float) -> bool:
@@ -206,14 +208,16 @@ class _Search:
         value, before = walker.walk(setup, self.work.keeping, self.start, self.most)
         sign = 1.0 if setup.higher_is_better else -1.0
         good = sign * (plain - value) <= max(2 * setup.noise(plain), _COST * abs(plain - before))
-        if self.best is None or sign * (value - self.best[0]) > 0:
+        lost = self.work.keeping.lost()
+        kept = lost["high"] <= self.most  # what is added to a network may cost something before it is trained
+        if self.best is None or (kept, sign * value) > (self.best[0], sign * self.best[1]):
             model = self.work.bundle.model
             weights = copies({name: model.get_parameter(name) for name in self.start})
-            self.best = (value, weights, state, what)
+            self.best = (kept, value, weights, state, what)
         verdict = "as good as plain training" if good else "worse than plain training"
-        why = f"{_said(self.work.keeping.lost())}, {setup.metric} {value:.4f}: {verdict} ({plain:.4f})"
+        why = f"{_said(lost)}, {setup.metric} {value:.4f}: {verdict} ({plain:.4f})"
         self.work.emit(Decided("forget_at_most", what, why))
-        return good
+        return good and kept
 
     def _callbacks(self, words: Mapping[str, Mapping[str, float]]) -> list[Any]:
         plugins = {name: registry.get("callbacks", name) for name in words}
@@ -280,9 +284,9 @@ def earlier(spec: RunSpec) -> list[RunFolder]:
 
 
 def retained_paths(spec: RunSpec) -> list[Path]:
-    """Every file or run that is retained, those of the chain first."""
+    """Every file or run that is retained, once, those of the chain first."""
     chain = [run.path.resolve() for run in earlier(spec)]
-    return chain + [path for name in spec.retain or [] if (path := Path(name).resolve()) not in chain]
+    return list(dict.fromkeys([*chain, *(Path(name).resolve() for name in spec.retain or [])]))
 
 
 def _matrix(
