@@ -197,9 +197,9 @@ def test_lora_moves_linear_layers_by_its_adapter(toy_run: Any, tiny_model: Path)
 
 
 @pytest.mark.parametrize("name", registry.names("callbacks"))
-def test_every_callback_runs_alone(name: str, tiny_model: Path, tickets: Any, in_tmp: Path) -> None:
+def test_every_callback_runs_alone_and_once(name: str, tiny_model: Path, tickets: Any, in_tmp: Path) -> None:
     run = tunesmith.train(
-        tickets, model=str(tiny_model), method="full", precision="fp32", callbacks=[name], epochs=2, out="run"
+        tickets, model=str(tiny_model), method="full", precision="fp32", callbacks=[name, name], epochs=2, out="run"
     )
     assert run.folder.status() == "finished"
     assert run.folder.load_spec().callbacks == [name]

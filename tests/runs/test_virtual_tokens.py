@@ -117,6 +117,7 @@ def test_the_adapter_is_never_merged(method: str, train: Train, in_tmp: Path) ->
         ("gradual", {"new_tokens": ["<ticket>"], "kept_share": 0.5}, r"new tokens \(<ticket>\) would stay unlearned"),
         ("full", {"new_tokens": ["<ticket>"], "freeze": ["emb*"]}, "--freeze embeddings leaves the embeddings"),
         ("prompt", {"max_length": 251}, "at most 250"),
+        ("prefix", {"virtual_tokens": 250}, "virtual_tokens=250 leave 6 of the 256 tokens"),
     ],
 )
 def test_what_it_can_not_work_with_is_refused_first(

@@ -53,6 +53,12 @@ class RunSpec(Options):
     def _as_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    @field_validator("callbacks")
+    @classmethod
+    def _once(cls, value: list[str]) -> list[str]:
+        """What is named twice would act twice."""
+        return list(dict.fromkeys(value))
+
     @field_validator("retain", "continue_from")
     @classmethod
     def _absolute(cls, value: Any) -> Any:

@@ -149,15 +149,21 @@ def check_network(bundle: Any, method: str, add: Callable[[Any, Tensor], Any]) -
         )
 
 
-def make_room(bundle: Any, count: int, emit: Emit) -> None:
-    """What `count` virtual tokens leave of a text model's length. Raises OptionError where that is next to nothing."""
+def room(bundle: Any, count: int) -> int:
+    """Tokens that `count` virtual ones leave of a model's length. Raises OptionError where that is next to none."""
     left = bundle.position_limit - count
-    if left < _SHORTEST:
+    if count and left < _SHORTEST:
         raise OptionError(
             f"virtual_tokens={count} leave {max(0, left)} of the {bundle.position_limit} tokens that the model "
             f"{bundle.name!r} can read.",
             f"Use at most {bundle.position_limit - _SHORTEST}.",
         )
+    return left
+
+
+def make_room(bundle: Any, count: int, emit: Emit) -> None:
+    """What `count` virtual tokens leave of a text model's length. Raises OptionError where that is next to nothing."""
+    left = room(bundle, count)
     why = f"they stand before every text, so {left} of the {bundle.position_limit} tokens it can read are left for it"
     emit(Decided("virtual_tokens", count, why))
     bundle.position_limit, bundle.max_length = left, min(bundle.max_length, left)

@@ -37,6 +37,7 @@ from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.attention import LONGEST, use_for_short_rows
 from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
+from tunesmith.models.virtual import room
 from tunesmith.workflows import choose, retain, retain_language
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.identity import check_data, identity
@@ -258,7 +259,7 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
     bundle.model.to(device)
     if device.type == "cpu" and bundle.kind == "causal" and use_for_short_rows(bundle.model.network):
         emit(Decided("attention", "blocks", f"rows of up to {LONGEST:,} tokens are faster so on a processor"))
-    bundle.position_limit -= getattr(plan.method, "virtual_tokens", 0)
+    bundle.position_limit = room(bundle, getattr(plan.method, "virtual_tokens", 0))
     return bundle, precision
 
 
