@@ -43,3 +43,24 @@ def test_no_other_weights_are_better(loss: Loss, outputs: int, intercept: bool) 
     least = minimize(objective, np.zeros(outputs * (WIDTH + 1)), jac=True, method="L-BFGS-B", options={"maxiter": 5000})
     assert objective(start.ravel())[0] <= least.fun + 1e-4
     assert intercept or not found.bias.any()
+
+
+@pytest.mark.parametrize("rows", [60, 200])
+def test_numbers_with_more_features_than_rows_tell_are_hardly_worse_than_their_mean(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    x = rng.normal(size=(rows + 1_000, 384)).astype("f")
+    y = (0.3 * x[:, 0] + rng.normal(size=len(x))).astype("f")
+    y = (y - y[:rows].mean()) / y[:rows].std()
+    cut = rows - rows // 6
+    found = solve(x[:cut], y[:cut], x[cut:rows], y[cut:rows], loss="squared", outputs=1)
+    left = float(np.square(found.logits(x[rows:])[:, 0] - y[rows:]).mean())
+    assert left < 1.1 * float(np.square(y[rows:]).mean())
+    assert found.penalty >= 1
+    assert torch.equal(found.start[0], found.weight)  # fine-tuning starts there, too
+
+
+def test_hard_labels_get_a_stronger_penalty_than_easy_ones() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(900, 100)).astype("f")
+    noise = solve(x[:500], rng.integers(0, 2, 500), x[500:], rng.integers(0, 2, 400), loss="softmax", outputs=2)
+    assert noise.penalty > 0.3
