@@ -67,6 +67,17 @@ def test_rate_too_high(seed: int) -> None:
     assert found(curves(risen, HEALTHY[:1], noise=0.3, seed=seed)) == {"learning_rate_too_high": "problem"}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_rate_too_high_from_the_first_steps_on(seed: int) -> None:
+    thrown = np.r_[0.44, 0.84, 3 + 3 * np.exp(-np.arange(STEPS - 2) / 100)]
+    never = [(0, 0.46, 1.0), (100, 1.8, 0.33), (300, 3.6, 0.33)]
+    assert found(curves(thrown, never, noise=0.3, seed=seed)) == {"learning_rate_too_high": "problem"}
+    back = [(0, 0.46, 1.0), (100, 1.8, 0.33), (300, 0.5, 0.99)]
+    assert "learning_rate_too_high" not in found(curves(thrown, back, noise=0.3, seed=seed))
+    memorised = np.r_[0.44, falling(0.44, 0.01)[1:]]  # validation rises because training falls
+    assert "learning_rate_too_high" not in found(curves(memorised, never, noise=0.3, seed=seed))
+
+
 def test_a_rollback_is_a_problem_and_over_fitting_is_still_said() -> None:
     given = curves(falling(), HEALTHY)
     given["rolled_back"] = [{"step": 140, "to_step": 100}]

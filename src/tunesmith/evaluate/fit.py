@@ -85,7 +85,7 @@ def fit_state(
     best = [step for step, best in _points(curves.get("validation", ()), "best") if best]
     keeps_last = bool(best and validation) and best[-1] == validation[-1][0]
     over = _over_fitted(train, validation, scores, first_metric, keeps_last)
-    high = _rate_too_high(train, curves.get("rolled_back", ()))
+    high = _rate_too_high(train, validation, curves.get("rolled_back", ()))
     if high:
         return high + over
     return (
@@ -122,8 +122,11 @@ def _stretches(points: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-def _rate_too_high(train: Points, rolled_back: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Training stopped being finite, or its loss climbed back up: far beyond noise, and not for one batch."""
+def _rate_too_high(
+    train: Points, validation: Points, rolled_back: Sequence[Mapping[str, Any]]
+) -> list[Finding]:  # fmt: skip
+    """Training stopped being finite, or its loss climbed back up: far beyond noise, and not for one batch; or it
+    left a good start at once and did not come back."""
     said, lasting = "", bool(rolled_back)
     if rolled_back:
         said = f"Loss or gradients stopped being finite (rollbacks: {len(rolled_back)}); the rate was halved. "
@@ -141,11 +144,30 @@ def _rate_too_high(train: Points, rolled_back: Sequence[Mapping[str, Any]]) -> l
                 f"{number(levels[peak])} (around step {int(steps[peak]):,})."
             )
             lasting = lasting or bool(rises[-1] > enough[-1])
+        elif _thrown_off(train, levels[-1], errors[-1], validation):
+            said += (
+                f"The first steps threw away where it began: validation loss was {number(validation[0][1])} before "
+                f"the first step and never less than {number(min(loss for _, loss in validation[1:]))} after it, and "
+                f"training loss went from {number(train[0][1])} to {number(levels[-1])}."
+            )
+            lasting = True
     if not said:
         return []
     severity: Literal["problem", "warning"] = "problem" if lasting else "warning"
     action = "Lower the learning rate to a third or less, or warm it up for longer (warmup_ratio=0.2)."
     return [{"name": "learning_rate_too_high", "severity": severity, "evidence": said.strip(), "action": action}]
+
+
+def _thrown_off(train: Points, level: float, error: float, validation: Points) -> bool:
+    """Both losses stay far above where they began, so fast that no stretch of training shows the low start.
+
+    `level`, `error`: mean and squared standard error of the last stretch of the training loss.
+    """
+    if len(validation) < 2 or validation[0][0] >= train[0][0]:
+        return False
+    start, first = validation[0][1], train[0][1]
+    risen = min(loss for _, loss in validation[1:]) - start > CLIMB * abs(start)
+    return risen and level - first > max(CLIMB * abs(first), STANDARD_ERRORS / 2 * float(np.sqrt(error)))
 
 
 def _learned(rates: Points, validation: Points) -> np.ndarray:
