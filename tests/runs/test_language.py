@@ -206,6 +206,17 @@ def test_given_files_are_validated_and_tested_on(train: Train, in_tmp: Path) -> 
     assert sum(event["rows"] for event in steps if event["epoch"] <= 1) == 26
 
 
+def test_prompts_that_are_learned_and_tested_are_a_finding(train: Train, in_tmp: Path) -> None:
+    parts = {"train": CHAT[:26], "validation": CHAT[26:32], "test": CHAT[24:26] + CHAT[32:]}
+    files = {name: jsonl(in_tmp / f"{name}.jsonl", rows) for name, rows in parts.items()}
+    run = train(files["train"], validation=str(files["validation"]), test=str(files["test"]), epochs=1)
+    found = {one["name"]: one for one in run.document["findings"]}
+    assert found["leakage"]["severity"] == "warning"
+    assert found["leakage"]["evidence"].startswith("2 rows")
+    order = ["problem", "warning", "info"]
+    assert [*found.values()] == sorted(found.values(), key=lambda one: order.index(one["severity"]))
+
+
 # what is too long
 
 

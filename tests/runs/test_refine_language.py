@@ -173,6 +173,19 @@ def test_a_loss_is_a_goal(chats: Path, tmp_path: Path) -> None:
         until(chats, metric="loss>=1", out=tmp_path / "v", **words)
 
 
+def test_a_goal_may_be_one_of_the_answers(chats: Path, tmp_path: Path) -> None:
+    words = {**WORDS, "model": str(folder("llama"))}
+    found = until(chats, metric="chrf>=0", out=tmp_path / "u", **words)
+    assert found.reached
+    assert found.document["test"] == found.run.document["test"]["chrf"]
+    with pytest.raises(OptionError, match="accuracy is not measured of text"):
+        until(chats, metric="accuracy>=0.9", out=tmp_path / "v", **words)
+    with pytest.raises(OptionError, match="chrf could not be measured"):
+        until(chats, metric="chrf>=1", out=tmp_path / "w", **{**words, "generate_rows": 0})
+    with pytest.raises(OptionError, match="token_accuracy lies between 0 and 1"):
+        until(chats, metric="token_accuracy>=95", out=tmp_path / "x", **words)
+
+
 @pytest.mark.parametrize("method", ["lora", "prompt", "full"])
 def test_seeds_of_a_model_that_writes_are_averaged(
     method: str, chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

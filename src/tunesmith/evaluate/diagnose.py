@@ -23,7 +23,7 @@ from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 
-__all__ = ["curve_findings", "findings", "fit_state", "next_step", "of_data"]
+__all__ = ["curve_findings", "findings", "fit_state", "gravest_first", "leaked", "next_step", "of_data"]
 
 Metrics = Mapping[str, Interval]
 
@@ -87,12 +87,11 @@ def findings(
     found += _constant_is_as_good(test, baselines, first_metric)
     found += _worse_than_baseline(verdict)
     found += _small_test(outcome, test, first_metric)
-    found += _leaked(audit, test, test_without_leaked, first_metric) + _conflicts(audit)
+    found += leaked(audit.get("leakage"), test, test_without_leaked, first_metric) + _conflicts(audit)
     if outcome.kind != "number":
         table = per_class(outcome)
         found += _calibration(outcome) + _imbalance(table, audit) + _never_predicted(table) + _collapse(outcome)
-    found += data
-    return sorted(found, key=lambda finding: _ORDER[finding["severity"]])
+    return gravest_first([*found, *data])
 
 
 def curve_findings(curves: Curves, first_metric: str) -> list[Finding]:
@@ -100,9 +99,14 @@ def curve_findings(curves: Curves, first_metric: str) -> list[Finding]:
     return fit_state(curves, first_metric)
 
 
+def gravest_first(found: Sequence[Finding]) -> list[Finding]:
+    """Problems, then warnings, then what is only told."""
+    return sorted(found, key=lambda finding: _ORDER[finding["severity"]])
+
+
 def next_step(found: list[Finding]) -> str:
     """The action of the gravest finding: the next thing to try."""
-    ranked = sorted(found, key=lambda finding: _ORDER[finding["severity"]])
+    ranked = gravest_first(found)
     return ranked[0]["action"] if ranked else ""
 
 
@@ -318,9 +322,11 @@ def _rounded(rows: float) -> int:
     return int(float(f"{rows:.2g}"))
 
 
-def _leaked(audit: Mapping[str, Any], test: Metrics, without: Metrics | None, first: str) -> list[Finding]:
-    """Rows that stand in two splits still are a warning; rows that were moved together are told."""
-    entry = audit.get("leakage")
+def leaked(entry: Any, test: Metrics, without: Metrics | None, first: str) -> list[Finding]:
+    """Rows that stand in two splits still are a warning; rows that were moved together are told.
+
+    `entry`: what the audit says of leakage: {"remaining_rows", "moved_rows"}, or the rows themselves.
+    """
     left = entry.get("remaining_rows", 0) if isinstance(entry, Mapping) and "remaining_rows" in entry else None
     moved = entry.get("moved_rows", 0) if isinstance(entry, Mapping) else 0
     rows = count(entry) if left is None else int(left)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core import registry
 from tunesmith.core.errors import FolderError, OptionError, did_you_mean
 from tunesmith.core.files import write_json
 from tunesmith.core.spec import RunSpec
@@ -57,10 +58,16 @@ class Held:
     def file(self, split: str) -> str:
         return str(self.folder / f"{split}.{'arrow' if self.form == 'rows' else 'jsonl'}")
 
-    def without_test(self) -> Words:
-        """Words of a run that never sees a test row: what it calls its test part are validation rows."""
+    def without_test(self, metric: str | None = None) -> Words:
+        """Words of a run that never sees a test row: what it calls its test part are validation rows.
+
+        A model that writes text writes its answers only where `metric` is measured on them.
+        """
         files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("stand_in")}
-        quick = NO_ANSWERS if self.family == "language" else {}
+        quick: Words = {}
+        if self.family == "language":
+            written = metric is not None and metric not in registry.get("tasks", self.words["task"]).metrics
+            quick = {"few_shot": 0} if written else NO_ANSWERS
         return {**self.words, **files, "near_duplicates": 0, **quick}
 
     def with_test(self) -> Words:

@@ -21,10 +21,11 @@ from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.precision import working
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import card, metrics_json, preview, report, text_metrics
-from tunesmith.evaluate.diagnose import curve_findings
+from tunesmith.evaluate.diagnose import curve_findings, gravest_first, leaked
 from tunesmith.evaluate.evidence import Answer, Evidence
 from tunesmith.evaluate.few_shot import FewShot, begun, count_answers
 from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.types import Finding
 from tunesmith.models.additions import ADAPTER, quiet_peft
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import MARK, base_of_adapter, load_language_finished
@@ -311,8 +312,10 @@ def _document(
         "task": work.plan.spec.task, "model": work.plan.spec.model, "method": work.plan.spec.method,
         "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,
         "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(verdict),
-        "findings": [dict(f) for f in curve_findings(read_curves(work.folder.events), task.metrics[0])]
-        + _findings(work, test, verdict, wanted if texts else None),
+        "findings": gravest_first(
+            curve_findings(read_curves(work.folder.events), task.metrics[0])
+            + _findings(work, test, verdict, wanted if texts else None)
+        ),
         "cost": cost_of(work, {
             "wall_seconds": round(time.time() - started, 3), "peak_memory_bytes": peak_memory_bytes(),
             "tokens": work.state.tokens,
@@ -328,8 +331,8 @@ def _document(
 
 def _findings(
     work: LanguageWork, test: Mapping[str, Any], verdict: Mapping[str, Any], wanted: list[list[str]] | None
-) -> list[dict[str, Any]]:
-    found = []
+) -> list[Finding]:
+    found = leaked(work.corpus.splits.facts, test, None, work.plan.task.metrics[0])
     note = None if wanted is None else text_metrics.language_note(wanted)
     if note:
         found.append({

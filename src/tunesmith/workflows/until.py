@@ -6,7 +6,6 @@ Everything is decided on validation rows; the test rows are read once, by the ru
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 import time
@@ -15,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import write_json, write_text
 from tunesmith.core.run import is_run
-from tunesmith.evaluate import refine_report, words
+from tunesmith.evaluate import refine_report, text_metrics, words
 from tunesmith.evaluate.metrics import TABLE, get
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
@@ -152,6 +152,8 @@ def until(data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30
         held = hold_out(data, path / "data", clean)
         if held.family == "rows":
             get(name, held.kind)  # type: ignore[arg-type]  # must be one of this task
+        elif name not in text_metrics.TABLE:
+            raise OptionError(f"--until {metric}: {name} is not measured of text that is written.", _measured(held))
         sign = 1 if higher_is_better(name) else -1
         steps = _steps(path, held, (name, target, sign), limit, set(clean))
         return _finish(path, held, (name, target, sign), steps)
@@ -173,10 +175,14 @@ def parse_target(text: str) -> tuple[str, float]:
     if found[2][0] in "<>" and found[2][0] != right:
         raise OptionError(f"--until {text}: of {name}, {'more' if right == '>' else 'less'} is better.",
                           f"Write {name}{right}={found[3]}")  # fmt: skip
-    low, high = TABLE[name].range if name in TABLE else (-math.inf, math.inf)
+    low, high = TABLE[name].range if name in TABLE else text_metrics.TABLE[name].range
     if not low <= value <= high:
         raise OptionError(f"--until {text}: {name} lies between {low:g} and {high:g}.")
     return name, value
+
+
+def _measured(held: Held) -> str:
+    return f"Measured are {', '.join(registry.get('tasks', held.words['task']).metrics)} and those of answers."
 
 
 def _steps(path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, fixed: set[str]) -> list[Words]:
@@ -228,8 +234,12 @@ def _step(path: Path, held: Held, metric: str, step: Words) -> Words:
     folder, started = path / "step", time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        run = run_once(folder, {**held.without_test(), **step["words"]})
+        run = run_once(folder, {**held.without_test(metric), **step["words"]})
         document = run.document
+        if metric not in document["test"]:
+            found = ", ".join(document["test"])
+            raise OptionError(f"--until: {metric} could not be measured on the validation rows.",
+                              f"Name one of those that could: {found}.")  # fmt: skip
     except RunFailed as error:
         if step["number"] == 1:
             raise
