@@ -270,5 +270,19 @@ def test_a_class_left_with_one_row_outside_the_test_part_can_still_be_tried(tmp_
 
 def test_a_search_ends_where_nothing_is_left_to_try(noisy: Path, tiny_model: Path, tmp_path: Path) -> None:
     found = search(noisy, out=tmp_path / "s", budget="1h", model=str(tiny_model), **{**FIXED, "method": "head"})
-    assert len({json.dumps(trial["words"]) for trial in found.trials}) == 1
-    assert sum(trial["seconds"] > 0 for trial in found.trials) == 1
+    assert len(found.trials) == 1  # drawn again, the same settings are no trial
+
+
+def test_settings_that_are_drawn_again_cost_no_trial(
+    noisy: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quick(given: Any, _: Any, watch: Any) -> Trial:
+        watch.trial.value, watch.trial.loss, watch.trial.why = given["batch_size"] / 8, 1.0, "done"
+        return watch.trial  # type: ignore[no-any-return]
+
+    monkeypatch.setattr("tunesmith.workflows.search.try_out", quick)
+    space = {"batch_size": [4, 8], "epochs": [1, 2], "learning_rate": [1e-4]}
+    found = search(noisy, out=tmp_path / "s", budget="4 trials", **{**words, "space": space})
+    tried = [(trial["words"]["batch_size"], trial["words"]["epochs"]) for trial in found.trials]
+    assert sorted(tried) == [(4, 1), (4, 2), (8, 1), (8, 2)]
+    assert found.document["words"][0].startswith("4 trials")

@@ -165,8 +165,12 @@ class _Search:
             raise RunFailed(f"No trial of the search came to an end: {'; '.join(sorted(reasons)) or 'no time'}.")
 
     def told(self, *states: str) -> list[optuna.trial.FrozenTrial]:
-        """Trials that ended in one of these states; those that were cut off by a kill are no trials."""
-        return [t for t in self.study.get_trials(deepcopy=False) if t.state.name in states and "why" in t.user_attrs]
+        """Trials that ended in one of these states. Those that were cut off by a kill are no trials, nor are settings
+        that were drawn again: their result was known, and nothing of the budget is spent on them."""
+        return [t for t in self._asked() if t.state.name in states and not t.user_attrs.get("repeats")]
+
+    def _asked(self) -> list[optuna.trial.FrozenTrial]:
+        return [t for t in self.study.get_trials(deepcopy=False) if "why" in t.user_attrs and t.state.is_finished()]
 
     def _spent(self) -> bool:
         done = self.told("COMPLETE", "PRUNED", "FAIL")
@@ -182,7 +186,7 @@ class _Search:
         """How many of the last trials were settings that had been tried before."""
         seen: list[Words] = []
         count = 0
-        for trial in sorted(self.told("COMPLETE", "PRUNED", "FAIL"), key=lambda t: t.number):
+        for trial in self._asked():
             count = count + 1 if trial.params in seen else 0
             seen.append(trial.params)
         return count
@@ -204,7 +208,7 @@ class _Search:
         import optuna
 
         # a sampler of its own for each trial, so that a search that was cut off draws what it would have drawn
-        index = len(self.told("COMPLETE", "PRUNED", "FAIL"))
+        index = len(self._asked())
         sampler = optuna.samplers.TPESampler(seed=(self.seed * 1_000_003 + index) % 2**32, n_startup_trials=STARTUP)
         self.study.sampler = sampler
         trial = self.study.ask()
@@ -213,6 +217,7 @@ class _Search:
         twin = next((t for t in self.told("COMPLETE", "PRUNED") if t.params == trial.params), None)
         if twin is not None:  # the same settings and seed come to the same
             known = twin.user_attrs
+            trial.set_user_attr("repeats", True)
             self._tell(trial, Trial(known["last"], known["loss"], known["step"], 0.0, known["why"]), words)
             return
         left = self._left() if self.budget.seconds and self.told("COMPLETE") else math.inf
