@@ -86,6 +86,18 @@ def test_finished_folds_are_not_made_again(
     assert again.document == crossed.document
 
 
+def test_rows_with_several_labels_are_so_in_every_fold(
+    tickets: list[dict[str, str]], tiny_model: Path, tmp_path: Path
+) -> None:
+    rows = [{"text": row["text"], "label": row["label"]} for row in tickets]
+    for row in rows[:2]:  # too few to be seen in each of the parts
+        row["label"] = "complaint|question"
+    found = cross_validate(rows, out=tmp_path / "cv", cv=3, model=str(tiny_model), near_duplicates=0, **FAST)
+    table = pq.read_table(found.predictions)
+    assert table.column("truth").to_pylist() == [row["label"].split("|") for row in rows]
+    assert {run.model.task.kind for run in found.runs} == {"labels"}
+
+
 def test_folds_are_stratified_and_units_stay_whole() -> None:
     strata = np.array([0] * 60 + [1] * 30)
     of = assign(strata, np.arange(90), 5, seed=1)

@@ -26,6 +26,7 @@ from tunesmith.data.guess import Wish
 from tunesmith.data.prepare import _read
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
+from tunesmith.data.targets import TargetReader
 from tunesmith.workflows import choose, held_language
 from tunesmith.workflows.held import Held, same_data, shared_words
 from tunesmith.workflows.reading import read, split_options
@@ -112,19 +113,27 @@ def specified(data: Any, words: Words) -> tuple[RunSpec, Any]:
 def write_parts(
     source: Any, spec: RunSpec, prepared: PreparedData, row_ids: Mapping[str, np.ndarray], folder: Path
 ) -> None:
-    """The rows with these ids as `folder`/<name>.arrow: texts, targets and what they are grouped by."""
+    """The rows with these ids as `folder`/<name>.arrow: texts, targets and what they are grouped by.
+
+    Targets are written as they were read: how they are meant can not be told from every part alone.
+    """
     options = split_options(spec)
     columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
     wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
     with TemporaryDirectory(prefix="tunesmith-") as cache:
         parts = _read(source, spec.validation, spec.test, wish, options, ignore, Path(cache))
+        reader = TargetReader.of(prepared.columns, [part.table for part in parts])
         for name, ids in row_ids.items():
             found, start = [], 0
             for part in parts:
                 mine = ids[(ids >= start) & (ids < start + part.rows)] - start
                 known = [column for column in dict.fromkeys(columns) if column in part.table.column_names]
                 if len(mine):
-                    found.append(take(part.table.select(known), mine))
+                    some = take(part.table.select(known), mine)
+                    if len(prepared.columns.target) == 1:
+                        target = prepared.columns.target[0]
+                        some = some.set_column(known.index(target), target, reader.read(some)[0])
+                    found.append(some)
                 start += part.rows
             table = pa.concat_tables(found, promote_options="permissive")
             aside = folder / f".{name}.tmp"
