@@ -134,6 +134,18 @@ def test_it_goes_on_until_the_target_and_reads_the_test_rows_once(
     assert "<h2>Steps</h2>" in (tmp_path / "u" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(("metric", "target", "test"), [("accuracy", 0.9, 0.7), ("rmse", 0.4, 0.6)])
+def test_a_target_that_the_test_rows_deny_is_told(metric: str, target: float, test: float) -> None:
+    document = {
+        "metric": metric, "target": target, "reached": True, "rows": {"validation": 9, "test": 90}, "steps": [{}],
+        "advice": [], "test": {"value": test, "low": test - 0.1, "high": test + 0.1},
+    }  # fmt: skip
+    best = {"value": target, "number": 1}
+    assert "validation was too kind" in until._sentences(document, best)[-1]
+    document["test"] = {"value": target, "low": target - 0.1, "high": target + 0.1}
+    assert "too kind" not in until._sentences(document, best)[-1]
+
+
 def test_what_was_done_stays_when_a_later_step_is_refused(
     tmp_path: Path, ticket_file: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,9 +84,10 @@ def _sentences(document: Words) -> list[str]:
     soup = document["soup"]
     if soup and soup["kept"]:
         gap = soup["difference"]
+        equal = ", with a lower log loss" if soup["validation"] == soup["best_single"] else ""
         found.append(
             f"The average of the weights of {', '.join(soup['of'])} is kept: validation {number(soup['validation'])} "
-            f"against {number(soup['best_single'])} of the best single run. On test it has "
+            f"against {number(soup['best_single'])} of the best single run{equal}. On test it has "
             f"{number(soup['test']['value'])}, {number(gap['difference'], True)} against that run "
             f"(95 % interval {number(gap['low'], True)} to {number(gap['high'], True)})."
         )

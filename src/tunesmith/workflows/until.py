@@ -316,7 +316,8 @@ def _sentences(document: Words, best: Words) -> list[str]:
         f"{number(document['test']['value'])} (95 % interval {number(document['test']['low'])} to "
         f"{number(document['test']['high'])}).",
     ]
-    missed = document["test"]["high"] < document["target"]
-    if document["reached"] and missed and higher_is_better(document["metric"]):
+    more = higher_is_better(document["metric"])
+    missed = document["test"]["high"] < document["target"] if more else document["test"]["low"] > document["target"]
+    if document["reached"] and missed:
         found.append("The test rows say that the target is not reached: validation was too kind. Add validation rows.")
     return found + [f"Beside the settings: {advice}" for advice in document["advice"]]
