@@ -22,10 +22,10 @@ FEWEST_ROWS = 200
 FEWEST_PER_LABEL = 8
 """Nor where the labels have fewer rows than this on average."""
 
-KNOWN = 0.4
+KNOWN = 0.3
 """A label is known to the model when it finds this share of its rows. Rows of rare labels that it never gives are
-all missed with confidence, as wrong labels are: they prove nothing. Not higher: a tenth of the labels flipped makes
-nearly half of the rows of a label wrong that is seven times as rare as the other."""
+all missed with confidence, as wrong labels are: they prove nothing. Not higher: a fifth of the labels flipped makes
+more than half of the rows of a label wrong that is seven times as rare as the other."""
 
 SKILL = 0.6
 """The model has to be right in this share of the rows of known labels: below, it is sure of too few rows to show a
