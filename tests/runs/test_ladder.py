@@ -181,6 +181,9 @@ def test_what_more_rows_would_bring() -> None:
     noisy = [{**point, "value": point["value"] + drawn.normal(0, 0.01)} for point in falling]
     low, high = re.findall(r"95 % interval (\S+) to ([^)]+)\)", more_rows(noisy, "accuracy"))[0]
     assert float(low) < gain < float(high)
+    noisy = [{**point, "value": point["value"] + drawn.normal(0, 0.01)} for point in errors]
+    low, high = re.findall(r"95 % interval (\S+) to ([^)]+)\)", more_rows(noisy, "rmse"))[0]
+    assert float(low) < -gain < float(high)
 
 
 def test_nearest_neighbours_are_those_of_scikit_learn() -> None:

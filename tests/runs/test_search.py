@@ -21,7 +21,7 @@ from tunesmith.core.errors import FolderError, OptionError, RunFailed
 from tunesmith.evaluate import refine_report
 from tunesmith.workflows import refine
 from tunesmith.workflows.refine import Budget, Trial, hold_out, parse_budget
-from tunesmith.workflows.search import SearchResult, search
+from tunesmith.workflows.search import SearchResult, _beside_the_first, search
 from tunesmith.workflows.space import Range, derive, parse_space
 
 SPACE = {"learning_rate": {"low": 1e-4, "high": 2e-2}, "epochs": [2, 4], "batch_size": [4, 8]}
@@ -266,6 +266,14 @@ def test_a_class_left_with_one_row_outside_the_test_part_can_still_be_tried(tmp_
     held = hold_out(rows, tmp_path / "data", words)
     assert "please help me again" in texts_in(held.file("stand_in"))
     assert "good money" not in texts_in(held.file("stand_in"))
+
+
+def test_what_the_best_trial_is_beside_the_defaults() -> None:
+    first = {"number": 1, "value": 0.9}
+    said = _beside_the_first
+    assert said({"number": 1, "value": 0.9}, first) == said({"number": 4, "value": 0.9}, None)
+    assert said({"number": 4, "value": 0.95}, first) == "; the defaults had 0.900."
+    assert "0.900, with a higher validation loss" in said({"number": 4, "value": 0.9}, first)
 
 
 def test_a_search_ends_where_nothing_is_left_to_try(noisy: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tunesmith.evaluate import charts, page, words
 from tunesmith.evaluate.charts import BLUE, GREY, ORANGE, Figure, plain
 from tunesmith.evaluate.page import text
@@ -15,7 +17,7 @@ from tunesmith.evaluate.report import _PAGE, _POLICY, _own, _plotly
 
 Document = Mapping[str, Any]
 Section = tuple[str, str]
-MOST_TRIALS = 500
+MOST_TRIALS, FEW_TRIALS = 500, 20
 
 
 def search(document: Document) -> str:
@@ -47,7 +49,10 @@ def history(document: Document) -> Figure:
     ]  # fmt: skip
     line = {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": best,
             "line": {"color": ORANGE, "shape": "hv"}}  # fmt: skip
-    return {"data": [*data, line], "layout": _axes("trial", words.metric(document["metric"]) + " on validation")}
+    layout = _axes("trial", words.metric(document["metric"]) + " on validation")
+    if len(shown) <= FEW_TRIALS:
+        layout["xaxis"]["dtick"] = 1
+    return {"data": [*data, line], "layout": layout}
 
 
 def _importance(shares: Mapping[str, float]) -> str:
@@ -131,8 +136,10 @@ def ladder(document: Document) -> str:
                     "arrayminus": [r["value"] - r["low"] for r in rungs]},
     }  # fmt: skip
     layout = _axes("seconds to train and test", f"{metric} on test")
-    layout["xaxis"]["type"] = "log"
-    return _page("Ladder", document, [
+    ends = np.log10([max(r["seconds"], 0.01) for r in rungs])
+    room = max(0.2, 0.15 * float(np.ptp(ends)))  # for the names at the edges
+    layout["xaxis"] |= {"type": "log", "range": [float(ends.min()) - room, float(ends.max()) + room]}
+    return _page("Compare", document, [
         ("Quality against cost", page.chart({"data": [points], "layout": {**layout, "showlegend": False}})),
         ("Rungs", page.table(head, rows)),
         ("What more rows would bring", _learning_curve(document)),
@@ -143,9 +150,10 @@ def _learning_curve(document: Document) -> str:
     curve = document["learning_curve"]
     if not curve:
         return ""
-    line = {**_dots([p["rows"] for p in curve], [p["value"] for p in curve], "measured", BLUE), "mode": "lines+markers"}
+    rows = [p["rows"] for p in curve]
+    line = {**_dots(rows, [p["value"] for p in curve], "measured", BLUE), "mode": "lines+markers"}
     layout = _axes("training rows", f"{words.metric(document['metric'])} on validation, linear probe")
-    layout["xaxis"]["type"] = "log"
+    layout["xaxis"] |= {"type": "log", "tickvals": rows, "ticktext": [f"{n:,}" for n in rows]}
     return page.chart({"data": [line], "layout": layout}) + f"<p>{text(document['more_rows'])}</p>"
 
 

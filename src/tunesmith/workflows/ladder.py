@@ -255,8 +255,7 @@ def more_rows(points: Sequence[Words], name: str) -> str:
     doubt = float(stats.t.ppf(0.975, len(rows) - 2) * fitted.stderr)
     sign = 1 if share else -1
     change, low, high = (sign * now * (1 - 2**power) for power in (slope, slope + doubt, slope - doubt))
-    if abs(low) > abs(high):
-        low, high = high, low
+    low, high = sorted((low, high))
     return (
         f"Twice the training rows ({2 * int(rows[-1]):,}) would move {metric(name)} of the linear probe by about "
         f"{number(change, True)} (95 % interval {number(low, True)} to {number(high, True)}), going by how its error "

@@ -343,6 +343,14 @@ def importance(study: optuna.Study, best: optuna.trial.FrozenTrial, seed: int) -
     return found
 
 
+def _beside_the_first(best: Words, first: Words | None) -> str:
+    """The first trials are the defaults."""
+    if first is None or first["number"] == best["number"]:
+        return "; nothing beat the defaults."
+    had = f"; the defaults had {number(first['value'])}"
+    return had + (", with a higher validation loss." if first["value"] == best["value"] else ".")
+
+
 def _sentences(document: Words) -> list[str]:
     trials, best, metric = document["trials"], document["best"], named(document["metric"])
     states = {state: sum(t["state"] == state for t in trials) for state in ("complete", "pruned", "fail")}
@@ -351,8 +359,7 @@ def _sentences(document: Words) -> list[str]:
         f"{len(trials)} trials in {spoken(document['seconds'])}: {states['complete']} went to the end, "
         f"{states['pruned']} were ended early, {states['fail']} failed.",
         f"The best on the validation rows was trial {best['number']} with {metric} {number(best['value'])}"
-        + (f"; the defaults had {number(first['value'])}." if first and first["number"] != best["number"] else
-           "; nothing beat the defaults."),
+        + _beside_the_first(best, first),
         f"On the {document['rows']['test']:,} test rows, which no trial has seen, it has {metric} "
         f"{number(document['test']['value'])} (95 % interval {number(document['test']['low'])} to "
         f"{number(document['test']['high'])}).",
