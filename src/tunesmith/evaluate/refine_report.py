@@ -110,7 +110,10 @@ def until(document: Document) -> str:
         for s in steps
     ]  # fmt: skip
     head: list[page.Cell] = ["step", "change", "why", (f"{text(metric)} on validation", "n"), "then found", ""]
-    figure = {"data": [line, goal], "layout": _axes("step", f"{metric} on validation")}
+    layout = _axes("step", f"{metric} on validation")
+    if len(steps) <= FEW_TRIALS:
+        layout["xaxis"]["dtick"] = 1
+    figure = {"data": [line, goal], "layout": layout}
     return _page("Until", document, [
         ("Steps", page.chart(figure) + page.table(head, rows)),
         ("Result", _link(document["run"])),
