@@ -64,6 +64,28 @@ def test_a_writer_keeps_more_where_it_is_held(
     assert held.metrics["loss"] < held.document["baselines"]["base"]["loss"]["value"]
 
 
+def test_writers_beside_one_base_keep_what_each_has_learned(chat: tunesmith.Run, text: str) -> None:
+    """Bottleneck adapters and virtual tokens can not be merged: the next task gets its own beside the same base."""
+    words = {**SHORT, "method": "adapters", "learning_rate": 1e-2, "epochs": 1}
+    first = tunesmith.train(CHAT, out="first", model=str(chat.path), **words)  # beside what an earlier run made
+    second = tunesmith.train(text, out="second", continue_from=str(first.path), **words)
+    third = tunesmith.train(CHAT[:20], out="third", continue_from=str(second.path), **{**words, "method": "lora"})
+    one, two = first.metrics["loss"], second.metrics["loss"]
+    assert forgotten(second)["matrix"]["values"] == [[one], [pytest.approx(one, abs=1e-6), two]]
+    for run in (second, third):
+        assert [task["lost"]["value"] for task in forgotten(run)["tasks"][:-1]] == [0.0] * (1 + (run is third))
+        base = [json.loads((one.folder.model / "tunesmith.json").read_text())["base"] for one in (first, run)]
+        assert base[0] == base[1]
+    assert two < second.document["baselines"]["base"]["loss"]["value"]
+    assert tunesmith.load(second.path).predict(["dogs"])[0]["text"] is not None
+    seen: list[Any] = []
+    words |= {"continue_from": str(first.path)}
+    tunesmith.train(text, out="held", callbacks=["rehearsal"], listeners=[seen.append], **words)
+    assert any(isinstance(event, Decided) and event.what == "retained" for event in seen)
+    with pytest.raises(OptionError, match="--method full would move from under it"):
+        tunesmith.train(text, out="refused", **{**words, "method": "full"})
+
+
 def test_a_writer_rehearses_what_it_wrote_itself(chat: tunesmith.Run, text: str) -> None:
     seen: list[Any] = []
     Path("old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in CHAT), encoding="utf-8")

@@ -50,12 +50,14 @@ class LanguageBundle:
 
 
 def load_language_base(
-    name: str, *, kind: NetworkKind, dtype: str = "float32", quantization: str | None = None, emit: Emit = ignore
-) -> LanguageBundle:
+    name: str, *, kind: NetworkKind, dtype: str = "float32", quantization: str | None = None, beside: bool = False,
+    emit: Emit = ignore,
+) -> LanguageBundle:  # fmt: skip
     """The base model called `name`: an alias, hub id, folder, or an earlier run, whose adapter is merged.
 
     `quantization` 'nf4' loads the linear layers in 4 bits with double quantisation (Dettmers et al.
-    2023). Raises ModelError when the model is unknown, unsafe, or of another kind.
+    2023). With `beside`, of a run whose adapter can not be merged the base that it stands beside is loaded, with the
+    run's tokenizer. Raises ModelError when the model is unknown, unsafe, or of another kind.
     """
     earlier = Path(name).expanduser() / "model"
     if is_run(earlier.parent) and (earlier / "config.json").exists() | (earlier / ADAPTER).exists():
@@ -63,15 +65,29 @@ def load_language_base(
     else:
         source = catalog.fetch(name, emit)
     assert source.folder is not None
-    network, folder = _network(source.folder, name, kind, dtype, quantization)
+    apart = beside and (source.folder / ADAPTER).exists() and not can_merge(source.folder)
+    mark = json.loads((source.folder / MARK).read_text(encoding="utf-8")) if apart else {}
+    below = Path(mark["base"]) if apart else source.folder
+    network, folder = _network(below, name, kind, dtype, quantization)
+    if apart:
+        _same_base(source.folder, folder, below, mark["base_fingerprint"])
     tokenizer = load_language_tokenizer(source.folder, name, emit)
     _check_vocabulary(name, tokenizer, network, emit)
     return LanguageBundle(
-        model=LanguageModel(network), tokenizer=tokenizer, name=source.name, folder=source.folder,
-        fingerprint=_fingerprint(folder, source.folder),
+        model=LanguageModel(network), tokenizer=tokenizer, name=source.name, folder=below,
+        fingerprint=_fingerprint(folder, below),
         position_limit=position_limit(network.config), kind=kind, quantization=quantization,
         licence=source.entry.licence if source.entry else None,
     )  # fmt: skip
+
+
+def _same_base(adapter: Path, weights: Path, base: Path, wanted: str) -> None:
+    """Raises ModelError where the adapter belongs to other weights than those of `base`, which lie in `weights`."""
+    if _fingerprint(weights, base) != wanted:
+        raise ModelError(
+            f"The adapter in {adapter} belongs to another base: the weights in {base} are others.",
+            "Put the old base back there, or train again.",
+        )
 
 
 def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool = False) -> LanguageBundle:
@@ -205,11 +221,7 @@ def _network(
         mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
         base = mark["base"]
         below, where = _network(Path(base), base, kind, dtype, quantization)
-        if _fingerprint(where, Path(base)) != mark["base_fingerprint"]:
-            raise ModelError(
-                f"The adapter in {folder} belongs to another base: the weights in {base} are others.",
-                "Put the old base back there, or train again.",
-            )
+        _same_base(folder, where, Path(base), mark["base_fingerprint"])
         if merge and quantization:
             with quiet_transformers():
                 below.dequantize()  # before the additions: PEFT would merge into 4 bits again, and round

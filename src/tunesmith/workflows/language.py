@@ -251,8 +251,9 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
     keeps_base = bool(getattr(plan.method, "adds", False))
     dtype = "bfloat16" if precision == "bf16" and keeps_base else "float32"
     bundle = load_language_base(
-        plan.spec.model, kind=plan.task.network, dtype=dtype, quantization=kwargs.get("quantization"), emit=emit
-    )
+        plan.spec.model, kind=plan.task.network, dtype=dtype, quantization=kwargs.get("quantization"),
+        beside=plan.spec.continue_from is not None, emit=emit,
+    )  # fmt: skip
     options = plan.task.options
     add_tokens(bundle, options.new_tokens, getattr(options, "template", None), emit)
     _check_new_tokens(plan, bundle)

@@ -22,6 +22,7 @@ from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.retained import Keeping, copies, moving_body
 from tunesmith.evaluate import forgetting
 from tunesmith.models.additions import described, moving
+from tunesmith.models.virtual import can_merge
 from tunesmith.workflows import choose
 
 ATTEMPTS: tuple[dict[str, dict[str, float]], ...] = (
@@ -60,8 +61,8 @@ def check(spec: RunSpec, family: str) -> None:
             "sampled_texts: a model with one answer per row writes no text that could be retained.",
             "Give what it must not forget with --retain.",
         )
-    if family == "rows" and spec.continue_from:
-        _check_additions(Path(spec.continue_from), spec.method)
+    if spec.continue_from:
+        _check_additions(Path(spec.continue_from), spec.method, family)
     for path in retained_paths(spec):
         if is_run(path):
             finished(path, family)
@@ -69,8 +70,13 @@ def check(spec: RunSpec, family: str) -> None:
             raise DataError(Problem("no such file or run", file=str(path)), "Correct the path given to --retain.")
 
 
-def _check_additions(path: Path, method: str) -> None:
+def _check_additions(path: Path, method: str, family: str) -> None:
     """Of runs whose body is more than one network, those with columns can be continued: by another column."""
+    if family == "language":
+        beside = [name for name in registry.names("methods") if stays_beside(name)]
+        if stands_apart(path) and method not in beside:
+            raise _beside_only(path, method, beside)
+        return
     kind = additions(path).get("peft_type")
     if kind == "COLUMN" and method != "progressive":
         raise OptionError(
@@ -78,11 +84,25 @@ def _check_additions(path: Path, method: str) -> None:
             "Learn the next task in a column of its own: --method progressive.",
         )
     if kind not in (None, "COLUMN") and method not in APART:
-        raise OptionError(
-            f"The run {path} keeps what it learned in an adapter beside its base, which --method {method} would move "
-            "from under it.",
-            f"Learn the next task beside the same base: --method {', '.join(APART[:-1])} or {APART[-1]}.",
-        )
+        raise _beside_only(path, method, APART)
+
+
+def _beside_only(path: Path, method: str, fitting: Sequence[str]) -> OptionError:
+    return OptionError(
+        f"The run {path} keeps what it learned in an adapter beside its base, which --method {method} would move "
+        "from under it.",
+        f"Learn the next task beside the same base: --method {', '.join(fitting[:-1])} or {fitting[-1]}.",
+    )
+
+
+def stays_beside(method: str) -> bool:
+    """Whether a method of models that write leaves the base as it is, and lies beside it."""
+    return "language" in choose.families_of(method) and bool(getattr(registry.get("methods", method), "adds", False))
+
+
+def stands_apart(path: Path) -> bool:
+    """Whether what a run that writes text has learned can not become part of its base's weights."""
+    return bool(additions(path)) and not can_merge(path / "model")
 
 
 def additions(path: Path) -> dict[str, Any]:

@@ -15,16 +15,17 @@ from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
 from tunesmith.engine.generate import Sampling, ending_ids, generate
-from tunesmith.engine.likelihood import TokenLesson
+from tunesmith.engine.likelihood import TokenLesson, likelihoods
 from tunesmith.engine.precision import working
 from tunesmith.engine.retained import Keeping, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.evaluate import forgetting
 from tunesmith.models.codec import CausalCodec
+from tunesmith.models.load_language import load_language_finished
 from tunesmith.models.mask import Encoded
 from tunesmith.workflows import retain
 from tunesmith.workflows.language_data import Corpus, read_corpus
-from tunesmith.workflows.language_items import encode_items
+from tunesmith.workflows.language_items import Items, encode_items
 from tunesmith.workflows.reading import split_options
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def remember(work: LanguageWork) -> Keeping | None:
     An encoder-decoder has no loss on plain sentences, so nothing is known of it unless something is retained.
     """
     spec = work.plan.spec
-    tasks = [_task(work, one, number) for number, one in enumerate(work.retained)]
+    chain = [run.path.resolve() for run in retain.earlier(spec)]
+    tasks = [_task(work, one, one.path in chain, number) for number, one in enumerate(work.retained)]
     general = [_general(work)] if work.bundle.kind == "causal" else []
     if not tasks and not general:
         _refuse(spec)
@@ -82,8 +84,9 @@ def remember(work: LanguageWork) -> Keeping | None:
     if retain.holds(spec):
         asked = int(spec.options.get("sampled_texts") or 0)
         sampled = [_sampled(work, asked)] if asked else []
-        keeping.retained = [probe.retained() for probe in [*tasks, *sampled] or general]
-        if not tasks and not sampled:
+        held = [*(probe for probe in tasks if not isinstance(probe, _ApartProbe)), *sampled]
+        keeping.retained = [probe.retained() for probe in held or general]
+        if not held:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
             work.emit(Decided("retained", "general sentences", why))
     return keeping
@@ -122,6 +125,32 @@ class LossProbe:
         by_item = self.work.plan.task.sequences_per_item > 1
         lesson = TokenLesson(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed, by_item=by_item)
         return Retained(self.name, lesson, lambda model, items, on, _: lesson.loss(model, items, on), kind="tokens")
+
+
+class _ApartProbe(LossProbe):
+    """The earlier run's own model: its adapter beside a base that this run leaves as it is.
+
+    There is nothing to hold, and nothing that could change, so it looks once.
+    """
+
+    def __init__(self, work: LanguageWork, name: str, items: Items, model: Path):
+        super().__init__(work, name, items.rows, items.splits, is_task=True)
+        self.model, self.seen = model, dict[bool, Any]()
+
+    def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
+        if choosing not in self.seen:
+            some = batching.sample(self.splits["validation" if choosing else "test"], _PROBE_ITEMS, self.seed)
+            own = load_language_finished(self.model).model.to(self.work.device)
+            found = likelihoods(
+                own, self.rows, some, on=self.work.device, tokens_at_once=batching.TOKENS_AT_ONCE,
+                check=self.work.stop.check,
+            )  # fmt: skip
+            self.seen[choosing] = found.loss, found.tokens
+        return self.seen[choosing]
+
+    def compare(self, before: Any, after: Any) -> dict[str, Any]:
+        found = super().compare(before, after)
+        return {**found, "probe": f"{found['probe']}, by its own adapter"}
 
 
 def _general(work: LanguageWork) -> LossProbe:
@@ -166,7 +195,7 @@ def _sampled(work: LanguageWork, count: int) -> LossProbe:
     return LossProbe(work, "its own texts", rows, {"train": np.arange(len(rows))}, is_task=False)
 
 
-def _task(work: LanguageWork, read: Read, number: int) -> LossProbe:
+def _task(work: LanguageWork, read: Read, continued: bool, number: int) -> LossProbe:
     """A file, divided as a run of its own would; a run's data, divided as they were there."""
     path, spec, corpus = read.path, read.spec, read.corpus
     plugin = _plugin(corpus.examples.form, work.bundle.kind)
@@ -176,6 +205,8 @@ def _task(work: LanguageWork, read: Read, number: int) -> LossProbe:
         corpus, task, task.codec(work.bundle.tokenizer), work.bundle,
         limit=work.limit, folder=work.folder.cache / f"retained-{number}", emit=ignore, check=work.stop.check,
     )  # fmt: skip
+    if continued and retain.stands_apart(path):
+        return _ApartProbe(work, path.name, items, path / "model")
     return LossProbe(work, path.name if read.is_run else path.stem, items.rows, items.splits, is_task=True)
 
 
