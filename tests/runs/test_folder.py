@@ -59,21 +59,24 @@ def test_a_run_is_not_continued_with_other_data(
     train: Train, ticket_file: Path, in_tmp: Path, records: Records
 ) -> None:
     shutil.copy(ticket_file, "own.csv")
+    shutil.copy(ticket_file, "old.csv")
     with pytest.raises(Killed):
-        train("own.csv", listeners=[At(8, kill)], **LONG)
+        train("own.csv", retain="old.csv", listeners=[At(8, kill)], **LONG)
     shown = show.run(catalogues.run("run"))
     assert "trained  step 8 of 84, epoch" in shown
     assert re.search(r"latest   validation at step \d+: loss \d\.\d+, ", shown)
     assert re.search(r"saved    at step \d+, from where it would go on\ncontinue with: tunesmith resume run", shown)
-    with open("own.csv", "a", encoding="utf-8") as file:
-        file.write("this row came later,praise\n")
-    with pytest.raises(DataError, match=r"own\.csv.* is not what it was when the run .* began") as caught:
-        tunesmith.resume(in_tmp / "run")
-    assert caught.value.exit_code == 2
+    for name in ("old.csv", "own.csv"):
+        with open(name, "a", encoding="utf-8") as file:
+            file.write("this row came later,praise\n")
+        with pytest.raises(DataError, match=rf"{name}.* is not what it was when the run .* began") as caught:
+            tunesmith.resume(in_tmp / "run")
+        assert caught.value.exit_code == 2
     assert records(in_tmp / "run", "phase")[-1]["phase"] == "read", "before anything is computed"
     assert "failed   " in show.run(catalogues.run("run"))
     assert len(records(in_tmp / "run", "step")) == 8
-    shutil.copy(ticket_file, "own.csv")  # as it was: it goes on
+    for name in ("old.csv", "own.csv"):
+        shutil.copy(ticket_file, name)  # as it was: it goes on
     assert tunesmith.resume(in_tmp / "run").folder.status() == "finished"
 
 

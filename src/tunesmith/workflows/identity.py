@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.files import write_json
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 
@@ -19,11 +21,30 @@ def check_data(folder: RunFolder, data: str, fingerprint: str) -> None:
     """Raises DataError where the run has checkpoints that were made with other data than this; before anything is
     computed, while the checkpoint itself would tell only when it is loaded."""
     written = folder.data / "fingerprint.json"
-    if not written.exists() or not any(folder.checkpoints.glob("step-*")):
-        return
-    if json.loads(written.read_text(encoding="utf-8"))["sha256"] != fingerprint:
+    if _begun(folder) and written.exists():
+        _same(folder, "the data", data, json.loads(written.read_text(encoding="utf-8"))["sha256"], fingerprint)
+
+
+def check_retained(folder: RunFolder, found: Mapping[str, str]) -> None:
+    """The same of what is retained: fingerprints by path, which are noted when the run begins. Raises DataError."""
+    note = folder.data / "retained.json"
+    if _begun(folder) and note.exists():
+        before = json.loads(note.read_text(encoding="utf-8"))
+        for path, fingerprint in found.items():
+            _same(folder, "what is retained", path, before.get(path), fingerprint)
+    elif found:
+        note.parent.mkdir(exist_ok=True)
+        write_json(note, dict(found))
+
+
+def _begun(folder: RunFolder) -> bool:
+    return any(folder.checkpoints.glob("step-*"))
+
+
+def _same(folder: RunFolder, what: str, path: str, before: str | None, now: str) -> None:
+    if before != now:
         raise DataError(
-            Problem(f"the data is not what it was when the run {folder.path} began, so it can not be continued", data),
+            Problem(f"{what} is not what it was when the run {folder.path} began, so it can not be continued", path),
             "Put it back as it was and resume, or start a new run with another --out.",
         )
 

@@ -40,7 +40,7 @@ from tunesmith.models.load_language import LanguageBundle, add_tokens, load_lang
 from tunesmith.models.virtual import room
 from tunesmith.workflows import choose, retain, retain_language
 from tunesmith.workflows.clock import Clock
-from tunesmith.workflows.identity import check_data, identity
+from tunesmith.workflows.identity import check_data, check_retained, identity
 from tunesmith.workflows.language_cost import predict_cost
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import Items, encode_items
@@ -168,6 +168,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     check_data(folder, spec.data, corpus.fingerprint)
     plan = _plan(folder, spec, corpus.examples, emit)
     retained = retain_language.read(plan.spec, plan.task.network)
+    check_retained(folder, {str(one.path): one.corpus.fingerprint for one in retained})
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("load", plan.spec.model)

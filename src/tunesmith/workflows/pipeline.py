@@ -46,7 +46,7 @@ from tunesmith.workflows import (
 )
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
-from tunesmith.workflows.identity import check_data, identity
+from tunesmith.workflows.identity import check_data, check_retained, identity
 from tunesmith.workflows.reading import read
 
 _VALIDATION_ROWS = 10_000
@@ -126,6 +126,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     stop.check()
     plan = _plan(folder, spec, data, emit)
     retained = retained_rows.read(folder, plan.spec)
+    check_retained(folder, {str(one.path): one.fingerprint for one in retained})
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("load", plan.spec.model)

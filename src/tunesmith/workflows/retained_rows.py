@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -35,6 +36,13 @@ class Read:
     spec: RunSpec
     data: PreparedData | None
     texts: list[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rows, or of the texts."""
+        if self.data is not None:
+            return self.data.fingerprint
+        return hashlib.sha256("\0".join(self.texts).encode()).hexdigest()
 
 
 def read(folder: RunFolder, spec: RunSpec) -> list[Read]:
