@@ -223,6 +223,17 @@ def test_more_rows_are_advised_where_they_would_help(seed: int) -> None:
     assert diagnose.of_data(given, own)[0] == []  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("count", "classes"), [(100, 30), (300, 77)])
+def test_few_rows_of_many_labels_are_too_few(count: int, classes: int) -> None:
+    """Two to five rows a label, which half as many again help by far more than is asked for."""
+    said = 0
+    for seed in range(4):
+        features, truth = rows(count, classes, 6, 256, seed)
+        given = frozen(features, truth, rows(100, classes, 6, 256, 99)[0], seed, label_names=list(map(str, range(77))))
+        said += "too_little_data" in told(given)
+    assert said >= 3
+
+
 def test_numbers_have_a_forecast_too() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 60)).astype(np.float32)

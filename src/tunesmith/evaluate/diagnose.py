@@ -54,8 +54,11 @@ SHIFTED = 0.65
 three in ten test rows plainly of another kind come to. Splits at random stay below 0.52."""
 
 WORTHWHILE = {"label": 0.02, "number": 0.05}
-"""More rows are advised when half as many again are proven to take off so many wrong rows, or of the RMSE. Less
-is cheaper to gain by other means than by labelling."""
+"""More rows are advised when half as many again are expected to take off so many wrong rows, or of the RMSE ..."""
+
+PROVEN = 0.1
+"""... and proven to take off this part of that. A few rows a label prove no more, and forecasts for so few fall short
+of what comes (docs/log.md)."""
 
 SHOWN = 5
 """Suspected rows in the words of the finding; all of them stand in noise.csv."""
@@ -300,9 +303,10 @@ def _too_little(frozen: Frozen, ahead: curve.Forecast, test: Metrics) -> list[Fi
     own = test.get("accuracy")
     # of a model with fewer errors than the linear one, more rows are taken to remove the same part
     left = 1.0 if number_task or own is None else min(1.0, (1 - own["value"]) / max(ahead.now, 1e-9))
-    if ahead.low * left <= WORTHWHILE[frozen.kind] * (ahead.now if number_task else 1.0):
-        return []
     gain, reach = ahead.gain * left, (ahead.gain - ahead.low) * left
+    worthwhile = WORTHWHILE[frozen.kind] * (ahead.now if number_task else 1.0)
+    if gain <= worthwhile or gain - reach <= PROVEN * worthwhile:
+        return []
     about = (
         f"-{gain:.3g} ± {reach:.2g} RMSE"
         if number_task
