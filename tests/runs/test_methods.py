@@ -19,6 +19,7 @@ from tunesmith.models import additions
 from tunesmith.models.blocks import depths, freeze, frozen_names, list_blocks
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.workflows import linear_head
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 
@@ -222,6 +223,27 @@ def test_a_run_leaves_what_it_is_told_to_freeze(tickets: Any, tiny_model: Path, 
     run = train(tickets, tiny_model, "full", freeze=["embeddings,layers.0"], frozen_share=0)
     for name, (before, after) in body(tiny_model, run).items():
         assert torch.equal(before, after) != ("layer.1." in name), name
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "adapters", "contrastive", "prompt"])
+def test_a_head_that_is_frozen_stays_where_it_began(
+    method: str, tickets: Any, tiny_model: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[torch.Tensor] = []
+
+    def seen(step: Any) -> Any:
+        def run(work: Any, *arguments: Any) -> Any:
+            done = step(work, *arguments)
+            heads.append(work.bundle.model.head.weight.detach().clone())
+            return done
+
+        return run
+
+    monkeypatch.setattr(linear_head, "start", seen(linear_head.start))
+    monkeypatch.setattr(linear_head, "finish", seen(linear_head.finish))
+    train(tickets, tiny_model, method, freeze=["head"])
+    before, after = heads
+    assert torch.equal(before, after)
 
 
 def test_a_block_that_is_not_there_is_refused_before_anything_is_computed(

@@ -13,6 +13,7 @@ from torch.nn import functional
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, best_scale, solve
+from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load import Bundle
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def start(work: Work, held: np.ndarray) -> None:
 
 def finish(work: Work, held: np.ndarray) -> None:
     """The head after training, as rows at `held` want it: fitted to what the model has become, where its method does
-    that, and calibrated."""
-    if not work.plan.engine.epochs:
+    that, and calibrated. A head that `freeze` names stays as it is."""
+    if not work.plan.engine.epochs or _stays(work):
         return
     if _fits(work):
         found, _ = _of_model(work, held, choose_penalty=True)
@@ -78,7 +79,12 @@ def _calibrate(work: Work, held: np.ndarray) -> None:
 
 
 def _fits(work: Work) -> bool:
-    return getattr(work.plan.method, "fits_head", False)
+    return getattr(work.plan.method, "fits_head", False) and not _stays(work)
+
+
+def _stays(work: Work) -> bool:
+    model = work.bundle.model
+    return any(model.get_parameter(name) is model.head.weight for name in frozen_names(model, work.plan.engine.freeze))
 
 
 def _of_model(work: Work, held: np.ndarray, *, choose_penalty: bool) -> tuple[LinearSolution, np.ndarray]:
