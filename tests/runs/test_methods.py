@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+import language_models
 import tunesmith
 from language_models import network
 from tunesmith.core import registry
@@ -19,7 +20,7 @@ from tunesmith.models import additions
 from tunesmith.models.blocks import depths, freeze, frozen_names, list_blocks
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import Bundle, load_text_base
-from tunesmith.workflows import linear_head
+from tunesmith.workflows import catalogues, linear_head
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 
@@ -195,6 +196,12 @@ def test_blocks_are_listed_from_the_bottom_and_hold_every_parameter(bundle: Bund
     del llama.head
     assert [block.name for block in list_blocks(llama)] == ["embeddings", "layers.0", "layers.1", "layers.2", "head"]
     assert list_blocks(llama)[-1].parameters == 16 + 50 * 16  # the last normalisation and the output layer
+
+
+@pytest.mark.parametrize("family", ["llama", "llama-tied", "gpt2", "t5"])
+def test_the_listing_of_a_base_that_writes_text_holds_its_output_layer(family: str) -> None:
+    listed = catalogues.blocks(str(language_models.folder(family)))
+    assert listed == [block._asdict() for block in list_blocks(LanguageModel(network(family)))]
 
 
 @pytest.mark.parametrize(

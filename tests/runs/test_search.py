@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 import signal
 import subprocess
@@ -202,6 +203,54 @@ def test_a_search_killed_in_mid_trial_goes_on_to_the_same_trials(
     started = time.monotonic()
     assert search(noisy, out=out, budget="50 trials", **words).trials == again.trials
     assert time.monotonic() - started < 5
+
+
+class Killed(BaseException):
+    """As a kill: nothing of the search catches it."""
+
+
+def test_a_kill_at_any_moment_loses_and_counts_nothing(
+    noisy: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+
+    def tries(given: dict[str, Any], *_: Any) -> Trial:
+        value = math.sin(1e6 * given["learning_rate"])
+        return Trial(value, 1 - value, 10, 1.0, "done")
+
+    def tried(searching: Any) -> list[tuple[Any, ...]]:
+        return [(t.params, t.value, t.state) for t in searching.told("COMPLETE", "PRUNED", "FAIL")]
+
+    monkeypatch.setattr("tunesmith.workflows.search.try_out", tries)
+    monkeypatch.setattr("tunesmith.workflows.search._finish", tried)
+    monkeypatch.setattr("tunesmith.workflows.search.STARTUP", 3)
+    given = {"model": str(tiny_model), "methods": ["full", "lora"], "budget": "5 trials",
+             "space": {"learning_rate": SPACE["learning_rate"], "epochs": [2, 4, 8]}}  # fmt: skip
+    whole: Any = search(noisy, out=tmp_path / "whole", **given)
+    assert [params["method"] for params, _, _ in whole[:2]] == ["full", "lora"]  # at the defaults of each
+
+    def killed_after(place: type, name: str, argument: str | None, calls: int) -> None:
+        real, left = getattr(place, name), calls
+
+        def killed(self: Any, *arguments: Any, **words: Any) -> Any:
+            nonlocal left
+            done = real(self, *arguments, **words)
+            left -= argument is None or arguments[0] == argument
+            if not left:
+                raise Killed
+            return done
+
+        with monkeypatch.context() as patched:
+            patched.setattr(place, name, killed)
+            with pytest.raises(Killed):
+                search(noisy, out=tmp_path / "killed", **given)
+
+    for calls in (1, 2):
+        killed_after(optuna.Study, "ask", None, calls)
+        killed_after(optuna.Trial, "suggest_categorical", "method", 1)
+        killed_after(optuna.Trial, "set_user_attr", "why", 1)
+        killed_after(optuna.Trial, "set_user_attr", "words", 1)
+    assert search(noisy, out=tmp_path / "killed", **given) == whole
 
 
 def test_what_falls_behind_is_ended_early(

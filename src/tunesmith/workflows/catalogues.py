@@ -93,16 +93,26 @@ def models() -> list[dict[str, Any]]:
 
 
 def blocks(name: str) -> list[dict[str, Any]]:
-    """The parts of a model from the bottom, by the names that `freeze` knows. Builds it without weights."""
+    """The parts of a model from the bottom, by the names that `freeze` knows. Builds it without weights.
+
+    The head of a base that writes text is its own; any other gets its head with the task.
+    """
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from tunesmith.models.blocks import list_blocks
 
     source = catalog.fetch(name)
     assert source.folder is not None
+    config = AutoConfig.from_pretrained(source.folder)
+    architecture = (config.architectures or [""])[0]
+    maker: Any = AutoModel
+    if "CausalLM" in architecture or "LMHead" in architecture:
+        maker = AutoModelForCausalLM
+    elif "ConditionalGeneration" in architecture:
+        maker = AutoModelForSeq2SeqLM
     with torch.device("meta"):
-        network = AutoModel.from_config(AutoConfig.from_pretrained(source.folder))
+        network = maker.from_config(config)
     return [{"name": block.name, "parameters": block.parameters} for block in list_blocks(network)]
 
 

@@ -53,6 +53,8 @@ HALVING = 2
 """Of the trials that reach an epoch 1, 2, 4, 8, ... the better one in so many goes on."""
 REPEATS = 10
 """So many trials in a row that were made before, and a search ends."""
+CUT_OFF = "cut_off"
+"""Where a study keeps the numbers of the trials that a kill ended."""
 METHODS = ("full", "lora")
 """Methods that a search tries where it is not told which."""
 
@@ -130,20 +132,18 @@ class _Search:
         self._pick_up()
 
     def _pick_up(self) -> None:
-        """Begin at the defaults of each method; a trial that was cut off is made again.
+        """Give up trials that were cut off, at whatever moment: the next one draws the same settings again.
 
         The folder's lock is ours, so that whoever was running a trial is gone.
         """
         import optuna
 
-        trials = self.study.get_trials(deepcopy=False)
-        if not trials:
-            for method in self.space.methods:
-                self.study.enqueue_trial(self.space.start(method))
-        for trial in trials:
-            if trial.state == optuna.trial.TrialState.RUNNING:
-                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-                self.study.enqueue_trial(trial.params)
+        for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            self.study.set_user_attr(CUT_OFF, [*self._cut_off(), trial.number])  # first: it may hold a result by now
+            self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+    def _cut_off(self) -> list[int]:
+        return list(self.study.user_attrs.get(CUT_OFF, []))
 
     def close(self) -> None:
         """Let go of the study's file."""
@@ -170,7 +170,9 @@ class _Search:
         return [t for t in self._asked() if t.state.name in states and not t.user_attrs.get("repeats")]
 
     def _asked(self) -> list[optuna.trial.FrozenTrial]:
-        return [t for t in self.study.get_trials(deepcopy=False) if "why" in t.user_attrs and t.state.is_finished()]
+        cut_off = self._cut_off()
+        trials = [t for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()]
+        return [t for t in trials if "why" in t.user_attrs and t.number not in cut_off]
 
     def _spent(self) -> bool:
         done = self.told("COMPLETE", "PRUNED", "FAIL")
@@ -205,12 +207,7 @@ class _Search:
         return min(done, key=lambda t: (sign * t.value, t.user_attrs["loss"], t.number), default=None)
 
     def _try_one(self) -> None:
-        import optuna
-
-        # a sampler of its own for each trial, so that a search that was cut off draws what it would have drawn
-        index = len(self._asked())
-        sampler = optuna.samplers.TPESampler(seed=(self.seed * 1_000_003 + index) % 2**32, n_startup_trials=STARTUP)
-        self.study.sampler = sampler
+        self.study.sampler = self._sampler(len(self._asked()))
         trial = self.study.ask()
         words = {**self.held.without_test(), **self._suggest(trial)}
         words = fitting(words, words["method"])
@@ -230,6 +227,19 @@ class _Search:
             if not self.told("COMPLETE"):
                 raise
             self._tell(trial, watch.trial, words, error)
+
+    def _sampler(self, index: int) -> optuna.samplers.BaseSampler:
+        """Of its own for each trial, so that a search that was cut off draws what it would have drawn; the first ones
+        begin at the defaults of each method."""
+        import optuna
+
+        seed = (self.seed * 1_000_003 + index) % 2**32
+        drawn = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
+        if index >= len(self.space.methods):
+            return drawn
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # optuna calls it experimental
+            return optuna.samplers.PartialFixedSampler(self.space.start(self.space.methods[index]), drawn)
 
     def _suggest(self, trial: optuna.trial.Trial) -> Words:
         model = trial.suggest_categorical("model", self.space.models)
