@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from language_runs import folder, short_run
 
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.engine import devices
+from tunesmith.workflows import catalogues
 from tunesmith.workflows.plan import Plan, plan, render
 from tunesmith.workflows.plan_data import count_tokens
 
@@ -83,6 +85,22 @@ def test_the_words_are_those_of_train(table: Path, tiny_model: Path, minilm: Pat
         plan(table, model=str(tiny_model), method="lora", rnk=4)
     with pytest.raises(OptionError, match="does not fit"):
         plan(table, model=str(tiny_model), method="qlora")
+
+
+def test_what_is_frozen_by_hand_does_not_move(table: Path, chats: Path, tiny_model: Path) -> None:
+    words: dict[str, Any] = {"model": str(tiny_model), "method": "full", "frozen_share": 0.0}
+    whole = plan(table, **words)
+    some = plan(table, **words, freeze=["embeddings,layers.0"])
+    below = sum(block["parameters"] for block in catalogues.blocks(str(tiny_model))[:2])
+    assert whole.parameters["trainable"] - some.parameters["trainable"] == below
+    assert some.memory["total"] < whole.memory["total"]
+    llama = {"model": str(folder("llama")), "method": "full"}
+    assert (
+        plan(chats, **llama, freeze=["embeddings"]).parameters["trainable"]
+        < plan(chats, **llama).parameters["trainable"]
+    )
+    with pytest.raises(OptionError, match=r"'layers\.7' names no block"):
+        plan(table, **words, freeze=["layers.7"])
 
 
 def test_a_stage_of_thawing_costs_what_moves_in_it(table: Path, tiny_model: Path) -> None:

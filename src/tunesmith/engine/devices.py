@@ -141,7 +141,7 @@ def measured_speed(skeleton: Skeleton, length: int) -> float:
     Networks of one and of three blocks are timed in turn, on random weights and few tokens; the
     difference is what a block takes, and the rest what the word tables take.
     """
-    recipe = replace(skeleton.recipe, checkpointing=False, tokens_at_once=None, packed=False)
+    recipe = replace(skeleton.recipe, checkpointing=False, tokens_at_once=None, packed=False, freeze=())
     words = int(min(skeleton.config.get_text_config().vocab_size, _PROBE_WORDS))
     on = str(hardware.device())
     small = [

@@ -26,7 +26,7 @@ from transformers.pytorch_utils import Conv1D
 from tunesmith.core.errors import ModelError
 from tunesmith.engine.protocols import begin_stage, stage_of
 from tunesmith.models.additions import checkpoint_activations
-from tunesmith.models.blocks import depths
+from tunesmith.models.blocks import depths, freeze
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import Bundle, quiet_transformers
 from tunesmith.models.load_language import LanguageBundle
@@ -62,6 +62,8 @@ class Recipe:
     checkpointing: bool = False
     tokens_at_once: int | None = None
     """Larger batches are computed in parts whose gradients are added up."""
+    freeze: tuple[str, ...] = ()
+    """Blocks that stay as they are, whatever the method moves."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Parameters:
 class Skeleton:
     """The network of `config` as `method` trains it; without storage unless another device is given.
 
-    Raises ModelError when transformers has no such network, and what the method's `prepare` raises.
+    Raises ModelError when transformers has no such network, OptionError for blocks to freeze that it does not have,
+    and what the method's `prepare` raises.
     """
 
     def __init__(self, config: Any, kind: Kind, method: Arranges, recipe: Recipe, on: str = "meta"):
@@ -98,6 +101,7 @@ class Skeleton:
             if isinstance(module, nn.Linear | Conv1D) and module is not self.head
         ]  # fmt: skip
         self._total = sum(p.numel() for p in self.network.parameters())
+        freeze(self.model, recipe.freeze)
         self.blocks = int(self.config.get_text_config().num_hidden_layers) * (2 if kind == "seq2seq" else 1)
         with _Attention() if on == "meta" else nullcontext():
             method.prepare(self.bundle, 0)

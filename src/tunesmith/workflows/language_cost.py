@@ -22,6 +22,7 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
         float32_base=not getattr(plan.method, "adds", False),
         packed=work.bundle.quantization is not None,
         checkpointing=plan.engine.gradient_checkpointing,
+        freeze=tuple(plan.engine.freeze),
         tokens_at_once=setup.tokens_at_once,
     )
     bones = skeleton.Skeleton(

@@ -162,6 +162,7 @@ def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptio
         packed=bool(getattr(method, "load_kwargs", dict)()),
         attention="eager" if plain else "sdpa",
         checkpointing=engine.gradient_checkpointing,
+        freeze=tuple(engine.freeze),
         tokens_at_once=hardware.tokens_at_once(hardware.device()) if gpu is None else None,
     )
 
