@@ -75,6 +75,8 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
     assert found["rungs"][names.index(found["recommended"])]["title"] in found["recommendation"]
     assert found["more_rows"]
     assert found["recommendation"].endswith(found["more_rows"])
+    few = f" But {found['rows']['test']} test rows prove next to nothing"
+    assert (few in found["recommendation"]) == (found["rows"]["test"] < 50)
     assert [point["rows"] for point in found["learning_curve"]] == sorted(p["rows"] for p in found["learning_curve"])
     # the head on the ladder is the head of a plain run on the same rows
     run = next(entry for entry in found["rungs"] if entry["name"] == "head")["run"]

@@ -20,6 +20,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
 from tunesmith.core.files import write_json, write_text
 from tunesmith.evaluate import compare, metrics, refine_report, text_metrics
+from tunesmith.evaluate.diagnose import FEW_ROWS
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import bytes_, metric, number, seconds
@@ -189,7 +190,8 @@ def _document(path: Path, held: Held, rungs: list[Words], points: list[Words]) -
         "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
         "more_rows": more_rows(points, held.metric) if points else "", "path": str(path),
     }  # fmt: skip
-    said = [_recommendation(document, best, pick, gap), *filter(None, [document["more_rows"]])]
+    said = [_recommendation(document, best, pick, gap), _doubt(document), document["more_rows"]]
+    said = [sentence for sentence in said if sentence]
     document["recommendation"] = " ".join(said)
     document["words"] = [
         *said,
@@ -232,6 +234,13 @@ def _recommendation(document: Words, best: Words, pick: Words, gap: compare.Diff
         f"difference of {number(gap['difference'], True)} (95 % interval {number(gap['low'], True)} to "
         f"{number(gap['high'], True)}) may be chance on these test rows, and it costs {seconds(best['seconds'])}."
     )
+
+
+def _doubt(document: Words) -> str:
+    rows = document["rows"]["test"]
+    if rows >= FEW_ROWS:
+        return ""
+    return f"But {rows:,} test rows prove next to nothing: hold out more of them before you rely on this."
 
 
 def more_rows(points: Sequence[Words], name: str) -> str:
