@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -35,10 +36,12 @@ from language_runs import (
 
 import tunesmith
 from language_models import folder, network
+from tunesmith.cli import show
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.evaluate import metrics_json, report
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.models.additions import quiet_peft
+from tunesmith.workflows import catalogues
 from tunesmith.workflows.language_items import start_token
 
 
@@ -65,6 +68,9 @@ def test_conversations_lower_the_loss(method: str, train: Train) -> None:
     assert cost["predicted"]["peak_memory_bytes"] > 1e8
     assert 0 < cost["train_seconds"] < cost["wall_seconds"]
     assert "peak memory, predicted" in report_text(run)
+    weights = [load_file(file) for file in run.folder.model.glob("*.safetensors")]
+    assert cost["trainable_parameters"] == sum(one.numel() for part in weights for one in part.values())
+    assert f"trained  {cost['trainable_parameters']:,} parameters" in show.run(catalogues.run(run.path))
 
 
 def test_an_answer_is_learned_by_heart_and_ends(train: Train) -> None:

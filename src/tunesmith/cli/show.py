@@ -38,8 +38,10 @@ def run(found: Found) -> str:
         if finding["action"]:
             lines.append(f"{'':8} -> {finding['action']}")
     cost = document["cost"]
+    moved = cost.get("trainable_parameters")  # runs of earlier versions do not say it
     lines += [
         "",
+        *([f"trained  {moved:,} parameters"] if moved else []),
         f"took     {cost['wall_seconds']:.1f} s, peak memory {cost['peak_memory_bytes'] / 1e9:.2f} GB",
         f"report   {found['report']}",
         f"model    {found['model_folder']}",

@@ -182,6 +182,7 @@ SCHEMA: dict[str, Any] = {
                 "wall_seconds": {**_NULLABLE, "description": "Of the last process, from its start to metrics."},
                 "peak_memory_bytes": {**_NULLABLE, "description": "Most resident memory; on a GPU, allocated there."},
                 "tokens": {**_NULLABLE, "description": "Tokens trained on, padding left out."},
+                "trainable_parameters": {"type": "integer", "description": "Weights that move, at some time at least."},
                 "train_seconds": {"type": "number", "description": "Of training alone, with its evaluations."},
                 "predicted": {
                     "type": "object",

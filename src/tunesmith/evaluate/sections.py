@@ -300,6 +300,8 @@ def cost(evidence: Evidence) -> str:
         "tokens trained on": text(found.pop("tokens", None)),
         "parameters": text(evidence.model.get("parameters")),
     }
+    if "trainable_parameters" in found:
+        known["trained parameters"] = f"{found.pop('trainable_parameters'):,}"
     if "train_seconds" in found:
         known["training alone"] = words.seconds(found.pop("train_seconds"))
     if predicted := found.pop("predicted", None):

@@ -113,6 +113,11 @@ def new_head(model: Any) -> list[nn.Parameter]:
     return list(model.head.parameters())
 
 
+def trainable_parameters(model: nn.Module) -> int:
+    """How many weights move, at some time at least."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
 def moving(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that are not frozen, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

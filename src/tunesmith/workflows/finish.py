@@ -165,7 +165,7 @@ def _document(
         cost={
             "wall_seconds": round(time.time() - started, 3),
             "peak_memory_bytes": peak_memory_bytes(),
-            "tokens": work.state.tokens,
+            "tokens": work.state.tokens, "trainable_parameters": work.trainable_parameters,
         },
     )  # fmt: skip
     if work.forgetting is not None:

@@ -33,7 +33,7 @@ from tunesmith.engine.stop import StopRequest
 from tunesmith.evaluate import text_metrics
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models import catalog
-from tunesmith.models.additions import checkpoint_activations
+from tunesmith.models.additions import checkpoint_activations, trainable_parameters
 from tunesmith.models.attention import LONGEST, use_for_short_rows
 from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
@@ -88,6 +88,7 @@ class LanguageWork:
     """What must not be forgotten, as it was before training."""
     predicted: dict[str, float] | None = None
     """Seconds and bytes that the training was expected to take."""
+    trainable_parameters: int = 0
     train_seconds: float = 0.0
     forgetting: dict[str, Any] | None = None
     """What was, for metrics.json."""
@@ -150,8 +151,8 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
     plan.method.prepare(bundle, plan.spec.seed)
     if plan.engine.gradient_checkpointing:
         bundle.model.network.enable_input_require_grads()
-    trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
-    hardware.check_disk(folder.path, 12 * trainable)
+    work.trainable_parameters = trainable_parameters(bundle.model)
+    hardware.check_disk(folder.path, 12 * work.trainable_parameters)
     begun = time.perf_counter()
     work.state = retain.train(work, _setup)
     work.train_seconds += time.perf_counter() - begun

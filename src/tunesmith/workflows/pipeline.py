@@ -30,7 +30,7 @@ from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate import metrics as metric_table
 from tunesmith.evaluate.types import Outcome
-from tunesmith.models.additions import checkpoint_activations
+from tunesmith.models.additions import checkpoint_activations, trainable_parameters
 from tunesmith.models.blocks import freeze
 from tunesmith.models.load import Bundle, quiet_transformers
 from tunesmith.models.virtual import make_room
@@ -86,6 +86,7 @@ class Work:
     """Its logits on 'validation' and 'test'."""
     base_logits: np.ndarray | None = None
     """The base model's own on 'test', where it can answer before any training."""
+    trainable_parameters: int = 0
     state: loop.TrainState = field(default_factory=loop.TrainState)
     retained: list[retained_rows.Read] = field(default_factory=list)
     """The files and runs that must not be forgotten, as data."""
@@ -174,8 +175,8 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     if plan.method.frozen_body:
         rows.features = features
     _arrange(plan, bundle, probe)
-    trainable = sum(p.numel() for p in bundle.model.parameters() if p.requires_grad)
-    hardware.check_disk(folder.path, 12 * trainable)
+    work.trainable_parameters = trainable_parameters(bundle.model)
+    hardware.check_disk(folder.path, 12 * work.trainable_parameters)
     rest.throughout(bundle, rows)
     linear_head.start(work, _watched(plan, data))
     work.state = retain.train(work, _setup)
