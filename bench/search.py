@@ -97,7 +97,7 @@ def report(result: dict[str, Any]) -> str:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with banking77's train.csv and test.csv")
-    parser.add_argument("--rows", type=int, default=1500, help="training rows (1500)")
+    parser.add_argument("--rows", type=int, default=600, help="training rows (600)")
     parser.add_argument("--budget", default="4m", help="wall time of each search (4m)")
     parser.add_argument("--seeds", default="0,1,2")
     for name in ("--worker", "--train", "--test", "--out"):
