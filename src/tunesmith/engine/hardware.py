@@ -66,23 +66,25 @@ def choose_precision(asked: str, on: torch.device, hidden_size: int, emit: Emit)
     A processor of the x86 family is asked for its instructions, so that one seed gives the same weights however busy
     the machine is; others are measured, on a product of the model's own shape.
     """
-    if asked != "auto":
-        emit(Decided("precision", asked, "asked for"))
-        return asked
+    choice, why = (asked, "asked for") if asked != "auto" else _faster(on, hidden_size)
+    emit(Decided("precision", choice, why))
+    return choice
+
+
+def _faster(on: torch.device, hidden_size: int) -> tuple[str, str]:
+    """The faster number format, and how that is known."""
     if on.type == "cuda":
         good = torch.cuda.is_bf16_supported(including_emulation=False)
-        emit(Decided("precision", "bf16" if good else "fp32", "what this GPU computes natively"))
-        return "bf16" if good else "fp32"
+        return "bf16" if good else "fp32", "what this GPU computes natively"
     if platform.machine() in ("x86_64", "AMD64"):
-        native = torch.cpu._is_avx512_bf16_supported()
-        choice = "bf16" if native and hidden_size >= _BF16_WIDTH else "fp32"
-        why = f"a model of width {hidden_size}" if native else "no bf16 instructions"
-        emit(Decided("precision", choice, "this processor multiplies in bf16" if choice == "bf16" else why))
-        return choice
+        if not torch.cpu._is_avx512_bf16_supported():
+            return "fp32", "no bf16 instructions"
+        if hidden_size < _BF16_WIDTH:
+            return "fp32", f"a model of width {hidden_size}"
+        return "bf16", "this processor multiplies in bf16"
     ratio = seconds_per_product(torch.float32, hidden_size) / seconds_per_product(torch.bfloat16, hidden_size)
-    choice = "bf16" if ratio >= _WORTH_IT else "fp32"
-    emit(Decided("precision", choice, f"bf16 matrix products ran {ratio:.1f}x as fast as fp32 on this machine"))
-    return choice
+    why = f"bf16 matrix products ran {ratio:.1f}x as fast as fp32 on this machine"
+    return "bf16" if ratio >= _WORTH_IT else "fp32", why
 
 
 def seconds_per_product(dtype: torch.dtype, hidden_size: int, budget: float = 0.12) -> float:

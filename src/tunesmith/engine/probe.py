@@ -84,14 +84,15 @@ def solve(
     weights = _tensor(row_weights) if row_weights is not None else torch.ones(len(x))
     held_x, held_y = _tensor(validation_features), torch.from_numpy(np.ascontiguousarray(validation_targets))
     spread = _spread(x, intercept)
+    sums = _row_sums(x, y, weights, intercept) if loss == "squared" else None
     warm: Tensor | None = None
 
     def at(penalty: float) -> _Candidate:
         nonlocal warm
         check()
         weight, bias = (
-            _ridge(x, y, weights, penalty, intercept)
-            if loss == "squared"
+            _ridge(sums, penalty)
+            if sums is not None
             else _lbfgs(x, y, weights, penalty, loss, outputs, warm, intercept, spread)
         )
         warm = torch.cat([weight, bias[:, None]], dim=1)  # each solution starts the next one
@@ -100,10 +101,11 @@ def solve(
         return _Candidate(penalty, weight, bias, scale, _losses(scale * logits, held_y, loss))
 
     start = best = at(START_PENALTY)
+    directions: tuple[tuple[float, ...], ...] = (WEAKER, STRONGER) if choose_penalty else ()
     if choose_penalty and loss == "squared":
         best = min((start, *map(at, WEAKER + STRONGER)), key=lambda one: float(one.losses.mean()))
-        start = max(start, best, key=lambda one: one.penalty)
-    for direction in (WEAKER, STRONGER) if choose_penalty and loss != "squared" else ():
+        start, directions = max(start, best, key=lambda one: one.penalty), ()
+    for direction in directions:
         for penalty in direction:
             found = at(penalty)
             if not _proven(best.losses - found.losses):
@@ -189,15 +191,21 @@ def _lbfgs(
         return solution()
 
 
-def _ridge(x: Tensor, y: Tensor, weights: Tensor, penalty: float, intercept: bool) -> tuple[Tensor, Tensor]:
-    """The exact minimum for squared loss, solved in double precision."""
+def _row_sums(x: Tensor, y: Tensor, weights: Tensor, intercept: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the minimum for squared loss needs of the rows whatever the penalty, in double precision: products of the
+    centred features with themselves [hidden, hidden] and with the targets [hidden], and the means of both."""
     share = (weights / weights.sum()).double()
     mean_x, mean_y = share @ x.double(), share @ y.double()
     if not intercept:
         mean_x, mean_y = torch.zeros_like(mean_x), torch.zeros_like(mean_y)
     centred = x.double() - mean_x
-    gram = centred.T @ (centred * share[:, None]) + 0.5 * penalty * torch.eye(x.shape[1], dtype=torch.float64)
-    weight = torch.linalg.solve(gram, centred.T @ (share * (y.double() - mean_y)))
+    return centred.T @ (centred * share[:, None]), centred.T @ (share * (y.double() - mean_y)), mean_x, mean_y
+
+
+def _ridge(sums: tuple[Tensor, Tensor, Tensor, Tensor], penalty: float) -> tuple[Tensor, Tensor]:
+    """The exact minimum for squared loss, solved in double precision."""
+    gram, with_targets, mean_x, mean_y = sums
+    weight = torch.linalg.solve(gram + 0.5 * penalty * torch.eye(len(gram), dtype=torch.float64), with_targets)
     return weight.float()[None, :], (mean_y - mean_x @ weight).float()[None]
 
 

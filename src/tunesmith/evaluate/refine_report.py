@@ -49,9 +49,7 @@ def history(document: Document) -> Figure:
     ]  # fmt: skip
     line = {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": best,
             "line": {"color": ORANGE, "shape": "hv"}}  # fmt: skip
-    layout = _axes("trial", words.metric(document["metric"]) + " on validation")
-    if len(shown) <= FEW_TRIALS:
-        layout["xaxis"]["dtick"] = 1
+    layout = _counted("trial", words.metric(document["metric"]) + " on validation", len(shown))
     return {"data": [*data, line], "layout": layout}
 
 
@@ -110,10 +108,7 @@ def until(document: Document) -> str:
         for s in steps
     ]  # fmt: skip
     head: list[page.Cell] = ["step", "change", "why", (f"{text(metric)} on validation", "n"), "then found", ""]
-    layout = _axes("step", f"{metric} on validation")
-    if len(steps) <= FEW_TRIALS:
-        layout["xaxis"]["dtick"] = 1
-    figure = {"data": [line, goal], "layout": layout}
+    figure = {"data": [line, goal], "layout": _counted("step", f"{metric} on validation", len(steps))}
     return _page("Until", document, [
         ("Steps", page.chart(figure) + page.table(head, rows)),
         ("Result", _link(document["run"])),
@@ -131,15 +126,16 @@ def ladder(document: Document) -> str:
          (words.bytes_(r["size_bytes"]), "n"), (words.kept(r.get("forgetting")), "n"), text(r["against_below"] or "–"))
         for r in rungs
     ]  # fmt: skip
+    seconds = [max(r["seconds"], 0.01) for r in rungs]
     points = {
-        **_dots([max(r["seconds"], 0.01) for r in rungs], [r["value"] for r in rungs], metric, BLUE),
+        **_dots(seconds, [r["value"] for r in rungs], metric, BLUE),
         "mode": "markers+text", "text": [plain(r["title"], 40) for r in rungs], "textposition": "top center",
         "cliponaxis": False,
         "error_y": {"type": "data", "symmetric": False, "array": [r["high"] - r["value"] for r in rungs],
                     "arrayminus": [r["value"] - r["low"] for r in rungs]},
     }  # fmt: skip
     layout = _axes("seconds to train and test", f"{metric} on test")
-    ends = np.log10([max(r["seconds"], 0.01) for r in rungs])
+    ends = np.log10(seconds)
     room = max(0.2, 0.15 * float(np.ptp(ends)))  # for the names at the edges
     layout["xaxis"] |= {"type": "log", "range": [float(ends.min()) - room, float(ends.max()) + room]}
     return _page("Compare", document, [
@@ -177,6 +173,14 @@ def _link(run: str) -> str:
 
 def _axes(x: str, y: str) -> dict[str, Any]:
     return charts._axes(x, y)
+
+
+def _counted(x: str, y: str, count: int) -> dict[str, Any]:
+    """Axes of which x counts up to `count`: no ticks between whole numbers."""
+    layout = _axes(x, y)
+    if count <= FEW_TRIALS:
+        layout["xaxis"]["dtick"] = 1
+    return layout
 
 
 def _dots(x: Sequence[Any], y: Sequence[Any], name: str, colour: str) -> dict[str, Any]:

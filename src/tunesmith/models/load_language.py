@@ -66,7 +66,7 @@ def load_language_base(
         source = catalog.fetch(name, emit)
     assert source.folder is not None
     apart = beside and (source.folder / ADAPTER).exists() and not can_merge(source.folder)
-    mark = json.loads((source.folder / MARK).read_text(encoding="utf-8")) if apart else {}
+    mark = read_mark(source.folder) if apart else {}
     below = Path(mark["base"]) if apart else source.folder
     network, folder = _network(below, name, kind, dtype, quantization)
     if apart:
@@ -79,6 +79,11 @@ def load_language_base(
         position_limit=position_limit(network.config), kind=kind, quantization=quantization,
         licence=source.entry.licence if source.entry else None,
     )  # fmt: skip
+
+
+def read_mark(folder: Path) -> dict[str, Any]:
+    """What a run wrote beside its model."""
+    return dict(json.loads((folder / MARK).read_text(encoding="utf-8")))
 
 
 def _same_base(adapter: Path, weights: Path, base: Path, wanted: str) -> None:
@@ -95,7 +100,7 @@ def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool 
 
     With `merge` the adapter is added to the weights. Raises ModelError when files are missing or unsafe.
     """
-    mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    mark = read_mark(folder)
     quantization = mark.get("quantization")
     network, base = _network(folder, str(folder), mark["network"], dtype, quantization, merge=merge)
     adapted = None
@@ -118,7 +123,7 @@ def base_of_adapter(folder: Path) -> Any:
 
     Raises ModelError when the base is gone.
     """
-    mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    mark = read_mark(folder)
     base = Path(mark["base"])
     network, _ = _network(base, str(base), mark["network"], "float32" if (base / ADAPTER).exists() else "auto", None)
     with torch.random.fork_rng():
@@ -218,7 +223,7 @@ def _network(
 
         from tunesmith.models import bottleneck  # noqa: F401 - teaches PEFT the type, should the folder hold one
 
-        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        mark = read_mark(folder)
         base = mark["base"]
         below, where = _network(Path(base), base, kind, dtype, quantization)
         _same_base(folder, where, Path(base), mark["base_fingerprint"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tunesmith.core.run import RunFolder
 from tunesmith.engine.generate import Sampling, begin_with, name_ends
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.load import quiet_transformers
-from tunesmith.models.load_language import MARK, load_language_finished
+from tunesmith.models.load_language import MARK, load_language_finished, read_mark
 from tunesmith.models.virtual import can_merge, stands_beside
 from tunesmith.workflows.language_model import TextGenerator
 
@@ -40,7 +39,7 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     target = Path(out) if out else folder.path / "export" / to
     if target.exists() and any(target.iterdir()):
         raise FolderError(f"The folder {target} is not empty.", "Give another one with --out.")
-    if "network" not in json.loads((folder.model / MARK).read_text(encoding="utf-8")):
+    if "network" not in read_mark(folder.model):
         reader = "peft" if stands_beside(folder.model) else "transformers"
         raise OptionError(
             f"The run {run} writes no text: {folder.model} is a plain {reader} folder already.", "Use it as it is."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.generate import begin_with
+from tunesmith.engine.generate import Generated, Sampling, begin_with, generate
 from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
@@ -100,6 +101,12 @@ class LanguageWork:
             return likelihoods(
                 model, rows, sequences, on=self.device, tokens_at_once=batching.TOKENS_AT_ONCE, check=self.stop.check
             )
+
+    def generate(self, prompts: Sequence[list[int]], sampling: Sampling, stop_ids: Collection[int]) -> list[Generated]:
+        """What the model as it is now writes after each prompt of token ids."""
+        model, tokenizer = self.bundle.model, self.bundle.tokenizer
+        with working(model, self.precision, model.float32_names):
+            return generate(model.running, tokenizer, prompts, sampling, stop_ids=stop_ids, check=self.stop.check)
 
     def measure_reference(self) -> None:
         """The model as it is now is what answers are compared with from here on, where the task needs that."""

@@ -62,5 +62,5 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
 def cost_of(work: LanguageWork, document: dict[str, Any]) -> dict[str, Any]:
     """`document` (the part 'cost' of metrics.json) with the seconds of training and what was predicted."""
     predicted = {"predicted": work.predicted} if work.predicted else {}
-    document = {**document, "trainable_parameters": work.trainable_parameters}
-    return {**document, "train_seconds": round(work.train_seconds, 3), **predicted}
+    own = {"trainable_parameters": work.trainable_parameters, "train_seconds": round(work.train_seconds, 3)}
+    return {**document, **own, **predicted}

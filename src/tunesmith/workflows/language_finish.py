@@ -16,9 +16,8 @@ from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
 from tunesmith.engine.batching import sample
-from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate, name_ends
+from tunesmith.engine.generate import Generated, Sampling, ending_ids, name_ends
 from tunesmith.engine.hardware import peak_memory_bytes
-from tunesmith.engine.precision import working
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import card, metrics_json, preview, report, text_metrics
 from tunesmith.evaluate.diagnose import curve_findings, gravest_first, leaked
@@ -119,11 +118,8 @@ def _prompts(work: LanguageWork, items: np.ndarray) -> list[list[int]]:
 
 
 def _generate(work: LanguageWork, prompts: list[list[int]]) -> list[Generated]:
-    model = work.bundle.model
-    sampling = Sampling(max_new_tokens=_answer_length(work), temperature=0.0)
-    stops = {*work.codec.stop_ids, *ending_ids(model.network, work.bundle.tokenizer)}
-    with working(model, work.precision, model.float32_names):
-        return generate(model.running, work.bundle.tokenizer, prompts, sampling, stop_ids=stops, check=work.stop.check)
+    stops = {*work.codec.stop_ids, *ending_ids(work.bundle.model.network, work.bundle.tokenizer)}
+    return work.generate(prompts, Sampling(max_new_tokens=_answer_length(work), temperature=0.0), stops)
 
 
 def _answer_length(work: LanguageWork) -> int:

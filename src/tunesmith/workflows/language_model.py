@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +12,7 @@ from tunesmith.core.options import resolve
 from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate
 from tunesmith.engine.hardware import device, prepare
 from tunesmith.evaluate.text_metrics import RowStatistics, text_rows
-from tunesmith.models.load_language import MARK, LanguageBundle, load_language_finished
+from tunesmith.models.load_language import LanguageBundle, load_language_finished, read_mark
 from tunesmith.models.rendering import without_reasoning
 
 Prompt = str | Sequence[Mapping[str, Any]]
@@ -45,7 +44,8 @@ class TextGenerator:
         self.mark = dict(mark)
         task = registry.get("tasks", mark["task"])
         known = {name: mark[name] for name in ("prefix",) if name in task.Options.model_fields}
-        self.codec = task(task.Options(**known)).codec(bundle.tokenizer)
+        self.task = task(task.Options(**known))
+        self.codec = self.task.codec(bundle.tokenizer)
         begin_with(bundle.model.network, getattr(self.codec, "first", None))
         self.bundle.model.to(device()).eval()
 
@@ -53,7 +53,7 @@ class TextGenerator:
     def load(cls, folder: Path) -> TextGenerator:
         """From a run's model folder. Raises ModelError."""
         prepare()
-        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        mark = read_mark(folder)
         return cls(load_language_finished(folder), mark)
 
     @property

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.options import resolve
@@ -73,15 +72,14 @@ def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> 
     """Token metrics of a finished run on other data, and those of its written answers for up to 200 rows."""
     model = TextGenerator.load(folder)
     examples = read_examples(data, emit=emit, form=asked_form(model.mark["task"]))  # as it was read to be learned
-    task = registry.get("tasks", model.mark["task"])
-    if examples.form not in task.forms:
+    if examples.form not in model.task.forms:
         raise DataError(
             Problem(
                 f"the data is of the form {examples.form!r}, and the run learned {model.mark['form']!r}",
                 examples.files[0],
             )
         )
-    if task.sequences_per_item > 1:
+    if model.task.sequences_per_item > 1:
         raise OptionError(
             f"evaluate: a run of the task {model.mark['task']} is measured against its base, which this command lacks.",
             "See metrics.json of the run, or train with --test FILE.",
@@ -99,13 +97,11 @@ def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> 
 
 def statistics(model: TextGenerator, examples: Examples) -> RowStatistics:
     """What the token metrics are made of, by example; of a task that needs no reference."""
-    task = registry.get("tasks", model.mark["task"])
-    plugin = task(task.Options(**{k: model.mark[k] for k in ("prefix",) if k in task.Options.model_fields}))
     limit, bundle = int(model.mark["max_length"]), model.bundle
     with TemporaryDirectory(prefix="tunesmith-") as place:
         writer = SequenceWriter(Path(place))
         for example in examples:
-            for one, source in plugin.encode(example, example, model.codec, limit):
+            for one, source in model.task.encode(example, example, model.codec, limit):
                 fitted = fit(one, source, limit, "truncate", example["row"] - 1, {})
                 if fitted is not None:
                     writer.add(fitted[0], example["row"] - 1, fitted[1])
@@ -114,4 +110,4 @@ def statistics(model: TextGenerator, examples: Examples) -> RowStatistics:
         )
         device = next(bundle.model.parameters()).device
         found = likelihoods(bundle.model, rows, np.arange(len(rows)), on=device, tokens_at_once=TOKENS_AT_ONCE)
-    return cast(RowStatistics, plugin.statistics(found))
+    return cast(RowStatistics, model.task.statistics(found))

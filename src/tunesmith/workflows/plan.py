@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -176,13 +175,13 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
 
     from tunesmith.models import catalog
     from tunesmith.models.load import quiet_transformers, read_tokenizer
-    from tunesmith.models.load_language import MARK
+    from tunesmith.models.load_language import MARK, read_mark
 
     run = Path(model).expanduser()
     source = catalog.Source(model, None, run / "model", None) if is_run(run) else catalog.find(model)
     where = words = str(source.folder) if source.folder is not None else cast(str, source.hub_id)
     while not (Path(where) / "config.json").exists() and (Path(where) / MARK).exists():
-        where = json.loads((Path(where) / MARK).read_text(encoding="utf-8"))["base"]  # of an adapter
+        where = read_mark(Path(where))["base"]  # of an adapter
     if where == words and source.folder is not None and not (source.folder / "config.json").exists():
         raise ModelError(f"The model folder {source.folder} has no config.json.", "A plan needs that file only.")
     with quiet_transformers():

@@ -21,7 +21,7 @@ from tunesmith.data.conversations import read_examples
 from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.evaluate.preview import Style, render_preview, token_table
 from tunesmith.models import catalog
-from tunesmith.models.load_language import MARK, load_language_tokenizer, position_limit
+from tunesmith.models.load_language import MARK, load_language_tokenizer, position_limit, read_mark
 from tunesmith.models.mask import Cut, Encoded
 from tunesmith.models.own_template import use_template
 from tunesmith.workflows import choose
@@ -116,7 +116,7 @@ def write_json(rows: Iterable[Previewed], out: TextIO) -> None:
 def _limit(folder: Path) -> int:
     """How many tokens a run would read: as many as the run that is in `folder`, or as a base can, up to a bound."""
     if (folder / MARK).exists():
-        return int(json.loads((folder / MARK).read_text(encoding="utf-8"))["max_length"])
+        return int(read_mark(folder)["max_length"])
     if not (folder / "config.json").exists():
         return LONGEST_EXAMPLE
     from transformers import AutoConfig

@@ -14,9 +14,8 @@ from tunesmith.core.events import Decided, ignore
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
-from tunesmith.engine.generate import Sampling, ending_ids, generate
+from tunesmith.engine.generate import Sampling, ending_ids
 from tunesmith.engine.likelihood import TokenLesson, likelihoods
-from tunesmith.engine.precision import working
 from tunesmith.engine.retained import Keeping, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.evaluate import forgetting
@@ -111,9 +110,12 @@ class LossProbe:
         self.work, self.name, self.rows, self.splits, self.is_task = work, name, rows, splits, is_task
         self.seed = work.plan.spec.seed
 
+    def some(self, choosing: bool) -> np.ndarray:
+        """Positions of the texts that are looked at."""
+        return batching.sample(self.splits["validation" if choosing else "test"], _PROBE_ITEMS, self.seed)
+
     def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
-        some = batching.sample(self.splits["validation" if choosing else "test"], _PROBE_ITEMS, self.seed)
-        found = self.work.measure(self.rows, some)
+        found = self.work.measure(self.rows, self.some(choosing))
         return found.loss, found.tokens
 
     def compare(self, before: Any, after: Any) -> dict[str, Any]:
@@ -139,10 +141,9 @@ class _ApartProbe(LossProbe):
 
     def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
         if choosing not in self.seen:
-            some = batching.sample(self.splits["validation" if choosing else "test"], _PROBE_ITEMS, self.seed)
             own = load_language_finished(self.model).model.to(self.work.device)
             found = likelihoods(
-                own, self.rows, some, on=self.work.device, tokens_at_once=batching.TOKENS_AT_ONCE,
+                own, self.rows, self.some(choosing), on=self.work.device, tokens_at_once=batching.TOKENS_AT_ONCE,
                 check=self.work.stop.check,
             )  # fmt: skip
             self.seen[choosing] = found.loss, found.tokens
@@ -167,23 +168,20 @@ def _general(work: LanguageWork) -> LossProbe:
 
 def _sampled(work: LanguageWork, count: int) -> LossProbe:
     """Texts that the model, as it is before training, writes when it is given nothing but the start of a text."""
-    tokenizer, model = work.bundle.tokenizer, work.bundle.model
+    tokenizer = work.bundle.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    if work.bundle.kind != "causal" or start is None:
+    lacks = "has no token that begins a text, and none that ends one." if start is None else ""
+    if work.bundle.kind != "causal":
+        lacks = "writes only what it is given a source for."
+    if lacks:
         raise OptionError(
-            f"sampled_texts: {work.bundle.name} " + (
-                "writes only what it is given a source for." if start is not None else
-                "has no token that begins a text, and none that ends one."
-            ), "Leave sampled_texts out, and give what it must not forget with --retain.",
-        )  # fmt: skip
+            f"sampled_texts: {work.bundle.name} {lacks}",
+            "Leave sampled_texts out, and give what it must not forget with --retain.",
+        )
     sampling = Sampling(
         max_new_tokens=max(1, min(_SAMPLED_TOKENS, work.limit - 1)), temperature=1.0, seed=work.plan.spec.seed
     )
-    ends = ending_ids(model.network, tokenizer)
-    with working(model, work.precision, model.float32_names):
-        written = generate(
-            model.running, tokenizer, [[start]] * count, sampling, stop_ids=ends, check=work.stop.check
-        )  # fmt: skip
+    written = work.generate([[start]] * count, sampling, ending_ids(work.bundle.model.network, tokenizer))
     writer = SequenceWriter(work.folder.cache / "sampled")
     for number, text in enumerate(written):
         end = [tokenizer.eos_token_id] if text.stopped and tokenizer.eos_token_id is not None else []

@@ -265,9 +265,7 @@ def _on_halves(outcome: Outcome, metric: str) -> float | None:
     from tunesmith.evaluate.thresholds import tune_thresholds
 
     half = np.arange(len(outcome.truth)) % 2
-    parts = [
-        Outcome("labels", outcome.truth[half == h], outcome.scores[half == h], outcome.label_names) for h in (0, 1)
-    ]
+    parts = [replace(outcome, truth=outcome.truth[half == h], scores=outcome.scores[half == h]) for h in (0, 1)]
     found = [
         metrics.compute(replace(mine, thresholds=tune_thresholds(other)), [metric]).get(metric)
         for mine, other in (parts, parts[::-1])

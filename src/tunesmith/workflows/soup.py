@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -53,20 +54,19 @@ def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
     In the order of their validation metric, each run joins only if the average gains there. Returns {"of",
     "validation", "best_single", "kept"} and, of one that is kept, {"test", "difference"}.
     """
-    sign = 1 if held.higher_is_better else -1
-
-    def ranked(run: Run) -> tuple[float, float]:
-        return _rank(run.document["validation"], held.metric, sign)
-
     with TemporaryDirectory(prefix="tunesmith-") as place:
         judge: _Judge = _Rows(held, Path(place)) if held.family == "rows" else _Texts(held)
-        ordered = [_whole(run, Path(place)) for run in sorted(runs, key=ranked, reverse=True)]
+        ordered = [
+            _whole(run, Path(place))
+            for run in sorted(runs, key=lambda run: _rank(run.document["validation"], held), reverse=True)
+        ]
         taken = ordered[:1]
         best = alone = _score(judge, folder, taken)
         for part in ordered[1:]:
             found = _score(judge, folder, [*taken, part])
             if found > best:
                 taken, best = [*taken, part], found
+        sign = _sign(held)
         names = [part.parent.name for part in taken]
         told = {"of": names, "validation": sign * best[0], "best_single": sign * alone[0], "kept": len(taken) > 1}
         if len(taken) == 1:
@@ -94,17 +94,20 @@ def _whole(run: Run, place: Path) -> Path:
     return Path(export(run.path, out=place / run.path.name / "model")["out"])
 
 
-def _rank(found: Mapping[str, Any], metric: str, sign: int) -> tuple[float, float]:
+def _sign(held: Held) -> int:
+    return 1 if held.higher_is_better else -1
+
+
+def _rank(found: Mapping[str, Any], held: Held) -> tuple[float, float]:
     """Larger is better: the metric, then the log loss where there is one."""
     loss = found.get("log_loss", 0.0)
-    value, loss = (part["value"] if isinstance(part, Mapping) else part for part in (found[metric], loss))
-    return sign * float(value), -float(loss)
+    value, loss = (part["value"] if isinstance(part, Mapping) else part for part in (found[held.metric], loss))
+    return _sign(held) * float(value), -float(loss)
 
 
 def _score(judge: _Judge, folder: Path, parts: Sequence[Path]) -> tuple[float, float]:
     _write(folder, parts)
-    metric = judge.held.metric
-    return _rank(judge.values(judge.found(folder, "validation")), metric, 1 if judge.held.higher_is_better else -1)
+    return _rank(judge.values(judge.found(folder, "validation")), judge.held)
 
 
 def _write(folder: Path, parts: Sequence[Path]) -> None:
@@ -191,5 +194,4 @@ def _tuned(outcome: Outcome) -> Outcome:
     """With the thresholds that are best on these rows, where there are several labels."""
     if outcome.kind != "labels":
         return outcome
-    thresholds = tune_thresholds(outcome)
-    return Outcome(outcome.kind, outcome.truth, outcome.scores, outcome.label_names, thresholds)
+    return replace(outcome, thresholds=tune_thresholds(outcome))
