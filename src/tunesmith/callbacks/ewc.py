@@ -7,7 +7,6 @@ weights move: few of them (lora) do together what many (full) do.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tunesmith.core.files import full_disk_as_oserror
+from tunesmith.core.files import full_disk_as_oserror, move, scratch
 from tunesmith.core.options import Options
 from tunesmith.engine.loop import Setup
 from tunesmith.engine.precision import working
@@ -49,10 +48,9 @@ class Ewc:
         found = load_file(path, device=str(setup.device)) if path.exists() else {}
         if found.keys() != body.keys():
             found = fisher(setup, keeping.retained, keeping.seed)
-            aside = path.with_suffix(".tmp")
-            with full_disk_as_oserror():
-                save_file({name: tensor.cpu().contiguous() for name, tensor in found.items()}, aside)
-            os.replace(aside, path)
+            with scratch(path.parent) as folder, full_disk_as_oserror():
+                save_file({name: tensor.cpu().contiguous() for name, tensor in found.items()}, folder / path.name)
+                move(folder / path.name, path)
         scale = _SUM / (sum(float(tensor.sum()) for tensor in found.values()) or 1.0)
         self._anchor = Anchor(copies(body), self.strength, {name: tensor * scale for name, tensor in found.items()})
 

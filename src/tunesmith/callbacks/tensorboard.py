@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tunesmith.core.events import Step
+from tunesmith.core.files import own_folder
 from tunesmith.core.options import Options
 from tunesmith.engine.state import TrainState
 
@@ -26,7 +27,7 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         # after a resume, what was written beyond the checkpoint is superseded
-        self._writer = SummaryWriter(str(self._folder), purge_step=state.step + 1)
+        self._writer = SummaryWriter(str(own_folder(self._folder)), purge_step=state.step + 1)
 
     def on_step(self, state: TrainState, event: Step) -> None:
         self._writer.add_scalar("train/loss", event.loss, event.step)

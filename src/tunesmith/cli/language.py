@@ -22,6 +22,7 @@ from tunesmith.cli.arguments import (
     print_found,
     words_of,
 )
+from tunesmith.core.files import write_text
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -85,7 +86,8 @@ def preview(
     if html is None:
         print(shown)
         return
-    html.write_text(f'<!DOCTYPE html><html><head><meta charset="utf-8"></head><body>{shown}</body></html>', "utf-8")
+    page = f'<!DOCTYPE html><html><head><meta charset="utf-8"></head><body>{shown}</body></html>'
+    write_text(html, page, private=False)
     print(f"written to {html}")
 
 

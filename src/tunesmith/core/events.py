@@ -8,9 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
+
+from tunesmith.core import files
+from tunesmith.core.errors import FolderError
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ class EventLog:
     """Appends events to `events.jsonl` and hands each one to the listeners, in order."""
 
     def __init__(self, path: Path | None, listeners: list[Callable[[Event], None]] | None = None):
-        self._file = open(path, "a", encoding="utf-8") if path else None  # noqa: SIM115 - closed in close()
+        self._file: IO[str] | None = files.open_in_place(path, append=True) if path else None
         if path and self._file and _ends_in_mid_line(path):
             self._file.write("\n")  # what a crash cut short must not swallow the next record
         self.listeners = list(listeners or [])
@@ -158,7 +162,7 @@ class EventLog:
 
 
 def _ends_in_mid_line(path: Path) -> bool:
-    with open(path, "rb") as file:
+    with files.open_regular(path) as file:
         if not file.seek(0, 2):
             return False
         file.seek(-1, 2)
@@ -166,12 +170,20 @@ def _ends_in_mid_line(path: Path) -> bool:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All records of an `events.jsonl`; a last line cut short by a kill is left out."""
+    """All records of an `events.jsonl`; a line that is none, such as a last one cut short by a kill, is left out.
+
+    Raises FolderError for a pipe or a device of that name.
+    """
     records = []
-    if path.exists():
-        for line in path.read_bytes().split(b"\n"):  # other separators may stand inside a text
-            try:
-                records.append(json.loads(line))
-            except ValueError:  # no JSON, or cut inside a letter
-                continue
+    try:
+        content = files.read_bytes(path)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise FolderError(f"{path} can not be read: {error.strerror}.", files.DAMAGED_FIX) from None
+    for line in content.split(b"\n"):  # other separators may stand inside a text
+        with suppress(ValueError, RecursionError):  # no JSON, or cut inside a letter
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("event"), str):
+                records.append(record)
     return records

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tunesmith.core import events
+from tunesmith.core import events, files
 from tunesmith.core.errors import FolderError, did_you_mean
 from tunesmith.core.spec import RunSpec
 
@@ -41,7 +39,7 @@ class RunFolder:
         self.report = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
         self.result = self.path / "result.json"
-        self._made: list[Path] = []  # folders above it that did not exist before
+        self._before: set[Path] | None = None  # with `create`: what was there before it
 
     @property
     def name(self) -> str:
@@ -61,26 +59,32 @@ class RunFolder:
                 else "Choose another --out, or delete the folder."
             )
             raise FolderError(f"The folder {path} is already used.", fix)
-        made = [folder for folder in path.parents if not folder.exists()]
+        run = cls(path)
+        run._before = {one for one in (path, *path.parents, *path.rglob("*")) if one.exists()}
         try:
-            for folder in (path, path / "data", path / "checkpoints"):
-                folder.mkdir(parents=True, exist_ok=True)
-            (path / ".lock").touch()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (path, run.data, run.checkpoints):
+                files.own_folder(folder)
+            files.open_in_place(path / ".lock").close()
         except OSError as error:
+            run.abandon()
             raise FolderError(
                 f"Can not write to the folder {path}: {error.strerror}.",
                 "Choose a folder that you may write to with --out.",
             ) from None
-        run = cls(path)
-        run._made = made
         return run
 
     def abandon(self) -> None:
-        """Delete the folder, and those above it that `create` made and that hold nothing else."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete what was put there since `create`, and nothing that was there before it."""
+        before = self._before or set()
+        below = sorted(self.path.rglob("*"), key=lambda path: len(path.parts), reverse=True)
+        for path in below:
+            if path not in before and (path.is_symlink() or not path.is_dir()):
+                files.remove(path)
         with suppress(OSError):
-            for folder in self._made:
-                folder.rmdir()
+            for folder in [*(path for path in below if path.is_dir()), self.path, *self.path.parents]:
+                if folder not in before:
+                    folder.rmdir()
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -95,17 +99,29 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for one process; the kernel lets go when that process dies."""
-        with open(self.path / ".lock", "a+", encoding="utf-8") as file:
+        """Hold the folder for one process; the kernel lets go when that process dies.
+
+        Raises FolderError when another one holds it, and for links in it, through which it would write elsewhere.
+        """
+        try:
+            opened = files.open_in_place(self.path / ".lock")
+        except OSError as error:
+            raise FolderError(
+                f"Can not write to the folder {self.path}: {error.strerror}.",
+                "A run writes into its own folder: make it writable, or copy it to where you may write.",
+            ) from None
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                owner = file.read().strip() or "another process"
+                owner = file.read(200).strip() or "another process"
                 raise FolderError(
                     f"The run folder {self.path} is in use by {owner}.",
                     "Wait until it ends, or choose another --out.",
                 ) from None
+            files.refuse_links(self.path)
+            files.remove_leftovers(self.path)
             file.truncate(0)
             file.write(f"process {os.getpid()}")
             file.flush()
@@ -121,7 +137,7 @@ class RunFolder:
                 f"The run {self.path} has no metrics yet ({self.status()}).",
                 f"Finish it with `tunesmith resume {self.path}`.",
             )
-        return json.loads(self.metrics.read_text(encoding="utf-8"))
+        return files.read_json(self.metrics)
 
     def status(self) -> str:
         """'finished', 'running', 'failed', 'paused' or 'stopped' (killed, resumable)."""
@@ -129,12 +145,12 @@ class RunFolder:
             return "finished"
         if self._locked():
             return "running"
-        last = [r["event"] for r in events.read(self.events) if r["event"] in ("started", "failed", "paused")]
+        last = [r["event"] for r in events.read(self.events) if r.get("event") in ("started", "failed", "paused")]
         return last[-1] if last and last[-1] != "started" else "stopped"
 
     def _locked(self) -> bool:
         try:
-            with open(self.path / ".lock", "a", encoding="utf-8") as file:
+            with files.open_regular(self.path / ".lock") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -149,12 +165,14 @@ def list_runs(root: str | Path = "runs") -> list[RunFolder]:
     if not folder.is_dir():
         return []
     found = [RunFolder(path) for path in folder.iterdir() if is_run(path)]
-    return sorted(found, key=lambda run: run.spec.stat().st_mtime)
+    return sorted(found, key=lambda run: (run.spec.stat().st_mtime, run.name))
 
 
 def _untouched(folder: Path) -> bool:
-    """Empty, or left by a process that died before it wrote anything."""
-    return not any(path for path in folder.rglob("*") if path.name != ".lock" and not path.is_dir())
+    """Empty, or left by a process that died before it wrote anything. A link is something."""
+    return not any(
+        path for path in folder.rglob("*") if path.is_symlink() or (path != folder / ".lock" and not path.is_dir())
+    )
 
 
 def _next_free(root: Path, data_name: str) -> Path:

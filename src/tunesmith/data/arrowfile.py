@@ -7,12 +7,15 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from tunesmith.core.files import move, new_in_place, own_folder, remove
 
 BATCH_ROWS = 10_000
 BATCH_CHARACTERS = 1 << 25
@@ -29,11 +32,12 @@ class ArrowWriter:
     """
 
     def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
+        own_folder(folder)
         self.path = folder / f"tmp-{os.getpid()}-{uuid.uuid4().hex}.arrow"
         self.rows = 0
         self._schema: pa.Schema | None = None
         self._writer: pa.RecordBatchStreamWriter | None = None
+        self._file: IO[bytes] | None = None
 
     def write(self, table: pa.Table) -> None:
         """Append the rows. Missing columns become null, new ones are added."""
@@ -55,27 +59,33 @@ class ArrowWriter:
         """Close the file, give it its final name if there is one, and map it into memory."""
         if self._writer is None:
             self._open(pa.schema([]))
-        assert self._writer is not None
-        self._writer.close()
+        self._close()
         if name is not None:
             final = self.path.with_name(name)
-            os.replace(self.path, final)
+            move(self.path, final)
             self.path = final
         return open_table(self.path)
 
     def discard(self) -> None:
         """Close and remove the file, if it is there."""
-        if self._writer is not None:
-            self._writer.close()
+        with suppress(OSError):  # a full disk says so again
+            self._close()
         remove(self.path)
+
+    def _close(self) -> None:
+        if self._writer is not None and self._file is not None:
+            file, self._file = self._file, None
+            with file:
+                self._writer.close()
 
     def _open(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pa.ipc.new_stream(str(self.path), schema)
+        self._file = new_in_place(self.path)
+        self._writer = pa.ipc.new_stream(self._file, schema)
 
     def _rewrite(self, schema: pa.Schema) -> None:
         assert self._writer is not None
-        self._writer.close()
+        self._close()
         old = self.path
         self.path = old.with_name(f"tmp-{os.getpid()}-{uuid.uuid4().hex}.arrow")
         self._open(schema)
@@ -83,14 +93,6 @@ class ArrowWriter:
             for batch in pa.ipc.open_stream(source):
                 self._writer.write_table(_fit(pa.Table.from_batches([batch]), schema))
         remove(old)
-
-
-def remove(path: Path) -> None:
-    """Delete the file; one that is still mapped elsewhere (Windows) is left behind."""
-    try:
-        path.unlink(missing_ok=True)
-    except PermissionError:
-        return
 
 
 def open_table(path: Path) -> pa.Table:

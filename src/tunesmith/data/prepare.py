@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.core.files import move, own_folder
 from tunesmith.data import canonical, labels, leakage
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import Division, KeptRows, divide
@@ -116,9 +116,9 @@ def keep(source: Any, folder: Path) -> Path:
     `prepare(folder)` then reads the same rows. For a DataFrame, dataset or list that has to be found
     again later. Raises DataError for data that can not be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     for part in read_source(source, "train", emit=ignore, cache_dir=folder):
-        os.replace(part.path, folder / f"{part.split}.arrow")
+        move(part.path, folder / f"{part.split}.arrow")
     return folder
 
 

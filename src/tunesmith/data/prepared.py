@@ -11,8 +11,8 @@ import datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from tunesmith.core.files import own_folder, write_table, write_text
 from tunesmith.data import labels
 from tunesmith.data.labels import TargetIndex
 from tunesmith.data.ledger import Ledger
@@ -91,11 +91,11 @@ class PreparedData:
 
     def save(self, folder: Path) -> None:
         """Write splits.parquet, ledger.parquet, fingerprint.json, columns.json and audit.json."""
-        folder.mkdir(parents=True, exist_ok=True)
+        own_folder(folder)
         row_ids = self.rows.data.table.column("row_id")
         split = pa.DictionaryArray.from_arrays(pa.array(self.marks), pa.array(NAMES))
-        pq.write_table(pa.table({"row_id": row_ids, "split": split}), folder / "splits.parquet")
-        pq.write_table(self._ledger_table(), folder / "ledger.parquet")
+        write_table(pa.table({"row_id": row_ids, "split": split}), folder / "splits.parquet")
+        write_table(self._ledger_table(), folder / "ledger.parquet")
         _write(folder / "fingerprint.json", {"sha256": self.fingerprint, "files": self.files})
         _write(folder / "columns.json", self.columns.record())
         _write(folder / "audit.json", self.audit())
@@ -148,4 +148,4 @@ def _origin_columns(part: Part) -> tuple[pa.Array, pa.Array, pa.Array]:
 
 
 def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +19,9 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tunesmith.core import files
 from tunesmith.core.errors import CorruptCheckpoint
 from tunesmith.core.events import Emit, Warned
-from tunesmith.core.files import fsync_file, fsync_folder, full_disk_as_oserror, sha256
 
 MANIFEST = "MANIFEST.json"
 _NAME = re.compile(r"step-(\d{8})")
@@ -43,30 +41,31 @@ class CheckpointStore:
         A valid checkpoint of the same step is replaced. Raises OSError (a full disk) with everything
         that was there before still in place.
         """
-        aside = self.folder / f".tmp-{step:08d}-{uuid.uuid4().hex[:8]}"
+        files.own_folder(self.folder)
+        aside = self.folder / f".tmp-{step:08d}-{uuid.uuid4().hex}"
         final = self.folder / f"step-{step:08d}"
         try:
-            aside.mkdir(parents=True)
+            aside.mkdir(mode=0o700)
             for name, content in tensors.items():
-                with full_disk_as_oserror():
+                with files.full_disk_as_oserror():
                     save_file(
                         {key: tensor.contiguous() for key, tensor in content.items()},
                         aside / f"{name}.safetensors",
                     )
-            (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
+            files.write_text(aside / "state.json", json.dumps(state))
             for path in sorted(aside.iterdir()):
-                fsync_file(path)
+                files.fsync_file(path)
             _write_manifest(aside, step, self.identity)
-            fsync_folder(aside)
+            files.fsync_folder(aside)
             if final.exists():
-                os.rename(final, self.folder / f".old-{step:08d}-{uuid.uuid4().hex[:8]}")
-            os.rename(aside, final)
-            fsync_folder(self.folder)
+                files.move(final, self.folder / f".old-{step:08d}-{uuid.uuid4().hex[:8]}")
+            files.move(aside, final)
+            files.fsync_folder(self.folder)
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
+            files.remove(aside)
             raise
         for leftover in self.folder.glob(".old-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            files.remove(leftover)
         return final
 
     def newest(self) -> Path | None:
@@ -81,7 +80,7 @@ class CheckpointStore:
                 self._check_identity(path)
                 return path
             aside = self.folder / f".bad-{path.name}-{uuid.uuid4().hex[:8]}"
-            os.rename(path, aside)
+            files.move(path, aside)
             rest = "training goes on from the one before it" if self._all() else "training starts anew"
             self.emit(Warned("damaged checkpoint", f"{path} is set aside as {aside.name}: {fault}; {rest}"))
         return None
@@ -101,7 +100,7 @@ class CheckpointStore:
         """Delete old checkpoints, never the two newest and never the best."""
         for path in self._all()[:-2]:
             if best_step is None or path != self.path_of(best_step):
-                shutil.rmtree(path, ignore_errors=True)
+                files.remove(path)
 
     def _all(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step-*") if _NAME.fullmatch(path.name))
@@ -109,13 +108,13 @@ class CheckpointStore:
     def _sweep(self) -> None:
         """Remove what a crash left half-written; bring back a checkpoint caught between two renames."""
         for path in self.folder.glob(".tmp-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            files.remove(path)
         for path in self.folder.glob(".old-*"):
             final = self.folder / f"step-{path.name.split('-')[1]}"
             if final.exists() or verify(path) is not None:
-                shutil.rmtree(path, ignore_errors=True)
+                files.remove(path)
             else:
-                os.rename(path, final)
+                files.move(path, final)
 
     def _check_identity(self, path: Path) -> None:
         found = _read_manifest(path)["identity"]
@@ -138,7 +137,7 @@ def verify(path: Path) -> str | None:
     if present != set(listed):
         return f"its files are {sorted(present)}, the manifest lists {sorted(listed)}"
     for name, expected in listed.items():
-        if (path / name).stat().st_size != expected["size"] or sha256(path / name) != expected["sha256"]:
+        if (path / name).stat().st_size != expected["size"] or files.sha256(path / name) != expected["sha256"]:
             return f"{name} differs from its checksum"
     return None
 
@@ -147,17 +146,18 @@ def _write_manifest(folder: Path, step: int, identity: Mapping[str, str]) -> Non
     import torch
     import transformers
 
-    files = {path.name: {"sha256": sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
+    listed = {
+        path.name: {"sha256": files.sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())
+    }
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    body = json.dumps({"format": 1, "step": step, "files": files, "identity": identity, "versions": versions})
+    body = json.dumps({"format": 1, "step": step, "files": listed, "identity": identity, "versions": versions})
     # the second line seals the first, so that no byte of the manifest itself can change unseen
     text = f"{body}\n{hashlib.sha256(body.encode()).hexdigest()}\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
-    fsync_file(folder / MANIFEST)
+    files.write_text(folder / MANIFEST, text)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    raw = (folder / MANIFEST).read_bytes()
+    raw = files.read_bytes(folder / MANIFEST)
     body, _, rest = raw.partition(b"\n")
     if rest != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise ValueError("its seal does not match")

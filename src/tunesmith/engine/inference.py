@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tunesmith.core.files import new_file, own_folder
 from tunesmith.engine.batching import TOKENS_AT_ONCE, by_length
 from tunesmith.engine.hardware import release_memory
 from tunesmith.engine.packed import packed
@@ -52,13 +52,13 @@ def run_rows(
     positions: np.ndarray,
     *,
     on: torch.device,
-    into: np.ndarray | None = None,
+    into: np.ndarray | RowFile | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """`compute(batch)` [batch, d] for all `positions`, as float32 [len(positions), d] in their order.
 
     Batches are rows of similar length; when memory runs out the batch is halved. With `into`
-    [len(rows), d], such as a memory map, results go to the rows' own positions there instead.
+    [len(rows), d] results go to the rows' own positions there instead, and nothing is returned.
     `check` is called before the first batch and after each, and may raise.
     """
     lengths = rows.lengths[positions] if rows.features is None else np.ones(len(positions), dtype=np.int64)
@@ -81,8 +81,6 @@ def run_rows(
             check()
             if number % TIDY_BATCHES == 0:
                 release_memory()
-                if into is not None:
-                    forget_pages(into)
             for some, values in answer:
                 if into is not None:
                     into[positions[some]] = values
@@ -90,9 +88,26 @@ def run_rows(
                 if result is None:
                     result = np.empty((len(positions), values.shape[1]), dtype=np.float32)
                 result[some] = values
-    if into is not None:
-        return into
     return result if result is not None else np.empty((0, 0), dtype=np.float32)
+
+
+class RowFile:
+    """A new .npy file of float32 rows [n, d] that are written to their places as they come; zeros elsewhere.
+
+    Written, not mapped: a process that writes to a map of a full disk is killed, while a write can be refused.
+    """
+
+    def __init__(self, file: IO[bytes], shape: tuple[int, int]):
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )  # fmt: skip
+        self._file, self._begin, self._row_bytes = file, file.tell(), 4 * shape[1]
+        file.truncate(self._begin + shape[0] * self._row_bytes)
+
+    def __setitem__(self, positions: np.ndarray, values: np.ndarray) -> None:
+        for position, row in zip(positions, np.ascontiguousarray(values, dtype="<f4"), strict=True):
+            self._file.seek(self._begin + int(position) * self._row_bytes)
+            self._file.write(row.data)
 
 
 _Answer = TypeVar("_Answer")
@@ -173,11 +188,10 @@ def frozen_bottom(
     paths = {depth: folder / f"hidden-{key}-{depth}.bin" for depth in depths}
     size = model.head.in_features
     if not all(path.exists() for path in paths.values()):
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = {depth: path.with_suffix(".tmp") for depth, path in paths.items()}
+        own_folder(folder)
         with ExitStack() as stack:
             stack.enter_context(answering(model, precision))
-            files = {depth: stack.enter_context(open(path, "wb")) for depth, path in aside.items()}
+            files = {depth: stack.enter_context(new_file(path, durable=False)) for depth, path in paths.items()}
             for number, some in enumerate(batches):
                 check()
                 if number % TIDY_BATCHES == 0:
@@ -186,14 +200,12 @@ def frozen_bottom(
                 for depth, file in files.items():
                     batch |= {"hidden": model.bottom(batch, depth), "blocks": torch.tensor(depth)}
                     _write_states(file, batch["hidden"].to(dtype), rows, some)
-        for depth, path in paths.items():
-            os.replace(aside[depth], path)
     known = np.zeros(len(rows), dtype=bool)
     known[positions] = True
     return [HiddenStates(path, size, depth, dtype, known) for depth, path in paths.items()]
 
 
-def _write_states(file: BinaryIO, states: Tensor, rows: EncodedRows, positions: np.ndarray) -> None:
+def _write_states(file: IO[bytes], states: Tensor, rows: EncodedRows, positions: np.ndarray) -> None:
     """States [rows, length, hidden] of the rows at `positions` to their places, without those of padding."""
     raw = states.cpu().contiguous().view(torch.uint8).numpy()
     for i, position in enumerate(positions):
@@ -226,18 +238,13 @@ def frozen_features(
     made of `fingerprint` (of the model), the tokens, the positions and the precision; the same
     question again is answered from disk.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     path = folder / f"features-{_key(rows, positions, f'{fingerprint} {precision} {model.pooling}')}.npy"
     if path.exists():
         return np.load(path, mmap_mode="r")
-    aside = path.with_suffix(".tmp.npy")
-    shape = (len(rows), model.head.in_features)
-    out = np.lib.format.open_memmap(aside, mode="w+", dtype=np.float32, shape=shape)
-    with answering(model, precision):
-        run_rows(model.features, rows, positions, on=on, into=out, check=check)
-    out.flush()
-    del out
-    os.replace(aside, path)
+    with new_file(path, durable=False) as file, answering(model, precision):
+        into = RowFile(file, (len(rows), model.head.in_features))
+        run_rows(model.features, rows, positions, on=on, into=into, check=check)
     return np.load(path, mmap_mode="r")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tunesmith.core.files import append_bytes, new_in_place, own_folder
 from tunesmith.engine.batching import pack
 
 PACK_LENGTH = 512
@@ -143,15 +144,14 @@ class SequenceWriter:
     """
 
     def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self._folder = own_folder(folder)
         self._waiting: list[Encoded] = []
         self._waiting_tokens = 0
         self._lengths: list[int] = []
         self._row_ids: list[int] = []
         self._sources: list[int] = []
         for path in self._paths:
-            path.write_bytes(b"")
+            new_in_place(path).close()
 
     @property
     def _paths(self) -> tuple[Path, Path]:
@@ -168,9 +168,9 @@ class SequenceWriter:
 
     def _write(self) -> None:
         ids, learned = self._paths
-        with open(ids, "ab") as file:
+        with append_bytes(ids) as file:
             file.writelines(np.ascontiguousarray(one.ids, dtype=np.int32).data for one in self._waiting)
-        with open(learned, "ab") as file:
+        with append_bytes(learned) as file:
             file.writelines(np.ascontiguousarray(one.learned, dtype=np.uint8).data for one in self._waiting)
         self._waiting, self._waiting_tokens = [], 0
 

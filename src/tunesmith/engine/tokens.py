@@ -6,6 +6,7 @@ array that the task made.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
+from tunesmith.core.files import new_file, own_folder, write_json
 from tunesmith.models.load import Bundle
 
 _CHUNK = 2_000  # rows handed to the tokenizer at once
@@ -129,11 +131,14 @@ def encode_texts(
     Files go into `folder`. Rows above `max_length` tokens are cut at the end by the tokenizer (the
     longer text of a pair first) and listed in `cut`. `check` is called between chunks and may raise.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     pairs = "text_pair" in rows.column_names
     lengths: list[np.ndarray] = []
     cut: list[int] = []
-    with open(folder / "ids.bin", "wb") as ids_file, open(folder / "types.bin", "wb") as types_file:
+    with (
+        new_file(folder / "ids.bin", durable=False) as ids_file,
+        new_file(folder / "types.bin", durable=False) as types_file,
+    ):
         for start in range(0, len(rows), _CHUNK):
             check()
             chunk = rows[start : start + _CHUNK]
@@ -142,16 +147,20 @@ def encode_texts(
             ids = encoded["input_ids"]
             sizes = np.fromiter((len(row) for row in ids), dtype=np.int64, count=len(ids))
             lengths.append(sizes)
-            np.concatenate([np.asarray(row, dtype=np.int32) for row in ids]).tofile(ids_file)
+            # not `tofile`, which forgets why it could not write: a full disk pauses a run, other faults end it
+            ids_file.write(np.concatenate([np.asarray(row, dtype=np.int32) for row in ids]).data)
             if pairs and "token_type_ids" in encoded:
                 types = [np.asarray(row, dtype=np.uint8) for row in encoded["token_type_ids"]]
-                np.concatenate(types).tofile(types_file)
+                types_file.write(np.concatenate(types).data)
             full = np.flatnonzero(sizes >= max_length)
             cut += [start + int(i) for i in full[_is_longer(tokenizer, texts, full, max_length)]]
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    np.save(folder / "offsets.npy", offsets)
-    np.save(folder / "cut.npy", np.array(cut, dtype=np.int64))
-    (folder / "tokens.json").write_text(json.dumps({"pad_token_id": tokenizer.pad_token_id}))
+    for name, array in (("offsets", offsets), ("cut", np.array(cut, dtype=np.int64))):
+        content = io.BytesIO()
+        np.save(content, array)
+        with new_file(folder / f"{name}.npy", durable=False) as file:
+            file.write(content.getbuffer())
+    write_json(folder / "tokens.json", {"pad_token_id": tokenizer.pad_token_id})
     return _open(folder)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tunesmith.core.files import new_file
 from tunesmith.evaluate.linear import Blocks, Frozen, one_hot
 
 FEWEST_ROWS = 200
@@ -115,7 +116,7 @@ def lapse_rate(margin: np.ndarray, agrees: np.ndarray) -> tuple[float, float]:
 def write(noise: Noise, frozen: Frozen, path: Path) -> None:
     """A table of the suspected rows, the most suspect first, for people to go through."""
     names = frozen.label_names or [str(label) for label in range(int(frozen.truth.max()) + 1)]
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    with new_file(path, text=True, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row_id", "label", "suggested", "score_label", "score_suggested", "text"])
         for row, other, (mine, theirs) in zip(noise.rows, noise.suggested, noise.scores, strict=True):

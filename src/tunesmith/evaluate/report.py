@@ -6,11 +6,11 @@ it. To add a section: one function in `sections` and one line in SECTIONS.
 
 from __future__ import annotations
 
-import os
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
+from tunesmith.core.files import write_text
 from tunesmith.evaluate import sections, text_sections, words
 from tunesmith.evaluate.diagnose import next_step
 from tunesmith.evaluate.evidence import Evidence
@@ -65,10 +65,7 @@ _PAGE = """<!DOCTYPE html>
 
 def write_report(evidence: Evidence, path: Path) -> None:
     """Write the page aside and rename it, so that `path` is never half a page."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(render(evidence), encoding="utf-8")
-    os.replace(aside, path)
+    write_text(Path(path), render(evidence))
 
 
 def render(evidence: Evidence) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core import events, registry
+from tunesmith.core.files import read_json
 from tunesmith.core.options import describe
 from tunesmith.core.run import RunFolder, list_runs
 from tunesmith.models import catalog
@@ -69,7 +69,7 @@ def series(path: str | Path) -> tuple[str, dict[str, Any]] | None:
     for name in SERIES:
         file = Path(path) / f"{name}.json"
         if file.exists():
-            return name, json.loads(file.read_text(encoding="utf-8"))
+            return name, read_json(file)
     return None
 
 

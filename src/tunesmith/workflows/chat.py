@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError, Problem, did_you_mean
+from tunesmith.core.files import open_in_place
 from tunesmith.core.options import describe_faults, parse_value
 from tunesmith.engine.generate import Generated, Sampling, context_length, ending_ids, stream
 
@@ -197,7 +198,7 @@ class ChatSession:
         exchanges = [self.messages] if self.remembers else list(_pairs(self.messages))
         path = Path(file).expanduser()
         try:
-            with open(path, "a", encoding="utf-8") as out:
+            with open_in_place(path, append=True) as out:
                 for messages in exchanges:
                     out.write(json.dumps({"messages": [*self._head(), *messages]}, ensure_ascii=False) + "\n")
         except OSError as error:

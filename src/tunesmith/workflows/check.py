@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Event, Warned
+from tunesmith.core.files import scratch
 from tunesmith.core.options import resolve
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import estimate
@@ -37,8 +37,8 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
 
         return language_use.check(spec if held is None else spec.model_copy(update={"data": held}))
     log: list[Event] = []
-    with TemporaryDirectory(prefix="tunesmith-") as folder:
-        prepared = read(held if held is not None else spec.data, spec, Path(folder), emit=log.append)
+    with scratch() as folder:
+        prepared = read(held if held is not None else spec.data, spec, folder, emit=log.append)
         kind = prepared.columns.kind
         train = prepared.splits["train"]
         targets = prepared.targets(train)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import copy
-import json
-import shutil
 from pathlib import Path
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit
+from tunesmith.core.files import (
+    copy_file,
+    copy_folder,
+    full_disk_as_oserror,
+    new_folder,
+    own_folder,
+    scratch,
+    write_json,
+)
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.models import virtual
@@ -58,32 +65,24 @@ def _save_body(run: RunFolder, path: Path) -> None:
         if hasattr(whole.config, mark):
             delattr(whole.config, mark)
     weights = {name: one for name, one in whole.state_dict().items() if not name.startswith(f"{model.head_name}.")}
-    aside = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    with quiet_transformers():
-        whole.save_pretrained(aside, state_dict=weights)
-        whole.config.architectures = [type(body).__name__]  # which has no head that could answer
-        whole.config.save_pretrained(aside)
-        bundle.tokenizer.save_pretrained(aside)
-    if model.pooling != "own":
-        (aside / "1_Pooling").mkdir()
-        words = {"pooling_mode_cls_token": model.pooling == "cls"}
-        (aside / "1_Pooling" / "config.json").write_text(json.dumps(words), encoding="utf-8")
-    for name in (ADAPTER, "adapter_model.safetensors") if columns else ():
-        shutil.copy(run.model / name, aside / name)
-    length = {"max_seq_length": bundle.max_length}
-    (aside / "sentence_bert_config.json").write_text(json.dumps(length), encoding="utf-8")
-    aside.rename(path)
+    with new_folder(path) as aside:
+        with full_disk_as_oserror(), quiet_transformers():
+            whole.save_pretrained(aside, state_dict=weights)
+            whole.config.architectures = [type(body).__name__]  # which has no head that could answer
+            whole.config.save_pretrained(aside)
+            bundle.tokenizer.save_pretrained(aside)
+        if model.pooling != "own":
+            own_folder(aside / "1_Pooling")
+            write_json(aside / "1_Pooling" / "config.json", {"pooling_mode_cls_token": model.pooling == "cls"})
+        for name in (ADAPTER, "adapter_model.safetensors") if columns else ():
+            copy_file(run.model / name, aside / name)
+        write_json(aside / "sentence_bert_config.json", {"max_seq_length": bundle.max_length})
 
 
 def _without_adapter(model: Path, beside: Path) -> Bundle:
     """The base of the folder `model` as it is without the adapter: below it, or in it, as a copy that lacks that."""
     if virtual.stands_beside(model):
         return load_text_finished(model / virtual.BASE)
-    bare = beside.with_name(f".{beside.name}.bare")
-    shutil.rmtree(bare, ignore_errors=True)
-    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("adapter_*"))
-    try:
+    with scratch(own_folder(beside.parent)) as bare:
+        copy_folder(model, bare, "adapter_*")
         return load_text_finished(bare)
-    finally:
-        shutil.rmtree(bare)

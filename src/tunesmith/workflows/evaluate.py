@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.files import scratch
 from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
 from tunesmith.evaluate import metrics
 from tunesmith.workflows import language_use
@@ -24,8 +24,8 @@ def evaluate(run: str | Path, data: Any, *, seed: int = 0, emit: Emit = ignore) 
     if language is not None:
         return language_use.evaluate(language, data, seed=seed, emit=emit)
     model = Model.load(run)
-    with TemporaryDirectory(prefix="tunesmith-") as folder:
-        rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)
+    with scratch() as folder:
+        rows = read_rows(data, emit=emit, cache_dir=folder, columns=model.columns)
         name = str(data) if isinstance(data, str | Path) else type(data).__name__
         refuse_blank(rows, model.columns, name)
         targets = parse_targets(rows, model.columns, model.labels, name)

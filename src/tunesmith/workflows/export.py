@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tunesmith.core.errors import FolderError, OptionError, RunFailed
-from tunesmith.core.files import write_json
+from tunesmith.core.files import copy_folder, full_disk_as_oserror, new_folder, own_folder, write_json, written_to
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.generate import Sampling, begin_with, name_ends
 from tunesmith.models.additions import ADAPTER
@@ -37,6 +36,8 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     if not folder.result.exists():
         raise FolderError(f"The run {run} is not finished ({folder.status()}).", f"tunesmith resume {run}")
     target = Path(out) if out else folder.path / "export" / to
+    if target.exists() and not target.is_dir():
+        raise FolderError(f"{target} is a file; expected a folder that does not exist yet.", "Give another --out.")
     if target.exists() and any(target.iterdir()):
         raise FolderError(f"The folder {target} is not empty.", "Give another one with --out.")
     if "network" not in read_mark(folder.model):
@@ -52,26 +53,19 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
             f"Use {folder.model} as it is: it is read beside its base. For one plain model train with method=lora.",
         )
     trained = TextGenerator.load(folder.model)
-    aside = target.with_name(f".{target.name}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    if not out:
+        own_folder(target.parent)
+    with written_to(target), new_folder(target, private=False) as aside, full_disk_as_oserror():
         if adapter:
             _merge(folder.model, trained, aside)
         else:
-            shutil.copytree(folder.model, aside)
+            copy_folder(folder.model, aside)
         apart, answers = _compare(trained, TextGenerator.load(aside))
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    shutil.rmtree(target, ignore_errors=True)
-    aside.rename(target)
     return {"out": str(target), "largest_difference": apart, "answers": answers}
 
 
 def _merge(model: Path, trained: TextGenerator, out: Path) -> None:
     merged = load_language_finished(model, merge=True)
-    out.mkdir()
     name_ends(merged.model.network, trained.stop_ids)
     begin_with(merged.model.network, getattr(trained.codec, "first", None))
     with quiet_transformers():

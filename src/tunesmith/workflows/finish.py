@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,12 +11,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import tunesmith
 from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
-from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
+from tunesmith.core.files import (
+    fsync_folder,
+    full_disk_as_oserror,
+    new_folder,
+    remove,
+    write_json,
+    write_table,
+    write_text,
+)
 from tunesmith.engine.batching import sample
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.inference import gathered
@@ -65,7 +71,7 @@ def finish(work: Work, started: float) -> dict[str, Any]:
     report.write_report(evidence, work.folder.report)
     write_text(work.folder.model / "README.md", card.model_card(evidence))
     if not work.plan.engine.keep_cache:
-        shutil.rmtree(work.folder.cache, ignore_errors=True)
+        remove(work.folder.cache)
     fsync_folder(work.folder.path)
     headline = {name: document["test"][name]["value"] for name in work.plan.task.metrics if name in document["test"]}
     write_json(work.folder.result, {
@@ -100,18 +106,14 @@ def _model_baselines(work: Work) -> dict[str, Outcome]:
 def _save_model(work: Work, thresholds: np.ndarray | None, expected: Outcome) -> None:
     """Save aside, read back, compare the answers, then give the folder its name."""
     task, folder = work.plan.task, work.folder
-    aside = folder.path / ".model.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
     task.finish(work.bundle)
-    with full_disk_as_oserror():
-        work.plan.method.merge(work.bundle, aside)
-        longest = max(8, int(work.rows.lengths.max()), _limit(work))
-        save_text_model(work.bundle, aside, max_length=longest, place=folder.model)
-    write_mark(aside, work.plan.spec.task, task, work.data.columns, thresholds)
-    _smoke_test(work, Model.load(aside), expected)
-    shutil.rmtree(folder.model, ignore_errors=True)
-    aside.rename(folder.model)
+    with new_folder(folder.model, replace=True) as aside:
+        with full_disk_as_oserror():
+            work.plan.method.merge(work.bundle, aside)
+            longest = max(8, int(work.rows.lengths.max()), _limit(work))
+            save_text_model(work.bundle, aside, max_length=longest, place=folder.model)
+        write_mark(aside, work.plan.spec.task, task, work.data.columns, thresholds)
+        _smoke_test(work, Model.load(aside), expected)
 
 
 def _limit(work: Work) -> int:
@@ -264,7 +266,7 @@ def _save_predictions(work: Work, test: Outcome) -> None:
         "predicted": pa.array(_named(test)),
         "scores": pa.array(list(np.atleast_2d(test.scores.T).T)),
     })  # fmt: skip
-    pq.write_table(table, work.folder.predictions)
+    write_table(table, work.folder.predictions)
 
 
 def _named(outcome: Outcome) -> list[Any]:

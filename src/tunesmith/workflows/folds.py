@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
-from tunesmith.core.files import write_json, write_text
+from tunesmith.core.files import new_file, own_folder, scratch, write_json, write_table, write_text
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
 from tunesmith.data.conversations import given, read_examples, units
@@ -114,8 +113,8 @@ def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
 
 
 def _rows(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
-    with TemporaryDirectory(prefix="tunesmith-") as cache:
-        prepared = read(source, spec, Path(cache), validation_size=0.0, test_size=0.0)
+    with scratch() as cache:
+        prepared = read(source, spec, cache, validation_size=0.0, test_size=0.0)
         same_data(path / "data", prepared.fingerprint)
         pool = np.flatnonzero(prepared.marks < 2)
         ids = np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[pool]
@@ -126,7 +125,7 @@ def _rows(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
         base, _, method = held_words(spec, prepared, pool)
 
     def write(places: Ints, file: Path) -> None:
-        with pa.ipc.new_file(str(file), table.schema) as writer:
+        with new_file(file) as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(take(table, places))
 
     words = fitting({**base, "group": split_options(spec).group}, method)
@@ -178,7 +177,7 @@ def _check(folds: int, count: int) -> None:
 
 def _run_fold(path: Path, pool: _Pool, fold: int) -> Run:
     folder = path / "data" / f"fold-{fold + 1}"
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     files = {}
     for name, part, chosen in (("data", "train", pool.of != fold), ("test", "test", pool.of == fold)):
         file = folder / f"{part}.{pool.suffix}"
@@ -191,7 +190,7 @@ def _finish(path: Path, runs: Sequence[Run], pool: _Pool) -> Folds:
     documents = [run.document for run in runs]
     metric = documents[0]["first_metric"]
     table = _out_of_fold(runs, pool)
-    pq.write_table(table, path / "out_of_fold.parquet")
+    write_table(table, path / "out_of_fold.parquet")
     document = {
         "metric": metric,
         "runs": [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import FolderError, OptionError, did_you_mean
-from tunesmith.core.files import write_json
+from tunesmith.core.files import own_folder, read_json, write_json
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import SplitOptions
 from tunesmith.evaluate import metrics, text_metrics
@@ -78,9 +77,9 @@ class Held:
 
 def same_data(folder: Path, fingerprint: str) -> None:
     """Note which data the folder is about. Raises FolderError where it was about others."""
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     note = folder / "fingerprint.json"
-    if note.exists() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != fingerprint:
+    if note.exists() and read_json(note).get("sha256") != fingerprint:
         raise FolderError(f"The data have changed since the work in {folder.parent} began.", "Choose another --out.")
     write_json(note, {"sha256": fingerprint})
 

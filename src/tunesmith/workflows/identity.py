@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.core.files import write_json
+from tunesmith.core.files import own_folder, read_json, write_json
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 
@@ -22,18 +22,18 @@ def check_data(folder: RunFolder, data: str, fingerprint: str) -> None:
     computed, while the checkpoint itself would tell only when it is loaded."""
     written = folder.data / "fingerprint.json"
     if _begun(folder) and written.exists():
-        _same(folder, "the data", data, json.loads(written.read_text(encoding="utf-8"))["sha256"], fingerprint)
+        _same(folder, "the data", data, read_json(written).get("sha256"), fingerprint)
 
 
 def check_retained(folder: RunFolder, found: Mapping[str, str]) -> None:
     """The same of what is retained: fingerprints by path, which are noted when the run begins. Raises DataError."""
     note = folder.data / "retained.json"
     if _begun(folder) and note.exists():
-        before = json.loads(note.read_text(encoding="utf-8"))
+        before = read_json(note)
         for path, fingerprint in found.items():
             _same(folder, "what is retained", path, before.get(path), fingerprint)
     elif found:
-        note.parent.mkdir(exist_ok=True)
+        own_folder(note.parent)
         write_json(note, dict(found))
 
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
-from tunesmith.core.files import write_json, write_text
+from tunesmith.core.files import new_in_place, own_folder, read_json, write_json, write_text
 from tunesmith.evaluate import compare, metrics, refine_report, text_metrics
 from tunesmith.evaluate.diagnose import FEW_ROWS
 from tunesmith.evaluate.text_metrics import RowStatistics
@@ -27,7 +27,7 @@ from tunesmith.evaluate.words import bytes_, metric, number, seconds
 from tunesmith.workflows import choose
 from tunesmith.workflows.held import NO_ANSWERS, Held
 from tunesmith.workflows.refine import fitting, hold_out, named_source, opened, specified
-from tunesmith.workflows.rung import BASE_RUNGS, CHEAP, read_json, read_outcome, read_statistics
+from tunesmith.workflows.rung import BASE_RUNGS, CHEAP, read_outcome, read_statistics
 
 Words = dict[str, Any]
 
@@ -127,11 +127,11 @@ def _job(path: Path, held: Held, job: Words, folder: Path) -> Words:
     """What the rung's own process found; read where it was found before. Raises RunFailed, Stopped."""
     found = folder / "rung.json"
     if not found.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        own_folder(folder)
         shown = {**asdict(held), "folder": str(held.folder), "row_ids": {}}
         write_json(folder / "job.json", {**job, "held": shown, "words": job.get("words", {})})
         # arguments, no shell; the rung's own words go to its file, where they can be read
-        with open(folder / "log.txt", "w", encoding="utf-8") as log:
+        with new_in_place(folder / "log.txt", text=True) as log:
             command = [sys.executable, "-m", "tunesmith.workflows.rung", str(folder)]
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
         if done.returncode in (130, -2, -15):

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
-from tunesmith.core.files import write_json
+from tunesmith.core.files import own_folder, write_json, write_table
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples, divide, read_examples
 from tunesmith.data.ledger import STATUSES
@@ -47,13 +46,13 @@ class Corpus:
 
     def save(self, folder: Path) -> None:
         """Write splits.parquet, ledger.parquet, fingerprint.json, columns.json and audit.json, as other tasks do."""
-        folder.mkdir(parents=True, exist_ok=True)
+        own_folder(folder)
         ids = self.examples.ids
         marks = np.empty(len(ids), dtype=object)
         for name, rows in self.splits.items():
             marks[rows] = name
-        pq.write_table(pa.table({"row_id": ids, "split": marks.tolist()}), folder / "splits.parquet")
-        pq.write_table(self._ledger_table(), folder / "ledger.parquet")
+        write_table(pa.table({"row_id": ids, "split": marks.tolist()}), folder / "splits.parquet")
+        write_table(self._ledger_table(), folder / "ledger.parquet")
         write_json(folder / "fingerprint.json", {"sha256": self.fingerprint, "files": self.examples.files})
         found = self.examples.detected
         words = {"format": found.name, "form": found.form, "why": found.why, "columns": dict(found.columns)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +13,15 @@ import numpy as np
 
 from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
-from tunesmith.core.files import fsync_folder, full_disk_as_oserror, write_json, write_text
+from tunesmith.core.files import (
+    fsync_folder,
+    full_disk_as_oserror,
+    new_folder,
+    remove,
+    write_json,
+    write_table,
+    write_text,
+)
 from tunesmith.engine.batching import sample
 from tunesmith.engine.generate import Generated, Sampling, ending_ids, name_ends
 from tunesmith.engine.hardware import peak_memory_bytes
@@ -85,7 +92,7 @@ def finish(work: LanguageWork, started: float) -> dict[str, Any]:
     report.write_report(evidence, work.folder.report)
     write_text(work.folder.model / "README.md", card.model_card(evidence))
     if not work.plan.engine.keep_cache:
-        shutil.rmtree(work.folder.cache, ignore_errors=True)
+        remove(work.folder.cache)
     fsync_folder(work.folder.path)
     names = (*work.plan.task.metrics, work.plan.task.text_metric)
     headline = {name: document["test"][name]["value"] for name in names if name in document["test"]}
@@ -194,43 +201,39 @@ class _Sequence:
 def _save_model(work: LanguageWork) -> None:
     """Save aside, read back, compare what it thinks of some test rows, then give the folder its name."""
     folder, bundle = work.folder, work.bundle
-    aside = folder.path / ".model.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
     some = work.sequences(work.items.splits["test"][:8])
     expected = work.measure(work.items.rows, some)
     ends = {*work.codec.stop_ids, *ending_ids(bundle.model.network, bundle.tokenizer)}
     if bundle.model.adapted is None:
         name_ends(bundle.model.network, ends)
-    with full_disk_as_oserror(), quiet_transformers(), quiet_peft():
-        if bundle.model.adapted is None:
-            bundle.model.network.save_pretrained(aside)
-        else:
-            # not the whole table of words beside the rows that are new, nor a base without the earlier run's adapter
-            bundle.model.adapted.active_peft_config.base_model_name_or_path = str(bundle.folder)
-            bundle.model.adapted.save_pretrained(aside, save_embedding_layers=False)
-        bundle.tokenizer.save_pretrained(aside)
-    write_json(aside / MARK, {
-        "format": 1, "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
-        "base_fingerprint": bundle.fingerprint, "base_name": bundle.name, "quantization": bundle.quantization,
-        "form": work.data.form, "conversational": any(example.get("messages") for example in work.data),
-        "prefix": getattr(work.plan.task.options, "prefix", ""), "max_length": work.limit,
-        "new_tokens": work.plan.task.options.new_tokens,
-    })  # fmt: skip
-    ours, bundle.model = bundle.model, load_language_finished(aside).model.to(work.device)
-    again = work.measure(work.items.rows, some)
-    bundle.model = ours
-    worst = float(np.abs((again.loss - expected.loss) / np.maximum(expected.tokens, 1)).max())
-    allowed = _TOLERANCE["bf16" if bundle.quantization else work.precision]
-    if not worst <= allowed:
-        raise RunFailed(
-            f"The saved model answers differently from the trained one: the mean token loss of a test row differs "
-            f"by {worst:.4g}, allowed {allowed:.4g}."
-        )
-    if _needs_base(work):
-        _save_base(aside, ends, work.emit)
-    shutil.rmtree(folder.model, ignore_errors=True)
-    aside.rename(folder.model)
+    with new_folder(folder.model, replace=True) as aside:
+        with full_disk_as_oserror(), quiet_transformers(), quiet_peft():
+            if bundle.model.adapted is None:
+                bundle.model.network.save_pretrained(aside)
+            else:
+                # not the whole table of words beside the new rows, nor a base without the earlier run's adapter
+                bundle.model.adapted.active_peft_config.base_model_name_or_path = str(bundle.folder)
+                bundle.model.adapted.save_pretrained(aside, save_embedding_layers=False)
+            bundle.tokenizer.save_pretrained(aside)
+        write_json(aside / MARK, {
+            "format": 1, "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
+            "base_fingerprint": bundle.fingerprint, "base_name": bundle.name, "quantization": bundle.quantization,
+            "form": work.data.form, "conversational": any(example.get("messages") for example in work.data),
+            "prefix": getattr(work.plan.task.options, "prefix", ""), "max_length": work.limit,
+            "new_tokens": work.plan.task.options.new_tokens,
+        })  # fmt: skip
+        ours, bundle.model = bundle.model, load_language_finished(aside).model.to(work.device)
+        again = work.measure(work.items.rows, some)
+        bundle.model = ours
+        worst = float(np.abs((again.loss - expected.loss) / np.maximum(expected.tokens, 1)).max())
+        allowed = _TOLERANCE["bf16" if bundle.quantization else work.precision]
+        if not worst <= allowed:
+            raise RunFailed(
+                f"The saved model answers differently from the trained one: the mean token loss of a test row differs "
+                f"by {worst:.4g}, allowed {allowed:.4g}."
+            )
+        if _needs_base(work):
+            _save_base(aside, ends, work.emit)
 
 
 def _needs_base(work: LanguageWork) -> bool:
@@ -270,11 +273,10 @@ def _beside(work: LanguageWork) -> dict[str, Any] | None:
 def _save_rows(work: LanguageWork, ours: RowStatistics) -> None:
     """predictions.parquet: of each test row its row_id in the source, from 0, and what each metric is made of."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     places = work.items.example[work.items.splits["test"]]
     columns = {"row_id": [int(work.data[int(place)]["row"]) - 1 for place in places]}
-    pq.write_table(pa.table({**columns, **{name: some.tolist() for name, some in ours.items()}}),
+    write_table(pa.table({**columns, **{name: some.tolist() for name, some in ours.items()}}),
                    work.folder.predictions)  # fmt: skip
 
 

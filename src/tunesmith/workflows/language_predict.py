@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.core.files import scratch
 from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.conversations.messages import Fault
@@ -36,8 +37,8 @@ def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling, *, emi
     """
     target = output.checked(out, data)
     model = TextGenerator.load(folder)
-    with TemporaryDirectory(prefix="tunesmith-") as place:
-        parts = open_parts(data, Path(place), emit)
+    with scratch() as place:
+        parts = open_parts(data, place, emit)
         found = [(one.name, line, row) for inputs in parts.values() for one in inputs for line, row in one.rows]
     prompts = _prompts(model, found, emit)
     answers = model.continued(prompts, sampling)
@@ -45,8 +46,8 @@ def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling, *, emi
     name = _free({column for row in rows for column in row})
     for row, answer in zip(rows, answers, strict=True):
         row[name] = answer.text.strip()
-    with output.written(target) as aside:
-        _write(rows, aside, target.suffix)
+    with output.written(target) as file:
+        _write(rows, file, target.suffix)
     return len(rows)
 
 
@@ -134,11 +135,10 @@ def _free(taken: set[str]) -> str:
     return name
 
 
-def _write(rows: Sequence[dict[str, Any]], target: Path, suffix: str) -> None:
+def _write(rows: Sequence[dict[str, Any]], file: IO[bytes], suffix: str) -> None:
     """In the format of the suffix; lists and objects are JSON in tables of text, and where Arrow has no type."""
     if suffix == ".jsonl":
-        with open(target, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+        file.writelines(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n" for row in rows)
         return
     columns = list(dict.fromkeys(name for row in rows for name in row))
     flat = [{name: _flat(value) for name, value in row.items()} for row in rows]
@@ -147,12 +147,13 @@ def _write(rows: Sequence[dict[str, Any]], target: Path, suffix: str) -> None:
             table = pa.table({name: [row.get(name) for row in rows] for name in columns})
         except pa.ArrowException:
             table = pa.table({name: [row.get(name) for row in flat] for name in columns})
-        pq.write_table(table, target)
+        pq.write_table(table, file)
         return
-    with open(target, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, delimiter="\t" if suffix == ".tsv" else ",")
-        writer.writeheader()
-        writer.writerows(flat)
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.DictWriter(text, columns, delimiter="\t" if suffix == ".tsv" else ",")
+    writer.writeheader()
+    writer.writerows(flat)
+    text.detach()
 
 
 def _flat(value: Any) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
 
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, Emit, Warned, ignore
+from tunesmith.core.files import scratch
 from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, lint, read_examples, validate
@@ -98,8 +98,8 @@ def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> 
 def statistics(model: TextGenerator, examples: Examples) -> RowStatistics:
     """What the token metrics are made of, by example; of a task that needs no reference."""
     limit, bundle = int(model.mark["max_length"]), model.bundle
-    with TemporaryDirectory(prefix="tunesmith-") as place:
-        writer = SequenceWriter(Path(place))
+    with scratch() as place:
+        writer = SequenceWriter(place)
         for example in examples:
             for one, source in model.task.encode(example, example, model.codec, limit):
                 fitted = fit(one, source, limit, "truncate", example["row"] - 1, {})

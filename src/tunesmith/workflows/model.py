@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from datasets import Dataset
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, OptionError, Problem
 from tunesmith.core.events import ignore
-from tunesmith.core.files import write_json
+from tunesmith.core.files import scratch, write_json
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.data.types import Columns
 from tunesmith.engine.hardware import choose_precision, device
@@ -138,8 +137,8 @@ class Model:
 
     @contextmanager
     def _encoded(self, rows: Dataset) -> Iterator[EncodedRows]:
-        with TemporaryDirectory(prefix="tunesmith-") as folder:
-            yield encode_texts(rows, self.bundle.tokenizer, self.bundle.max_length, Path(folder))
+        with scratch() as folder:
+            yield encode_texts(rows, self.bundle.tokenizer, self.bundle.max_length, folder)
 
     def outcome(self, scores: np.ndarray, targets: Sequence[Any]) -> Outcome:
         return Outcome(self.task.kind, self.task.truth(targets), scores, self.labels, self.thresholds)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tunesmith.core.errors import OptionError
+from tunesmith.core.files import new_file, written_to
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -26,18 +26,8 @@ def checked(out: str | Path, data: Any, formats: tuple[str, ...] = FORMATS) -> P
 
 
 @contextmanager
-def written(target: Path) -> Iterator[Path]:
-    """A path to write to; what is there in the end becomes `target`, which stays as it was when anything fails."""
-    aside = target.with_name(f".{target.name}.tmp")
-    try:
-        try:
-            aside.touch()
-        except OSError as error:
-            raise OptionError(
-                f"--out {target}: can not be written: {error.strerror}.", "Choose a folder that you may write to."
-            ) from None
-        yield aside
-        os.replace(aside, target)
-    finally:
-        if aside.exists():
-            aside.unlink()
+def written(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write to that becomes `target`, which stays as it was when anything fails. Raises FolderError for a
+    place that can not be written."""
+    with written_to(target), new_file(target, private=False) as file:
+        yield file

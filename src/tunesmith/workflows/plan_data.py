@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy as np
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import ignore
+from tunesmith.core.files import scratch
 from tunesmith.core.spec import RunSpec
 from tunesmith.models import catalog
 from tunesmith.workflows import choose, language_data
@@ -75,8 +74,8 @@ def look_at(data: Any, spec: RunSpec) -> Found:
 def _rows(data: Any, spec: RunSpec) -> Found:
     from tunesmith.workflows.reading import read
 
-    with TemporaryDirectory(prefix="tunesmith-") as folder:
-        prepared = read(data, spec.model_copy(update={"validation": None, "test": None}), Path(folder))
+    with scratch() as folder:
+        prepared = read(data, spec.model_copy(update={"validation": None, "test": None}), folder)
         kind, train, pairs = prepared.columns.kind, prepared.splits["train"], prepared.columns.text_pair is not None
         median = choose.median_per_label(kind, prepared.targets(train))
         chosen = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
@@ -86,9 +85,9 @@ def _rows(data: Any, spec: RunSpec) -> Found:
 def _language(data: Any, spec: RunSpec) -> Found:
     from tunesmith.data.conversations import read_examples
 
-    with TemporaryDirectory(prefix="tunesmith-", ignore_cleanup_errors=True) as folder:
+    with scratch() as folder:
         form = language_data.asked_form(spec.task)
-        examples = read_examples(data, emit=ignore, cache_dir=Path(folder), form=form)
+        examples = read_examples(data, emit=ignore, cache_dir=folder, form=form)
         some = [examples[int(number)] for number in _spread(len(examples))]
         return Found(examples.form, "language", len(examples), some, "lora" if spec.method == "auto" else spec.method)
 

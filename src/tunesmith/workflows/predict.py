@@ -8,13 +8,13 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.core.files import scratch
 from tunesmith.data.prepare import read_rows
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import language_predict, output
@@ -41,10 +41,10 @@ def predict(
     if language is not None:
         return language_predict.predict(language, data, out, Sampling(), emit=emit)
     model = run if isinstance(run, Model) else Model.load(run)
-    with TemporaryDirectory(prefix="tunesmith-") as folder:
-        rows = read_rows(data, emit=emit, cache_dir=Path(folder), columns=model.columns)
+    with scratch() as folder:
+        rows = read_rows(data, emit=emit, cache_dir=folder, columns=model.columns)
         kept = rows.column_names
-        with output.written(target) as aside, open(aside, "wb") as file:
+        with output.written(target) as file:
             writer: Any = None
             empty: list[int] = []
             for start in range(0, len(rows), _CHUNK):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.markup import escape
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.files import unnamed_file
 from tunesmith.core.options import resolve
 from tunesmith.core.run import is_run
 from tunesmith.data.conversations import read_examples
@@ -101,7 +101,7 @@ def write_json(rows: Iterable[Previewed], out: TextIO) -> None:
 
     Rows of several sequences stand there as often, with "sequence" counting them from 1.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as aside:
+    with unnamed_file(text=True) as aside:
         aside.write('{"rows": [')
         for at, one in enumerate(rows):
             tokens = token_table(one.encoded, one.tokenizer, cut=one.cut)

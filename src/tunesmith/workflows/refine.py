@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ import pyarrow as pa
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
 from tunesmith.core.events import Event, Phase, ignore
-from tunesmith.core.files import write_json
+from tunesmith.core.files import new_file, own_folder, read_json, remove, scratch, write_json
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.guess import Wish
@@ -91,8 +89,8 @@ def hold_out(data: Any, folder: Path, words: Words) -> Held:
     spec, source = specified(data, words)
     if choose.family(spec, source) == "language":
         return held_language.hold_out(source, spec, folder)
-    with TemporaryDirectory(prefix="tunesmith-") as cache:
-        prepared = read(source, spec, Path(cache))
+    with scratch() as cache:
+        prepared = read(source, spec, cache)
         parts = dict(prepared.splits)
         lone = _lone_rows(prepared)
         parts["stand_in"] = np.sort(np.concatenate([parts["validation"], lone]))
@@ -120,8 +118,8 @@ def write_parts(
     options = split_options(spec)
     columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
     wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
-    with TemporaryDirectory(prefix="tunesmith-") as cache:
-        parts = _read(source, spec.validation, spec.test, wish, options, ignore, Path(cache))
+    with scratch() as cache:
+        parts = _read(source, spec.validation, spec.test, wish, options, ignore, cache)
         reader = TargetReader.of(prepared.columns, [part.table for part in parts])
         for name, ids in row_ids.items():
             found, start = [], 0
@@ -136,10 +134,8 @@ def write_parts(
                     found.append(some)
                 start += part.rows
             table = pa.concat_tables(found, promote_options="permissive")
-            aside = folder / f".{name}.tmp"
-            with pa.ipc.new_file(str(aside), table.schema) as writer:
+            with new_file(folder / f"{name}.arrow") as file, pa.ipc.new_file(file, table.schema) as writer:
                 writer.write_table(table)
-            aside.rename(folder / f"{name}.arrow")
         for part in parts:
             part.release()
 
@@ -214,12 +210,14 @@ def opened(out: str | Path, request: Words) -> Iterator[Path]:
     note = path / "request.json"
     if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not note.exists())):
         raise FolderError(f"--out {path} holds something else.", "Choose another --out, or delete it.")
-    path.mkdir(parents=True, exist_ok=True)
+    made = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own_folder(path)
     with RunFolder(path).lock():
         begun = note.exists()
         if not begun:
             write_json(note, asked)
-        before = json.loads(note.read_text(encoding="utf-8"))
+        before = read_json(note)
         if changed := sorted(name for name in {*before, *asked} if before.get(name) != asked.get(name)):
             raise FolderError(
                 f"--out {path} holds another {before.get('verb', 'request')}: it differs in {', '.join(changed)}.",
@@ -229,7 +227,9 @@ def opened(out: str | Path, request: Words) -> Iterator[Path]:
             yield path
         except (DataError, ModelError, OptionError):
             if not begun and {part.name for part in path.iterdir()} <= _BEFORE_WORK:
-                shutil.rmtree(path)  # refused before any work: the name is free for the next try
+                # refused before any work: the name is free for the next try
+                for part in [path] if made else list(path.iterdir()):
+                    remove(part)
             raise
 
 
@@ -255,7 +255,7 @@ def run_once(path: Path, words: Words, listeners: Sequence[Listener] = ()) -> Ru
     """The run at `path`: as it is where it is finished, gone on with where it was begun, else trained."""
     if is_run(path):
         return resume(path, listeners=listeners)
-    shutil.rmtree(path, ignore_errors=True)
+    remove(path)
     return train(out=path, listeners=listeners, **words)
 
 
@@ -308,7 +308,7 @@ def try_out(words: Words, folder: Path, watch: Watch, listeners: Sequence[Listen
 
     Raises what `train` raises.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
     started = time.monotonic()
     try:
         train(out=folder, listeners=[watch, *listeners], **words)
@@ -316,5 +316,5 @@ def try_out(words: Words, folder: Path, watch: Watch, listeners: Sequence[Listen
         watch.trial.why = end.why
     finally:
         watch.trial.seconds = round(time.monotonic() - started, 3)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     return watch.trial

@@ -6,8 +6,6 @@ outcome.npz, what the rung said of the test rows.
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 import time
 from dataclasses import replace
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.core.errors import TunesmithError
-from tunesmith.core.files import folder_bytes, write_json
+from tunesmith.core.files import folder_bytes, new_file, read_json, remove, write_json
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
 
@@ -30,10 +28,6 @@ BASE_RUNGS = ("nearest_neighbours", "base", "few_shot")
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)
 CURVE = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training rows on which the learning curve is measured."""
-
-
-def read_json(path: Path) -> Words:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def read_outcome(folder: Path, kind: Any, label_names: list[str] | None) -> Outcome:
@@ -72,14 +66,16 @@ def climb(folder: Path) -> None:
 
 def _save(folder: Path, outcome: Outcome) -> None:
     path = folder / "outcome.npz"
-    if outcome.thresholds is None:
-        np.savez(path, truth=outcome.truth, scores=outcome.scores)
-    else:
-        np.savez(path, truth=outcome.truth, scores=outcome.scores, thresholds=outcome.thresholds)
+    arrays = {"truth": outcome.truth, "scores": outcome.scores}
+    if outcome.thresholds is not None:
+        arrays["thresholds"] = outcome.thresholds
+    with new_file(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _save_statistics(folder: Path, rows: RowStatistics) -> None:
-    np.savez(folder / "statistics.npz", **rows)  # type: ignore[arg-type]
+    with new_file(folder / "statistics.npz") as file:
+        np.savez(file, **rows)  # type: ignore[arg-type]
 
 
 def _as_it_is(job: Words, folder: Path) -> Words:
@@ -92,7 +88,7 @@ def _as_it_is(job: Words, folder: Path) -> Words:
     from tunesmith.workflows import language, language_finish
     from tunesmith.workflows.clock import Clock
 
-    shutil.rmtree(folder / "run", ignore_errors=True)  # of a rung that was cut off
+    remove(folder / "run")  # of a rung that was cut off
     run = RunFolder.create(folder / "run", "base")
     work = language.prepared(run, RunSpec.make(job["words"]), ignore, StopRequest(), Clock(ignore))
     test = work.items.splits["test"]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +16,7 @@ from safetensors.torch import save_file
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
-from tunesmith.core.files import write_json
+from tunesmith.core.files import copy_folder, new_folder, read_json, remove, scratch, write_json
 from tunesmith.data.conversations import Examples, read_examples
 from tunesmith.data.prepare import parse_targets, read_rows
 from tunesmith.evaluate import compare, metrics, text_metrics
@@ -54,10 +51,10 @@ def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
     In the order of their validation metric, each run joins only if the average gains there. Returns {"of",
     "validation", "best_single", "kept"} and, of one that is kept, {"test", "difference"}.
     """
-    with TemporaryDirectory(prefix="tunesmith-") as place:
-        judge: _Judge = _Rows(held, Path(place)) if held.family == "rows" else _Texts(held)
+    with scratch() as place:
+        judge: _Judge = _Rows(held, place) if held.family == "rows" else _Texts(held)
         ordered = [
-            _whole(run, Path(place))
+            _whole(run, place)
             for run in sorted(runs, key=lambda run: _rank(run.document["validation"], held), reverse=True)
         ]
         taken = ordered[:1]
@@ -70,7 +67,7 @@ def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
         names = [part.parent.name for part in taken]
         told = {"of": names, "validation": sign * best[0], "best_single": sign * alone[0], "kept": len(taken) > 1}
         if len(taken) == 1:
-            shutil.rmtree(folder)
+            remove(folder)
             return told
         _write(folder, taken)
         judge.finish(folder)
@@ -112,13 +109,13 @@ def _score(judge: _Judge, folder: Path, parts: Sequence[Path]) -> tuple[float, f
 
 def _write(folder: Path, parts: Sequence[Path]) -> None:
     """The first model folder with the mean of all weights; of each model one weight at a time is in memory."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(parts[0], folder, ignore=shutil.ignore_patterns("adapter", "README.md"))
-    for file in parts[0].glob("*.safetensors"):
-        with ExitStack() as stack:
-            models = [stack.enter_context(safe_open(part / file.name, framework="pt")) for part in parts]
-            found = {name: mean([model.get_tensor(name) for model in models]) for name in models[0].keys()}  # noqa: SIM118
-        save_file(found, folder / file.name, metadata={"format": "pt"})
+    with new_folder(folder, replace=True) as aside:
+        copy_folder(parts[0], aside, "adapter", "README.md", "*.safetensors")
+        for file in parts[0].glob("*.safetensors"):
+            with ExitStack() as stack:
+                models = [stack.enter_context(safe_open(part / file.name, framework="pt")) for part in parts]
+                found = {name: mean([model.get_tensor(name) for model in models]) for name in models[0].keys()}  # noqa: SIM118
+            save_file(found, aside / file.name, metadata={"format": "pt"})
 
 
 class _Judge(Protocol):
@@ -161,7 +158,7 @@ class _Rows:
     def finish(self, folder: Path) -> None:
         tuned = _tuned(self.found(folder, "validation")).thresholds
         if tuned is not None:
-            mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+            mark = read_json(folder / MARK)
             write_json(folder / MARK, {**mark, "thresholds": [float(value) for value in tuned]})
 
 

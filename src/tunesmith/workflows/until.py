@@ -5,9 +5,7 @@ Everything is decided on validation rows; the test rows are read once, by the ru
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed
-from tunesmith.core.files import write_json, write_text
+from tunesmith.core.files import read_json, remove, write_json, write_text
 from tunesmith.core.run import is_run
 from tunesmith.evaluate import refine_report, text_metrics, words
 from tunesmith.evaluate.metrics import TABLE, get
@@ -189,7 +187,7 @@ def _steps(path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, 
     """All steps, those of an earlier, killed process first."""
     name, target, sign = goal
     note = path / "steps.json"
-    steps: list[Words] = json.loads(note.read_text(encoding="utf-8")) if note.exists() else []
+    steps: list[Words] = read_json(note, list) if note.exists() else []
     while not is_run(path / "run"):  # else the run to keep is settled
         best = _best(steps, sign)
         if best and (sign * best["value"] >= sign * target or _spent(steps, best, limit)):
@@ -232,7 +230,7 @@ def _spent(steps: Sequence[Words], best: Words, limit: Budget) -> bool:
 def _step(path: Path, held: Held, metric: str, step: Words) -> Words:
     """Train without the test rows; its value on validation, and what the diagnosis of that found."""
     folder, started = path / "step", time.monotonic()
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
     try:
         run = run_once(folder, {**held.without_test(metric), **step["words"]})
         document = run.document
@@ -246,7 +244,7 @@ def _step(path: Path, held: Held, metric: str, step: Words) -> Words:
         took = round(time.monotonic() - started, 3)
         return {**step, "value": None, "loss": None, "findings": [], "evidence": [error.message], "seconds": took}
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     # its test part are the validation rows, so that they are of course in both
     findings = [f for f in document["findings"] if f["name"] != "leakage"]
     return {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.files import new_file
 from tunesmith.data.conversations.examples import Examples
 from tunesmith.data.conversations.formats import Format
 from tunesmith.data.conversations.messages import Fault, Message
@@ -43,16 +43,11 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
         )
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.tmp")
     problems: list[Problem] = []
-    try:
-        with open(aside, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(_lines(examples, to, form, problems))
+    with new_file(out, text=True, newline="\n", private=False) as file:
+        file.writelines(_lines(examples, to, form, problems))
         if problems:
             raise DataError(problems, fix="Convert to another format ('openai' holds most), or change these rows.")
-        os.replace(aside, out)
-    finally:
-        aside.unlink(missing_ok=True)
     return len(examples)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.core.errors import Problem
+from tunesmith.core.files import unnamed_file
 from tunesmith.data.conversations.formats import Form, Format
 from tunesmith.data.conversations.shape import Example
 from tunesmith.data.ledger import Ledger
@@ -47,7 +47,7 @@ class RowWriter:
     """Collects examples into `Rows`."""
 
     def __init__(self, folder: Path | None = None):
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed in finish()
+        self._file = unnamed_file(folder)
         self._ends: list[int] = []
         self._size = 0
         self._hash = hashlib.sha256()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
+from tunesmith.core.files import scratch, write_bytes
 from tunesmith.data import delimited, dialect, tables, textfile
 from tunesmith.data.conversations.formats import COLUMNS, SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import Input, files_of, open_file, open_parts, plain
@@ -31,8 +31,8 @@ def peek(source: Any) -> Format | None:
     so is a .json document that is one object.
     """
     try:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            return _first_format(source, Path(folder))
+        with scratch() as folder:
+            return _first_format(source, folder)
     except (DataError, OSError, EOFError, ValueError, RecursionError, zlib.error):
         return None
 
@@ -71,7 +71,7 @@ def _of_file(path: Path, folder: Path) -> Format | None:
     if file.guessed:  # rows that are refused later tell their format all the same
         with file.open() as stream:
             text = stream.read()
-        head.write_bytes(text.encode())
+        write_bytes(head, text.encode())
     if head.suffix in tables.TEXT_SUFFIXES:
         return _of_table(head)
     if cut and head.suffix in tables.JSON_SUFFIXES and _is_object(head):
@@ -90,7 +90,7 @@ def _write_head(path: Path, head: Path) -> bool:
         cut = bool(file.read(1))
     if cut and b"\0" not in data[:1000]:
         data = data[: data.rfind(b"\n") + 1]
-    head.write_bytes(data)
+    write_bytes(head, data)
     return cut
 
 

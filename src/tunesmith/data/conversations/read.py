@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy as np
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit, Warned
+from tunesmith.core.files import scratch
 from tunesmith.data.conversations.examples import Examples, RowWriter, in_order, place
 from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, check_form, detect
 from tunesmith.data.conversations.inputs import Input, open_parts
@@ -79,8 +79,8 @@ def read_parts(
 @contextmanager
 def _open(source: Any, emit: Emit, form: str | None, cache_dir: Path | None) -> Iterator[dict[str, list[Input]]]:
     check_form(form)
-    with tempfile.TemporaryDirectory(dir=cache_dir, ignore_cleanup_errors=True) as folder:
-        parts = open_parts(source, Path(folder), emit)
+    with scratch(cache_dir) as folder:
+        parts = open_parts(source, folder, emit)
         yield {name: [replace(one, part=name) for one in parts[name]] for name in NAMES if name in parts}
 
 
