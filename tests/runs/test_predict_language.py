@@ -17,7 +17,7 @@ from tunesmith.core.errors import DataError, OptionError
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import language_use
 from tunesmith.workflows.language_model import TextGenerator
-from tunesmith.workflows.language_predict import _prompts, predict
+from tunesmith.workflows.language_predict import predict, prompts_of
 
 FEW: dict[str, Any] = {"epochs": 1, "generate_rows": 0, "few_shot": 0}
 ASKED = ["anna: where is my tea?", "bob: where is my card?"]
@@ -70,7 +70,7 @@ def test_system_history_and_tools_of_a_row_are_read(chatting: Path) -> None:
         {"role": "system", "content": "be kind"}, {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b"}, {"role": "user", "content": "now?"},
     ]))  # fmt: skip
-    (ids,) = _prompts(model, [("rows", 0, row)], print)
+    (ids,) = prompts_of(model, [("rows", 0, row)], print)
     assert model.bundle.tokenizer.decode(ids) == text
 
 

@@ -187,7 +187,7 @@ def predict(
         return
     given: list[Any] = list(texts or [])
     if writes:
-        found = TextGenerator.load(writes).predict(given, **words)
+        found = TextGenerator.load(writes).predict(given, emit=show.warned, **words)
         print_found({"predictions": found}, as_json, lambda f: "\n".join(one["text"] for one in f["predictions"]))
         return
     model = models.Model.load(run)
@@ -195,9 +195,7 @@ def predict(
         if len(given) % 2:
             raise OptionError(f"The model reads pairs of texts; got {len(given)} texts.", "Give two for each pair.")
         given = list(zip(given[::2], given[1::2], strict=True))
-    answers = model.predict(given, threshold=threshold, precision=precision)
-    columns = zip(*given, strict=True) if model.columns.text_pair else [given]
-    workflow.warn_of_blanks(workflow.blanks(*columns), show.warned)
+    answers = model.predict(given, threshold=threshold, precision=precision, emit=show.warned)
     if not probabilities:
         answers = [{k: v for k, v in a.items() if k != "probabilities" or "label" not in a} for a in answers]
     print_found({"predictions": answers}, as_json, show.predicted)

@@ -7,6 +7,7 @@
     - ModelError          the base model can not be found, is unsafe, or does not fit the task
     - FolderError         the run folder is taken, unwritable or not a run
     - MissingPackageError an optional package is needed; carries the `pip install` line
+    - NotSupported        the model has no such method or attribute; an AttributeError too
   x RunFailed             exit 3: the run started and can not go on
     - Diverged            loss or gradients stopped being finite and the remedies did not help
     - CorruptCheckpoint   a checkpoint does not match its manifest
@@ -87,6 +88,10 @@ class FolderError(UsageError):
 
 class MissingPackageError(UsageError):
     pass
+
+
+class NotSupported(UsageError, AttributeError):
+    """So that `hasattr(model, "classes_")` is False where there are none, as scikit-learn has it."""
 
 
 class RunFailed(TunesmithError):

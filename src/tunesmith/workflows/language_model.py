@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.errors import DataError, NotSupported, OptionError, Problem
+from tunesmith.core.events import Emit
 from tunesmith.core.options import resolve
 from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate
 from tunesmith.engine.hardware import device, prepare
 from tunesmith.evaluate.text_metrics import RowStatistics, text_rows
 from tunesmith.models.load_language import LanguageBundle, load_language_finished, read_mark
 from tunesmith.models.rendering import without_reasoning
+from tunesmith.workflows import inputs
+from tunesmith.workflows.answers import beside
+from tunesmith.workflows.inputs import as_warning
 
 Prompt = str | Sequence[Mapping[str, Any]]
 """A text, or messages."""
@@ -35,8 +39,9 @@ class TextGenerator:
 
     **Usage**:
     model = tunesmith.load("runs/support")
-    model.predict(["Where is my parcel?"])                  # [{"text": "Hello, ...", "stopped": True}]
-    model.predict([[{"role": "user", "content": "Hi"}]], temperature=0.7, seed=1)
+    model.predict("Where is my parcel?")                  # {"text": "Hello, ...", "stopped": True}
+    model.predict([{"role": "user", "content": "Hi"}], temperature=0.7, seed=1)    # one conversation
+    model.predict(df)                                     # the DataFrame with the column predicted
     """
 
     def __init__(self, bundle: LanguageBundle, mark: Mapping[str, Any]):
@@ -95,10 +100,42 @@ class TextGenerator:
         model = self.bundle.model.running
         return generate(model, self.bundle.tokenizer, ids, sampling or Sampling(), stop_ids=self.stop_ids)
 
-    def predict(self, prompts: Iterable[Prompt], **sampling: Any) -> list[dict[str, Any]]:
-        """[{"text", "stopped"}]; keywords are those of `Sampling`: temperature, top_p, max_new_tokens, seed, stop."""
-        found = self.generate(prompts, sampling_of(sampling))
-        return [{"text": answer.text.strip(), "stopped": answer.stopped} for answer in found]
+    def predict(self, data: Any, *, emit: Emit = as_warning, **sampling: Any) -> Any:
+        """An answer {"text", "stopped"} for each prompt, in the shape in which they are given.
+
+        One text, one list of messages or one row (dict): one answer. A list, array or iterator of these: a list of
+        answers. A DataFrame or Series, or the path of a file: a DataFrame with the column `predicted` added, its
+        index kept. Rows and tables ask as they did in training. `sampling` are the options of `Sampling`:
+        temperature, top_p, max_new_tokens, seed, stop. Raises DataError with every row that asks nothing or
+        could be meant in two ways, OptionError.
+        """
+        from tunesmith.workflows import language_predict
+
+        how = sampling_of(sampling)
+        found = inputs.given(data, emit=emit)
+        places: list[tuple[str, int]] | list[tuple[None, int]] = found.places or [(None, 0)] * len(found.items)
+        rows = [(file, line, item) for (file, line), item in zip(places, found.items, strict=True)]
+        prompts = language_predict.prompts_of(self, rows, emit)
+        written = self.continued(prompts, how) if prompts else []
+        answers = [{"text": answer.text.strip(), "stopped": answer.stopped} for answer in written]
+        if found.frame is not None:
+            return beside(found.frame, answers, {"text": ""}, emit)
+        return answers[0] if found.one else answers
+
+    def predict_proba(self, data: Any) -> Any:
+        """Raises NotSupported: texts that are written have no probabilities."""
+        raise NotSupported("This model writes text, which has no probabilities of labels.", "Use `predict`.")
+
+    @property
+    def classes_(self) -> Any:
+        """Raises NotSupported: there are none."""
+        raise NotSupported("This model writes text and has no classes.")
+
+    def score(self, data: Any, target: Any = None) -> float:
+        """Raises NotSupported: no single number says how good texts are."""
+        raise NotSupported(
+            "This model writes text, which no single number is the score of.", "Use `tunesmith.evaluate(run, data)`."
+        )
 
 
 def sampling_of(words: Mapping[str, Any]) -> Sampling:

@@ -20,7 +20,8 @@ from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.shape import Example, Missing, example_of
 from tunesmith.engine.generate import Sampling
-from tunesmith.workflows import output
+from tunesmith.workflows import inputs, output
+from tunesmith.workflows.answers import free_name
 from tunesmith.workflows.language_model import Prompt, TextGenerator
 
 _ANSWERS = ("completion", "output", "response", "target", "summary", "answer", "tgt", "target_text")
@@ -40,10 +41,10 @@ def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling, *, emi
     with scratch() as place:
         parts = open_parts(data, place, emit)
         found = [(one.name, line, row) for inputs in parts.values() for one in inputs for line, row in one.rows]
-    prompts = _prompts(model, found, emit)
+    prompts = prompts_of(model, found, emit)
     answers = model.continued(prompts, sampling)
     rows = [dict(row) for _, _, row in found]
-    name = _free({column for row in rows for column in row})
+    name = free_name("predicted", {column for row in rows for column in row})
     for row, answer in zip(rows, answers, strict=True):
         row[name] = answer.text.strip()
     with output.written(target) as file:
@@ -51,29 +52,45 @@ def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling, *, emi
     return len(rows)
 
 
-def _prompts(model: TextGenerator, rows: Sequence[tuple[str, int, Any]], emit: Emit) -> list[list[int]]:
-    """Token ids of what each row (file, line, content) asks. Raises DataError with every row that asks nothing."""
+def prompts_of(model: TextGenerator, rows: Sequence[tuple[str | None, int, Any]], emit: Emit) -> list[list[int]]:
+    """Token ids of what each row (file, line, content) asks; a content may be a text or messages as well.
+
+    Raises DataError with every row that asks nothing.
+    """
     sound = [row for _, _, row in rows if isinstance(row, Mapping)][:SAMPLE_ROWS]
     known = _detected(sound, model.mark["form"])
-    problems, prompts, cut = [], [], 0
+    problems, prompts, cut, fix = [], [], 0, "Correct these rows, or leave them out."
     for number, (file, line, row) in enumerate(rows, 1):
         try:
             if isinstance(row, Fault):
                 raise DataError(Problem(str(row)))
-            prompt, tools = _asked(row, known, model)
+            prompt, tools = _asked(row, known, model) if isinstance(row, Mapping) else (_said(row), None)
             ids = model.prompt_ids(prompt, tools)
         except DataError as error:
             problems += [Problem(p.message, file, row=number, line=line or None) for p in error.problems]
+            fix = error.fix or fix
             continue
         kept = model.within(ids)
         cut += len(kept) < len(ids)
         prompts.append(kept)
     if problems:
-        raise DataError(problems, "Correct these rows, or leave them out.")
+        raise DataError(problems, fix)
     if cut:
         emit(Warned("cut rows", f"{cut:,} of {len(rows):,} rows: longer than {model.mark['max_length']} tokens, the "
                                 "end was cut as in training"))  # fmt: skip
     return prompts
+
+
+def _said(item: Any) -> Prompt:
+    """A text or messages that are no row of a table. Raises DataError."""
+    if isinstance(item, str):
+        return str(item)
+    if isinstance(item, list | tuple) and item and all(isinstance(one, Mapping) and "role" in one for one in item):
+        return list(item)
+    raise DataError(
+        Problem(f"expected a text, a list of messages or a row with a prompt, got {inputs.shown(item)}"),
+        'A conversation is a list such as [{"role": "user", "content": "..."}].',
+    )
 
 
 def _detected(rows: Sequence[Mapping[str, Any]], form: str) -> Format | None:
@@ -125,14 +142,6 @@ def _question(example: Example) -> Prompt:
     while end and messages[end - 1].get("role") == "assistant":
         end -= 1
     return messages[:end]
-
-
-def _free(taken: set[str]) -> str:
-    """`predicted`, or `predicted_2`, ... where a column of the input has that name."""
-    number = 1
-    while (name := "predicted" if number == 1 else f"predicted_{number}") in taken:
-        number += 1
-    return name
 
 
 def _write(rows: Sequence[dict[str, Any]], file: IO[bytes], suffix: str) -> None:

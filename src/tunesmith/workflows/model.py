@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 from datasets import Dataset
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, FolderError, OptionError, Problem
-from tunesmith.core.events import ignore
+from tunesmith.core.errors import DataError, FolderError, NotSupported, OptionError, Problem
+from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch, write_json
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.data.types import Columns
@@ -21,8 +21,12 @@ from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import Task
 from tunesmith.engine.tokens import EncodedRows, encode_texts
+from tunesmith.evaluate import metrics
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.load import Bundle, load_text_finished
+from tunesmith.workflows import inputs
+from tunesmith.workflows.answers import beside
+from tunesmith.workflows.inputs import as_warning
 
 MARK = "tunesmith.json"
 """Beside the weights: what transformers' own files can not say (columns, thresholds)."""
@@ -35,9 +39,11 @@ class Model:
 
     **Usage**:
     model = tunesmith.load("runs/bank")
-    model.predict(["where is my card?"])          # [{"label": "card_arrival", "probability": 0.98, ...}]
+    model.predict("where is my card?")            # {"label": "card_arrival", "probability": 0.98, ...}
+    model.predict(df)                             # the DataFrame with the columns predicted and probability
     model.predict(texts, threshold=0.7)           # label None where the best probability is below 0.7
-    model.probabilities(texts)                    # float64 [n, labels]
+    model.predict_proba(texts)                    # float64 [n, labels]
+    model.score(df)                               # accuracy, where df has the right answers too
     """
 
     def __init__(self, bundle: Bundle, task: Task, columns: Columns, thresholds: np.ndarray | None):
@@ -78,16 +84,67 @@ class Model:
         return self.task.label_names
 
     def predict(
-        self, texts: Iterable[str] | Iterable[Sequence[str]], *, threshold: float | None = None,
-        precision: str = "auto",
-    ) -> list[dict[str, Any]]:  # fmt: skip
-        """One answer per text (or pair of texts).
+        self, data: Any, *, threshold: float | None = None, precision: str = "auto", probabilities: bool = False,
+        emit: Emit = as_warning,
+    ) -> Any:  # fmt: skip
+        """An answer for each text (or pair of texts), in the shape in which they are given.
+
+        One text, pair or row (dict): one answer. A list, array or iterator of texts, pairs or rows, or a dict of
+        columns: a list of answers. A DataFrame or Series, or the path of a file: a DataFrame with the columns
+        `predicted` and, for one label, `probability` added, its index kept; `probabilities` adds one column
+        `probability_<label>` each. Rows and tables name their text columns as in training.
 
         label: {"label", "probability", "probabilities"}; labels: {"labels", "probabilities"};
         number: {"value"}. With `threshold`, a label whose probability is below it is None (abstain),
-        and for several labels the threshold replaces the tuned ones. `precision` as in `predicted`.
+        and for several labels the threshold replaces the tuned ones. `precision` as in `predicted`. What else is to
+        be known (empty texts, column names that are taken) is a Python warning, or goes to `emit`.
+        Raises DataError for what is no text, or could be meant in two ways.
         """
-        return self.predicted(self._rows(list(texts)), threshold=threshold, precision=precision)
+        found = inputs.given(data, self.columns, emit)
+        texts = inputs.texts_of(found.items, self.columns)
+        inputs.warn_of_blanks(inputs.blanks(*texts.values()), emit)
+        answers = self.predicted(Dataset.from_dict(texts), threshold=threshold, precision=precision)
+        if found.frame is not None:
+            return beside(found.frame, answers, self._example(), emit, probabilities)
+        return answers[0] if found.one else answers
+
+    def _example(self) -> dict[str, Any]:
+        return self.answers(self.task.scores(np.zeros((1, self.bundle.model.head.out_features))))[0]
+
+    def predict_proba(self, data: Any) -> np.ndarray:
+        """float64 [n, labels], columns in the order of `classes_`; [labels] for one text. `data` as for `predict`.
+
+        Raises NotSupported where the model gives numbers.
+        """
+        if self.task.kind == "number":
+            raise NotSupported("This model gives numbers, which have no probabilities.", "Use `predict`.")
+        return self.probabilities(data)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Names of the labels, in the order of `predict_proba`. Raises NotSupported where the model gives numbers."""
+        if self.task.kind == "number":
+            raise NotSupported("This model gives numbers and has no classes.")
+        return np.array(self.labels, dtype=object)
+
+    def score(self, data: Any, target: Any = None) -> float:
+        """Share of the rows that are answered right (of several labels: all of them right); of numbers R².
+
+        `target`: the right answers; without, `data` is a table that has them too, in the columns of the training
+        data. Raises DataError.
+        """
+        found = inputs.given(data, self.columns)
+        if found.one:
+            raise DataError(Problem("a score needs several rows, and got one text"))
+        texts = inputs.texts_of(found.items, self.columns)
+        truth = inputs.targets_of(found, target, self.columns, self.labels)
+        if not truth:
+            raise DataError(Problem("a score needs rows, and got none"))
+        outcome = self.outcome(self.scores(Dataset.from_dict(texts)), truth)
+        if self.task.kind == "number":
+            return float(metrics.compute(outcome)["r2"])
+        right = outcome.predicted() == outcome.truth
+        return float((right if right.ndim == 1 else right.all(1)).mean())
 
     def predicted(
         self, rows: Dataset, *, threshold: float | None = None, precision: str = "auto"
@@ -123,9 +180,11 @@ class Model:
         with self._encoded(rows) as encoded:
             return self.task.scores(run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device))
 
-    def probabilities(self, texts: Iterable[str] | Iterable[Sequence[str]]) -> np.ndarray:
-        """float64 [n, labels], in the order of `labels`; for numbers float64 [n]."""
-        return self.scores(self._rows(list(texts)))
+    def probabilities(self, data: Any) -> np.ndarray:
+        """As `predict_proba`; for numbers their values, float64 [n]."""
+        found = inputs.given(data, self.columns)
+        scores = self.scores(Dataset.from_dict(inputs.texts_of(found.items, self.columns)))
+        return np.asarray(scores[0] if found.one else scores)
 
     def scores(self, rows: Dataset, **progress: Any) -> np.ndarray:
         """Probabilities or values for a Dataset with the column 'text' (and 'text_pair')."""
@@ -178,21 +237,6 @@ class Model:
             name: ["" if text is None else str(text) for text in rows[column][:]]
             for name, column in found.items() if column is not None
         })  # fmt: skip
-
-    def _rows(self, texts: list[Any]) -> Dataset:
-        pair = self.columns.text_pair is not None
-        for i, text in enumerate(texts):
-            fits = (
-                isinstance(text, str)
-                if not pair
-                else (not isinstance(text, str) and len(text) == 2 and all(isinstance(part, str) for part in text))
-            )
-            if not fits:
-                wanted = "a pair of texts" if pair else "a text"
-                raise DataError(Problem(f"expected {wanted}, got {text!r:.80}", row=i + 1))
-        if not pair:
-            return Dataset.from_dict({"text": texts})
-        return Dataset.from_dict({"text": [t[0] for t in texts], "text_pair": [t[1] for t in texts]})
 
 
 def write_mark(folder: Path, task_name: str, task: Task, columns: Columns, thresholds: np.ndarray | None) -> None:

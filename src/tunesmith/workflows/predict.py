@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch
 from tunesmith.data.prepare import read_rows
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import language_predict, output
+from tunesmith.workflows.answers import as_columns, free_name
+from tunesmith.workflows.inputs import blanks, warn_of_blanks
 from tunesmith.workflows.load import language_folder
 from tunesmith.workflows.model import Model
 
@@ -54,7 +55,7 @@ def predict(
                 empty += [start + at for at in blanks(*(texts[name][:] for name in texts.column_names))]
                 answers = model.predicted(texts, threshold=threshold, precision=precision)
                 for name, values in _columns(answers, probabilities).items():
-                    table = table.append_column(_free(name, kept), pa.array(values))
+                    table = table.append_column(free_name(name, kept), pa.array(values))
                 writer = writer or _writer(file, target.suffix, table.schema)
                 writer(table)
             if writer is not None:
@@ -63,38 +64,11 @@ def predict(
         return len(rows)
 
 
-def blanks(*columns: Sequence[str]) -> list[int]:
-    """Positions of rows that hold nothing to read in one of their columns of text."""
-    return [at for at, texts in enumerate(zip(*columns, strict=True)) if not all(text.strip() for text in texts)]
-
-
-def warn_of_blanks(empty: list[int], emit: Emit) -> None:
-    """Say which rows (positions from 0) were answered with nothing to go by."""
-    if empty:
-        first = ", ".join(str(at + 1) for at in empty[:10]) + (", ..." if len(empty) > 10 else "")
-        rows = f"{len(empty):,} rows have" if len(empty) > 1 else "a row has"
-        emit(Warned("blank", f"{rows} no text (row {first}): the answer is what the model says of nothing"))
-
-
-def _free(name: str, taken: list[str]) -> str:
-    """`name`, or `name_2`, `name_3`, ... where that is taken."""
-    candidates = (name if number == 1 else f"{name}_{number}" for number in itertools.count(1))
-    return next(candidate for candidate in candidates if candidate not in taken)
-
-
 def _columns(answers: list[dict[str, Any]], probabilities: bool) -> dict[str, list[Any]]:
-    """Answers as columns of the output file."""
-    if "value" in answers[0]:
-        return {"predicted": [answer["value"] for answer in answers]}
-    columns: dict[str, list[Any]] = {}
-    if "label" in answers[0]:
-        columns["predicted"] = [answer["label"] for answer in answers]
-        columns["probability"] = [answer["probability"] for answer in answers]
-    else:
-        columns["predicted"] = ["|".join(answer["labels"]) for answer in answers]
-    if probabilities:
-        for name in answers[0]["probabilities"]:
-            columns[f"probability_{name}"] = [answer["probabilities"][name] for answer in answers]
+    """Answers as columns of the output file, where several labels are 'a|b'."""
+    columns = as_columns(answers, probabilities)
+    if "labels" in answers[0]:
+        columns["predicted"] = ["|".join(labels) for labels in columns["predicted"]]
     return columns
 
 

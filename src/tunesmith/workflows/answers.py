@@ -1,0 +1,53 @@
+"""Answers as columns beside the rows they belong to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from tunesmith.core.events import Emit, Warned
+
+Answers = Sequence[Mapping[str, Any]]
+
+
+def as_columns(answers: Answers, probabilities: bool = False) -> dict[str, list[Any]]:
+    """`predicted` and `probability` of a label, `predicted` (a list) of several labels, `predicted` of a number or
+    of a written text; with `probabilities` one column `probability_<label>` each."""
+    first = answers[0]
+    word = next(name for name in ("value", "label", "labels", "text") if name in first)
+    columns = {"predicted": [answer[word] for answer in answers]}
+    if word == "label":
+        columns["probability"] = [answer["probability"] for answer in answers]
+    if probabilities:
+        for name in first.get("probabilities", {}):
+            columns[f"probability_{name}"] = [answer["probabilities"][name] for answer in answers]
+    return columns
+
+
+def free_name(name: str, taken: Collection[Any]) -> str:
+    """`name`, or `name_2`, `name_3`, ... where that is taken."""
+    candidates = (name if number == 1 else f"{name}_{number}" for number in itertools.count(1))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def beside(frame: Any, answers: Answers, example: Mapping[str, Any], emit: Emit, probabilities: bool = False) -> Any:
+    """A copy of the DataFrame with the answers as further columns, its index kept.
+
+    A name that the frame has already gets `_2`, and that is said. `example`: an answer that says which columns there
+    are where the frame has no rows.
+    """
+    import pandas
+
+    columns, renamed = {}, {}
+    for name, values in as_columns(answers or [example], probabilities).items():
+        free = free_name(name, frame.columns)
+        plain = bool(values) and all(isinstance(value, float) for value in values)
+        kept = values if answers else []
+        columns[free] = pandas.Series(kept, index=frame.index, dtype="float64" if plain else "object")
+        if free != name:
+            renamed[name] = free
+    if renamed:
+        taken, free_ones = (", ".join(map(repr, names)) for names in (renamed, renamed.values()))
+        emit(Warned("columns", f"the data has {taken} already: what is predicted stands in {free_ones}"))
+    return pandas.concat([frame, pandas.DataFrame(columns, index=frame.index)], axis=1)
