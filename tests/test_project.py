@@ -137,6 +137,8 @@ BANNED_CALLS = {
     "os.popen": "goes through a shell",
 }
 BANNED_METHODS = {"extractall": "writes wherever the archive says", "read_pickle": "runs code from the file"}
+LOADERS = {"from_pretrained", "from_config", "for_model", "load_adapter", "pipeline", "SentenceTransformer"}
+"""What transformers, PEFT and their like load model folders with: unless told, some ask a person to run code."""
 BANNED_KEYWORDS = {"shell": "goes through a shell", "trust_remote_code": "runs code from a model hub"}
 
 
@@ -152,6 +154,9 @@ def faults(path: Path) -> Iterator[str]:
         if isinstance(node.func, ast.Attribute) and node.func.attr in BANNED_METHODS:
             yield f"{where}: {BANNED_METHODS[node.func.attr]}"
         given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        loads = path.is_relative_to(ROOT / "src") and called.rpartition(".")[2] in LOADERS
+        if loads and not is_constant(given.get("trust_remote_code"), False):
+            yield f"{where}: without trust_remote_code=False it may ask to run code of the model folder"
         for keyword, why in BANNED_KEYWORDS.items():
             if keyword in given and not is_constant(given[keyword], False):
                 yield f"{where}({keyword}=...): {why}"
@@ -172,15 +177,20 @@ def test_no_call_runs_foreign_code(path: Path) -> None:
 
 def test_the_search_for_banned_calls_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    bad = tmp_path / "bad.py"
+    (tmp_path / "src").mkdir()
+    bad, good = tmp_path / "src" / "bad.py", tmp_path / "src" / "good.py"
     bad.write_text(
         "pickle.load(f)\ntorch.load(p)\ntorch.load(p, weights_only=False)\nsubprocess.run(c, shell=True)\n"
         "AutoModel.from_pretrained(n, trust_remote_code=flag)\nyaml.load(t)\neval(t)\narchive.extractall()\n"
-        "np.load(p, allow_pickle=True)\n"
+        "np.load(p, allow_pickle=True)\nPeftModel.from_pretrained(m, p)\nfrom_pretrained(p)\n"
+        "makers[kind].from_config(c, **words)\nAutoConfig.for_model(kind)\nSentenceTransformer(p)\n"
     )
-    good = tmp_path / "good.py"
-    good.write_text("torch.load(p, weights_only=True)\nyaml.safe_load(t)\nmodel.eval()\nnp.load(p)\nre.exec(t)\n")
-    assert len(list(faults(bad))) == 9
+    good.write_text(
+        "torch.load(p, weights_only=True)\nyaml.safe_load(t)\nmodel.eval()\nnp.load(p)\nre.exec(t)\n"
+        "AutoModel.from_pretrained(n, trust_remote_code=False)\nmodel.save_pretrained(p)\n"
+    )
+    # from_pretrained(n, trust_remote_code=flag) is wrong by two of the rules
+    assert len(list(faults(bad))) == 9 + 5 + 1
     assert list(faults(good)) == []
 
 

@@ -196,7 +196,9 @@ def _build(config: Any, kind: Kind, recipe: Recipe, on: str) -> Any:
             setattr(config, field, 0.0)
     try:
         with quiet_transformers(), torch.device(on):
-            network = makers[kind].from_config(config, attn_implementation=recipe.attention, dtype=torch.float32)
+            network = makers[kind].from_config(
+                config, attn_implementation=recipe.attention, dtype=torch.float32, trust_remote_code=False
+            )
     except ValueError as error:
         if recipe.attention != "eager":  # some families have no fused form
             return _build(config, kind, replace(recipe, attention="eager"), on)

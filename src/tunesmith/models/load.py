@@ -16,7 +16,7 @@ from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
 from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import described
-from tunesmith.models.safety import check_folder, check_weights
+from tunesmith.models.safety import check_folder, check_weights, foreign_code
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
 
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "source.spm", "sentencepiece.bpe.model",
@@ -59,16 +59,17 @@ def load_text_base(
     """
     source = catalog.fetch(name, emit)
     assert source.folder is not None
-    config = check_text_model(source.folder, name)
+    config = check_text_model(source.folder, name, emit)
     catalog.check_weights(source)
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     _teach_peft(source.folder)
     with quiet_transformers():
-        settings = AutoConfig.from_pretrained(source.folder)
+        settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
         settings.id2label = dict(enumerate(label_names))
         settings.label2id = {label: index for index, label in enumerate(label_names)}
         settings.problem_type = problem_type
+        settings.__dict__.pop("auto_map", None)  # nor does what a run saves name code
         for field in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
                       "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout",
                       "pooler_dropout"):  # fmt: skip
@@ -78,7 +79,7 @@ def load_text_base(
             settings.use_cache = False  # of keys and values: nothing is written here
         network, found = AutoModelForSequenceClassification.from_pretrained(
             source.folder, config=settings, use_safetensors=True, dtype="float32", output_loading_info=True,
-            ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
+            trust_remote_code=False, ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
         )  # fmt: skip
     new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
     _check_body(network, new, source.folder, name)
@@ -178,7 +179,9 @@ def load_text_finished(folder: Path) -> Bundle:
 
     _teach_peft(where)
     with quiet_transformers():
-        network = AutoModelForSequenceClassification.from_pretrained(where, use_safetensors=True, dtype="float32")
+        network = AutoModelForSequenceClassification.from_pretrained(
+            where, use_safetensors=True, dtype="float32", trust_remote_code=False
+        )
     if beside:  # what stands before the text is in the mean too, so this one runs as PEFT runs it
         check_weights(folder)
         adapted = virtual.load(network, folder)
@@ -192,22 +195,19 @@ def load_text_finished(folder: Path) -> Bundle:
     return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), length, limit)
 
 
-def check_text_model(folder: Path, name: str) -> dict[str, Any]:
+def check_text_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
     """The config, if this is a safe text model that can carry a classification head."""
-    config = check_folder(folder, name)
-    from transformers import AutoConfig
+    config = check_folder(folder, name, emit)
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
     model_type = config["model_type"]
     would_fit = f"Models that fit: {', '.join(catalog.aliases('encoder'))}."
-    try:
-        with quiet_transformers():
-            AutoConfig.for_model(model_type)
-    except ValueError:
+    if model_type not in CONFIG_MAPPING:
         needs_code = " and its own code is not run" if "auto_map" in config else ""
         raise ModelError(
             f"transformers does not know the model type {model_type!r} of {name!r}{needs_code}.", would_fit
-        ) from None
+        )
     if model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
         raise ModelError(
             f"The model {name!r} ({model_type}) has no form that gives one answer for a whole text.",
@@ -230,15 +230,17 @@ def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
     tokenizer, fault = None, ""
     with quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except Exception as error:  # a file of somebody else may be broken in any way
             fault = " ".join(str(error).split())[:300] or type(error).__name__
+        if tokenizer is not None:
+            tokenizer.init_kwargs.pop("auto_map", None)
         words = _bare_words(folder)
         if tokenizer is not None and 2 * len(tokenizer) >= len(words):
             return tokenizer
         # types of model that usually have another tokenizer: it is refused, or made without a single word
         if {_SPACE, _GPT2_END} <= words and (folder / "merges.txt").exists():
-            tokenizer = GPT2Tokenizer.from_pretrained(folder)
+            tokenizer = GPT2Tokenizer.from_pretrained(folder, trust_remote_code=False)
             emit(Decided("tokenizer", "GPT-2's", f"{folder} has vocab.json and merges.txt, but no tokenizer.json"))
             return tokenizer
     if "sentencepiece library" in fault.lower():
@@ -246,7 +248,9 @@ def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
             f"The tokenizer of the model folder {folder} needs the package sentencepiece.",
             "Install it: pip install sentencepiece",
         )
-    if words:
+    if foreign_code(folder).get("tokenizer_config.json") and "custom code" in fault:
+        fault = "tokenizer_config.json asks for code of its own, which is never run"
+    elif words:
         fault = "there is vocab.json without tokenizer.json, and transformers does not read it for this type of model"
     raise ModelError(
         f"The tokenizer of the model folder {folder} can not be read: {fault.rstrip('.')}.",
@@ -317,9 +321,12 @@ def fingerprint(folder: Path) -> str:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars or 'newly initialized' notes: the run says what happens in its own words."""
+    """No progress bars, no 'newly initialized' notes and no questions: the run says what happens in its own words."""
+    from transformers import dynamic_module_utils
     from transformers.utils import logging
 
+    # seconds that it waits for a person's answer to "run the custom code?": with 0 it never asks, and refuses
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -68,7 +68,7 @@ def load_language_base(
     apart = beside and (source.folder / ADAPTER).exists() and not can_merge(source.folder)
     mark = read_mark(source.folder) if apart else {}
     below = Path(mark["base"]) if apart else source.folder
-    network, folder = _network(below, name, kind, dtype, quantization)
+    network, folder = _network(below, name, kind, dtype, quantization, emit=emit)
     if apart:
         _same_base(source.folder, folder, below, mark["base_fingerprint"])
     tokenizer = load_language_tokenizer(source.folder, name, emit)
@@ -209,7 +209,14 @@ def position_limit(config: Any) -> int:
 
 
 def _network(
-    folder: Path, name: str, kind: NetworkKind, dtype: str, quantization: str | None, *, merge: bool = True
+    folder: Path,
+    name: str,
+    kind: NetworkKind,
+    dtype: str,
+    quantization: str | None,
+    *,
+    merge: bool = True,
+    emit: Emit = ignore,
 ) -> tuple[Any, Path]:
     """The network of a folder and the folder of its base weights; adapters merged, or left in place."""
     if (folder / ADAPTER).exists():
@@ -225,20 +232,20 @@ def _network(
 
         mark = read_mark(folder)
         base = mark["base"]
-        below, where = _network(Path(base), base, kind, dtype, quantization)
+        below, where = _network(Path(base), base, kind, dtype, quantization, emit=emit)
         _same_base(folder, where, Path(base), mark["base_fingerprint"])
         if merge and quantization:
             with quiet_transformers():
                 below.dequantize()  # before the additions: PEFT would merge into 4 bits again, and round
         _fit_words(below, folder)
         with quiet_transformers(), quiet_peft():
-            adapted = PeftModel.from_pretrained(below, folder)
+            adapted = PeftModel.from_pretrained(below, folder, trust_remote_code=False)
         if not merge:
             return adapted, where
         with quiet_peft():
             merged = adapted.merge_and_unload()
         return merged.requires_grad_(True), where  # peft had frozen it
-    config = check_folder(folder, name)
+    config = check_folder(folder, name, emit)
     check_kind(config, name, kind)
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
@@ -246,8 +253,9 @@ def _network(
     with quiet_transformers():
         network = family.from_pretrained(
             folder, use_safetensors=True, dtype=dtype, attn_implementation="sdpa" if _has_sdpa(config) else None,
-            quantization_config=_four_bits(dtype) if quantization else None,
+            quantization_config=_four_bits(dtype) if quantization else None, trust_remote_code=False,
         )  # fmt: skip
+    network.config.__dict__.pop("auto_map", None)  # nor does what a run saves name code
     if quantization:
         for module in network.modules():
             # a packed form for inference that needs whole multiples of 32 and downloaded kernels to be faster
@@ -292,11 +300,11 @@ def check_kind(config: dict[str, Any], name: str, kind: NetworkKind) -> None:
 
 
 def _has_sdpa(config: dict[str, Any]) -> bool:
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    settings = AutoConfig.for_model(config["model_type"])
-    mapping = AutoModel._model_mapping
-    return bool(getattr(mapping[type(settings)], "_supports_sdpa", False)) if type(settings) in mapping else False
+    settings, mapping = CONFIG_MAPPING[config["model_type"]], AutoModel._model_mapping
+    return bool(getattr(mapping[settings], "_supports_sdpa", False)) if settings in mapping else False
 
 
 def _four_bits(dtype: str) -> Any:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import ModelError
+from tunesmith.core.events import Emit, Warned, ignore
 
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.bin", "*.th")
+_CODE = ("auto_map", "custom_pipelines", "auto_mapping")
+"""Keys of a model folder's JSON that name Python code for transformers or PEFT to fetch and run."""
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json")  # any word may be a key of theirs
 _HEADER_LIMIT = 100 * 2**20  # bytes; the format's own limit
 
 
-def check_folder(folder: Path, name: str) -> dict[str, Any]:
+def check_folder(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
     """The folder's config.json, after checking that its weights are readable safetensors.
 
     Raises ModelError: no config, pickled weights only, or a file that only calls itself safetensors.
@@ -23,7 +27,54 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     refuse_pickles([path.name for path in folder.iterdir()], name)
     config = _read_config(folder, name)
     check_weights(folder)
+    if note := code_note(folder):
+        emit(Warned("code", note))
     return config
+
+
+def foreign_code(folder: Path) -> dict[str, list[str]]:
+    """Name of a JSON file of `folder` -> the classes for which it names code of its own (`auto_map`)."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*.json")):
+        if path.name in _VOCABULARIES or not path.is_file():
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue  # whoever needs the file says what is wrong with it
+        if named := sorted(_classes(content, 0)):
+            found[path.name] = named
+    return found
+
+
+def code_note(folder: Path) -> str | None:
+    """What to tell of the code that a model folder names and that is not run; None where it names none."""
+    found = foreign_code(folder)
+    if not found:
+        return None
+    named = "; ".join(f"{file} names {', '.join(classes)}" for file, classes in found.items())
+    return (
+        f"the model folder {folder} names Python code of its own, which is never run ({named}): what transformers has "
+        "for this type of model takes its place"
+    )
+
+
+def _classes(value: Any, depth: int) -> Iterator[str]:
+    """The classes named below the keys of `_CODE`, as 'owner/repo--file.Class' or 'file.Class'."""
+    if isinstance(value, dict) and depth < 20:
+        for key, inner in value.items():
+            if key in _CODE and inner:
+                yield from _texts(inner, depth)
+            else:
+                yield from _classes(inner, depth + 1)
+
+
+def _texts(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value[:100]
+    elif isinstance(value, dict | list) and depth < 20:
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner, depth + 1)
 
 
 def check_weights(folder: Path) -> None:

@@ -199,7 +199,7 @@ def load(network: Any, folder: Path) -> Any:
     from peft import PeftModel
 
     with quiet_peft():
-        return _with_switch(PeftModel.from_pretrained(network, folder))
+        return _with_switch(PeftModel.from_pretrained(network, folder, trust_remote_code=False))
 
 
 def stands_beside(folder: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core import events, registry
+from tunesmith.core.errors import ModelError
 from tunesmith.core.files import read_json
 from tunesmith.core.options import describe
 from tunesmith.core.run import RunFolder, list_runs
@@ -104,7 +105,10 @@ def blocks(name: str) -> list[dict[str, Any]]:
 
     source = catalog.fetch(name)
     assert source.folder is not None
-    config = AutoConfig.from_pretrained(source.folder)
+    try:
+        config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+    except ValueError as error:
+        raise ModelError(f"The config of {name!r} can not be read: {str(error).splitlines()[0]}") from None
     architecture = (config.architectures or [""])[0]
     maker: Any = AutoModel
     if "CausalLM" in architecture or "LMHead" in architecture:
@@ -112,7 +116,7 @@ def blocks(name: str) -> list[dict[str, Any]]:
     elif "ConditionalGeneration" in architecture:
         maker = AutoModelForSeq2SeqLM
     with torch.device("meta"):
-        network = maker.from_config(config)
+        network = maker.from_config(config, trust_remote_code=False)
     return [{"name": block.name, "parameters": block.parameters} for block in list_blocks(network)]
 
 

@@ -176,6 +176,7 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
     from tunesmith.models import catalog
     from tunesmith.models.load import quiet_transformers, read_tokenizer
     from tunesmith.models.load_language import MARK, read_mark
+    from tunesmith.models.safety import code_note
 
     run = Path(model).expanduser()
     source = catalog.Source(model, None, run / "model", None) if is_run(run) else catalog.find(model)
@@ -186,7 +187,7 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
         raise ModelError(f"The model folder {source.folder} has no config.json.", "A plan needs that file only.")
     with quiet_transformers():
         try:
-            config = AutoConfig.from_pretrained(where)
+            config = AutoConfig.from_pretrained(where, trust_remote_code=False)
         except ValueError as error:
             raise ModelError(f"The config of {model!r} can not be read: {str(error).splitlines()[0]}") from None
         except OSError as error:
@@ -194,11 +195,14 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
                 f"The config of {model!r} is not on this machine and the hub did not give it ({type(error).__name__}).",
                 "Check the name and the connection, or pass a folder that holds the model's config.json.",
             ) from None
+        local = source.folder is not None
+        notes = [note] if local and (note := code_note(Path(words))) else []
         try:
-            local = source.folder is not None
-            return config, read_tokenizer(Path(words)) if local else AutoTokenizer.from_pretrained(words), []
+            if local:
+                return config, read_tokenizer(Path(words)), notes
+            return config, AutoTokenizer.from_pretrained(words, trust_remote_code=False), notes
         except (ModelError, OSError, ValueError, KeyError):
-            return config, None, ["no tokenizer was found for the model: tokens are guessed from letters"]
+            return config, None, [*notes, "no tokenizer was found for the model: tokens are guessed from letters"]
 
 
 def render(made: Plan) -> str:

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.core.events import Emit, ignore
+from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import unnamed_file
 from tunesmith.core.options import resolve
 from tunesmith.core.run import is_run
@@ -24,6 +24,7 @@ from tunesmith.models import catalog
 from tunesmith.models.load_language import MARK, load_language_tokenizer, position_limit, read_mark
 from tunesmith.models.mask import Cut, Encoded
 from tunesmith.models.own_template import use_template
+from tunesmith.models.safety import code_note
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form
 from tunesmith.workflows.language_items import cut_of
@@ -60,6 +61,8 @@ def previewed(
     plugin = registry.get("tasks", choose.task_of(task, examples.form, examples.format, examples.files[0]))
     made = plugin(resolve(options, {"task": plugin.Options})["task"])
     folder = _folder(model)
+    if note := code_note(folder):
+        emit(Warned("code", note))
     tokenizer = load_language_tokenizer(folder, model)
     use_template(tokenizer, template, emit)
     codec, limit = made.codec(tokenizer), max_length or _limit(folder)
@@ -121,7 +124,7 @@ def _limit(folder: Path) -> int:
         return LONGEST_EXAMPLE
     from transformers import AutoConfig
 
-    return min(position_limit(AutoConfig.from_pretrained(folder)), LONGEST_EXAMPLE)
+    return min(position_limit(AutoConfig.from_pretrained(folder, trust_remote_code=False)), LONGEST_EXAMPLE)
 
 
 def _folder(model: str) -> Path:
