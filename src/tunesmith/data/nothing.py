@@ -1,0 +1,83 @@
+"""Words that people and programs write where there is nothing: one list for texts, labels, numbers, conversations."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+_BY_PROGRAMS = (
+    "na", "n/a", "n.a.", "n.a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "1.#qnan", "nat",
+    "null", "<null>", "(null)", "[null]", "\\n", "nil", "undefined", "#null!", "#value!", "#ref!",
+    "#div/0!", "#name?", "#num!", "#nv", "#wert!", "#bezug!", "#valeur!", "#valor!", "#valore!",
+    "(blank)", "(empty)", "<empty>", "[blank]", "<none>", "(none)", "[none]", "<missing>", "(missing)",
+)  # fmt: skip
+_BY_PEOPLE = (
+    "not available", "not applicable", "no data", "no value", "no answer", "not specified",
+    "not provided", "not given", "k.a.", "k. a.", "k.a", "k/a", "keine angabe", "keine angaben",
+    "ohne angabe", "nicht verfügbar", "nicht angegeben", "keine daten", "sin datos", "sin dato", "s/d",
+    "n/d", "n.d.", "no disponible", "no aplica", "sin respuesta", "sin especificar", "non disponible",
+    "non renseigné", "non renseignée", "non applicable", "non précisé", "pas de donnée",
+    "pas de données", "sans objet", "s/o", "n.c.", "n/c", "non disponibile", "nessun dato",
+    "dato mancante", "não disponível", "nao disponivel", "sem dados", "não informado", "nao informado",
+    "não se aplica", "niet beschikbaar", "n.v.t.", "nvt", "geen gegevens", "brak danych", "nie dotyczy",
+    "bd.", "b.d.", "нет данных", "н/д", "не указано", "немає даних", "veri yok", "saknas",
+    "ej tillämpligt", "uppgift saknas", "ingen data", "ikke oppgitt", "ikke relevant", "ei tietoa",
+    "無し", "該当なし", "データなし", "未入力", "未回答", "無回答",
+    "暂无", "无数据", "暫無", "無資料", "해당 없음", "없음", "데이터 없음",
+    "لا يوجد", "غير متوفر", "לא זמין", "ไม่มีข้อมูล", "không có dữ liệu", "tidak ada data",
+    "उपलब्ध नहीं",
+)  # fmt: skip
+_PERHAPS = (
+    "none", "nothing", "keine", "keiner", "keines", "nichts", "ninguno", "ninguna", "nada", "aucun",
+    "aucune", "rien", "nessuno", "nessuna", "nenhum", "nenhuma", "geen", "brak", "нет", "ingen",
+    "inget", "なし", "无", "無", "missing", "不明",
+)  # fmt: skip
+_SIGNS = re.compile(r"[-–—−_.?/\\~¿…]{1,5}")
+_EXACT = frozenset(_BY_PROGRAMS) | frozenset(_BY_PEOPLE)
+_CLASSES = frozenset(_PERHAPS)
+
+
+def says_nothing(cell: str) -> bool:
+    """Whether the whole cell is a word or sign for "there is nothing here": 'N/A', 'null', 'NaN', '-', '?', 'k.A.'.
+
+    An empty cell says so too. Words that may be a class or an answer of their own ('none', 'keine') are
+    `may_be_nothing`.
+    """
+    word = _plain(cell)
+    return not word or word in _EXACT or bool(_SIGNS.fullmatch(word))
+
+
+def may_be_nothing(cell: str) -> bool:
+    """Whether the cell is a word for nothing that can as well be a class: 'None' of a stance, 'keine' of complaints."""
+    return _plain(cell) in _CLASSES
+
+
+def nothing_in_text(cell: str) -> bool:
+    """The same for a cell that should hold a text: 'None' is what Python writes, 'nothing' may be an answer, and '?'
+    or '...' a message."""
+    word = _plain(cell)
+    if word == "none":
+        return True
+    return says_nothing(cell) and (not word or word in _EXACT or word in ("-", "--", "---", "–", "—"))
+
+
+def labels_of_nothing(rows: Mapping[str, int]) -> set[str]:
+    """Of labels and their rows those that mean that there is none.
+
+    A word such as 'none' is a class of its own where it is at least half as frequent as the other labels are on
+    average, or where fewer than two others would be left.
+    """
+    sure = {label for label in rows if says_nothing(label)}
+    others = {label: number for label, number in rows.items() if label not in sure and not may_be_nothing(label)}
+    if len(others) < 2:
+        return sure if len(rows) - len(sure) >= 2 else set()
+    average = sum(others.values()) / len(others)
+    return sure | {label for label in rows if may_be_nothing(label) and rows[label] < 0.5 * average}
+
+
+def _plain(cell: str) -> str:
+    if not cell.isascii():
+        cell = unicodedata.normalize("NFKC", cell)
+        cell = "".join(sign for sign in cell if unicodedata.category(sign) != "Cf")
+    return " ".join(cell.split()).casefold().strip("\"'")

@@ -1,0 +1,217 @@
+"""Numbers as people write them: 1.234,50 EUR, 12 %, (3.5), 1'000, full-width. How a whole column is written decides."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+_CURRENCIES = (
+    "EUR|USD|GBP|CHF|JPY|CNY|RMB|INR|BRL|MXN|CAD|AUD|NZD|SEK|NOK|DKK|ISK|PLN|CZK|HUF|RON|BGN|RUB|UAH|TRY|ZAR|KRW|SGD|"
+    "HKD|ILS|AED|SAR|THB|IDR|VND|PHP|CLP|COP|ARS|Euro|Fr|SFr|kr|zł|Kč|Ft|lei|лв|руб|грн|Rs|R|RM|Rp|元|円|원"
+)
+_SYMBOL = r"[^\W\d_]{0,3}[$€£¥₹₽₩₺₴₪₫฿¢₦₱]"
+_UNIT_BEFORE = re.compile(rf"^({_SYMBOL}|(?:{_CURRENCIES})\.?(?=[\s\d+-]))\s*")
+_UNIT_AFTER = re.compile(rf"\s*({_SYMBOL}|%|‰|‱|(?<![^\W\d_])(?:{_CURRENCIES})\.?)$", re.IGNORECASE)
+_WORD_AFTER = re.compile(r"\s+([^\W\d_][^\d]{0,19})$")
+_BODY = re.compile(r"(?:\d+(?:[ '.,]\d+)*[.,]?|[.,]\d+)(?:[eE][-+]?\d+)?")
+_OUT_OF = re.compile(r"(\d+(?:[.,]\d+)?)\s*(?:/|out of|of|von|sur|de|di|van|av|из)\s*(\d+)", re.IGNORECASE)
+_STARS = re.compile(r"[★⭐✭✮]+[☆✩]*|[*]{1,5}")
+_GROUPS = re.compile(r"[1-9]\d{0,2}((?P<sign>[ '.,])\d{3})((?P=sign)\d{3})*")
+_INDIAN = re.compile(r"[1-9]\d?(,\d{2})+,\d{3}")
+_NO_CENTS = re.compile(r"[.,]-+$")
+_SPACES = re.compile(r"\s+")
+_ALIKE = str.maketrans("−‐‑–—﹣’‘´`٫٬،·⁄", "------''''.,,./")
+"""Minus signs, apostrophes and separators of other scripts, as those of ASCII."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A cell taken apart: its sign (-1 or 1), digits with their separators, the unit, and what it is out of ('4/5')."""
+
+    sign: int
+    body: str
+    unit: str = ""
+    out_of: str = ""
+
+
+def taken_apart(cell: str) -> Written | None:
+    """The parts of a cell that is written as one number in any of the usual ways; None for anything else."""
+    text = _plain(cell)
+    if not any(map(str.isdigit, text)):
+        return Written(1, str(sum(map(text.count, "★⭐✭✮*"))), "stars") if _STARS.fullmatch(text) else None
+    sign, text = _sign(text)
+    if found := _OUT_OF.fullmatch(text):
+        return Written(sign, found[1], "", found[2])
+    unit = ""
+    for pattern in (_UNIT_BEFORE, _UNIT_AFTER, _WORD_AFTER):
+        match = pattern.search(text)
+        if match:
+            unit = match[1].strip().rstrip(".").casefold()
+            text = text[: match.start()] + text[match.end() :]
+            break
+    if unit and sign == 1:
+        sign, text = _sign(text.strip())
+    text = _NO_CENTS.sub("", text.strip())
+    return Written(sign, text, unit) if _BODY.fullmatch(text) else None
+
+
+def value(body: str, decimal: str) -> float | None:
+    """The number that these digits are where `decimal` ('.' or ',') parts the fraction; None where they are none."""
+    mantissa, *exponent = re.split("[eE]", body)
+    whole, *fraction = mantissa.split(decimal)
+    if len(fraction) > 1 or (fraction and not fraction[0].isdigit() and fraction[0]):
+        return None
+    if not (whole.isdigit() or not whole or _GROUPS.fullmatch(whole) or (decimal == "." and _INDIAN.fullmatch(whole))):
+        return None
+    digits = "".join(sign for sign in whole if sign.isdigit())
+    try:
+        return float(f"{digits or '0'}.{fraction[0] if fraction else ''}0" + (f"e{exponent[0]}" if exponent else ""))
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class NumberStyle:
+    """How the numbers of a column are written.
+
+    decimal: '.' or ','. sure: whether a cell says so (else both could be meant where `read` meets a separator).
+    unit: what stands beside every number. out_of: the 5 of '4/5'. mixed: cells are written both ways.
+    """
+
+    decimal: str = "."
+    sure: bool = False
+    unit: str = ""
+    out_of: str = ""
+    mixed: bool = False
+    units: tuple[str, ...] = ()
+    signs: tuple[str, ...] = field(default=())
+
+    def read(self, cell: str) -> float:
+        """The number in a cell. Raises ValueError, saying what it could mean, for anything that is not clear."""
+        shown = repr(cell.strip()[:60])
+        parts = taken_apart(cell)
+        if parts is None:
+            raise ValueError(f"{shown} is not a number")
+        if parts.unit != self.unit and parts.unit:
+            beside = f"others with {self.unit!r}" if self.unit else "most others with none"
+            raise ValueError(f"{shown} is written with {parts.unit!r}, {beside}; one column needs one unit")
+        if parts.unit != self.unit and self.unit in ("%", "‰"):
+            raise ValueError(f"{shown} is written without {self.unit!r}, most others with it; write all alike")
+        if parts.out_of != self.out_of:
+            raise ValueError(f"{shown} does not say of how many, or of another number, than the others")
+        point, comma = value(parts.body, "."), value(parts.body, ",")
+        wanted = point if self.decimal == "." else comma
+        if wanted is None and (point if self.decimal == "," else comma) is None:
+            raise ValueError(f"{shown} is not a number")
+        if wanted is None:
+            other = "comma" if self.decimal == "." else "point"
+            usual = "point" if self.decimal == "." else "comma"
+            raise ValueError(f"{shown} has a decimal {other}, most others a decimal {usual}; write all alike")
+        doubtful = point is not None and comma is not None and point != comma
+        if doubtful and (self.mixed or not self.sure):
+            low, high = sorted((point or 0.0, comma or 0.0))
+            raise ValueError(f"{shown} could mean {high * parts.sign:.15g} or {low * parts.sign:.15g}")
+        if not math.isfinite(wanted):
+            raise ValueError(f"{shown} is too large")
+        return parts.sign * wanted
+
+    def said(self) -> str:
+        """What is unusual about the column, for people; '' where nothing is."""
+        told = []
+        if self.decimal == "," and self.sure:
+            told.append("a decimal comma")
+        if self.unit:
+            told.append("percent, so that 12 % is 12" if self.unit == "%" else f"the unit {self.unit!r}")
+        if self.out_of:
+            told.append(f"a number out of {self.out_of}, of which the first is read")
+        return ", ".join([*told, *self.signs])
+
+
+def style_of(cells: Mapping[str, int], decimal: str | None = None) -> NumberStyle:
+    """How these cells (with their counts) are written; cells that are no number are passed over.
+
+    `decimal` where it is known. Evidence is what can be read one way only: '0.5', '12,25' and '1.234,50'.
+    """
+    votes = {".": 0, ",": 0}
+    units: dict[str, int] = {}
+    outs: dict[str, int] = {}
+    signs: dict[str, None] = {}
+    for cell, times in cells.items():
+        parts = taken_apart(cell)
+        if parts is None:
+            continue
+        point, comma = value(parts.body, "."), value(parts.body, ",")
+        if point is None and comma is None:
+            continue
+        units[parts.unit] = units.get(parts.unit, 0) + times
+        outs[parts.out_of] = outs.get(parts.out_of, 0) + times
+        if parts.unit in ("%", "‰") and point != comma:  # nobody has thousands of them
+            votes["." if "." in parts.body and "," not in parts.body else ","] += times
+        elif comma is None:
+            votes["."] += times
+        elif point is None:
+            votes[","] += times
+        signs.update(dict.fromkeys(_signs(cell)))
+    unit = max(units, key=lambda name: (units[name], name)) if units else ""
+    unit = unit if unit or len(units) < 2 else _only(units)
+    out_of = max(outs, key=lambda name: (outs[name], name)) if outs else ""
+    chosen = decimal or ("," if votes[","] > votes["."] else ".")
+    sure = decimal is not None or votes[chosen] > 0
+    mixed = decimal is None and min(votes.values()) > 0
+    return NumberStyle(chosen, sure, unit, out_of, mixed, tuple(sorted(filter(None, units))), tuple(signs))
+
+
+def is_number(cell: str) -> bool:
+    """Whether the cell is written as one number, in any of the usual ways."""
+    parts = taken_apart(cell)
+    return parts is not None and (value(parts.body, ".") is not None or value(parts.body, ",") is not None)
+
+
+def is_plain(cell: str) -> bool:
+    """Whether the cell is a number with nothing beside it."""
+    parts = taken_apart(cell)
+    return is_number(cell) and parts is not None and not parts.unit and not parts.out_of
+
+
+def one_unit(cells: Iterable[str]) -> bool:
+    """Whether all these numbers have the same unit (or none), and are out of the same number."""
+    found = {(parts.unit, parts.out_of) for cell in cells if (parts := taken_apart(cell)) is not None}
+    return len(found) <= 1
+
+
+def _only(units: Mapping[str, int]) -> str:
+    """Where most cells have no unit, the one that the rest has: '5' among '$5' is no other money."""
+    named = [unit for unit in units if unit]
+    return named[0] if len(named) == 1 and named[0] not in ("%", "‰") and units[named[0]] > units[""] else ""
+
+
+def _plain(cell: str) -> str:
+    text = unicodedata.normalize("NFKC", cell) if not cell.isascii() else cell
+    text = "".join(
+        str(digit) if (digit := unicodedata.digit(sign, None)) is not None else sign
+        for sign in text.translate(_ALIKE) if unicodedata.category(sign) != "Cf"
+    )  # fmt: skip
+    return _SPACES.sub(" ", text).strip().removeprefix("'")
+
+
+def _sign(text: str) -> tuple[int, str]:
+    if text.startswith("(") and text.endswith(")"):
+        return -1, text[1:-1].strip()
+    if text[:1] in ("+", "-"):
+        return (-1 if text[0] == "-" else 1), text[1:].lstrip()
+    if text.endswith("-") and len(text) > 1 and text[-2:-1] not in ("-", ".", ","):
+        return -1, text[:-1].rstrip()
+    return 1, text
+
+
+def _signs(cell: str) -> list[str]:
+    text = cell.strip()
+    found = []
+    if text.startswith("(") and text.endswith(")"):
+        found.append("negative numbers in parentheses")
+    elif text.endswith("-"):
+        found.append("the minus sign at the end")
+    return found
