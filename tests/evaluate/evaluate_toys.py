@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.evaluate import compare, diagnose, metrics, metrics_json
+from tunesmith.evaluate import diagnose, good, metrics, metrics_json, verdict
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.types import Kind, Outcome
 
@@ -89,7 +89,7 @@ def evidence(kind: Kind = "label", evil: bool = True) -> Evidence:
     baselines = {"tfidf_logistic_regression": theirs}
     test = metrics.with_intervals(ours, resamples=50)
     ladder = {name: metrics.with_intervals(outcome, resamples=50) for name, outcome in baselines.items()}
-    verdict = compare.verdict(ours, baselines, first, resamples=200)
+    decided = verdict.of_rows(ours, baselines, first, good.judge(ours, test, None, first), simplest=None)
     curves = healthy_curves(first)
     found = diagnose.findings(
         curves=curves,
@@ -98,11 +98,11 @@ def evidence(kind: Kind = "label", evil: bool = True) -> Evidence:
         baselines=ladder,
         first_metric=first,
         audit=AUDIT,
-        verdict=verdict,
+        verdict=decided,
     )
     document = metrics_json.build(
         task="text-classification", model="minilm", method="full", first_metric=first,
-        outcome=ours, test=test, baselines=ladder, verdict=verdict, validation=test, findings=found,
+        outcome=ours, test=test, baselines=ladder, verdict=decided, validation=test, findings=found,
         cost={"wall_seconds": 12.0},
     )  # fmt: skip
     return Evidence(

@@ -22,12 +22,12 @@ from tunesmith.cli.show_refine import show_ladder
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples
+from tunesmith.evaluate.goal import higher_is_better
 from tunesmith.models.load_language import load_language_finished
 from tunesmith.workflows import choose
 from tunesmith.workflows import ladder as ladders
 from tunesmith.workflows import soup as soups
 from tunesmith.workflows.folds import cross_validate
-from tunesmith.workflows.held import higher_is_better
 from tunesmith.workflows.refine import hold_out
 from tunesmith.workflows.rung import climb
 from tunesmith.workflows.search import search

@@ -114,8 +114,10 @@ def test_the_metrics_are_those_of_the_saved_predictions(finished: tunesmith.Run)
 def test_the_report_says_the_verdict(finished: tunesmith.Run) -> None:
     assert finished.report == finished.path / "report.html"
     page = finished.report.read_text(encoding="utf-8")
-    sentence = finished.document["verdict"]["sentence"]
-    assert html.escape(sentence[sentence.index("ccuracy") :]) in page
+    verdict = finished.document["verdict"]
+    assert verdict["sentence"] == f"{verdict['title']}. {verdict['good']['words']} {verdict['worth']['words']}"
+    for words in (verdict["title"], verdict["good"]["words"], verdict["worth"]["words"]):
+        assert html.escape(words) in page
     assert "<script src" not in page
 
 

@@ -63,6 +63,7 @@ def train(
     ] = None,
     continue_from: Annotated[str | None, typer.Option(help="An earlier run, to learn one more task.")] = None,
     forget_at_most: Annotated[float | None, typer.Option(help="Most that may be lost of what is retained.")] = None,
+    goal: Annotated[str | None, typer.Option(help="What is good enough, such as accuracy>=0.95.")] = None,
     cv: Annotated[int | None, typer.Option(help="Cross-validate with this many folds.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Train with this many seeds: mean and spread.")] = None,
     soup: Annotated[bool, typer.Option(help="With --seeds: average the models where that helps.")] = False,
@@ -86,7 +87,7 @@ def train(
         words["callbacks"] = _with_default_callbacks(callback)
     more = {
         "template": template, "overflow": overflow, "freeze": freeze.split(",") if freeze else None,
-        "retain": retain or None, "continue_from": continue_from, "forget_at_most": forget_at_most,
+        "retain": retain or None, "continue_from": continue_from, "forget_at_most": forget_at_most, "goal": goal,
     }  # fmt: skip
     words |= {name: value for name, value in more.items() if value is not None}
     if soup or any(value is not None for value in (cv, seeds, until)):

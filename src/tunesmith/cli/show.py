@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunesmith.evaluate import words
+from tunesmith.evaluate.verdict import of_document
 
 Found = dict[str, Any]
 
@@ -22,7 +23,7 @@ def run(found: Found) -> str:
             lines.append(f"continue with: tunesmith resume {found['run']}")
         return "\n".join(lines)
     first = document["first_metric"]
-    lines += ["", f"verdict  {document['verdict']['sentence']}", ""]
+    lines += ["", *_verdict(document["verdict"]), ""]
     ladder = {
         "this model": document["test"][first],
         **{n: b[first] for n, b in document["baselines"].items() if first in b},
@@ -46,8 +47,28 @@ def run(found: Found) -> str:
         f"report   {found['report']}",
         f"model    {found['model_folder']}",
         f'use it   tunesmith predict {found["run"]} "..."',
+        *_next_step(document["verdict"]),
     ]
     return "\n".join(lines)
+
+
+def _verdict(verdict: Found) -> list[str]:
+    """Is it good, and is it worth more than something simpler?"""
+    _, title, sentence = of_document(verdict)
+    if "good" not in verdict:  # of an earlier version
+        return [f"verdict  {sentence}"]
+    return [
+        f"verdict  {title}",
+        f"good?    {verdict['good']['words']}",
+        f"worth?   {verdict['worth']['words']}",
+    ]
+
+
+def _next_step(verdict: Found) -> list[str]:
+    step = verdict.get("next_step")
+    if not step:
+        return []
+    return ["", f"next     {step['words']}", *([f"         {step['command']}"] if step["command"] else [])]
 
 
 def _progress(found: Found) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -35,6 +35,9 @@ class RunSpec(Options):
     """The base model: a name from `tunesmith models`, a hub id, a local folder, or auto."""
     method: str = "auto"
     """Which weights move: a name from `tunesmith methods`, or auto."""
+    effort: Literal["quick", "better", "best"] | None = None
+    """How far to go for quality where the method is not given: quick (a linear head on the frozen base, seconds),
+    better (the base is fine-tuned where that pays), best (several methods, the best on validation rows)."""
     callbacks: list[str] = Field(default=["early-stopping", "tensorboard"])
     """What happens around the training steps."""
     retain: list[str] | None = None
@@ -43,6 +46,8 @@ class RunSpec(Options):
     """An earlier run whose model is the base; what it learned is retained."""
     forget_at_most: float | None = Field(default=None, ge=0)
     """Most that may be lost of what is retained (of its first metric); training is gentler until that holds."""
+    goal: str | None = None
+    """What is good enough, such as accuracy>=0.95: the verdict says whether the test rows reach it."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the split, the order of rows, new weights and dropout."""
     options: dict[str, Any] = Field(default={})

@@ -25,8 +25,13 @@ class Difference(TypedDict):
     high: float
 
 
+Outcomes = Literal["better", "not proven", "worse"]
+
+
 class Verdict(TypedDict):
-    outcome: Literal["better", "not proven", "worse"]
+    """The comparison with the best baseline."""
+
+    outcome: Outcomes
     against: str | None
     metric: str
     difference: float | None
@@ -82,7 +87,7 @@ def verdict(
         return _undecided(metric, "it is undefined" if value is None else "no baseline has a value for it")
     found = paired_bootstrap(ours, baselines[against], metric, resamples=resamples, seed=seed)
     if found["low"] > 0:
-        outcome: Literal["better", "not proven", "worse"] = "better"
+        outcome: Outcomes = "better"
     else:
         outcome = "worse" if found["high"] < 0 else "not proven"
     theirs = compute(baselines[against], [metric])[metric]

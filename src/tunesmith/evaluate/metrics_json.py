@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith.evaluate.compare import Verdict
 from tunesmith.evaluate.tables import CONFUSED_PAIRS, LARGEST_MATRIX, confusion, per_class
 from tunesmith.evaluate.types import Finding, Interval, Outcome
+from tunesmith.evaluate.verdict import Verdict
+from tunesmith.evaluate.verdict_schema import VERDICT
 
 _INTERVAL = {
     "type": "object",
@@ -108,24 +109,7 @@ SCHEMA: dict[str, Any] = {
             "required": ["labels", "matrix", "most_confused"],
             "additionalProperties": False,
         },
-        "verdict": {
-            "type": "object",
-            "description": "Against the best baseline, by paired bootstrap on the test rows.",
-            "properties": {
-                "outcome": {
-                    "enum": ["better", "not proven", "worse"],
-                    "description": "Better or worse where the 95 % interval of the difference excludes 0.",
-                },
-                "against": {"type": ["string", "null"], "description": "Name of the best baseline."},
-                "metric": {"type": "string", "description": "What is compared."},
-                "difference": {**_NULLABLE, "description": "Positive is better, also for errors."},
-                "low": {**_NULLABLE, "description": "Lower bound of the difference."},
-                "high": {**_NULLABLE, "description": "Upper bound of the difference."},
-                "sentence": {"type": "string", "description": "The verdict in words."},
-            },
-            "required": ["outcome", "against", "metric", "difference", "low", "high", "sentence"],
-            "additionalProperties": False,
-        },
+        "verdict": VERDICT,
         "findings": {
             "type": "array",
             "description": "What curves and predictions prove, each with the next thing to do.",

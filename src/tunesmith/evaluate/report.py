@@ -9,12 +9,14 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tunesmith.core.files import write_text
 from tunesmith.evaluate import sections, text_sections, words
 from tunesmith.evaluate.diagnose import next_step
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.page import text
+from tunesmith.evaluate.verdict import of_document
 
 SECTIONS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
     ("Findings", sections.findings),
@@ -90,7 +92,7 @@ def render(evidence: Evidence) -> str:
 def _head(evidence: Evidence, links: str) -> str:
     document = evidence.metrics
     verdict, first = document["verdict"], document["first_metric"]
-    word = verdict["outcome"]
+    level, title, sentence = of_document(verdict)
     known = {
         "model": text(evidence.model.get("name")),
         "method": text(evidence.method),
@@ -99,25 +101,31 @@ def _head(evidence: Evidence, links: str) -> str:
         "finished": text(evidence.created),
         "took": words.seconds(document["cost"].get("wall_seconds")),
     }
-    advice = next_step(document["findings"])
-    following = f"<p><b>Next thing to try:</b> {text(advice)}</p>" if advice else ""
     return (
         f"<h1>{text(evidence.name)}</h1>{sections.facts(known)}<nav>{links}</nav>"
-        f'<div class="banner {word.replace(" ", "-")}"><div class="word">{text(_word(word))}</div>'
-        f"{_headline(document['test'].get(first), first)}<p>{text(_without_word(verdict['sentence']))}</p>"
-        f"{following}</div>"
+        f'<div class="banner {level}"><div class="word">{text(title)}</div>'
+        f"{_headline(document['test'].get(first), first)}{_answers(verdict, sentence)}{_following(document)}</div>"
         f'<section id="verdict">{sections.ladder(evidence)}{sections.all_metrics(evidence)}</section>'
     )
 
 
-def _word(outcome: str) -> str:
-    return f"{outcome.capitalize()} than the best baseline" if outcome != "not proven" else "Not proven"
+def _answers(verdict: dict[str, Any], sentence: str) -> str:
+    """Is it good, and is it worth more: each with the colour of its own level."""
+    if "good" not in verdict:  # of an earlier version
+        return f"<p>{text(sentence)}</p>"
+    asked = (("Is it good?", "good"), ("Is it worth more than something simpler?", "worth"))
+    return "".join(
+        f'<p class="answer {verdict[part]["level"]}"><b>{question}</b> {text(verdict[part]["words"], 2_000)}</p>'
+        for question, part in asked
+    )
 
 
-def _without_word(sentence: str) -> str:
-    """The sentence begins with the word that already stands above it."""
-    _, found, rest = sentence.partition(": ")
-    return rest[:1].upper() + rest[1:] if found else sentence
+def _following(document: dict[str, Any]) -> str:
+    step = document["verdict"].get("next_step") or {"words": next_step(document["findings"]), "command": None}
+    if not step["words"]:
+        return ""
+    command = f"<br><code>{text(step['command'], 2_000)}</code>" if step["command"] else ""
+    return f"<p><b>Next step:</b> {text(step['words'])}{command}</p>"
 
 
 def _headline(found: dict[str, float] | None, first: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 BASELINES = {
@@ -15,6 +16,17 @@ BASELINES = {
     "lead": "the first three sentences",
     "copy_source": "the source as it is",
 }
+
+PLAIN = {
+    "majority": "always giving the most frequent answer",
+    "mean": "always giving the mean",
+    "lead": "the first three sentences of the source",
+    "tfidf_logistic_regression": "counting words (TF-IDF)",
+    "tfidf_ridge": "counting words (TF-IDF)",
+    "linear_probe": "a linear model on the frozen base",
+    "few_shot": "the base model that is shown examples",
+}
+"""Baselines inside a sentence, where the table's name would not read well."""
 
 METRICS = {
     "accuracy": "accuracy",
@@ -64,6 +76,16 @@ def finding(name: str) -> str:
 
 def baseline(name: str) -> str:
     return BASELINES.get(name, name.replace("_", " "))
+
+
+def plain(name: str) -> str:
+    """A baseline as it is called inside a sentence."""
+    return PLAIN.get(name) or baseline(name)
+
+
+def listed(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def metric(name: str) -> str:

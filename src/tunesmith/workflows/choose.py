@@ -15,6 +15,7 @@ from tunesmith.core.options import Options, faults_of
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import Kind, SplitOptions
 from tunesmith.engine.options import EngineOptions
+from tunesmith.evaluate.goal import parse_goal
 from tunesmith.models import catalog
 
 FULL_ROWS, FULL_PER_CLASS = 2_000, 16
@@ -165,6 +166,8 @@ def check_words(spec: RunSpec) -> None:
                 raise OptionError(f"--{seam.removesuffix('s')} {asked}: {error.message}", error.fix) from None
     for name in spec.callbacks:
         registry.get("callbacks", name)
+    if spec.goal is not None:
+        parse_goal(spec.goal, "--goal")
     if spec.model != "auto":
         catalog.find(spec.model)
     models = list(option_models(spec).values())

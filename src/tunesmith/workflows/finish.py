@@ -24,16 +24,18 @@ from tunesmith.core.files import (
     write_table,
     write_text,
 )
+from tunesmith.core.spec import RunSpec
 from tunesmith.engine.batching import sample
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.inference import gathered
-from tunesmith.evaluate import card, compare, diagnose, linear, metrics, metrics_json, noise, report
+from tunesmith.evaluate import card, diagnose, good, linear, metrics, metrics_json, noise, report, verdict
 from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.goal import Goal, parse_goal
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models import virtual
 from tunesmith.models.load import save_text_model
-from tunesmith.workflows import retain
+from tunesmith.workflows import next_step, retain
 from tunesmith.workflows.beside import texts_of
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.model import Model, write_mark
@@ -154,15 +156,15 @@ def _document(
         clean = ~np.isin(data.splits["test"], data.leaked_test)
         if clean.any():
             without = metrics.with_intervals(_subset(ours["test"], clean), seed=seed)
-    verdict = compare.verdict(ours["test"], _rivals(work, others), first, seed=seed)
+    found = _verdict(work, ours["test"], test, others)
     curves = read_curves(work.folder.events)
     document = metrics_json.build(
         task=work.plan.spec.task, model=work.plan.spec.model, method=work.plan.spec.method, first_metric=first,
         test=test, validation=metrics.with_intervals(ours["validation"], task.metrics, seed=seed),
-        baselines=ladder, verdict=verdict, outcome=ours["test"], test_without_leaked=without,
+        baselines=ladder, verdict=found, outcome=ours["test"], test_without_leaked=without,
         findings=diagnose.findings(
             curves=curves, outcome=ours["test"], test=test, baselines=ladder, first_metric=first,
-            audit=data.audit(), verdict=verdict, test_without_leaked=without, data=of_data,
+            audit=data.audit(), verdict=found, test_without_leaked=without, data=of_data,
         ),
         cost={
             "wall_seconds": round(time.time() - started, 3),
@@ -172,6 +174,8 @@ def _document(
     )  # fmt: skip
     if work.forgetting is not None:
         document["forgetting"] = work.forgetting
+    sizes = {name: len(rows) for name, rows in data.splits.items()}
+    document["verdict"]["next_step"] = next_step.for_rows(work.plan.spec, document, work.folder.path, sizes)
     metrics_json.check(document)
     return document
 
@@ -193,10 +197,17 @@ def _frozen(work: Work) -> linear.Frozen:
     )  # fmt: skip
 
 
-def _rivals(work: Work, others: dict[str, Outcome]) -> dict[str, Outcome]:
-    """The baselines to beat: the linear probe is none for a run that is nothing but a linear probe."""
-    same = work.plan.method.frozen_body and not work.plan.engine.epochs
-    return {name: outcome for name, outcome in others.items() if not (same and name == "linear_probe")}
+def _verdict(work: Work, ours: Outcome, test: diagnose.Metrics, others: dict[str, Outcome]) -> verdict.Verdict:
+    """A run that is nothing but a linear probe is compared with what is simpler still."""
+    first, seed = work.plan.task.metrics[0], work.plan.spec.seed
+    constant = others.get("mean" if ours.kind == "number" else "majority")
+    judged = good.judge(ours, test, constant, first, goal=goal_of(work.plan.spec))
+    simple = work.plan.method.frozen_body and not work.plan.engine.epochs
+    return verdict.of_rows(ours, others, first, judged, simplest="linear_probe" if simple else None, seed=seed)
+
+
+def goal_of(spec: RunSpec) -> Goal | None:
+    return None if spec.goal is None else parse_goal(spec.goal, "--goal")
 
 
 def _subset(outcome: Outcome, mask: np.ndarray) -> Outcome:

@@ -23,12 +23,13 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.split import TEST
 from tunesmith.evaluate import metrics, refine_report, text_metrics
+from tunesmith.evaluate.goal import higher_is_better
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.workflows import choose, held_language, language_data
-from tunesmith.workflows.held import higher_is_better, same_data
+from tunesmith.workflows.held import same_data
 from tunesmith.workflows.model import Model
 from tunesmith.workflows.reading import split_options
 from tunesmith.workflows.refine import (

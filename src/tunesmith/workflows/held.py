@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core import registry
-from tunesmith.core.errors import FolderError, OptionError, did_you_mean
+from tunesmith.core.errors import FolderError
 from tunesmith.core.files import own_folder, read_json, write_json
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import SplitOptions
-from tunesmith.evaluate import metrics, text_metrics
+from tunesmith.evaluate.goal import higher_is_better
 from tunesmith.workflows.reading import split_options
 
 Words = dict[str, Any]
@@ -93,16 +93,3 @@ def shared_words(spec: RunSpec, task: str) -> Words:
     if words["model"] != "auto" and Path(words["model"]).expanduser().is_dir():
         words["model"] = str(Path(words["model"]).expanduser().resolve())
     return words
-
-
-def higher_is_better(name: str) -> bool:
-    """Of a metric of rows or of texts. Raises OptionError for an unknown one, or one that is best in the middle."""
-    if name in metrics.TABLE:
-        return metrics.higher_is_better(name)
-    if name not in text_metrics.TABLE:
-        known = [*metrics.TABLE, *text_metrics.TABLE]
-        raise OptionError(f"There is no metric called {name!r}.", did_you_mean(name, known))
-    better = text_metrics.higher_is_better(name)
-    if better is None:
-        raise OptionError(f"Of {name}, neither more nor less is better: no run can be chosen by it.")
-    return better

@@ -13,7 +13,7 @@ from tunesmith.core.files import own_folder, read_json, write_json
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 
-_LOOSE = ("patience", "save_steps", "keep_cache", "generate_rows", "max_new_tokens", "few_shot")
+_LOOSE = ("patience", "save_steps", "keep_cache", "generate_rows", "max_new_tokens", "few_shot", "goal")
 """Words that may differ without changing a weight."""
 
 

@@ -36,7 +36,7 @@ from tunesmith.models.additions import ADAPTER, quiet_peft
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import MARK, base_of_adapter, load_language_finished
 from tunesmith.models.virtual import virtual_tokens
-from tunesmith.workflows import retain
+from tunesmith.workflows import language_verdict, next_step, retain
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.finish import latest, read_curves, versions
 from tunesmith.workflows.language import LanguageWork
@@ -302,17 +302,16 @@ def _document(
         }
         for name in {**statistics, **texts}
     }
-    rivals = {name: rows for name, rows in statistics.items() if name != "tuned"}
-    verdict = text_metrics.verdict(ours, rivals, task.metrics[0], seed=seed)
+    found, gates = language_verdict.judge(work, statistics, texts, answers, wanted, measured["tuned"])
     validation = text_metrics.with_intervals(work.statistics(work.items.splits["validation"]), seed=seed)
     test = measured.pop("tuned") | text_metrics.with_intervals(moved, seed=seed)
     document = {
         "task": work.plan.spec.task, "model": work.plan.spec.model, "method": work.plan.spec.method,
         "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,
-        "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(verdict),
+        "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(found),
         "findings": gravest_first(
             curve_findings(read_curves(work.folder.events), task.metrics[0])
-            + _findings(work, test, verdict, wanted if texts else None)
+            + _findings(work, test, found, wanted if texts else None)
         ),
         "cost": cost_of(work, {
             "wall_seconds": round(time.time() - started, 3), "peak_memory_bytes": peak_memory_bytes(),
@@ -323,6 +322,8 @@ def _document(
         document["signatures"] = text_metrics.signatures(wanted)
     if work.forgetting is not None:
         document["forgetting"] = work.forgetting
+    found["next_step"] = next_step.for_texts(work.plan.spec, document, work.folder.path, gates)
+    document["verdict"] = dict(found)
     metrics_json.check(document)
     return document
 

@@ -5,7 +5,6 @@ Everything is decided on validation rows; the test rows are read once, by the ru
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import read_json, remove, write_json, write_text
 from tunesmith.core.run import is_run
 from tunesmith.evaluate import refine_report, text_metrics, words
-from tunesmith.evaluate.metrics import TABLE, get
+from tunesmith.evaluate.goal import higher_is_better, parse_goal
+from tunesmith.evaluate.metrics import get
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
-from tunesmith.workflows.held import Held, higher_is_better
+from tunesmith.workflows.held import Held
 from tunesmith.workflows.refine import (
     Budget,
     Words,
@@ -159,24 +159,8 @@ def until(data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30
 
 def parse_target(text: str) -> tuple[str, float]:
     """('accuracy', 0.95) from 'accuracy>=0.95'; 'f1' alone is f1_macro. Raises OptionError."""
-    found = re.fullmatch(r"\s*(\w+)\s*([<>]?=|[<>])\s*([-+.\deE]+)\s*", text)
-    try:
-        if found is None:
-            raise ValueError
-        value = float(found[3])
-    except ValueError:
-        raise OptionError(
-            f"--until {text}: expected a metric and its target.", "Example: accuracy>=0.95, or rmse<=0.4"
-        ) from None
-    name = "f1_macro" if found[1] == "f1" else found[1]
-    right = ">" if higher_is_better(name) else "<"
-    if found[2][0] in "<>" and found[2][0] != right:
-        raise OptionError(f"--until {text}: of {name}, {'more' if right == '>' else 'less'} is better.",
-                          f"Write {name}{right}={found[3]}")  # fmt: skip
-    low, high = TABLE[name].range if name in TABLE else text_metrics.TABLE[name].range
-    if not low <= value <= high:
-        raise OptionError(f"--until {text}: {name} lies between {low:g} and {high:g}.")
-    return name, value
+    goal = parse_goal(text, "--until")
+    return goal.metric, goal.value
 
 
 def _measured(held: Held) -> str:
@@ -286,7 +270,8 @@ def _finish(path: Path, held: Held, goal: tuple[str, float, int], steps: Sequenc
     metric, target, sign = goal
     best = _best(steps, sign)
     assert best is not None  # the first step raises where it fails
-    run = run_once(path / "run", {**held.with_test(), **best["words"]})
+    goal_word = f"{metric}{'>' if sign > 0 else '<'}={target:g}"
+    run = run_once(path / "run", {**held.with_test(), **best["words"], "goal": goal_word})
     document: Words = {
         "metric": metric, "target": target, "reached": sign * best["value"] >= sign * target,
         "rows": {name: held.sizes[name] for name in ("train", "validation", "test")},

@@ -1,0 +1,66 @@
+"""A target of the user, such as accuracy>=0.95, for answers of any kind."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.evaluate import metrics, text_metrics, words
+from tunesmith.evaluate.types import Interval
+
+_FORM = re.compile(r"\s*(\w+)\s*([<>]?=|[<>])\s*([-+.\deE]+)\s*")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`metric` at least, or of an error at most, `value`."""
+
+    metric: str
+    value: float
+
+    def reached(self, value: float) -> bool:
+        return value >= self.value if higher_is_better(self.metric) else value <= self.value
+
+    def for_certain(self, found: Interval) -> bool | None:
+        """Whether the whole interval reaches it (True) or misses it (False); None where it holds the target."""
+        ends = self.reached(found["low"]), self.reached(found["high"])
+        return ends[0] if ends[0] == ends[1] else None
+
+    def __str__(self) -> str:
+        return f"{words.metric(self.metric)} {words.number(self.value)}"
+
+
+def parse_goal(text: str, flag: str) -> Goal:
+    """Goal('accuracy', 0.95) from 'accuracy>=0.95'; 'f1' alone is f1_macro. Raises OptionError, which names `flag`."""
+    found = _FORM.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError
+        value = float(found[3])
+    except ValueError:
+        raise OptionError(
+            f"{flag} {text}: expected a metric and its target.", "Example: accuracy>=0.95, or rmse<=0.4"
+        ) from None
+    name = "f1_macro" if found[1] == "f1" else found[1]
+    right = ">" if higher_is_better(name) else "<"
+    if found[2][0] in "<>" and found[2][0] != right:
+        raise OptionError(f"{flag} {text}: of {name}, {'more' if right == '>' else 'less'} is better.",
+                          f"Write {name}{right}={found[3]}")  # fmt: skip
+    low, high = (metrics.TABLE[name] if name in metrics.TABLE else text_metrics.TABLE[name]).range
+    if not low <= value <= high:
+        raise OptionError(f"{flag} {text}: {name} lies between {low:g} and {high:g}.")
+    return Goal(name, value)
+
+
+def higher_is_better(name: str) -> bool:
+    """Of a metric of rows or of texts. Raises OptionError for an unknown one, or one that is best in the middle."""
+    if name in metrics.TABLE:
+        return metrics.higher_is_better(name)
+    if name not in text_metrics.TABLE:
+        known = [*metrics.TABLE, *text_metrics.TABLE]
+        raise OptionError(f"There is no metric called {name!r}.", did_you_mean(name, known))
+    better = text_metrics.higher_is_better(name)
+    if better is None:
+        raise OptionError(f"Of {name}, neither more nor less is better: no run can be chosen by it.")
+    return better

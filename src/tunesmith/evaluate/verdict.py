@@ -1,0 +1,203 @@
+"""The verdict of a run: is it good, and is it worth more than something simpler? In levels and in words.
+
+Both answers have a level, good, fair or poor (green, amber, red), and so has the whole; the rules are those of
+docs/metrics.md. What is the same for every kind of answer stands here; `good.py` and `good_text.py` judge answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+from tunesmith.evaluate import words
+from tunesmith.evaluate.compare import Difference, Outcomes, paired_bootstrap
+from tunesmith.evaluate.compare import Verdict as Core
+from tunesmith.evaluate.compare import verdict as against_the_best
+from tunesmith.evaluate.metrics import compute, higher_is_better
+from tunesmith.evaluate.types import Outcome
+
+Level = Literal["good", "fair", "poor"]
+
+CONTENDERS = ("majority", "mean", "tfidf_logistic_regression", "tfidf_ridge", "linear_probe", "base", "few_shot",
+              "lead", "copy_source")  # fmt: skip
+"""The simpler ways that every model is compared with, the cheapest first."""
+
+
+class Good(TypedDict):
+    """Is it good?"""
+
+    level: Level
+    words: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    target: float | None
+
+
+class Contender(TypedDict):
+    """One simpler way. `difference` is how much better the model is, also of errors; `same`: it is the model itself."""
+
+    name: str
+    value: float
+    difference: float
+    low: float
+    high: float
+    outcome: Outcomes
+    same: bool
+
+
+class Worth(TypedDict):
+    """Is it worth more than something simpler?"""
+
+    level: Level
+    words: str
+    simplest: bool
+    contenders: list[Contender]
+
+
+class NextStep(TypedDict):
+    """What to do now; `command` can be typed as it stands, None where the step is no command."""
+
+    words: str
+    command: str | None
+
+
+class Verdict(Core):
+    level: Level
+    title: str
+    good: Good
+    worth: Worth
+    next_step: NotRequired[NextStep]
+
+
+_LEVELS: Mapping[tuple[Level, Level], Level] = {
+    ("good", "good"): "good", ("good", "fair"): "good", ("good", "poor"): "fair",
+    ("fair", "good"): "fair", ("fair", "fair"): "fair", ("fair", "poor"): "poor",
+    ("poor", "good"): "fair", ("poor", "fair"): "poor", ("poor", "poor"): "poor",
+}  # fmt: skip
+"""(is it good, is it worth more) -> the whole."""
+
+_FIRST: Mapping[Level, str] = {"good": "Good", "fair": "Usable with care", "poor": "Not good yet"}
+_SECOND: Mapping[Level, str] = {
+    "good": "better than anything simpler",
+    "fair": "not proven to be better than something simpler",
+    "poor": "something simpler is better",
+}
+
+
+def of_rows(
+    ours: Outcome, baselines: Mapping[str, Outcome], metric: str, good: Good, *, simplest: str | None, seed: int = 0
+) -> Verdict:
+    """The verdict on answers that are right or wrong. `simplest`: the baseline that the model itself is, if one.
+
+    The keys of `compare.verdict` are about the best of the other baselines.
+    """
+    rivals = {name: outcome for name, outcome in baselines.items() if name != simplest}
+    core = against_the_best(ours, rivals, metric, seed=seed)
+    value = compute(ours, [metric]).get(metric)
+    found = {name: compute(outcome, [metric]).get(metric) for name, outcome in baselines.items()}
+    values = {name: one for name, one in found.items() if one is not None and value is not None}
+
+    def pair(name: str) -> Difference:
+        if name == core["against"]:
+            return _of_core(core)
+        return paired_bootstrap(ours, baselines[name], metric, seed=seed)
+
+    return whole(core, good, worth(value, values, pair, metric, simplest=simplest, higher=higher_is_better(metric)))
+
+
+def whole(core: Core, good: Good, worth: Worth) -> Verdict:
+    """Both answers put together."""
+    second = _SECOND[worth["level"]]
+    if worth["simplest"] and worth["level"] == "good":
+        second = "better than anything simpler still"
+    joined = "and" if (good["level"] == "good") == (worth["level"] == "good") else "but"
+    title = f"{_FIRST[good['level']]}, {joined} {second}"
+    sentence = f"{title}. {good['words']} {worth['words']}"
+    level = _LEVELS[good["level"], worth["level"]]
+    return {
+        "level": level, "title": title, "good": good, "worth": worth, "outcome": core["outcome"],
+        "against": core["against"], "metric": core["metric"], "difference": core["difference"], "low": core["low"],
+        "high": core["high"], "sentence": sentence,
+    }  # fmt: skip
+
+
+def worth(
+    value: float | None,
+    values: Mapping[str, float],
+    pair: Callable[[str], Difference],
+    metric: str,
+    *,
+    simplest: str | None,
+    higher: bool,
+) -> Worth:
+    """How the model's `value` compares with those of simpler ways, by name; `pair` compares one on the same rows."""
+    if value is None or not values:
+        told = f"Nothing simpler could be compared: {words.metric(metric)} has no value for it."
+        return {"level": "fair", "words": told, "simplest": simplest is not None, "contenders": []}
+    order = sorted(values, key=lambda name: CONTENDERS.index(name) if name in CONTENDERS else len(CONTENDERS))
+    found = [_contender(name, values[name], pair(name), name == simplest) for name in order]
+    rivals = [one for one in found if not one["same"]]
+    level: Level = "fair"
+    if rivals and all(one["outcome"] == "better" for one in rivals):
+        level = "good"
+    elif any(one["outcome"] == "worse" for one in rivals):
+        level = "poor"
+    told = _simplest(simplest, value, metric) if simplest else ""
+    told += _compared(value, rivals, metric, higher)
+    return {"level": level, "words": told.strip(), "simplest": simplest is not None, "contenders": found}
+
+
+def _contender(name: str, value: float, found: Difference, same: bool) -> Contender:
+    outcome: Outcomes = "better" if found["low"] > 0 else "worse" if found["high"] < 0 else "not proven"
+    return {"name": name, "value": value, **found, "outcome": outcome, "same": same}
+
+
+def _simplest(name: str, value: float, metric: str) -> str:
+    return f"This is the simple way itself ({words.plain(name)}): {words.metric(metric)} {words.number(value)}. "
+
+
+def _compared(value: float, rivals: Sequence[Contender], metric: str, higher: bool) -> str:
+    """The hardest to beat with its numbers, the others by name."""
+    if not rivals:
+        return ""
+    hardest = (max if higher else min)(rivals, key=lambda one: one["value"])
+    how = {
+        "better": "It is better than {name}",
+        "worse": "It is worse than {name}",
+        "not proven": "It is not proven to be better than {name}",
+    }[hardest["outcome"]].format(name=words.plain(hardest["name"]))
+    span = f"95 % interval {words.number(hardest['low'], True)} to {words.number(hardest['high'], True)}"
+    told = (
+        f"{how}: {words.metric(metric)} {words.number(value)} against {words.number(hardest['value'])}, "
+        f"a difference of {words.number(hardest['difference'], True)} ({span})"
+        f"{', which chance alone may explain' if hardest['outcome'] == 'not proven' else ''}."
+    )
+    others = [one for one in rivals if one is not hardest]
+    beaten = [_named(one) for one in others if one["outcome"] == "better"]
+    open_ = [_named(one) for one in others if one["outcome"] == "not proven"]
+    worse = [_named(one) for one in others if one["outcome"] == "worse"]
+    if beaten:
+        told += f" It is better than {words.listed(beaten)}."
+    if open_:
+        told += f" Not proven to be better than {words.listed(open_)} either."
+    if worse:
+        told += f" It is worse than {words.listed(worse)} too."
+    return told
+
+
+def _named(one: Contender) -> str:
+    return f"{words.plain(one['name'])} ({words.number(one['value'])})"
+
+
+def _of_core(core: Core) -> Difference:
+    return {"difference": core["difference"] or 0.0, "low": core["low"] or 0.0, "high": core["high"] or 0.0}
+
+
+def of_document(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(level, title, sentence) of the part 'verdict' of a metrics.json, of earlier versions too."""
+    if "level" in found:
+        return found["level"], found["title"], found["sentence"]
+    level = {"better": "good", "worse": "poor"}.get(found["outcome"], "fair")
+    return level, found["sentence"].partition(":")[0], found["sentence"]

@@ -1,0 +1,124 @@
+"""The next step after a run: one that can be taken with the data at hand, as a command that can be typed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.spec import RunSpec
+from tunesmith.evaluate.verdict import NextStep
+
+FEW_TEST_ROWS = 300
+"""With fewer, cross-validation, in which every row is a test row once, tells clearly more."""
+MANY_ROWS = 3_000
+"""With more rows than this in all, five trainings are not suggested."""
+_ASKED = ("target", "text", "model", "seed", "validation", "test")
+
+
+def for_rows(spec: RunSpec, document: Mapping[str, Any], run: Path, rows: Mapping[str, int]) -> NextStep:
+    """`document`: metrics.json so far. `rows`: of each split."""
+    verdict = document["verdict"]
+    found = {one["name"]: one for one in document["findings"]}
+    good, worth = verdict["good"]["level"], verdict["worth"]
+    total = sum(rows.values())
+    if "no_better_than_constant" in found:
+        told = "See how the columns were read, and whether the answer can be told from the text at all."
+        return _step(told, _command(spec, "check"))
+    if "label_noise" in found:
+        told = (
+            f"Look through {_shown(run / 'noise.csv')}: these rows seem to have the wrong label. Mend or remove them."
+        )
+        return _step(told)
+    if worth["level"] == "poor":
+        return _simpler(spec, worth, document["method"])
+    if good == "good" and worth["level"] == "good":
+        return _use(run, spec)
+    few = rows["test"] < FEW_TEST_ROWS and total <= MANY_ROWS and spec.test is None
+    if few and (good == "good" or "small_test_set" in found):
+        told = (
+            f"{rows['test']:,} test rows decide little. Five-fold cross-validation tests on each of the {total:,} rows "
+            "once."
+        )
+        return _step(told, _command(spec, "train", "--cv", "5"))
+    if good == "good":
+        return _use(run, spec)
+    return _improve(spec, found)
+
+
+def _improve(spec: RunSpec, found: Mapping[str, Any]) -> NextStep:
+    options = spec.options
+    if spec.effort == "quick" or spec.method == "head":
+        told = "Let the whole model learn, not only a head on top of it."
+        return _step(told, _command(spec, "train", "--effort", "better"))
+    uneven = found.get("imbalance", {}).get("severity") == "warning" or "labels_never_predicted" in found
+    if uneven and options.get("class_weights") is None and "class_weights" in options:
+        told = "Let rare labels weigh as much as common ones."
+        return _step(told, _command(spec, "train", "--set", "class_weights=auto"))
+    if {"under_fitted", "training_too_short"} & set(found) and options.get("epochs"):
+        told = "It was still learning when training ended: train for longer."
+        return _step(told, _command(spec, "train", "--method", spec.method, "--set", f"epochs={2 * options['epochs']}"))
+    if spec.effort != "best":
+        return _step("Try several methods and keep the best.", _command(spec, "train", "--effort", "best"))
+    return _step("Search for better settings.", _command(spec, "search", "--budget", "30m"))
+
+
+def _simpler(spec: RunSpec, worth: Mapping[str, Any], method: str) -> NextStep:
+    worse = {one["name"] for one in worth["contenders"] if one["outcome"] == "worse"}
+    if "linear_probe" in worse and method != "head":
+        told = "Train the simple way, which is better here: a linear model on the frozen base."
+        return _step(told, _command(spec, "train", "--effort", "quick"))
+    told = "Compare simple and larger ways on one split of the data, and use the cheapest that is good enough."
+    return _step(told, _command(spec, "compare"))
+
+
+def _use(run: Path, spec: RunSpec) -> NextStep:
+    texts = ["a text of yours"] if len(spec.text or []) < 2 else ["a text of yours", "and its pair"]
+    return _step("Use it: try a text, or a whole file with --file and --out.", _joined("predict", _shown(run), *texts))
+
+
+def for_texts(spec: RunSpec, document: Mapping[str, Any], run: Path, gates: Sequence[str]) -> NextStep:
+    """`gates`: what is wrong with the answers that were written, as in `good_text.GATES`."""
+    verdict = document["verdict"]
+    epochs = spec.options.get("epochs") or 1
+    if gates or verdict["good"]["level"] == "poor":
+        told = "Train for longer: the model does not write well yet."
+        return _step(told, _command(spec, "train", "--method", spec.method, "--set", f"epochs={2 * epochs}"))
+    if verdict["worth"]["level"] == "poor":
+        told = "Compare the base as it is, the base that is shown examples, and what training makes of it."
+        return _step(told, _command(spec, "compare"))
+    if spec.task == "chat" and document["baselines"].get("base", {}).get("rougeL"):
+        return _step("Use it: ask it something.", _joined("chat", _shown(run)))
+    return _step("Use it.", _joined("predict", _shown(run), "a text of yours"))
+
+
+def _step(told: str, command: str | None = None) -> NextStep:
+    return {"words": told, "command": command}
+
+
+def _command(spec: RunSpec, verb: str, *more: str) -> str:
+    """The verb on the data of this run, with what was given of columns, base, seed and files of its own."""
+    asked: list[str] = []
+    for name in _ASKED:
+        value = getattr(spec, name)
+        if value in (None, [], "auto", 0) or (name == "seed" and verb == "check"):
+            continue
+        if (name == "model" and verb == "search") or (name == "validation" and verb in ("compare", "search")):
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            shown = _shown(Path(one)) if name in ("validation", "test", "model") and Path(one).exists() else str(one)
+            asked += [f"--{name}", shown]
+    data = _shown(Path(spec.data)) if Path(spec.data).exists() else spec.data
+    return _joined(verb, data, *asked, *more)
+
+
+def _joined(*parts: str) -> str:
+    return shlex.join(["tunesmith", *parts])
+
+
+def _shown(path: Path) -> str:
+    """Relative to where we are, if that is shorter and does not climb."""
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else str(path)
