@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import tunesmith
 from tunesmith.cli.main import main
 
 
@@ -33,9 +35,11 @@ class Said:
 
 @pytest.fixture
 def run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """`run("check", "a.csv").code == 0`: as `tunesmith check a.csv` in a fresh folder."""
+    """`run("check", "a.csv").code == 0`: as `tunesmith check a.csv` in a fresh folder; `stdin` comes through a pipe."""
 
-    def call(*arguments: object) -> Said:
+    def call(*arguments: object, stdin: str | bytes = b"") -> Said:
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
         monkeypatch.setattr(sys, "argv", ["tunesmith", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as caught:
@@ -64,3 +68,24 @@ def ticket_csv(tmp_path_factory: pytest.TempPathFactory, tickets: list[dict[str,
 def quick(tiny_model: Path) -> list[Any]:
     """Flags for a run that takes half a second."""
     return ["--model", tiny_model, "--method", "full", "--set", "precision=fp32", "--set", "max_steps=4"]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, ticket_csv: Path) -> Path:
+    """A finished run of single labels, in a folder `runs`."""
+    out = tmp_path_factory.mktemp("trained") / "runs" / "one"
+    tunesmith.train(ticket_csv, model=str(tiny_model), method="full", precision="fp32", max_steps=20, out=out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tickets: list[dict[str, str]]) -> Path:
+    """A finished run on pairs of texts."""
+    rows = [
+        {"left": row["text"], "right": tickets[(7 * i) % 60]["text"], "same": ("yes", "no")[i % 2]}
+        for i, row in enumerate(tickets)
+    ]
+    out = tmp_path_factory.mktemp("pairs") / "run"
+    words = {"text": ["left", "right"], "target": "same", "method": "head"}
+    tunesmith.train(rows, model=str(tiny_model), precision="fp32", out=out, **words)
+    return out

@@ -293,14 +293,14 @@ def test_a_disk_too_full_for_two_checkpoints(run: Run, quick: list[Any], monkeyp
     ("arguments", "part"),
     [
         (["predict", "nowhere", "text"], "nowhere"),
-        (["predict", "."], "Give texts, or --file with --out"),
-        (["predict", ".", "a text", "--file", "data.csv"], "Give texts, or --file with --out"),
-        (["predict", ".", "--file", "data.csv"], "--file needs --out"),
+        (["predict", "."], "Give texts, or --data with --out"),
+        (["predict", ".", "a text", "--file", "data.csv"], "Give texts, or --data with --out"),
+        (["predict", ".", "--file", "data.csv"], "--data needs --out"),
         (["evaluate", "nowhere", "--data", "data.csv"], "nowhere"),
         (["resume", "nowhere"], "nowhere does not exist"),
         (["show", "."], "holds no run"),
         (["trian", "data.csv"], "train"),
-        (["train"], "Missing argument"),
+        (["train"], "DATA is missing"),
     ],
 )
 def test_the_other_verbs_complain_as_clearly(arguments: list[str], part: str, run: Run) -> None:

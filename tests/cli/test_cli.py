@@ -24,27 +24,6 @@ VERBS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, ticket_csv: Path) -> Path:
-    """A finished run of single labels, in a folder `runs`."""
-    out = tmp_path_factory.mktemp("trained") / "runs" / "one"
-    library.train(ticket_csv, model=str(tiny_model), method="full", precision="fp32", max_steps=20, out=out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tickets: list[dict[str, str]]) -> Path:
-    """A finished run on pairs of texts."""
-    rows = [
-        {"left": row["text"], "right": tickets[(7 * i) % 60]["text"], "same": ("yes", "no")[i % 2]}
-        for i, row in enumerate(tickets)
-    ]
-    out = tmp_path_factory.mktemp("pairs") / "run"
-    words = {"text": ["left", "right"], "target": "same", "method": "head"}
-    library.train(rows, model=str(tiny_model), precision="fp32", out=out, **words)
-    return out
-
-
 def table(path: Path) -> list[dict[str, str]]:
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

@@ -1,59 +1,174 @@
-"""What the commands share: their flags, flags as words, and printing."""
+"""What the commands share: the flags that say what a run is, flags as words, and printing."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tunesmith.cli import completion
 from tunesmith.core.errors import OptionError
 
-Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="File, folder, hub id, or the spec.yaml of a run.", show_default=False)
+# How the flags of a command are grouped in its help.
+DATA, MODEL, TRAINING, KEPT, SEVERAL, OUTPUT = (
+    "Data", "Model and method", "Training", "What must be kept", "Several runs", "Output",
+)  # fmt: skip
+
+RunPath = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run folder.", show_default=False, autocompletion=completion.runs),
 ]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Text = Annotated[list[str] | None, typer.Option(help="Text column; give it twice for pairs of texts.")]
-Target = Annotated[list[str] | None, typer.Option(help="Column to learn; several for one 0/1 column per label.")]
-TaskName = Annotated[str | None, typer.Option(help="A name from `tunesmith tasks`; guessed when not given.")]
-ModelName = Annotated[str | None, typer.Option(help="A name from `tunesmith models`, a hub id, or a folder.")]
-MethodName = Annotated[str | None, typer.Option(help="A name from `tunesmith methods`; chosen when not given.")]
-Validation = Annotated[str | None, typer.Option(help="Validation data of your own.")]
-Test = Annotated[str | None, typer.Option(help="Test data of your own.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any option of task, method, engine or split; repeatable."),
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Every choice with its reason, and the numbers behind them.",
+                       rich_help_panel=OUTPUT)
+]  # fmt: skip
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Run folder; runs/<name>-0001 when not given.", rich_help_panel=OUTPUT),
 ]
-Template = Annotated[str | None, typer.Option(help="Chat template for a base without one: chatml or a .jinja file.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of split, row order, new weights and dropout (0).")]
+DataFlag = Annotated[
+    str | None, typer.Option("--data", help="The same as the argument DATA.", rich_help_panel=DATA, metavar="DATA")
+]
 Models = Annotated[
-    list[str] | None, typer.Option("--models", "--model", help="Base models, with commas between them or repeated.")
-]
+    list[str] | None,
+    typer.Option("--models", "--model", metavar="NAMES", help="Base models, with commas between them or repeated.",
+                 autocompletion=completion.models, rich_help_panel=MODEL),
+]  # fmt: skip
 Methods = Annotated[
-    list[str] | None, typer.Option("--methods", "--method", help="Methods, with commas between them or repeated.")
+    list[str] | None,
+    typer.Option("--methods", "--method", metavar="NAMES", help="Methods, with commas between them or repeated.",
+                 autocompletion=completion.methods, rich_help_panel=MODEL),
+]  # fmt: skip
+Budget = Annotated[
+    str,
+    typer.Option(metavar="BUDGET", help="30m, 2h, '20 trials', or $5 with --price-per-hour.", rich_help_panel=SEVERAL),
 ]
-Budget = Annotated[str, typer.Option(help="30m, 2h, '20 trials', or $5 with --price-per-hour.")]
-Price = Annotated[float | None, typer.Option("--price-per-hour", help="What an hour of this machine costs.")]
+Price = Annotated[
+    float | None,
+    typer.Option(
+        "--price-per-hour", metavar="PRICE", help="What an hour of this machine costs.", rich_help_panel=SEVERAL
+    ),
+]
 Folder = Annotated[
     Path | None,
     typer.Option(
+        metavar="FOLDER",
         help="Folder of the results, runs/DATA-COMMAND when not given; the same one goes on where it stopped.",
-        show_default=False,
+        show_default=False, rich_help_panel=OUTPUT,
     ),
+]  # fmt: skip
+MaxNewTokens = Annotated[int | None, typer.Option(min=1, metavar="TOKENS", help="Most tokens of an answer.")]
+
+Data = Annotated[
+    str | None,
+    typer.Argument(metavar="DATA", help="File, folder, hub id, or the spec.yaml of a run.", show_default=False),
 ]
+
+
+def _flag(kind: Any, panel: str, text: str, *names: str, **more: Any) -> Any:
+    return Annotated[kind | None, typer.Option(*names, help=text, rich_help_panel=panel, **more)]
+
+
+WORDS: dict[str, Any] = {
+    "test": _flag(str, DATA, "Test data of your own.", metavar="FILE"),
+    "validation": _flag(str, DATA, "Validation data of your own.", metavar="FILE"),
+    "text": _flag(list[str], DATA, "Text column; give it twice for pairs of texts.", metavar="COLUMN"),
+    "target": _flag(list[str], DATA, "Column to learn; several for one 0/1 column per label.", metavar="COLUMN"),
+    "task": _flag(str, MODEL, "What is learned, from `tunesmith tasks`; guessed when not given.",
+                  autocompletion=completion.tasks, metavar="NAME"),
+    "model": _flag(str, MODEL, "A name from `tunesmith models`, a hub id, or a folder.",
+                   autocompletion=completion.models, metavar="NAME"),
+    "method": _flag(str, MODEL, "How it is trained, from `tunesmith methods`; chosen when not given.",
+                    autocompletion=completion.methods, metavar="NAME"),
+    "effort": _flag(str, MODEL, "How far to go for quality: quick (seconds), better or best; for --method of its own "
+                    "choice.", metavar="NAME"),
+    "goal": _flag(str, TRAINING, "What is good enough, such as accuracy>=0.95.", metavar="METRIC>=VALUE"),
+    "epochs": _flag(int, TRAINING, "How often every training row is seen.", metavar="N"),
+    "batch_size": _flag(int, TRAINING, "Rows that are learned from together in one step.", metavar="N"),
+    "learning_rate": _flag(float, TRAINING, "How large the steps are, such as 2e-5.", metavar="RATE"),
+    "max_length": _flag(int, TRAINING, "Longest text in tokens (about 3/4 of a word each); the rest is cut.",
+                        metavar="TOKENS"),
+    "overflow": _flag(str, TRAINING, "Conversations that are longer: truncate, drop or error.", metavar="HOW"),
+    "template": _flag(str, TRAINING, "Chat template for a base without one: chatml or a .jinja file.", metavar="NAME"),
+    "freeze": _flag(str, TRAINING, "Blocks that stay as they are: embeddings,layers.0-3", metavar="BLOCKS"),
+    "callback": _flag(list[str], TRAINING, "Add a callback; repeatable.",
+                      autocompletion=completion.callbacks, metavar="NAME"),
+    "retain": _flag(list[str], KEPT, "Data or run that must not be forgotten; repeatable.", metavar="DATA"),
+    "continue_from": _flag(str, KEPT, "An earlier run, to learn one more task.",
+                           autocompletion=completion.runs, metavar="RUN"),
+    "forget_at_most": _flag(float, KEPT, "Most that may be lost of what is retained.", metavar="SHARE"),
+    "settings": _flag(list[str], TRAINING, "Any option of `docs/reference.md`; repeatable.", "--set",
+                      metavar="NAME=VALUE", autocompletion=completion.settings),
+    "seed": _flag(int, TRAINING, "Seed of split, row order, new weights and dropout (0).", metavar="N"),
+}  # fmt: skip
+"""The flags that say what a run is, by parameter. The same for every command that starts or forecasts one."""
+
+_SEVERAL_OF_THEM = ("model", "method", "retain", "continue_from", "forget_at_most")
+COMPARED = tuple(name for name in WORDS if name not in _SEVERAL_OF_THEM)
+"""The flags of commands that try models and methods of their own."""
 
 _NO_SETTINGS = {
     "data": "The data is the first argument: tunesmith train DATA",
     "out": "The folder has a flag of its own: --out DIR",
     "listeners": "Listeners are given in Python only.",
 }
+_LISTS = {"callback": "callbacks"}
+"""Flags whose word is called otherwise."""
+
+
+def run_words(names: Collection[str] = tuple(WORDS)) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command with DATA (also as --data) and the flags `names` of WORDS before its own.
+
+    The function gets `data` (str) and `words`, the flags that were typed as the words of RunSpec.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = {
+            name: parameter for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
+            if name not in ("data", "words")
+        }  # fmt: skip
+        annotations = {"data": Data, "data_flag": DataFlag, **{name: WORDS[name] for name in names}}
+
+        @functools.wraps(function)
+        def command(**typed: Any) -> None:
+            given = {name: typed.pop(name) for name in names}
+            data = data_of(typed.pop("data"), typed.pop("data_flag"))
+            function(data, words_of(given.pop("settings", None), **given), **typed)
+
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in annotations.items()
+        ]
+        rest = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()]
+        command.__signature__ = inspect.Signature([*shared, *rest])  # type: ignore[attr-defined]
+        command.__annotations__ = annotations | {name: parameter.annotation for name, parameter in own.items()}
+        return command
+
+    return decorate
+
+
+def data_of(position: str | None, flag: str | None, what: str = "DATA", example: str = "train tickets.csv") -> str:
+    """The data of a command, which may be the argument or --data. Raises OptionError for none, or for two."""
+    if position and flag and position != flag:
+        raise OptionError(f"{what} {position} and --data {flag} contradict each other.", "Give one of them.")
+    data = position or flag
+    if not data:
+        raise OptionError(f"{what} is missing: the file to read.", f"Example: tunesmith {example}")
+    return data
 
 
 def words_of(settings: list[str] | None, **typed: Any) -> dict[str, Any]:
-    """Flags as the words of RunSpec; what was not typed is left out."""
+    """Flags as the words of RunSpec; what was not typed is left out.
+
+    Raises OptionError for a setting that is none, and for a flag and a --set, or two of them, that contradict.
+    """
     from tunesmith.core.options import parse_value
 
     words: dict[str, Any] = {}
@@ -64,8 +179,48 @@ def words_of(settings: list[str] | None, **typed: Any) -> dict[str, Any]:
         word = name.strip().replace("-", "_")
         if word in _NO_SETTINGS:
             raise OptionError(f"--set {setting}: {word!r} is no option.", _NO_SETTINGS[word])
-        words[word] = parse_value(value)
-    return words | {name: value for name, value in typed.items() if value is not None and value != []}
+        parsed = parse_value(value)
+        if word in words and words[word] != parsed:
+            raise OptionError(f"--set {word}={words[word]} and --set {setting} contradict each other.", "Give one.")
+        words[word] = parsed
+    for name, value in typed.items():
+        if value is None or value == []:
+            continue
+        word, meant = _LISTS.get(name, name), _meant(name, value)
+        if word in words and _listed(words[word]) != _listed(meant):
+            raise OptionError(
+                f"--{name.replace('_', '-')} {_shown(value)} and --set {word}={_shown(words[word])} contradict each "
+                "other.", "Give one of them.",
+            )  # fmt: skip
+        words[word] = meant
+    return words
+
+
+def _meant(name: str, value: Any) -> Any:
+    """The value of a flag as RunSpec takes it."""
+    if name == "freeze":
+        return [block.strip() for block in value.split(",")]
+    if name == "callback":
+        from tunesmith.core.spec import RunSpec
+
+        default = list(RunSpec.model_fields["callbacks"].default)
+        return default + [added for added in value if added not in default]
+    return value
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def renamed(old: str, new: str) -> None:
+    """Say on standard error that a flag has another name now. The old one goes on working."""
+    print(f"note: {old} is called {new} now; the old name goes on working.", file=sys.stderr)
 
 
 def names_of(values: list[str] | None) -> list[str] | None:

@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tunesmith.cli.arguments import (
-    Data,
-    Json,
-    MethodName,
-    ModelName,
-    RunPath,
-    Settings,
-    Target,
-    TaskName,
-    Template,
-    Text,
-    print_found,
-    words_of,
-)
+from tunesmith.cli.arguments import Json, MaxNewTokens, RunPath, Verbose, print_found, renamed, run_words
+from tunesmith.cli.help import START, UNDERSTAND, USE, Commands
+from tunesmith.core.errors import OptionError
 from tunesmith.core.files import write_text
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = Commands()
 
 
-@commands.command()
+@commands.command(section=USE)
 def chat(
     run: RunPath,
     system: Annotated[str | None, typer.Option(help="How the model should behave.")] = None,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest word.")] = 0.7,
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens with this share.")] = 0.95,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 256,
+    max_new_tokens: MaxNewTokens = None,
+    max_tokens: Annotated[int | None, typer.Option(hidden=True)] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same answers.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Text that ends an answer; repeatable.")] = None,
 ) -> None:
@@ -45,9 +35,14 @@ def chat(
     from tunesmith.workflows.language_model import TextGenerator
     from tunesmith.workflows.load import language_folder
 
+    if max_tokens is not None:
+        if max_new_tokens not in (None, max_tokens):
+            raise OptionError(f"--max-tokens {max_tokens} and --max-new-tokens {max_new_tokens} contradict each other.")
+        renamed("--max-tokens", "--max-new-tokens")
+    most = max_new_tokens or max_tokens or 256
     model = TextGenerator.load(language_folder(run))
     words = {
-        "temperature": temperature, "top_p": top_p, "max_new_tokens": max_tokens, "seed": seed, "stop": stop or [],
+        "temperature": temperature, "top_p": top_p, "max_new_tokens": most, "seed": seed, "stop": stop or [],
     }  # fmt: skip
     sampling = resolve(words, {"sampling": Sampling})["sampling"]
     assert isinstance(sampling, Sampling)
@@ -60,25 +55,26 @@ def chat(
     chat_session(session)
 
 
-@commands.command()
+@commands.command(section=UNDERSTAND)
+@run_words(("model", "task", "template", "max_length", "overflow"))
 def preview(
-    data: Data,
-    model: Annotated[str, typer.Option(help="Whose tokenizer and chat template: a name, hub id, folder or run.")],
-    row: Annotated[int | None, typer.Option(help="Which row, from 1; the first, or all of them with --json.")] = None,
-    task: TaskName = None,
-    template: Template = None,
-    html: Annotated[Path | None, typer.Option(help="Write an HTML page instead.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=2, help="Show what is cut at this many tokens.")] = None,
-    overflow: Annotated[str, typer.Option(help="Over-long rows: truncate, drop or error.")] = "truncate",
+    data: str, words: dict[str, Any],
+    row: Annotated[
+        int | None, typer.Option(metavar="N", help="Which row, from 1; the first, or all of them with --json.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page instead.")] = None,
     as_json: Json = False,
-) -> None:
-    """Show one row token by token: what is learned, what is context, what is cut."""
+) -> None:  # fmt: skip
+    """Show one row token by token: what is learned, what is only read, what is cut."""
     from tunesmith.workflows import preview as workflow
 
-    rows = workflow.previewed(
-        data, model=model, row=row if row is not None or as_json else 1, task=task or "auto", template=template,
-        max_length=max_length, overflow=overflow,
-    )  # fmt: skip
+    if "model" not in words:
+        raise OptionError(
+            "preview needs --model: whose tokenizer and chat template the row is shown with.",
+            "Give a name from `tunesmith models`, a hub id, a folder or a run.",
+        )
+    row = row if row is not None or as_json else 1
+    rows = workflow.previewed(data, row=row, **{"task": "auto", "overflow": "truncate", **words})
     if as_json:
         workflow.write_json(rows, sys.stdout)
         return
@@ -91,7 +87,7 @@ def preview(
     print(f"written to {html}")
 
 
-@commands.command()
+@commands.command(section=USE)
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Data in any format that is known.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl file to write.")],
@@ -105,30 +101,23 @@ def convert(
     print_found({"rows": count, "out": str(out)}, as_json, lambda found: f"{found['rows']} rows written to {out}")
 
 
-@commands.command()
+@commands.command(section=START)
+@run_words()
 def plan(
-    data: Data, text: Text = None, target: Target = None, task: TaskName = None, model: ModelName = None,
-    method: MethodName = None,
+    data: str, words: dict[str, Any],
     device: Annotated[
-        str | None, typer.Option(help="A GPU by name (h100, l4, ...); this machine when not given.")
+        str | None, typer.Option(metavar="GPU", help="A GPU by name (h100, l4, ...); this machine when not given.")
     ] = None,
-    max_length: Annotated[int | None, typer.Option(help="Most tokens of an example.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows in one step.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="How often every row is seen.")] = None,
-    settings: Settings = None, as_json: Json = False,
+    verbose: Verbose = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Memory, time, disk and tokens of a run before it is paid for; loads no weights."""
+    """Forecast memory, time and disk of a run, here or on a GPU, before it is paid for. Trains nothing."""
     from tunesmith.workflows import plan as workflow
 
-    words = words_of(
-        settings, text=text, target=target, task=task, model=model, method=method, max_length=max_length,
-        batch_size=batch_size, epochs=epochs,
-    )  # fmt: skip
     found = workflow.plan(data, device=device, **words)
     print_found(found.as_dict(), as_json, lambda _: workflow.render(found))
 
 
-@commands.command()
+@commands.command(section=USE)
 def export(
     run: RunPath,
     to: Annotated[str, typer.Option(help="merged: the adapter added to the weights, one plain model.")] = "merged",

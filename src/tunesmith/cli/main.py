@@ -13,112 +13,35 @@ from typing import Annotated, Any
 
 import typer
 
-from tunesmith.cli import language, refine
+from tunesmith.cli import language, predict, refine
 from tunesmith.cli.arguments import (
-    Data,
+    SEVERAL,
+    DataFlag,
     Json,
-    MethodName,
-    ModelName,
+    Out,
     Price,
     RunPath,
-    Seed,
-    Settings,
-    Target,
-    TaskName,
-    Template,
-    Test,
-    Text,
-    Validation,
+    Verbose,
+    data_of,
     print_found,
-    words_of,
+    run_words,
 )
+from tunesmith.cli.help import START, UNDERSTAND, Commands
 from tunesmith.core.errors import DataError, OptionError, Stopped, TunesmithError
 
-app = typer.Typer(
-    name="tunesmith",
-    help="Fine-tune pre-trained models on your own examples, and know whether it helped.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+_BROKEN_PIPE = 141
+"""Exit code of a process whose reader left, as the shells have it (128 + SIGPIPE)."""
+
+app = Commands(name="tunesmith", no_args_is_help=True)
 
 
-@app.command()
-def train(
-    data: Data,
-    test: Test = None,
-    validation: Validation = None,
-    text: Text = None,
-    target: Target = None,
-    task: TaskName = None,
-    model: ModelName = None,
-    method: MethodName = None,
-    callback: Annotated[list[str] | None, typer.Option(help="Add a callback; repeatable.")] = None,
-    template: Template = None,
-    overflow: Annotated[str | None, typer.Option(help="Over-long conversations: truncate, drop or error.")] = None,
-    freeze: Annotated[str | None, typer.Option(help="Blocks that stay as they are: embeddings,layers.0-3")] = None,
-    retain: Annotated[
-        list[str] | None, typer.Option(help="Data or run that must not be forgotten; repeatable.")
-    ] = None,
-    continue_from: Annotated[str | None, typer.Option(help="An earlier run, to learn one more task.")] = None,
-    forget_at_most: Annotated[float | None, typer.Option(help="Most that may be lost of what is retained.")] = None,
-    goal: Annotated[str | None, typer.Option(help="What is good enough, such as accuracy>=0.95.")] = None,
-    cv: Annotated[int | None, typer.Option(help="Cross-validate with this many folds.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Train with this many seeds: mean and spread.")] = None,
-    soup: Annotated[bool, typer.Option(help="With --seeds: average the models where that helps.")] = False,
-    until: Annotated[str | None, typer.Option(help="Train, diagnose, remedy, until f1_macro=0.92 or so.")] = None,
-    budget: Annotated[str, typer.Option(help="For --until: 30m, 2h, '20 trials', or $5 with a price.")] = "30m",
-    price_per_hour: Price = None,
-    settings: Settings = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; runs/<name>-0001 when not given.")] = None,
-    seed: Seed = None,
-    as_json: Json = False,
-) -> None:
-    """Fine-tune a model, test it against the baselines, and write the report."""
-    from tunesmith.workflows import train as workflow
-    from tunesmith.workflows.progress import listener
-
-    words = words_of(
-        settings, test=test, validation=validation, text=text, target=target, task=task, model=model, method=method,
-        seed=seed,
-    )  # fmt: skip
-    if callback:
-        words["callbacks"] = _with_default_callbacks(callback)
-    more = {
-        "template": template, "overflow": overflow, "freeze": freeze.split(",") if freeze else None,
-        "retain": retain or None, "continue_from": continue_from, "forget_at_most": forget_at_most, "goal": goal,
-    }  # fmt: skip
-    words |= {name: value for name, value in more.items() if value is not None}
-    if soup or any(value is not None for value in (cv, seeds, until)):
-        refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget, price_per_hour), as_json=as_json)
-        return
-    run = workflow.train(data, out=out, listeners=[listener()], **words)
-    _show_run(run, as_json)
-
-
-@app.command()
-def check(
-    data: Data,
-    test: Test = None,
-    validation: Validation = None,
-    text: Text = None,
-    target: Target = None,
-    task: TaskName = None,
-    model: ModelName = None,
-    method: MethodName = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    as_json: Json = False,
-) -> None:
-    """Say what a run would do and what is wrong with the data; train nothing."""
+@app.command(section=START)
+@run_words()
+def check(data: str, words: dict[str, Any], out: Out = None, verbose: Verbose = False, as_json: Json = False) -> None:
+    """Show how your data is read, what would be trained on it, and what is wrong with it. Trains nothing."""
     from tunesmith.cli import show
     from tunesmith.workflows import check as workflow
 
-    words = words_of(
-        settings, test=test, validation=validation, text=text, target=target, task=task, model=model, method=method,
-        seed=seed,
-    )  # fmt: skip
     found = workflow.check(data, **words)
     if "form" not in found:
         print_found(found, as_json, show.checked)
@@ -128,82 +51,51 @@ def check(
         sys.exit(DataError.exit_code)
 
 
-@app.command()
-def evaluate(
-    run: RunPath,
-    data: Annotated[str, typer.Option(help="Data with the columns that the run was trained on.")],
-    as_json: Json = False,
-) -> None:
-    """Measure a finished run on other data."""
-    from tunesmith.cli import show
-    from tunesmith.workflows import evaluate as workflow
-
-    print_found(workflow.evaluate(run, data), as_json, show.evaluated)
-
-
-@app.command()
-def predict(
-    run: RunPath,
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; for pairs, two for each.")] = None,
-    file: Annotated[str | None, typer.Option(help="Predict every row of this file.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write them: .csv, .tsv, .jsonl or .parquet.")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Abstain below this probability.")] = None,
-    probabilities: Annotated[bool, typer.Option(help="Also the probability of every label.")] = False,
-    precision: Annotated[str, typer.Option(help="auto (fast, the same labels) or fp32 (every digit).")] = "auto",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="How answers are written: max_new_tokens, temperature, ..."),
+@app.command(section=START)
+@run_words()
+def train(
+    data: str,
+    words: dict[str, Any],
+    cv: Annotated[
+        int | None, typer.Option(metavar="N", help="Cross-validate with this many folds.", rich_help_panel=SEVERAL)
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Train with this many seeds: mean and spread.", rich_help_panel=SEVERAL),
+    ] = None,
+    soup: Annotated[
+        bool,
+        typer.Option(help="With --seeds: average the models where that helps.", rich_help_panel=SEVERAL,
+                           show_default=False),
+    ] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="GOAL", help="Train, diagnose, remedy, until f1_macro=0.92 or so.",
+                     rich_help_panel=SEVERAL),
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(metavar="BUDGET", help="For --until: 30m, 2h, '20 trials', or $5 with a price.",
+                     rich_help_panel=SEVERAL),
+    ] = "30m",
+    price_per_hour: Price = None,
+    out: Out = None,
+    verbose: Verbose = False,
     as_json: Json = False,
-) -> None:
-    """Label and probability for texts, or for every row of a file; of a model that writes, its answers."""
-    from tunesmith.cli import show
-    from tunesmith.workflows import language_predict
-    from tunesmith.workflows import model as models
-    from tunesmith.workflows import predict as workflow
-    from tunesmith.workflows.language_model import TextGenerator, sampling_of
-    from tunesmith.workflows.load import language_folder
+) -> None:  # fmt: skip
+    """Train a model on your examples, test it beside simpler ones, and write the report."""
+    from tunesmith.workflows import train as workflow
+    from tunesmith.workflows.progress import listener
 
-    if bool(texts) == bool(file):
-        raise OptionError(
-            "Give texts, or --file with --out.", 'Example: tunesmith predict runs/bank "where is my card?"'
-        )
-    if file and out is None:
-        raise OptionError("--file needs --out, the file to write.", "Example: --out predictions.csv")
-    words, writes = words_of(settings), language_folder(run, wanted=False)
-    if words and not writes:
-        raise OptionError("--set says how answers are written, and this model writes none.")
-    if file and out:
-        if writes:
-            count = language_predict.predict(writes, file, out, sampling_of(words), emit=show.warned)
-        else:
-            count = workflow.predict(
-                run, file, out, threshold=threshold, probabilities=probabilities, precision=precision, emit=show.warned
-            )
-        print_found(
-            {"rows": count, "out": str(out)},
-            as_json,
-            lambda found: f"{found['rows']} rows written to {found['out']}",
-        )
+    if soup or any(value is not None for value in (cv, seeds, until)):
+        refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget, price_per_hour), as_json=as_json)
         return
-    given: list[Any] = list(texts or [])
-    if writes:
-        found = TextGenerator.load(writes).predict(given, emit=show.warned, **words)
-        print_found({"predictions": found}, as_json, lambda f: "\n".join(one["text"] for one in f["predictions"]))
-        return
-    model = models.Model.load(run)
-    if model.columns.text_pair:
-        if len(given) % 2:
-            raise OptionError(f"The model reads pairs of texts; got {len(given)} texts.", "Give two for each pair.")
-        given = list(zip(given[::2], given[1::2], strict=True))
-    answers = model.predict(given, threshold=threshold, precision=precision, emit=show.warned)
-    if not probabilities:
-        answers = [{k: v for k, v in a.items() if k != "probabilities" or "label" not in a} for a in answers]
-    print_found({"predictions": answers}, as_json, show.predicted)
+    run = workflow.train(data, out=out, listeners=[listener()], **words)
+    _show_run(run, as_json)
 
 
-@app.command()
-def resume(run: RunPath, as_json: Json = False) -> None:
+@app.command(section=START)
+def resume(run: RunPath, verbose: Verbose = False, as_json: Json = False) -> None:
     """Continue a run that was killed, stopped or paused."""
     from tunesmith.workflows import train as workflow
     from tunesmith.workflows.progress import listener
@@ -211,7 +103,24 @@ def resume(run: RunPath, as_json: Json = False) -> None:
     _show_run(workflow.resume(run, listeners=[listener()]), as_json)
 
 
-@app.command()
+@app.command(section=UNDERSTAND)
+def evaluate(
+    run: RunPath,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Data with the columns that the run was trained on.")
+    ] = None,
+    data_flag: DataFlag = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a finished run on other data."""
+    from tunesmith.cli import show
+    from tunesmith.workflows import evaluate as workflow
+
+    source = data_of(data, data_flag, example=f"evaluate {run} new.csv")
+    print_found(workflow.evaluate(run, source), as_json, show.evaluated)
+
+
+@app.command(section=UNDERSTAND)
 def runs(
     root: Annotated[Path, typer.Argument(help="Folder of run folders.")] = Path("runs"), as_json: Json = False
 ) -> None:
@@ -222,7 +131,7 @@ def runs(
     print_found({"runs": catalogues.runs(root)}, as_json, show.runs)
 
 
-@app.command()
+@app.command(section=UNDERSTAND)
 def show(run: RunPath, as_json: Json = False) -> None:
     """What a run, or a folder of several, did and found."""
     from tunesmith.cli import show as screens
@@ -237,7 +146,7 @@ def show(run: RunPath, as_json: Json = False) -> None:
     print_found(catalogues.run(run), as_json, screens.run)
 
 
-@app.command()
+@app.command(section=UNDERSTAND)
 def models(
     name: Annotated[str | None, typer.Argument(help="A model, with --blocks.")] = None,
     blocks: Annotated[bool, typer.Option("--blocks", help="The parts of a model that --freeze can name.")] = False,
@@ -255,19 +164,19 @@ def models(
     print_found({"models": catalogues.models()}, as_json, show.models)
 
 
-@app.command()
+@app.command(section=UNDERSTAND)
 def methods(as_json: Json = False) -> None:
     """Methods: which weights move, and their options."""
     _list_seam("methods", as_json)
 
 
-@app.command()
+@app.command(section=UNDERSTAND)
 def tasks(as_json: Json = False) -> None:
     """Tasks: what can be learned, and their options."""
     _list_seam("tasks", as_json)
 
 
-@app.command()
+@app.command(section=START)
 def doctor(as_json: Json = False) -> None:
     """Check this installation and this machine."""
     from tunesmith.cli import show
@@ -296,8 +205,8 @@ def _common(
     """Fine-tune pre-trained models on your own examples, and know whether it helped."""
 
 
-app.add_typer(language.commands)  # without a name: its commands stand beside the others
-app.add_typer(refine.commands)
+for _more in (refine.commands, predict.commands, language.commands):
+    app.add_typer(_more)  # without a name: its commands stand beside the others
 
 
 def main() -> None:
@@ -307,6 +216,9 @@ def main() -> None:
     except TunesmithError as error:
         _complain(error)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # who read the answers has enough of them: `tunesmith runs | head -1`
+        _nobody_listens()
+        sys.exit(_BROKEN_PIPE)
     except Exception as error:
         if hasattr(error, "format_message"):  # one of the parser's own usage errors
             error.show()  # type: ignore[attr-defined]
@@ -328,10 +240,20 @@ def program() -> None:
         main()
     except SystemExit as end:
         atexit._run_exitfuncs()
-        with suppress(BrokenPipeError):  # `tunesmith runs | head`
+        try:
             sys.stdout.flush()
             sys.stderr.flush()
+        except BrokenPipeError:
+            _nobody_listens()
         os._exit(end.code if isinstance(end.code, int) else 1)
+
+
+def _nobody_listens() -> None:
+    """Let what is still to be written go nowhere, so that no complaint about it follows at the end."""
+    with suppress(OSError, ValueError):  # standard output may be closed, or be none of the system's
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _complain(error: TunesmithError) -> None:
@@ -347,13 +269,6 @@ def _answer(found: dict[str, Any]) -> None:
     if "--json" in sys.argv:
         with suppress(OSError):  # nobody reads it, or the disk that it goes to is full
             print(json.dumps({"error": found}, ensure_ascii=False), flush=True)
-
-
-def _with_default_callbacks(added: list[str]) -> list[str]:
-    from tunesmith.core.spec import RunSpec
-
-    default = list(RunSpec.model_fields["callbacks"].default)
-    return default + [name for name in added if name not in default]
 
 
 def _show_run(run: Any, as_json: bool) -> None:

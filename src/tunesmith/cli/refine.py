@@ -8,38 +8,57 @@ from typing import Annotated, Any
 
 import typer
 
+from tunesmith.cli import completion
 from tunesmith.cli.arguments import (
+    COMPARED,
+    SEVERAL,
     Budget,
-    Data,
     Folder,
     Json,
     Methods,
     Models,
     Price,
-    Seed,
-    Settings,
-    Target,
-    TaskName,
-    Test,
-    Text,
+    Verbose,
     folder_of,
     names_of,
     print_found,
-    words_of,
+    run_words,
 )
+from tunesmith.cli.help import IMPROVE, Commands
 from tunesmith.core.errors import OptionError
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = Commands()
 
 
-@commands.command()
+@commands.command(section=IMPROVE)
+@run_words(COMPARED)
+def compare(
+    data: str, words: dict[str, Any], models: Models = None, methods: Methods = None, out: Folder = None,
+    verbose: Verbose = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Is fine-tuning worth it here? From the simplest way to the costliest, all on the same test rows."""
+    from tunesmith.cli import show_refine
+    from tunesmith.workflows import ladder as workflow
+
+    found = workflow.ladder(
+        data, out=out or folder_of(data, "compare"), models=names_of(models), methods=names_of(methods), **words
+    )
+    print_found(found, as_json, show_refine.show_ladder)
+
+
+@commands.command(section=IMPROVE)
+@run_words(COMPARED)
 def search(
-    data: Data, out: Folder = None, budget: Budget = "20 trials",
-    space: Annotated[list[str] | None, typer.Option(help="NAME=LOW..HIGH or NAME=A,B; repeatable.")] = None,
-    pruning: Annotated[bool, typer.Option(help="End trials that fall behind.")] = True,
-    price_per_hour: Price = None, test: Test = None, text: Text = None, target: Target = None, task: TaskName = None,
-    models: Models = None, methods: Methods = None, settings: Settings = None, seed: Seed = None,
-    as_json: Json = False,
+    data: str, words: dict[str, Any], models: Models = None, methods: Methods = None, budget: Budget = "20 trials",
+    space: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUES", help="What to try: NAME=LOW..HIGH or NAME=A,B; repeatable.",
+                     rich_help_panel=SEVERAL, autocompletion=completion.settings),
+    ] = None,
+    pruning: Annotated[
+        bool, typer.Option(help="End trials that fall behind.", rich_help_panel=SEVERAL)
+    ] = True,
+    price_per_hour: Price = None, out: Folder = None, verbose: Verbose = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find the best settings within a budget; the test rows are read once, at the end."""
     from tunesmith.cli import show_refine
@@ -49,27 +68,9 @@ def search(
 
     found = workflow.search(
         data, out=out or folder_of(data, "search"), budget=refine.parse_budget(budget, price_per_hour),
-        space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning,
-        **words_of(settings, test=test, text=text, target=target, task=task, seed=seed),
+        space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning, **words,
     )  # fmt: skip
     print_found(found.document, as_json, show_refine.show_search)
-
-
-@commands.command()
-def compare(
-    data: Data, out: Folder = None, models: Models = None, methods: Methods = None, test: Test = None,
-    text: Text = None, target: Target = None, task: TaskName = None, settings: Settings = None, seed: Seed = None,
-    as_json: Json = False,
-) -> None:  # fmt: skip
-    """Should I fine-tune at all? From the cheapest baseline to full fine-tuning, on one split."""
-    from tunesmith.cli import show_refine
-    from tunesmith.workflows import ladder as workflow
-
-    found = workflow.ladder(
-        data, out=out or folder_of(data, "compare"), models=names_of(models), methods=names_of(methods),
-        **words_of(settings, test=test, text=text, target=target, task=task, seed=seed),
-    )  # fmt: skip
-    print_found(found, as_json, show_refine.show_ladder)
 
 
 @dataclass(frozen=True)

@@ -18,20 +18,21 @@ SEAMS = ("tasks", "methods", "callbacks")
 
 def names(seam: str) -> list[str]:
     """Names that can be asked for, the built-in ones first and in the order of their TABLE."""
-    return list(_targets(seam))
+    return list(targets(seam))
 
 
 def get(seam: str, name: str) -> Any:
     """The plugin class called `name`. Raises OptionError with the nearest name."""
-    targets = _targets(seam)
-    if name not in targets:
+    known = targets(seam)
+    if name not in known:
         singular = seam.removesuffix("s")
-        raise OptionError(f"There is no {singular} called {name!r}.", did_you_mean(name, targets))
-    module, _, attribute = targets[name].partition(":")
+        raise OptionError(f"There is no {singular} called {name!r}.", did_you_mean(name, known))
+    module, _, attribute = known[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-def _targets(seam: str) -> dict[str, str]:
+def targets(seam: str) -> dict[str, str]:
+    """Where every plugin of a seam lies: name -> "module:Class". Imports none of them."""
     table: dict[str, str] = dict(importlib.import_module(f"tunesmith.{seam}").TABLE)
     for point in entry_points(group=f"tunesmith.{seam}"):
         table.setdefault(point.name, point.value)
