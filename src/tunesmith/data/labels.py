@@ -21,6 +21,9 @@ from tunesmith.data.types import Columns, Leakage
 from tunesmith.data.values import NO_NUMBER, sort_labels
 
 CONFLICTS_SHOWN = 100
+BARS = 30
+"""Of a histogram."""
+
 _AMOUNT = re.compile(r"[$€£¥+-]*\s*\d[\d.,\s]*\s*(?:[$€£¥%]|[A-Za-z]{1,3})?")
 """A number with a unit: '$49.32', '36 %', '12 kg'."""
 
@@ -164,12 +167,29 @@ def find_conflicts(
     return list(found.values()), int(conflicting.size), rows
 
 
-def text_lengths(column: pa.ChunkedArray) -> dict[str, float]:
-    """Quantiles of the length in characters."""
+def text_lengths(column: pa.ChunkedArray) -> dict[str, Any]:
+    """Quantiles of the length in characters, and their histogram."""
     lengths = pc.utf8_length(column).to_numpy()
     points = {"min": 0.0, "p5": 0.05, "p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
     values = np.quantile(lengths, list(points.values()))
-    return {"mean": float(lengths.mean()), **{name: float(v) for name, v in zip(points, values, strict=True)}}
+    found = {name: float(v) for name, v in zip(points, values, strict=True)}
+    return {"mean": float(lengths.mean()), **found, "histogram": histogram(lengths)}
+
+
+def histogram(values: np.ndarray) -> dict[str, list[float]]:
+    """{"edges" [n + 1], "counts" [n]} of finite numbers; whole numbers of a few kinds get a bar each. The furthest 1 %
+    above is one last bar, so that a single long text does not press all others into one."""
+    values = np.asarray(values, dtype=np.float64)
+    distinct = np.unique(values)
+    if len(distinct) <= BARS:
+        halves = (distinct[1:] + distinct[:-1]) / 2
+        step = float(np.diff(distinct).min()) / 2 if len(distinct) > 1 else 0.5
+        edges = np.r_[distinct[0] - step, halves, distinct[-1] + step]
+    else:
+        edges = np.linspace(distinct[0], max(float(np.quantile(values, 0.99)), distinct[1]), BARS)
+        edges = np.r_[edges, distinct[-1]] if distinct[-1] > edges[-1] else edges
+    counts, edges = np.histogram(values, bins=edges)
+    return {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]}
 
 
 def leak_message(leakage: Leakage) -> str:

@@ -124,7 +124,7 @@ class PreparedData:
             for name, row in zip(self.label_names, table, strict=True)
         }
 
-    def _number_table(self) -> dict[str, float] | None:
+    def _number_table(self) -> dict[str, Any] | None:
         values = self.index.values
         if values is None:
             return None
@@ -134,6 +134,7 @@ class PreparedData:
             "median": float(np.median(values)),
             "max": float(values.max()),
             "std": float(values.std()),
+            "histogram": labels.histogram(values),
         }
 
 

@@ -6,6 +6,7 @@ Texts from the data pass through `plain`, because plotly reads a little HTML in 
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,11 @@ Figure = dict[str, Any]
 BLUE, ORANGE, GREY = "#3b82f6", "#f08c2e", "#94a3b8"
 MOST_CLASSES = 25
 MOST_POINTS = 3000
+UNLIKELY = 0.05
+"""Of several labels nearly all are unlikely for a row: below this they are one group of the calibration chart."""
+
+FEWEST_IN_GROUP = 20
+"""Decisions in a group of the calibration chart."""
 
 
 def plain(text: str, longest: int = 28) -> str:
@@ -33,21 +39,45 @@ def _rounded(values: Sequence[float] | np.ndarray) -> list[float]:
     return [float(f"{value:.5g}") for value in values]
 
 
-def loss_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure | None:
-    """Training loss (each step pale, running mean strong) and validation loss; None where no step was taken."""
+def loss_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], apart: bool = False) -> Figure | None:
+    """Training loss (each step pale, running mean strong) and validation loss; None where no step was taken.
+
+    `apart`: the two are different losses, so that the validation's has an axis of its own, on the right.
+    """
     train, validation = _curve(curves, "train", "loss"), _curve(curves, "validation", "loss")
     if not train[0] and len(validation[0]) < 2:
         return None
-    data = []
+    data: list[dict[str, Any]] = []
     if train[0]:
         keep = np.unique(np.linspace(0, len(train[0]) - 1, min(len(train[0]), MOST_POINTS)).astype(int))
         steps, losses = np.asarray(train[0])[keep], np.asarray(train[1])
         smooth = _running_mean(losses, reach=max(len(losses) // 80, 1))
-        data.append(_line(steps, losses[keep], "training, each step", BLUE, width=1, opacity=0.3))
-        data.append(_line(steps, smooth[keep], "training, mean", BLUE, width=2))
+        data.append(line(steps, losses[keep], "training, each step", BLUE, width=1, opacity=0.3))
+        data.append(line(steps, smooth[keep], "training, mean", BLUE, width=2))
     if validation[0]:
-        data.append({**_line(*validation, "validation", ORANGE, width=2), "mode": "lines+markers"})
-    return {"data": data, "layout": _axes("step", "loss", zero=True)}
+        on = {"yaxis": "y2"} if apart and train[0] else {}
+        data.append({**line(*validation, "validation", ORANGE, width=2), "mode": "lines+markers", **on})
+    layout = _with_kept(axes("step", "loss", zero=True), curves)
+    if apart and train[0]:
+        layout["yaxis"]["title"]["text"] = "training loss"
+        layout["yaxis2"] = {
+            "title": {"text": "validation loss"}, "overlaying": "y", "side": "right", "rangemode": "tozero",
+            "showgrid": False,
+        }  # fmt: skip
+    return {"data": data, "layout": layout}
+
+
+def _with_kept(layout: dict[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """A dashed line at the step whose weights were kept."""
+    kept = [int(point["step"]) for point in curves.get("validation", ()) if point.get("best")]
+    if not kept:
+        return layout
+    mark = {"x": kept[-1], "xref": "x", "yref": "paper"}
+    rule = {"type": "line", "x0": kept[-1], "x1": kept[-1], "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
+            "line": {"color": GREY, "width": 1.5, "dash": "dash"}}  # fmt: skip
+    note = {**mark, "y": 0.02, "text": f"kept: step {kept[-1]:,}", "showarrow": False, "yanchor": "bottom",
+            "xanchor": "left" if kept[-1] == 0 else "right", "xshift": 4 if kept[-1] == 0 else -4}  # fmt: skip
+    return {**layout, "shapes": [rule], "annotations": [note]}
 
 
 def _running_mean(values: np.ndarray, reach: int) -> np.ndarray:
@@ -62,8 +92,8 @@ def metric_curve(curves: Mapping[str, Sequence[Mapping[str, Any]]], first: str) 
     steps, values = _curve(curves, "validation", first)
     if len(steps) < 2:
         return None
-    line = {**_line(steps, values, "validation", ORANGE, width=2), "mode": "lines+markers"}
-    return {"data": [line], "layout": {**_axes("step", named(first)), "showlegend": False}}
+    drawn = {**line(steps, values, "validation", ORANGE, width=2), "mode": "lines+markers"}
+    return {"data": [drawn], "layout": {**_with_kept(axes("step", named(first)), curves), "showlegend": False}}
 
 
 def _curve(curves: Mapping[str, Sequence[Mapping[str, Any]]], side: str, key: str) -> tuple[list[int], list[float]]:
@@ -71,7 +101,7 @@ def _curve(curves: Mapping[str, Sequence[Mapping[str, Any]]], side: str, key: st
     return [int(point.get("step", 0)) for point in points], [float(point[key]) for point in points]
 
 
-def _line(
+def line(
     x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, name: str, colour: str, **style: float
 ) -> dict[str, Any]:
     return {
@@ -86,7 +116,8 @@ def _line(
     }
 
 
-def _axes(x: str, y: str, zero: bool = False) -> dict[str, Any]:
+def axes(x: str, y: str, zero: bool = False) -> dict[str, Any]:
+    """Layout with two titles and the legend above; `zero`: the vertical axis begins at 0."""
     vertical = {"title": {"text": y}, **({"rangemode": "tozero"} if zero else {})}
     return {
         "xaxis": {"title": {"text": x}},
@@ -112,7 +143,13 @@ def confusion(table: Mapping[str, Any]) -> Figure | None:
         "z": [_rounded(row) for row in shares],
         "text": [[str(count) if count else "" for count in row] for row in part],
         "texttemplate": "%{text}",
-        "customdata": [[[plain(truth, 60), plain(given, 60)] for given in names] for truth in names],
+        "customdata": [
+            [
+                [plain(truth, 60), plain(given, 60), int(row), int(column)]
+                for given, column in zip(names, shown, strict=True)
+            ]
+            for truth, row in zip(names, shown, strict=True)
+        ],
         "hovertemplate": "truth: %{customdata[0]}<br>predicted: %{customdata[1]}<br>"
         "%{text} rows, %{z:.0%} of the truth<extra></extra>",
         "zmin": 0,
@@ -135,38 +172,72 @@ def confusion(table: Mapping[str, Any]) -> Figure | None:
 
 
 def reliability(outcome: Outcome) -> Figure:
-    """Share that came true over mean probability in 15 bins, above how many decisions each bin holds."""
-    view = View(outcome)
-    confidence, true = view.decisions
-    counts = np.bincount(view.decision_bins, minlength=BINS)
-    used = counts > 0
-    given, came = (np.bincount(view.decision_bins, values, BINS)[used] for values in (confidence, true))
-    edges = (np.arange(BINS) + 0.5) / BINS
-    diagonal = {**_line([0, 1], [0, 1], "perfect", GREY, width=1), "hoverinfo": "skip"}
+    """Share that came true over mean probability, in groups of equally many decisions, with 95 % intervals.
+
+    Intervals are Wilson's score intervals of a share (Brown, Cai & DasGupta 2001).
+    """
+    confidence, true = View(outcome).decisions
+    order = np.argsort(confidence, kind="stable")
+    low = np.searchsorted(confidence[order], UNLIKELY) if outcome.kind == "labels" else 0
+    rest = order[low:]
+    groups = np.array_split(rest, int(np.clip(len(rest) // FEWEST_IN_GROUP, 1, BINS)))
+    groups = [group for group in (order[:low], *groups) if len(group)]
+    given = np.array([confidence[group].mean() for group in groups])
+    came = np.array([true[group].mean() for group in groups])
+    ends = [proportion_interval(int(true[group].sum()), len(group)) for group in groups]
     points = {
-        **_line(given / counts[used], came / counts[used], "model", BLUE, width=2),
+        **line(given, came, "model", BLUE, width=2),
         "mode": "lines+markers",
-        "customdata": counts[used].tolist(),
-        "hovertemplate": "probability %{x:.3f}<br>came true %{y:.3f}<br>%{customdata} rows<extra></extra>",
-    }
-    bars = {
-        "type": "bar",
-        "x": _rounded(edges),
-        "y": counts.tolist(),
-        "yaxis": "y2",
-        "marker": {"color": GREY},
-        "name": "decisions",
-        "hovertemplate": "%{y} decisions<extra></extra>",
-    }
+        "error_y": {
+            "type": "data", "symmetric": False, "thickness": 1.2, "width": 3,
+            "array": _rounded([high - value for (_, high), value in zip(ends, came, strict=True)]),
+            "arrayminus": _rounded([value - low for (low, _), value in zip(ends, came, strict=True)]),
+        },
+        "customdata": [len(group) for group in groups],
+        "hovertemplate": "probability %{x:.3f}<br>came true %{y:.3f}<br>%{customdata} decisions<extra></extra>",
+    }  # fmt: skip
+    diagonal = {**line([0, 1], [0, 1], "perfect", GREY, width=1), "hoverinfo": "skip"}
+    diagonal["line"]["dash"] = "dash"
     layout = {
-        "xaxis": {"title": {"text": "probability given"}, "range": [0, 1.02], "anchor": "y2"},
-        "yaxis": {"title": {"text": "share that came true"}, "range": [0, 1.02], "domain": [0.32, 1]},
-        "yaxis2": {"title": {"text": "rows"}, "domain": [0, 0.22]},
+        "xaxis": {"title": {"text": "probability given"}, "range": [0, 1.02]},
+        "yaxis": {"title": {"text": "share that came true"}, "range": [0, 1.02]},
         "showlegend": False,
-        "bargap": 0.05,
-        "height": 420,
+        "height": 400,
     }
-    return {"data": [diagonal, points, bars], "layout": layout}
+    return {"data": [diagonal, points], "layout": layout}
+
+
+def proportion_interval(hits: int, rows: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of hits / rows."""
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def bars(names: Sequence[str], counts: Sequence[float], x: str, y: str = "rows") -> Figure:
+    """One bar a name, side by side."""
+    data = {"type": "bar", "x": [plain(name) for name in names], "y": [float(count) for count in counts],
+            "marker": {"color": BLUE}}  # fmt: skip
+    layout = {**axes(x, y), "showlegend": False, "height": 260}
+    layout["xaxis"]["type"] = "category"
+    return {"data": [data], "layout": layout}
+
+
+def histogram(edges: Sequence[float], counts: Sequence[int], x: str) -> Figure:
+    """Rows by a number: counts [n] between edges [n + 1]."""
+    widths = np.diff(edges)
+    usual = float(np.median(widths))
+    tail = len(widths) > 1 and widths[-1] > 3 * usual  # "and more": drawn as wide as the others
+    drawn = np.r_[widths[:-1], usual] if tail else widths
+    left = np.r_[edges[:-1]]
+    ends = [[f"{low:,.4g}", f"{high:,.4g}"] for low, high in itertools.pairwise(edges)]
+    data = {"type": "bar", "x": _rounded(left + drawn / 2), "y": list(counts), "width": _rounded(drawn),
+            "marker": {"color": BLUE}, "customdata": ends,
+            "hovertemplate": "%{customdata[0]} to %{customdata[1]}<br>%{y:,} rows<extra></extra>"}  # fmt: skip
+    if tail:
+        x = f"{x} (the last bar: {edges[-2]:,.4g} to {edges[-1]:,.4g})"
+    return {"data": [data], "layout": {**axes(x, "rows"), "showlegend": False, "bargap": 0.04, "height": 260}}
 
 
 def predicted_over_true(outcome: Outcome) -> Figure:
@@ -175,8 +246,8 @@ def predicted_over_true(outcome: Outcome) -> Figure:
     truth, given = outcome.truth[keep], outcome.scores[keep]
     ends = [float(min(truth.min(), given.min())), float(max(truth.max(), given.max()))]
     return {
-        "data": [_dots(truth, given), {**_line(ends, ends, "perfect", GREY, width=1), "hoverinfo": "skip"}],
-        "layout": {**_axes("true value", "predicted value"), "showlegend": False},
+        "data": [_dots(truth, given), {**line(ends, ends, "perfect", GREY, width=1), "hoverinfo": "skip"}],
+        "layout": {**axes("true value", "predicted value"), "showlegend": False},
     }
 
 
@@ -184,8 +255,8 @@ def residuals(outcome: Outcome) -> Figure:
     """Error (predicted minus true) over the predicted value, at most 3,000 test rows."""
     keep = _some(len(outcome))
     given, error = outcome.scores[keep], (outcome.scores - outcome.truth)[keep]
-    zero = _line([float(given.min()), float(given.max())], [0, 0], "no error", GREY, width=1)
-    layout = {**_axes("predicted value", "predicted − true"), "showlegend": False}  # noqa: RUF001 - a minus
+    zero = line([float(given.min()), float(given.max())], [0, 0], "no error", GREY, width=1)
+    layout = {**axes("predicted value", "predicted − true"), "showlegend": False}  # noqa: RUF001 - a minus
     return {"data": [_dots(given, error), {**zero, "hoverinfo": "skip"}], "layout": layout}
 
 

@@ -14,6 +14,9 @@ from tunesmith.evaluate.words import number
 SHOWN = 30
 SLICES = 5
 
+SURE = 0.9
+"""Probability of another label from which a row may be called mislabelled."""
+
 
 def worst(outcome: Outcome, most: int = SHOWN) -> list[dict[str, Any]]:
     """The `most` worst mistakes: {"row": position, "truth", "predicted", "weight"} as words.
@@ -78,6 +81,20 @@ def _wrong_number(outcome: Outcome, most: int) -> list[dict[str, Any]]:
         for row in np.argsort(-np.abs(error), kind="stable")[:most]
         if error[row] != 0
     ]
+
+
+def suspects(outcome: Outcome, others: Sequence[Outcome]) -> frozenset[int]:
+    """Positions of rows whose label is perhaps wrong: the model is sure of another label, and `others`, at least two
+    models that work in other ways, give that same label too. A vote against the label by a committee (Brodley & Friedl
+    1999, "Identifying mislabeled training data", consensus filter), of models that were not trained on these rows."""
+    if outcome.kind != "label" or len(others) < 2 or not len(outcome):
+        return frozenset()
+    predicted = outcome.predicted()
+    sure = outcome.scores[np.arange(len(outcome)), predicted] >= SURE
+    against = (predicted != outcome.truth) & sure
+    for other in others:
+        against &= other.predicted() == predicted
+    return frozenset(int(row) for row in np.flatnonzero(against))
 
 
 def slices(outcome: Outcome, texts: Sequence[str], metric: str) -> list[tuple[str, list[dict[str, Any]]]]:

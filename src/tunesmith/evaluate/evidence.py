@@ -43,6 +43,12 @@ class Evidence:
     """What was predicted for the test rows; None where the answers are written text."""
     test_texts: list[str] = field(default_factory=list)
     test_row_ids: list[int] = field(default_factory=list)
+    suspects: frozenset[int] = frozenset()
+    """Positions of test rows that are perhaps mislabelled (`errors.suspects`)."""
+    losses_differ: bool = False
+    """Whether the training loss is another one than the validation's, so that they can not be compared."""
+    path: str = ""
+    """The run folder, as the user named it."""
     test_count: int = 0
     answers: list[Answer] = field(default_factory=list)
     previews: list[str] = field(default_factory=list)

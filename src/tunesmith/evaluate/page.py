@@ -56,8 +56,23 @@ def chart(figure: Figure | None, kind: str = "") -> str:
     """A chart's place with its JSON inside; '<' is written \\u003c so that no text can end the script."""
     if figure is None:
         return ""
-    data = json.dumps(figure, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return f'<div class="chart {kind}"><div class="canvas"></div><script type="application/json">{data}</script></div>'
+    values = f'<script type="application/json">{_json(figure)}</script>'
+    return f'<div class="chart {kind}"><div class="canvas"></div>{values}</div>'
+
+
+def data(name: str, value: Any) -> str:
+    """Values that the page's script reads, in an element of class `name`."""
+    return f'<script type="application/json" class="{name}">{_json(value)}</script>'
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def facts(known: Mapping[str, str]) -> str:
+    """Short facts side by side; values are HTML."""
+    cells = "".join(f"<div><dt>{text(name)}</dt><dd>{value}</dd></div>" for name, value in known.items())
+    return f'<dl class="facts">{cells}</dl>'
 
 
 def fold(title: str, inside: str, opened: bool = False) -> str:

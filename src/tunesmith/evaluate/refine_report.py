@@ -6,6 +6,7 @@ Each page is made from the verb's JSON document alone: what is on the page is in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from tunesmith.evaluate.report import _PAGE, _POLICY, _own, _plotly
 Document = Mapping[str, Any]
 Section = tuple[str, str]
 MOST_TRIALS, FEW_TRIALS = 500, 20
+COLOURS = (BLUE, ORANGE, "#10b981", "#a855f7", "#ef4444", GREY, "#0891b2", "#ca8a04")
+SYMBOLS = ("circle", "square", "diamond")
 
 
 def search(document: Document) -> str:
@@ -59,17 +62,17 @@ def _importance(shares: Mapping[str, float]) -> str:
     ordered = sorted(shares.items(), key=lambda item: item[1])
     bars = {"type": "bar", "orientation": "h", "x": [share for _, share in ordered],
             "y": [plain(name) for name, _ in ordered], "marker": {"color": BLUE}}  # fmt: skip
-    layout = {**_axes("share of the differences explained", ""), "height": 120 + 32 * len(ordered)}
+    layout = {**charts.axes("share of the differences explained", ""), "height": 120 + 32 * len(ordered)}
     return page.chart({"data": [bars], "layout": layout})
 
 
 def _trials(document: Document) -> str:
     names = sorted({name for trial in document["trials"] for name in trial["words"]})
     head: list[page.Cell] = ["trial", "state", (text(words.metric(document["metric"])), "n"), ("loss", "n"),
-                             ("seconds", "n"), *map(text, names), "why"]  # fmt: skip
+                             ("time", "n"), *map(text, names), "why"]  # fmt: skip
     rows: list[Sequence[page.Cell]] = [
         (str(t["number"]), text(t["state"]), (words.number(t["value"]), "n"), (words.number(t["loss"]), "n"),
-         (f"{t['seconds']:.1f}", "n"), *(text(t["words"].get(name, "")) for name in names), text(t["why"]))
+         (words.seconds(t["seconds"]), "n"), *(text(t["words"].get(name, "")) for name in names), text(t["why"]))
         for t in document["trials"]
     ]  # fmt: skip
     return page.table(head, rows)
@@ -89,8 +92,9 @@ def repeated(title: str, document: Document) -> str:
         [kind, *((words.number(document[key].get(name)), "n") for name in names)]
         for kind, key in (("mean", "mean"), ("standard deviation", "spread"))
     ]
+    figure = {"data": [dots], "layout": charts.axes("", words.metric(metric))}
     return _page(title, document, [
-        ("Runs", page.chart({"data": [dots], "layout": _axes("", words.metric(metric))}) + page.table(head, rows)),
+        ("Runs", page.chart(figure) + page.table(head, rows)),
     ])  # fmt: skip
 
 
@@ -116,33 +120,52 @@ def until(document: Document) -> str:
 
 
 def ladder(document: Document) -> str:
-    """Quality against cost, the rungs, and what more data would bring."""
+    """Quality against cost, what was compared, and what more data would bring."""
     rungs, metric = document["rungs"], words.metric(document["metric"])
-    head: list[page.Cell] = ["", (text(metric), "n"), "95 % interval", ("seconds", "n"), ("memory", "n"), ("size", "n"),
-                             ("kept of the base", "n"), "against the rung below"]  # fmt: skip
+    head: list[page.Cell] = ["", (text(metric), "n"), "95 % interval", ("time", "n"), ("memory", "n"), ("size", "n"),
+                             ("kept of the base", "n"), "against the one before"]  # fmt: skip
     rows = [
         (text(r["title"]), (words.number(r["value"]), "n"), f"{words.number(r['low'])} – {words.number(r['high'])}",
          (words.seconds(r["seconds"]), "n"), (words.bytes_(r["peak_memory_bytes"]), "n"),
          (words.bytes_(r["size_bytes"]), "n"), (words.kept(r.get("forgetting")), "n"), text(r["against_below"] or "–"))
         for r in rungs
     ]  # fmt: skip
-    seconds = [max(r["seconds"], 0.01) for r in rungs]
-    points = {
-        **_dots(seconds, [r["value"] for r in rungs], metric, BLUE),
-        "mode": "markers+text", "text": [plain(r["title"], 40) for r in rungs], "textposition": "top center",
-        "cliponaxis": False,
-        "error_y": {"type": "data", "symmetric": False, "array": [r["high"] - r["value"] for r in rungs],
-                    "arrayminus": [r["value"] - r["low"] for r in rungs]},
-    }  # fmt: skip
-    layout = _axes("seconds to train and test", f"{metric} on test")
-    ends = np.log10(seconds)
-    room = max(0.2, 0.15 * float(np.ptp(ends)))  # for the names at the edges
-    layout["xaxis"] |= {"type": "log", "range": [float(ends.min()) - room, float(ends.max()) + room]}
-    return _page("Compare", document, [
-        ("Quality against cost", page.chart({"data": [points], "layout": {**layout, "showlegend": False}})),
-        ("Rungs", page.table(head, rows)),
+    figure = _quality_over_cost(rungs, f"{metric} on test")
+    return _page("Comparison", document, [
+        ("Quality against cost", page.chart(figure)),
+        ("What was compared", page.table(head, rows)),
         ("What more rows would bring", _learning_curve(document)),
     ])  # fmt: skip
+
+
+def _quality_over_cost(rungs: Sequence[Document], y: str) -> Figure:
+    """A point with its interval for each, in a colour and a shape of its own; the legend names them, so that nothing
+    is written over anything on a narrow screen."""
+    data = []
+    for at, r in enumerate(rungs):
+        point = _dots([max(r["seconds"], 0.01)], [r["value"]], plain(r["title"], 40), COLOURS[at % len(COLOURS)])
+        point["marker"] |= {"symbol": SYMBOLS[at // len(COLOURS) % len(SYMBOLS)], "size": 11}
+        low, high = [r["value"] - r["low"]], [r["high"] - r["value"]]
+        point["error_y"] = {"type": "data", "symmetric": False, "array": high, "arrayminus": low}
+        data.append(point)
+    layout = charts.axes("time to train and test", y)
+    layout["xaxis"] |= _time_axis([r["seconds"] for r in rungs])
+    below = {"orientation": "h", "yanchor": "top", "y": -0.25, "x": 0, "xanchor": "left"}
+    return {"data": data, "layout": {**layout, "legend": below, "height": 360 + 22 * len(rungs)}}
+
+
+def _time_axis(seconds: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis that is marked with times as people say them."""
+    ends = np.log10(np.maximum(seconds, 0.01))
+    room = max(0.15, 0.06 * float(np.ptp(ends)))
+    low, high = float(ends.min()) - room, float(ends.max()) + room
+    marks = {10**-1: "0.1 s", 1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36_000: "10 h"}
+    inside = {at: name for at, name in marks.items() if low <= np.log10(at) <= high}
+    if len(inside) < 3:
+        finer = {0.2: "0.2 s", 0.5: "0.5 s", 2: "2 s", 5: "5 s", 20: "20 s", 30: "30 s", 120: "2 min", 300: "5 min",
+                 1200: "20 min", 1800: "30 min", 7200: "2 h", 18_000: "5 h"}  # fmt: skip
+        inside |= {at: name for at, name in finer.items() if low <= np.log10(at) <= high}
+    return {"type": "log", "range": [low, high], "tickvals": list(inside), "ticktext": list(inside.values())}
 
 
 def _learning_curve(document: Document) -> str:
@@ -151,7 +174,7 @@ def _learning_curve(document: Document) -> str:
         return ""
     rows = [p["rows"] for p in curve]
     line = {**_dots(rows, [p["value"] for p in curve], "measured", BLUE), "mode": "lines+markers"}
-    layout = _axes("training rows", f"{words.metric(document['metric'])} on validation, linear probe")
+    layout = charts.axes("training rows", f"{words.metric(document['metric'])} on validation, linear probe")
     layout["xaxis"] |= {"type": "log", "tickvals": rows, "ticktext": [f"{n:,}" for n in rows]}
     return page.chart({"data": [line], "layout": layout}) + f"<p>{text(document['more_rows'])}</p>"
 
@@ -159,7 +182,10 @@ def _learning_curve(document: Document) -> str:
 def _page(title: str, document: Document, parts: Sequence[Section]) -> str:
     """A page of the report's own make: what it means first, then the parts that have something to show."""
     sentences = "".join(f"<p>{text(sentence, 2_000)}</p>" for sentence in document["words"])
-    body = [f'<h1>{text(title)}</h1><div class="banner">{sentences}</div>']
+    known = {"data": text(Path(document["data"]).name)} if document.get("data") else {}
+    known |= {f"{split} rows": f"{rows:,}" for split, rows in document.get("rows", {}).items()}
+    facts = page.facts(known) if known else ""
+    body = [f'<h1>{text(title)}</h1>{facts}<div class="banner">{sentences}</div>']
     body += [f"<section><h2>{heading}</h2>{inside}</section>" for heading, inside in parts if inside]
     return _PAGE.format(
         policy=_POLICY, title=text(title), style=_own("report.css"), body="\n".join(body), plotly=_plotly(),
@@ -171,13 +197,9 @@ def _link(run: str) -> str:
     return f"<p>The run: <code>{text(run)}</code>, with a report of its own.</p>"
 
 
-def _axes(x: str, y: str) -> dict[str, Any]:
-    return charts._axes(x, y)
-
-
 def _counted(x: str, y: str, count: int) -> dict[str, Any]:
     """Axes of which x counts up to `count`: no ticks between whole numbers."""
-    layout = _axes(x, y)
+    layout = charts.axes(x, y)
     if count <= FEW_TRIALS:
         layout["xaxis"]["dtick"] = 1
     return layout

@@ -7,12 +7,22 @@ it. To add a section: one function in `sections` and one line in SECTIONS.
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core.files import write_text
-from tunesmith.evaluate import sections, text_sections, words
+from tunesmith.evaluate import (
+    data_sections,
+    decision_sections,
+    page,
+    row_sections,
+    sections,
+    text_sections,
+    use_section,
+    words,
+)
 from tunesmith.evaluate.diagnose import next_step
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.page import text
@@ -20,17 +30,20 @@ from tunesmith.evaluate.verdict import of_document
 
 SECTIONS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
     ("Findings", sections.findings),
+    ("Use this model", use_section.use),
     ("Learning curves", sections.curves),
-    ("Confusion matrix", sections.confusion_matrix),
+    ("Confusion matrix", row_sections.confusion_matrix),
     ("Predictions and errors", sections.regression),
-    ("Calibration", sections.calibration),
+    ("Errors", row_sections.errors),
     ("Labels", sections.classes),
-    ("Worst errors", sections.errors),
+    ("Thresholds", decision_sections.thresholds),
+    ("ROC and precision-recall", decision_sections.roc_and_pr),
+    ("Calibration", decision_sections.calibration),
     ("Answers side by side", text_sections.answers),
     ("What is learned", text_sections.preview),
-    ("Slices", sections.sliced),
+    ("Slices", row_sections.sliced),
     ("Forgetting", sections.forgotten),
-    ("Data", sections.audit),
+    ("Data", data_sections.audit),
     ("Decisions", sections.decisions),
     ("Warnings", sections.warned),
     ("Cost", sections.cost),
@@ -38,8 +51,8 @@ SECTIONS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
 )
 
 _OF_OUTCOMES = {
-    sections.confusion_matrix, sections.regression, sections.calibration, sections.classes, sections.errors,
-    sections.sliced,
+    sections.regression, sections.classes, row_sections.confusion_matrix, row_sections.errors, row_sections.sliced,
+    decision_sections.thresholds, decision_sections.roc_and_pr, decision_sections.calibration,
 }  # fmt: skip
 """Sections about predictions that are right or wrong; written answers have others."""
 
@@ -102,7 +115,7 @@ def _head(evidence: Evidence, links: str) -> str:
         "took": words.seconds(document["cost"].get("wall_seconds")),
     }
     return (
-        f"<h1>{text(evidence.name)}</h1>{sections.facts(known)}<nav>{links}</nav>"
+        f"<h1>{text(evidence.name)}</h1>{page.facts(known)}<nav>{links}</nav>"
         f'<div class="banner {level}"><div class="word">{text(title)}</div>'
         f"{_headline(document['test'].get(first), first)}{_answers(verdict, sentence)}{_following(document)}</div>"
         f'<section id="verdict">{sections.ladder(evidence)}{sections.all_metrics(evidence)}</section>'
@@ -139,7 +152,7 @@ def _headline(found: dict[str, float] | None, first: str) -> str:
 
 
 def _anchor(title: str) -> str:
-    return title.lower().replace(" ", "-")
+    return re.sub(r"[^a-z]+", "-", title.lower())
 
 
 def _own(name: str) -> str:

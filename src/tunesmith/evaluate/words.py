@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 BASELINES = {
@@ -107,6 +107,11 @@ def number(value: float | None, signed: bool = False) -> str:
     else:
         text = f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:,.0f}"
     return f"+{text}" if signed and value > 0 else text
+
+
+def interval(found: Mapping[str, float]) -> str:
+    """'0.807 – 0.921', of {"low", "high"}."""
+    return f"{number(found['low'])} – {number(found['high'])}"
 
 
 def bytes_(count: float | None) -> str:

@@ -29,6 +29,7 @@ from tunesmith.engine.batching import sample
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.inference import gathered
 from tunesmith.evaluate import card, diagnose, good, linear, metrics, metrics_json, noise, report, verdict
+from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.goal import Goal, parse_goal
 from tunesmith.evaluate.thresholds import tune_thresholds
@@ -44,6 +45,9 @@ from tunesmith.workflows.pipeline import MAX_ROWS, Work, _features
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
 
+
+_INDEPENDENT = ("tfidf_logistic_regression", "linear_probe")
+"""Baselines that come to their answers in other ways than the model, and than each other."""
 
 _CURVES = ("step", "epoch", "loss", "learning_rate", "gradient_norm")
 
@@ -67,7 +71,7 @@ def finish(work: Work, started: float) -> dict[str, Any]:
     of_data = _of_data(work, test)
     others = {**work.of_texts.result(work.emit), **of_model}
     document = _document(work, ours, test, others, of_data, started)
-    evidence = _evidence(work, document, ours["test"])
+    evidence = _evidence(work, document, ours["test"], others)
     write_json(work.folder.metrics, document)
     _save_predictions(work, ours["test"])
     report.write_report(evidence, work.folder.report)
@@ -235,7 +239,7 @@ def read_curves(path: Any) -> dict[str, list[dict[str, float]]]:
     }
 
 
-def _evidence(work: Work, document: dict[str, Any], test: Outcome) -> Evidence:
+def _evidence(work: Work, document: dict[str, Any], test: Outcome, others: dict[str, Outcome]) -> Evidence:
     rows = work.data.rows.select(work.data.splits["test"])
     log = events.read(work.folder.events)
     parameters = sum(p.numel() for p in work.bundle.model.parameters())
@@ -246,6 +250,8 @@ def _evidence(work: Work, document: dict[str, Any], test: Outcome) -> Evidence:
                "licence": work.bundle.licence, "parameters": parameters,
                "below": None if work.bundle.model.prompted is None else virtual.BASE},
         metrics=document, test=test, test_texts=_shown(rows), test_row_ids=list(rows["row_id"][:]),
+        suspects=suspects(test, [others[name] for name in _INDEPENDENT if name in others]),
+        losses_differ=hasattr(work.plan.method, "lesson"), path=str(work.folder.path),
         curves=read_curves(work.folder.events), audit=work.data.audit(),
         decisions=latest(log, "decided", ("what", "value", "why")),
         warnings=latest(log, "warned", ("what", "message")),

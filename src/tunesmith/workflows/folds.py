@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
-from tunesmith.core.files import new_file, own_folder, scratch, write_json, write_table, write_text
+from tunesmith.core.files import new_file, own_folder, scratch, write_table
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
 from tunesmith.data.conversations import given, read_examples, units
@@ -22,8 +22,12 @@ from tunesmith.data.duplicates import Duplicates, find_duplicates
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.split import TEST
+<<<<<<< HEAD
 from tunesmith.evaluate import metrics, refine_report, text_metrics
 from tunesmith.evaluate.goal import higher_is_better
+=======
+from tunesmith.evaluate import metrics, text_metrics
+>>>>>>> cc3ab14 (The report answers back: rows behind every cell, a threshold to slide, ROC and PR, doubtful labels, histograms, how to use the model)
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
@@ -38,6 +42,7 @@ from tunesmith.workflows.refine import (
     held_words,
     named_source,
     opened,
+    publish,
     read,
     run_once,
     saved_scores,
@@ -209,8 +214,7 @@ def _finish(path: Path, runs: Sequence[Run], pool: _Pool) -> Folds:
         "predictions": str(path / "out_of_fold.parquet"),
     }  # fmt: skip
     document["words"] = _sentences(document)
-    write_json(path / "folds.json", document)
-    write_text(path / "report.html", refine_report.repeated("Cross-validation", document))
+    publish(path, "folds", document)
     return Folds(path, document, list(runs))
 
 

@@ -18,15 +18,15 @@ from scipy import stats
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
-from tunesmith.core.files import new_in_place, own_folder, read_json, write_json, write_text
-from tunesmith.evaluate import compare, metrics, refine_report, text_metrics
+from tunesmith.core.files import new_in_place, own_folder, read_json, write_json
+from tunesmith.evaluate import compare, metrics, text_metrics
 from tunesmith.evaluate.diagnose import FEW_ROWS
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import bytes_, metric, number, seconds
 from tunesmith.workflows import choose
 from tunesmith.workflows.held import NO_ANSWERS, Held
-from tunesmith.workflows.refine import fitting, hold_out, named_source, opened, specified
+from tunesmith.workflows.refine import fitting, hold_out, named_source, opened, publish, specified
 from tunesmith.workflows.rung import BASE_RUNGS, CHEAP, read_outcome, read_statistics
 
 Words = dict[str, Any]
@@ -84,8 +84,7 @@ def ladder(
             curve = {"rung": "learning_curve", "model": bases[0]}
             points = _job(path, held, curve, path / "learning_curve")["points"]
         document = _document(path, held, rungs, points)
-        write_json(path / "ladder.json", document)
-        write_text(path / "report.html", refine_report.ladder(document))
+        publish(path, "ladder", document)
         return document
 
 

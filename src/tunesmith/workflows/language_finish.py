@@ -375,6 +375,7 @@ def _evidence(work: LanguageWork, document: dict[str, Any], answers: dict[str, l
         model={"name": work.bundle.name, "fingerprint": work.bundle.fingerprint, "licence": work.bundle.licence,
                "parameters": sum(p.numel() for p in network.parameters()), "beside": _beside(work)},
         metrics=document, test=None, test_count=len(work.items.splits["test"]), answers=shown,
+        path=str(work.folder.path),
         previews=[preview.render_preview(one, work.bundle.tokenizer, style="html") for one in work.items.preview],
         curves=read_curves(work.folder.events),
         audit=work.corpus.audit() | {"splits": {name: len(where) for name, where in work.items.splits.items()}},

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
 from tunesmith.core.events import Event, Phase, ignore
-from tunesmith.core.files import new_file, own_folder, read_json, remove, scratch, write_json
+from tunesmith.core.files import new_file, own_folder, read_json, remove, scratch, write_json, write_text
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.guess import Wish
@@ -25,6 +25,7 @@ from tunesmith.data.prepare import _read
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.targets import TargetReader
+from tunesmith.evaluate import refine_report
 from tunesmith.workflows import choose, held_language
 from tunesmith.workflows.held import Held, same_data, shared_words
 from tunesmith.workflows.reading import read, split_options
@@ -249,6 +250,13 @@ class Series:
     def spread(self) -> dict[str, float]:
         """Standard deviation over the runs."""
         return dict(self.document["spread"])
+
+
+def publish(path: Path, name: str, document: Words) -> None:
+    """Write the document of a refinement as `name`.json, with the data that was asked for, and as its page."""
+    document["data"] = read_json(path / "request.json")["data"]
+    write_json(path / f"{name}.json", document)
+    write_text(path / "report.html", refine_report.PAGES[name](document))
 
 
 def run_once(path: Path, words: Words, listeners: Sequence[Listener] = ()) -> Run:

@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.core import registry
 from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Event, Step
-from tunesmith.core.files import write_json, write_text
 from tunesmith.core.imports import require
 from tunesmith.core.run import is_run
-from tunesmith.evaluate import refine_report
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.evaluate.words import seconds as spoken
@@ -36,6 +34,7 @@ from tunesmith.workflows.refine import (
     named_source,
     opened,
     parse_budget,
+    publish,
     run_once,
     try_out,
 )
@@ -317,8 +316,7 @@ def _finish(searching: _Search) -> SearchResult:
         "run": str(run.path), "test": run.document["test"][held.metric], "verdict": run.document["verdict"],
     }  # fmt: skip
     document["words"] = _sentences(document)
-    write_json(path / "search.json", document)
-    write_text(path / "report.html", refine_report.search(document))
+    publish(path, "search", document)
     return SearchResult(path, document, run)
 
 

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import OptionError
-from tunesmith.core.files import write_json, write_text
-from tunesmith.evaluate import refine_report
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.workflows.folds import forgotten, forgotten_sentence, mean_and_spread
 from tunesmith.workflows.language_model import TextGenerator
 from tunesmith.workflows.load import load
 from tunesmith.workflows.model import MARK, Model
-from tunesmith.workflows.refine import Series, fitting, hold_out, named_source, opened, run_once
+from tunesmith.workflows.refine import Series, fitting, hold_out, named_source, opened, publish, run_once
 from tunesmith.workflows.soup import check_soup, greedy_soup
 
 Words = dict[str, Any]
@@ -65,8 +63,7 @@ def several_seeds(
             "soup": greedy_soup(path / "soup", runs, held) if soup else None,
         }  # fmt: skip
         document["words"] = _sentences(document)
-        write_json(path / "seeds.json", document)
-        write_text(path / "report.html", refine_report.repeated("Seeds", document))
+        publish(path, "seeds", document)
         return Seeds(path, document, runs)
 
 

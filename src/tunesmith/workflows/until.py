@@ -13,11 +13,16 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed
-from tunesmith.core.files import read_json, remove, write_json, write_text
+from tunesmith.core.files import read_json, remove, write_json
 from tunesmith.core.run import is_run
+<<<<<<< HEAD
 from tunesmith.evaluate import refine_report, text_metrics, words
 from tunesmith.evaluate.goal import higher_is_better, parse_goal
 from tunesmith.evaluate.metrics import get
+=======
+from tunesmith.evaluate import text_metrics, words
+from tunesmith.evaluate.metrics import TABLE, get
+>>>>>>> cc3ab14 (The report answers back: rows behind every cell, a threshold to slide, ROC and PR, doubtful labels, histograms, how to use the model)
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
 from tunesmith.workflows.held import Held
@@ -29,6 +34,7 @@ from tunesmith.workflows.refine import (
     named_source,
     opened,
     parse_budget,
+    publish,
     run_once,
 )
 from tunesmith.workflows.space import default_of, fields_of
@@ -280,8 +286,7 @@ def _finish(path: Path, held: Held, goal: tuple[str, float, int], steps: Sequenc
         "advice": [f["action"] for f in run.document["findings"] if f["name"] in ADVICE_ONLY and f["action"]],
     }  # fmt: skip
     document["words"] = _sentences(document, best)
-    write_json(path / "until.json", document)
-    write_text(path / "report.html", refine_report.until(document))
+    publish(path, "until", document)
     return UntilResult(path, document, run)
 
 

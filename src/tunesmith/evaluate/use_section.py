@@ -1,0 +1,52 @@
+"""The section of the report that says how to use the model: on the command line, in Python, and without Tunesmith."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.page import text
+
+LONGEST = 70
+"""Characters of the text in the examples."""
+
+
+def use(evidence: Evidence) -> str:
+    """Lines to copy, with the first short test text where there is one."""
+    run = evidence.path or f"runs/{evidence.name}"
+    if evidence.kind == "text":
+        parts = {
+            "Command line": f"tunesmith chat {shlex.quote(run)}" if evidence.task == "chat"
+            else f'tunesmith predict {shlex.quote(run)} "your text"',
+            "A whole file": f"tunesmith predict {shlex.quote(run)} --file questions.jsonl --out answers.jsonl",
+            "Python": f'import tunesmith\n\nmodel = tunesmith.load({json.dumps(run)})\n'
+            'print(model.predict("your text"))',
+        }  # fmt: skip
+    else:
+        example = _example(evidence)
+        typed = " ".join(shlex.quote(part) for part in example)
+        given = json.dumps(example[0] if len(example) == 1 else [example], ensure_ascii=False)
+        parts = {
+            "Command line": f"tunesmith predict {shlex.quote(run)} {typed}",
+            "A whole file": f"tunesmith predict {shlex.quote(run)} --file new_rows.csv --out predictions.csv",
+            "Python": f"import tunesmith\n\nmodel = tunesmith.load({json.dumps(run)})\nprint(model.predict({given}))",
+        }
+        if evidence.kind == "label" and len(example) == 1:
+            parts["Without Tunesmith"] = (
+                "from transformers import pipeline\n\n"
+                f'model = pipeline("text-classification", {json.dumps(run + "/model")})\nprint(model({given}))'
+            )
+    blocks = "".join(f"<div><h3>{title}</h3><pre>{text(code, 2_000)}</pre></div>" for title, code in parts.items())
+    place = f'<p class="soft small">The model lies in <code>{text(run)}/model</code>.</p>'
+    return f'{place}<div class="pair">{blocks}</div>'
+
+
+def _example(evidence: Evidence) -> list[str]:
+    """A short test text, as one or two parts."""
+    fitting = [one for one in evidence.test_texts if 8 <= len(one) <= LONGEST and one.isprintable()]
+    short = next((one for one in fitting if not set("\"'`$!\\") & set(one)), None)  # nothing that a shell reads
+    pair = any(" ⟷ " in one for one in evidence.test_texts[:1])
+    if short is None:
+        return ["your text", "its second text"] if pair else ["your text"]
+    return short.split(" ⟷ ") if pair else [short]
