@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def _head(evidence: Evidence, links: str) -> str:
     return (
         f"<h1>{text(evidence.name)}</h1>{page.facts(known)}<nav>{links}</nav>"
         f'<div class="banner {level}"><div class="word">{text(title)}</div>'
-        f"{_headline(document['test'].get(first), first)}{_answers(verdict, sentence)}{_following(document)}</div>"
+        f"{_headline(document['test'], first)}{_answers(verdict, sentence)}{_following(document)}</div>"
         f'<section id="verdict">{sections.ladder(evidence)}{sections.all_metrics(evidence)}</section>'
     )
 
@@ -141,13 +141,24 @@ def _following(document: dict[str, Any]) -> str:
     return f"<p><b>Next step:</b> {text(step['words'])}{command}</p>"
 
 
-def _headline(found: dict[str, float] | None, first: str) -> str:
-    if not found:
+_BESIDE = {"rmse": ("mae", "r2")}
+"""Metrics that say together what the first one does not say alone."""
+
+
+def _headline(test: Mapping[str, Mapping[str, float]], first: str) -> str:
+    """The first metric large, with its interval, and what belongs beside it."""
+    if first not in test:
         return ""
+    found = test[first]
+    beside = "".join(
+        f'<span class="soft beside">{text(words.metric(name))} <b>{words.number(test[name]["value"])}</b></span>'
+        for name in _BESIDE.get(first, ())
+        if name in test
+    )
     return (
         f'<div><span class="headline">{words.number(found["value"])}</span> <span class="soft">'
         f"{text(words.metric(first))}, 95 % interval {words.number(found['low'])} to "
-        f"{words.number(found['high'])}</span></div>"
+        f"{words.number(found['high'])}</span>{beside}</div>"
     )
 
 

@@ -22,12 +22,8 @@ from tunesmith.data.duplicates import Duplicates, find_duplicates
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.split import TEST
-<<<<<<< HEAD
-from tunesmith.evaluate import metrics, refine_report, text_metrics
-from tunesmith.evaluate.goal import higher_is_better
-=======
 from tunesmith.evaluate import metrics, text_metrics
->>>>>>> cc3ab14 (The report answers back: rows behind every cell, a threshold to slide, ROC and PR, doubtful labels, histograms, how to use the model)
+from tunesmith.evaluate.goal import higher_is_better
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named

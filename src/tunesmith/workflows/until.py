@@ -15,14 +15,9 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import read_json, remove, write_json
 from tunesmith.core.run import is_run
-<<<<<<< HEAD
-from tunesmith.evaluate import refine_report, text_metrics, words
+from tunesmith.evaluate import text_metrics, words
 from tunesmith.evaluate.goal import higher_is_better, parse_goal
 from tunesmith.evaluate.metrics import get
-=======
-from tunesmith.evaluate import text_metrics, words
-from tunesmith.evaluate.metrics import TABLE, get
->>>>>>> cc3ab14 (The report answers back: rows behind every cell, a threshold to slide, ROC and PR, doubtful labels, histograms, how to use the model)
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
 from tunesmith.workflows.held import Held
