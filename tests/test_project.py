@@ -41,6 +41,7 @@ WIDE_FUNCTIONS = {
     "tunesmith.evaluate.baselines.text_baselines": "two pairs of texts and truth; the rest are keyword-only",
     "tunesmith.evaluate.diagnose.findings": "keyword-only: everything that is known, half of it optional",
     "tunesmith.evaluate.metrics_json.build": "keyword-only: one parameter a part of the document",
+    "tunesmith.workflows.api.search": "the data; the rest are keyword-only: the flags of the command line",
     "tunesmith.workflows.language_items.encode_items": "five inputs; the rest are keyword-only, two of them hooks",
 }
 """Public functions with more parameters than that, and why."""
@@ -61,7 +62,8 @@ START_SECONDS = 0.3
 
 PUBLIC = [
     "Model", "Run", "TunesmithError", "__version__",
-    "check", "evaluate", "load", "predict", "resume", "train",
+    "chat", "check", "compare", "convert", "evaluate", "export", "load", "methods", "models", "plan", "predict",
+    "preview", "resume", "runs", "search", "tasks", "train",
 ]  # fmt: skip
 
 

@@ -3,8 +3,9 @@
     python tools/reference.py            # writes the pages (`make docs`)
     python tools/reference.py --check    # says whether they are up to date
 
-docs/reference.md as a whole (commands, options, events, exit codes), and the tables of docs/metrics.md
-between its two marks. Knows no task, method, callback or metric by name: it lists what the code lists.
+docs/reference.md as a whole (commands, options, events, exit codes), the tables of docs/metrics.md
+between its two marks, and the types of the options (tools/words.py). Knows no task, method, callback or
+metric by name: it lists what the code lists.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
+
+import words
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN = "<!-- generated:begin (written by tools/reference.py) -->"
@@ -36,6 +39,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when it is out of date")
     arguments = parser.parse_args()
     stale = [name for name, text in pages().items() if _read(name) != text]
+    typed = words.text()
+    if words.FILE.read_text(encoding="utf-8") != typed:
+        stale.append(str(Path("..") / words.FILE.relative_to(DOCS.parent)))
     if arguments.check:
         for name in stale:
             print(f"docs/{name} is out of date: run `make docs`")
@@ -45,6 +51,8 @@ def main() -> int:
     for name, text in pages().items():
         (DOCS / name).write_text(text, encoding="utf-8")
         print(f"wrote docs/{name}")
+    words.FILE.write_text(typed, encoding="utf-8")
+    print(f"wrote {words.FILE.relative_to(DOCS.parent)}")
     return 0
 
 

@@ -1,9 +1,10 @@
 """Tunesmith fine-tunes pre-trained models and puts them to work.
 
 import tunesmith
-run = tunesmith.train("tickets.csv")
-run.metrics["accuracy"]; run.report; run.model.predict(["where is my card?"])
+run = tunesmith.train("tickets.csv")          # a bar, and in the end the verdict: run, run.show()
+run.model.predict(df)                         # the DataFrame with the answers added
 model = tunesmith.load("runs/tickets-0001")
+model.predict("where is my card?")            # one answer
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 # Name to module: importing tunesmith itself costs nothing; torch comes with the first use.
+_API = (
+    "chat", "check", "compare", "convert", "evaluate", "export", "load", "methods", "models", "plan", "predict",
+    "preview", "resume", "runs", "search", "tasks", "train",
+)  # fmt: skip
 _PUBLIC = {
+    **dict.fromkeys(_API, "tunesmith.workflows.api"),
     "Model": "tunesmith.workflows.model",
     "Run": "tunesmith.workflows.train",
-    "check": "tunesmith.workflows.check",
-    "evaluate": "tunesmith.workflows.evaluate",
-    "load": "tunesmith.workflows.load",
-    "predict": "tunesmith.workflows.predict",
-    "resume": "tunesmith.workflows.train",
-    "train": "tunesmith.workflows.train",
     "TunesmithError": "tunesmith.core.errors",
 }
 
@@ -33,22 +33,48 @@ __all__ = [
     "Run",
     "TunesmithError",
     "__version__",
+    "chat",
     "check",
+    "compare",
+    "convert",
     "evaluate",
+    "export",
     "load",
+    "methods",
+    "models",
+    "plan",
     "predict",
+    "preview",
     "resume",
+    "runs",
+    "search",
+    "tasks",
     "train",
 ]
 
 if TYPE_CHECKING:
     from tunesmith.core.errors import TunesmithError
-    from tunesmith.workflows.check import check
-    from tunesmith.workflows.evaluate import evaluate
-    from tunesmith.workflows.load import load
+    from tunesmith.workflows.api import (
+        chat,
+        check,
+        compare,
+        convert,
+        evaluate,
+        export,
+        load,
+        methods,
+        models,
+        plan,
+        predict,
+        preview,
+        resume,
+        runs,
+        search,
+        tasks,
+        train,
+    )
     from tunesmith.workflows.model import Model
-    from tunesmith.workflows.predict import predict
-    from tunesmith.workflows.train import Run, resume, train
+    from tunesmith.workflows.train import Run
 
 
 def __getattr__(name: str) -> Any:
@@ -62,7 +88,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """`tunesmith.evaluate` is a verb and a folder of the package: importing the folder must not hide the verb."""
+    """`evaluate`, `models`, ... are verbs and folders of the package: importing a folder must not hide the verb."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _PUBLIC and isinstance(value, ModuleType)):

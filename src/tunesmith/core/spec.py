@@ -7,6 +7,7 @@ the part that declares them (`core.options.resolve`). In YAML they stand beside 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -77,8 +78,9 @@ class RunSpec(Options):
     @classmethod
     def make(cls, words: Mapping[str, Any]) -> RunSpec:
         """From flat words: what RunSpec knows is its own, the rest are options. Raises OptionError."""
-        own = {name: value for name, value in words.items() if name in cls.model_fields}
-        others = {name: value for name, value in words.items() if name not in cls.model_fields}
+        given = {name: _plain(value) for name, value in words.items()}
+        own = {name: value for name, value in given.items() if name in cls.model_fields}
+        others = {name: value for name, value in given.items() if name not in cls.model_fields}
         own["options"] = {**own.get("options", {}), **others}
         try:
             return cls(**own)
@@ -108,3 +110,12 @@ class RunSpec(Options):
     def dump(self) -> str:
         """YAML text of the flat words."""
         return yaml.safe_dump(self.words(), sort_keys=False, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    """As it would stand in a spec file: the name of a path or a run, Python's own numbers and lists."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist") and hasattr(value, "ndim"):  # numpy's and pandas' values, such as df.columns
+        return value.tolist()
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -10,20 +10,22 @@ from tunesmith.core.files import scratch
 from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
 from tunesmith.evaluate import metrics
 from tunesmith.workflows import language_use
+from tunesmith.workflows.language_model import TextGenerator
 from tunesmith.workflows.load import language_folder
 from tunesmith.workflows.model import Model
 
 
-def evaluate(run: str | Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:
+def evaluate(run: Any, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:
     """`{"rows": n, "metrics": {name: {"value", "low", "high"}}}` on `data` (anything `train` reads).
 
-    The columns must be named as in training. Raises DataError for rows without text or target, for
-    labels that the model does not know, and for missing columns.
+    `run`: a path, a Run, or a loaded model. The columns must be named as in training. Raises DataError for rows
+    without text or target, for labels that the model does not know, and for missing columns.
     """
-    language = language_folder(run, wanted=False)
+    writes = run if isinstance(run, TextGenerator) else None
+    language = writes if writes or isinstance(run, Model) else language_folder(Path(run), wanted=False)
     if language is not None:
         return language_use.evaluate(language, data, seed=seed, emit=emit)
-    model = Model.load(run)
+    model = run if isinstance(run, Model) else Model.load(Path(run))
     with scratch() as folder:
         rows = read_rows(data, emit=emit, cache_dir=folder, columns=model.columns)
         name = str(data) if isinstance(data, str | Path) else type(data).__name__

@@ -18,6 +18,7 @@ from tunesmith.models.rendering import without_reasoning
 from tunesmith.workflows import inputs
 from tunesmith.workflows.answers import beside
 from tunesmith.workflows.inputs import as_warning
+from tunesmith.workflows.shown import Card, Shown
 
 Prompt = str | Sequence[Mapping[str, Any]]
 """A text, or messages."""
@@ -34,7 +35,7 @@ def written_rows(answers: Sequence[Generated], wanted: list[list[str]]) -> RowSt
     return text_rows(texts, wanted, [answer.stopped for answer in answers])
 
 
-class TextGenerator:
+class TextGenerator(Shown):
     """What `tunesmith.load` gives for a model that writes.
 
     **Usage**:
@@ -60,6 +61,11 @@ class TextGenerator:
         prepare()
         mark = read_mark(folder)
         return cls(load_language_finished(folder), mark)
+
+    def _card(self) -> Card:
+        asked = "conversations" if self.conversational else "texts"
+        facts = [("task", self.mark["task"]), ("base", self.bundle.name), ("continues", asked)]
+        return Card("Model that writes text", None, facts)
 
     @property
     def conversational(self) -> bool:

@@ -29,7 +29,9 @@ _ANSWERS = ("completion", "output", "response", "target", "summary", "answer", "
 _ANSWER_WORDS = ("response", "completion", "target", "chosen", "rejected")
 
 
-def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling, *, emit: Emit = ignore) -> int:
+def predict(
+    folder: Path | TextGenerator, data: Any, out: str | Path, sampling: Sampling, *, emit: Emit = ignore
+) -> int:
     """Write every row of `data` with its answer as further column `predicted`; returns the number of rows.
 
     Rows ask as they did in training: messages up to the last answer, a prompt, an instruction with its input, a
@@ -37,7 +39,7 @@ def predict(folder: Path, data: Any, out: str | Path, sampling: Sampling, *, emi
     written.
     """
     target = output.checked(out, data)
-    model = TextGenerator.load(folder)
+    model = folder if isinstance(folder, TextGenerator) else TextGenerator.load(folder)
     with scratch() as place:
         parts = open_parts(data, place, emit)
         found = [(one.name, line, row) for inputs in parts.values() for one in inputs for line, row in one.rows]

@@ -68,9 +68,9 @@ def convert(source: str, out: str | Path, to: str) -> int:
     return converted(source, out, to)
 
 
-def evaluate(folder: Path, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:
+def evaluate(folder: Path | TextGenerator, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:
     """Token metrics of a finished run on other data, and those of its written answers for up to 200 rows."""
-    model = TextGenerator.load(folder)
+    model = folder if isinstance(folder, TextGenerator) else TextGenerator.load(folder)
     examples = read_examples(data, emit=emit, form=asked_form(model.mark["task"]))  # as it was read to be learned
     if examples.form not in model.task.forms:
         raise DataError(

@@ -27,6 +27,7 @@ from tunesmith.models.load import Bundle, load_text_finished
 from tunesmith.workflows import inputs
 from tunesmith.workflows.answers import beside
 from tunesmith.workflows.inputs import as_warning
+from tunesmith.workflows.shown import Card, Shown
 
 MARK = "tunesmith.json"
 """Beside the weights: what transformers' own files can not say (columns, thresholds)."""
@@ -34,7 +35,7 @@ _MANY = 512
 """Rows from which on measuring the machine and computing a sample twice is worth it."""
 
 
-class Model:
+class Model(Shown):
     """What `tunesmith.load` gives.
 
     **Usage**:
@@ -78,6 +79,13 @@ class Model:
         columns = Columns(**{**mark["columns"], "target": tuple(mark["columns"]["target"])})
         thresholds = np.asarray(mark["thresholds"]) if mark["thresholds"] else None
         return cls(load_text_finished(folder), task, columns, thresholds)
+
+    def _card(self) -> Card:
+        kinds = {"label": "one label", "labels": "any number of labels", "number": "a number"}
+        facts = [("reads", self.columns.texts), ("answers", kinds[self.task.kind])]
+        names = self.labels or []
+        shown = [*names[:20], *(["..."] if len(names) > 20 else [])]
+        return Card("Model", None, [*facts, *([(f"{len(names)} labels", shown)] if names else [])])
 
     @property
     def labels(self) -> list[str] | None:

@@ -16,6 +16,7 @@ from tunesmith.core.options import resolve
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine.options import EngineOptions
+from tunesmith.workflows.shown import Card, Shown
 
 if TYPE_CHECKING:
     from tunesmith.engine.skeleton import Recipe
@@ -27,8 +28,8 @@ _TRAINED = 0.8  # share of the rows, about, that is neither for validation nor f
 _TOKEN_BYTES = 5
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """What a run would take. Bytes, seconds and tokens; `as_dict` is what --json prints."""
 
     data: str
@@ -58,6 +59,11 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    def _card(self) -> Card:
+        level = "good" if self.fits else "poor"
+        answer = "It fits into the memory." if self.fits else "It does not fit into the memory."
+        return Card("Plan: an estimate, nothing was trained", (level, [answer]), described(self))
 
 
 def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
@@ -207,11 +213,17 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
 
 def render(made: Plan) -> str:
     """The plan as a table of plain text."""
+    lines = [f"{name:13}  {text}" for name, text in described(made)]
+    return "\n".join([*lines, "An estimate. Nothing was trained."])
+
+
+def described(made: Plan) -> list[tuple[str, str]]:
+    """The plan as names and what people read of them."""
     bound = "at least " if made.largest_batch_is_at_least else ""
     largest = f"{bound}{made.largest_batch:,} rows of {made.batch_length:,} tokens" if made.largest_batch else "none"
     memory, tokens = made.memory, made.tokens
     parts = ", ".join(f"{name} {_size(memory[name])}" for name in memory if name != "total" and memory[name])
-    lines = [
+    return [
         ("model", f"{made.model}: {_count(made.parameters['total'])} weights; {_count(made.parameters['trainable'])}, "
                   "of them or added, move"),
         ("method", f"{made.method}, {made.precision}, {made.attention} attention"),
@@ -227,7 +239,6 @@ def render(made: Plan) -> str:
             f"{name} {_size(size)}" for name, size in made.disk.items() if name != "total")),
         *(("note", note) for note in made.notes),
     ]  # fmt: skip
-    return "\n".join([*(f"{name:13}  {text}" for name, text in lines), "An estimate. Nothing was trained."])
 
 
 def _limit(config: Any, asked: int | None, family: str, notes: list[str]) -> int:

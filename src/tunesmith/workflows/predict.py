@@ -5,21 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch
 from tunesmith.data.prepare import read_rows
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import language_predict, output
 from tunesmith.workflows.answers import as_columns, free_name
-from tunesmith.workflows.inputs import blanks, warn_of_blanks
-from tunesmith.workflows.load import language_folder
+from tunesmith.workflows.inputs import as_warning, blanks, warn_of_blanks
+from tunesmith.workflows.language_model import TextGenerator, sampling_of
+from tunesmith.workflows.load import language_folder, load
 from tunesmith.workflows.model import Model
 
 _CHUNK = 20_000  # rows in memory at once
@@ -62,6 +65,28 @@ def predict(
                 writer(None)
         warn_of_blanks(empty, emit)
         return len(rows)
+
+
+def answer(
+    run: Any, data: Any, out: str | os.PathLike[str] | None = None, *, threshold: float | None = None,
+    probabilities: bool = False, precision: str = "auto", sampling: Mapping[str, Any] | None = None,
+) -> Any:  # fmt: skip
+    """Answers in the shape in which `data` is given, or a file of them with `out`: `predict` for whatever is at hand.
+
+    `run`: a path, a Run, or a loaded model. Raises OptionError for options that the model does not have.
+    """
+    model = run if isinstance(run, Model | TextGenerator) else load(Path(run))
+    if isinstance(model, TextGenerator):
+        given = {"threshold": threshold is not None, "probabilities": probabilities}
+        if wrong := [name for name, is_given in given.items() if is_given]:
+            raise OptionError(f"predict: {wrong[0]} is for models of labels, and this one writes text.")
+        if out is not None:
+            return language_predict.predict(model, data, Path(out), sampling_of(sampling or {}), emit=as_warning)
+        return model.predict(data, **(sampling or {}))
+    if sampling:
+        raise OptionError(f"predict: {next(iter(sampling))} says how a text is written, and this model writes none.")
+    how: dict[str, Any] = {"threshold": threshold, "precision": precision, "probabilities": probabilities}
+    return model.predict(data, **how) if out is None else predict(model, data, Path(out), **how, emit=as_warning)
 
 
 def _columns(answers: list[dict[str, Any]], probabilities: bool) -> dict[str, list[Any]]:

@@ -42,6 +42,23 @@ class Previewed:
     tokenizer: Any
 
 
+class Preview:
+    """Previewed rows that show themselves, coloured in a notebook."""
+
+    def __init__(self, rows: list[Previewed]):
+        self.rows = rows
+
+    def tokens(self) -> list[list[dict[str, Any]]]:
+        """For each sequence its tokens: {"text", "learned", "cut"}."""
+        return [token_table(one.encoded, one.tokenizer, cut=one.cut) for one in self.rows]
+
+    def __repr__(self) -> str:
+        return rendered(self.rows, "plain")
+
+    def _repr_html_(self) -> str:
+        return rendered(self.rows, "html")
+
+
 def previewed(
     data: str, *, model: str, row: int | None = None, task: str = "auto", template: str | None = None,
     max_length: int | None = None, emit: Emit = ignore, **options: Any,

@@ -38,6 +38,7 @@ from tunesmith.workflows.refine import (
     run_once,
     try_out,
 )
+from tunesmith.workflows.shown import Card, Shown, Table
 from tunesmith.workflows.space import Range, Space, derive
 from tunesmith.workflows.train import Run
 
@@ -58,8 +59,8 @@ METHODS = ("full", "lora")
 """Methods that a search tries where it is not told which."""
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, repr=False)
+class SearchResult(Shown):
     """What a search found: `best` words, all `trials`, and the winner's `run`, measured on the test rows."""
 
     path: Path
@@ -73,6 +74,14 @@ class SearchResult:
     @property
     def trials(self) -> list[Words]:
         return list(self.document["trials"])
+
+    def _card(self) -> Card:
+        found = self.document
+        done = sorted((t for t in found["trials"] if t["state"] == "complete"), key=lambda t: t["value"])
+        ranked = done[::-1] if found["higher_is_better"] else done
+        rows = [(t["number"], number(t["value"]), spoken(t["seconds"]), t["words"]) for t in ranked[:10]]
+        table = Table(("trial", f"{named(found['metric'])} (validation)", "time", "settings"), rows)
+        return Card("Search", None, [("found", " ".join(found["words"])), ("run", self.run.path)], [table])
 
 
 def search(

@@ -23,20 +23,22 @@ from tunesmith.workflows.language_model import TextGenerator
 from tunesmith.workflows.load import load
 from tunesmith.workflows.model import Model
 from tunesmith.workflows.pipeline import run
+from tunesmith.workflows.results import RunResults
 
 Listener = Callable[[Event], None]
 
 _PATHS = (str, os.PathLike)
 
 
-class Run:
-    """A run and what came of it.
+class Run(RunResults):
+    """A run and what came of it; it stands for its folder where a path is asked for.
 
     **Usage**:
+    run                          # the verdict, the metrics with their intervals, the baselines
     run.metrics["accuracy"]      # on the test rows
-    run.document["verdict"]      # all of metrics.json
-    run.report                   # path of report.html
-    run.model.predict([...])
+    run.leaderboard()            # the model and its baselines, as a DataFrame
+    run.show()                   # the report
+    run.model.predict(df)
     """
 
     def __init__(self, folder: RunFolder):
@@ -45,15 +47,8 @@ class Run:
         self.report = folder.report
         self._model: Model | TextGenerator | None = None
 
-    @property
-    def document(self) -> dict[str, Any]:
-        """The content of metrics.json."""
-        return self.folder.load_metrics()
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Every metric on the test rows, by name."""
-        return {name: interval["value"] for name, interval in self.document["test"].items()}
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def model(self) -> Any:
@@ -61,9 +56,6 @@ class Run:
         if self._model is None:
             self._model = load(self.path)
         return self._model
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, {self.folder.status()})"
 
 
 def train(data: Any = None, *, out: str | Path | None = None, listeners: Sequence[Listener] = (), **words: Any) -> Run:

@@ -1,0 +1,223 @@
+"""The words of a run and of a written answer, typed: keyword arguments of `tunesmith.train` and its kin.
+
+Written by tools/words.py from the options that declare them; do not edit it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+
+class TrainWords(TypedDict, total=False):
+    """What a run can be told: every option of every task, method and callback. None is as if it was not given."""
+
+    validation: Any
+    """Validation data of your own; otherwise a part of the training data is held out."""
+    test: Any
+    """Test data of your own; otherwise a part of the training data is held out."""
+    text: Sequence[str] | str | None
+    """Name of the text column (two names for pairs of texts). Guessed when not given."""
+    target: Sequence[str] | str | None
+    """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
+    task: Literal["auto", "text-classification", "text-regression", "chat", "preference", "seq2seq"] | str | None
+    """What is learned: a name from `tunesmith tasks`, or auto."""
+    model: str | os.PathLike[str] | None
+    """The base model: a name from `tunesmith models`, a hub id, a local folder, or auto."""
+    method: (
+        Literal[
+            "auto",
+            "full",
+            "head",
+            "contrastive",
+            "lora",
+            "qlora",
+            "adapters",
+            "progressive",
+            "gradual",
+            "ia3",
+            "bitfit",
+            "prefix",
+            "prompt",
+            "scratch",
+        ]
+        | str
+        | None
+    )
+    """Which weights move: a name from `tunesmith methods`, or auto."""
+    effort: Literal["quick", "better", "best"] | None
+    """How far to go for quality where the method is not given: quick (a linear head on the frozen base, seconds),
+    better (the base is fine-tuned where that pays), best (several methods, the best on validation rows)."""
+    callbacks: Sequence[str] | None
+    """What happens around the training steps."""
+    retain: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] | None
+    """What must not be forgotten: files of labelled rows, or earlier runs. It is measured before and after."""
+    continue_from: str | os.PathLike[str] | None
+    """An earlier run whose model is the base; what it learned is retained."""
+    forget_at_most: float | None
+    """Most that may be lost of what is retained (of its first metric); training is gentler until that holds."""
+    goal: str | None
+    """What is good enough, such as accuracy>=0.95: the verdict says whether the test rows reach it."""
+    seed: int | None
+    """Seed of the split, the order of rows, new weights and dropout."""
+    epochs: int | None
+    """How often every training row is seen. The method's own number when not given."""
+    max_steps: int | None
+    """Stop after this many optimizer steps, whatever the epochs."""
+    batch_size: int | None
+    """Rows in one optimizer step; when not given, as many rows of similar length as suit the data."""
+    gradient_accumulation: int | None
+    """Batches whose gradients are added up before one optimizer step."""
+    learning_rate: float | None
+    """Highest learning rate of the body. The method's own number when not given."""
+    weight_decay: float | None
+    """AdamW's weight decay; never applied to biases and normalisation."""
+    warmup_ratio: float | None
+    """Part of the steps over which the learning rate rises from zero."""
+    schedule: Literal["linear", "cosine", "constant"] | None
+    """How the learning rate falls after the warm-up."""
+    max_grad_norm: float | None
+    """Gradients are scaled down to at most this norm."""
+    precision: Literal["auto", "fp32", "bf16"] | None
+    """Number format of the forward and backward pass; auto takes what is faster on this machine."""
+    gradient_checkpointing: bool | None
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    save_steps: int | None
+    """Save a checkpoint every so many steps; when not given, at every evaluation and every 5 minutes."""
+    eval_steps: int | None
+    """Evaluate on the validation rows every so many steps; when not given, after every epoch."""
+    freeze: Sequence[str] | str | None
+    """Blocks that stay as they are, whatever the method moves: embeddings, layers.0-3, head."""
+    frozen_cache: bool | None
+    """Run blocks that never move once and read the rest from disk; when not given, where that takes at most 4 GB."""
+    patience: int | None
+    """Early stopping: evaluations without improvement that are waited for."""
+    keep_cache: bool | None
+    """Keep the run's cache of tokens and frozen features after success."""
+    validation_size: float | None
+    """Share of the rows to validate on, where no validation file is given; when not given, a tenth, less of many
+    rows (a twentieth or 500 rows, at most 5,000)."""
+    test_size: float | None
+    """Share of the rows to test on, where no test file is given; when not given, a fifth, less of many rows (a tenth
+    or 1,000 rows, at most 5,000)."""
+    group: str | None
+    """Column whose equal values stay together: no group stands in two splits."""
+    time: str | None
+    """Column with dates or numbers: the newest rows become the test rows, the next newest validation."""
+    near_duplicates: float | None
+    """Texts are near-identical from this share of common three-letter pieces on (Jaccard); 0 looks for identical
+    texts only."""
+    max_length: int | None
+    """Most tokens of an example; the model's own limit, at most 2,048, when not given."""
+    overflow: Literal["truncate", "drop", "error"] | None
+    """What happens to longer examples: cut so that every answer stays, leave out, or refuse to start."""
+    packing: bool | None
+    """Several short examples in one row, none seeing another; when not given, where padding costs over a tenth."""
+    new_tokens: Sequence[str] | None
+    """Words that the vocabulary gets; their embeddings are trained."""
+    generate_rows: int | None
+    """Test rows that are answered by the base, the prompted base and the tuned model."""
+    max_new_tokens: int | None
+    """Most tokens of an answer; twice the longest of nine in ten training answers, at most 256, when not given."""
+    few_shot: int | None
+    """Training examples that the prompted base is shown."""
+    class_weights: Literal["auto", "off"] | Mapping[str, float] | None
+    """What an error on each class costs: off (all alike), auto (rare classes more, where classes differ much in
+    size), or a number for each label."""
+    label_smoothing: float | None
+    """Share of the target spread over the other labels (single label only)."""
+    dropout: float | None
+    """Dropout in the network while training."""
+    template: str | os.PathLike[str] | None
+    """Chat template in place of the model's own: chatml, or a .jinja file. A base without one needs it."""
+    beta: float | None
+    """How strongly the model is held to the base: the factor of the log-ratios."""
+    preference_loss: Literal["sigmoid", "ipo"] | None
+    """For pairs: DPO's logistic loss, or IPO's squared one, which over-fits less. Single answers use KTO's."""
+    prefix: str | None
+    """Put before every source, as T5 was trained with: 'summarize: '."""
+    source_language: str | None
+    """Of a model of many languages, in its own words: 'eng_Latn' for NLLB."""
+    target_language: str | None
+    """The language to write: 'deu_Latn'."""
+    layer_decay: float | None
+    """Learning rate of each block as a part of that of the block above it."""
+    head_learning_rate: float | None
+    """Learning rate of the head; one and a half times the body's when not given."""
+    frozen_share: float | None
+    """Share of the network, from the bottom, that stays as it is: its embeddings and this part of its blocks. 0
+    moves everything, embeddings too. When not given, a third of a text encoder, nothing of a language model."""
+    head_init: str | None
+    """Start the head from the linear solution on frozen features (probe) or from noise (random)."""
+    temperature: float | None
+    """What cosine similarities are divided by; lower looks more at the nearest rows."""
+    pair_weight: float | None
+    """What the comparison of rows counts in the loss, beside the head's own."""
+    rows_per_class: int | None
+    """Rows of one class that stand together in a batch, to be compared."""
+    learn_names: bool | None
+    """Take the name of each label for one more row of it; when not given, where the names mean something to the base
+    model."""
+    rank: int | None
+    """Rank of each addition."""
+    alpha: int | None
+    """The additions are scaled by alpha / sqrt(rank) (rank-stabilised: Kalajdzievski 2023)."""
+    lora_dropout: float | None
+    """Dropout before each addition."""
+    dora: bool | None
+    """Learn the length of each weight column apart from its direction (DoRA: Liu et al. 2024); slower."""
+    adapter_type: Literal["pfeiffer", "houlsby"] | None
+    """After the feed-forward part of each block, or (houlsby) after its attention as well."""
+    reduction_factor: float | None
+    """How many times narrower than the network an adapter is in its middle."""
+    column_decay: float | None
+    """Learning rate of each block by that of the block above it."""
+    shared_share: float | None
+    """Share of the blocks, from the bottom, that all columns have in common and none moves. A network that has
+    columns keeps the share it was given first."""
+    stages: int | None
+    """Steps until all that is to move moves: the head alone in the first, a share of the blocks more in each."""
+    thaw: Literal["epoch", "stall"] | None
+    """When the next stage begins: with each epoch, or after one in which validation has not improved (give it enough
+    epochs then)."""
+    rate_decay: float | None
+    """Learning rate of each block by that of the block below it."""
+    kept_share: float | None
+    """Share of the network, from the bottom, that never moves. 0 moves everything in the end, embeddings too. When
+    not given, a third of a text encoder, nothing of a language model."""
+    virtual_tokens: int | None
+    """Length of what is learned before the text; the model's context shrinks by it."""
+    init_text: str | None
+    """Text whose keys and values it starts from, repeated or cut to fit; common words, drawn, when not given."""
+    rehearsal_rate: float | None
+    """Retained rows that rehearsal learns with each new row."""
+    sampled_texts: int | None
+    """Texts that a language model writes of itself before training, to be retained beside, or without, data that it
+    learned from (pseudo-rehearsal: Robins 1995; of language models: Sun et al. 2020)."""
+    ewc_strength: float | None
+    """Penalty of ewc: strength/2 times the sum of F (w - w0)^2, the Fisher information F scaled to sum to a million."""
+    l2sp_strength: float | None
+    """Penalty of l2sp: strength/2 times the sum of squared distances of the weights from their start."""
+    distill_weight: float | None
+    """How much keeping the old answers counts in the loss, beside the new task's 1."""
+    interpolate_alpha: float | None
+    """Where interpolate stops between the start (0) and the trained weights (1); when not given, the place that
+    forgets least among those whose validation metric costs next to nothing beside the best one."""
+
+
+class SamplingWords(TypedDict, total=False):
+    """How a model that writes text writes it."""
+
+    max_new_tokens: int | None
+    """Most tokens of an answer; the model's context may allow fewer."""
+    temperature: float | None
+    """0 takes the likeliest token every time; higher is more varied."""
+    top_p: float | None
+    """Draw from the likeliest tokens that hold this share of the probability (Holtzman et al. 2020)."""
+    top_k: int | None
+    """Draw from this many of the likeliest tokens."""
+    seed: int | None
+    """The same seed draws the same answers; none draws new ones every time."""
+    stop: Sequence[str] | str | None
+    """Texts that end an answer and are not part of it; a single one needs no list."""

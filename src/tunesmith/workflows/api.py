@@ -1,0 +1,275 @@
+"""The functions of the package: what the commands do, with typed words, progress, and results that show themselves.
+
+Each is a thin cover over the workflow of its name, which it imports when it is called; the workflows themselves say
+nothing while they work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from tunesmith.core.words import SamplingWords, TrainWords
+
+if TYPE_CHECKING:
+    import os
+
+    from tunesmith.core.events import Event
+    from tunesmith.workflows.chat import ChatSession
+    from tunesmith.workflows.plan import Plan
+    from tunesmith.workflows.preview import Preview
+    from tunesmith.workflows.refine import Budget
+    from tunesmith.workflows.results import Check, Comparison, Evaluation
+    from tunesmith.workflows.search import SearchResult
+    from tunesmith.workflows.shown import Listing
+    from tunesmith.workflows.train import Run
+
+    Place = str | os.PathLike[str] | Run
+    Format = Literal["openai", "sharegpt", "alpaca", "messages", "gemini"]
+
+
+# --- Start --------------------------------------------------------------------------------------
+
+
+def check(data: Any = None, **words: Unpack[TrainWords]) -> Check:
+    """What `train` would do with the same arguments, and what is wrong with the data; nothing is trained.
+
+    Returns a dict with "task", "model", "method", "columns", "splits", "audit", "decisions", "warnings" and
+    "estimate" (for text that is written: "form", "format", "problems", "advice"). Raises the errors that `train` would
+    raise before its first step.
+    """
+    from tunesmith.workflows import check as workflow
+    from tunesmith.workflows.results import Check
+
+    return Check(workflow.check(data, **words))
+
+
+def train(
+    data: Any = None, *, out: str | os.PathLike[str] | None = None, verbose: bool = True,
+    listeners: Sequence[Callable[[Event], None]] = (), **words: Unpack[TrainWords],
+) -> Run:  # fmt: skip
+    """Fine-tune a model on `data` and measure it; returns when `result.json` is written.
+
+    `data`: a path (file, folder, or a spec.yaml), DataFrame, datasets.Dataset or DatasetDict, list
+    of dicts, or hub id. `out`: the run folder, `runs/<name>-0001` when not given. `words`: everything
+    in `docs/reference.md` (task, model, method, target, text, test, validation, seed, callbacks, epochs,
+    learning_rate, ...); `test` and `validation` may be in memory as `data` may. `listeners` are called with
+    every event. `verbose`: show progress, as a bar on a terminal, a card in a notebook, two lines elsewhere;
+    without it nothing is printed, by the libraries below neither.
+
+    Raises UsageError (input or options; nothing was trained), RunFailed, Stopped (resumable).
+    """
+    from tunesmith.workflows import train as workflow
+
+    with _spoken(verbose) as more:
+        return workflow.train(data, out=None if out is None else Path(out), listeners=[*more, *listeners], **words)
+
+
+def resume(
+    run: Place, *, verbose: bool = True, listeners: Sequence[Callable[[Event], None]] = ()
+) -> Run:  # fmt: skip
+    """Continue a run that was killed, stopped or paused. A finished run is returned as it is.
+
+    Raises FolderError, RunFailed, Stopped.
+    """
+    from tunesmith.workflows import train as workflow
+
+    with _spoken(verbose) as more:
+        return workflow.resume(Path(run), listeners=[*more, *listeners])
+
+
+def plan(data: Any, *, device: str | None = None, **words: Unpack[TrainWords]) -> Plan:
+    """Memory, time, disk and tokens of `train` with the same arguments, from the model's config alone.
+
+    `device`: a GPU by name (h100, l4, ...), None for this machine. Raises DataError, ModelError, OptionError.
+    """
+    from tunesmith.workflows import plan as workflow
+
+    return workflow.plan(data, device=device, **words)
+
+
+def preview(
+    data: Any, *, model: str | os.PathLike[str], row: int | None = 1, task: str = "auto",
+    template: str | None = None, max_length: int | None = None, **options: Any,
+) -> Preview:  # fmt: skip
+    """One row of conversations (or all: None) as the model would learn it, token by token.
+
+    `options` are the task's, such as overflow. Raises DataError, ModelError, OptionError.
+    """
+    from tunesmith.workflows import preview as workflow
+
+    return workflow.Preview(list(workflow.previewed(
+        data, model=str(Path(model)) if not isinstance(model, str) else model, row=row, task=task, template=template,
+        max_length=max_length, **options,
+    )))  # fmt: skip
+
+
+def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], to: Format) -> int:
+    """Write conversations in another format; returns the number of examples. Raises DataError, OptionError."""
+    from tunesmith.workflows import language_use
+
+    return language_use.convert(str(Path(source)), Path(out), to)
+
+
+# --- Understand ---------------------------------------------------------------------------------
+
+
+def evaluate(run: Any, data: Any, *, seed: int = 0, verbose: bool = True) -> Evaluation:
+    """Metrics of a run (or model) on other data, each with its interval: {"rows", "metrics"}.
+
+    The columns are named as in training. Raises DataError, FolderError.
+    """
+    from tunesmith.workflows import evaluate as workflow
+    from tunesmith.workflows.results import Evaluation
+
+    with _spoken(verbose):
+        return Evaluation(workflow.evaluate(run, data, seed=seed, emit=_emit(verbose)))
+
+
+def runs(root: str | os.PathLike[str] = "runs") -> Listing:
+    """The run folders below `root`: a list of dicts, with their state, first metric and verdict."""
+    from tunesmith.workflows import catalogues
+    from tunesmith.workflows.shown import Listing
+
+    return Listing(catalogues.runs(Path(root)), "Runs", without=("data", "low", "high"))
+
+
+def models() -> Listing:
+    """Base models: a list of dicts with size, licence, tasks, and whether each is on this machine."""
+    from tunesmith.workflows import catalogues
+    from tunesmith.workflows.shown import Listing
+
+    return Listing(catalogues.models(), "Base models", without=("hub_id", "note"))
+
+
+def methods() -> Listing:
+    """Methods and their options: a list of dicts."""
+    return _plugins("methods")
+
+
+def tasks() -> Listing:
+    """Tasks and their options: a list of dicts."""
+    return _plugins("tasks")
+
+
+# --- Improve ------------------------------------------------------------------------------------
+
+
+def compare(
+    data: Any, *, out: str | os.PathLike[str] | None = None, models: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None, verbose: bool = True, **words: Unpack[TrainWords],
+) -> Comparison:  # fmt: skip
+    """Should I fine-tune at all? From a constant answer to full fine-tuning, on one split.
+
+    `out`: the folder of the results, `runs/<name>-compare` when not given; the same one goes on where it stopped.
+    Returns a dict with "rungs" and "recommendation". Raises UsageError, RunFailed, Stopped.
+    """
+    from tunesmith.workflows import ladder
+    from tunesmith.workflows.results import Comparison
+
+    with _spoken(verbose):
+        found = ladder.ladder(
+            data, out=_folder(out, data, "compare"), models=_names(models), methods=_names(methods), **words
+        )
+    return Comparison(found)
+
+
+def search(
+    data: Any, *, out: str | os.PathLike[str] | None = None, budget: str | Budget = "20 trials",
+    space: Mapping[str, Any] | None = None, models: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None, pruning: bool = True, verbose: bool = True, **words: Unpack[TrainWords],
+) -> SearchResult:  # fmt: skip
+    """The best settings within a budget ('30m', '2h', '20 trials'); the test rows are read once, at the end.
+
+    `space`: option -> values or {"low", "high"}. `out` as for `compare`. Raises UsageError, RunFailed, Stopped.
+    """
+    from tunesmith.workflows import search as workflow
+
+    with _spoken(verbose):
+        return workflow.search(
+            data, out=_folder(out, data, "search"), budget=budget, space=space, models=_names(models),
+            methods=_names(methods), pruning=pruning, **words,
+        )  # fmt: skip
+
+
+# --- Use ----------------------------------------------------------------------------------------
+
+
+def load(run: Place) -> Any:
+    """The model of a run (or of its `model` folder): a Model, or a TextGenerator where text is written.
+
+    Raises FolderError, ModelError.
+    """
+    from tunesmith.workflows import load as workflow
+
+    return workflow.load(Path(run))
+
+
+def predict(
+    run: Any, data: Any, out: str | os.PathLike[str] | None = None, *, threshold: float | None = None,
+    probabilities: bool = False, precision: Literal["auto", "fp32"] = "auto", **sampling: Unpack[SamplingWords],
+) -> Any:  # fmt: skip
+    """Answers of a run (or model) for `data`, in the shape of `Model.predict`; with `out`, a file of them.
+
+    A file gets all columns of `data` and returns the number of rows; the format is that of its suffix (.csv, .tsv,
+    .jsonl, .parquet). `sampling` is for models that write. Raises DataError, FolderError, OptionError.
+    """
+    from tunesmith.workflows import predict as workflow
+
+    return workflow.answer(
+        run, data, out, threshold=threshold, probabilities=probabilities, precision=precision, sampling=sampling
+    )
+
+
+def chat(run: Place, *, system: str | None = None, **sampling: Unpack[SamplingWords]) -> ChatSession:
+    """A conversation with a model that writes: `chat(run).ask("Hello")`. Raises FolderError, OptionError."""
+    from tunesmith.workflows import chat as workflow
+
+    return workflow.session_of(Path(run), system=system, sampling=sampling)
+
+
+def export(run: Place, *, to: str = "merged", out: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """One plain model out of a run, checked to answer the same: {"out", "largest_difference", "answers"}.
+
+    Raises OptionError, FolderError, RunFailed.
+    """
+    from tunesmith.workflows import export as workflow
+
+    return workflow.export(Path(run), to=to, out=None if out is None else Path(out))
+
+
+# --- What they share ----------------------------------------------------------------------------
+
+
+def _spoken(verbose: bool) -> AbstractContextManager[list[Callable[[Event], None]]]:
+    """The listeners that show progress; without `verbose` none, and the libraries are silent too."""
+    from tunesmith.workflows import notebook
+
+    return nullcontext([notebook.progress()]) if verbose else notebook.silence()
+
+
+def _emit(verbose: bool) -> Callable[[Event], None]:
+    from tunesmith.core.events import ignore
+    from tunesmith.workflows.inputs import as_warning
+
+    return as_warning if verbose else ignore
+
+
+def _folder(out: str | os.PathLike[str] | None, data: Any, what: str) -> Path:
+    if out is not None:
+        return Path(out)
+    name = Path(str(data).rstrip("/")).name.split(".")[0] if isinstance(data, str | Path) else "data"
+    return Path("runs") / f"{name}-{what}"
+
+
+def _names(names: Sequence[str] | None) -> list[str] | None:
+    return [names] if isinstance(names, str) else None if names is None else list(names)
+
+
+def _plugins(seam: str) -> Listing:
+    from tunesmith.workflows import catalogues
+    from tunesmith.workflows.shown import Listing
+
+    return Listing(catalogues.plugins(seam), seam.capitalize(), without=("options",))
