@@ -211,3 +211,36 @@ def test_prompt_and_completion_become_a_question_and_its_answer(tmp_path: Path) 
         assert (example["form"], example["messages"]) == ("chat", said)
         with pytest.raises(DataError, match=r"row 2: the format .* can not hold this: its prompt is empty"):
             convert([*rows, {"prompt": "", "completion": "x"}], tmp_path / "none.jsonl", to)
+
+
+def test_columns_of_no_format_are_kept(tmp_path: Path) -> None:
+    row = {"messages": [USER, ASSISTANT], "note": "of Monday", "score": 0.5, "parallel_tool_calls": False, "more": {"a": [1, None]}}
+    for to in ("openai", "messages", "sharegpt", "alpaca", "gemini"):
+        out = tmp_path / f"{to}.jsonl"
+        convert([row], out, to)
+        record = json.loads(out.read_text(encoding="utf-8"))
+        assert {key: record[key] for key in row if key != "messages"} == {
+            key: value for key, value in row.items() if key != "messages"
+        }
+
+
+def test_a_column_whose_name_the_format_needs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='key "output" of the input'):
+        convert([{"messages": [USER, ASSISTANT], "output": "of Monday"}], tmp_path / "out.jsonl", "alpaca")
+
+
+def test_verdicts_are_kept_or_refused(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Is it late, {n}?", "completion": f"It is {n}.", "label": float(n)} for n in range(2)]
+    with pytest.raises(OptionError, match="feedback"):
+        convert(rows, tmp_path / "out.jsonl", "openai")
+    convert(rows, tmp_path / "out.jsonl", "messages")
+    assert [example["label"] for example in read_examples(tmp_path / "out.jsonl", emit=ignore)] == [False, True]
+
+
+def test_the_system_message_of_a_preference_is_kept(tmp_path: Path) -> None:
+    sides = {"chosen": [USER, ASSISTANT], "rejected": [USER, {"role": "assistant", "content": "3"}]}
+    row = {"prompt": [{"role": "system", "content": "Be brief."}, USER], **sides}
+    for to in ("openai", "messages"):
+        convert([row], tmp_path / "out.jsonl", to)
+        (example,) = read_examples(tmp_path / "out.jsonl", emit=ignore)
+        assert [message["content"] for message in example["messages"]] == ["Be brief.", USER["content"]]

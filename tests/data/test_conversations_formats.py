@@ -56,6 +56,7 @@ CHAT_ROWS: dict[str, Any] = {
     "alpaca": {"instruction": USER["content"], "input": "", "output": "Cold."},
     "dolly": {"instruction": USER["content"], "context": "", "response": "Cold.", "category": "open_qa"},
     "query": {"query": USER["content"], "response": "Cold."},
+    "question and answer": {"question": USER["content"], "answer": "Cold."},
     "prompt and response": {"prompt": USER["content"], "response": "Cold."},
     "prompt and completion as messages": {"prompt": [USER], "completion": [ASSISTANT]},
     "as Python prints it": {"messages": str(CHAT), "tools": ""},
@@ -264,7 +265,6 @@ def test_feedback_on_messages() -> None:
         {"text": "a b", "summary": "c"},
         {"src": "a b", "tgt": "c"},
         {"input": "a b", "output": "c"},
-        {"question": "a b", "answer": "c"},
         {"translation": {"en": "a b", "de": "c"}},
     ],
 )
@@ -318,6 +318,13 @@ def test_few_repeated_answers_are_classes() -> None:
     assert found.columns == {"source": "question", "target": "answer"}
 
 
+@pytest.mark.parametrize("names", [("question", "answer"), ("source", "target"), ("document", "summary")])
+def test_texts_and_their_answers_are_a_chat_or_a_pair_as_asked(names: tuple[str, str]) -> None:
+    row = dict(zip(names, ("What is it like?", "Cold."), strict=True))
+    assert first(row, form=("chat", "completion", "text"))["messages"][1]["content"] == "Cold."
+    assert first(row, form=("pair",))["target"] == "Cold."
+
+
 def test_a_form_may_be_asked_for() -> None:
     row = {"text": "a text", "label": "x"}
     assert read(row, form="text").form == "text"
@@ -337,3 +344,39 @@ def test_the_format_and_what_is_left_out_are_told() -> None:
         Decided("skipped columns", ["id"], "the format 'alpaca' has no use for them"),
         Warned("dropped rows", "1 rows are left out: no output"),
     ]
+
+
+# --- What is harmless ---------------------------------------------------------------------------
+
+
+def test_what_logs_keep_beside_a_message_is_left_out_and_told() -> None:
+    log = {"refusal": None, "annotations": [], "audio": None, "function_call": None, "tool_calls": None, "id": "m1",
+           "finish_reason": "stop", "colour": ""}  # fmt: skip
+    events: list[Event] = []
+    (example,) = read_examples([{"messages": [USER, {**ASSISTANT, **log}]}], emit=events.append)
+    assert example["messages"] == CHAT
+    told = " ".join(event.message for event in events if isinstance(event, Warned))
+    assert all(key in told for key in ("annotations", "finish_reason", "colour")) and "refusal" not in told
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_thoughts_have_one_name(key: str) -> None:
+    example = first({"messages": [USER, {**ASSISTANT, key: "It is winter."}]})
+    assert example["messages"][1] == {**ASSISTANT, "reasoning_content": "It is winter."}
+    assert first({"messages": [USER, {**ASSISTANT, key: ""}]})["messages"] == CHAT
+
+
+def test_an_empty_system_message_is_left_out_and_told() -> None:
+    events: list[Event] = []
+    said = [{"from": "system", "value": " "}, {"from": "human", "value": USER["content"]}, {"from": "gpt", "value": "Cold."}]
+    (example,) = read_examples([{"conversations": said, "system": ""}], emit=events.append)
+    assert example["messages"] == CHAT
+    assert [event.message for event in events if isinstance(event, Warned)] == [
+        "1 rows: an empty system message is left out"
+    ]
+
+
+def test_a_greeting_is_told() -> None:
+    events: list[Event] = []
+    read_examples([{"messages": [{"role": "assistant", "content": "Welcome."}, *CHAT]}] * 2, emit=events.append)
+    assert any(isinstance(event, Warned) and "2 rows: the conversation begins" in event.message for event in events)

@@ -19,7 +19,7 @@ ASSISTANT = {"role": "assistant", "content": "Hello"}
 SYSTEM = {"role": "system", "content": "Be short."}
 TOOLS = [{"type": "function", "function": {"name": "add"}}]
 ROLES = "system, developer, user, assistant, tool"
-KEYS = "role, content, weight, tool_calls, tool_call_id, name"
+KEYS = "role, content, weight, tool_calls, tool_call_id, name, reasoning_content"
 
 
 def messages(row: Any, **given: Any) -> list[str]:

@@ -95,10 +95,20 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Write conversations in another format; what it can not hold is an error, not a loss."""
+    from tunesmith.core.events import Decided, Event, Warned
     from tunesmith.workflows import language_use as workflow
 
-    count = workflow.convert(source, out, to)
-    print_found({"rows": count, "out": str(out)}, as_json, lambda found: f"{found['rows']} rows written to {out}")
+    told: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            told.append(f"{event.what}: {event.message}")
+        elif isinstance(event, Decided):
+            told.append(f"{event.what} = {event.value}  ({event.why})")
+
+    count = workflow.convert(source, out, to, emit=listen)
+    found = {"rows": count, "out": str(out), "notes": told}
+    print_found(found, as_json, lambda found: "\n".join([*found["notes"], f"{found['rows']} rows written to {out}"]))
 
 
 @commands.command(section=START)

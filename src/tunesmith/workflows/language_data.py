@@ -74,10 +74,9 @@ class Corpus:
         })  # fmt: skip
 
 
-def asked_form(task: str) -> str | None:
-    """The form that a task asked for by name can only have; None where there are several, or it was not asked."""
-    forms: tuple[str, ...] = getattr(registry.get("tasks", task), "forms", ()) if task != "auto" else ()
-    return forms[0] if len(forms) == 1 else None
+def asked_form(task: str) -> tuple[str, ...] | None:
+    """The forms that a task asked for by name learns; None where it was not asked."""
+    return tuple(getattr(registry.get("tasks", task), "forms", ())) or None if task != "auto" else None
 
 
 def divided(examples: Examples, options: SplitOptions, seed: int) -> Division:

@@ -59,13 +59,13 @@ def check(spec: RunSpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def convert(source: str, out: str | Path, to: str) -> int:
+def convert(source: str, out: str | Path, to: str, *, emit: Emit = ignore) -> int:
     """Write generative data in another format; returns the number of examples. Raises DataError, OptionError."""
     if to not in CONVERT_TARGETS:
         raise OptionError(f"--to {to}: expected one of {', '.join(CONVERT_TARGETS)}.")
     if not Path(out).resolve().parent.is_dir():
         raise OptionError(f"{out}: the folder {Path(out).parent} does not exist.", "Create it first.")
-    return converted(source, out, to)
+    return converted(source, out, to, emit=emit)
 
 
 def evaluate(folder: Path | TextGenerator, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:

@@ -28,11 +28,11 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     tool arguments as objects; also feedback, pairs and plain text), 'sharegpt', 'alpaca' or 'gemini' (conversations,
     and prompt/completion as one question and answer). The file is either whole or not there. Raises DataError with
     every row of which the format could not hold all (tools in alpaca, weights in sharegpt, ...), OptionError for an
-    unknown format or one for other forms.
+    unknown format or one for other forms. Columns that belong to no format are kept as they are.
     """
     if to not in TARGETS:
         raise OptionError(f"can not convert to {to!r}", fix=did_you_mean(to, TARGETS))
-    examples = source if isinstance(source, Examples) else read_examples(source, emit=emit)
+    examples = source if isinstance(source, Examples) else read_examples(source, emit=emit, others=True)
     # in a format of conversations a prompt is what a user says
     asked = examples.form == "completion" and (to, "completion") not in _WRITERS
     form = "chat" if asked else examples.form
@@ -54,16 +54,19 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
 def _lines(examples: Examples, to: str, form: str, problems: list[Problem]) -> Iterator[str]:
     write, reader = _WRITERS[to, form]
     for given in examples:
+        others = given.pop("others", {})
         try:
             example = _as_chat(given) if form != examples.form else _as_said(given) if to == "openai" else given
             record = write(example)
             lost = _lost(_canonical(example), _canonical(example_of(reader, record)))
+            if taken := sorted(others.keys() & record.keys()):
+                raise Fault(f'key "{taken[0]}" of the input, whose name it has a use of its own for')
         except Fault as fault:
             lost = str(fault)
         if lost is not None:
             problems.append(examples.problem(given["row"], f"the format {to!r} can not hold this: {lost}"))
         elif not problems:
-            yield json.dumps(record, ensure_ascii=False) + "\n"
+            yield json.dumps({**record, **others}, ensure_ascii=False) + "\n"
 
 
 def _as_chat(example: Example) -> Example:
@@ -102,13 +105,15 @@ def _canonical(example: Example) -> Example:
 def _canonical_message(message: Message, ids: dict[str, int]) -> Message:
     clean = {key: value for key, value in message.items() if value is not None and (key, value) != ("weight", 1)}
     if "tool_calls" in clean:
-        clean["tool_calls"] = [
-            (ids.setdefault(call["id"], len(ids)), call["function"]["name"], json.loads(call["function"]["arguments"]))
-            for call in clean["tool_calls"]
-        ]
+        clean["tool_calls"] = [_canonical_call(call, ids) for call in clean["tool_calls"]]
     if "tool_call_id" in clean:
         clean["tool_call_id"] = ids.get(clean["tool_call_id"])
     return clean
+
+
+def _canonical_call(call: Mapping[str, Any], ids: dict[str, int]) -> dict[str, Any]:
+    function = {**call["function"], "arguments": json.loads(call["function"]["arguments"])}
+    return {**call, "id": ids.setdefault(call["id"], len(ids)), "function": function}
 
 
 def _lost(before: Example, after: Example) -> str | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.data.conversations import verdict
 from tunesmith.data.conversations.messages import DIALECTS, decoded, dialect_of, is_messages
+from tunesmith.data.conversations.verdict import Unread, Verdict
 from tunesmith.data.profile import TARGET_NAMES, simple
 from tunesmith.data.values import is_number
 
@@ -29,16 +31,19 @@ _STRONG_PAIRS = (
     ("dialogue", "summary"), ("input_text", "target_text"),
 )  # fmt: skip
 _WEAK_PAIRS = (("source", "target"), ("text", "summary"), ("input", "output"), ("question", "answer"))
-_QUERIES = (("query", "response"), ("prompt", "response"), ("question", "response"))
+_QUERIES = (
+    ("query", "response"), ("prompt", "response"), ("question", "response"), ("question", "answer"),
+    ("query", "answer"), ("prompt", "answer"), ("prompt", "output"),
+)  # fmt: skip
 _ALPACA = tuple((i, o) for i in ("input", "context", None) for o in ("output", "response"))
+_ANSWERS = ("response", "completion", "output", "answer")
 _MESSAGES = ("messages", "conversations", "conversation")
-_LABELS = {*TARGET_NAMES, "kto_tag"}
+_LABELS = set(TARGET_NAMES)
 _HARMLESS = {
     "id", "idx", "index", "url", "title", "timestamp", "date", "created", "added", "meta", "metadata", "tokens",
     "token_count", "n_tokens", "length", "author",
 }  # fmt: skip
 _ID_NAME = re.compile(r".*_(id|idx|uuid|hash)$|unnamed.*|uuid|hash")
-_BOOLS = {"true", "false", "0", "1"}
 
 # Names that prove a header of a CSV file.
 COLUMNS = tuple(
@@ -53,19 +58,28 @@ COLUMNS = tuple(
 class Format:
     """What was detected: the format's name, the form of its examples, the reason, and which column is what.
 
-    columns: our word for a part ('messages', 'system', 'source', ...) to the file's column.
+    columns: our word for a part ('messages', 'system', 'source', ...) to the file's column. base: the name of the
+    format that judged answers are written in. verdict: how they are judged. unread: a column that seems to judge
+    them, and can not be read.
     """
 
     name: str
     form: Form
     why: str
     columns: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
+    verdict: Verdict | None = None
+    unread: Unread | None = None
 
 
-def detect(columns: Sequence[str], first_rows: Sequence[Row], form: str | None = None) -> Format | None:
+Wanted = str | Sequence[str] | None
+"""The form or format that is asked for, or several of which any will do; None for whatever is found."""
+
+
+def detect(columns: Sequence[str], first_rows: Sequence[Row], form: Wanted = None) -> Format | None:
     """The format of a table with these columns and first rows; None if it holds no generative text.
 
-    form: take only this form or format, and do not mind columns that look like labels. Without it, a
+    form: take only these forms or formats, and do not mind columns that look like labels. Without it, a
     table that may be one to classify (a label beside a text) is None. Where the rows are of several formats,
     it is that of the most. Pure. Raises OptionError for a form that does not exist.
     """
@@ -89,30 +103,56 @@ def _filled(row: Row) -> list[str]:
     return [name for name, value in row.items() if value is not None]
 
 
-def _of_all(columns: Sequence[str], rows: Sequence[Row], form: str | None) -> Format | None:
+def _of_all(columns: Sequence[str], rows: Sequence[Row], form: Wanted) -> Format | None:
     """The first format that the columns allow."""
-    sample = _Sample(columns, rows, wanted=form)
+    sample = _Sample(columns, rows, wanted=_listed(form))
     for find in (_chat, _gemini, _openai_preference, _preference, _prompted, _alpaca, _query, _pair, _text):
         found = find(sample)
-        if found and form in (None, found.name, found.form):
+        found = _judged(sample, found) if found else None
+        if found and sample.takes(found.name, found.form):
             return found
     return None
 
 
-def check_form(form: str | None) -> None:
+def _listed(form: Wanted) -> tuple[str, ...]:
+    return () if form is None else (form,) if isinstance(form, str) else tuple(form)
+
+
+def check_form(form: Wanted) -> None:
     """Raises OptionError for a form or format that does not exist."""
     known = [*get_args(Form), *NAMES]
-    if form is not None and form not in known:
-        raise OptionError(f"there is no form or format {form!r} of text", fix=did_you_mean(form, known))
+    for one in _listed(form):
+        if one not in known:
+            raise OptionError(f"there is no form or format {one!r} of text", fix=did_you_mean(one, known))
+
+
+def _judged(sample: _Sample, found: Format) -> Format | None:
+    """The format with what judges its answers; None where it needs a verdict and there is none."""
+    if found.form not in ("chat", "completion", "pair") or not sample.takes("feedback"):
+        return found
+    judge = sample.judge(found)
+    if isinstance(judge, Unread):
+        return replace(found, unread=judge) if not sample.wanted else found
+    if judge is None:
+        return found
+    if found.form == "pair":
+        return replace(found, unread=Unread(judge.column, "good and bad"))
+    columns = {**found.columns, "label": judge.column}
+    why = f"{found.why}, and {judge.column!r} says which answers are good"
+    return Format("feedback", "feedback", why, columns, base=found.name, verdict=judge)
 
 
 class _Sample:
     """Columns by their lower-case names, and their first values."""
 
-    def __init__(self, columns: Sequence[str], rows: Sequence[Row], wanted: str | None):
+    def __init__(self, columns: Sequence[str], rows: Sequence[Row], wanted: tuple[str, ...]):
         self.names = {str(name).strip().lower(): str(name) for name in reversed(columns)}
         self.rows = rows[:SAMPLE_ROWS]
         self.wanted = wanted
+
+    def takes(self, *names: str) -> bool:
+        """Whether one of these forms or formats is asked for, or nothing is."""
+        return not self.wanted or any(name in self.wanted for name in names)
 
     def has(self, *names: str) -> bool:
         return all(name in self.names for name in names)
@@ -152,15 +192,11 @@ class _Sample:
 
     def labelled(self, *used: str) -> bool:
         """Whether a column beside these has the name of a target to classify."""
-        return self.wanted is None and any(simple(name) in _LABELS for name in self.names if name not in used)
+        return not self.wanted and any(simple(name) in _LABELS for name in self.names if name not in used)
 
-    def verdicts(self) -> str | None:
-        """The column of true and false, if there is one. A cell in it that is neither does not make it another."""
-        for name in ("label", "kto_tag"):
-            cells = self.values(name)
-            if 2 * sum(isinstance(cell, bool) or str(cell).strip().lower() in _BOOLS for cell in cells) > len(cells):
-                return name
-        return None
+    def judge(self, found: Format) -> Verdict | Unread | None:
+        """What judges the answers, beside the columns of the format."""
+        return verdict.find(self.names.values(), self.rows, found.columns.values())
 
 
 def _is_texts(cell: Any) -> bool:
@@ -169,22 +205,13 @@ def _is_texts(cell: Any) -> bool:
 
 def _chat(sample: _Sample) -> Format | None:
     name = next((name for name in _MESSAGES if sample.messages(name)), None)
-    if name is None or sample.has("chosen", "rejected"):
+    if name is None or (sample.takes("preference") and _worse(sample)):
         return None
     spoken = Counter(dialect_of(cell) for cell in sample.values(name) if is_messages(cell))
     dialect = max(DIALECTS, key=lambda one: spoken[one])
     columns = sample.pick(
-        messages=name,
-        tools="tools",
-        functions="functions",
-        system=("system", "system_prompt"),
-        label=("label", "kto_tag"),
-    )
-    verdict = sample.verdicts()
-    if verdict is not None:
-        why = f"{name!r} holds messages, and {verdict!r} says true or false"
-        return Format("feedback", "feedback", why, {**columns, "label": sample.names[verdict]})
-    columns.pop("label", None)
+        messages=name, tools="tools", functions="functions", system=("system", "system_prompt"),
+    )  # fmt: skip
     return Format(dialect, "chat", f"{name!r} holds messages of {DIALECTS[dialect]}", columns)
 
 
@@ -209,39 +236,66 @@ def _openai_preference(sample: _Sample) -> Format | None:
     return Format("openai-preference", "preference", why, columns)
 
 
-def _preference(sample: _Sample) -> Format | None:
-    if not sample.has("chosen", "rejected"):
+def _worse(sample: _Sample) -> str | None:
+    """The column of the worse answers, if there is one."""
+    better, worse = verdict.sides(sample.names)
+    if worse is None or not _answers(sample, worse):
         return None
-    for name in ("chosen", "rejected"):
-        if not any(isinstance(decoded(cell), (str, list, Mapping)) for cell in sample.values(name)):
-            return None
+    if better is None and " " not in verdict.plain_name(worse):  # `rejected: no` says something of the one answer
+        return None if all(verdict.says(cell) is not None for cell in sample.values(worse)) else worse
+    if better is None:
+        return worse
+    return worse if _answers(sample, better) else None
+
+
+def _answers(sample: _Sample, name: str) -> bool:
+    """Whether a column holds answers, and not marks."""
+    cells = sample.values(name)
+    marks = ("true", "false", "0", "1", "")
+    return any(isinstance(decoded(cell), (str, list, Mapping)) for cell in cells) and not all(
+        str(cell).strip().lower() in marks for cell in cells
+    )
+
+
+def _preference(sample: _Sample) -> Format | None:
+    better, worse = verdict.sides(sample.names)
+    if not _worse(sample):
+        return None
     messages = next((name for name in _MESSAGES if sample.messages(name)), "")
+    asked = next((name for name in ("prompt", "instruction", "question", "query") if sample.has(name)), "")
+    answer = next((name for name in _ANSWERS if sample.has(name) and name not in (asked, better, worse)), "")
+    if better is None:  # the better one is the answer that is learned without a worse one
+        if not messages and not (asked and answer):
+            return None
+        better = "" if messages else answer
     columns = sample.pick(
-        prompt=(messages, "prompt", "instruction", "question", "query"),
+        prompt=asked or messages,
+        messages=messages,
         input="input" if sample.has("instruction") else "",
-        chosen="chosen",
-        rejected="rejected",
+        chosen=better,
+        rejected=worse or "",
         system=("system", "system_prompt"),
+        history="history",
         tools="tools",
     )
+    sides = f"the columns {better!r} and {worse!r}" if better else f"{worse!r} beside the answer in {messages!r}"
     prompt = repr(columns["prompt"]) if "prompt" in columns else "the prompt is what both begin with"
-    return Format("preference", "preference", f"the columns 'chosen' and 'rejected'; {prompt}", columns)
+    return Format("preference", "preference", f"{sides}; {prompt}", columns)
 
 
 def _prompted(sample: _Sample) -> Format | None:
-    verdict = sample.verdicts()
     parts = [name for name in ("prompt", "completion") if sample.has(name)]
-    if "completion" not in parts or (len(parts) < 2 and verdict is None):
+    if "completion" not in parts:
         return None
     if not all(sample.strings(name) or sample.messages(name) for name in parts):
         return None
     columns = sample.pick(prompt="prompt", completion="completion", tools="tools", system="system")
-    if verdict is not None:
-        why = f"the columns {' and '.join(map(repr, parts))}, and {verdict!r} says true or false"
-        return Format("feedback", "feedback", why, {**columns, "label": sample.names[verdict]})
+    alone = Format("prompt-completion", "completion", f"the columns {' and '.join(map(repr, parts))}", columns)
+    if len(parts) < 2 and not (sample.takes("feedback") and isinstance(sample.judge(alone), Verdict)):
+        return None
     if sample.messages("prompt") or sample.messages("completion"):
         return Format("prompt-completion", "chat", "'prompt' and 'completion' hold messages", columns)
-    return Format("prompt-completion", "completion", "the columns 'prompt' and 'completion'", columns)
+    return alone
 
 
 def _alpaca(sample: _Sample) -> Format | None:
@@ -262,12 +316,29 @@ def _alpaca(sample: _Sample) -> Format | None:
 
 def _query(sample: _Sample) -> Format | None:
     for query, response in _QUERIES:
-        if not sample.has(query, response) or sample.labelled(query, response):
+        if not sample.has(query, response) or (
+            sample.labelled(query, response) and not _judges(sample, query, response)
+        ):
             continue
         if sample.texts(query) and sample.texts(response):
             columns = sample.pick(query=query, response=response, system=("system", "system_prompt"), history="history")
             return Format("query-response", "chat", f"the columns {query!r} and {response!r}", columns)
+    if sample.takes("pair"):
+        return None
+    for source, target in (*_STRONG_PAIRS, *_WEAK_PAIRS):  # asked for as questions and answers
+        if sample.has(source, target) and sample.texts(source) and sample.texts(target):
+            columns = sample.pick(query=source, response=target, system=("system", "system_prompt"))
+            return Format("query-response", "chat", f"the columns {source!r} and {target!r}, as asked for", columns)
     return None
+
+
+def _judges(sample: _Sample, query: str, response: str) -> bool:
+    """Whether a label beside a prompt is a verdict in words, and no class to learn."""
+    found = Format("query-response", "chat", "", sample.pick(query=query, response=response))
+    judge = sample.judge(found) if query == "prompt" else None
+    if not isinstance(judge, Verdict):
+        return False
+    return not all(is_number(str(verdict.cell_of(row, judge.column))) for row in sample.rows)
 
 
 def _pair(sample: _Sample) -> Format | None:
@@ -291,7 +362,7 @@ def _text(sample: _Sample) -> Format | None:
     if not sample.strings("text"):
         return None
     others = [name for name in sample.names if name != "text"]
-    if sample.wanted is None and not all(_harmless(sample, name) for name in others):
+    if not sample.wanted and not all(_harmless(sample, name) for name in others):
         return None
     return Format("text", "text", "a column 'text' and nothing to predict from it", sample.pick(text="text"))
 

@@ -10,7 +10,7 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _SPEAKERS = {
@@ -28,6 +28,19 @@ _KINDS = {
 DIALECTS = {"openai": "role/content", "sharegpt": "from/value"}
 
 Message = dict[str, Any]
+
+Note = Callable[[str], None]
+"""How a row tells what was done to it: a sentence, the same for all rows of a kind."""
+KEYS = ("role", "content", "weight", "tool_calls", "tool_call_id", "name", "reasoning_content")
+"""The keys that a message may have."""
+_REASONING = ("reasoning", "thinking", "thought", "reasoning_text")
+_LOGGED = {
+    "id", "index", "object", "type", "status", "created", "created_at", "timestamp", "time", "date", "model", "usage",
+    "finish_reason", "stop_reason", "logprobs", "annotations", "audio", "provider_specific_fields", "tokens",
+    "token_count", "message_id", "parent_id", "uuid", "metadata", "meta", "citations", "latency", "service_tier",
+    "system_fingerprint", "channel", "recipient", "end_turn", "update_time", "create_time",
+}  # fmt: skip
+"""What logs of an API keep beside a message, and nobody says."""
 
 _CAMEL = {
     "function_call": "functionCall", "function_response": "functionResponse",
@@ -92,7 +105,7 @@ def _dialect(message: Any) -> str | None:
     return "openai" if "role" in message else "sharegpt" if "from" in message else None
 
 
-def read_messages(value: Any) -> Any:
+def read_messages(value: Any, note: Note = lambda _: None) -> Any:
     """Messages of role/content or from/value (or their JSON) in internal form; no list stays what it is.
 
     Tool calls without an id get 'call_1', 'call_2', ..., and tool messages without one answer the calls in
@@ -113,7 +126,7 @@ def read_messages(value: Any) -> Any:
                     f'key "{key}": the messages before it are of {DIALECTS[spoken]}: one conversation must be of one '
                     "format"
                 )
-            messages.append(_message(item, calls) if isinstance(item, Mapping) else item)
+            messages.append(_message(item, calls, note) if isinstance(item, Mapping) else item)
         except Fault as fault:
             raise Fault(f"message {number}, {fault}") from None
     return messages
@@ -197,10 +210,11 @@ class _Calls:
         return number
 
 
-def _message(item: Mapping[str, Any], calls: _Calls) -> Message:
+def _message(item: Mapping[str, Any], calls: _Calls, note: Note) -> Message:
     message = {key: value for key, value in item.items() if value is not None}
     if "from" in message and "role" not in message:
         _translate_turn(message)
+    _without_log(message, note)
     for key in ("loss", "train"):  # other trainers' names of the weight
         if isinstance(message.get(key), bool):
             message["weight"] = int(message.pop(key))
@@ -227,6 +241,20 @@ def _message(item: Mapping[str, Any], calls: _Calls) -> Message:
     if "content" in message:
         message["content"] = _joined(message["content"])
     return message
+
+
+def _without_log(message: Message, note: Note) -> None:
+    """Leave out, in place, what a log keeps beside a message; thoughts get the name that templates know."""
+    for key in _REASONING:
+        if isinstance(message.get(key), str) and "reasoning_content" not in message:
+            message["reasoning_content"] = message.pop(key)
+            note(f"the key {key!r} of messages is read as 'reasoning_content'")
+    if message.get("reasoning_content") == "":
+        del message["reasoning_content"]
+    for key in [key for key in message if key not in KEYS and key not in ("refusal", "function_call", "loss", "train")]:
+        if key in _LOGGED or message[key] in ("", [], {}):
+            del message[key]
+            note(f"the key {key!r} of messages is left out: it says nothing")
 
 
 def _translate_turn(message: Message) -> None:

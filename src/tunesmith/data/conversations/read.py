@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,11 +16,12 @@ from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.core.files import scratch
 from tunesmith.data.conversations.examples import Examples, RowWriter, in_order, place
-from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, check_form, detect
+from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, Wanted, check_form, detect
 from tunesmith.data.conversations.inputs import Input, open_parts
 from tunesmith.data.conversations.messages import Fault
-from tunesmith.data.conversations.shape import Missing, example_of
+from tunesmith.data.conversations.shape import REPEATED, Missing, example_of
 from tunesmith.data.conversations.validate import FIX, validate
+from tunesmith.data.conversations.verdict import Unread
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.split import NAMES
 
@@ -36,30 +38,32 @@ def read_examples(
     source: Any,
     *,
     emit: Emit,
-    form: str | None = None,
+    form: Wanted = None,
     group: str | None = None,
     check: bool = True,
     cache_dir: Path | None = None,
+    others: bool = False,
 ) -> Examples:
     """The examples of a path (JSON, JSONL, CSV, TSV, Parquet, Arrow, .txt, each of the text files also as
     .gz; a folder), a list of dicts, a DataFrame, a datasets.Dataset or a hub id.
 
     form: the form ('chat', 'pair', ...) or format ('sharegpt', ...), where it should not be guessed. group:
     a column to divide by later. check: raise the problems of all rows together; False leaves them to
-    `validate`. cache_dir: where the examples lie on disk while they are in use. A source that is divided
+    `validate`. cache_dir: where the examples lie on disk while they are in use. others: keep the columns for which the
+    format has no use, as the example's 'others'. A source that is divided
     (such as {"train": path, "test": path}, a DatasetDict, a folder with train.jsonl and test.jsonl) is read
     as a whole, and `divide` keeps its parts. Raises DataError, and OptionError for an unknown form.
     """
     with _open(source, emit, form, cache_dir) as parts:
         inputs = [one for inputs in parts.values() for one in inputs]
-        return _read(inputs, emit, form, group, check, cache_dir)
+        return _read(inputs, emit, form, group, check, cache_dir, others)
 
 
 def read_parts(
     source: Any,
     *,
     emit: Emit,
-    form: str | None = None,
+    form: Wanted = None,
     group: str | None = None,
     check: bool = True,
     cache_dir: Path | None = None,
@@ -77,7 +81,7 @@ def read_parts(
 
 
 @contextmanager
-def _open(source: Any, emit: Emit, form: str | None, cache_dir: Path | None) -> Iterator[dict[str, list[Input]]]:
+def _open(source: Any, emit: Emit, form: Wanted, cache_dir: Path | None) -> Iterator[dict[str, list[Input]]]:
     check_form(form)
     with scratch(cache_dir) as folder:
         parts = open_parts(source, folder, emit)
@@ -94,6 +98,8 @@ class _Reading:
     problems: list[Problem] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
     missing: dict[str, list[int]] = field(default_factory=dict)
+    notes: dict[str, list[int]] = field(default_factory=dict)
+    judged: Counter[bool] = field(default_factory=Counter)
 
     @property
     def files(self) -> list[str]:
@@ -111,28 +117,38 @@ class _Reading:
                 else:
                     yield number, row
 
+    def note(self, row: int, message: str) -> None:
+        """What was done to a row, which is told once for all rows of a kind."""
+        self.notes.setdefault(message, []).append(row)
+
     def fault(self, row: int, message: str) -> None:
         self.broken.append(row)
         self.problems.append(place(self.files, self.starts, self.lines, row, message))
 
 
 def _read(
-    inputs: list[Input], emit: Emit, form: str | None, group: str | None, check: bool, cache_dir: Path | None
-) -> Examples:
+    inputs: list[Input], emit: Emit, form: Wanted, group: str | None, check: bool, cache_dir: Path | None,
+    others: bool = False,
+) -> Examples:  # fmt: skip
     reading = _Reading(inputs)
     rows = reading.rows()
     head = list(itertools.islice(rows, SAMPLE_ROWS))
     columns = list(dict.fromkeys(name for _, row in head for name in row))
-    found = _detected(inputs[0], columns, [row for _, row in head], form)
+    sample = [row for _, row in head]
+    found = _detected(inputs[0], columns, sample, form)
+    if found is None and not isinstance(form, str):  # of another form than the task learns, which is said there
+        found = _detected(inputs[0], columns, sample, None)
     if found is None or (group is not None and group not in columns):
         for _ in rows:  # every broken line is told, not only those of the first rows
             pass
         raise _refusal(reading, columns, group if found else None)
-    _tell(found, columns, group, emit)
+    if found.unread is not None and not others:
+        raise _doubt(found, found.unread, ", ".join(reading.files))
+    _tell(found, columns, group, emit, others)
     writer, ids, groups = RowWriter(cache_dir), [], []
     for number, row in itertools.chain(head, rows):
         try:
-            example = example_of(found, row)
+            example = example_of(found, row, lambda note, number=number: reading.note(number, note))  # type: ignore[misc]
         except (Fault, Missing) as fault:
             other = _other_format(found, row)
             if other or isinstance(fault, Fault):
@@ -140,10 +156,15 @@ def _read(
             else:
                 reading.missing.setdefault(str(fault), []).append(number)
         else:
+            if others:
+                example["others"] = {name: cell for name, cell in row.items() if name not in _known(found)}
             writer.add({"row": number + 1, **example})
+            if "label" in example:
+                reading.judged[example["label"]] += 1
             ids.append(number)
             groups.append(None if group is None else row.get(group))
     kept, fingerprint = writer.finish()
+    _tell_notes(found, reading, emit)
     if not len(kept):
         raise _refusal(reading, columns, None)
     examples = Examples(
@@ -164,10 +185,8 @@ def _read(
     return examples
 
 
-def _detected(
-    first: Input, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: str | None
-) -> Format | None:
-    if first.text and form in (None, "text"):
+def _detected(first: Input, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Wanted) -> Format | None:
+    if first.text and (form is None or "text" in ((form,) if isinstance(form, str) else form)):
         return TEXT_FILE
     return detect(columns, rows, form) if rows else None
 
@@ -183,11 +202,45 @@ def _other_format(found: Format, row: Mapping[str, Any]) -> str | None:
     )
 
 
-def _tell(found: Format, columns: Sequence[str], group: str | None, emit: Emit) -> None:
+def _known(found: Format) -> set[str]:
+    """The columns of which the format reads something."""
+    return {part for name in found.columns.values() for part in (name, name.partition(".")[0])}
+
+
+def _tell(found: Format, columns: Sequence[str], group: str | None, emit: Emit, kept: bool) -> None:
     emit(Decided("format", found.name, found.why))
-    skipped = [name for name in columns if name not in (*found.columns.values(), group)]
-    if skipped:
+    known = {*_known(found), group}
+    skipped = [name for name in columns if name not in known]
+    if skipped and not kept:
         emit(Decided("skipped columns", skipped, f"the format {found.name!r} has no use for them"))
+
+
+def _doubt(found: Format, unread: Unread, name: str) -> DataError:
+    """Why answers are not learned beside a column that seems to judge them."""
+    task = "seq2seq" if found.form == "pair" else "chat"
+    return DataError(
+        Problem(
+            f"this column seems to judge the answers ({unread.shown}), and does not say of each whether it is good or "
+            "bad: bad answers would be learned as good ones", name, column=unread.column,
+        ),
+        fix=(
+            "Write true or false (good or bad, 1 or 0) into it to learn from both, or leave out the rows with bad "
+            if found.form != "pair" else "Leave out the rows with bad "
+        ) + f"answers together with the column. With --task {task} every answer is learned as a good one.",
+    )  # fmt: skip
+
+
+def _tell_notes(found: Format, reading: _Reading, emit: Emit) -> None:
+    for note, rows in reading.notes.items():
+        emit(Warned("repeated prompts" if note == REPEATED else "read as", f"{len(rows)} rows: {note}"))
+    if not reading.judged:
+        return
+    good, bad, column = reading.judged[True], reading.judged[False], found.columns.get("label")
+    emit(Decided("verdicts", {"good": good, "bad": bad}, f"by the column {column!r}"))
+    if not good or not bad:
+        which = "good" if good else "bad"
+        emit(Warned("verdicts", f"all {good + bad} answers are {which}, says the column {column!r}: there is nothing "
+                                "to tell apart"))  # fmt: skip
 
 
 def _refusal(reading: _Reading, columns: Sequence[str], group: str | None) -> DataError:
@@ -212,4 +265,5 @@ def _ledger(reading: _Reading, emit: Emit) -> Ledger:
         ledger.drop(rows, reason)
         emit(Warned("dropped rows", f"{len(rows)} rows are left out: {reason}"))
     ledger.drop(reading.broken, "can not be understood")
+    ledger.cut(reading.notes.get(REPEATED, []), REPEATED)
     return ledger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunesmith.data.conversations.formats import Format, Row
@@ -10,6 +10,7 @@ from tunesmith.data.conversations.messages import (
     DIALECTS,
     Fault,
     Message,
+    Note,
     decoded,
     dialect_of,
     gemini_tools,
@@ -20,6 +21,8 @@ from tunesmith.data.conversations.messages import (
     read_tools,
     structure,
 )
+from tunesmith.data.conversations.turns import SYSTEMS, answered, merged, parted, role, short, words
+from tunesmith.data.conversations.verdict import Verdict, cell_of
 
 Example = dict[str, Any]
 
@@ -28,25 +31,29 @@ class Missing(ValueError):
     """The row lacks what there is to learn; the text is the ledger's reason."""
 
 
-def example_of(found: Format, row: Row) -> Example:
+REPEATED = "the answers begin with their prompt again: the repeat is cut"
+
+
+def example_of(found: Format, row: Row, note: Note = lambda _: None) -> Example:
     """The row as an example (without 'row'). Unknown columns are left out.
 
     Raises Fault for a row that can not be understood, Missing for one without text or answer.
     """
-    cells = _Cells(found, row)
+    cells = _Cells(found, row, note)
     return {"form": found.form, **_SHAPES[found.name](cells)}
 
 
 class _Cells:
     """The cells of one row by our words."""
 
-    def __init__(self, found: Format, row: Row):
+    def __init__(self, found: Format, row: Row, note: Note):
         self.found = found
         self.row = row
+        self.note = note
 
     def __getitem__(self, word: str) -> Any:
         column = self.found.columns.get(word)
-        return None if column is None else self.row.get(column)
+        return None if column is None else cell_of(self.row, column)
 
     def name(self, word: str) -> str:
         return self.found.columns.get(word, word)
@@ -70,6 +77,24 @@ class _Cells:
         text = self.text("system")
         return [{"role": "system", "content": text}] if text.strip() else []
 
+    def begun(self, messages: list[Message]) -> list[Message]:
+        """The messages with the system column before them. An empty system message is left out.
+
+        Raises Fault where the column and the messages give two different ones.
+        """
+        if messages and role(messages[0]) in SYSTEMS and not words(messages[0]):
+            self.note("an empty system message is left out")
+            messages = messages[1:]
+        system = self.system()
+        if not system or not messages or role(messages[0]) not in SYSTEMS:
+            return [*system, *messages]
+        if words(messages[0]) != words(system[0]):
+            raise Fault(
+                f'key "{self.name("system")}": says {short(system[0])}, and the messages begin with another system '
+                f"message, {short(messages[0])}: one of the two must be meant"
+            )
+        return messages
+
 
 def _text(value: Any, name: str, missing: str | None = None) -> str:
     if value is not None and not isinstance(value, str):
@@ -86,9 +111,10 @@ def _chat(cells: _Cells) -> Example:
             f"this row has the format {own!r} (its messages are of {DIALECTS[str(own)]}), and the file has {name!r} "
             f"({cells.found.why}): one file must be of one format"
         )
-    messages = read_messages(given)
-    if isinstance(messages, list) and not any(isinstance(m, dict) and m.get("role") == "system" for m in messages[:1]):
-        messages = [*cells.system(), *messages]
+    messages = read_messages(given, cells.note)
+    messages = cells.begun(messages) if isinstance(messages, list) else messages
+    if isinstance(messages, list) and messages and role(messages[0]) == "assistant":
+        cells.note("the conversation begins with the assistant: its first message is learned without a question")
     return {"messages": messages, "tools": cells.tools()}
 
 
@@ -121,12 +147,20 @@ def _said(role: str, content: str) -> Message:
 
 def _prompted(cells: _Cells) -> Example:
     if cells.found.form == "chat":
-        prompt = _as_messages(cells, "prompt", "user")
-        answer = _as_messages(cells, "completion", "assistant")
+        asked, answer = _asked_and_answered(cells)
         # only the completion is learned: what the assistant says in the prompt is given
-        given = [{**m, "weight": 0} if m.get("role") == "assistant" else m for m in prompt]
-        return {"messages": [*cells.system(), *given, *answer], "tools": cells.tools()}
-    return {"prompt": cells.text("prompt"), "completion": cells.text("completion", "no completion")}
+        given = [{**m, "weight": 0} if m.get("role") == "assistant" else m for m in asked]
+        return {"messages": [*given, *answer], "tools": cells.tools()}
+    prompt, said = cells.text("prompt"), cells.text("completion", "no completion")
+    return {"prompt": prompt, "completion": _unrepeated(cells, prompt, said)[0]}
+
+
+def _asked_and_answered(cells: _Cells) -> tuple[list[Message], list[Message]]:
+    """Prompt and completion, of which one at least is messages. The completion may be the whole conversation."""
+    answer = _as_messages(cells, "completion", "assistant")
+    asked = _as_messages(cells, "prompt", "user") if cells["prompt"] is not None else []
+    context, answer = parted(answer)
+    return cells.begun(merged(asked, context, cells.name("prompt"), f'"{cells.name("completion")}"')), answer
 
 
 def _as_messages(cells: _Cells, word: str, role: str) -> list[Message]:
@@ -134,7 +168,7 @@ def _as_messages(cells: _Cells, word: str, role: str) -> list[Message]:
     if isinstance(value, str) and not is_messages(value):
         return [_said(role, value)]
     value = decoded(value)
-    messages = read_messages([value] if isinstance(value, Mapping) else value)
+    messages = read_messages([value] if isinstance(value, Mapping) else value, cells.note)
     if not isinstance(messages, list):
         raise Fault(f'key "{cells.name(word)}": is {kind(messages)}, not a string or a list of messages')
     for number, message in enumerate(messages, 1):
@@ -147,29 +181,51 @@ def _openai_preference(cells: _Cells) -> Example:
     given = decoded(cells.needed("input"))
     if not isinstance(given, Mapping):
         raise Fault(f'key "input": is {kind(given)}, not an object such as {{"messages": [...]}}')
+    asked = read_messages(given.get("messages"), cells.note)
     return {
-        "messages": read_messages(given.get("messages")),
-        "chosen": read_messages(cells.needed("chosen")),
-        "rejected": read_messages(cells.needed("rejected")),
+        "messages": cells.begun(asked) if isinstance(asked, list) else asked,
+        "chosen": read_messages(cells.needed("chosen"), cells.note),
+        "rejected": read_messages(cells.needed("rejected"), cells.note),
         "tools": read_tools(given.get("tools"), given.get("functions")),
     }
 
 
 def _preference(cells: _Cells) -> Example:
-    chosen, rejected, prompt = cells.needed("chosen"), cells.needed("rejected"), cells["prompt"]
-    if not any(map(_structured, (chosen, rejected, prompt))) and cells["system"] is None:
-        return {"messages": None, "tools": None, **_preference_strings(cells, chosen, rejected)}
+    rejected, prompt = cells.needed("rejected"), cells["prompt"]
+    context: list[Message] = []
+    if "chosen" in cells.found.columns:
+        chosen = cells.needed("chosen")
+        if not any(map(_structured, (chosen, rejected, prompt))) and not _more(cells):
+            return {"messages": None, "tools": None, **_preference_strings(cells, chosen, rejected)}
+        good = _as_messages(cells, "chosen", "assistant")
+        if "messages" in cells.found.columns and cells.found.columns["messages"] != cells.found.columns["prompt"]:
+            context = parted(_as_messages(cells, "messages", "user"))[0]
+    else:  # the answer that is in the conversation is the better one
+        good = _as_messages(cells, "messages", "user")
     given = _as_messages(cells, "prompt", "user") if prompt is not None else []
     if given and isinstance(prompt, str) and cells.text("input").strip() and not _structured(prompt):
         given = [_said("user", f"{prompt}\n{cells.text('input')}")]
-    good, bad = _as_messages(cells, "chosen", "assistant"), _as_messages(cells, "rejected", "assistant")
-    shared = _shared(good, bad)
-    if shared:  # both are whole conversations, with the prompt in them
-        given, good, bad = good[:shared], good[shared:], bad[shared:]
+    given = [*_history(cells), *given]
+    if given and given[-1].get("role") == "assistant" and given[-1:] == good[-1:]:
+        given = parted(given)[0]  # the whole conversation, with the better answer
+    bad = _as_messages(cells, "rejected", "assistant")
+    if given and len(good) == len(bad) == 1 and isinstance(last := given[-1].get("content"), str):
+        texts = [one.get("content") for one in (*good, *bad)]
+        if all(isinstance(text, str) for text in texts):
+            cut = _unrepeated(cells, last, *texts)  # type: ignore[arg-type]
+            good, bad = [{**good[0], "content": cut[0]}], [{**bad[0], "content": cut[1]}]
+    both, good, bad = answered(good, bad, cells.name("chosen"), cells.name("rejected"))
+    sides = f'what "{cells.name("chosen")}" and "{cells.name("rejected")}" begin with'
+    given = merged(merged(given, context, cells.name("prompt"), f'"{cells.name("messages")}"'),
+                    both, cells.name("prompt"), sides)  # fmt: skip
     if not given:
         raise Fault('"chosen" and "rejected" share no beginning, and there is no key "prompt"')
-    system = [] if given[0].get("role") == "system" else cells.system()
-    return {"messages": [*system, *given], "chosen": good, "rejected": bad, "tools": cells.tools()}
+    return {"messages": cells.begun(given), "chosen": good, "rejected": bad, "tools": cells.tools()}
+
+
+def _more(cells: _Cells) -> bool:
+    """Whether a row of texts has what only a conversation can hold."""
+    return bool(cells.text("system").strip() or structure(cells["history"]) or "messages" in cells.found.columns)
 
 
 def _structured(value: Any) -> bool:
@@ -180,6 +236,7 @@ def _preference_strings(cells: _Cells, chosen: Any, rejected: Any) -> Example:
     good, bad = _text(chosen, cells.name("chosen")), _text(rejected, cells.name("rejected"))
     if cells["prompt"] is not None:
         prompt = "\n".join(text for text in (cells.text("prompt"), cells.text("input")) if text.strip())
+        good, bad = _unrepeated(cells, prompt, good, bad)
         return {"prompt": prompt, "chosen": good, "rejected": bad}
     if "prompt" in cells.found.columns:  # only where no row has one, it is what both begin with
         raise Fault(f'key "{cells.name("prompt")}": is missing')
@@ -189,6 +246,20 @@ def _preference_strings(cells: _Cells, chosen: Any, rejected: Any) -> Example:
     return {"prompt": good[:cut], "chosen": good[cut:], "rejected": bad[cut:]}
 
 
+def _unrepeated(cells: _Cells, prompt: str, *answers: str) -> list[str]:
+    """The answers without the prompt that all of them begin with. A prompt of one word proves nothing."""
+    head = next((head for head in (prompt, prompt.strip()) if all(a.startswith(head) for a in answers)), "")
+    rests = [answer[len(head) :] for answer in answers]
+    # the prompt ends where a word does, and something follows
+    apart = all(rest.strip() and not (head[-1:].isalnum() and rest[:1].isalnum()) for rest in rests)
+    if len(head.strip()) < _REPEAT or not apart:
+        return list(answers)
+    cells.note(REPEATED)
+    return rests if head[-1:].isspace() or not prompt[len(head) :] else [rest.lstrip() for rest in rests]
+
+
+_REPEAT = 8
+"""Letters of a prompt, from which on an answer that begins with it repeats it."""
 _HH_TURN = "\n\nAssistant:"  # how Anthropic's helpful-and-harmless data begins an answer
 
 
@@ -197,40 +268,31 @@ def _common_start(left: str, right: str) -> int:
     return next(ends, min(len(left), len(right)))
 
 
-def _shared(left: Sequence[Message], right: Sequence[Message]) -> int:
-    """How many messages both begin with, before the last one of each. The
-    assistant has the next word."""
-    most = max(min(len(left), len(right)) - 1, 0)
-    shared = next((n for n in range(most) if left[n] != right[n]), most)
-    while shared and left[shared - 1].get("role") == "assistant":
-        shared -= 1
-    return shared
-
-
 def _feedback(cells: _Cells) -> Example:
-    label = _label(cells.needed("label"), cells.name("label"))
-    if "messages" in cells.found.columns:
-        chat = _chat(cells)
-        if not isinstance(chat["messages"], list):
-            raise Fault(f'key "{cells.name("messages")}": is {kind(chat["messages"])}, not a list of messages')
-        given, answer = chat["messages"][:-1], chat["messages"][-1:]
-        return {"messages": given, "completion": answer, "label": label, "tools": chat["tools"]}
-    if _structured(cells["prompt"]) or _structured(cells["completion"]):
-        answer = _as_messages(cells, "completion", "assistant")
-        given = _as_messages(cells, "prompt", "user") if "prompt" in cells.found.columns else []
-        if not given:  # the whole conversation is in the completion
-            given, answer = answer[:-1], answer[-1:]
-        given = given if given and given[0].get("role") == "system" else [*cells.system(), *given]
-        return {"messages": given, "completion": answer, "label": label, "tools": cells.tools()}
-    said = cells.text("completion", "no completion")
-    return {"messages": None, "prompt": cells.text("prompt"), "completion": said, "label": label, "tools": None}
+    label = _label(cells)
+    base = cells.found.base or ("openai" if "messages" in cells.found.columns else "prompt-completion")
+    if base == "prompt-completion":
+        if _structured(cells["prompt"]) or _structured(cells["completion"]):
+            given, answer = _asked_and_answered(cells)
+            return {"messages": given, "completion": answer, "label": label, "tools": cells.tools()}
+        prompt, said = cells.text("prompt"), cells.text("completion", "no completion")
+        said = _unrepeated(cells, prompt, said)[0]
+        return {"messages": None, "prompt": prompt, "completion": said, "label": label, "tools": None}
+    chat = _SHAPES[base](cells)
+    if not isinstance(chat["messages"], list):
+        raise Fault(f'key "{cells.name("messages")}": is {kind(chat["messages"])}, not a list of messages')
+    given, answer = chat["messages"][:-1], chat["messages"][-1:]
+    return {"messages": given, "completion": answer, "label": label, "tools": chat["tools"]}
 
 
-def _label(value: Any, name: str) -> bool:
-    word = str(value).strip().lower()
-    if word not in ("true", "false", "0", "1"):
-        raise Fault(f'key "{name}": {str(value)[:40]!r} is neither true nor false')
-    return word in ("true", "1")
+def _label(cells: _Cells) -> bool:
+    """Whether the answer is good. Raises Fault for a cell that does not say so."""
+    value = cells.needed("label")
+    judge = cells.found.verdict or Verdict(cells.found.columns["label"])
+    found = judge.read(value)
+    if found is None:
+        raise Fault(f'key "{cells.name("label")}": {str(value)[:40]!r} is neither true nor false')
+    return found
 
 
 def _pair(cells: _Cells) -> Example:

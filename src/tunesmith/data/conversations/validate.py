@@ -9,12 +9,11 @@ from typing import Any
 
 from tunesmith.core.errors import Problem
 from tunesmith.data.conversations.examples import Examples, in_order
-from tunesmith.data.conversations.messages import kind
+from tunesmith.data.conversations.messages import KEYS, kind
 from tunesmith.data.conversations.shape import Example
 
 FIX = "Mend or remove these rows."
 ROLES = ("system", "developer", "user", "assistant", "tool")
-KEYS = ("role", "content", "weight", "tool_calls", "tool_call_id", "name")
 _WORDS = {
     "sharegpt": {"role": "from", "content": "value"},
     "openai-preference": {"chosen": "preferred_output", "rejected": "non_preferred_output"},
@@ -175,6 +174,8 @@ def _message(check: _Check, message: Mapping[str, Any], first: bool) -> Iterator
     for key in message:
         if key not in KEYS:
             yield f'key "{key}": is not known (known: {", ".join(check.words.get(name, name) for name in KEYS)})'
+    if not isinstance(message.get("reasoning_content", ""), str):
+        yield f'key "reasoning_content": is {kind(message["reasoning_content"])}, not a string'
     if "weight" in message:
         weight = message["weight"]
         if isinstance(weight, bool) or weight not in (0, 1):

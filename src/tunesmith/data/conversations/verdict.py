@@ -1,0 +1,176 @@
+"""Whether a column says which answers are good, by its name and its words. Knows no files and no formats.
+
+A file of answers with a verdict beside them teaches the opposite of what is meant where the verdict is left out: bad
+answers become examples to follow. So a column that judges is either read, or named.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.data.conversations.messages import decoded
+from tunesmith.data.conversations.verdict_words import (
+    AGAINST,
+    BAD,
+    GOOD,
+    NAMES,
+    PLAIN_BAD,
+    PLAIN_GOOD,
+    SCALES,
+    TELLING,
+    VAGUE,
+)
+from tunesmith.data.values import NO_NUMBER, is_number
+
+_NOISE = re.compile(r"^(is|was|has|human|user|the|ist|est|es|llm|gpt|model|answer|response|output|completion|reply|"
+                    r"final|mean|average|avg) | (label|flag|score|value|rating|binary|bool|by \w+|\d+)$")  # fmt: skip
+_SIDES = r"(answers?|responses?|outputs?|completions?|messages?|conversations?|texts?|reply|replies|turns?|samples?)"
+_WORSE = re.compile(rf"(rejected|reject|dispreferred|non preferred|unpreferred|losing|loser|worse|bad)( {_SIDES})?|"
+                    rf"{_SIDES} (rejected|reject|dispreferred|losing|loser|worse|bad)")  # fmt: skip
+_BETTER = re.compile(rf"(chosen|choose|preferred|winning|winner|better|good|accepted)( {_SIDES})?|"
+                     rf"{_SIDES} (chosen|preferred|winning|winner|better|good|accepted)")  # fmt: skip
+_SKIN = re.compile("[\U0001f3fb-\U0001f3ff\ufe0e\ufe0f\u200d]")
+_SHOWN, _WORDS = 5, 6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the verdicts of a file are read.
+
+    column: the file's, or `column.key` within an object. against: true means that the answer is bad. lowest: the
+    number that means a bad answer, 0 or -1.
+    """
+
+    column: str
+    against: bool = False
+    lowest: int = 0
+
+    def read(self, cell: Any) -> bool | None:
+        """Whether the answer is good; None for a cell that says neither."""
+        if _number(cell) in (0, -1) and _number(cell) != self.lowest:
+            return None
+        found = says(cell)
+        return None if found is None else found != self.against
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A column that seems to judge, and can not be read as good or bad. shown: some of its values."""
+
+    column: str
+    shown: str
+
+
+def says(cell: Any) -> bool | None:
+    """True for a cell that says good, False for bad, None for neither: true/false, yes/no, 1/0, 1/-1, good/bad, ..."""
+    if isinstance(cell, bool):
+        return cell
+    number = _number(cell)
+    if number is not None:
+        return {1.0: True, 0.0: False, -1.0: False}.get(number)
+    word = _word(cell)
+    return True if word in PLAIN_GOOD | GOOD else False if word in PLAIN_BAD | BAD else None
+
+
+def find(names: Iterable[str], rows: Sequence[Mapping[str, Any]], used: Iterable[str]) -> Verdict | Unread | None:
+    """What judges the answers of these rows, beside the columns `used`: the first that can be read, else the first
+    that can not, else None."""
+    unread = None
+    for column in _paths(names, rows, set(used)):
+        cells = [cell for row in rows if _there(cell := cell_of(row, column))]
+        found = _judge(column, cells) if cells else None
+        if isinstance(found, Verdict):
+            return found
+        unread = unread or found
+    return unread
+
+
+def cell_of(row: Mapping[str, Any], column: str) -> Any:
+    """The cell of a column, or of `column.key`, one object within another; None where there is none."""
+    if column in row or "." not in column:
+        return row.get(column)
+    name, _, inner = column.partition(".")
+    within = decoded(row.get(name))
+    return cell_of(within, inner) if isinstance(within, Mapping) else None
+
+
+def sides(names: Iterable[str]) -> tuple[str | None, str | None]:
+    """The columns of the better and of the worse answer, by their names; None for one that is not there."""
+    words = {name: plain_name(name) for name in names}
+    better = [name for name in words if _BETTER.fullmatch(words[name])]
+    worse = [name for name in words if _WORSE.fullmatch(words[name])]
+    return min(better, key=len, default=None), min(worse, key=len, default=None)
+
+
+def plain_name(name: str) -> str:
+    """A column's name in lower-case words: 'isGood' and 'is_good' are 'is good'."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(name))
+    return " ".join(re.split(r"[\s_\-./?:]+", unicodedata.normalize("NFC", name).casefold())).strip()
+
+
+def _paths(names: Iterable[str], rows: Sequence[Mapping[str, Any]], used: set[str]) -> list[str]:
+    """The columns that may judge, and the keys of objects in them."""
+    found: list[str] = []
+    for name in names:
+        if name in used:
+            continue
+        inner = [cell for row in rows if isinstance(cell := decoded(row.get(name)), Mapping)]
+        keys = dict.fromkeys(key for cell in inner for key in cell)
+        found += [f"{name}.{path}" for path in _paths(keys, inner, set())] if inner else [name]
+    return found
+
+
+def _judge(column: str, cells: list[Any]) -> Verdict | Unread | None:
+    name = plain_name(column.rpartition(".")[2])
+    core = _NOISE.sub("", _NOISE.sub("", name))
+    against = bool({name, core} & AGAINST)
+    named = against or bool({name, core} & NAMES)
+    said = [says(cell) for cell in cells]
+    numbers = {number for cell in cells if (number := _number(cell)) is not None}
+    if not named:
+        telling = all(_word(cell) in GOOD | BAD for cell in cells) and any(_word(cell) in TELLING for cell in cells)
+        return Verdict(column) if telling and len(set(said)) == 2 else None
+    clear = numbers <= {0, 1} or numbers <= {-1, 1}
+    if numbers and {name, core} & SCALES and len(numbers) == 1 and not any(isinstance(cell, bool) for cell in cells):
+        clear = False
+    worded = sum(one is not None for one, cell in zip(said, cells, strict=True) if _number(cell) is None)
+    if 2 * worded > len(said):  # a number among words is a fault of its row
+        return Verdict(column, against)
+    if clear and 2 * sum(one is not None for one in said) > len(said):
+        return Verdict(column, against, -1 if -1 in numbers else 0)
+    if all(isinstance(cell, str) and len(cell.split()) > _WORDS for cell in cells):
+        return None  # remarks, and no verdict
+    if any(isinstance(cell, (list, Mapping)) for cell in cells):
+        return None
+    if not numbers and {name, core} & VAGUE:
+        return None
+    values = list(dict.fromkeys(str(cell)[:30] for cell in cells))
+    return Unread(column, ", ".join([*values[:_SHOWN], *(["..."] if len(values) > _SHOWN else [])]))
+
+
+def _there(cell: Any) -> bool:
+    """Whether a cell says anything at all. A minus alone is a verdict."""
+    if isinstance(cell, str):
+        return cell.strip().casefold() not in NO_NUMBER - {"-"}
+    return cell is not None and cell != []
+
+
+def _number(cell: Any) -> float | None:
+    if isinstance(cell, bool) or not isinstance(cell, (int, float, str)):
+        return None
+    if isinstance(cell, str):
+        cell = cell.strip().replace("\u2212", "-")
+        return float(cell.replace(",", ".")) if is_number(cell) else None
+    return float(cell)
+
+
+def _word(cell: Any) -> str:
+    if not isinstance(cell, str):
+        return ""
+    word = _SKIN.sub("", unicodedata.normalize("NFKC", cell)).strip().casefold()
+    word = word.strip("\"'()[].!:;,") or word
+    return " ".join(re.split(r"[\s_]+|(?<=\w)-(?=\w)", word))
