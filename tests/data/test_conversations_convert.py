@@ -214,14 +214,13 @@ def test_prompt_and_completion_become_a_question_and_its_answer(tmp_path: Path) 
 
 
 def test_columns_of_no_format_are_kept(tmp_path: Path) -> None:
-    row = {"messages": [USER, ASSISTANT], "note": "of Monday", "score": 0.5, "parallel_tool_calls": False, "more": {"a": [1, None]}}
+    others = {"note": "of Monday", "score": 0.5, "parallel_tool_calls": False, "more": {"a": [1, None]}}
+    row = {"messages": [USER, ASSISTANT], **others}
     for to in ("openai", "messages", "sharegpt", "alpaca", "gemini"):
         out = tmp_path / f"{to}.jsonl"
         convert([row], out, to)
         record = json.loads(out.read_text(encoding="utf-8"))
-        assert {key: record[key] for key in row if key != "messages"} == {
-            key: value for key, value in row.items() if key != "messages"
-        }
+        assert {key: record[key] for key in others} == others
 
 
 def test_a_column_whose_name_the_format_needs_is_an_error(tmp_path: Path) -> None:

@@ -356,7 +356,8 @@ def test_what_logs_keep_beside_a_message_is_left_out_and_told() -> None:
     (example,) = read_examples([{"messages": [USER, {**ASSISTANT, **log}]}], emit=events.append)
     assert example["messages"] == CHAT
     told = " ".join(event.message for event in events if isinstance(event, Warned))
-    assert all(key in told for key in ("annotations", "finish_reason", "colour")) and "refusal" not in told
+    assert all(key in told for key in ("annotations", "finish_reason", "colour"))
+    assert "refusal" not in told
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
@@ -368,7 +369,11 @@ def test_thoughts_have_one_name(key: str) -> None:
 
 def test_an_empty_system_message_is_left_out_and_told() -> None:
     events: list[Event] = []
-    said = [{"from": "system", "value": " "}, {"from": "human", "value": USER["content"]}, {"from": "gpt", "value": "Cold."}]
+    said = [
+        {"from": "system", "value": " "},
+        {"from": "human", "value": USER["content"]},
+        {"from": "gpt", "value": "Cold."},
+    ]
     (example,) = read_examples([{"conversations": said, "system": ""}], emit=events.append)
     assert example["messages"] == CHAT
     assert [event.message for event in events if isinstance(event, Warned)] == [

@@ -80,7 +80,8 @@ OTHER = {"role": "user", "content": "And the train?"}
 def test_two_prompts_are_one_fault_of_the_row(row: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message) as refused:
         read(row)
-    assert len(refused.value.problems) == 1 and refused.value.problems[0].row == 1
+    assert len(refused.value.problems) == 1
+    assert refused.value.problems[0].row == 1
 
 
 def test_a_completion_that_is_the_whole_conversation() -> None:

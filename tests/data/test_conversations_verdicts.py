@@ -188,8 +188,10 @@ def test_a_rejected_side_under_every_name(row: dict[str, Any]) -> None:
     (example,) = read([row])
     assert example["form"] == "preference"
     asked = example["prompt"] if example["messages"] is None else example["messages"][-1]["content"]
-    sides = [side if isinstance(side, str) else side[-1]["content"] for side in (example["chosen"], example["rejected"])]
-    assert asked == "Is gate 1 open today?" and sides[0] == "It is 1." and sides[1].startswith("No")
+    good, bad = (
+        side if isinstance(side, str) else side[-1]["content"] for side in (example["chosen"], example["rejected"])
+    )
+    assert (asked, good, bad[:2]) == ("Is gate 1 open today?", "It is 1.", "No")
 
 
 def test_answers_of_yes_and_no_are_answers() -> None:
