@@ -23,7 +23,7 @@ import tunesmith
 from tunesmith.core import events, registry
 from tunesmith.core.options import describe
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.types import SplitOptions
+from tunesmith.data.types import ReadOptions, SplitOptions
 from tunesmith.engine.options import EngineOptions
 from tunesmith.workflows.choose import families_of, option_models
 
@@ -207,7 +207,13 @@ def test_every_callback_runs_alone_and_once(name: str, tiny_model: Path, tickets
 
 def option_sets() -> dict[str, Any]:
     everything = RunSpec.make({"data": "x", "callbacks": registry.names("callbacks")})
-    return {"run": RunSpec, "engine": EngineOptions, "split": SplitOptions, **option_models(everything)}
+    return {
+        "run": RunSpec,
+        "engine": EngineOptions,
+        "split": SplitOptions,
+        "read": ReadOptions,
+        **option_models(everything),
+    }
 
 
 @pytest.mark.parametrize("part", option_sets())

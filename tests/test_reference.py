@@ -23,13 +23,13 @@ def test_every_option_has_a_help_text() -> None:
     from tunesmith.core import registry
     from tunesmith.core.options import describe
     from tunesmith.core.spec import RunSpec
-    from tunesmith.data.types import SplitOptions
+    from tunesmith.data.types import ReadOptions, SplitOptions
     from tunesmith.engine.options import EngineOptions
 
     plugins = [registry.get(seam, name).Options for seam in registry.SEAMS for name in registry.names(seam)]
     silent = [
         f"{model.__qualname__}.{row['name']}"
-        for model in (RunSpec, EngineOptions, SplitOptions, *plugins)
+        for model in (RunSpec, EngineOptions, SplitOptions, ReadOptions, *plugins)
         for row in describe(model)
         if not row["help"]
     ]

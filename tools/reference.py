@@ -112,7 +112,7 @@ def options() -> Iterator[str]:
     """Tables of what can be set, part by part."""
     from tunesmith.core import registry
     from tunesmith.core.spec import RunSpec
-    from tunesmith.data.types import SplitOptions
+    from tunesmith.data.types import ReadOptions, SplitOptions
     from tunesmith.engine.options import EngineOptions, LanguageOptions
 
     yield "## Words of a run"
@@ -126,6 +126,9 @@ def options() -> Iterator[str]:
     yield _table(LanguageOptions)
     yield "## Options of the split"
     yield _table(SplitOptions)
+    yield "## Options of reading"
+    yield "For the data, the validation data and the test data; `predict` and `evaluate` read as their run did."
+    yield _table(ReadOptions)
     for seam in registry.SEAMS:
         yield f"## {seam.capitalize()}"
         for name in registry.names(seam):

@@ -16,8 +16,8 @@ from tunesmith.cli import completion
 from tunesmith.core.errors import OptionError
 
 # How the flags of a command are grouped in its help.
-DATA, MODEL, TRAINING, KEPT, SEVERAL, OUTPUT = (
-    "Data", "Model and method", "Training", "What must be kept", "Several runs", "Output",
+DATA, FILES, MODEL, TRAINING, KEPT, SEVERAL, OUTPUT = (
+    "Data", "How files are read", "Model and method", "Training", "What must be kept", "Several runs", "Output",
 )  # fmt: skip
 
 RunPath = Annotated[
@@ -76,11 +76,24 @@ def _flag(kind: Any, panel: str, text: str, *names: str, **more: Any) -> Any:
     return Annotated[kind | None, typer.Option(*names, help=text, rich_help_panel=panel, **more)]
 
 
+READING: dict[str, Any] = {
+    "encoding": _flag(str, FILES, "Encoding, such as cp1252; found out when not given.", metavar="NAME"),
+    "encoding_errors": _flag(str, FILES, "Bytes that are not of the encoding: strict (refused, with the lines), repair "
+                             "or replace.", metavar="HOW"),
+    "delimiter": _flag(str, FILES, "Sign between the cells, such as ';' or tab.", metavar="SIGN"),
+    "decimal": _flag(str, FILES, "Sign before the fraction of a number: '.' or ','.", metavar="SIGN"),
+    "header_row": _flag(int, FILES, "Line with the names of the columns, from 1; 0 where there is none.", min=0,
+                        metavar="LINE"),
+    "sheet": _flag(str, FILES, "Sheet of a workbook.", metavar="NAME"),
+}  # fmt: skip
+"""The flags that say how files are read, by parameter."""
+
 WORDS: dict[str, Any] = {
     "test": _flag(str, DATA, "Test data of your own.", metavar="FILE"),
     "validation": _flag(str, DATA, "Validation data of your own.", metavar="FILE"),
     "text": _flag(list[str], DATA, "Text column; give it twice for pairs of texts.", metavar="COLUMN"),
     "target": _flag(list[str], DATA, "Column to learn; several for one 0/1 column per label.", metavar="COLUMN"),
+    **READING,
     "task": _flag(str, MODEL, "What is learned, from `tunesmith tasks`; guessed when not given.",
                   autocompletion=completion.tasks, metavar="NAME"),
     "model": _flag(str, MODEL, "A name from `tunesmith models`, a hub id, or a folder.",
@@ -152,6 +165,23 @@ def run_words(names: Collection[str] = tuple(WORDS)) -> Callable[[Callable[..., 
         return command
 
     return decorate
+
+
+def reads_files(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the flags of READING; it takes those that are given as `reading`, a dict."""
+
+    @functools.wraps(command)
+    def wrapped(**typed: Any) -> None:
+        command(reading=words_of(None, **{name: typed.pop(name) for name in READING}), **typed)
+
+    own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "reading"]
+    flags = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in READING.items()
+    ]
+    wrapped.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *flags)}
+    return wrapped
 
 
 def data_of(position: str | None, flag: str | None, what: str = "DATA", example: str = "train tickets.csv") -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunesmith.cli.arguments import Json, MaxNewTokens, RunPath, Verbose, print_found, renamed, run_words
+from tunesmith.cli.arguments import READING, Json, MaxNewTokens, RunPath, Verbose, print_found, renamed, run_words
 from tunesmith.cli.help import START, UNDERSTAND, USE, Commands
 from tunesmith.core.errors import OptionError
 from tunesmith.core.files import write_text
@@ -56,7 +56,7 @@ def chat(
 
 
 @commands.command(section=UNDERSTAND)
-@run_words(("model", "task", "template", "max_length", "overflow"))
+@run_words(("model", "task", "template", "max_length", "overflow", *READING))
 def preview(
     data: str, words: dict[str, Any],
     row: Annotated[

@@ -24,6 +24,7 @@ from tunesmith.cli.arguments import (
     Verbose,
     data_of,
     print_found,
+    reads_files,
     run_words,
 )
 from tunesmith.cli.help import START, UNDERSTAND, Commands
@@ -104,6 +105,7 @@ def resume(run: RunPath, verbose: Verbose = False, as_json: Json = False) -> Non
 
 
 @app.command(section=UNDERSTAND)
+@reads_files
 def evaluate(
     run: RunPath,
     data: Annotated[
@@ -111,13 +113,14 @@ def evaluate(
     ] = None,
     data_flag: DataFlag = None,
     as_json: Json = False,
+    reading: Any = None,
 ) -> None:
     """Measure a finished run on other data."""
     from tunesmith.cli import show
     from tunesmith.workflows import evaluate as workflow
 
     source = data_of(data, data_flag, example=f"evaluate {run} new.csv")
-    print_found(workflow.evaluate(run, source), as_json, show.evaluated)
+    print_found(workflow.evaluate(run, source, emit=show.warned, **reading), as_json, show.evaluated)
 
 
 @app.command(section=UNDERSTAND)

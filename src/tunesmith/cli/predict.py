@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunesmith.cli.arguments import Json, MaxNewTokens, RunPath, print_found, renamed, words_of
+from tunesmith.cli.arguments import READING, Json, MaxNewTokens, RunPath, print_found, reads_files, renamed, words_of
 from tunesmith.cli.help import USE, Commands
 from tunesmith.core.errors import OptionError
 
@@ -25,6 +25,7 @@ _EXAMPLE = 'Example: tunesmith predict runs/bank "where is my card?"'
 
 
 @commands.command(section=USE)
+@reads_files
 def predict(
     run: RunPath,
     texts: Annotated[
@@ -57,6 +58,7 @@ def predict(
         typer.Option("--set", metavar="NAME=VALUE", help="How answers are written: temperature, top_p, seed, ..."),
     ] = None,
     as_json: Json = False,
+    reading: Any = None,
 ) -> None:  # fmt: skip
     """Answer texts, every row of a file, or what comes through a pipe."""
     if file is not None:
@@ -74,12 +76,16 @@ def predict(
     if piped and out is not None:
         raise OptionError("--out is for --data FILE; of standard input the answers go to standard output.",
                           "Write them with: > FILE")  # fmt: skip
+    if reading and not (data and out):
+        raise OptionError(
+            f"--{next(iter(reading)).replace('_', '-')} says how a file is read.", "Give one with --data."
+        )
     words = words_of(settings, max_new_tokens=max_new_tokens)
     options = {"threshold": threshold, "precision": precision}
     if piped:
         _answer_pipe(run, format or "text", words, options, probabilities, as_json, asked=bool(texts or data))
     elif data and out:
-        _answer_file(run, data, out, words, options, probabilities, as_json)
+        _answer_file(run, data, out, words, options | reading, probabilities, as_json)
     else:
         _answer_texts(run, list(texts or []), words, options, probabilities, as_json)
 
@@ -130,9 +136,14 @@ def _answer_file(
     from tunesmith.workflows import language_predict
     from tunesmith.workflows import predict as workflow
     from tunesmith.workflows.language_model import sampling_of
+    from tunesmith.workflows.reading import read_options_for
 
     if writes := _writes(run, words):
-        count = language_predict.predict(writes, data, out, sampling_of(words), emit=show.warned)
+        asked = {name: value for name, value in options.items() if name in READING}
+        reading = read_options_for(run, data, asked)
+        count = language_predict.predict(
+            writes, data, out, sampling_of(words), emit=show.warned, reading=reading
+        )  # fmt: skip
     else:
         count = workflow.predict(run, data, out, probabilities=probabilities, emit=show.warned, **options)
     print_found(

@@ -7,7 +7,7 @@ from tunesmith.data.ledger import Ledger
 from tunesmith.data.prepare import keep, prepare, read_rows
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.targets import parse_targets
-from tunesmith.data.types import Columns, Kind, Leakage, SplitOptions
+from tunesmith.data.types import Columns, Kind, Leakage, ReadOptions, SplitOptions
 
 __all__ = [
     "Columns",
@@ -15,6 +15,7 @@ __all__ = [
     "Leakage",
     "Ledger",
     "PreparedData",
+    "ReadOptions",
     "SplitOptions",
     "keep",
     "parse_targets",

@@ -21,6 +21,7 @@ from tunesmith.data.tables import Part
 from tunesmith.data.targets import BATCH, TargetReader
 from tunesmith.data.types import Columns
 
+REPAIRED = "repaired: bytes that were not of the encoding"
 _MOST_PROBLEMS = 1_000
 Flags = npt.NDArray[np.bool_]
 
@@ -45,7 +46,7 @@ def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Cano
     columns = reader.columns
     for part in parts:
         refuse_objects(part.table.select(list(columns.texts)), part.name)
-    ledger = Ledger(sum(part.rows for part in parts))
+    ledger = opened(parts)
     writer, hasher = ArrowWriter(cache_dir), hashlib.sha256()
     problems: list[Problem] = []
     try:
@@ -69,6 +70,19 @@ def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Cano
         writer.discard()
         raise
     return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"])
+
+
+def opened(parts: list[Part]) -> Ledger:
+    """A ledger of all rows of the parts; behind them, those that the files hold beside, in the same order."""
+    total = sum(part.rows for part in parts)
+    ledger = Ledger(total + sum(len(part.left_out) for part in parts))
+    first, extra = 0, total
+    for part in parts:
+        ledger.note(first + part.repaired, REPAIRED)
+        for number, row in enumerate(part.left_out, extra):
+            ledger.drop([number], row.reason)
+        first, extra = first + part.rows, extra + len(part.left_out)
+    return ledger
 
 
 def check_texts(parts: list[Part], names: Sequence[str]) -> None:

@@ -38,8 +38,13 @@ class Ledger:
         """Mark rows as used but truncated. Dropped rows stay dropped; the first reason is kept."""
         self._mark(row_ids, reason, _CUT)
 
+    def note(self, row_ids: Any, reason: str) -> None:
+        """Say of rows that are used what was done to them; one that is cut or dropped keeps its reason."""
+        self._mark(row_ids, reason, _USED)
+
     def counts(self) -> dict[str, Any]:
-        """`{"rows", "used", "cut", "dropped", "reasons": {"cut": {reason: n}, "dropped": {...}}}`.
+        """`{"rows", "used", "cut", "dropped", "reasons": {"cut": {reason: n}, "dropped": {...}}}`; where rows that are
+        used have a reason too, `reasons` has them under "used".
 
         `used + cut + dropped == rows`, always.
         """
@@ -47,7 +52,11 @@ class Ledger:
         return {
             "rows": self.rows_in,
             **{status: int(numbers[code]) for code, status in enumerate(STATUSES)},
-            "reasons": {status: self._by_reason(code) for code, status in enumerate(STATUSES) if code},
+            "reasons": {
+                status: reasons
+                for code, status in enumerate(STATUSES)
+                if (reasons := {name: n for name, n in self._by_reason(code).items() if name}) or code
+            },
         }
 
     def statuses(self) -> list[str]:
@@ -64,7 +73,7 @@ class Ledger:
             return
         if ids.min() < 0 or ids.max() >= self.rows_in:
             raise IndexError(f"row ids must lie in 0..{self.rows_in - 1}, got {ids.min()}..{ids.max()}")
-        free = ids[self.status[ids] == _USED] if status == _CUT else ids[self.status[ids] != _DROPPED]
+        free = ids[self.status[ids] == _USED] if status != _DROPPED else ids[self.status[ids] != _DROPPED]
         self.status[free] = status
         self.reason[free] = self._code(reason)
 

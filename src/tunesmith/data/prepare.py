@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import move, own_folder
-from tunesmith.data import canonical, labels, leakage
+from tunesmith.data import canonical, labels, leakage, mojibake
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import Division, KeptRows, divide
 from tunesmith.data.duplicates import Duplicates, find_duplicates
@@ -27,7 +28,7 @@ from tunesmith.data.sources import SPLITS, read_source
 from tunesmith.data.split import NAMES
 from tunesmith.data.tables import Hints, Part
 from tunesmith.data.targets import TargetReader, parse_targets
-from tunesmith.data.types import Columns, Kind, SplitOptions
+from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions
 
 __all__ = ["keep", "parse_targets", "prepare", "read_rows", "refuse_blank"]
 
@@ -43,6 +44,7 @@ def prepare(  # the arguments are the flags of the command line
     target: str | Sequence[str] | None = None,
     kinds: Sequence[Kind] = ("label", "labels", "number"),
     options: SplitOptions,
+    reading: ReadOptions | None = None,
     seed: int,
     emit: Emit,
     cache_dir: Path,
@@ -51,11 +53,13 @@ def prepare(  # the arguments are the flags of the command line
 
     source, validation, test: path, pandas DataFrame, datasets.Dataset or DatasetDict, list of dicts, or
     hub id. text: one or two column names; target: one, or several 0/1 columns; both are guessed if
-    None. kinds: what the target may be. Automatic choices are emitted as `Decided`. Arrow files go to
-    cache_dir and stay memory-mapped. Raises DataError for everything that is wrong with the data.
+    None. kinds: what the target may be. reading: how files are read, where that should not be found out.
+    Automatic choices are emitted as `Decided`. Arrow files go to cache_dir and stay memory-mapped. Raises
+    DataError for everything that is wrong with the data.
     """
     wish = Wish(_names(text), _names(target), tuple(kinds))
-    parts = _read(source, validation, test, wish, options, emit, cache_dir)
+    hints = hints_of(wish, options, reading)
+    parts = _read(source, validation, test, hints, emit, cache_dir)
     try:
         guess = _guess(parts, wish, options, emit)
         reader = TargetReader.of(guess.columns, [part.table for part in parts])
@@ -70,13 +74,22 @@ def prepare(  # the arguments are the flags of the command line
             part.release()
 
 
-def read_rows(source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | None = None) -> datasets.Dataset:
+def hints_of(wish: Wish, options: SplitOptions, reading: ReadOptions | None) -> Hints:
+    """What is known of files before they are read: the names that they must have, and how they are to be read."""
+    names = (*(wish.text or ()), *(wish.target or ()), *filter(None, (options.group, options.time)))
+    return Hints(names, options=reading or ReadOptions())
+
+
+def read_rows(
+    source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | None = None, reading: ReadOptions | None = None
+) -> datasets.Dataset:
     """All columns of other data as they are, in their order, for prediction and evaluation.
 
     The parts of divided data follow one another: train, validation, test. Raises DataError if a text
     column of `columns` is missing, naming the file and its columns, or if a cell of one can not be a text.
     """
     hints = Hints() if columns is None else Hints((*columns.texts, *columns.target), None if columns.header else False)
+    hints = replace(hints, options=reading or ReadOptions())
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
     writer = ArrowWriter(cache_dir)
     try:
@@ -128,11 +141,8 @@ def _names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return (given,) if isinstance(given, str) else tuple(given) or None
 
 
-def _read(
-    source: Any, validation: Any, test: Any, wish: Wish, options: SplitOptions, emit: Emit, cache_dir: Path
-) -> list[Part]:
-    names = (*(wish.text or ()), *(wish.target or ()), *filter(None, (options.group, options.time)))
-    found = {p.split: p for p in read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=Hints(names))}
+def _read(source: Any, validation: Any, test: Any, hints: Hints, emit: Emit, cache_dir: Path) -> list[Part]:
+    found = {p.split: p for p in read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)}
     if "train" not in found and len(found) == 1:
         part = found.popitem()[1]
         part.split = "train"
@@ -141,8 +151,8 @@ def _read(
         raise DataError(Problem(f"the data has the parts {', '.join(found)}, but nothing to train on"))
     for split, other in (("validation", validation), ("test", test)):
         if other is not None:
-            hints = Hints(names, found["train"].header)
-            others = read_source(other, split, emit=emit, cache_dir=cache_dir, hints=hints)
+            known = replace(hints, header=found["train"].header)
+            others = read_source(other, split, emit=emit, cache_dir=cache_dir, hints=known)
             found[split] = next((part for part in others if part.split == split), others[0])
             found[split].split = split
     return [found[split] for split in SPLITS if split in found]
@@ -192,6 +202,7 @@ def _assemble(
         part, row = origins.part_of(int(kept[position]))
         return part.problem(row, "")
 
+    _tell_mojibake(table, columns, place, emit)
     index = TargetIndex.of(table.column("target"), columns.kind)
     labels.check_targets(index, columns, given == 0, place, emit)
     texts = ["text"] if columns.text_pair is None else ["text", "text_pair"]
@@ -254,6 +265,20 @@ def _check_parts(given: np.ndarray, parts: list[Part]) -> None:
 def _tell_dropped(rows: canonical.Canonical, emit: Emit) -> None:
     for reason, number in rows.missing.items():
         emit(Warned("dropped rows", f"{number} rows are left out: {reason}"))
+
+
+def _tell_mojibake(table: pa.Table, columns: Columns, place: Callable[[int], Problem], emit: Emit) -> None:
+    named = [("text", columns.text), ("text_pair", columns.text_pair), ("target", " + ".join(columns.target))]
+    for key, name in named:
+        if key not in table.column_names or not pa.types.is_string(table.schema.field(key).type):
+            continue
+        found = mojibake.mojibake_rows(table.column(key))
+        if found.size:
+            first = int(found[0])
+            shown = mojibake.described(table.column(key)[first].as_py())
+            where = str(place(first)).removesuffix(": ")
+            message = f"{found.size} rows of column {name!r} hold text that was once read in a wrong encoding, such as"
+            emit(Warned("wrong encoding", f"{message} {shown} ({where}). {mojibake.FIX}"))
 
 
 def _duplicate_facts(found: Duplicates, index: TargetIndex) -> dict[str, int]:

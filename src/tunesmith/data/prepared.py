@@ -30,6 +30,11 @@ class Origins:
 
     def part_of(self, row_id: int) -> tuple[Part, int]:
         """The part, and the row in it (from 0)."""
+        total = self.starts[-1] + self.parts[-1].rows
+        for part in self.parts if row_id >= total else []:  # rows that were left out: behind all others
+            if row_id - total < len(part.left_out):
+                return part, part.rows + row_id - total
+            total += len(part.left_out)
         place = int(np.searchsorted(self.starts, row_id, side="right")) - 1
         return self.parts[place], row_id - self.starts[place]
 
@@ -102,7 +107,8 @@ class PreparedData:
 
     def _ledger_table(self) -> pa.Table:
         ledger = self.ledger
-        files, rows, lines = zip(*map(_origin_columns, self.origins.parts), strict=True)
+        parts = self.origins.parts
+        files, rows, lines = zip(*map(_origin_columns, parts), *_left_out_columns(parts), strict=True)
         statuses = pa.array(["used", "cut", "dropped"])
         return pa.table(
             {
@@ -146,6 +152,16 @@ def _origin_columns(part: Part) -> tuple[pa.Array, pa.Array, pa.Array]:
         return pa.array(part.row_files).dictionary_encode(), pa.array(np.ones(size, dtype=np.int32)), lines
     zeros = pa.array(np.zeros(size, dtype=np.int32))
     return pa.DictionaryArray.from_arrays(zeros, pa.array([part.name])), pa.array(numbers), lines
+
+
+def _left_out_columns(parts: list[Part]) -> list[tuple[Any, Any, Any]]:
+    """File, row and line of the rows that are in no table: they have no number."""
+    rows = [(part.name, row.line) for part in parts for row in part.left_out]
+    if not rows:
+        return []
+    names, lines = zip(*rows, strict=True)
+    nulls = pa.nulls(len(rows), pa.int32())
+    return [(pa.array(names).dictionary_encode(), nulls, pa.array(lines, type=pa.int64()))]
 
 
 def _write(path: Path, value: Any) -> None:

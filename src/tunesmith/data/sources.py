@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.data import tables, textfile
 from tunesmith.data.arrowfile import BATCH_ROWS
 from tunesmith.data.tables import Hints, Part
+from tunesmith.data.types import ReadOptions
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_WORDS = {
@@ -43,7 +45,7 @@ def read_source(source: Any, split: str, *, emit: Emit, cache_dir: Path, hints: 
     """
     hints = hints or Hints()
     if isinstance(source, (datasets.DatasetDict, dict)):
-        return _of_dict(source, emit, cache_dir)
+        return _of_dict(source, emit, cache_dir, hints)
     if isinstance(source, datasets.Dataset):
         return [tables.read_tables(tables.dataset_tables(source), split, "datasets.Dataset", cache_dir)]
     if hasattr(source, "iloc") and hasattr(source, "columns"):
@@ -98,7 +100,7 @@ def missing_file(path: Path) -> DataError:
     return DataError(Problem("there is no such file", str(path)), fix=fix)
 
 
-def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path) -> list[Part]:
+def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
     parts = {_SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
     if "train" not in parts and len(source) == 1:
         parts = {"train": next(iter(source.values()))}
@@ -106,7 +108,7 @@ def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path) -> list[Par
     for split in SPLITS:
         if split not in parts:
             continue
-        part = read_source(parts[split], split, emit=emit, cache_dir=cache_dir)[0]
+        part = read_source(parts[split], split, emit=emit, cache_dir=cache_dir, hints=hints)[0]
         part.name = f"{part.name} ({split})"
         found.append(part)
     left_out = [str(name) for name in source if str(name).lower() not in _SPLIT_WORDS]
@@ -134,9 +136,9 @@ def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints
         if entry.is_dir() and entry.name.lower() in _SPLIT_WORDS
     }
     if "train" in inside and any(_classes(folder) for folder in inside.values()):
-        return [_of_classes(inside[name], name, emit, cache_dir) for name in SPLITS if name in inside]
+        return [_of_classes(inside[name], name, emit, cache_dir, hints) for name in SPLITS if name in inside]
     if _classes(path):
-        return [_of_classes(path, split, emit, cache_dir)]
+        return [_of_classes(path, split, emit, cache_dir, hints)]
     return _of_files(path, split, emit, cache_dir, hints)
 
 
@@ -184,7 +186,7 @@ def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints)
         emit(Warned("files left out", f"{', '.join(left_out[:12])}: not called train, validation or test"))
     found: list[Part] = []
     for name, file in chosen.items():
-        known = Hints(hints.names, found[0].header) if found else hints
+        known = replace(hints, header=found[0].header) if found else hints
         found.append(tables.read_file(file, name, emit=emit, cache_dir=cache_dir, hints=known))
     return found
 
@@ -199,20 +201,21 @@ def _classes(path: Path) -> list[Path]:
     ]
 
 
-def _of_classes(path: Path, split: str, emit: Emit, cache_dir: Path) -> Part:
+def _of_classes(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
     folders = _classes(path)
     files = [file for folder in folders for file in sorted(folder.iterdir()) if file.suffix.lower() == ".txt"]
-    part = tables.read_tables(_text_tables(files), split, str(path), cache_dir)
+    part = tables.read_tables(_text_tables(files, hints.options), split, str(path), cache_dir)
     part.row_files = [str(file) for file in files]
     why = f"{path} holds {len(folders)} sub-folders of .txt files; each is a class: "
     emit(Decided("layout", "folder per class", why + ", ".join(folder.name for folder in folders[:10])))
     return part
 
 
-def _text_tables(files: Sequence[Path]) -> Iterator[pa.Table]:
+def _text_tables(files: Sequence[Path], options: ReadOptions) -> Iterator[pa.Table]:
     for start in range(0, max(len(files), 1), BATCH_ROWS):
         rows = [
-            {"text": textfile.read_text(file), "label": file.parent.name} for file in files[start : start + BATCH_ROWS]
+            {"text": textfile.read_text(file, options), "label": file.parent.name}
+            for file in files[start : start + BATCH_ROWS]
         ]
         yield tables.table_of_rows(rows)
 
@@ -229,7 +232,7 @@ def _of_hub(name: str, emit: Emit, cache_dir: Path) -> list[Part]:
             fix=_ALTERNATIVES,
         ) from error
     emit(Decided("source", f"hub: {name}", "no such file here, and the name has the form owner/name"))
-    parts = _of_dict(loaded, emit, cache_dir)
+    parts = _of_dict(loaded, emit, cache_dir, Hints())
     for part in parts:
         part.name = f"{name} ({part.split})"
     return parts

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.core.events import Decided, Emit
+from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.data import delimited, jsonfile, textfile
 from tunesmith.data.arrowfile import (
     BATCH_ROWS,
@@ -28,6 +28,7 @@ from tunesmith.data.arrowfile import (
     table_of_rows,
 )
 from tunesmith.data.dialect import NAMES
+from tunesmith.data.types import ReadOptions
 
 TEXT_SUFFIXES = {".csv", ".tsv", ".tab", ".txt", ".psv"}
 JSON_SUFFIXES = {".json"}
@@ -39,12 +40,21 @@ SUFFIXES = TEXT_SUFFIXES | JSON_SUFFIXES | LINES_SUFFIXES | PARQUET_SUFFIXES | A
 _ARROW_BATCH = 4 * BATCH_ROWS
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A row of a file that is no row of data: the line on which it starts, and why."""
+
+    line: int
+    reason: str
+
+
 @dataclass
 class Part:
     """The rows of one input, all columns as they are, in a memory-mapped table.
 
     lines: the file line on which each row starts (text formats); row_files: the file of each row (a
-    folder of text files); header: False if the columns are only numbered.
+    folder of text files); header: False if the columns are only numbered; left_out: rows of the file that
+    are not in the table; repaired: rows (from 0) with bytes that were not of the encoding.
     """
 
     split: str
@@ -55,6 +65,8 @@ class Part:
     row_files: Sequence[str] | None = None
     header: bool = True
     notes: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    repaired: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         self.rows: int = self.table.num_rows
@@ -66,6 +78,8 @@ class Part:
 
     def location(self, row: int) -> dict[str, Any]:
         """Where the row (from 0) came from: file, data row from 1, line from 1 or None."""
+        if row >= self.rows:
+            return {"file": self.name, "row": None, "line": self.left_out[row - self.rows].line}
         if self.row_files is not None:
             return {"file": self.row_files[row], "row": 1, "line": None}
         line = int(self.lines[row]) if self.lines is not None else None
@@ -78,10 +92,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Hints:
-    """What the caller knows of a text table: names that prove a header, or whether there is one."""
+    """What the caller knows of a table: names that prove a header, whether there is one, how it is to be read."""
 
     names: tuple[str, ...] = ()
     header: bool | None = None
+    options: ReadOptions = field(default_factory=ReadOptions)
 
 
 def read_file(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
@@ -154,7 +169,7 @@ def _half(rows: Sequence[Mapping[Any, Any]], start: int, source: str) -> DataErr
 
 
 def _read_text(path: Path, suffixes: set[str], split: str, writer: ArrowWriter, emit: Emit, hints: Hints) -> Part:
-    file = textfile.inspect(path)
+    file = textfile.inspect(path, hints.options)
     notes = []
     if file.why is not None:
         emit(Decided("encoding", file.encoding, f"{path.name}: {file.why}"))
@@ -177,7 +192,17 @@ def _read_text(path: Path, suffixes: set[str], split: str, writer: ArrowWriter, 
         what = "a header and no rows" if header else "no rows"
         raise DataError(Problem(f"the file has {what}", str(path)), fix="Give a file that has rows in it.")
     table = writer.finish()
-    return Part(split, str(path), table, writer.path, lines, None, header, notes)
+    part = Part(split, str(path), table, writer.path, lines, None, header, notes)
+    if file.bad_lines:
+        part.repaired = rows_of_lines(lines, file.bad_lines)
+        emit(Warned("repaired rows", f"{path.name}: {len(part.repaired)} rows hold {file.why}"))
+    return part
+
+
+def rows_of_lines(starts: npt.NDArray[np.int64], lines: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The rows (from 0) that the lines belong to, by the lines on which rows start."""
+    rows = np.unique(np.searchsorted(starts, np.asarray(lines, dtype=np.int64), side="right") - 1)
+    return rows[rows >= 0].astype(np.int64)
 
 
 def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter) -> Part:

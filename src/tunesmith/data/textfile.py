@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import itertools
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +14,9 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from tunesmith.core.errors import DataError, Problem
+from tunesmith.data.encoding import BOMS, Source, find_encoding, first_fault, utf16_without_bom
+from tunesmith.data.repair import Repaired
+from tunesmith.data.types import ReadOptions
 
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -34,30 +39,14 @@ _MAGIC = (
     (b"\x7fELF", "a program"),
 )
 
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
-    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32, by its byte order mark"),
-    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32, by its byte order mark"),
-    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16, by its byte order mark"),
-    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16, by its byte order mark"),
-)
-
-# Bytes that mean printable characters in cp1252 and control characters in Latin-1.
-_C1 = bytes(range(0x80, 0xA0))
-_OTHER_SCRIPT_SHARE = 0.1
-# Encodings of other scripts; charset-normalizer may name one of them, if it also knows the language.
-_OTHER_SCRIPTS = (
-    "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874",
-    "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "cp949",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class TextFile:
     """A file that can be read as text.
 
-    encoding: name for `open`; has_nul: a NUL character stands somewhere in the text; why: the reason
-    for an encoding that is not plain UTF-8, else None.
+    encoding: name for `open`; has_nul: a NUL character stands somewhere in the text; why: the reason for an encoding
+    that is not plain UTF-8, else None; asked: the encoding was named, and not found out. bad_lines: lines (from 1) with
+    bytes that are not of the encoding, which are read as `other`, or as U+FFFD.
     """
 
     path: Path
@@ -66,35 +55,39 @@ class TextFile:
     has_nul: bool
     why: str | None
     errors: str = "strict"
+    asked: bool = False
+    bad_lines: tuple[int, ...] = ()
+    other: str | None = None
 
     @property
     def guessed(self) -> bool:
         """Whether the bytes fit several encodings, so that the one taken may be wrong."""
-        return not self.encoding.startswith("utf")
+        return not self.asked and not self.encoding.startswith("utf")
 
     def open(self) -> TextIO:
         """The text, with line ends as they stand in the file."""
-        if self.gz:
-            return cast(TextIO, gzip.open(self.path, "rt", encoding=self.encoding, errors=self.errors, newline=""))
-        return open(self.path, encoding=self.encoding, errors=self.errors, newline="")
+        if self.bad_lines and self.encoding.startswith("utf-8"):
+            repaired = io.BufferedReader(Repaired(open_binary(self.path, self.gz), self.other))
+            return io.TextIOWrapper(repaired, encoding=self.encoding, newline="")
+        errors = "replace" if self.bad_lines else self.errors
+        return io.TextIOWrapper(open_binary(self.path, self.gz), encoding=self.encoding, errors=errors, newline="")
 
 
 @dataclass
 class _Scan:
     head: bytes
-    size: int = 0
     blank: bool = True
     nul: bool = False
-    c1: bool = False
-    bad: tuple[int, int] | None = None  # offset and value of the first byte that is not UTF-8
-    around_bad: bytes = b""
+    utf8: bool = True
 
 
-def inspect(path: Path, blank_is_fine: bool = False) -> TextFile:
-    """Read the whole file once and decide how to decode it.
+def inspect(path: Path, options: ReadOptions | None = None, blank_is_fine: bool = False) -> TextFile:
+    """Read the whole file and decide how to decode it.
 
-    Raises DataError for an empty file, a damaged gz, a binary file, or text no encoding fits.
+    Raises DataError for an empty file, a damaged gz, a binary file, for UTF-8 with some bytes that are not, and for two
+    encodings in one file.
     """
+    options = options or ReadOptions()
     gz = _starts_with(path, _GZIP)
     try:
         scan = _scan(path, gz)
@@ -103,11 +96,15 @@ def inspect(path: Path, blank_is_fine: bool = False) -> TextFile:
             Problem(f"the gz file is cut short or damaged ({error})", file=str(path)),
             fix="Copy or download it again, then check it with: gzip -t FILE",
         ) from error
-    _refuse_binary(path, scan)
+    _refuse_binary(path, scan, options.encoding is not None)
     if scan.blank and not blank_is_fine:
         raise DataError(Problem("the file is empty", file=str(path)), fix="Give a file that has rows in it.")
-    encoding, why = _encoding(path, scan)
-    return TextFile(path, encoding, gz, scan.nul and not encoding.startswith(("utf-16", "utf-32")), why)
+    source = Source(str(path), lambda: open_binary(path, gz), scan.head, scan.nul, scan.utf8)
+    found = find_encoding(source, options.encoding, options.encoding_errors)
+    return TextFile(
+        path, found.name, gz, scan.nul and not found.name.startswith(("utf-16", "utf-32")), found.why,
+        asked=options.encoding is not None, bad_lines=found.bad_lines, other=found.other,
+    )  # fmt: skip
 
 
 def open_binary(path: Path, gz: bool) -> BinaryIO:
@@ -128,114 +125,45 @@ def _chunks(path: Path, gz: bool) -> Iterator[bytes]:
 def _scan(path: Path, gz: bool) -> _Scan:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     scan = _Scan(head=b"")
-    for chunk in _chunks(path, gz):
+    for chunk in itertools.chain(_chunks(path, gz), (b"",)):
         scan.head = scan.head or chunk[: 1 << 16]
         scan.blank = scan.blank and not chunk.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
         scan.nul = scan.nul or b"\0" in chunk
-        if scan.bad is None:
-            _decode(decoder, chunk, scan)
-        if scan.bad is not None and not scan.c1:
-            scan.c1 = len(chunk.translate(None, delete=_C1)) < len(chunk)
-        scan.size += len(chunk)
-    if scan.bad is None:
-        _decode(decoder, b"", scan, final=True)
+        if scan.utf8:
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError:
+                scan.utf8 = False
     return scan
 
 
-def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, scan: _Scan, final: bool = False) -> None:
-    held = len(decoder.getstate()[0])
-    try:
-        decoder.decode(chunk, final)
-    except UnicodeDecodeError as error:
-        scan.bad = (scan.size - held + error.start, error.object[error.start])
-        scan.around_bad = bytes(error.object[max(0, error.start - 20_000) : error.start + 100_000])
-
-
-def _refuse_binary(path: Path, scan: _Scan) -> None:
+def _refuse_binary(path: Path, scan: _Scan, asked: bool) -> None:
     for magic, kind in _MAGIC:
         if scan.head.startswith(magic):
             raise DataError(
                 Problem(f"this is {kind}, not a text file, whatever its name says", file=str(path)),
                 fix="Export the table as CSV (UTF-8), or give the file its real suffix.",
             )
-    if any(scan.head.startswith(bom) for bom, _, _ in _BOMS):
+    if asked or scan.head.startswith(BOMS):
         return
     controls = sum(scan.head.count(byte) for byte in range(32) if byte not in (9, 10, 11, 12, 13, 27))
-    if controls > 0.1 * len(scan.head) and _utf16_without_bom(scan.head) is None:
+    if controls > 0.1 * len(scan.head) and utf16_without_bom(scan.head) is None:
         raise DataError(
             Problem("this is a binary file of an unknown kind, not a text file", file=str(path)),
             fix="Export the table as CSV (UTF-8).",
         )
 
 
-def _encoding(path: Path, scan: _Scan) -> tuple[str, str | None]:
-    for bom, name, why in _BOMS:
-        if scan.head.startswith(bom):
-            _check_decodes(path, name)
-            return name, f"{why}"
-    if scan.nul and (name_without_bom := _utf16_without_bom(scan.head)):
-        _check_decodes(path, name_without_bom)
-        return name_without_bom, "every second byte is zero"
-    if scan.bad is None:
-        return "utf-8", None
-    offset, value = scan.bad
-    because = f"byte 0x{value:02x} at offset {offset} is not UTF-8"
-    other = _other_script(scan.around_bad)
-    if other is not None and _fault(path, other) is None:
-        return other, f"{because}, and the text reads well in {other}"
-    if not scan.c1:
-        return "latin-1", f"{because}, and all others fit Latin-1 (Western European)"
-    if _fault(path, "cp1252") is not None:
-        return "latin-1", f"{because}, and not every byte has a meaning in cp1252"
-    return "cp1252", f"{because}, and all others fit cp1252 (Windows, Western European)"
+def is_file_of(path: object, encoding: str) -> bool:
+    """Whether this names a file that is no valid UTF-8, and can be read in the encoding."""
+    if not isinstance(path, str | os.PathLike) or not Path(path).is_file():
+        return False
+    gz = _starts_with(Path(path), _GZIP)
+    source = Source(str(path), lambda: open_binary(Path(path), gz), b"", False, False)
+    return first_fault(source, "utf-8") is not None and first_fault(source, encoding) is None
 
 
-def _utf16_without_bom(head: bytes) -> str | None:
-    even, odd = head[0::2].count(0), head[1::2].count(0)
-    half = max(1, len(head) // 2)
-    if odd > 0.4 * half and even < 0.05 * half:
-        return "utf-16-le"
-    if even > 0.4 * half and odd < 0.05 * half:
-        return "utf-16-be"
-    return None
-
-
-def _other_script(sample: bytes) -> str | None:
-    """The encoding, if charset-normalizer is sure that the text is not Western European."""
-    from charset_normalizer import from_bytes
-
-    high = len(sample) - len(sample.translate(None, delete=bytes(range(0x80, 0x100))))
-    if high < _OTHER_SCRIPT_SHARE * len(sample):
-        return None
-
-    best = from_bytes(sample, cp_isolation=[*_OTHER_SCRIPTS, "cp1252", "latin_1"]).best()
-    if best is None or best.encoding not in _OTHER_SCRIPTS or best.coherence < 0.3:
-        return None
-    return str(best.encoding)
-
-
-def _check_decodes(path: Path, encoding: str) -> None:
-    fault = _fault(path, encoding)
-    if fault is not None:
-        raise DataError(
-            Problem(f"the text is not valid {encoding}: {fault}", file=str(path)),
-            fix="Save the file again as UTF-8.",
-        )
-
-
-def _fault(path: Path, encoding: str) -> str | None:
-    """Why the file can not be decoded so; None if it can."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    try:
-        for chunk in _chunks(path, _starts_with(path, _GZIP)):
-            decoder.decode(chunk)
-        decoder.decode(b"", True)
-    except UnicodeDecodeError as error:
-        return error.reason
-    return None
-
-
-def read_text(path: Path) -> str:
+def read_text(path: Path, options: ReadOptions | None = None) -> str:
     """The text of a small file, line ends as \\n; '' if it is blank. Raises DataError if it is binary."""
-    with inspect(path, blank_is_fine=True).open() as stream:
+    with inspect(path, options, blank_is_fine=True).open() as stream:
         return io.StringIO(stream.read(), newline=None).read()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tunesmith.core.options import Options
 from tunesmith.data.ledger import Ledger
 
-__all__ = ["Columns", "Kind", "Leakage", "Ledger", "SplitOptions"]
+__all__ = ["Columns", "Kind", "Leakage", "Ledger", "ReadOptions", "SplitOptions"]
+
+DELIMITER_NAMES = {"comma": ",", "tab": "\t", "\\t": "\t", "semicolon": ";", "bar": "|", "pipe": "|", "space": " "}
 
 Kind = Literal["label", "labels", "number"]
 """What the target is: a single label, a list of labels, or a number."""
@@ -67,6 +70,51 @@ class SplitOptions(Options):
     near_duplicates: float = Field(0.85, ge=0, le=1)
     """Texts are near-identical from this share of common three-letter pieces on (Jaccard); 0 looks for
     identical texts only."""
+
+
+class ReadOptions(Options):
+    """How files are read, for who knows it better than what is found out."""
+
+    encoding: str | None = None
+    """Encoding of the text files, such as utf-8, cp1252 or shift_jis. Found out when not given."""
+
+    encoding_errors: Literal["strict", "repair", "replace"] = "strict"
+    """Bytes that are not of the encoding: strict refuses the file and names the lines, repair reads them in the
+    encoding that fits them, replace puts U+FFFD in their place. The rows are counted."""
+
+    delimiter: str | None = None
+    """The sign between cells: a character, tab, comma, semicolon, bar or space. Found out when not given."""
+
+    decimal: Literal[".", ","] | None = None
+    """The sign before the fraction of a number. Found out when not given."""
+
+    header_row: int | None = Field(None, ge=0)
+    """Line of the file (row of the sheet) that holds the names of the columns, from 1; 0 where there is none. Found
+    out when not given."""
+
+    sheet: str | None = None
+    """Sheet of a workbook (Excel, OpenDocument). Found out when not given."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            codec = codecs.lookup(value)
+        except (LookupError, ValueError):
+            raise ValueError("Python knows no encoding of this name") from None
+        if not codec._is_text_encoding:
+            raise ValueError("this is no encoding of texts")
+        return codec.name
+
+    @field_validator("delimiter", mode="before")
+    @classmethod
+    def _one_character(cls, value: Any) -> Any:
+        named = DELIMITER_NAMES.get(value.lower(), value) if isinstance(value, str) else value
+        if isinstance(named, str) and (len(named) != 1 or named in '\r\n"'):
+            raise ValueError("expected one character, or tab, comma, semicolon, bar or space")
+        return named
 
 
 @dataclass

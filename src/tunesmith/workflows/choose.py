@@ -13,7 +13,7 @@ from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options, faults_of
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.types import Kind, SplitOptions
+from tunesmith.data.types import Kind, ReadOptions, SplitOptions
 from tunesmith.engine.options import EngineOptions
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.models import catalog
@@ -39,8 +39,9 @@ def family(spec: RunSpec, held: Any = None) -> str:
     if spec.target is not None or spec.text is not None:
         return "rows"
     from tunesmith.data.conversations import peek
+    from tunesmith.workflows.reading import read_options
 
-    return "rows" if peek(spec.data if held is None else held) is None else "language"
+    return "rows" if peek(spec.data if held is None else held, read_options(spec)) is None else "language"
 
 
 def check_family(method: str, family: str) -> None:
@@ -218,13 +219,14 @@ def parts_of(task: str, method: str, callbacks: Sequence[str]) -> dict[str, type
         "method": registry.get("methods", method).Options,
         "engine": EngineOptions,
         "split": SplitOptions,
+        "read": ReadOptions,
         **{name: registry.get("callbacks", name).Options for name in callbacks},
     }
 
 
 def option_models(spec: RunSpec) -> dict[str, type[Options]]:
     """Every Options model that may have a say in this spec, by owner ('task text-classification', ...)."""
-    models: dict[str, type[Options]] = {"engine": EngineOptions, "split": SplitOptions}
+    models: dict[str, type[Options]] = {"engine": EngineOptions, "split": SplitOptions, "read": ReadOptions}
     for seam, asked in (("tasks", spec.task), ("methods", spec.method)):
         for name in registry.names(seam) if asked == "auto" else [asked]:
             models[f"{seam.removesuffix('s')} {name}"] = registry.get(seam, name).Options

@@ -31,7 +31,7 @@ from tunesmith.evaluate.words import number
 from tunesmith.workflows import choose, held_language, language_data
 from tunesmith.workflows.held import same_data
 from tunesmith.workflows.model import Model
-from tunesmith.workflows.reading import split_options
+from tunesmith.workflows.reading import read_options, split_options
 from tunesmith.workflows.refine import (
     Series,
     fitting,
@@ -97,7 +97,9 @@ class _Pool:
 def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
     """Of text that is written: examples with like prompts stay together; running text is cut in blocks."""
     options = split_options(spec)
-    examples = read_examples(source, emit=ignore, group=options.group, form=language_data.asked_form(spec.task))
+    examples = read_examples(
+        source, emit=ignore, group=options.group, form=language_data.asked_form(spec.task), reading=read_options(spec)
+    )
     same_data(path / "data", examples.fingerprint)
     pool = np.flatnonzero(given(examples) != TEST)
     if examples.form == "text" and examples.groups is None:

@@ -18,6 +18,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples, divide, read_examples
 from tunesmith.data.ledger import STATUSES
 from tunesmith.data.types import SplitOptions
+from tunesmith.workflows.reading import read_options
 
 
 @dataclass
@@ -99,7 +100,9 @@ def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit, data: Any = No
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
     main = spec.data if data is None else data
     source = {"train": main, **given} if given else main
-    examples = read_examples(source, emit=emit, group=options.group, form=asked_form(spec.task))
+    examples = read_examples(
+        source, emit=emit, group=options.group, form=asked_form(spec.task), reading=read_options(spec)
+    )
     splits = divided(examples, options, spec.seed)
     left = splits.facts.get("remaining_rows")
     if left:

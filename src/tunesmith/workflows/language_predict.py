@@ -19,6 +19,7 @@ from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.shape import Example, Missing, example_of
+from tunesmith.data.types import ReadOptions
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import inputs, output
 from tunesmith.workflows.answers import free_name
@@ -30,8 +31,9 @@ _ANSWER_WORDS = ("response", "completion", "target", "chosen", "rejected")
 
 
 def predict(
-    folder: Path | TextGenerator, data: Any, out: str | Path, sampling: Sampling, *, emit: Emit = ignore
-) -> int:
+    folder: Path | TextGenerator, data: Any, out: str | Path, sampling: Sampling, *, emit: Emit = ignore,
+    reading: ReadOptions | None = None,
+) -> int:  # fmt: skip
     """Write every row of `data` with its answer as further column `predicted`; returns the number of rows.
 
     Rows ask as they did in training: messages up to the last answer, a prompt, an instruction with its input, a
@@ -41,7 +43,7 @@ def predict(
     target = output.checked(out, data)
     model = folder if isinstance(folder, TextGenerator) else TextGenerator.load(folder)
     with scratch() as place:
-        parts = open_parts(data, place, emit)
+        parts = open_parts(data, place, emit, reading)
         found = [(one.name, line, row) for inputs in parts.values() for one in inputs for line, row in one.rows]
     prompts = prompts_of(model, found, emit)
     answers = model.continued(prompts, sampling)

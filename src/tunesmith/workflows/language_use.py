@@ -14,6 +14,7 @@ from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, lint, read_examples, validate
 from tunesmith.data.conversations import convert as converted
+from tunesmith.data.types import ReadOptions
 from tunesmith.engine.batching import TOKENS_AT_ONCE
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
@@ -23,7 +24,7 @@ from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form, divided
 from tunesmith.workflows.language_items import fit, start_token
 from tunesmith.workflows.language_model import TextGenerator, references, within, written_rows
-from tunesmith.workflows.reading import split_options
+from tunesmith.workflows.reading import read_options, split_options
 
 CONVERT_TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
 
@@ -43,7 +44,7 @@ def check(spec: RunSpec) -> dict[str, Any]:
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
     examples = read_examples(
         {"train": spec.data, **given} if given else spec.data, emit=listen, check=False, group=options.group,
-        form=asked_form(spec.task),
+        form=asked_form(spec.task), reading=read_options(spec),
     )  # fmt: skip
     task = choose.task_of(spec.task, examples.form, examples.format, examples.files[0])
     method = "lora" if spec.method == "auto" else spec.method
@@ -68,10 +69,13 @@ def convert(source: str, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     return converted(source, out, to, emit=emit)
 
 
-def evaluate(folder: Path | TextGenerator, data: Any, *, seed: int = 0, emit: Emit = ignore) -> dict[str, Any]:
+def evaluate(
+    folder: Path | TextGenerator, data: Any, *, seed: int = 0, emit: Emit = ignore, reading: ReadOptions | None = None
+) -> dict[str, Any]:
     """Token metrics of a finished run on other data, and those of its written answers for up to 200 rows."""
     model = folder if isinstance(folder, TextGenerator) else TextGenerator.load(folder)
-    examples = read_examples(data, emit=emit, form=asked_form(model.mark["task"]))  # as it was read to be learned
+    # as it was read to be learned
+    examples = read_examples(data, emit=emit, form=asked_form(model.mark["task"]), reading=reading)
     if examples.form not in model.task.forms:
         raise DataError(
             Problem(

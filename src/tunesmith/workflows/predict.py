@@ -24,13 +24,14 @@ from tunesmith.workflows.inputs import as_warning, blanks, warn_of_blanks
 from tunesmith.workflows.language_model import TextGenerator, sampling_of
 from tunesmith.workflows.load import language_folder, load
 from tunesmith.workflows.model import Model
+from tunesmith.workflows.reading import read_options_for, read_other
 
 _CHUNK = 20_000  # rows in memory at once
 
 
 def predict(
     run: str | Path | Model, data: Any, out: str | Path, *, threshold: float | None = None,
-    probabilities: bool = False, precision: str = "auto", emit: Emit = ignore,
+    probabilities: bool = False, precision: str = "auto", emit: Emit = ignore, **reading: Any,
 ) -> int:  # fmt: skip
     """Write `data` to `out` with the answers as further columns; returns the number of rows.
 
@@ -38,15 +39,20 @@ def predict(
     (number); with `probabilities` one column `probability_<label>` each. A column of the input that
     has one of these names keeps it, the new one gets `_2` (or the next free number). The format is
     that of `out`'s suffix: .csv, .tsv, .jsonl or .parquet. Every input row gives one output row, in order.
-    `precision` as in `Model.predicted`.
+    `precision` as in `Model.predicted`. `reading`: how the file is read (encoding, delimiter, decimal, header_row,
+    sheet, ...), as the data of the run was when not given.
     """
     target = output.checked(out, data)
     language = None if isinstance(run, Model) else language_folder(run, wanted=False)
     if language is not None:
-        return language_predict.predict(language, data, out, Sampling(), emit=emit)
+        options = read_options_for(run, data, reading)
+        return language_predict.predict(language, data, out, Sampling(), emit=emit, reading=options)
     model = run if isinstance(run, Model) else Model.load(run)
     with scratch() as folder:
-        rows = read_rows(data, emit=emit, cache_dir=folder, columns=model.columns)
+        rows = read_other(
+            lambda options: read_rows(data, emit=emit, cache_dir=folder, columns=model.columns, reading=options),
+            run, data, reading,
+        )  # fmt: skip
         kept = rows.column_names
         with output.written(target) as file:
             writer: Any = None

@@ -18,6 +18,7 @@ from tunesmith.core.files import unnamed_file
 from tunesmith.core.options import resolve
 from tunesmith.core.run import is_run
 from tunesmith.data.conversations import read_examples
+from tunesmith.data.types import ReadOptions
 from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.evaluate.preview import Style, render_preview, token_table
 from tunesmith.models import catalog
@@ -28,6 +29,7 @@ from tunesmith.models.safety import code_note
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form
 from tunesmith.workflows.language_items import cut_of
+from tunesmith.workflows.reading import read_options_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def previewed(
     `options` are the task's, such as overflow. Raises DataError for a row that does not exist, can not be encoded
     or is too long for overflow='error', ModelError, OptionError.
     """
-    examples = read_examples(data, emit=emit, form=asked_form(task))
+    reading = read_options_of({name: options.pop(name) for name in ReadOptions.model_fields if name in options})
+    examples = read_examples(data, emit=emit, form=asked_form(task), reading=reading)
     some = [number for number in range(len(examples)) if row is None or examples[number]["row"] == row]
     if not some:
         count = examples.ledger.rows_in

@@ -21,14 +21,14 @@ from tunesmith.core.files import new_file, own_folder, read_json, remove, scratc
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.guess import Wish
-from tunesmith.data.prepare import _read
+from tunesmith.data.prepare import _read, hints_of
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.targets import TargetReader
 from tunesmith.evaluate import refine_report
 from tunesmith.workflows import choose, held_language
 from tunesmith.workflows.held import Held, same_data, shared_words
-from tunesmith.workflows.reading import read, split_options
+from tunesmith.workflows.reading import read, read_options, split_options
 from tunesmith.workflows.train import Listener, Run, _spec, resume, train
 
 Words = dict[str, Any]
@@ -120,7 +120,7 @@ def write_parts(
     columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
     wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
     with scratch() as cache:
-        parts = _read(source, spec.validation, spec.test, wish, options, ignore, cache)
+        parts = _read(source, spec.validation, spec.test, hints_of(wish, options, read_options(spec)), ignore, cache)
         reader = TargetReader.of(prepared.columns, [part.table for part in parts])
         for name, ids in row_ids.items():
             found, start = [], 0

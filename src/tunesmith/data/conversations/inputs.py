@@ -18,6 +18,7 @@ from tunesmith.core.events import Decided, Emit
 from tunesmith.data import jsonfile, sources, tables, textfile
 from tunesmith.data.conversations.formats import COLUMNS
 from tunesmith.data.conversations.messages import Fault, kind
+from tunesmith.data.types import ReadOptions
 
 PIECE_CHARACTERS = 2_000
 """A piece of a text file ends with the paragraph before this many characters."""
@@ -35,21 +36,24 @@ Row = tuple[int, Any]
 
 @dataclass
 class Input:
-    """The rows of one file or object. text: they are pieces of running text. part: what they are for."""
+    """The rows of one file or object. text: they are pieces of running text. part: what they are for. bad_lines: lines
+    of the file with bytes that were not of its encoding, and were repaired."""
 
     name: str
     rows: Iterator[Row]
     text: bool = False
     part: str = "train"
+    bad_lines: tuple[int, ...] = ()
 
 
-def open_parts(source: Any, folder: Path, emit: Emit) -> dict[str, list[Input]]:
+def open_parts(source: Any, folder: Path, emit: Emit, options: ReadOptions | None = None) -> dict[str, list[Input]]:
     """The inputs of each part ('train', 'validation', 'test') of a source; an undivided one is 'train'.
 
-    folder: for files that are only needed while the rows are read. Raises DataError if there is nothing.
+    folder: for files that are only needed while the rows are read; options: how files are read. Raises
+    DataError if there is nothing.
     """
     if isinstance(source, Mapping):
-        return _of_mapping(source, folder, emit)
+        return _of_mapping(source, folder, emit, options)
     if isinstance(source, (list, tuple)):
         return {"train": [Input("list of rows", ((0, _object(row)) for row in source))]}
     if hasattr(source, "iloc") and hasattr(source, "columns"):
@@ -57,19 +61,23 @@ def open_parts(source: Any, folder: Path, emit: Emit) -> dict[str, list[Input]]:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
         if path.is_file():
-            return {"train": [open_file(path, folder, emit)]}
+            return {"train": [open_file(path, folder, emit, options)]}
         if path.is_dir() and not _is_arrow_folder(path):
-            return {name: [open_file(file, folder, emit) for file in files] for name, files in files_of(path).items()}
-    parts = sources.read_source(source, "train", emit=emit, cache_dir=folder)
+            return {
+                name: [open_file(file, folder, emit, options) for file in files]
+                for name, files in files_of(path).items()
+            }
+    hints = tables.Hints(options=options or ReadOptions())
+    parts = sources.read_source(source, "train", emit=emit, cache_dir=folder, hints=hints)
     return {part.split: [Input(part.name, _of_part(part))] for part in parts}
 
 
-def open_file(path: Path, folder: Path, emit: Emit) -> Input:
+def open_file(path: Path, folder: Path, emit: Emit, options: ReadOptions | None = None) -> Input:
     """One file by its suffix; JSON in a file without a known one is recognised by its first character."""
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     if suffixes & (_TABLES - tables.TEXT_SUFFIXES):
-        return Input(str(path), _of_table(path, folder, emit))
-    file = textfile.inspect(path)
+        return Input(str(path), _of_table(path, folder, emit, options))
+    file = textfile.inspect(path, options)
     text, lines = ".txt" in suffixes, bool(suffixes & tables.LINES_SUFFIXES)
     if lines or suffixes & _JSON or not (text or suffixes & _TABLES or first_character(file) not in "[{"):
         read = _of_lines if lines else _of_document
@@ -77,11 +85,11 @@ def open_file(path: Path, folder: Path, emit: Emit) -> Input:
             file = replace(file, encoding="utf-8", errors="surrogateescape")
             return Input(str(path), _utf8_only(read(file)))
         _tell_encoding(file, emit)
-        return Input(str(path), read(file))
-    _tell_encoding(file, emit)
+        return Input(str(path), read(file), bad_lines=file.bad_lines)
     if text:
-        return Input(str(path), _pieces(file), text=True)
-    return Input(str(path), _of_table(path, folder, emit))
+        _tell_encoding(file, emit)
+        return Input(str(path), _pieces(file), text=True, bad_lines=file.bad_lines)
+    return Input(str(path), _of_table(path, folder, emit, options), bad_lines=file.bad_lines)
 
 
 def _tell_encoding(file: textfile.TextFile, emit: Emit) -> None:
@@ -138,7 +146,9 @@ def _is_arrow_folder(path: Path) -> bool:
     return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
 
 
-def _of_mapping(source: Mapping[Any, Any], folder: Path, emit: Emit) -> dict[str, list[Input]]:
+def _of_mapping(
+    source: Mapping[Any, Any], folder: Path, emit: Emit, options: ReadOptions | None
+) -> dict[str, list[Input]]:
     named = {sources._SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
     if len(source) == 1 and None in named:
         named = {"train": next(iter(source.values()))}
@@ -150,7 +160,7 @@ def _of_mapping(source: Mapping[Any, Any], folder: Path, emit: Emit) -> dict[str
         )
     found: dict[str, list[Input]] = {}
     for name, data in sorted(known.items(), key=lambda item: item[0] != "train"):
-        parts = open_parts(data, folder, emit)
+        parts = open_parts(data, folder, emit, options)
         if name == "train":
             found |= parts if "train" in parts else {"train": next(iter(parts.values()))}
         else:
@@ -194,8 +204,8 @@ def _of_document(file: textfile.TextFile) -> Iterator[Row]:
             yield 0, value
 
 
-def _of_table(path: Path, folder: Path, emit: Emit) -> Iterator[Row]:
-    hints = tables.Hints(COLUMNS)
+def _of_table(path: Path, folder: Path, emit: Emit, options: ReadOptions | None) -> Iterator[Row]:
+    hints = tables.Hints(COLUMNS, options=options or ReadOptions())
     yield from _of_part(tables.read_file(path, "train", emit=emit, cache_dir=folder, hints=hints))
 
 

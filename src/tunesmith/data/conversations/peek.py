@@ -20,24 +20,25 @@ from tunesmith.data.conversations.formats import COLUMNS, SAMPLE_ROWS, Format, d
 from tunesmith.data.conversations.inputs import Input, files_of, open_file, open_parts, plain
 from tunesmith.data.conversations.read import TEXT_FILE
 from tunesmith.data.sources import load_folder
+from tunesmith.data.types import ReadOptions
 
 _HEAD_BYTES = 1 << 20
 
 
-def peek(source: Any) -> Format | None:
-    """The format of a source; None if it holds no generative text, or can not be read.
+def peek(source: Any, options: ReadOptions | None = None) -> Format | None:
+    """The format of a source; None if it holds no generative text, or can not be read. options: how files are read.
 
     Reads the first rows only, of files, folders and objects in memory; a hub id is loaded as a whole, and
     so is a .json document that is one object.
     """
     try:
         with scratch() as folder:
-            return _first_format(source, folder)
+            return _first_format(source, folder, options)
     except (DataError, OSError, EOFError, ValueError, RecursionError, zlib.error):
         return None
 
 
-def _first_format(source: Any, folder: Path) -> Format | None:
+def _first_format(source: Any, folder: Path, options: ReadOptions | None) -> Format | None:
     if isinstance(source, datasets.Dataset):
         return _format(source.select(range(min(SAMPLE_ROWS, len(source)))).to_list())
     if hasattr(source, "iloc") and hasattr(source, "columns"):
@@ -45,38 +46,38 @@ def _first_format(source: Any, folder: Path) -> Format | None:
     elif isinstance(source, (list, tuple)):
         source = source[:SAMPLE_ROWS]
     elif isinstance(source, Mapping) and source:
-        return _first_format(source.get("train", next(iter(source.values()))), folder)
+        return _first_format(source.get("train", next(iter(source.values()))), folder, options)
     elif isinstance(source, (str, os.PathLike)) and (path := Path(source).expanduser()).exists():
-        return _of_path(path, folder)
-    return _of_input(next(iter(open_parts(source, folder, ignore).values()))[0])
+        return _of_path(path, folder, options)
+    return _of_input(next(iter(open_parts(source, folder, ignore, options).values()))[0])
 
 
-def _of_path(path: Path, folder: Path) -> Format | None:
+def _of_path(path: Path, folder: Path, options: ReadOptions | None) -> Format | None:
     if path.is_file():
-        return _of_file(path, folder)
+        return _of_file(path, folder, options)
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        return _first_format(load_folder(path), folder)
-    return _of_file(next(iter(files_of(path).values()))[0], folder)
+        return _first_format(load_folder(path), folder, options)
+    return _of_file(next(iter(files_of(path).values()))[0], folder, options)
 
 
-def _of_file(path: Path, folder: Path) -> Format | None:
+def _of_file(path: Path, folder: Path, options: ReadOptions | None) -> Format | None:
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     if suffixes & tables.PARQUET_SUFFIXES:
         return _format(_parquet_rows(path))
     if suffixes & tables.ARROW_SUFFIXES:
-        return _of_input(open_file(path, folder, ignore))
+        return _of_input(open_file(path, folder, ignore, options))
     head = folder / f"head{''.join(path.suffixes[-2:]).lower().removesuffix('.gz')}"
     cut = _write_head(path, head)
-    file = textfile.inspect(head)
+    file = textfile.inspect(head, options)
     if file.guessed:  # rows that are refused later tell their format all the same
         with file.open() as stream:
             text = stream.read()
         write_bytes(head, text.encode())
     if head.suffix in tables.TEXT_SUFFIXES:
-        return _of_table(head)
+        return _of_table(head, options)
     if cut and head.suffix in tables.JSON_SUFFIXES and _is_object(head):
-        return _of_input(open_file(path, folder, ignore))
-    return _of_input(open_file(head, folder, ignore))
+        return _of_input(open_file(path, folder, ignore, options))
+    return _of_input(open_file(head, folder, ignore, options))
 
 
 def _write_head(path: Path, head: Path) -> bool:
@@ -100,8 +101,8 @@ def _is_object(head: Path) -> bool:
     return first.startswith(b"{") and not first.endswith(b"}")
 
 
-def _of_table(head: Path) -> Format | None:
-    file = textfile.inspect(head)
+def _of_table(head: Path, options: ReadOptions | None) -> Format | None:
+    file = textfile.inspect(head, options)
     layout = delimited.layout(file, COLUMNS)
     if head.suffix == ".txt":
         # text, unless it is a table to classify in disguise

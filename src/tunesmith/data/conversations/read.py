@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import numpy as np
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.core.files import scratch
+from tunesmith.data import mojibake
+from tunesmith.data.canonical import REPAIRED
 from tunesmith.data.conversations.examples import Examples, RowWriter, in_order, place
 from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, Wanted, check_form, detect
 from tunesmith.data.conversations.inputs import Input, open_parts
@@ -23,7 +26,10 @@ from tunesmith.data.conversations.shape import REPEATED, Missing, example_of
 from tunesmith.data.conversations.validate import FIX, validate
 from tunesmith.data.conversations.verdict import Unread
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.mojibake import first_mojibake
 from tunesmith.data.split import NAMES
+from tunesmith.data.tables import rows_of_lines
+from tunesmith.data.types import ReadOptions
 
 TEXT_FILE = Format("text", "text", "a text file: its paragraphs, in pieces of up to 2,000 characters", {"text": "text"})
 _FORMATS = (
@@ -43,6 +49,7 @@ def read_examples(
     check: bool = True,
     cache_dir: Path | None = None,
     others: bool = False,
+    reading: ReadOptions | None = None,
 ) -> Examples:
     """The examples of a path (JSON, JSONL, CSV, TSV, Parquet, Arrow, .txt, each of the text files also as
     .gz; a folder), a list of dicts, a DataFrame, a datasets.Dataset or a hub id.
@@ -50,11 +57,11 @@ def read_examples(
     form: the form ('chat', 'pair', ...) or format ('sharegpt', ...), where it should not be guessed. group:
     a column to divide by later. check: raise the problems of all rows together; False leaves them to
     `validate`. cache_dir: where the examples lie on disk while they are in use. others: keep the columns for which the
-    format has no use, as the example's 'others'. A source that is divided
+    format has no use, as the example's 'others'. reading: how files are read. A source that is divided
     (such as {"train": path, "test": path}, a DatasetDict, a folder with train.jsonl and test.jsonl) is read
     as a whole, and `divide` keeps its parts. Raises DataError, and OptionError for an unknown form.
     """
-    with _open(source, emit, form, cache_dir) as parts:
+    with _open(source, emit, form, cache_dir, reading) as parts:
         inputs = [one for inputs in parts.values() for one in inputs]
         return _read(inputs, emit, form, group, check, cache_dir, others)
 
@@ -67,13 +74,14 @@ def read_parts(
     group: str | None = None,
     check: bool = True,
     cache_dir: Path | None = None,
+    reading: ReadOptions | None = None,
 ) -> dict[str, Examples]:
     """'train', 'validation' and 'test' of a source, those that it has, each as Examples of its own.
 
     Otherwise like `read_examples`; the format of the first part holds for all.
     """
     found: dict[str, Examples] = {}
-    with _open(source, emit, form, cache_dir) as parts:
+    with _open(source, emit, form, cache_dir, reading) as parts:
         for name, inputs in parts.items():
             found[name] = _read(inputs, emit, form, group, check, cache_dir)
             form = form or found[name].format
@@ -81,10 +89,12 @@ def read_parts(
 
 
 @contextmanager
-def _open(source: Any, emit: Emit, form: Wanted, cache_dir: Path | None) -> Iterator[dict[str, list[Input]]]:
+def _open(
+    source: Any, emit: Emit, form: Wanted, cache_dir: Path | None, reading: ReadOptions | None
+) -> Iterator[dict[str, list[Input]]]:
     check_form(form)
     with scratch(cache_dir) as folder:
-        parts = open_parts(source, folder, emit)
+        parts = open_parts(source, folder, emit, reading)
         yield {name: [replace(one, part=name) for one in parts[name]] for name in NAMES if name in parts}
 
 
@@ -145,6 +155,7 @@ def _read(
     if found.unread is not None and not others:
         raise _doubt(found, found.unread, ", ".join(reading.files))
     _tell(found, columns, group, emit, others)
+    _tell_mojibake(inputs[0].name, [row for _, row in head], emit)
     writer, ids, groups = RowWriter(cache_dir), [], []
     for number, row in itertools.chain(head, rows):
         try:
@@ -243,6 +254,13 @@ def _tell_notes(found: Format, reading: _Reading, emit: Emit) -> None:
                                 "to tell apart"))  # fmt: skip
 
 
+def _tell_mojibake(name: str, rows: Sequence[Mapping[str, Any]], emit: Emit) -> None:
+    shown = first_mojibake(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
+    if shown is not None:
+        message = f"{name}: text that was once read in a wrong encoding, such as {shown}. {mojibake.FIX}"
+        emit(Warned("wrong encoding", message))
+
+
 def _refusal(reading: _Reading, columns: Sequence[str], group: str | None) -> DataError:
     """Why there are no examples."""
     name = ", ".join(reading.files)
@@ -266,4 +284,9 @@ def _ledger(reading: _Reading, emit: Emit) -> Ledger:
         emit(Warned("dropped rows", f"{len(rows)} rows are left out: {reason}"))
     ledger.drop(reading.broken, "can not be understood")
     ledger.cut(reading.notes.get(REPEATED, []), REPEATED)
+    for one, first, end in zip(reading.inputs, reading.starts, [*reading.starts[1:], len(reading.lines)], strict=False):
+        repaired = rows_of_lines(np.asarray(reading.lines[first:end], dtype=np.int64), one.bad_lines)
+        ledger.note(repaired + first, REPAIRED)
+        if repaired.size:
+            emit(Warned("repaired rows", f"{one.name}: {repaired.size} rows held bytes that are not of the encoding"))
     return ledger

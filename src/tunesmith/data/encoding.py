@@ -1,0 +1,331 @@
+"""Which encoding the bytes of a text file are in: UTF-8, another one, or two at once. Knows lines, no rows."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.data.repair import WESTERN, high_bytes, lines, mostly_bad
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32, by its byte order mark"),
+    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32, by its byte order mark"),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16, by its byte order mark"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16, by its byte order mark"),
+)
+BOMS = tuple(bom for bom, _, _ in _BOMS)
+
+_C1 = bytes(range(0x80, 0xA0))  # printable in cp1252, control characters in Latin-1
+_OTHER_SCRIPT_SHARE = 0.1
+# Encodings of other scripts; charset-normalizer may name one of them, if it also knows the language.
+_BY_THE_BYTE = ("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874")
+_BY_TWO_BYTES = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "cp949")
+_OTHER_SCRIPTS = (*_BY_THE_BYTE, *_BY_TWO_BYTES)
+
+_WIDE, _NARROW = re.compile("[\u0800-\U0010ffff]"), re.compile("[\u0080-\u07ff]")
+# 'é' or a dash in UTF-8; no text in cp1252 has the bytes of it, but for capitals before a quotation mark
+_WESTERN = re.compile("(?<![A-Z\u00c0-\u00de])[\u00a0-\u00ff\u2010-\u203a\u20ac\u2122]")
+_SCRIPTS = tuple((name, re.compile(letters)) for name, letters in (
+    ("cp1252", "[\u00c0-\u00ff\u2010-\u203a]"), ("cp1250", "[\u0100-\u017f]"), ("cp1251", "[\u0400-\u04ff]"),
+    ("cp1253", "[\u0370-\u03ff]"), ("cp1255", "[\u0590-\u05ff]"), ("cp1256", "[\u0600-\u06ff]"),
+    ("cp874", "[\u0e00-\u0e7f]"), ("shift_jis", "[\u3040-\u30ff]"), ("cp949", "[\uac00-\ud7a3]"),
+    ("gb18030", "[\u4e00-\u9fff]"),
+))  # fmt: skip
+# encoding, letters of its script, letters that are common in its languages, and their least share
+_KANA, _HAN = "\u3041-\u3096\u30a1-\u30fc", "\u3000-\u303f\u4e00-\u9fff\uff00-\uff60"
+_TELLING = (
+    ("cp1251", "\u0400-\u045f", "оеаи", 0.28), ("koi8_r", "\u0400-\u045f", "оеаи", 0.28),
+    ("shift_jis", _KANA + _HAN, _KANA, 0.2), ("euc_jp", _KANA + _HAN, _KANA, 0.2),
+    ("cp949", "\uac00-\ud7a3", "\uac00-\ud7a3", 0.8), ("gb18030", _HAN, "的了是不我一有在人这", 0.03),
+    ("big5", _HAN, "的了是不我一有在人這", 0.03),
+)  # fmt: skip
+_LOOKED_AT = 1_000
+_ENOUGH = 4  # weight from which a line that decodes as UTF-8 does so by no accident
+_ACCIDENTS = 0.01  # of lines of two-byte encodings
+_SHOWN_LINES = 20
+_SAMPLE = 100_000
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """name: for `open`. why: the reason if it is not plain UTF-8, else None. bad_lines: lines (from 1) with bytes that
+    are not of it, read as `other` (None: each as U+FFFD)."""
+
+    name: str
+    why: str | None
+    bad_lines: tuple[int, ...] = ()
+    other: str | None = None
+
+
+@dataclass
+class _Survey:
+    """The lines of a file that is not valid as a whole: which are, beyond doubt, and which are not."""
+
+    good: list[int] = field(default_factory=list)
+    bad: list[int] = field(default_factory=list)
+    letters: Counter[str] = field(default_factory=Counter)  # of the good lines, by encoding that has them
+    whole: bytes = b""  # bad lines that hold no UTF-8 beside
+    shown: list[tuple[int, bytes]] = field(default_factory=list)
+    sample: bytes = b""
+    ends_cut: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """The bytes of a file: its name, how to open it, its first bytes, and whether there is a zero byte in it and all of
+    it is valid UTF-8."""
+
+    name: str
+    open: Callable[[], BinaryIO]
+    head: bytes
+    nul: bool
+    utf8: bool
+
+
+def find_encoding(source: Source, asked: str | None, errors: str) -> Encoding:
+    """How to decode the file. asked: the encoding that the user names; errors: 'strict', 'repair' or 'replace'.
+
+    Raises DataError, naming lines, for a file that is UTF-8 but for some bytes, for two encodings in one file, and for
+    bytes that the encoding asked for does not have.
+    """
+    for bom, name, why in _BOMS:
+        if source.head.startswith(bom) and (asked is None or name.startswith(asked.replace("_", "-"))):
+            return _checked(source, name, why, errors)
+    if asked is not None:
+        return _checked(source, asked, "as asked for", errors)
+    if source.nul and (without_bom := utf16_without_bom(source.head)):
+        return _checked(source, without_bom, "every second byte is zero", errors)
+    if source.utf8:
+        return Encoding("utf-8", None)
+    survey = _survey(source, "utf-8")
+    other = _other_script(survey.sample)
+    if not survey.good or _by_accident(survey, other, source):
+        return _other_encoding(source, survey, other)
+    return _broken_utf8(source, survey, other, errors)
+
+
+def utf16_without_bom(head: bytes) -> str | None:
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    half = max(1, len(head) // 2)
+    if odd > 0.4 * half and even < 0.05 * half:
+        return "utf-16-le"
+    if even > 0.4 * half and odd < 0.05 * half:
+        return "utf-16-be"
+    return None
+
+
+def first_fault(source: Source, encoding: str) -> str | None:
+    """Why the file can not be decoded so; None if it can."""
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    try:
+        with closing(source.open()) as file:
+            while chunk := file.read(1 << 20):
+                decoder.decode(chunk)
+        decoder.decode(b"", True)
+    except UnicodeError as error:
+        return getattr(error, "reason", str(error))
+    return None
+
+
+def _survey(source: Source, encoding: str) -> _Survey:
+    survey, line = _Survey(), b""
+    with closing(source.open()) as file:
+        for number, line in enumerate(lines(file), 1):
+            if line.isascii():
+                continue
+            try:
+                text = line.decode(encoding)
+            except UnicodeError:
+                survey.bad.append(number)
+                if len(survey.shown) < _SHOWN_LINES:
+                    survey.shown.append((number, line))
+                if len(survey.sample) < _SAMPLE:
+                    survey.sample += line
+                    survey.whole += line if mostly_bad(line) else b""
+                continue
+            many, few = len(_WIDE.findall(text)), len(_NARROW.findall(text))
+            if 2 * many + few >= _ENOUGH or _WESTERN.search(text):
+                survey.good.append(number)
+                if len(survey.good) <= _LOOKED_AT:
+                    survey.letters.update(
+                        {name: len(found) for name, sign in _SCRIPTS if (found := sign.findall(text))}
+                    )
+    survey.ends_cut = bool(survey.bad) and survey.shown[-1][1] == line and _is_cut(line)
+    return survey
+
+
+def _is_cut(line: bytes) -> bool:
+    """Whether the line ends in the middle of a UTF-8 character."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return False
+
+
+def _by_accident(survey: _Survey, other: str | None, source: Source) -> bool:
+    """Whether the lines that decode as UTF-8 do so because a two-byte encoding has such pairs."""
+    rare = len(survey.good) <= _ACCIDENTS * len(survey.bad)
+    return other in _BY_TWO_BYTES and rare and first_fault(source, other or "") is None
+
+
+def _other_encoding(source: Source, survey: _Survey, other: str | None) -> Encoding:
+    number, line = survey.shown[0]
+    because = f"byte 0x{_first_bad(line)[1]:02x} in line {number} is not UTF-8"
+    if other is not None and first_fault(source, other) is None:
+        return Encoding(other, f"{because}, and the text reads well in {other}")
+    if not _has_c1(source):
+        return Encoding("latin-1", f"{because}, and all others fit Latin-1 (Western European)")
+    if first_fault(source, "cp1252") is not None:
+        return Encoding("latin-1", f"{because}, and not every byte has a meaning in cp1252")
+    return Encoding("cp1252", f"{because}, and all others fit cp1252 (Windows, Western European)")
+
+
+def _has_c1(source: Source) -> bool:
+    with closing(source.open()) as file:
+        return any(
+            len(chunk.translate(None, delete=_C1)) < len(chunk) for chunk in iter(lambda: file.read(1 << 20), b"")
+        )
+
+
+def _broken_utf8(source: Source, survey: _Survey, other: str | None, errors: str) -> Encoding:
+    legacy = other or _legacy(survey)
+    if errors == "strict":
+        raise _refusal(source.name, survey, legacy)
+    taken = legacy if errors == "repair" else None
+    how = f"are read as {taken}" if taken else "become U+FFFD"
+    why = f"UTF-8 but for {_counted(survey.bad)}, whose other bytes {how}"
+    return Encoding("utf-8", why, tuple(survey.bad), taken)
+
+
+def _legacy(survey: _Survey) -> str | None:
+    """The encoding that people write the script of the good lines in, if the bad ones fit it: nothing but single bytes
+    of it among UTF-8 says so only of a Western one."""
+    name = survey.letters.most_common(1)[0][0] if survey.letters else "cp1252"
+    if not survey.whole:
+        return name if name in WESTERN else None
+    try:
+        survey.whole.decode(name)
+    except UnicodeDecodeError:
+        return None
+    return name
+
+
+def _refusal(path: str, survey: _Survey, legacy: str | None) -> DataError:
+    if survey.ends_cut and len(survey.bad) == 1:
+        return DataError(
+            Problem("the file ends in the middle of a character (UTF-8): it was cut", path, line=survey.bad[0]),
+            fix="Copy, download or export it again.",
+        )
+    repair = (
+        f"--encoding-errors repair reads those bytes as {legacy}" if legacy
+        else "--encoding-errors replace puts the sign U+FFFD in their place"
+    )  # fmt: skip
+    fix = f"Save the file again as UTF-8 (all of it). To read it as it is, {repair}, and counts the rows."
+    whole = f" If all of it has one encoding, name it: --encoding {legacy or 'NAME'}."
+    if len(survey.bad) > len(survey.good) > 0:
+        of = f" as {legacy}" if legacy else ""
+        message = (
+            f"two encodings in one file: UTF-8 in {_counted(survey.good)}, and {len(survey.bad)} other lines read{of}"
+        )
+        return DataError(Problem(message, path, line=survey.good[0]), fix=fix + whole)
+    if len(survey.bad) > _SHOWN_LINES and survey.good:
+        message = (
+            f"two encodings in one file: {len(survey.good)} lines hold UTF-8, and {_counted(survey.bad)} do not"
+            f"{f' (they read as {legacy})' if legacy else ''}"
+        )
+        return DataError(Problem(message, path, line=survey.bad[0]), fix=fix)
+    rest = "the other lines of the file are UTF-8" if survey.good else "--encoding utf-8 asks for it"
+    problems = []
+    for number, line in survey.shown:
+        place, byte = _first_bad(line)
+        before = line[:place].decode("utf-8")[-30:].lstrip()
+        behind = f", behind {before!r}" if before else ""
+        message = f"the byte 0x{byte:02x} is not UTF-8{behind}, and {rest}"
+        problems.append(Problem(message, path, line=number))
+    return DataError(problems, fix=fix)
+
+
+def _checked(source: Source, name: str, why: str | None, errors: str) -> Encoding:
+    """An encoding that is known, and not guessed. Raises DataError, with the line where that can be told."""
+    fault = first_fault(source, name)
+    if fault is None:
+        return Encoding(name, why)
+    if name in ("utf-8", "utf-8-sig"):
+        survey = _survey(source, "utf-8")
+        return _named(_broken_utf8(source, survey, _other_script(survey.sample), errors), name)
+    if name.startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
+        raise DataError(
+            Problem(f"the text is not valid {name}: {fault}", source.name), fix="Save the file again as UTF-8."
+        )
+    survey = _survey(source, name)
+    if errors != "strict":
+        return Encoding(name, f"{why}; {_counted(survey.bad)} with other bytes: U+FFFD", tuple(survey.bad))
+    problems = [Problem(f"this line is not {name}: {fault}", source.name, line=number) for number, _ in survey.shown]
+    raise DataError(
+        problems or Problem(f"the text is not valid {name}: {fault}", source.name),
+        fix="Leave --encoding out to have it found, or read the file with --encoding-errors replace.",
+    )
+
+
+def _named(found: Encoding, name: str) -> Encoding:
+    return Encoding(name, found.why, found.bad_lines, found.other)
+
+
+def _other_script(sample: bytes) -> str | None:
+    """The encoding, if charset-normalizer is sure that the text is not Western European."""
+    if high_bytes(sample) < _OTHER_SCRIPT_SHARE * len(sample):
+        return None
+    for name, letters, common, share in _TELLING:
+        with suppress(UnicodeDecodeError):
+            if _reads_well(sample.decode(name), letters, common, share):
+                return name
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_isolation=[*_OTHER_SCRIPTS, "cp1252", "latin_1"]).best()
+    if best is None or best.encoding not in _OTHER_SCRIPTS or best.coherence < 0.3:
+        return None
+    return str(best.encoding)
+
+
+def _reads_well(text: str, letters: str, common: str, share: float) -> bool:
+    """Whether what is not ASCII are `letters` nearly all, and this share of them is common in the language. In short
+    texts, and beside much ASCII, charset-normalizer takes one language for another."""
+    found = re.findall(f"[{letters}]", text)
+    others = len(text) - sum(map(str.isascii, text)) - len(found)
+    in_words = sum(map(len, re.findall(f"[{letters}]{{3,}}", text)))
+    return (
+        others < 0.25 * len(found)
+        and in_words > 0.6 * len(found)
+        and len(re.findall(f"[{common}]", text)) > share * len(found)
+    )
+
+
+def _first_bad(line: bytes) -> tuple[int, int]:
+    """Place and value of the first byte of the line that is not UTF-8."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start, line[error.start]
+    return 0, line[0]
+
+
+def _counted(lines: Iterable[int]) -> str:
+    """'line 5', 'lines 3-7, 12': at most ten runs."""
+    runs: list[list[int]] = []
+    for number in lines:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    told = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:10]]
+    more = f" and {len(runs) - 10} more runs" if len(runs) > 10 else ""
+    one = len(runs) == 1 and runs[0][0] == runs[0][1]
+    return f"line{'s' * (not one)} {', '.join(told)}{more}"
