@@ -303,44 +303,6 @@ def test_methods_and_tasks(seam: str, run: Run) -> None:
         assert all(option["help"] in said.stdout for option in plugin["options"])
 
 
-def test_models(run: Run) -> None:
-    said = run("models")
-    assert said.stdout.splitlines()[0].split() == [
-        "model", "size", "licence", "language", "tokens", "here", "memory", "1000", "rows",
-    ]  # fmt: skip
-    lines = said.stdout.splitlines()
-    [encoders] = [line for line in lines if line.startswith("text-classification, text-regression: minilm,")]
-    [causal] = [line for line in lines if line.startswith("chat, preference: ")]
-    assert "gpt2" in causal
-    assert "gpt2" not in encoders
-    found = {row["model"]: row for row in run("models", "--json").json["models"]}
-    assert {"minilm", "bert-base", "roberta-base", "modernbert", "deberta-v3-small"} <= set(found)
-    minilm = found["minilm"]
-    assert minilm["licence"] == "Apache-2.0"
-    assert minilm["memory_bytes"] > 0
-    assert minilm["seconds_per_1000_rows"] > 0
-    assert found["bert-base"]["on_this_machine"] is False
-    assert "text-classification" in minilm["tasks"]
-
-
-def test_doctor(run: Run, minilm: Path) -> None:
-    said = run("doctor")
-    assert said.code == 0
-    assert said.stdout.endswith("All is well.\n")
-    found = run("doctor", "--json").json
-    assert (found["ok"], found["problems"]) == (True, [])
-    assert "minilm" in found["models"]
-    assert found["machine"]["threads"] >= 1
-
-
-def test_doctor_refuses_a_package_that_downloads_code(run: Run, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (in_tmp / "kernels.py").write_text("")
-    monkeypatch.syspath_prepend(in_tmp)
-    said = run("doctor", "--json")
-    assert said.code == 2
-    assert "pip uninstall kernels" in said.json["problems"][0]
-
-
 # a real process
 
 

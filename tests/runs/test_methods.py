@@ -20,7 +20,7 @@ from tunesmith.models import additions
 from tunesmith.models.blocks import depths, freeze, frozen_names, list_blocks
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import Bundle, load_text_base
-from tunesmith.workflows import catalogues, linear_head
+from tunesmith.workflows import base_models, linear_head
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 
@@ -200,7 +200,7 @@ def test_blocks_are_listed_from_the_bottom_and_hold_every_parameter(bundle: Bund
 
 @pytest.mark.parametrize("family", ["llama", "llama-tied", "gpt2", "t5"])
 def test_the_listing_of_a_base_that_writes_text_holds_its_output_layer(family: str) -> None:
-    listed = catalogues.blocks(str(language_models.folder(family)))
+    listed = base_models.blocks(str(language_models.folder(family)))
     assert listed == [block._asdict() for block in list_blocks(LanguageModel(network(family)))]
 
 

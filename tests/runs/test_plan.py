@@ -12,7 +12,7 @@ from language_runs import folder, short_run
 
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.engine import devices
-from tunesmith.workflows import catalogues
+from tunesmith.workflows import base_models
 from tunesmith.workflows.plan import Plan, plan, render
 from tunesmith.workflows.plan_data import count_tokens
 
@@ -91,7 +91,7 @@ def test_what_is_frozen_by_hand_does_not_move(table: Path, chats: Path, tiny_mod
     words: dict[str, Any] = {"model": str(tiny_model), "method": "full", "frozen_share": 0.0}
     whole = plan(table, **words)
     some = plan(table, **words, freeze=["embeddings,layers.0"])
-    below = sum(block["parameters"] for block in catalogues.blocks(str(tiny_model))[:2])
+    below = sum(block["parameters"] for block in base_models.blocks(str(tiny_model))[:2])
     assert whole.parameters["trainable"] - some.parameters["trainable"] == below
     assert some.memory["total"] < whole.memory["total"]
     llama = {"model": str(folder("llama")), "method": "full"}

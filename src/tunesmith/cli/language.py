@@ -11,7 +11,6 @@ import typer
 from tunesmith.cli.arguments import READING, Json, MaxNewTokens, RunPath, Verbose, print_found, renamed, run_words
 from tunesmith.cli.help import START, UNDERSTAND, USE, Commands
 from tunesmith.core.errors import OptionError
-from tunesmith.core.files import write_text
 
 commands = Commands()
 
@@ -66,6 +65,7 @@ def preview(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show one row token by token: what is learned, what is only read, what is cut."""
+    from tunesmith.core.files import write_text
     from tunesmith.workflows import preview as workflow
 
     if "model" not in words:

@@ -6,14 +6,13 @@ import atexit
 import json
 import os
 import sys
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tunesmith.cli import language, predict, refine
+from tunesmith.cli import completion, language, predict, refine
 from tunesmith.cli.arguments import (
     SEVERAL,
     DataFlag,
@@ -151,20 +150,29 @@ def show(run: RunPath, as_json: Json = False) -> None:
 
 @app.command(section=UNDERSTAND)
 def models(
-    name: Annotated[str | None, typer.Argument(help="A model, with --blocks.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="One model on a page.", autocompletion=completion.models)
+    ] = None,
     blocks: Annotated[bool, typer.Option("--blocks", help="The parts of a model that --freeze can name.")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Measure how fast this machine is, for the column of times.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Base models: size, licence, tasks, whether here, memory and time on this machine."""
-    from tunesmith.cli import show
-    from tunesmith.workflows import catalogues
+    """List the base models: size, licence, language, memory and time on this machine."""
+    from tunesmith.cli import show_models
+    from tunesmith.workflows import base_models as workflow
 
-    if bool(name) != blocks:
-        raise OptionError("models: give a name and --blocks, or neither.", "Example: tunesmith models minilm --blocks")
-    if name:
-        print_found({"model": name, "blocks": catalogues.blocks(name)}, as_json, show.blocks)
-        return
-    print_found({"models": catalogues.models()}, as_json, show.models)
+    if blocks and not name:
+        raise OptionError("--blocks needs the name of a model.", "Example: tunesmith models minilm --blocks")
+    if estimate and name:
+        raise OptionError("--estimate is for the whole list.", "Leave the name out: tunesmith models --estimate")
+    if name and blocks:
+        print_found({"model": name, "blocks": workflow.blocks(name)}, as_json, show_models.blocks)
+    elif name:
+        print_found(workflow.model(name), as_json, show_models.page)
+    else:
+        print_found({"models": workflow.models(estimate=estimate)}, as_json, show_models.listed)
 
 
 @app.command(section=UNDERSTAND)
@@ -227,6 +235,8 @@ def main() -> None:
             error.show()  # type: ignore[attr-defined]
             _answer({"kind": "UsageError", "message": error.format_message(), "fix": None})
             sys.exit(2)
+        import traceback
+
         traceback.print_exc()
         print("Error: this is a fault of Tunesmith, not of your input. Please report the lines above.", file=sys.stderr)
         _answer({"kind": type(error).__name__, "message": str(error), "fix": None})

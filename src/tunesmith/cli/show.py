@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
+from tunesmith.cli.screen import paint, table
 from tunesmith.evaluate import words
-from tunesmith.evaluate.verdict import of_document
 
 Found = dict[str, Any]
 
@@ -54,6 +53,8 @@ def run(found: Found) -> str:
 
 def _verdict(verdict: Found) -> list[str]:
     """Is it good, and is it worth more than something simpler?"""
+    from tunesmith.evaluate.verdict import of_document  # brings scipy
+
     _, title, sentence = of_document(verdict)
     if "good" not in verdict:  # of an earlier version
         return [f"verdict  {sentence}"]
@@ -209,28 +210,6 @@ def runs(found: Found) -> str:
     return table(("run", "status", "method", "model", "test metric", "verdict"), rows)
 
 
-def models(found: Found) -> str:
-    rows = [
-        (
-            m["model"], f"{m['parameters_million']:g} M", m["licence"], m["languages"], str(m["max_length"]),
-            "yes" if m["on_this_machine"] else "no", f"{m['memory_bytes'] / 1e9:.1f} GB",
-            f"{m['seconds_per_1000_rows']:.0f} s", m["note"],
-        )
-        for m in found["models"]
-    ]  # fmt: skip
-    head = ("model", "size", "licence", "language", "tokens", "here", "memory", "1000 rows", "")
-    fits: dict[str, list[str]] = {}
-    for m in found["models"]:
-        fits.setdefault(", ".join(m["tasks"]), []).append(m["model"])
-    lines = [f"{tasks}: {', '.join(names)}" for tasks, names in fits.items()]
-    note = "Memory and time: estimates for full fine-tuning on this machine. Any hub id or local folder works too."
-    return "\n".join([table(head, rows), *lines, note])
-
-
-def blocks(found: Found) -> str:
-    return table(("block", "parameters"), [(b["name"], f"{b['parameters']:,}") for b in found["blocks"]])
-
-
 def plugins(found: Found) -> str:
     lines = []
     for plugin in next(iter(found.values())):
@@ -243,20 +222,39 @@ def plugins(found: Found) -> str:
 
 
 def doctor(found: Found) -> str:
-    lines = [f"{name:14} {value}" for part in ("versions", "machine") for name, value in found[part].items()]
-    lines.append(f"{'models here':14} {', '.join(found['models']) or 'none'}")
-    lines += [f"problem: {problem}" for problem in found["problems"]]
-    lines.append("All is well." if found["ok"] else "Something must be fixed.")
+    """What is installed, what this machine can do in words, and what more there is."""
+    machine, lines = found["machine"], [paint("Installed", "bold")]
+    lines += [f"  {name:14} {value}" for name, value in found["versions"].items()]
+    if machine:
+        gpu = machine["device"] != "cpu"
+        faster = machine["bf16_speedup"]
+        short = (
+            f"yes: short numbers (bf16) make it {faster:.1f} times as fast, and are used"
+            if faster >= 1.2 else "no: short numbers (bf16) are not faster here, so long ones (fp32) are used"
+        )  # fmt: skip
+        lines += ["", paint("This machine", "bold")]
+        lines += [
+            f"  {name:14} {value}"
+            for name, value in {
+                "computes on": f"a GPU ({machine['device']})" if gpu else
+                               f"the processor, {machine['threads']} cores at once; no GPU was found",
+                "memory": f"{machine['memory_gb']:g} GB; `tunesmith models` says what each model needs",
+                "free disk": f"{machine['disk_free_gb']:g} GB in this folder; a run of the default model takes 0.5 GB",
+                "short numbers": short,
+            }.items()
+        ]  # fmt: skip
+    none = "none: the first training fetches one from the hub"
+    lines += ["", paint("Base models that need no download", "bold"), f"  {', '.join(found['models']) or none}"]
+    if found["extras"]:
+        lines += ["", paint("Optional parts", "bold")]
+        lines += [
+            f"  {extra['name']:14} {'installed' if extra['installed'] else 'not installed: ' + extra['install']}\n"
+            f"  {'':14} for {extra['for']}"
+            for extra in found["extras"]
+        ]
+    lines += ["", *(f"{paint('problem:', 'red')} {problem}" for problem in found["problems"])]
+    lines.append(paint("All is well.", "green") if found["ok"] else paint("Something must be fixed.", "red"))
     return "\n".join(lines)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned by spaces: readable on a terminal, in a pipe and in a mail."""
-    widths = [max(len(str(row[i])) for row in (head, *rows)) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    )
 
 
 def _interval(interval: Any) -> str:

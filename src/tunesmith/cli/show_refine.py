@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunesmith.cli.show import table
+from tunesmith.cli.screen import table
 from tunesmith.evaluate import words
 
 Found = dict[str, Any]

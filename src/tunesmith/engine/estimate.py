@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.engine.hardware import operations_per_second
+from tunesmith.engine import speed
 from tunesmith.models.catalog import Size
 
 _CHARACTERS_PER_TOKEN = 4.2  # English with word-piece vocabularies
@@ -25,12 +25,13 @@ def run_cost(
     tokens = characters / _CHARACTERS_PER_TOKEN + 2
     forward = 2 * moving * tokens * (rows if frozen_body else 2 * rows - train_rows)
     trained = 0.0 if frozen_body else 6 * _MOVING * moving * tokens * train_rows * epochs
-    computed = (forward + trained) / (operations_per_second(size.hidden_size) * _EFFICIENCY)
-    seconds = _FIXED_SECONDS + _SECONDS_PER_ROW * rows + computed
+    computed = (forward + trained) / (speed.operations_per_second(size.hidden_size) * _EFFICIENCY)
+    return {"seconds": round(_FIXED_SECONDS + _SECONDS_PER_ROW * rows + computed), **run_space(size, frozen_body)}
+
+
+def run_space(size: Size, frozen_body: bool) -> dict[str, float]:
+    """{"memory_bytes", "disk_bytes"} of a run, which need no measuring."""
+    moving = size.parameters - size.embeddings
     learned = 0.0 if frozen_body else moving
     memory = _PROCESS_BYTES + 4 * size.parameters + 12 * learned + 60 * 8192 * size.hidden_size
-    return {
-        "seconds": round(seconds),
-        "memory_bytes": round(memory),
-        "disk_bytes": round(4 * size.parameters + 3 * 12 * learned),
-    }
+    return {"memory_bytes": round(memory), "disk_bytes": round(4 * size.parameters + 3 * 12 * learned)}

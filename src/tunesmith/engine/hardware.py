@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import platform
 import resource
@@ -98,13 +97,6 @@ def seconds_per_product(dtype: torch.dtype, hidden_size: int, budget: float = 0.
         torch.nn.functional.linear(left, right)
         best = min(best, time.perf_counter() - start)
     return best
-
-
-@functools.cache
-def operations_per_second(hidden_size: int) -> float:
-    """The machine's matrix-product peak at the model's width, in its faster number format."""
-    best = min(seconds_per_product(dtype, hidden_size) for dtype in (torch.float32, torch.bfloat16))
-    return 2 * 1024 * hidden_size * 4 * hidden_size / best
 
 
 def peak_memory_bytes() -> int:

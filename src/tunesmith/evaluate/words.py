@@ -134,6 +134,24 @@ def seconds(count: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
 
 
+def about(count: float) -> str:
+    """A forecast of seconds, no finer than it can be: 'a few seconds', '40 s', '3 min', '2.5 h', '4 days'."""
+    if count < 5:
+        return "a few seconds"
+    if count < 90:
+        return f"{round(count, -1 if count > 20 else 0):.0f} s"
+    if count < 90 * 60:
+        return f"{count / 60:.0f} min"
+    if count < 36 * 3_600:
+        return f"{count / 3_600:.1f}".removesuffix(".0") + " h"
+    return f"{count / 86_400:.0f} days"
+
+
+def size(count: float) -> str:
+    """Bytes as '850 MB' or '1.2 GB'."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
+
+
 def forgotten(found: dict[str, Any]) -> str:
     """The part 'forgetting' of metrics.json in one sentence."""
     share = [f"{100 * found['kept'][bound]:.1f}" for bound in ("value", "low", "high")]

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core import events, registry
-from tunesmith.core.errors import ModelError
 from tunesmith.core.files import read_json
 from tunesmith.core.options import describe
 from tunesmith.core.run import RunFolder, list_runs
-from tunesmith.models import catalog
 
 
 def runs(root: Path) -> list[dict[str, Any]]:
@@ -72,52 +70,6 @@ def series(path: str | Path) -> tuple[str, dict[str, Any]] | None:
         if file.exists():
             return name, read_json(file)
     return None
-
-
-def models() -> list[dict[str, Any]]:
-    """The catalogue, with what each would cost on this machine (per 1,000 training rows of 100 letters)."""
-    from tunesmith.engine.estimate import run_cost
-
-    here = catalog.on_this_machine()
-    found = []
-    for entry in catalog.CATALOG:
-        size = catalog.size_of(catalog.find(entry.alias))
-        assert size is not None
-        cost = run_cost(size, frozen_body=False, epochs=3, rows=1_250, train_rows=1_000, characters=100)
-        found.append({
-            "model": entry.alias, "hub_id": entry.hub_id, "parameters_million": entry.parameters,
-            "licence": entry.licence, "languages": entry.languages, "max_length": entry.max_length,
-            "tasks": list(catalog.TASKS[entry.kind]), "on_this_machine": entry.alias in here,
-            "memory_bytes": cost["memory_bytes"], "seconds_per_1000_rows": cost["seconds"], "note": entry.note,
-        })  # fmt: skip
-    return found
-
-
-def blocks(name: str) -> list[dict[str, Any]]:
-    """The parts of a model from the bottom, by the names that `freeze` knows. Builds it without weights.
-
-    The head of a base that writes text is its own; any other gets its head with the task.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
-    from tunesmith.models.blocks import list_blocks
-
-    source = catalog.fetch(name)
-    assert source.folder is not None
-    try:
-        config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-    except ValueError as error:
-        raise ModelError(f"The config of {name!r} can not be read: {str(error).splitlines()[0]}") from None
-    architecture = (config.architectures or [""])[0]
-    maker: Any = AutoModel
-    if "CausalLM" in architecture or "LMHead" in architecture:
-        maker = AutoModelForCausalLM
-    elif "ConditionalGeneration" in architecture:
-        maker = AutoModelForSeq2SeqLM
-    with torch.device("meta"):
-        network = maker.from_config(config, trust_remote_code=False)
-    return [{"name": block.name, "parameters": block.parameters} for block in list_blocks(network)]
 
 
 def plugins(seam: str) -> list[dict[str, Any]]:

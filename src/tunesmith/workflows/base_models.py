@@ -1,0 +1,93 @@
+"""The base models that there are: a list, a page about one, its blocks. Plain values, without torch but for blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.core import registry
+from tunesmith.core.errors import ModelError
+from tunesmith.engine import speed
+from tunesmith.engine.estimate import run_cost, run_space
+from tunesmith.models import catalog
+
+
+def models(*, estimate: bool = False) -> list[dict[str, Any]]:
+    """The catalogue, with what each would cost on this machine (per 1,000 training rows of 100 letters).
+
+    "seconds_per_1000_rows" is None where the machine was not measured yet; with `estimate` it is measured anew.
+    """
+    here = catalog.on_this_machine()
+    if estimate:
+        for width in sorted({entry.hidden_size for entry in catalog.CATALOG}):
+            speed.measure(width)
+        speed.operations_per_second.cache_clear()
+    return [_model(entry, entry.alias in here) for entry in catalog.CATALOG]
+
+
+def _model(entry: catalog.Entry, here: bool) -> dict[str, Any]:
+    size = catalog.size_of(catalog.find(entry.alias))
+    assert size is not None
+    space = run_space(size, frozen_body=False)
+    seconds = None
+    if speed.known(entry.hidden_size) is not None:
+        cost = run_cost(size, frozen_body=False, epochs=3, rows=1_250, train_rows=1_000, characters=100)
+        seconds = cost["seconds"]
+    return {
+        "model": entry.alias, "hub_id": entry.hub_id, "parameters_million": entry.parameters,
+        "licence": entry.licence, "languages": entry.languages, "max_length": entry.max_length,
+        "tasks": list(catalog.TASKS[entry.kind]), "on_this_machine": here,
+        "memory_bytes": space["memory_bytes"], "seconds_per_1000_rows": seconds, "note": entry.note,
+    }  # fmt: skip
+
+
+def model(name: str) -> dict[str, Any]:
+    """One model on a page: its row of `models` where it stands there, where it lies, what brings it, its methods.
+
+    Asks no network. Raises ModelError for a name that can be no model.
+    """
+    from tunesmith.workflows import choose
+
+    source = catalog.find(name)
+    size = catalog.size_of(source)
+    entry = source.entry
+    found: dict[str, Any] = {
+        "model": name, "hub_id": source.hub_id, "folder": None if source.folder is None else str(source.folder),
+        "package": entry.package.replace("_", "-") if entry is not None and entry.package else None,
+    }  # fmt: skip
+    if entry is not None:
+        family = "rows" if entry.kind == "encoder" else "language"
+        found |= _model(entry, source.folder is not None)
+        found["methods"] = [one for one in registry.names("methods") if family in choose.families_of(one)]
+    elif size is not None:
+        found |= {"parameters_million": round(size.parameters / 1e6, 1), **run_space(size, frozen_body=False)}
+    if size is not None:
+        found["memory_bytes_of_head"] = run_space(size, frozen_body=True)["memory_bytes"]
+        found["layers"] = size.layers
+    return found
+
+
+def blocks(name: str) -> list[dict[str, Any]]:
+    """The parts of a model from the bottom, by the names that `freeze` knows. Builds it without weights.
+
+    The head of a base that writes text is its own; any other gets its head with the task.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    from tunesmith.models.blocks import list_blocks
+
+    source = catalog.fetch(name)
+    assert source.folder is not None
+    try:
+        config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+    except ValueError as error:
+        raise ModelError(f"The config of {name!r} can not be read: {str(error).splitlines()[0]}") from None
+    architecture = (config.architectures or [""])[0]
+    maker: Any = AutoModel
+    if "CausalLM" in architecture or "LMHead" in architecture:
+        maker = AutoModelForCausalLM
+    elif "ConditionalGeneration" in architecture:
+        maker = AutoModelForSeq2SeqLM
+    with torch.device("meta"):
+        network = maker.from_config(config, trust_remote_code=False)
+    return [{"name": block.name, "parameters": block.parameters} for block in list_blocks(network)]
