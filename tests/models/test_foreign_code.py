@@ -17,7 +17,7 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Warned
 from tunesmith.models.load import load_text_base, quiet_transformers
 from tunesmith.models.load_language import load_language_base
-from tunesmith.workflows.catalogues import blocks
+from tunesmith.workflows.base_models import blocks
 from tunesmith.workflows.plan import read_config
 from tunesmith.workflows.preview import previewed
 

@@ -138,10 +138,10 @@ def runs(root: str | os.PathLike[str] = "runs") -> Listing:
 
 def models() -> Listing:
     """Base models: a list of dicts with size, licence, tasks, and whether each is on this machine."""
-    from tunesmith.workflows import catalogues
+    from tunesmith.workflows import base_models
     from tunesmith.workflows.shown import Listing
 
-    return Listing(catalogues.models(), "Base models", without=("hub_id", "note"))
+    return Listing(base_models.models(), "Base models", without=("hub_id", "note"))
 
 
 def methods() -> Listing:
