@@ -205,6 +205,12 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def remove_empty(folder: Path) -> None:
+    """Delete a folder in which nothing is."""
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def move(path: Path, to: Path) -> None:
     """Rename within one file system; a file at `to` is replaced."""
     os.replace(path, to)

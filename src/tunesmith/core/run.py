@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +81,9 @@ class RunFolder:
         for path in below:
             if path not in before and (path.is_symlink() or not path.is_dir()):
                 files.remove(path)
-        with suppress(OSError):
-            for folder in [*(path for path in below if path.is_dir()), self.path, *self.path.parents]:
-                if folder not in before:
-                    folder.rmdir()
+        for folder in [*(path for path in below if path.is_dir()), self.path, *self.path.parents]:
+            if folder not in before:
+                files.remove_empty(folder)
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
