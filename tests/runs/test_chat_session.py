@@ -309,7 +309,7 @@ def test_interrupting_stops_the_answer_and_not_the_program(talk: Any, keyboard: 
             raise KeyboardInterrupt
         return text
 
-    monkeypatch.setattr(terminal, "_printable", interrupted)
+    monkeypatch.setattr(terminal, "visible", interrupted)
     out = keyboard(session, KeyboardInterrupt, "w1", "/set max_new_tokens=2", "w2")
     assert "Ctrl-D leaves." in out
     assert "(stopped)" in out

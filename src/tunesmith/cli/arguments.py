@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tunesmith.cli import completion
+from tunesmith.cli import completion, process
 from tunesmith.core.errors import OptionError
+from tunesmith.core.text import visible_within
 
 # How the flags of a command are grouped in its help.
 DATA, FILES, MODEL, TRAINING, KEPT, SEVERAL, OUTPUT = (
@@ -264,7 +264,5 @@ def folder_of(data: str, what: str) -> Path:
 
 
 def print_found(found: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], str]) -> None:
-    if as_json:
-        print(json.dumps(found, ensure_ascii=False, default=str))
-    else:
-        print(screen(found))
+    """One JSON object, or what `screen` makes of it for people: of text that can not steer their terminal."""
+    print(process.as_json(found) if as_json else screen(visible_within(found)))

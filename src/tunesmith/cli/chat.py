@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-import unicodedata
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 from tunesmith.core.errors import UsageError
+from tunesmith.core.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +48,7 @@ def chat_session(
         except UsageError as error:
             notes.append(f"Error: {error}")
         console.file.flush()
-        print("\n".join(notes), end="\n" if notes else "", file=errors, flush=True)
+        print(visible("\n".join(notes)), end="\n" if notes else "", file=errors, flush=True)
         notes.clear()
         if not session.open:
             return
@@ -59,7 +59,7 @@ def _print_answer(session: ChatSession, console: Console, line: str) -> None:
     with contextlib.closing(session.reply(line)) as pieces:
         try:
             for piece in pieces:
-                console.file.write(_printable(piece))
+                console.file.write(visible(piece))
                 console.file.flush()
         except KeyboardInterrupt:
             stopped = True
@@ -78,8 +78,3 @@ def _typed(console: Console) -> Iterator[str]:
         except EOFError:
             console.print()
             return
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a model must not be able to steer the terminal."""
-    return "".join(letter for letter in text if letter in "\n\t" or unicodedata.category(letter) != "Cc")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
-import json
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tunesmith.cli import completion, language, predict, refine
+from tunesmith.cli import completion, language, predict, process, refine
 from tunesmith.cli.arguments import (
     SEVERAL,
     DataFlag,
@@ -27,10 +23,7 @@ from tunesmith.cli.arguments import (
     run_words,
 )
 from tunesmith.cli.help import START, UNDERSTAND, Commands
-from tunesmith.core.errors import DataError, OptionError, Stopped, TunesmithError
-
-_BROKEN_PIPE = 141
-"""Exit code of a process whose reader left, as the shells have it (128 + SIGPIPE)."""
+from tunesmith.core.errors import DataError, OptionError
 
 app = Commands(name="tunesmith", no_args_is_help=True)
 
@@ -221,67 +214,11 @@ for _more in (refine.commands, predict.commands, language.commands):
 
 
 def main() -> None:
-    """Run the command line; every known error becomes a message and its exit code."""
-    try:
-        code = app(standalone_mode=False)
-    except TunesmithError as error:
-        _complain(error)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # who read the answers has enough of them: `tunesmith runs | head -1`
-        _nobody_listens()
-        sys.exit(_BROKEN_PIPE)
-    except Exception as error:
-        if hasattr(error, "format_message"):  # one of the parser's own usage errors
-            error.show()  # type: ignore[attr-defined]
-            _answer({"kind": "UsageError", "message": error.format_message(), "fix": None})
-            sys.exit(2)
-        import traceback
-
-        traceback.print_exc()
-        print("Error: this is a fault of Tunesmith, not of your input. Please report the lines above.", file=sys.stderr)
-        _answer({"kind": type(error).__name__, "message": str(error), "fix": None})
-        sys.exit(3)
-    if code == Stopped.exit_code:  # how typer tells of Ctrl-C
-        _complain(Stopped("Stopped.", reason="signal"))
-    sys.exit(code if isinstance(code, int) else 0)
+    process.run(app)
 
 
 def program() -> None:
-    """`main` as the installed command: out at once after it, as Python takes over a second to take torch and
-    transformers apart, piece by piece, before it gives their memory back all the same."""
-    try:
-        main()
-    except SystemExit as end:
-        atexit._run_exitfuncs()
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except BrokenPipeError:
-            _nobody_listens()
-        os._exit(end.code if isinstance(end.code, int) else 1)
-
-
-def _nobody_listens() -> None:
-    """Let what is still to be written go nowhere, so that no complaint about it follows at the end."""
-    with suppress(OSError, ValueError):  # standard output may be closed, or be none of the system's
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-def _complain(error: TunesmithError) -> None:
-    print(f"Error: {error}", file=sys.stderr)
-    found: dict[str, Any] = {"kind": type(error).__name__, "message": error.message, "fix": error.fix}
-    if isinstance(error, DataError):
-        found["problems"] = [vars(problem) for problem in error.problems]
-    _answer(found)
-
-
-def _answer(found: dict[str, Any]) -> None:
-    """With --json an error is one JSON object on standard output too."""
-    if "--json" in sys.argv:
-        with suppress(OSError):  # nobody reads it, or the disk that it goes to is full
-            print(json.dumps({"error": found}, ensure_ascii=False), flush=True)
+    process.end(main)
 
 
 def _show_run(run: Any, as_json: bool) -> None:

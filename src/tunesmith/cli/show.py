@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from tunesmith.cli.screen import paint, table
+from tunesmith.core.text import visible
 from tunesmith.evaluate import words
 
 Found = dict[str, Any]
@@ -269,4 +270,4 @@ def _short(value: Any) -> str:
 def warned(event: Any) -> None:
     """What the user should know of a command that shows no progress; standard output is for what it found."""
     if event.name == "warned":
-        print(f"warning, {event.what}: {event.message}", file=sys.stderr)
+        print(visible(f"warning, {event.what}: {event.message}"), file=sys.stderr)

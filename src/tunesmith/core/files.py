@@ -185,6 +185,11 @@ def unnamed_file(inside: Path | None = None, *, text: bool = False) -> IO[Any]:
     return TemporaryFile("w+" if text else "w+b", dir=inside, encoding="utf-8" if text else None)
 
 
+def nowhere() -> IO[str]:
+    """A stream that is empty and takes everything."""
+    return open(os.devnull, "r+", encoding="utf-8")
+
+
 def beside(path: Path) -> Path:
     """A name that nobody can know beforehand, in the folder of `path`."""
     return path.parent / f"{_ASIDE}{secrets.token_hex(8)}.tmp"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.data import dialect as dialects
 from tunesmith.data.arrowfile import BATCH_CHARACTERS, BATCH_ROWS, ArrowWriter
 from tunesmith.data.dialect import Dialect
+from tunesmith.data.limits import refuse_wide
 from tunesmith.data.textfile import TextFile
 
 CELL_LIMIT = 10 * 2**20
@@ -40,6 +42,7 @@ def layout(file: TextFile, expected: Sequence[str] = (), header: bool | None = N
     """
     with _cell_limit():
         dialect = dialects.sniff(file)
+        refuse_wide(dialects.width(file, dialect), file.path)
         rows = dialects.first_rows(file, dialect)
     if not rows:
         return Layout(dialect, [], True, "")
@@ -63,10 +66,10 @@ def layout(file: TextFile, expected: Sequence[str] = (), header: bool | None = N
 
 def refuse_duplicates(names: Sequence[str], source: str) -> None:
     """Raises DataError if two columns have one name."""
-    doubles = sorted({name for name in names if list(names).count(name) > 1})
+    doubles = sorted((name, times) for name, times in Counter(names).items() if times > 1)
     if doubles:
         raise DataError(
-            [Problem(f"{list(names).count(name)} columns have this name", source, column=name) for name in doubles],
+            [Problem(f"{times} columns have this name", source, column=name) for name, times in doubles],
             fix="Rename or remove the double columns.",
         )
 

@@ -215,6 +215,13 @@ def numbered(width: int) -> list[str]:
     return [f"column_{position}" for position in range(1, width + 1)]
 
 
+def width(file: TextFile, dialect: Dialect) -> int:
+    """Cells of the first row that has any."""
+    with suppress(csv.Error), file.open() as stream:
+        return len(next(_filled(dialect.reader(_without_nul(stream))), ()))
+    return 0
+
+
 def first_rows(file: TextFile, dialect: Dialect, count: int = 200) -> list[list[str]]:
     """Up to `count` rows that have the width of the first, for looking at the header."""
     rows: list[list[str]] = []

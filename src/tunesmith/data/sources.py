@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
+from tunesmith.core.files import DISK_FULL
 from tunesmith.data import tables, textfile
 from tunesmith.data.arrowfile import BATCH_ROWS
 from tunesmith.data.tables import Hints, Part
@@ -67,6 +68,13 @@ def read_source(source: Any, split: str, *, emit: Emit, cache_dir: Path, hints: 
         raise DataError(
             Problem(f"it may not be read here: {error.strerror}", str(error.filename or path)),
             fix="Allow yourself to read it (chmod u+r), or give a copy.",
+        ) from error
+    except OSError as error:
+        if error.errno in DISK_FULL:  # of what is written meanwhile
+            raise
+        raise DataError(
+            Problem(f"it can not be read: {error.strerror or error}", str(error.filename or path)),
+            fix="Check the name of the file, and the disk that it lies on.",
         ) from error
     if isinstance(source, str) and looks_like_hub_id(source):
         return _of_hub(source, emit, cache_dir)

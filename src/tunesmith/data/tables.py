@@ -28,6 +28,7 @@ from tunesmith.data.arrowfile import (
     table_of_rows,
 )
 from tunesmith.data.dialect import NAMES
+from tunesmith.data.limits import refuse_special
 from tunesmith.data.types import ReadOptions
 
 TEXT_SUFFIXES = {".csv", ".tsv", ".tab", ".txt", ".psv"}
@@ -101,6 +102,7 @@ class Hints:
 
 def read_file(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
     """One file as a Part. Raises DataError for everything that is wrong with it."""
+    refuse_special(path)
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     writer = ArrowWriter(cache_dir)
     try:

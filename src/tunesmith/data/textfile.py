@@ -11,10 +11,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data.encoding import BOMS, Source, find_encoding, first_fault, utf16_without_bom
+from tunesmith.data.limits import open_counted
 from tunesmith.data.repair import Repaired
 from tunesmith.data.types import ReadOptions
 
@@ -108,11 +109,11 @@ def inspect(path: Path, options: ReadOptions | None = None, blank_is_fine: bool 
 
 
 def open_binary(path: Path, gz: bool) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if gz else open(path, "rb")
+    return open_counted(path, gz)
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:
-    with open(path, "rb") as file:
+    with open_binary(path, gz=False) as file:
         return file.read(len(magic)) == magic
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import IO, Any
 
 from tunesmith.core.events import (
@@ -16,6 +17,7 @@ from tunesmith.core.events import (
     Step,
     Warned,
 )
+from tunesmith.core.text import visible
 
 _EVERY = 10.0  # seconds between two plain lines about steps
 
@@ -40,10 +42,11 @@ class _Lines:
             return
         text = _sentence(event)
         if text:
-            self._say(text)
+            self._say(visible(text))
 
     def _say(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        with suppress(OSError, ValueError):  # a run goes on where nobody can be told
+            print(text, file=self._out, flush=True)
 
 
 class _Bar:
@@ -77,7 +80,7 @@ class _Bar:
             self._task = None
         text = _sentence(event)
         if text:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(visible(text), markup=False, highlight=False)
 
 
 def _rate(event: Step) -> str:

@@ -18,6 +18,7 @@ from tunesmith.core.events import Decided, Emit
 from tunesmith.data import jsonfile, sources, tables, textfile
 from tunesmith.data.conversations.formats import COLUMNS
 from tunesmith.data.conversations.messages import Fault, kind
+from tunesmith.data.limits import refuse_special
 from tunesmith.data.types import ReadOptions
 
 PIECE_CHARACTERS = 2_000
@@ -74,6 +75,7 @@ def open_parts(source: Any, folder: Path, emit: Emit, options: ReadOptions | Non
 
 def open_file(path: Path, folder: Path, emit: Emit, options: ReadOptions | None = None) -> Input:
     """One file by its suffix; JSON in a file without a known one is recognised by its first character."""
+    refuse_special(path)
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     if suffixes & (_TABLES - tables.TEXT_SUFFIXES):
         return Input(str(path), _of_table(path, folder, emit, options))

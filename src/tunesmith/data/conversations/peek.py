@@ -19,10 +19,12 @@ from tunesmith.data import delimited, dialect, tables, textfile
 from tunesmith.data.conversations.formats import COLUMNS, SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import Input, files_of, open_file, open_parts, plain
 from tunesmith.data.conversations.read import TEXT_FILE
+from tunesmith.data.limits import refuse_special
 from tunesmith.data.sources import load_folder
 from tunesmith.data.types import ReadOptions
 
 _HEAD_BYTES = 1 << 20
+_MOST_HEAD = 16 << 20  # of a first line that is longer, a part has to do
 
 
 def peek(source: Any, options: ReadOptions | None = None) -> Format | None:
@@ -61,6 +63,7 @@ def _of_path(path: Path, folder: Path, options: ReadOptions | None) -> Format | 
 
 
 def _of_file(path: Path, folder: Path, options: ReadOptions | None) -> Format | None:
+    refuse_special(path)
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     if suffixes & tables.PARQUET_SUFFIXES:
         return _format(_parquet_rows(path))
@@ -85,11 +88,11 @@ def _write_head(path: Path, head: Path) -> bool:
     size = _HEAD_BYTES
     with textfile.open_binary(path, gz=path.name.lower().endswith(".gz")) as file:
         data = file.read(size)
-        while len(data) == size and b"\n" not in data:
+        while len(data) == size and b"\n" not in data and size < _MOST_HEAD:
             data += file.read(size)
             size *= 2
         cut = bool(file.read(1))
-    if cut and b"\0" not in data[:1000]:
+    if cut and b"\0" not in data[:1000] and b"\n" in data:
         data = data[: data.rfind(b"\n") + 1]
     write_bytes(head, data)
     return cut
