@@ -275,7 +275,7 @@ def test_control_characters_do_not_reach_the_terminal(talk: Any, monkeypatch: py
     monkeypatch.setattr(
         session, "reply", lambda text: (piece for piece in ["a\x1b[2J", "b\t:smile:\n", "[red]c\x07\x9b"])
     )
-    assert piped(session, "w1\n")[0] == "a[2Jb\t:smile:\n[red]c\n"
+    assert piped(session, "w1\n")[0] == "a\\x1b[2Jb\t:smile:\n[red]c\\x07\\x9b\n"
 
 
 @pytest.fixture

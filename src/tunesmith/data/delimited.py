@@ -17,7 +17,6 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.data import dialect as dialects
 from tunesmith.data.arrowfile import BATCH_CHARACTERS, BATCH_ROWS, ArrowWriter
 from tunesmith.data.dialect import Dialect
-from tunesmith.data.limits import refuse_wide
 from tunesmith.data.textfile import TextFile
 
 CELL_LIMIT = 10 * 2**20
@@ -42,7 +41,6 @@ def layout(file: TextFile, expected: Sequence[str] = (), header: bool | None = N
     """
     with _cell_limit():
         dialect = dialects.sniff(file)
-        refuse_wide(dialects.width(file, dialect), file.path)
         rows = dialects.first_rows(file, dialect)
     if not rows:
         return Layout(dialect, [], True, "")

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tunesmith.data.limits import refuse_wide
 from tunesmith.data.textfile import TextFile
 from tunesmith.data.values import is_number
 
@@ -83,6 +84,7 @@ def sniff(file: TextFile) -> Dialect:
     if best == _NO_DELIMITER:
         return _one_column(lines)
     share, width, rows = trials[best]
+    refuse_wide(width, file.path)
     who = "all" if share == 1.0 else f"{share:.0%}"
     dialect = Dialect(best, why=f"{who} of the first {rows} rows have {width} cells")
     return _with_quoting(file, dialect, lines)
@@ -181,6 +183,8 @@ def _with_quoting(file: TextFile, dialect: Dialect, lines: list[str]) -> Dialect
 def _opens_behind_spaces(dialect: Dialect, lines: list[str]) -> bool:
     """Whether most rows have a cell that begins with a space and a quotation mark."""
     rows = opened = 0
+    if not any(' "' in line for line in lines):
+        return False
     with suppress(csv.Error):
         for row in dialect.reader(lines):
             rows += 1
@@ -213,13 +217,6 @@ def _is_stray(cell: str) -> bool:
 def numbered(width: int) -> list[str]:
     """The column names of a file without a header: column_1, column_2, ..."""
     return [f"column_{position}" for position in range(1, width + 1)]
-
-
-def width(file: TextFile, dialect: Dialect) -> int:
-    """Cells of the first row that has any."""
-    with suppress(csv.Error), file.open() as stream:
-        return len(next(_filled(dialect.reader(_without_nul(stream))), ()))
-    return 0
 
 
 def first_rows(file: TextFile, dialect: Dialect, count: int = 200) -> list[list[str]]:

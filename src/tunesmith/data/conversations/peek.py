@@ -24,6 +24,7 @@ from tunesmith.data.sources import load_folder
 from tunesmith.data.types import ReadOptions
 
 _HEAD_BYTES = 1 << 20
+_MOST_COLUMNS = 1_000  # a table that has more holds no conversations
 _MOST_HEAD = 16 << 20  # of a first line that is longer, a part has to do
 
 
@@ -107,6 +108,8 @@ def _is_object(head: Path) -> bool:
 def _of_table(head: Path, options: ReadOptions | None) -> Format | None:
     file = textfile.inspect(head, options)
     layout = delimited.layout(file, COLUMNS)
+    if len(layout.names) > _MOST_COLUMNS:
+        return None
     if head.suffix == ".txt":
         # text, unless it is a table to classify in disguise
         return TEXT_FILE if len(layout.names) < 2 or layout.dialect.delimiter == "," else None
