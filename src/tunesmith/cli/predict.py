@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tunesmith.cli import process
 from tunesmith.cli.arguments import READING, Json, MaxNewTokens, RunPath, print_found, reads_files, renamed, words_of
 from tunesmith.cli.help import USE, Commands
 from tunesmith.core.errors import OptionError
+from tunesmith.core.text import quoted_formula, visible
 
 if TYPE_CHECKING:
     from tunesmith.workflows.predict_lines import Answered
@@ -169,11 +171,11 @@ def _answer_pipe(
     found = answered(run, _again(first, lines), format, sampling=sampling, **options)
     if as_json and format == "text":
         answers = [_brief(one.answer, probabilities) for one in found]
-        print(json.dumps({"predictions": answers}, ensure_ascii=False))
+        print(process.as_json({"predictions": answers}))
         return
     blank: list[int] = []
     for line in _written(_noting(found, blank), format, probabilities):
-        print(line, flush=True)
+        print(visible(line) if format == "text" or sys.stdout.isatty() else line, flush=True)
     inputs.warn_of_blanks(blank, show.warned)
 
 
@@ -222,7 +224,7 @@ def _written(found: Iterable[Answered], format: str, probabilities: bool) -> Ite
 
 def _csv(cells: Iterable[Any], delimiter: str) -> str:
     line = io.StringIO()
-    plain = ["|".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells]
+    plain = [quoted_formula("|".join(map(str, cell)) if isinstance(cell, list) else cell) for cell in cells]
     csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(plain)
     return line.getvalue().removesuffix("\n")
 

@@ -38,16 +38,19 @@ def visible_within(value: Any) -> Any:
     return value
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?\s*%?")
+# Of text after + - @ a spreadsheet runs calls, pipes to programs, references to sheets, and sums; not "@anna hello".
+_RUNS = re.compile(r"\w\s*\(|\w\s*\||['\w]!['$\w]|^[\d\s.,%$A-Z:]*[\dA-Z][\s)]*[+\-*/^&=<>]")
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet would run the cell instead of showing it. Numbers with a sign are none."""
-    return text.startswith(_FORMULA) and not _NUMBER.fullmatch(text.strip())
+    """Whether a spreadsheet would run the cell instead of showing it. Numbers with a sign, and words, are none."""
+    if text.startswith(("=", "\t", "\r")):
+        return True
+    return text.startswith(("+", "-", "@")) and not _NUMBER.fullmatch(text.strip()) and bool(_RUNS.search(text[1:]))
 
 
 def quoted_formula(value: Any) -> Any:
     """The value of a cell of CSV; text that a spreadsheet would run gets an apostrophe before it, as OWASP advises
-    (CSV injection)."""
+    against CSV injection."""
     return f"'{value}" if isinstance(value, str) and is_formula(value) else value

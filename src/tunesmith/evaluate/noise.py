@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tunesmith.core.files import new_file
+from tunesmith.core.text import quoted_formula
 from tunesmith.evaluate.linear import Blocks, Frozen, one_hot
 
 FEWEST_ROWS = 200
@@ -120,10 +121,10 @@ def write(noise: Noise, frozen: Frozen, path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["row_id", "label", "suggested", "score_label", "score_suggested", "text"])
         for row, other, (mine, theirs) in zip(noise.rows, noise.suggested, noise.scores, strict=True):
-            writer.writerow([
+            writer.writerow(map(quoted_formula, [
                 int(frozen.row_ids[row]), names[frozen.truth[row]], names[other], f"{mine:.4f}", f"{theirs:.4f}",
                 frozen.texts[row],
-            ])  # fmt: skip
+            ]))  # fmt: skip
 
 
 def blocks_of(frozen: Frozen) -> Blocks:

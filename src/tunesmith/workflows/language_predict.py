@@ -51,8 +51,10 @@ def predict(
     name = free_name("predicted", {column for row in rows for column in row})
     for row, answer in zip(rows, answers, strict=True):
         row[name] = answer.text.strip()
+    cells = output.Cells()
     with output.written(target) as file:
-        _write(rows, file, target.suffix)
+        _write(rows, file, target.suffix, cells)
+    cells.warn(emit)
     return len(rows)
 
 
@@ -148,24 +150,24 @@ def _question(example: Example) -> Prompt:
     return messages[:end]
 
 
-def _write(rows: Sequence[dict[str, Any]], file: IO[bytes], suffix: str) -> None:
+def _write(rows: Sequence[dict[str, Any]], file: IO[bytes], suffix: str, cells: output.Cells) -> None:
     """In the format of the suffix; lists and objects are JSON in tables of text, and where Arrow has no type."""
     if suffix == ".jsonl":
         file.writelines(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n" for row in rows)
         return
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    flat = [{name: _flat(value) for name, value in row.items()} for row in rows]
     if suffix == ".parquet":
         try:
             table = pa.table({name: [row.get(name) for row in rows] for name in columns})
         except pa.ArrowException:
+            flat = [{name: _flat(value) for name, value in row.items()} for row in rows]
             table = pa.table({name: [row.get(name) for row in flat] for name in columns})
         pq.write_table(table, file)
         return
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.DictWriter(text, columns, delimiter="\t" if suffix == ".tsv" else ",")
-    writer.writeheader()
-    writer.writerows(flat)
+    writer = csv.writer(text, delimiter="\t" if suffix == ".tsv" else ",")
+    writer.writerow(cells.of(columns))
+    writer.writerows(cells.of(row.get(name) for name in columns) for row in rows)
     text.detach()
 
 

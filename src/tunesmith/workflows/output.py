@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Emit, Warned
 from tunesmith.core.files import new_file, written_to
+from tunesmith.core.text import quoted_formula
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -31,3 +34,22 @@ def written(target: Path) -> Iterator[IO[bytes]]:
     place that can not be written."""
     with written_to(target), new_file(target, private=False) as file:
         yield file
+
+
+class Cells:
+    """Values as cells of CSV: lists and objects as JSON, and formulas with an apostrophe before them, counted."""
+
+    def __init__(self) -> None:
+        self.quoted = 0
+
+    def of(self, values: Iterable[Any]) -> list[Any]:
+        cells = [json.dumps(v, ensure_ascii=False, default=str) if isinstance(v, list | dict) else v for v in values]
+        quoted = [quoted_formula(cell) for cell in cells]
+        self.quoted += sum(before is not after for before, after in zip(cells, quoted, strict=True))
+        return quoted
+
+    def warn(self, emit: Emit) -> None:
+        if self.quoted:
+            what = "1 cell begins" if self.quoted == 1 else f"{self.quoted:,} cells begin"
+            emit(Warned("formulas", f"{what} with an apostrophe: a spreadsheet would run the text as a formula. "
+                                    "A .jsonl or .parquet file has it to the letter"))  # fmt: skip

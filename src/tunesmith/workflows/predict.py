@@ -56,6 +56,7 @@ def predict(
         kept = rows.column_names
         with output.written(target) as file:
             writer: Any = None
+            cells = output.Cells()
             empty: list[int] = []
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.select(range(start, min(start + _CHUNK, len(rows))))
@@ -65,10 +66,11 @@ def predict(
                 answers = model.predicted(texts, threshold=threshold, precision=precision)
                 for name, values in _columns(answers, probabilities).items():
                     table = table.append_column(free_name(name, kept), pa.array(values))
-                writer = writer or _writer(file, target.suffix, table.schema)
+                writer = writer or _writer(file, target.suffix, table.schema, cells)
                 writer(table)
             if writer is not None:
                 writer(None)
+        cells.warn(emit)
         warn_of_blanks(empty, emit)
         return len(rows)
 
@@ -103,7 +105,7 @@ def _columns(answers: list[dict[str, Any]], probabilities: bool) -> dict[str, li
     return columns
 
 
-def _writer(file: IO[bytes], suffix: str, schema: pa.Schema) -> Callable[[pa.Table | None], None]:
+def _writer(file: IO[bytes], suffix: str, schema: pa.Schema, cells: output.Cells) -> Callable[[pa.Table | None], None]:
     """A function that appends a table to `file` in the format of `suffix`, and ends it on None."""
     if suffix == ".parquet":
         parquet = pq.ParquetWriter(file, schema)
@@ -116,16 +118,14 @@ def _writer(file: IO[bytes], suffix: str, schema: pa.Schema) -> Callable[[pa.Tab
 
         return lines
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    cells = csv.writer(text, delimiter="\t" if suffix == ".tsv" else ",")
-    cells.writerow(schema.names)
+    table_of_cells = csv.writer(text, delimiter="\t" if suffix == ".tsv" else ",")
+    table_of_cells.writerow(cells.of(schema.names))
 
     def rows(table: pa.Table | None) -> None:
         if table is None:
             text.detach()
             return
         for row in table.to_pylist():
-            cells.writerow(
-                [json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for v in row.values()]
-            )
+            table_of_cells.writerow(cells.of(row.values()))
 
     return rows
