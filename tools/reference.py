@@ -112,7 +112,7 @@ def options() -> Iterator[str]:
     """Tables of what can be set, part by part."""
     from tunesmith.core import registry
     from tunesmith.core.spec import RunSpec
-    from tunesmith.data.types import ReadOptions, SplitOptions
+    from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
     from tunesmith.engine.options import EngineOptions, LanguageOptions
 
     yield "## Words of a run"
@@ -129,6 +129,8 @@ def options() -> Iterator[str]:
     yield "## Options of reading"
     yield "For the data, the validation data and the test data; `predict` and `evaluate` read as their run did."
     yield _table(ReadOptions)
+    yield "## What the cells of the target mean"
+    yield _table(ValueOptions)
     for seam in registry.SEAMS:
         yield f"## {seam.capitalize()}"
         for name in registry.names(seam):

@@ -10,6 +10,7 @@ import pytest
 
 from tunesmith.core.events import Event
 from tunesmith.data import PreparedData, SplitOptions, prepare
+from tunesmith.data.types import ReadOptions, ValueOptions
 
 
 class Bench:
@@ -29,9 +30,13 @@ class Bench:
         names = SplitOptions.model_fields
         chosen = {name: given.pop(name) for name in list(given) if name in names}
         options = SplitOptions(**{"validation_size": 0.1, "test_size": 0.1, **chosen})
+        reading = ReadOptions(**{name: given.pop(name) for name in list(given) if name in ReadOptions.model_fields})
+        values = ValueOptions(**{name: given.pop(name) for name in list(given) if name in ValueOptions.model_fields})
         return prepare(
             source,
             options=options,
+            values=values,
+            reading=reading,
             seed=seed,
             emit=self.events.append,
             cache_dir=self.folder / "cache",

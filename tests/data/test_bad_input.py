@@ -67,10 +67,10 @@ def test_a_class_with_one_row_is_named_with_its_line(bench: Any, ticket_lines: A
     assert "line 22, row 21, column 'label': the class 'zz' has only this one row" in message
 
 
-def test_amounts_with_a_unit_are_told_from_names(bench: Any) -> None:
-    lines = ["text,price", *(f"some text number {n},${n}.50" for n in range(1, 20))]
+def test_amounts_with_several_units_are_told_from_names(bench: Any) -> None:
+    lines = ["text,price", *(f"some text number {n},{'$€£'[n % 3]}{n}.50" for n in range(1, 20))]
     message = refused(bench, bench.write("prices.csv", lines), target="price")
-    assert "write them without a unit ('$1.50' is taken as a name)" in message
+    assert "write them without a unit ('$12.50' is taken as a name)" in message
 
 
 def test_all_texts_empty(bench: Any) -> None:

@@ -129,7 +129,7 @@ def test_labels_are_sorted_by_value(bench: Any) -> None:
 def test_cells_without_a_number_do_not_make_numbers_labels(bench: Any) -> None:
     data = bench(rows(text=text, score=lambda n: "NA" if n % 8 == 0 else f"{n * 1.5}"))
     assert data.columns.kind == "number"
-    assert data.ledger.counts()["reasons"]["dropped"] == {"no target in column 'score'": 5}
+    assert data.ledger.counts()["reasons"]["dropped"] == {"a word for nothing in column 'score'": 5}
 
 
 def test_codes_with_letters_among_them_stay_labels(bench: Any) -> None:

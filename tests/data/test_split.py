@@ -203,7 +203,7 @@ def test_a_template_does_not_swallow_the_data(bench: Any) -> None:
 
 def test_given_files_are_left_alone_and_reported(bench: Any) -> None:
     train, test = rows(60), [*rows(70)[60:], *rows(3), {"text": "something else entirely", "label": "new"}]
-    data = bench(train, test=test, text="text", target="label")
+    data = bench(train, test=test, text="text", target="label", unseen_labels="warn")
     assert [len(part) for part in data.splits.values()] == [54, 6, 14]
     assert data.leaked_test.tolist() == [70, 71, 72]
     assert data.leakage.identical_rows == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,15 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.data.arrowfile import ArrowWriter, content_hash
 from tunesmith.data.delimited import CELL_LIMIT
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.nothing import nothing_in_text
 from tunesmith.data.tables import Part
 from tunesmith.data.targets import BATCH, TargetReader
 from tunesmith.data.types import Columns
 
 REPAIRED = "repaired: bytes that were not of the encoding"
 _MOST_PROBLEMS = 1_000
+_LONGEST_WORD = 24
+"""Characters of the longest word for nothing; longer cells are texts."""
 Flags = npt.NDArray[np.bool_]
 
 
@@ -35,6 +39,8 @@ class Canonical:
     ledger: Ledger
     content: str
     missing: dict[str, int] = field(default_factory=dict)
+    words: dict[str, Counter[str]] = field(default_factory=dict)
+    """The words for nothing that rows were dropped for, by column."""
 
 
 def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Canonical:
@@ -49,12 +55,13 @@ def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Cano
     ledger = opened(parts)
     writer, hasher = ArrowWriter(cache_dir), hashlib.sha256()
     problems: list[Problem] = []
+    words: dict[str, Counter[str]] = {}
     try:
         first = 0
         for part in parts:
             for start, batch in _batches(part, columns):
                 ids = np.arange(first + start, first + start + batch.num_rows, dtype=np.int64)
-                rows = _convert(batch, part, start, ids, reader, ledger, problems)
+                rows = _convert(batch, part, start, ids, reader, ledger, (problems, words))
                 if problems:
                     if len(problems) >= _MOST_PROBLEMS:
                         break
@@ -69,7 +76,7 @@ def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Cano
     except BaseException:
         writer.discard()
         raise
-    return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"])
+    return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"], words)
 
 
 def opened(parts: list[Part]) -> Ledger:
@@ -133,22 +140,32 @@ def _convert(
     ids: npt.NDArray[np.int64],
     reader: TargetReader,
     ledger: Ledger,
-    problems: list[Problem],
+    told: tuple[list[Problem], dict[str, Counter[str]]],
 ) -> pa.Table:
     columns = reader.columns
+    problems, words = told
     kept = np.ones(batch.num_rows, dtype=bool)
-    cells: dict[str, Any] = {"row_id": pa.array(ids)}
+    found: dict[str, Any] = {"row_id": pa.array(ids)}
     for key, name in zip(("text", "text_pair"), columns.texts, strict=False):
         texts = as_text(batch.column(name))
         problems += [part.problem(start + row, message, name) for row, message in _faults(texts)]
         _drop(~_blank(texts), kept, ids, f"no text in column {name!r}", ledger)
-        cells[key] = texts
+        if not reader.keep_nothing:
+            worded = _worded(texts)
+            _count(words, name, texts, worded & kept)
+            _drop(~worded, kept, ids, f"a word for nothing in column {name!r}", ledger)
+        found[key] = texts
     targets, faults = reader.read(batch)
     problems += [part.problem(start + row, message, name) for row, name, message in faults]
     present = np.asarray(targets.is_valid())
+    if not present.all() and len(columns.target) == 1:
+        cells = as_text(batch.column(columns.target[0]))
+        worded = ~present & ~_blank(cells)
+        _count(words, columns.target[0], cells, worded & kept)
+        _drop(~worded, kept, ids, f"a word for nothing in column {columns.target[0]!r}", ledger)
     _drop(present, kept, ids, f"no target in column {' + '.join(map(repr, columns.target))}", ledger)
-    cells["target"] = targets
-    table = pa.table(cells)
+    found["target"] = targets
+    table = pa.table(found)
     return table if kept.all() else table.filter(pa.array(kept))
 
 
@@ -173,6 +190,19 @@ def _blank(texts: pa.Array) -> Flags:
     return np.asarray(pc.fill_null(pc.equal(trimmed, ""), True))
 
 
+def _worded(texts: pa.Array) -> Flags:
+    """Cells that hold but a word for nothing."""
+    short = np.asarray(pc.fill_null(pc.less(pc.utf8_length(texts), _LONGEST_WORD), False)) & ~_blank(texts)
+    for row in np.flatnonzero(short):
+        short[row] = nothing_in_text(texts[int(row)].as_py())
+    return short
+
+
+def _count(words: dict[str, Counter[str]], name: str, cells: pa.Array, rows: Flags) -> None:
+    if rows.any():
+        words.setdefault(name, Counter()).update(str(cells[int(row)]).strip() for row in np.flatnonzero(rows))
+
+
 def _faults(texts: pa.Array) -> list[tuple[int, str]]:
     nul = np.flatnonzero(np.asarray(pc.fill_null(pc.match_substring(texts, "\0"), False)))
     faults = [(int(row), "the cell holds a NUL character (a zero byte)") for row in nul]
@@ -185,8 +215,9 @@ def _faults(texts: pa.Array) -> list[tuple[int, str]]:
 def _fix(columns: Columns) -> str:
     if columns.kind == "number":
         return (
-            "Mend or remove these cells, and write numbers as 1234.5, without a sign between thousands. If the "
-            "target is a category and not a number, ask for --task text-classification, or name another column with "
+            "Mend or remove these cells, and write all numbers alike. Where they could mean two things, say which sign "
+            "stands before the fraction: --set decimal=, (or decimal=.). If the target is a category and not a number, "
+            "ask for --task text-classification, or name another column with "
             "--target."
         )
     return "Mend or remove these cells, or name other columns with --text and --target."

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith.data.limits import refuse_wide
+from tunesmith.data.numbers import is_plain as is_number
 from tunesmith.data.textfile import TextFile
-from tunesmith.data.values import is_number
 
 DELIMITERS = (",", "\t", ";", "|")
 NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", "\x1f": "none (one column)"}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
+from tunesmith.data.kinds import MOSTLY, meaning, natural_kind, pairs_or_decimals, repeats, tell_other_reading
 from tunesmith.data.profile import Profile, simple
-from tunesmith.data.types import Columns, Kind
-from tunesmith.data.values import parse_list
+from tunesmith.data.types import Columns, Kind, ValueOptions
 
 _PAIRS = (
     ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"),
@@ -20,9 +19,6 @@ _PAIRS = (
     ("question", "passage"), ("question", "context"), ("query", "passage"), ("query", "document"),
     ("query", "answer"), ("anchor", "positive"),
 )  # fmt: skip
-_FEW = 20
-_MOSTLY, _STRAYS, _STRAY_SHARE = 0.8, 2, 0.05  # few words among numbers are faults, and not classes
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+$")
 
 
 @dataclass
@@ -40,6 +36,8 @@ class Wish:
     text: tuple[str, ...] | None
     target: tuple[str, ...] | None
     kinds: tuple[Kind, ...]
+    values: ValueOptions = field(default_factory=ValueOptions)
+    decimal: str | None = None
 
 
 def choose_columns(profiles: Sequence[Profile], wish: Wish, source: str, header: bool, emit: Emit) -> Guess:
@@ -55,8 +53,11 @@ def choose_columns(profiles: Sequence[Profile], wish: Wish, source: str, header:
     target, kind, separator = _target(profiles, texts, wish, source, reasons)
     pair = texts[1] if len(texts) > 1 else None
     columns = Columns(texts[0], pair, target, kind, separator, header)
+    columns = meaning(columns, known, (wish.values, wish.decimal), source, reasons)
     for what, (value, why) in reasons.items():
         emit(Decided(what, value, why))
+    if len(target) == 1:
+        tell_other_reading(known[target[0]], columns, wish.values, emit)
     skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in (*texts, *target)}
     if skipped:
         emit(Decided("skipped columns", list(skipped), "; ".join(f"{k}: {v}" for k, v in skipped.items())))
@@ -159,12 +160,14 @@ def _target(
         chosen, why = _guess_target([p for p in profiles if p.name not in texts], wish, source)
     reasons["target"] = (" + ".join(chosen), why)
     if len(chosen) > 1:
-        reasons["target kind"] = ("labels", "one 0/1 column per label")
+        reasons["target kind"] = ("labels", "one column per label")
         if "labels" not in wish.kinds:
             raise DataError(Problem(f"this task takes one target column, got {len(chosen)}", source))
         return chosen, "labels", None
     profile = next(p for p in profiles if p.name == chosen[0])
-    kind, separator, kind_why = natural_kind(profile)
+    kind, separator, kind_why = natural_kind(profile, wish.values.label_separator)
+    if separator == "," and kind == "labels" and wish.values.label_separator is None:
+        kind, separator, kind_why = pairs_or_decimals(profile, wish.decimal, wish.kinds, source, kind_why)
     if kind not in wish.kinds:
         kind, separator, kind_why = wish.kinds[0], None, f"the task asks for it (it looks like {kind})"
     reasons["target kind"] = (kind, kind_why)
@@ -208,15 +211,15 @@ def _target_score(profile: Profile, wish: Wish) -> float:
     elif kind == "label":
         few = 2 <= profile.distinct <= max(2, 0.5 * len(profile.cells))
         fits = 2.0 if few and "label" in wish.kinds else 0.0
-        if "number" in wish.kinds and profile.numeric >= _MOSTLY:
+        if "number" in wish.kinds and profile.numeric >= MOSTLY:
             fits = max(fits, 1.0)
     else:
-        fits = 2.0 if "labels" in wish.kinds and _repeats(profile) else 0.0
+        fits = 2.0 if "labels" in wish.kinds and repeats(profile) else 0.0
     return fits + profile.target_rank if fits else 0.0
 
 
 def _sign_columns(profiles: Sequence[Profile], ranked: Sequence[Profile], wish: Wish) -> tuple[str, ...]:
-    signs = [p for p in profiles if p.binary and p.distinct == 2]
+    signs = [p for p in profiles if p.binary and (p.distinct == 2 or p.marked)]
     if "labels" not in wish.kinds or len(signs) < 2:
         return ()
     # a column that is called 'label', or one with several classes, is a better target than signs
@@ -230,76 +233,6 @@ def _sign_columns(profiles: Sequence[Profile], ranked: Sequence[Profile], wish: 
     while more := {place for place in beside if place not in found and {place - 1, place + 1} & found}:
         found |= more
     return tuple(beside[place].name for place in sorted(found))
-
-
-def natural_kind(profile: Profile) -> tuple[Kind, str | None, str]:
-    """Kind of target that the cells look like, separator of labels in one cell, and why."""
-    if profile.kind == "list":
-        return "labels", None, "every cell is a list"
-    if profile.kind == "string":
-        found = _lists_in_cells(profile)
-        if found:
-            return found
-    numbers, strays = len(profile.numbers), profile.strays
-    if not numbers or strays > max(_STRAYS, _STRAY_SHARE * len(profile.cells)) or profile.numeric < _MOSTLY:
-        return "label", None, f"{profile.distinct} different values"
-    repeated = numbers <= max(2, 0.5 * len(profile.cells))
-    if profile.whole and numbers <= _FEW and repeated:
-        which = f"whole numbers with only {numbers}" if not strays else f"{profile.distinct}"
-        return "label", None, f"{which} different values"
-    beside = f"; {strays} cells of {len(profile.cells)} are none" if strays else ""
-    return "number", None, f"numbers with {numbers} different values{beside}"
-
-
-def _lists_in_cells(profile: Profile) -> tuple[Kind, str | None, str] | None:
-    cells = list(profile.counts)
-    listed = [cell for cell in cells if cell.startswith("[") and cell.endswith("]")]
-    if len(listed) > 0.9 * len(cells) and all(_is_list(cell) for cell in listed[:200]):
-        return "labels", None, "every cell is written as a list"
-    if profile.characters > 200:
-        return None
-    for separator in ("|", ";", ","):
-        if _separates(profile, separator):
-            example = next(cell for cell in cells if separator in cell)
-            return "labels", separator, f"cells such as {example!r} list labels that also stand elsewhere"
-    return None
-
-
-def _repeats(profile: Profile) -> bool:
-    """Whether the labels inside the lists come again: at most half of them are different."""
-    parts: list[str] = []
-    for cell in profile.cells:
-        listed = (
-            cell if isinstance(cell, list) else parse_list(cell) if cell.startswith("[") else re.split("[|;,]", cell)
-        )
-        parts += [str(part).strip() for part in listed]
-    return len(set(parts)) <= max(2, 0.5 * len(parts))
-
-
-def _is_list(cell: str) -> bool:
-    try:
-        parse_list(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _separates(profile: Profile, separator: str) -> bool:
-    """Whether cells are lists: most parts of the cells with the separator stand in several other cells."""
-    with_separator = {cell: n for cell, n in profile.counts.items() if separator in cell}
-    if sum(with_separator.values()) < max(2, 0.002 * len(profile.cells)):
-        return False
-    decimals = separator == "," and all(_DECIMAL_COMMA.match(cell) for cell in with_separator)
-    if decimals and sum(with_separator.values()) > 0.5 * len(profile.cells):
-        return False
-    homes: defaultdict[str, set[str]] = defaultdict(set)
-    for cell in profile.counts:
-        for part in cell.split(separator):
-            homes[part.strip()].add(cell)
-    parts = Counter(part.strip() for cell in with_separator for part in cell.split(separator) if part.strip())
-    shared = sum(len(homes[part]) >= 2 for part in parts)
-    short = max((len(part) for part in parts), default=0) <= 60
-    return bool(parts) and short and shared >= 0.5 * len(parts) and len(homes) <= 0.5 * len(profile.cells)
 
 
 def _describe(profiles: Sequence[Profile]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
-from tunesmith.data import split
+from tunesmith.data import spelling, split
+from tunesmith.data.nothing import may_be_nothing, says_nothing
 from tunesmith.data.profile import take
 from tunesmith.data.split import Ints, Marks
-from tunesmith.data.types import Columns, Leakage
-from tunesmith.data.values import NO_NUMBER, sort_labels
+from tunesmith.data.targets import meant
+from tunesmith.data.types import Columns, Leakage, ValueOptions
+from tunesmith.data.values import sort_labels
 
 CONFLICTS_SHOWN = 100
 BARS = 30
@@ -86,12 +88,14 @@ def check_targets(
     pool: npt.NDArray[np.bool_],
     place: Callable[[int], Problem],
     emit: Emit,
+    values: ValueOptions | None = None,
 ) -> None:
-    """Raises DataError for a constant target and for classes with one row.
+    """Raises DataError for a constant target, classes with one row, and labels that no row may train on.
 
-    pool: rows that may train; place: makes a Problem for a position. Labels that no row may train on
-    are warned about.
+    pool: rows that may train; place: makes a Problem for a position. Spellings of one label, labels that may mean
+    that there is none, and numbers that may mean so are warned about.
     """
+    values = values or ValueOptions()
     column = " + ".join(columns.target)
     codes = index.codes[pool]
     if np.unique(codes).size < 2:
@@ -100,27 +104,101 @@ def check_targets(
             fix="Training needs at least two different targets. Is --target the right column?",
         )
     if index.names is None:
+        if index.values is not None:
+            _tell_stand_ins(index.values[pool], columns, emit)
         return
     seen = np.zeros(len(index.names), dtype=bool)
     counts = index.counts()
     for code in np.unique(codes):
         seen[index.sets[code]] = True
-    unseen = [name for name, known in zip(index.names, seen, strict=True) if not known]
+    rows = {name: int(number) for name, number in zip(index.names, counts, strict=True)}
+    _tell_spellings(rows, emit)
+    _tell_doubtful(rows, columns, emit)
+    unseen = [label for label, known in enumerate(seen) if not known]
     if unseen:
-        shown = ", ".join(unseen[:20]) + (f" and {len(unseen) - 20} more" if len(unseen) > 20 else "")
-        emit(Warned("unseen labels", f"labels that no training row has, so that no model can learn them: {shown}"))
-    doubtful = [
-        f"{name!r} ({counts[place]} rows)" for place, name in enumerate(index.names) if name.lower() in NO_NUMBER
-    ]
-    if doubtful:
-        message = f"taken as labels like any other: {', '.join(doubtful)}; leave such cells empty if they mean no label"
-        emit(Warned("labels that look like none", message))
+        _refuse_unseen(unseen, index, counts, (place, column), values, emit)
     single = [label for label in np.flatnonzero(seen) if counts[label] == 1]
     if single and columns.kind == "label":
         _refuse_single(single, index, place, column)
     elif single:
         names = ", ".join(index.names[label] for label in single[:20])
         emit(Warned("rare labels", f"labels that only one row has, so that they can not be tested: {names}"))
+
+
+def _tell_spellings(rows: Mapping[str, int], emit: Emit) -> None:
+    found = spelling.groups(rows)
+    if found:
+        told = [" = ".join(f"{spelling.shown(label)} ({rows[label]} rows)" for label in group) for group in found[:10]]
+        more = f"; and {len(found) - 10} more" if len(found) > 10 else ""
+        message = f"{len(found)} labels are written in several ways, each learned as a label of its own: "
+        fix = "If they mean the same: --set merge_labels=true"
+        emit(Warned("spellings of one label", f"{message}{'; '.join(told)}{more}. {fix}"))
+
+
+def _tell_doubtful(rows: Mapping[str, int], columns: Columns, emit: Emit) -> None:
+    doubtful = [f"{name!r} ({rows[name]} rows)" for name in rows if says_nothing(name) or may_be_nothing(name)]
+    if doubtful:
+        message = f"taken as labels like any other: {', '.join(doubtful)}; leave such cells empty if they mean no label"
+        emit(Warned("labels that look like none", message))
+    numbers = [float(name) for name in rows if re.fullmatch(r"-?\d+(\.\d+)?", name)]
+    if len(numbers) == len(rows) and columns.kind == "label":
+        negative = [number for number in numbers if number < 0]
+        if negative in ([-1.0], [-9.0], [-99.0], [-999.0]) and len(rows) > 2 and max(numbers) > 1:
+            name = f"{negative[0]:g}"
+            message = (
+                f"{name!r} ({rows.get(name, 0)} rows) among {len(rows) - 1} labels from 0 on often means that there is "
+            )
+            fix = f"no label; it is learned as one. If it means none: --set missing={name}"
+            emit(Warned("labels that look like none", message + fix))
+
+
+def _tell_stand_ins(numbers: npt.NDArray[np.float64], columns: Columns, emit: Emit) -> None:
+    """-1, -999 or 9999 far from all other numbers: usually written where there is no number."""
+    different, counts = np.unique(numbers, return_counts=True)
+    for number, times in zip(different.tolist(), counts.tolist(), strict=True):
+        digits = f"{abs(number):g}"
+        if not (set(digits) == {"9"} or number == -1) or f"{number:g}" in columns.missing:
+            continue
+        others = different[different != number]
+        low, high = float(others.min()), float(others.max())
+        far = number < 0 <= low if len(digits) < 2 else number < low - (high - low) or number > high + 2 * (high - low)
+        if far and (times > 1 or len(digits) > 1) and (number < 0 or len(digits) > 2):
+            message = (
+                f"{number:g} stands in {times} rows, apart from all other numbers ({low:g} to {high:g}), and is learned"
+            )
+            fix = f"as a number. If it means that there is none: --set missing={number:g}"
+            emit(Warned("numbers that look like none", f"{message} {fix}"))
+
+
+def _refuse_unseen(
+    unseen: list[int], index: TargetIndex, counts: Ints, where: tuple[Callable[[int], Problem], str],
+    values: ValueOptions, emit: Emit,
+) -> None:  # fmt: skip
+    place, column = where
+    names = index.names or []
+    if values.unseen_labels == "warn":
+        shown = ", ".join(names[label] for label in unseen[:20])
+        more = f" and {len(unseen) - 20} more" if len(unseen) > 20 else ""
+        message = "labels that no training row has, so that no model can learn them"
+        emit(Warned("unseen labels", f"{message}: {shown}{more}"))
+        return
+    known = [name for label, name in enumerate(names) if label not in set(unseen)]
+    holders: dict[int, int] = {}
+    for code, labels in enumerate(index.sets):
+        for label in labels:
+            if label in set(unseen):
+                row = int(np.flatnonzero(index.codes == code)[0])
+                holders[label] = min(row, holders.get(label, row))
+    problems = []
+    for label in unseen:
+        found = place(holders[label])
+        message = f"no training row has the label {spelling.shown(names[label])} ({counts[label]} rows). "
+        problems.append(Problem(message + meant(names[label], known), found.file, found.row, column, found.line))
+    alike = [spelling.nearest(names[label], known) for label in unseen]
+    fix = "Write the labels as in the training data, or leave out these rows: no model can know them."
+    if all(alike):
+        fix = "Write the labels as in the training data, or read other spellings as one: --set merge_labels=true"
+    raise DataError(problems, fix=fix)
 
 
 def _constant(index: TargetIndex, codes: Ints) -> str:
@@ -139,6 +217,8 @@ def _refuse_single(single: list[Any], index: TargetIndex, place: Callable[[int],
         message = f"the class {name!r} has only this one row; it can not be both learnt and tested"
         problems.append(Problem(message, found.file, found.row, column, found.line))
     fix = "Remove such rows, merge the class with another, or add more rows of it."
+    if set(spelling.merged(dict.fromkeys(index.names or (), 0))) & {(index.names or [])[label] for label in single}:
+        fix = f"Some are other spellings of a label: --set merge_labels=true reads them as one. Otherwise: {fix}"
     amounts = [name for name in index.names or () if _AMOUNT.fullmatch(name)]
     if len(amounts) > 0.5 * len(index.names or ()):
         fix = f"If numbers were meant, write them without a unit ({amounts[0]!r} is taken as a name). Otherwise: {fix}"

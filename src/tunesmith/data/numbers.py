@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 _CURRENCIES = (
     "EUR|USD|GBP|CHF|JPY|CNY|RMB|INR|BRL|MXN|CAD|AUD|NZD|SEK|NOK|DKK|ISK|PLN|CZK|HUF|RON|BGN|RUB|UAH|TRY|ZAR|KRW|SGD|"
@@ -130,7 +131,7 @@ class NumberStyle:
         return ", ".join([*told, *self.signs])
 
 
-def style_of(cells: Mapping[str, int], decimal: str | None = None) -> NumberStyle:
+def style_of(cells: Mapping[Any, int], decimal: str | None = None) -> NumberStyle:
     """How these cells (with their counts) are written; cells that are no number are passed over.
 
     `decimal` where it is known. Evidence is what can be read one way only: '0.5', '12,25' and '1.234,50'.
@@ -140,7 +141,7 @@ def style_of(cells: Mapping[str, int], decimal: str | None = None) -> NumberStyl
     outs: dict[str, int] = {}
     signs: dict[str, None] = {}
     for cell, times in cells.items():
-        parts = taken_apart(cell)
+        parts = taken_apart(cell) if isinstance(cell, str) else None
         if parts is None:
             continue
         point, comma = value(parts.body, "."), value(parts.body, ",")

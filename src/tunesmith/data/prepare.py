@@ -28,11 +28,15 @@ from tunesmith.data.sources import SPLITS, read_source
 from tunesmith.data.split import NAMES
 from tunesmith.data.tables import Hints, Part
 from tunesmith.data.targets import TargetReader, parse_targets
-from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions
+from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
 
 __all__ = ["keep", "parse_targets", "prepare", "read_rows", "refuse_blank"]
 
 FEWEST_ROWS = 10
+_ANSWERS_NEEDED = (
+    "Rows to validate and test on need the right answers. Fill them in, or leave the file out: a part of the training "
+    "data is then held out. For answers to rows without labels, train first, then `tunesmith predict RUN --file FILE`."
+)
 
 
 def prepare(  # the arguments are the flags of the command line
@@ -45,6 +49,7 @@ def prepare(  # the arguments are the flags of the command line
     kinds: Sequence[Kind] = ("label", "labels", "number"),
     options: SplitOptions,
     reading: ReadOptions | None = None,
+    values: ValueOptions | None = None,
     seed: int,
     emit: Emit,
     cache_dir: Path,
@@ -54,18 +59,20 @@ def prepare(  # the arguments are the flags of the command line
     source, validation, test: path, pandas DataFrame, datasets.Dataset or DatasetDict, list of dicts, or
     hub id. text: one or two column names; target: one, or several 0/1 columns; both are guessed if
     None. kinds: what the target may be. reading: how files are read, where that should not be found out.
-    Automatic choices are emitted as `Decided`. Arrow files go to cache_dir and stay memory-mapped. Raises
-    DataError for everything that is wrong with the data.
+    values: what the cells of the target mean. Automatic choices are emitted as `Decided`. Arrow files go to
+    cache_dir and stay memory-mapped. Raises DataError for everything that is wrong with the data.
     """
-    wish = Wish(_names(text), _names(target), tuple(kinds))
+    values = values or ValueOptions()
+    decimal = None if reading is None else reading.decimal
+    wish = Wish(_names(text), _names(target), tuple(kinds), values, decimal)
     hints = hints_of(wish, options, reading)
     parts = _read(source, validation, test, hints, emit, cache_dir)
     try:
         guess = _guess(parts, wish, options, emit)
-        reader = TargetReader.of(guess.columns, [part.table for part in parts])
+        reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
         rows = canonical.write_rows(parts, reader, cache_dir)
         try:
-            return _assemble(parts, guess, rows, options, seed, emit)
+            return _assemble(parts, guess, rows, (options, values), seed, emit)
         except BaseException:
             remove(rows.path)
             raise
@@ -170,14 +177,22 @@ def _guess(parts: list[Part], wish: Wish, options: SplitOptions, emit: Emit) -> 
     set_aside = {options.group, options.time} - {*(wish.text or ()), *(wish.target or ())}
     free = [profile for profile in profiles if profile.name not in set_aside]
     guess = choose_columns(free, wish, train.name, train.header, emit)
-    _check_columns(parts[1:], (*guess.columns.texts, *guess.columns.target))
+    _check_columns(parts[1:], (*guess.columns.texts, *guess.columns.target), guess.columns.target)
     return guess
 
 
-def _check_columns(parts: list[Part], names: Sequence[str]) -> None:
+def _check_columns(parts: list[Part], names: Sequence[str], targets: Sequence[str] = ()) -> None:
     for part in parts:
         missing = [name for name in names if name not in part.table.column_names]
         if missing:
+            if set(missing) <= set(targets) and part.split != "train":
+                raise DataError(
+                    [
+                        Problem(f"this {part.split} data has no column {name!r}, so no labels", part.name)
+                        for name in missing
+                    ],
+                    fix=f"{_ANSWERS_NEEDED} Columns: {', '.join(part.table.column_names[:30])}.",
+                )
             near = did_you_mean(missing[0], part.table.column_names)
             listed = "" if near.startswith("Known") else f" Columns: {', '.join(part.table.column_names[:30])}."
             raise DataError(
@@ -187,16 +202,22 @@ def _check_columns(parts: list[Part], names: Sequence[str]) -> None:
 
 
 def _assemble(
-    parts: list[Part], guess: Guess, rows: canonical.Canonical, options: SplitOptions, seed: int, emit: Emit
+    parts: list[Part],
+    guess: Guess,
+    rows: canonical.Canonical,
+    asked: tuple[SplitOptions, ValueOptions],
+    seed: int,
+    emit: Emit,
 ) -> PreparedData:
     table, columns = rows.table, guess.columns
+    options, values = asked
     starts = np.cumsum([0, *(part.rows for part in parts)]).tolist()
     origins = Origins(parts, starts[:-1])
     kept = np.asarray(table.column("row_id")) if table.num_rows else np.zeros(0, dtype=np.int64)
     _check_amount(kept.size, rows, parts)
     _tell_dropped(rows, emit)
     given = np.searchsorted(starts, kept, side="right") - 1
-    _check_parts(given, parts)
+    _check_parts(given, parts, columns)
 
     def place(position: int) -> Problem:
         part, row = origins.part_of(int(kept[position]))
@@ -204,7 +225,7 @@ def _assemble(
 
     _tell_mojibake(table, columns, place, emit)
     index = TargetIndex.of(table.column("target"), columns.kind)
-    labels.check_targets(index, columns, given == 0, place, emit)
+    labels.check_targets(index, columns, given == 0, place, emit, values)
     texts = ["text"] if columns.text_pair is None else ["text", "text_pair"]
     found = find_duplicates(table, texts, options.near_duplicates)
     division = divide(KeptRows(parts, kept, given), index, found, options, seed, emit)
@@ -218,6 +239,7 @@ def _assemble(
         "duplicates": _duplicate_facts(found, index),
         "conflicts": {"texts": conflict_texts, "rows": conflict_rows},
         "missing": rows.missing,
+        "words_for_nothing": {name: dict(words.most_common(50)) for name, words in rows.words.items()},
         "notes": [note for part in parts for note in part.notes],
         "reasons": {what: {"value": value, "why": why} for what, (value, why) in guess.reasons.items()},
         "split": division.facts,
@@ -251,20 +273,29 @@ def _check_amount(kept: int, rows: canonical.Canonical, parts: list[Part]) -> No
     )
 
 
-def _check_parts(given: np.ndarray, parts: list[Part]) -> None:
+def _check_parts(given: np.ndarray, parts: list[Part], columns: Columns) -> None:
     used = np.bincount(given, minlength=len(parts))
     problems = [
-        Problem(f"no row of this {part.split} data has a text and a target", part.name)
+        Problem(f"no row of this {part.split} data has a text and a target{_unlabelled(part, columns)}", part.name)
         for part, rows in zip(parts, used, strict=True)
         if not rows
     ]
     if problems:
-        raise DataError(problems, fix="Check that it holds the columns of the training data, and fill them.")
+        raise DataError(problems, fix=_ANSWERS_NEEDED)
+
+
+def _unlabelled(part: Part, columns: Columns) -> str:
+    blank = all(not str(cell or "").strip() for name in columns.target for cell in part.table.column(name).to_pylist())
+    return f": the column {' + '.join(map(repr, columns.target))} is empty" if blank else ""
 
 
 def _tell_dropped(rows: canonical.Canonical, emit: Emit) -> None:
     for reason, number in rows.missing.items():
         emit(Warned("dropped rows", f"{number} rows are left out: {reason}"))
+    for name, words in rows.words.items():
+        told = ", ".join(f"{word!r} ({number} rows)" for word, number in words.most_common(12))
+        fix = "If they are texts or labels like any other: --set nothing=keep"
+        emit(Warned("words for nothing", f"in column {name!r}: {told}; such rows are left out. {fix}"))
 
 
 def _tell_mojibake(table: pa.Table, columns: Columns, place: Callable[[int], Problem], emit: Emit) -> None:

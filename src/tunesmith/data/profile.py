@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tunesmith.data.values import NO_NUMBER, is_number
+from tunesmith.data.nothing import may_be_nothing, says_nothing
+from tunesmith.data.numbers import NumberStyle, is_number, style_of, taken_apart
 
 _SAMPLE_ROWS = 20_000
 _SAMPLE_CELLS = 400_000
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([ T]|$)")
 _ADDRESS = re.compile(r"(https?://|www\.)\S+$|\S+@\S+\.\w+$")
+_MARKS = {"x", "✓", "✔", "•"}
+_ONE_UNIT = 0.8
+"""Share of the numbers that have the usual unit, from which on the others are faults and not names."""
 _SIGNS = {"0", "1", "0.0", "1.0", "true", "false"}
 
 TEXT_NAMES = (
@@ -74,7 +78,25 @@ class Profile:
         """The different cells that are numbers."""
         if self.kind == "number":
             return list(self.counts)
-        return [cell for cell in self.counts if is_number(cell)] if self.kind == "string" else []
+        return self._of_one_unit([c for c in self.counts if is_number(c)]) if self.kind == "string" else []
+
+    @cached_property
+    def style(self) -> NumberStyle:
+        """How the numbers of the sample are written."""
+        return style_of(self.counts)
+
+    def _of_one_unit(self, numbers: list[str]) -> list[str]:
+        """Those with the usual unit and those with none; where units differ much, only those with none."""
+        units = Counter[str]()
+        for cell in numbers:
+            units[_unit(cell)] += self.counts[cell]
+        named = Counter({unit: times for unit, times in units.items() if unit})
+        if not named:
+            return numbers
+        usual, times = named.most_common(1)[0]
+        if times + units[""] < _ONE_UNIT * units.total() or (len(usual) > 3 and times < units.total()):
+            return [cell for cell in numbers if not _unit(cell)]
+        return numbers
 
     @cached_property
     def numeric(self) -> float:
@@ -85,18 +107,28 @@ class Profile:
     @cached_property
     def strays(self) -> int:
         """Cells that are neither a number nor the word for none."""
-        known = {*self.numbers, *(cell for cell in self.counts if cell.lower() in NO_NUMBER)}
+        nothing = (cell for cell in self.counts if says_nothing(cell) or may_be_nothing(cell))
+        known = {*self.numbers, *nothing}
         return sum(times for cell, times in self.counts.items() if cell not in known)
 
     @cached_property
     def whole(self) -> bool:
         """Whether all numbers are whole."""
-        return bool(self.numbers) and all(_is_whole(cell) for cell in self.numbers)
+        return bool(self.numbers) and all(_is_whole(cell, self.style) for cell in self.numbers)
 
     @cached_property
     def binary(self) -> bool:
         """Whether all cells are 0 or 1 (or true or false)."""
-        return bool(self.cells) and self.kind != "list" and {str(c).lower() for c in self.counts} <= _SIGNS
+        return (
+            bool(self.cells)
+            and self.kind != "list"
+            and ({str(c).lower() for c in self.counts} <= _SIGNS or self.marked)
+        )
+
+    @cached_property
+    def marked(self) -> bool:
+        """Whether some cells hold a mark (x, ✓) and all others nothing: one label, given or not."""
+        return 0 < len(self.cells) < self.rows and {str(c).lower() for c in self.counts} <= _MARKS
 
     @property
     def text_name(self) -> bool:
@@ -138,7 +170,10 @@ class Profile:
         return sum(n for cell, n in self.counts.items() if pattern.match(cell)) / max(1, len(self.cells))
 
     def _rising(self) -> bool:
-        numbers = [float(cell) for cell in self.numbers]
+        try:
+            numbers = [_number(cell, self.style) for cell in self.numbers]
+        except ValueError:
+            return False
         return all(left < right for left, right in itertools.pairwise(numbers))
 
 
@@ -195,8 +230,20 @@ def _kind(kind: pa.DataType) -> str:
     return "time" if pa.types.is_temporal(kind) else "other"
 
 
-def _is_whole(cell: Any) -> bool:
+def _is_whole(cell: str, style: NumberStyle) -> bool:
     try:
-        return float(cell).is_integer()
+        return _number(cell, style).is_integer()
     except ValueError:
         return False
+
+
+def _number(cell: str, style: NumberStyle) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return style.read(cell)
+
+
+def _unit(cell: str) -> str:
+    parts = taken_apart(cell)
+    return "" if parts is None else parts.unit

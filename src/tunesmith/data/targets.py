@@ -2,39 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
-from tunesmith.data.types import Columns
-from tunesmith.data.values import commas_mislead, to_label, to_labels, to_number, whole
+from tunesmith.data.nothing import labels_of_nothing, may_be_nothing, says_nothing
+from tunesmith.data.numbers import NumberStyle, style_of
+from tunesmith.data.spelling import merged, nearest, shown
+from tunesmith.data.types import Columns, ValueOptions
+from tunesmith.data.values import sort_labels, to_label, to_labels, whole
+from tunesmith.data.vectors import vector
 
 BATCH = 20_000
-_ON = {"1", "true", "yes"}
-_OFF = {"0", "false", "no"}
 ARROW_TYPES = {"label": pa.string(), "labels": pa.list_(pa.string()), "number": pa.float64()}
+ON = frozenset({"1", "1.0", "true", "t", "yes", "y", "x", "on", "✓", "✔", "ja", "j", "oui", "o", "sí", "si", "s", "sim",
+                "tak", "да", "wahr", "vrai", "はい", "是"})  # fmt: skip
+OFF = frozenset({"0", "0.0", "false", "f", "no", "n", "off", "nein", "non", "não", "nao", "nie", "nee", "нет", "falsch",
+                 "faux", "いいえ", "否", "-"})  # fmt: skip
+"""What a cell of a column that stands for one label may hold."""
 
 
 @dataclass(frozen=True)
 class TargetReader:
-    """Reads the target of a batch. `whole_labels`: labels written as '1.0' mean '1'. `refuse_commas`: numbers
-    with commas could mean two things."""
+    """Reads the target of a batch.
+
+    whole_labels: labels written as '1.0' mean '1'. style: how numbers are written. nothing: labels that mean that
+    there is none. spellings: rarer spelling of a label -> the usual one. keep_nothing: words for nothing in texts
+    stay. marked: columns where an empty cell means no.
+    """
 
     columns: Columns
     whole_labels: bool = False
-    refuse_commas: bool = False
+    style: NumberStyle = field(default_factory=NumberStyle)
+    nothing: frozenset[str] = frozenset()
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    keep_nothing: bool = False
+    marked: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, columns: Columns, tables: Sequence[pa.Table]) -> TargetReader:
+    def of(
+        cls,
+        columns: Columns,
+        tables: Sequence[pa.Table],
+        values: ValueOptions | None = None,
+        decimal: str | None = None,
+    ) -> TargetReader:
         """The reader for these tables, by how all their targets are written."""
-        return cls(columns, _labels_are_whole(columns, tables), _commas_mislead(columns, tables))
+        values = values or ValueOptions()
+        keep = values.nothing == "keep"
+        if len(columns.target) > 1:
+            return cls(columns, keep_nothing=keep, marked=_marked(columns, tables))
+        plain = cls(columns, keep_nothing=keep)
+        if columns.kind == "number":
+            cells = _cells(tables, columns.target[0])
+            style = style_of(cells, decimal)
+            return replace(plain, style=style if style.sure else style_of(cells, columns.decimal))
+        counts = _labels(plain, tables)
+        plain = replace(plain, whole_labels=columns.kind == "label" and _are_whole(counts))
+        if plain.whole_labels:
+            counts = _labels(plain, tables)
+        nothing = frozenset(() if keep else labels_of_nothing(counts)) | (set(columns.missing) & set(counts))
+        left = {label: rows for label, rows in counts.items() if label not in nothing}
+        return replace(plain, nothing=nothing, spellings=merged(left) if columns.merge_labels else {})
 
     def read(self, table: pa.Table) -> tuple[pa.Array, list[tuple[int, str, str]]]:
         """Targets of the rows (null where missing), and faults as (row from 0, column, message).
@@ -48,27 +85,38 @@ class TargetReader:
         return array, [(row, name, message) for row, message in faults]
 
     def _function(self) -> Callable[[Any], Any]:
-        if self.columns.kind == "number":
-            return self._number
-        if self.columns.kind == "labels":
-            return self._labels
-        return self._label
+        return {"number": self._number, "labels": self._labels, "label": self._label}[self.columns.kind]
 
     def _number(self, cell: Any) -> float | None:
-        if self.refuse_commas and isinstance(cell, str) and "," in cell:
-            whole_number, decimal = cell.replace(",", ""), cell.replace(",", ".", 1)
-            raise ValueError(f"{cell.strip()[:60]!r} could mean {whole_number.strip()} or {decimal.strip()}"[:200])
+        if isinstance(cell, str):
+            if says_nothing(cell) or may_be_nothing(cell) or cell.strip() in self.columns.missing:
+                return None
+            return self.style.read(cell)
         try:
-            return to_number(cell)
+            number = None if cell is None else float(cell)
         except (ValueError, TypeError):
             raise ValueError(f"{str(cell)[:60]!r} is not a number") from None
+        if number is None or math.isnan(number) or f"{number:g}" in self.columns.missing:
+            return None
+        if math.isinf(number):
+            raise ValueError(f"{str(cell)[:60]!r} is not a number")
+        return number
 
     def _label(self, cell: Any) -> str | None:
         label = to_label(cell)
-        return whole(label) if label is not None and self.whole_labels else label
+        if label is not None and self.whole_labels:
+            label = whole(label)
+        return None if label is None or label in self.nothing else self.spellings.get(label, label)
 
     def _labels(self, cell: Any) -> list[str] | None:
-        return to_labels(cell, self.columns.label_separator)
+        names = self.columns.positions
+        if names is not None:
+            return _named(cell, names)
+        found = to_labels(cell, self.columns.label_separator)
+        if not found:
+            return found
+        kept = {self.spellings.get(label, label) for label in found if label not in self.nothing}
+        return sort_labels(kept) if kept else None
 
     def _read_signs(self, table: pa.Table) -> tuple[pa.Array, list[tuple[int, str, str]]]:
         faults: list[tuple[int, str, str]] = []
@@ -77,33 +125,73 @@ class TargetReader:
             for number, cell in enumerate(table.column(name).to_pylist()):
                 sign = (to_label(cell) or "").lower()
                 found = rows[number]
-                if sign in _ON and found is not None:
+                if sign in ON and found is not None:
                     found.append(name)
-                elif not sign:
+                elif sign in OFF or sign in ON or (not sign and name in self.marked):
+                    continue
+                elif says_nothing(sign):
                     rows[number] = None
-                elif sign not in _OFF and sign not in _ON:
+                else:
                     faults.append((number, name, f"{sign[:60]!r} is neither 0 nor 1"))
         return pa.array([None if row is None else sorted(row) for row in rows], ARROW_TYPES["labels"]), faults
 
 
-def _labels_are_whole(columns: Columns, tables: Sequence[pa.Table]) -> bool:
-    """Whether all labels are whole numbers and some are written as '1.0', so that '1.0' means '1'."""
-    if columns.kind != "label":
-        return False
-    seen = set(filter(None, map(to_label, _different_cells(columns, tables))))
-    return any("." in label for label in seen) and all(whole(label).lstrip("+-").isdigit() for label in seen)
+def _named(cell: Any, names: Sequence[str]) -> list[str] | None:
+    """A 0/1 vector as the names of the positions that are on."""
+    if cell is None or (isinstance(cell, str) and says_nothing(cell)):
+        return None
+    signs = vector(cell)
+    if signs is None:
+        raise ValueError(f"{str(cell)[:60]!r} is no vector of 0 and 1, as the others are")
+    if signs and len(signs) != len(names):
+        raise ValueError(
+            f"a vector of {len(signs)} positions, where the labels are {len(names)}: {', '.join(names)[:80]}"
+        )
+    return sort_labels(name for name, on in zip(names, signs, strict=False) if on)
 
 
-def _commas_mislead(columns: Columns, tables: Sequence[pa.Table]) -> bool:
-    if columns.kind != "number":
-        return False
-    return commas_mislead(cell for cell in _different_cells(columns, tables) if isinstance(cell, str))
+def _marked(columns: Columns, tables: Sequence[pa.Table]) -> frozenset[str]:
+    """Columns in which some cells hold a mark and all others nothing: an x where the label is given."""
+    found = []
+    for name in columns.target:
+        words = {(to_label(cell) or "").lower() for cell in _cells(tables, name, blank=True)} - {""}
+        if words and words <= ON:
+            found.append(name)
+    return frozenset(found)
 
 
-def _different_cells(columns: Columns, tables: Sequence[pa.Table]) -> Iterator[Any]:
+def _labels(reader: TargetReader, tables: Sequence[pa.Table]) -> Counter[str]:
+    """How many rows have each label, as it is written; cells that can not be read are passed over."""
+    counts: Counter[str] = Counter()
+    read = reader._function()
+    for cell, times in _cells(tables, reader.columns.target[0]).items():
+        try:
+            target = read(cell)
+        except (ValueError, TypeError):
+            continue
+        for label in target if isinstance(target, list) else filter(None, [target]):
+            counts[label] += times
+    return counts
+
+
+def _cells(tables: Sequence[pa.Table], name: str, blank: bool = False) -> dict[Any, int]:
+    """The different cells of a column and how often they come; lists as tuples."""
+    counts: Counter[Any] = Counter()
     for table in tables:
-        if columns.target[0] in table.column_names:
-            yield from pc.unique(table.column(columns.target[0])).to_pylist()
+        if name not in table.column_names:
+            continue
+        column = table.column(name)
+        if pa.types.is_nested(column.type) or pa.types.is_null(column.type):
+            counts.update(tuple(cell) if isinstance(cell, list) else cell for cell in column.to_pylist())
+        else:
+            counts.update({one["values"]: one["counts"] for one in column.value_counts().to_pylist()})
+    return {cell: times for cell, times in counts.items() if blank or cell is not None}
+
+
+def _are_whole(labels: Iterable[str]) -> bool:
+    """Whether all labels are whole numbers and some are written as '1.0', so that '1.0' means '1'."""
+    seen = [label for label in labels if not says_nothing(label)]
+    return any("." in label for label in seen) and all(whole(label).lstrip("+-").isdigit() for label in seen)
 
 
 def parse_targets(
@@ -121,7 +209,7 @@ def parse_targets(
             fix=f"{did_you_mean(missing[0], dataset.column_names)}",
         )
     known = set(label_names or ())
-    reader = TargetReader(columns, refuse_commas=_commas_mislead(columns, [dataset.data.table]))
+    reader = _reader_for(columns, known, dataset.data.table)
     targets: list[Any] = []
     problems: list[Problem] = []
     for start, table in _batches(dataset.data.table, dataset._indices, columns.target):
@@ -131,7 +219,7 @@ def parse_targets(
         for row, target in enumerate(array.to_pylist()):
             if target is None and row not in faulty:
                 problems.append(Problem("the target is missing", source, start + row + 1, columns.target[0]))
-            targets.append(_as_known(target, known))
+            targets.append(_as_known(target, known, columns.merge_labels))
     if label_names is not None and columns.kind != "number":
         problems += _unknown(targets, known, columns, source)
     if problems:
@@ -145,17 +233,39 @@ def _unknown(targets: list[Any], known: set[str], columns: Columns, source: str 
         for label in target if isinstance(target, list) else [target]:
             if label is not None and label not in known:
                 first.setdefault(label, row)
-    message = "the model does not know the label {!r}. {}"
     return [
-        Problem(message.format(label, did_you_mean(label, known)), source, row + 1, columns.target[0])
+        Problem(
+            f"the model does not know the label {shown(label)}. {meant(label, known)}",
+            source,
+            row + 1,
+            columns.target[0],
+        )
         for label, row in first.items()
     ]
 
 
-def _as_known(target: Any, known: set[str]) -> Any:
-    """'1.0' as '1' where only '1' is known, and the other way round."""
+def meant(label: str, known: Iterable[str]) -> str:
+    """Which known label this one may be meant to be, as a sentence."""
+    names = list(known)
+    other = nearest(label, names)
+    return f"Did you mean {shown(other)}?" if other is not None else did_you_mean(label, names)
+
+
+def _reader_for(columns: Columns, known: Container[str], table: pa.Table) -> TargetReader:
+    """The reader of other data: what the model knows as a label is one, whatever it says."""
+    reader = TargetReader.of(columns, [table])
+    nothing = frozenset(label for label in reader.nothing if label not in known)
+    return replace(reader, nothing=nothing, whole_labels=False, spellings={})
+
+
+def _as_known(target: Any, known: set[str], merge: bool) -> Any:
+    """'1.0' as '1' where only '1' is known, and the other way round; other spellings where they were merged."""
+    if isinstance(target, list) and merge:
+        return sort_labels({_as_known(label, known, merge) for label in target})
     if not isinstance(target, str) or not known or target in known:
         return target
+    if merge and (other := nearest(target, known)) is not None:
+        return other
     return next((name for name in (whole(target), f"{target}.0") if name in known), target)
 
 

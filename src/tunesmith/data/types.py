@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from tunesmith.core.options import Options
 from tunesmith.data.ledger import Ledger
 
-__all__ = ["Columns", "Kind", "Leakage", "Ledger", "ReadOptions", "SplitOptions"]
+__all__ = ["Columns", "Kind", "Leakage", "Ledger", "ReadOptions", "SplitOptions", "ValueOptions"]
 
 DELIMITER_NAMES = {"comma": ",", "tab": "\t", "\\t": "\t", "semicolon": ";", "bar": "|", "pipe": "|", "space": " "}
 
@@ -25,7 +25,9 @@ class Columns:
 
     target: several names only for one 0/1 column per label. label_separator: for 'labels' written as
     'a|b' in one cell. header: False if the file had no header, so that the columns are called
-    column_1, column_2, ...
+    column_1, column_2, ... positions: names of the positions of 0/1 vectors. decimal: the sign before the fraction
+    of numbers, where it was found or given. merge_labels: spellings of one label are one. missing: values that mean
+    that there is none.
     """
 
     text: str
@@ -34,6 +36,10 @@ class Columns:
     kind: Kind
     label_separator: str | None = None
     header: bool = True
+    positions: tuple[str, ...] | None = None
+    decimal: str | None = None
+    merge_labels: bool = False
+    missing: tuple[str, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -42,12 +48,15 @@ class Columns:
 
     def record(self) -> dict[str, Any]:
         """As a JSON object; `Columns.of` reads it back."""
-        return {**asdict(self), "target": list(self.target)}
+        record = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": []}
+        return {name: value for name, value in record.items() if plain.get(name, ...) != value}
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Columns:
         """The inverse of `record`."""
-        return cls(**{**record, "target": tuple(record["target"])})
+        read: dict[str, Any] = {name: tuple(cell) if isinstance(cell, list) else cell for name, cell in record.items()}
+        return cls(**read)
 
 
 class SplitOptions(Options):
@@ -115,6 +124,34 @@ class ReadOptions(Options):
         if isinstance(named, str) and (len(named) != 1 or named in '\r\n"'):
             raise ValueError("expected one character, or tab, comma, semicolon, bar or space")
         return named
+
+
+class ValueOptions(Options):
+    """What the cells of the target mean, for who knows it better than what is found out."""
+
+    label_separator: str | None = None
+    """What stands between several labels in one cell, such as "|" or ", "; off where every cell is one label. Found
+    out when not given."""
+
+    label_names: str | list[str] | None = None
+    """Names of the positions of 0/1 vectors: a list, names with commas between them, or a file with one a line."""
+
+    merge_labels: bool = False
+    """Read spellings of one label (Refund, refund, "refund ") as the most frequent one."""
+
+    nothing: Literal["drop", "keep"] = "drop"
+    """Cells that hold but a word for nothing (N/A, null, -): drop those rows, or keep the word as text or label."""
+
+    missing: list[str] = Field(default=[])
+    """Further values that mean that there is none, such as -999 in a column of numbers."""
+
+    unseen_labels: Literal["refuse", "warn"] = "refuse"
+    """Labels of validation or test files that no training row has: refuse, or only warn."""
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _as_words(cls, value: Any) -> Any:
+        return [str(one) for one in (value if isinstance(value, list | tuple) else [value])]
 
 
 @dataclass

@@ -1,8 +1,9 @@
-"""Single cells as values: is it a number, what does a label look like. Knows no tables."""
+"""Single cells as labels and lists of labels. Knows no tables."""
 
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import math
 import re
@@ -10,45 +11,13 @@ from collections.abc import Iterable
 from typing import Any
 
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?$")
-_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+$")
 _NUMPY_ITEM = re.compile(r"'[^']*'|\"[^\"]*\"|[-+.\w]+")
 _NUMPY_LIST = re.compile(rf"\[\s*({_NUMPY_ITEM.pattern})(\s+({_NUMPY_ITEM.pattern}))+\s*\]$")
 _WHOLE = re.compile(r"([-+]?\d+)\.0+$")
-NO_NUMBER = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
-
-
-def is_number(cell: str) -> bool:
-    """Whether the cell is written as one number (decimal comma allowed)."""
-    return bool(_NUMBER.match(cell.strip()))
-
-
-def commas_mislead(cells: Iterable[str]) -> bool:
-    """Whether commas may part thousands: every cell that has one reads both as '1,234' and as 1.234."""
-    with_comma = [cell.strip() for cell in cells if "," in cell]
-    return bool(with_comma) and all(_THOUSANDS.match(cell) for cell in with_comma)
-
-
-def to_number(value: Any) -> float | None:
-    """The number in a cell; None where the cell says that there is none ('', 'NA', NaN).
-
-    Raises ValueError for words and for infinity.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str):
-        word = value.strip()
-        if word.lower() in NO_NUMBER:
-            return None
-        if "," in word and "." not in word:
-            word = word.replace(",", ".", 1)
-        number = float(word.replace("_", "x"))  # Python alone reads 1_000 as a number
-    else:
-        number = float(value)
-    if math.isnan(number):
-        return None
-    if math.isinf(number):
-        raise ValueError("infinite")
-    return number
+_WRAPPED = re.compile(
+    r"(?:frozenset|set|tuple|list|array|Index|Series)?\(\s*([\[{(].*[\]})])\s*(?:,\s*dtype=[^)]*)?\)", re.DOTALL
+)
+_OPENING = {"[": "]", "{": "}", "(": ")"}
 
 
 def to_label(value: Any) -> str | None:
@@ -71,7 +40,7 @@ def whole(label: str) -> str:
 def to_labels(value: Any, separator: str | None) -> list[str] | None:
     """A cell as a sorted list of distinct labels; None if the cell is empty.
 
-    Lists, '["a", "b"]' and 'a|b' (with separator '|') are understood. Raises ValueError for a cell
+    Lists, '["a", "b"]', "{'a', 'b'}" and 'a|b' (with separator '|') are understood. Raises ValueError for a cell
     that begins as a list and does not end as one.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -80,7 +49,7 @@ def to_labels(value: Any, separator: str | None) -> list[str] | None:
         text = value.strip()
         if not text:
             return None
-        if text.startswith("[") and text.endswith("]"):
+        if looks_listed(text):
             value = parse_list(text)
         elif separator:
             value = text.split(separator)
@@ -92,8 +61,23 @@ def to_labels(value: Any, separator: str | None) -> list[str] | None:
     return sort_labels(found)
 
 
+def looks_listed(text: str) -> bool:
+    """Whether the cell is written as a list, a tuple or a set: '[a, b]', "('a',)", "{'a', 'b'}", 'set()'."""
+    if text in ("set()", "frozenset()", "{}", "()"):
+        return True
+    if text[:1] in ("[", "{"):
+        return text.endswith(_OPENING[text[0]])
+    if text[:1] == "(":
+        return text.endswith(")") and any(sign in text for sign in "\"',")
+    return bool(_WRAPPED.fullmatch(text))
+
+
 def parse_list(text: str) -> list[Any]:
-    """The list that a cell holds as JSON, Python or numpy wrote it. Raises ValueError."""
+    """The list, tuple or set that a cell holds as JSON, Python, numpy or a database wrote it. Raises ValueError."""
+    if text in ("set()", "frozenset()", "{}", "()"):
+        return []
+    if (wrapped := _WRAPPED.fullmatch(text)) is not None and text[:1] not in _OPENING:
+        text = wrapped[1]
     if _NUMPY_LIST.match(text):  # Python would join neighbouring strings to one
         return [part.strip("'\"") for part in _NUMPY_ITEM.findall(text)]
     try:
@@ -101,11 +85,18 @@ def parse_list(text: str) -> list[Any]:
     except ValueError:
         try:
             value = ast.literal_eval(text)
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
+        except (SyntaxError, ValueError, MemoryError, RecursionError, TypeError):
             inner = text[1:-1].strip()
-            if any(sign in inner for sign in "\"'[]{}"):
+            if any(sign in inner for sign in "[]{}") or (text[:1] == "(") or "'" in inner:
                 raise ValueError("not a list") from None
-            value = [part.strip() for part in inner.split(",")] if inner else []
+            if '"' in inner and text[0] != "{":
+                raise ValueError("not a list") from None
+            if '"' in inner:  # a database puts quotes around some: {sport,"home and garden"}
+                value = next(csv.reader([inner], skipinitialspace=True))
+            else:
+                value = [part.strip() for part in inner.split(",")] if inner else []
+    if isinstance(value, tuple | set | frozenset):
+        value = list(value)
     if not isinstance(value, list):
         raise ValueError("not a list")
     return value

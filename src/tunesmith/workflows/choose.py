@@ -13,7 +13,7 @@ from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options, faults_of
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.types import Kind, ReadOptions, SplitOptions
+from tunesmith.data.types import Kind, ReadOptions, SplitOptions, ValueOptions
 from tunesmith.engine.options import EngineOptions
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.models import catalog
@@ -220,13 +220,16 @@ def parts_of(task: str, method: str, callbacks: Sequence[str]) -> dict[str, type
         "engine": EngineOptions,
         "split": SplitOptions,
         "read": ReadOptions,
+        "values": ValueOptions,
         **{name: registry.get("callbacks", name).Options for name in callbacks},
     }
 
 
 def option_models(spec: RunSpec) -> dict[str, type[Options]]:
     """Every Options model that may have a say in this spec, by owner ('task text-classification', ...)."""
-    models: dict[str, type[Options]] = {"engine": EngineOptions, "split": SplitOptions, "read": ReadOptions}
+    models: dict[str, type[Options]] = {
+        "engine": EngineOptions, "split": SplitOptions, "read": ReadOptions, "values": ValueOptions,
+    }  # fmt: skip
     for seam, asked in (("tasks", spec.task), ("methods", spec.method)):
         for name in registry.names(seam) if asked == "auto" else [asked]:
             models[f"{seam.removesuffix('s')} {name}"] = registry.get(seam, name).Options

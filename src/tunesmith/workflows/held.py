@@ -11,7 +11,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import FolderError
 from tunesmith.core.files import own_folder, read_json, write_json
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.types import SplitOptions
+from tunesmith.data.types import SplitOptions, ValueOptions
 from tunesmith.evaluate.goal import higher_is_better
 from tunesmith.workflows.reading import split_options
 
@@ -86,10 +86,11 @@ def same_data(folder: Path, fingerprint: str) -> None:
 
 def shared_words(spec: RunSpec, task: str) -> Words:
     """What all runs on a split share: the task settled, the model found from anywhere, and no split of their own."""
-    left_out = {*SplitOptions.model_fields, "data", "validation", "test", "options"}
+    left_out = {*SplitOptions.model_fields, *ValueOptions.model_fields, "data", "validation", "test", "options"}
     words = {name: value for name, value in spec.words().items() if name not in left_out}
     words |= {"task": task, "callbacks": [name for name in spec.callbacks if name != "tensorboard"]}
     words["near_duplicates"] = split_options(spec).near_duplicates
+    words |= {"nothing": "keep", "unseen_labels": "warn"}  # all that was read in the first place
     if words["model"] != "auto" and Path(words["model"]).expanduser().is_dir():
         words["model"] = str(Path(words["model"]).expanduser().resolve())
     return words

@@ -76,7 +76,7 @@ class Model(Shown):
         mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
         task: Task = registry.get("tasks", mark["task"])(registry.get("tasks", mark["task"]).Options())
         task.restore(mark["state"])
-        columns = Columns(**{**mark["columns"], "target": tuple(mark["columns"]["target"])})
+        columns = Columns.of(mark["columns"])
         thresholds = np.asarray(mark["thresholds"]) if mark["thresholds"] else None
         return cls(load_text_finished(folder), task, columns, thresholds)
 
@@ -253,6 +253,6 @@ def write_mark(folder: Path, task_name: str, task: Task, columns: Columns, thres
         "format": 1,
         "task": task_name,
         "state": task.state(),
-        "columns": vars(columns) | {"target": list(columns.target)},
+        "columns": columns.record(),
         "thresholds": None if thresholds is None else [float(t) for t in thresholds],
     })  # fmt: skip

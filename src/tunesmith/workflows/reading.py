@@ -14,7 +14,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.textfile import is_file_of
-from tunesmith.data.types import ReadOptions, SplitOptions
+from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
 from tunesmith.workflows import choose
 
 T = TypeVar("T")
@@ -70,10 +70,16 @@ def read_other(read: Callable[[ReadOptions], T], run: Any, data: Any, words: Map
         raise
 
 
+def value_options(spec: RunSpec) -> ValueOptions:
+    """What the cells of the target mean to the spec. Raises OptionError."""
+    given = {name: value for name, value in spec.options.items() if name in ValueOptions.model_fields}
+    return cast(ValueOptions, resolve(given, {"values": ValueOptions})["values"])
+
+
 def read(source: Any, spec: RunSpec, cache: Path, *, emit: Emit = ignore, **split: Any) -> PreparedData:
     """The prepared rows of `source`; `split` changes options of the split. Raises DataError, OptionError."""
     return prepare(
         source, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
         kinds=choose.kinds_for(spec.task), options=split_options(spec, **split), reading=read_options(spec),
-        seed=spec.seed, emit=emit, cache_dir=cache,
+        values=value_options(spec), seed=spec.seed, emit=emit, cache_dir=cache,
     )  # fmt: skip

@@ -12,8 +12,8 @@ from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.data.conversations import verdict
 from tunesmith.data.conversations.messages import DIALECTS, decoded, dialect_of, is_messages
 from tunesmith.data.conversations.verdict import Unread, Verdict
+from tunesmith.data.numbers import is_plain as is_number
 from tunesmith.data.profile import TARGET_NAMES, simple
-from tunesmith.data.values import is_number
 
 Form = Literal["chat", "completion", "text", "preference", "feedback", "pair"]
 Row = Mapping[str, Any]

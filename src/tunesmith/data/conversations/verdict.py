@@ -24,7 +24,8 @@ from tunesmith.data.conversations.verdict_words import (
     TELLING,
     VAGUE,
 )
-from tunesmith.data.values import NO_NUMBER, is_number
+from tunesmith.data.nothing import may_be_nothing, says_nothing
+from tunesmith.data.numbers import is_plain
 
 _NOISE = re.compile(r"^(is|was|has|human|user|the|ist|est|es|llm|gpt|model|answer|response|output|completion|reply|"
                     r"final|mean|average|avg) | (label|flag|score|value|rating|binary|bool|by \w+|\d+)$")  # fmt: skip
@@ -155,7 +156,7 @@ def _judge(column: str, cells: list[Any]) -> Verdict | Unread | None:
 def _there(cell: Any) -> bool:
     """Whether a cell says anything at all. A minus alone is a verdict."""
     if isinstance(cell, str):
-        return cell.strip().casefold() not in NO_NUMBER - {"-"}
+        return cell.strip() == "-" or not (says_nothing(cell) or may_be_nothing(cell))
     return cell is not None and cell != []
 
 
@@ -164,7 +165,12 @@ def _number(cell: Any) -> float | None:
         return None
     if isinstance(cell, str):
         cell = cell.strip().replace("\u2212", "-")
-        return float(cell.replace(",", ".")) if is_number(cell) else None
+        if not is_plain(cell):
+            return None
+        try:
+            return float(cell.replace(",", "."))
+        except ValueError:
+            return None
     return float(cell)
 
 

@@ -1,0 +1,202 @@
+"""What kind of target the cells of a column are: a label, several labels, or a number; and what the cells mean."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Decided, Emit, Warned
+from tunesmith.data import vectors
+from tunesmith.data.nothing import says_nothing
+from tunesmith.data.numbers import style_of
+from tunesmith.data.profile import Profile, simple
+from tunesmith.data.types import Columns, Kind, ValueOptions
+from tunesmith.data.values import looks_listed, parse_list
+
+_FEW = 20
+MOSTLY = 0.8
+"""Share of the cells that are numbers, from which on a column is one of numbers."""
+_STRAYS, _STRAY_SHARE = 2, 0.05  # few words among numbers are faults, and not classes
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+$")
+_NUMBER_NAMES = re.compile(
+    "(similarity_)?score|rating|price|stars|grade|value|similarity|note|bewertung|preis|prix|precio|nota|punkte|cijfer|"
+    "ocena|prezzo|voto|amount|betrag"
+)
+
+
+def natural_kind(profile: Profile, separator: str | None = None) -> tuple[Kind, str | None, str]:
+    """Kind of target that the cells look like, separator of labels in one cell, and why.
+
+    `separator` as in `ValueOptions.label_separator`.
+    """
+    if profile.kind == "list":
+        return "labels", None, "every cell is a list"
+    if profile.kind == "string":
+        if separator == "off":
+            return "label", None, f"{profile.distinct} different values, each one label as asked for"
+        if separator and any(separator in cell for cell in profile.counts):
+            return "labels", separator, f"labels between {separator!r}, as asked for"
+        found = _lists_in_cells(profile)
+        if found:
+            return found
+    numbers, strays = len(profile.numbers), profile.strays
+    if not numbers or strays > max(_STRAYS, _STRAY_SHARE * len(profile.cells)) or profile.numeric < MOSTLY:
+        return "label", None, f"{profile.distinct} different values"
+    repeated = numbers <= max(2, 0.5 * len(profile.cells))
+    if profile.whole and numbers <= _FEW and repeated:
+        which = f"whole numbers with only {numbers}" if not strays else f"{profile.distinct}"
+        return "label", None, f"{which} different values"
+    beside = f"; {strays} cells of {len(profile.cells)} are none" if strays else ""
+    return "number", None, f"numbers with {numbers} different values{beside}"
+
+
+def _lists_in_cells(profile: Profile) -> tuple[Kind, str | None, str] | None:
+    cells = [cell for cell in profile.counts if not says_nothing(cell)]
+    listed = [cell for cell in cells if looks_listed(cell)]
+    if listed and len(listed) > 0.9 * len(cells) and all(_is_list(cell) for cell in listed[:200]):
+        return "labels", None, "every cell is written as a list"
+    if cells and len(cells) > 1 and all(vectors.vector(cell) for cell in cells) and not profile.numbers:
+        return "labels", None, "every cell is a vector of 0 and 1"
+    if profile.characters > 200:
+        return None
+    for separator in ("|", ";", ","):
+        if _separates(profile, separator) and not _levels(profile, separator):
+            example = next(cell for cell in cells if separator in cell)
+            return "labels", separator, f"cells such as {example!r} list labels that also stand elsewhere"
+    return None
+
+
+def _levels(profile: Profile, separator: str) -> bool:
+    """Whether the parts are levels of one name, 'Clothing, Men': all cells have as many, none in two places."""
+    split = [[part.strip() for part in cell.split(separator)] for cell in profile.counts]
+    if len({len(parts) for parts in split}) != 1 or len(split) < 3:
+        return False
+    places = [set(place) for place in zip(*split, strict=True)]
+    words = any(re.search(r"[^\W\d]", part) for place in places for part in place)
+    return words and sum(map(len, places)) == len(set().union(*places))
+
+
+def repeats(profile: Profile) -> bool:
+    """Whether the labels inside the lists come again: at most half of them are different."""
+    parts: list[str] = []
+    for cell in profile.cells:
+        listed = cell if isinstance(cell, list) else parse_list(cell) if _is_list(cell) else re.split("[|;,]", cell)
+        parts += [str(part).strip() for part in listed]
+    return len(set(parts)) <= max(2, 0.5 * len(parts))
+
+
+def _is_list(cell: str) -> bool:
+    try:
+        parse_list(cell)
+    except ValueError:
+        return False
+    return looks_listed(cell)
+
+
+def _separates(profile: Profile, separator: str) -> bool:
+    """Whether cells are lists: most parts of the cells with the separator stand in several other cells."""
+    with_separator = {cell: n for cell, n in profile.counts.items() if separator in cell}
+    if sum(with_separator.values()) < max(2, 0.002 * len(profile.cells)):
+        return False
+    if separator == "," and len(profile.numbers) == profile.distinct:
+        decimals = [cell for cell in with_separator if _DECIMAL_COMMA.match(cell)]
+        everywhere = sum(with_separator.values()) >= 0.95 * len(profile.cells)
+        if len(decimals) < len(with_separator) or everywhere:  # '1,234,567', '1.234,5' and '4,5' throughout
+            return False
+    homes: defaultdict[str, set[str]] = defaultdict(set)
+    for cell in profile.counts:
+        for part in cell.split(separator):
+            homes[part.strip()].add(cell)
+    parts = Counter(part.strip() for cell in with_separator for part in cell.split(separator) if part.strip())
+    shared = sum(len(homes[part]) >= 2 for part in parts)
+    short = max((len(part) for part in parts), default=0) <= 60
+    return bool(parts) and short and shared >= 0.5 * len(parts) and len(homes) <= 0.5 * len(profile.cells)
+
+
+def pairs_or_decimals(
+    profile: Profile, decimal: str | None, kinds: Sequence[Kind], source: str, why: str
+) -> tuple[Kind, str | None, str]:
+    """What '2,27' means: two labels, or a number with a decimal comma. Raises DataError where it can be both."""
+    with_comma = [cell for cell in profile.counts if "," in cell]
+    if not all(_DECIMAL_COMMA.match(cell) for cell in with_comma):
+        return "labels", ",", why
+    number: tuple[Kind, str | None, str] = ("number", None, "numbers with a decimal comma")
+    if decimal == "," or "labels" not in kinds:
+        return number
+    if decimal == "." or "number" not in kinds:
+        return "labels", ",", why
+    fractions = {cell.split(",")[1] for cell in with_comma}
+    number_name = _NUMBER_NAMES.fullmatch(simple(profile.name))
+    if profile.target_rank and not number_name:
+        return "labels", ",", why
+    if number_name and max(map(len, fractions)) <= 2:
+        return number
+    if fractions <= {"0", "5", "25", "75", "50", "00"}:  # halves and quarters
+        return number
+    if all(len(cell.split(",")[1]) > 1 for cell in with_comma) and len(fractions) <= 2:
+        return "labels", ",", why  # one label that stands beside several others
+    cell = with_comma[0]
+    left, right = cell.split(",")
+    raise DataError(
+        Problem(
+            f"cells such as {cell!r} could mean the number {left}.{right} or the two labels {left!r} and {right!r}",
+            source, column=profile.name,
+        ),
+        fix="Say which: --set label_separator=, for labels, --set decimal=, for numbers.",
+    )  # fmt: skip
+
+
+def meaning(
+    columns: Columns,
+    known: Mapping[str, Profile],
+    asked: tuple[ValueOptions, str | None],
+    source: str,
+    reasons: dict[str, tuple[str, str]],
+) -> Columns:
+    """The columns with what their cells mean: names of positions, decimal sign, spellings that are one."""
+    values, decimal = asked
+    columns = replace(columns, merge_labels=values.merge_labels, missing=tuple(values.missing))
+    if len(columns.target) > 1:
+        return columns
+    profile = known[columns.target[0]]
+    if columns.kind == "number":
+        style = style_of(profile.counts, decimal) if profile.kind == "string" else profile.style
+        if said := style.said():
+            kind, why = reasons["target kind"]
+            reasons["target kind"] = (kind, f"{why}, written with {said}")
+        return replace(columns, decimal=style.decimal if profile.kind == "string" and style.sure else None)
+    positions = None
+    if columns.kind == "labels" and values.label_separator is None:
+        positions = vectors.width(profile.cells, source, profile.name)
+    if positions is not None:
+        names, why = vectors.names_of(positions, values.label_names, profile.name)
+        reasons["target kind"] = ("labels", f"vectors of 0 and 1 with {positions} positions")
+        reasons["label names"] = (", ".join(names), why)
+        return replace(columns, positions=names, label_separator=None)
+    if values.label_names is not None:
+        problem = Problem("label_names names the positions of 0/1 vectors, and this column holds none", source)
+        raise DataError(replace(problem, column=profile.name), fix="Leave label_names out, or name another --target.")
+    return columns
+
+
+def tell_other_reading(profile: Profile, columns: Columns, values: ValueOptions, emit: Emit) -> None:
+    """Say it where the cells of the target could be read in another way."""
+    if profile.kind != "string" or values.label_separator is not None:
+        return
+    separator = columns.label_separator
+    if columns.kind == "labels" and separator == ",":
+        cell = next((cell for cell in profile.counts if ", " in cell and re.search(r"[^\W\d]", cell)), None)
+        if cell is not None:
+            parts = ", ".join(repr(part.strip()) for part in cell.split(","))
+            message = f"cells such as {cell!r} are read as several labels: {parts}"
+            emit(Warned("labels with a comma", f"{message}. If each is one category: --set label_separator=off"))
+    if columns.kind == "label" and profile.characters <= 100:
+        for other in (" > ", "/", "|", ";", "::", " - ", "+", ","):
+            cell = next((cell for cell in profile.counts if other in cell.strip(other)), None)
+            if cell is not None and (other in "|;" or _separates(profile, other)):
+                why = f"cells such as {cell!r} are each one label; to read several: --set label_separator={other!r}"
+                emit(Decided("several labels", "no", why))
+                return

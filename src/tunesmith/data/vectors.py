@@ -1,0 +1,112 @@
+"""Labels as 0/1 vectors: in [0, 1, 0] position 2 is on. Read from lists and from every way they are printed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import DataError, OptionError, Problem
+
+_ON, _OFF = {"1", "1.0", "1.", "true"}, {"0", "0.0", "0.", "false"}
+_WRITTEN = re.compile(r"(?:array|tensor)?\(?\s*([\[({]?)\s*([^\[\](){}]*?)\s*([\])}]?)\s*(?:,\s*dtype=\w+)?\)?")
+_LIST_LIKE = re.compile(r"[\s,;|]+")
+
+
+def vector(cell: Any) -> list[bool] | None:
+    """The positions of a cell as on or off; None if the cell is no vector of 0 and 1. [] is a vector of none."""
+    if isinstance(cell, str):
+        match = _WRITTEN.fullmatch(cell.strip())
+        if match is None or not (match[1] or match[2]):
+            return None
+        parts: Sequence[Any] = [part for part in _LIST_LIKE.split(match[2]) if part]
+        if not match[1] and (len(parts) < 2 or ("," in match[2] and len(parts) < 3)):
+            return None  # '0,1' may be a number
+    elif isinstance(cell, Sequence):
+        parts = cell
+    else:
+        return None
+    words = [str(part).strip().lower() for part in parts]
+    return [word in _ON for word in words] if all(word in _ON or word in _OFF for word in words) else None
+
+
+def width(cells: Iterable[Any], source: str, column: str) -> int | None:
+    """How many positions the vectors of a column have; None where it holds no vectors.
+
+    Numbers of labels ([0], [1], [0, 1]) differ in length and never name one twice; vectors do. Raises DataError for
+    vectors of different lengths, half and half, and for shares ([0.2, 0.8]).
+    """
+    found = [cell for cell in cells if cell is not None]
+    read = [vector(cell) for cell in found]
+    vectors = [one for one in read if one]
+    if len(vectors) < len(found) - sum(one == [] for one in read) or not vectors:
+        _refuse_shares(found, source, column)
+        return None
+    lengths = Counter(map(len, vectors))
+    usual, times = lengths.most_common(1)[0]
+    twice = any(len(set(one)) < len(one) for one in vectors)
+    orders = len({tuple(one) for one in vectors}) > 1 and len(lengths) == 1
+    if usual < 2 or not (twice or orders):
+        return None
+    if times < 0.6 * len(vectors):
+        told = ", ".join(f"{number} of {length}" for length, number in lengths.most_common(4))
+        problem = Problem(f"lists of 0 and 1 of different lengths: {told} positions", source, column=column)
+        raise DataError(problem, fix="A 0/1 vector has a position for every label; a list of label numbers no repeats.")
+    return usual
+
+
+def _refuse_shares(cells: Sequence[Any], source: str, column: str) -> None:
+    numbers = [_numbers(cell) for cell in cells]
+    if not numbers or any(one is None or len(one) < 2 for one in numbers):
+        return
+    lists = [one for one in numbers if one]
+    within = all(0 <= value <= 1 for one in lists for value in one)
+    if within and len({len(one) for one in lists}) == 1 and any(value % 1 for one in lists for value in one):
+        problem = Problem(f"cells such as {cells[0]!s:.60} hold a share for each label", source, column=column)
+        raise DataError(problem, fix="Write the label with the largest share, or 0 and 1 for each label.")
+
+
+def _numbers(cell: Any) -> list[float] | None:
+    if isinstance(cell, str):
+        match = _WRITTEN.fullmatch(cell.strip())
+        if match is None or not match[1]:
+            return None
+        cell = [part for part in _LIST_LIKE.split(match[2]) if part]
+    if not isinstance(cell, Sequence):
+        return None
+    try:
+        return [float(part) for part in cell]
+    except (TypeError, ValueError):
+        return None
+
+
+def names_of(positions: int, given: str | Sequence[str] | None, column: str) -> tuple[tuple[str, ...], str]:
+    """A name for each position, and where it comes from: what is given (names, or a file with one a line), a header
+    that lists as many, else label_0, label_1, ...
+
+    Raises OptionError for another number of names, or names that come twice.
+    """
+    if given is not None:
+        names = _listed(given)
+        if len(names) != positions or len(set(names)) != positions:
+            raise OptionError(
+                f"label_names gives {len(names)} names ({', '.join(names)[:200]}); the "
+                f"vectors have {positions} positions, and each needs a name of its own."
+            )
+        return tuple(names), "names as given by label_names"
+    named = [part.strip() for part in re.split(r"[,;|/]", re.sub(r"^[^\[(]*[\[(]|[\])]\s*$", "", column))]
+    if len(named) == positions and all(named) and len(set(named)) == positions:
+        return tuple(named), "names from the header"
+    why = "they have no names: give them with --set label_names=a,b,c or a file with one a line"
+    return tuple(f"label_{place}" for place in range(positions)), why
+
+
+def _listed(given: str | Sequence[str]) -> list[str]:
+    if not isinstance(given, str):
+        return [str(name).strip() for name in given]
+    if Path(given).expanduser().is_file():
+        lines = Path(given).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+    return [part.strip() for part in given.split(",")]
