@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tunesmith.cli import completion, process
-from tunesmith.core.errors import OptionError
+from tunesmith.core.errors import FolderError, OptionError
 from tunesmith.core.text import visible_within
 
 # How the flags of a command are grouped in its help.
@@ -266,3 +266,12 @@ def folder_of(data: str, what: str) -> Path:
 def print_found(found: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], str]) -> None:
     """One JSON object, or what `screen` makes of it for people: of text that can not steer their terminal."""
     print(process.as_json(found) if as_json else screen(visible_within(found)))
+
+
+def print_document(found: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], str], folder: Path) -> None:
+    """`print_found` of what files in `folder` hold. Raises FolderError where that is not what was written there."""
+    try:
+        print_found(found, as_json, screen)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise FolderError(f"What is written in {folder} is damaged: {type(error).__name__}: {error}.",
+                          "--json shows it as it is.") from error  # fmt: skip

@@ -18,6 +18,7 @@ from tunesmith.cli.arguments import (
     RunPath,
     Verbose,
     data_of,
+    print_document,
     print_found,
     reads_files,
     run_words,
@@ -136,9 +137,9 @@ def show(run: RunPath, as_json: Json = False) -> None:
     several = catalogues.series(run)
     if several is not None:
         name, document = several
-        print_found(document, as_json, getattr(show_refine, f"show_{name}"))
+        print_document(document, as_json, getattr(show_refine, f"show_{name}"), run)
         return
-    print_found(catalogues.run(run), as_json, screens.run)
+    print_document(catalogues.run(run), as_json, screens.run, run)
 
 
 @app.command(section=UNDERSTAND)

@@ -208,7 +208,8 @@ def runs(found: Found) -> str:
          r.get("outcome", ""))
         for r in found["runs"]
     ]  # fmt: skip
-    return table(("run", "status", "method", "model", "test metric", "verdict"), rows)
+    damaged = [f"{r['run']}: {r['problem']}" for r in found["runs"] if "problem" in r]
+    return "\n".join([table(("run", "status", "method", "model", "test metric", "verdict"), rows), *damaged])
 
 
 def plugins(found: Found) -> str:

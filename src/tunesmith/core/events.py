@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -184,6 +184,25 @@ def read(path: Path) -> list[dict[str, Any]]:
     for line in content.split(b"\n"):  # other separators may stand inside a text
         with suppress(ValueError, RecursionError):  # no JSON, or cut inside a letter
             record = json.loads(line)
-            if isinstance(record, dict) and isinstance(record.get("event"), str):
+            if isinstance(record, dict) and _is_sound(record):
                 records.append(record)
     return records
+
+
+def _is_sound(record: dict[str, Any]) -> bool:
+    """Whether it is an event, and one that is known here has what it must have."""
+    name = record.get("event")
+    kind = next((kind for kind in Event.__subclasses__() if kind.name == name), None)
+    if kind is None:
+        return isinstance(name, str)
+    return all(
+        isinstance(record.get(one.name), _JSON_TYPES.get(str(one.type), object))
+        for one in fields(kind)
+        if one.name in record or (one.default is MISSING and one.default_factory is MISSING)
+    )
+
+
+_JSON_TYPES: dict[str, Any] = {
+    "str": str, "int": int, "float": (int, float), "float | None": (int, float, type(None)), "bool": bool,
+    "int | None": (int, type(None)), "list[int]": list, "Mapping[str, float]": dict, "Mapping[str, str]": dict,
+}  # fmt: skip

@@ -8,9 +8,11 @@ prefix.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
+import reprlib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -71,12 +73,38 @@ def _loader() -> Any:
 
 
 def read_yaml(text: str) -> Any:
-    """Plain values from YAML text. Raises yaml.YAMLError."""
-    loader = _loader()(text)
+    """Plain values from YAML text. Raises yaml.YAMLError, also for what is nested too deeply, numbers of thousands of
+    digits, and anchors that stand for far more than is written."""
+    import yaml
+
     try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
+        loader = _loader()(text)
+        try:
+            value = loader.get_single_data()
+        finally:
+            loader.dispose()
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except (ValueError, OverflowError, TypeError, AttributeError) as error:
+        raise yaml.YAMLError(str(error)) from None
+    if sum(1 for _ in itertools.islice(_parts(value), _MOST_PARTS)) == _MOST_PARTS:
+        raise yaml.YAMLError(f"with its anchors it stands for more than {_MOST_PARTS:,} values")
+    return value
+
+
+_MOST_PARTS = 100_000
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """The value and all values in it, as often as they are referred to; endless where one holds itself."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        if isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple | set):
+            waiting += one
 
 
 def parse_value(text: str) -> Any:
@@ -161,6 +189,11 @@ def _sentence(name: str, faults: list[Any], model: type[Options]) -> str:
     message = message[0].lower() + message[1:]
     if not field:
         return f"{message}."
+    got = _SHORT.repr(first["input"])
     if len(faults) > 1 or len(first["loc"]) > 1:  # each of several types says why it is not the one
-        return f"Option {name!r}: got {first['input']!r}, but expected {expected}."
-    return f"Option {name!r}: got {first['input']!r}, but {message} (expected {expected})."
+        return f"Option {name!r}: got {got}, but expected {expected}."
+    return f"Option {name!r}: got {got}, but {message} (expected {expected})."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200

@@ -126,6 +126,10 @@ class RunFolder:
             file.flush()
             yield
 
+    def begun(self) -> bool:
+        """Whether there is a checkpoint, or what was one."""
+        return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+
     def load_spec(self) -> RunSpec:
         return RunSpec.load(self.spec)
 

@@ -16,7 +16,16 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.files import read_bytes
 from tunesmith.core.options import Options, describe_faults, read_yaml
+
+_MOST_BYTES = 1 << 20
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 class RunSpec(Options):
@@ -81,7 +90,13 @@ class RunSpec(Options):
         given = {name: _plain(value) for name, value in words.items()}
         own = {name: value for name, value in given.items() if name in cls.model_fields}
         others = {name: value for name, value in given.items() if name not in cls.model_fields}
-        own["options"] = {**own.get("options", {}), **others}
+        inner = own.get("options", {})
+        if not isinstance(inner, Mapping):
+            raise OptionError(f"Option 'options': expected 'name: value' lines, got a {type(inner).__name__}.")
+        own["options"] = {**inner, **others}
+        for name, value in words.items():
+            if _holds_nul(value):
+                raise OptionError(f"Option {name!r} holds a NUL character (a zero byte), which no name can hold.")
         try:
             return cls(**own)
         except ValidationError as error:
@@ -91,16 +106,20 @@ class RunSpec(Options):
     def load(cls, path: Path) -> RunSpec:
         """From a YAML file. Raises DataError for a file that is no YAML mapping, OptionError for its words."""
         try:
-            words = read_yaml(path.read_text(encoding="utf-8"))
+            words = read_yaml(read_bytes(path, _MOST_BYTES).decode())
         except OSError as error:
             problem = Problem(f"can not be read: {error.strerror}", file=str(path))
             raise DataError(problem, "Give the spec.yaml of a run, or one that you wrote.") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise DataError(Problem(f"not valid YAML: {error}", file=str(path))) from None
+            reason = str(error) if len(str(error)) < 1_000 else f"{str(error)[:1_000]} ..."
+            raise DataError(Problem(f"not valid YAML: {reason}", file=str(path))) from None
         if not isinstance(words, dict):
             problem = Problem("expected 'name: value' lines, as in the spec.yaml of a run", file=str(path))
             raise DataError(problem)
-        return cls.make({str(name): value for name, value in words.items()})
+        try:
+            return cls.make({str(name): value for name, value in words.items()})
+        except OptionError as error:
+            raise OptionError(f"{path}: {error.message}", error.fix) from None
 
     def words(self) -> dict[str, Any]:
         """The flat words again: `RunSpec.make(spec.words()) == spec`."""

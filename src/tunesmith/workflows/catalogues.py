@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core import events, registry
-from tunesmith.core.files import read_json
+from tunesmith.core.errors import FolderError, TunesmithError
+from tunesmith.core.files import DAMAGED_FIX, read_json
 from tunesmith.core.options import describe
 from tunesmith.core.run import RunFolder, list_runs
 
 
 def runs(root: Path) -> list[dict[str, Any]]:
-    """One row per run folder below `root`: path, status, what, and the first metric if finished."""
-    return [_row(folder) for folder in list_runs(root)]
+    """One row per run folder below `root`: path, status, what, and the first metric if finished. Of a damaged one the
+    status says so, and `problem` what is wrong."""
+    found = []
+    for folder in list_runs(root):
+        try:
+            with _guarded(folder):
+                found.append(_row(folder))
+        except TunesmithError as error:
+            found.append({"run": str(folder.path), "status": "damaged", "task": "", "model": "", "method": "",
+                          "data": "", "problem": error.message})  # fmt: skip
+    return found
+
+
+@contextmanager
+def _guarded(folder: RunFolder) -> Iterator[None]:
+    """What a damaged file of the run makes of the code that reads it, as FolderError."""
+    try:
+        yield
+    except TunesmithError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OSError) as error:
+        raise FolderError(
+            f"What is written in {folder.path} can not be read: {type(error).__name__}: {error}.", DAMAGED_FIX
+        ) from error
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
@@ -33,6 +57,11 @@ def _row(folder: RunFolder) -> dict[str, Any]:
 def run(path: str | Path) -> dict[str, Any]:
     """A run in full: its row, and what metrics.json holds once it is finished."""
     folder = RunFolder.open(path)
+    with _guarded(folder):
+        return _in_full(folder)
+
+
+def _in_full(folder: RunFolder) -> dict[str, Any]:
     found = _row(folder) | {"report": str(folder.report), "model_folder": str(folder.model)}
     log = events.read(folder.events)
     if folder.metrics.exists():

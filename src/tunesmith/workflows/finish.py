@@ -82,10 +82,10 @@ def finish(work: Work, started: float) -> dict[str, Any]:
     headline = {name: document["test"][name]["value"] for name in work.plan.task.metrics if name in document["test"]}
     write_json(work.folder.result, {
         "status": "finished", "metrics": headline, "verdict": document["verdict"],
-        "seconds": round(time.time() - started, 3),
+        "seconds": round(time.monotonic() - started, 3),
     })  # fmt: skip
     clock.end()
-    work.emit(events.Finished(round(time.time() - started, 3), headline))
+    work.emit(events.Finished(round(time.monotonic() - started, 3), headline))
     return document
 
 
@@ -171,7 +171,7 @@ def _document(
             audit=data.audit(), verdict=found, test_without_leaked=without, data=of_data,
         ),
         cost={
-            "wall_seconds": round(time.time() - started, 3),
+            "wall_seconds": round(time.monotonic() - started, 3),
             "peak_memory_bytes": peak_memory_bytes(),
             "tokens": work.state.tokens, "trainable_parameters": work.trainable_parameters,
         },

@@ -98,10 +98,10 @@ def finish(work: LanguageWork, started: float) -> dict[str, Any]:
     headline = {name: document["test"][name]["value"] for name in names if name in document["test"]}
     write_json(work.folder.result, {
         "status": "finished", "metrics": headline, "verdict": document["verdict"],
-        "seconds": round(time.time() - started, 3),
+        "seconds": round(time.monotonic() - started, 3),
     })  # fmt: skip
     clock.end()
-    work.emit(events.Finished(round(time.time() - started, 3), headline))
+    work.emit(events.Finished(round(time.monotonic() - started, 3), headline))
     return document
 
 
@@ -314,7 +314,7 @@ def _document(
             + _findings(work, test, found, wanted if texts else None)
         ),
         "cost": cost_of(work, {
-            "wall_seconds": round(time.time() - started, 3), "peak_memory_bytes": peak_memory_bytes(),
+            "wall_seconds": round(time.monotonic() - started, 3), "peak_memory_bytes": peak_memory_bytes(),
             "tokens": work.state.tokens,
         }),
     }  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import ignore
+from tunesmith.core.files import read_json
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import peek, read_examples
@@ -62,7 +62,7 @@ def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
             raise DataError(error.problems, "Leave only text and target in what is retained.") from error
         raise
     if run is not None:
-        written = json.loads((run.data / "fingerprint.json").read_text(encoding="utf-8"))["sha256"]
+        written = read_json(run.data / "fingerprint.json").get("sha256")
         if written != data.fingerprint:
             raise DataError(
                 Problem(f"the data of the run {path} is not what it was when that run was trained", spec.data),

@@ -69,7 +69,7 @@ def train(data: Any = None, *, out: str | Path | None = None, listeners: Sequenc
 
     Raises UsageError (input or options; nothing was trained), RunFailed, Stopped (resumable).
     """
-    started = time.time()
+    started = time.monotonic()
     given = {"data": data, **{name: words.get(name) for name in ("validation", "test")}}
     held = {name: value for name, value in given.items() if value is not None and not isinstance(value, _PATHS)}
     spec = _spec(None if "data" in held else data, {**words, **dict.fromkeys(held, "(in memory)")})
@@ -85,7 +85,7 @@ def train(data: Any = None, *, out: str | Path | None = None, listeners: Sequenc
 
 def resume(path: str | Path, *, listeners: Sequence[Listener] = ()) -> Run:
     """Continue a run that was killed, stopped or paused. A finished run is returned as it is."""
-    started = time.time()
+    started = time.monotonic()
     folder = RunFolder.open(path)
     with folder.lock():
         if folder.result.exists():
@@ -98,7 +98,7 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
     stop = StopRequest()
     try:
         with stop.listening():
-            log(Started(folder.name, versions(), resumed=any(folder.checkpoints.iterdir())))
+            log(Started(folder.name, versions(), resumed=folder.begun()))
             if choose.family(spec) == "language":
                 from tunesmith.workflows import language, language_finish
 
@@ -177,6 +177,6 @@ def _abandoned_when_unused(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except TunesmithError as error:
-        if error.exit_code == 2 and not any(folder.checkpoints.iterdir()):
+        if error.exit_code == 2 and not folder.begun():
             folder.abandon()
         raise
