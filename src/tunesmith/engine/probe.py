@@ -38,8 +38,10 @@ class LinearSolution:
     penalty: float
     validation_loss: float
     start: tuple[Tensor, Tensor]
-    """Weight and bias for fine-tuning to start from: at START_PENALTY; of numbers at the best one, where that is
+    """Weight and bias for fine-tuning to start from: at START_PENALTY, or at the best penalty where that is
     stronger."""
+    why: str = ""
+    """How the penalty was chosen."""
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """float32 [n, outputs]."""
@@ -103,8 +105,7 @@ def solve(
     start = best = at(START_PENALTY)
     directions: tuple[tuple[float, ...], ...] = (WEAKER, STRONGER) if choose_penalty else ()
     if choose_penalty and loss == "squared":
-        best = min((start, *map(at, WEAKER + STRONGER)), key=lambda one: float(one.losses.mean()))
-        start, directions = max(start, best, key=lambda one: one.penalty), ()
+        best, directions = min((start, *map(at, WEAKER + STRONGER)), key=lambda one: float(one.losses.mean())), ()
     for direction in directions:
         for penalty in direction:
             found = at(penalty)
@@ -113,8 +114,22 @@ def solve(
             best = found
         if best is not start:
             break  # weaker was better: stronger can not be
+    why = _reason(best.penalty, len(held_x), loss, choose_penalty)
+    # validation rows that ask for a stronger penalty say that the softest start is not soft enough
+    start = max(start, best, key=lambda one: one.penalty)
     weight, bias = best.scale * best.weight, best.scale * best.bias
-    return LinearSolution(weight, bias, best.penalty, float(best.losses.mean()), (start.weight, start.bias))
+    return LinearSolution(weight, bias, best.penalty, float(best.losses.mean()), (start.weight, start.bias), why)
+
+
+def _reason(penalty: float, rows: int, loss: Loss, chosen: bool) -> str:
+    if not chosen:
+        return "where every solution starts"
+    held = f"{rows:,} validation rows"
+    if loss == "squared":
+        return f"of all that were tried the one with the lowest error on {held}"
+    if penalty == START_PENALTY:
+        return f"neither a weaker nor a stronger one is proven better on {held}"
+    return f"step by step {'weaker' if penalty < START_PENALTY else 'stronger'}, as long as {held} proved a gain"
 
 
 def best_scale(logits: Tensor, y: Tensor, loss: Loss) -> float:
@@ -135,7 +150,7 @@ def best_scale(logits: Tensor, y: Tensor, loss: Loss) -> float:
 def _proven(gains: Tensor) -> bool:
     """Whether paired gains are more than one standard error above zero: of solutions that the validation
     rows can not tell apart the stronger penalty is kept (Breiman et al. 1984, section 3.4.3)."""
-    return bool(gains.mean() > gains.std() / len(gains) ** 0.5)
+    return len(gains) > 1 and bool(gains.mean() > gains.std() / len(gains) ** 0.5)  # one row proves nothing
 
 
 def _spread(x: Tensor, intercept: bool) -> _Spread:

@@ -50,7 +50,12 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     if folder.metrics.exists():
         document = folder.load_metrics()
         name = document["first_metric"]
-        row |= {"metric": name, **document["test"][name], "outcome": document["verdict"]["outcome"]}
+        row |= {
+            "method": document["method"],
+            "metric": name,
+            **document["test"][name],
+            "outcome": document["verdict"]["outcome"],
+        }
     return row
 
 

@@ -6,17 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tunesmith.core import registry
-from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.files import scratch
 from tunesmith.core.options import resolve
-from tunesmith.data.prepared import PreparedData
-from tunesmith.engine import estimate
-from tunesmith.models import catalog
-from tunesmith.workflows import choose
+from tunesmith.workflows import choose, effort
 from tunesmith.workflows.reading import read
 from tunesmith.workflows.train import _spec
 
@@ -41,13 +34,10 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
         prepared = read(held if held is not None else spec.data, spec, folder, emit=log.append)
         kind = prepared.columns.kind
         train = prepared.splits["train"]
-        targets = prepared.targets(train)
         task = choose.task_for(kind, spec.task, log.append)
         model = choose.model_for(spec.model, log.append)
-        pairs = prepared.columns.text_pair is not None
-        method = choose.method_for(
-            spec.method, kind, len(train), choose.median_per_label(kind, targets), pairs, log.append
-        )
+        forecast = effort.forecast(model, prepared, spec.options.get("epochs"))
+        method = choose.method_for(spec, choose.training_rows(prepared, train), log.append, forecast)
         resolve(spec.options, choose.option_models(spec.model_copy(update={"task": task, "method": method})))
         return {
             "task": task,
@@ -58,24 +48,6 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
             "audit": prepared.audit(),
             "decisions": [vars(event) for event in log if isinstance(event, Decided)],
             "warnings": [vars(event) for event in log if isinstance(event, Warned)],
-            "estimate": _estimate(model, method, prepared, spec.options.get("epochs")),
+            "estimate": forecast(method),
             "seconds": round(time.perf_counter() - started, 3),
         }
-
-
-def _estimate(model: str, method: str, data: PreparedData, epochs: int | None) -> dict[str, float] | None:
-    """Time and memory of the run from the model's size alone; None when its size is not known here."""
-    try:
-        size = catalog.size_of(catalog.find(model))
-    except ModelError:
-        return None
-    if size is None:
-        return None
-    some = np.linspace(0, len(data.rows) - 1, min(len(data.rows), 2_000)).astype(int)
-    characters = float(np.mean([len(text) for text in data.rows.select(some)["text"]]))
-    plugin, train = registry.get("methods", method), len(data.splits["train"])
-    return estimate.run_cost(
-        size, frozen_body=plugin.frozen_body,
-        epochs=choose.epochs_of(method, "rows", train) if epochs is None else epochs,
-        rows=len(data.rows), train_rows=train, characters=characters,
-    )  # fmt: skip

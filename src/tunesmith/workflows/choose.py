@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.core import registry
@@ -24,6 +25,13 @@ time; with fewer, `contrastive` was better wherever the base knew little about t
 _RATED_WIDTH = 1_024
 """Hidden size of the language models that the methods' rates are meant for."""
 _HIGHEST_RATE = 1e-3
+MANY_PER_CLASS = 200
+"""Rows of the median class from which on `contrastive`, which pairs them, is no longer chosen ..."""
+LONG_ROWS = 600
+"""... nor for rows longer than this, in letters, of which each costs much and says many things at once."""
+CONTRASTIVE_SECONDS, FULL_SECONDS = 600, 3_600
+"""Longest forecast with which either is chosen by itself."""
+_LOOKED_AT = 2_000
 FULL_PAIRS = 200
 """Training rows from which `full` measured no worse than `head` for pairs and numbers, about which frozen features
 know little."""
@@ -137,24 +145,84 @@ def model_for(asked: str, emit: Emit) -> str:
     return catalog.DEFAULT
 
 
-def method_for(asked: str, kind: Kind, rows: int, median_per_label: float, pairs: bool, emit: Emit) -> str:
-    """`asked`, or by data size: few rows teach more when they are compared with each other."""
-    if asked != "auto":
-        return asked
-    if kind == "number" or pairs:
-        enough, what = rows >= FULL_PAIRS, f"training rows of {'pairs' if pairs else 'numbers'}"
-        why = f"{rows:,} {what}, {'at least' if enough else 'fewer than'} {FULL_PAIRS}"
-        few = "head"
-    else:
-        enough = rows >= FULL_ROWS and median_per_label >= FULL_PER_CLASS
-        why = (
-            f"{rows:,} training rows, {median_per_label:.0f} in the median class; it is full from {FULL_ROWS:,} "
-            f"and {FULL_PER_CLASS} on"
+@dataclass(frozen=True)
+class TrainingRows:
+    """What the choice of a method goes by."""
+
+    kind: Kind
+    count: int
+    per_label: float
+    """Of the label in the middle of all, by how many have it."""
+    pairs: bool = False
+    letters: float = 0.0
+    """Of the row in the middle of all, by length."""
+
+
+def training_rows(data: Any, positions: Any) -> TrainingRows:
+    """Of prepared data (`data.prepared.PreparedData`) those at `positions`."""
+    kind, columns = data.columns.kind, data.columns
+    median = median_per_label(kind, data.targets(positions))
+    return TrainingRows(kind, len(positions), median, columns.text_pair is not None, letters(data, positions)[0])
+
+
+def letters(data: Any, positions: Any) -> tuple[float, float]:
+    """Median and mean length of some rows, in letters; evenly spread ones stand for many."""
+    every = range(len(data.rows))[positions] if isinstance(positions, slice) else positions
+    some = [int(every[at * len(every) // _LOOKED_AT]) for at in range(_LOOKED_AT)] if len(every) > _LOOKED_AT else every
+    lengths = [len(text) for text in data.rows.select(some)["text"]]
+    return (statistics.median(lengths), statistics.fmean(lengths)) if lengths else (0.0, 0.0)
+
+
+def method_for(
+    spec: RunSpec, rows: TrainingRows, emit: Emit, forecast: Callable[[str], Any] = lambda method: None
+) -> str:
+    """What was asked for, or by the data: few short rows teach more when they are compared with each other.
+
+    `forecast`: {"seconds": ...} of a run of a method, None where that is not known. Raises OptionError.
+    """
+    if spec.effort == "quick" and spec.method not in ("auto", "head"):
+        raise OptionError(
+            f"--effort quick is the linear head, and --method {spec.method} is asked for.", "Leave one of them out."
         )
-        few = "contrastive"
-    name = "full" if enough else few
+    if spec.method != "auto":
+        return spec.method
+    name, why = _by_data(rows)
+    if spec.effort == "quick":
+        name, why = "head", "effort is quick: only a linear head is fitted, on the frozen base"
+    took = None if name == "head" else forecast(name)
+    if name == "contrastive" and took and took["seconds"] > CONTRASTIVE_SECONDS:
+        name, why = "full", f"{why}; contrastive would take about {minutes(took['seconds'])}, which is too long"
+        took = forecast(name)
+    if name == "full" and took and took["seconds"] > FULL_SECONDS:
+        name = "head"
+        why = (
+            f"training more than a head would take about {minutes(took['seconds'])} here; --method full does it "
+            "all the same"
+        )
     emit(Decided("method", name, why))
     return name
+
+
+def _by_data(rows: TrainingRows) -> tuple[str, str]:
+    if rows.kind == "number" or rows.pairs:
+        enough, what = rows.count >= FULL_PAIRS, f"training rows of {'pairs' if rows.pairs else 'numbers'}"
+        why = f"{rows.count:,} {what}, {'at least' if enough else 'fewer than'} {FULL_PAIRS}"
+        return "full" if enough else "head", why
+    why = f"{rows.count:,} training rows, {rows.per_label:.0f} in the median class"
+    if rows.count >= FULL_ROWS and rows.per_label >= FULL_PER_CLASS:
+        return "full", f"{why}; it is full from {FULL_ROWS:,} and {FULL_PER_CLASS} on"
+    if rows.letters > LONG_ROWS:
+        return "full", f"{why}, of {rows.letters:,.0f} letters: comparing rows with each other is for short ones"
+    if rows.per_label >= MANY_PER_CLASS:
+        return "full", f"{why}: comparing rows with each other is for fewer than {MANY_PER_CLASS} a class"
+    return "contrastive", f"{why}; it is full from {FULL_ROWS:,} and {FULL_PER_CLASS} on"
+
+
+def minutes(seconds: float) -> str:
+    """As people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5_400 else f"{seconds / 3_600:.1f} hours"
 
 
 def check_words(spec: RunSpec) -> None:

@@ -115,7 +115,8 @@ def _save_model(work: Work, thresholds: np.ndarray | None, expected: Outcome) ->
     task.finish(work.bundle)
     with new_folder(folder.model, replace=True) as aside:
         with full_disk_as_oserror():
-            work.plan.method.merge(work.bundle, aside)
+            if work.kept_method is None:
+                work.plan.method.merge(work.bundle, aside)
             longest = max(8, int(work.rows.lengths.max()), _limit(work))
             save_text_model(work.bundle, aside, max_length=longest, place=folder.model)
         write_mark(aside, work.plan.spec.task, task, work.data.columns, thresholds)
@@ -163,8 +164,9 @@ def _document(
     found = _verdict(work, ours["test"], test, others)
     curves = read_curves(work.folder.events)
     document = metrics_json.build(
-        task=work.plan.spec.task, model=work.plan.spec.model, method=work.plan.spec.method, first_metric=first,
-        test=test, validation=metrics.with_intervals(ours["validation"], task.metrics, seed=seed),
+        task=work.plan.spec.task, model=work.plan.spec.model, method=work.kept_method or work.plan.spec.method,
+        first_metric=first, test=test,
+        validation=metrics.with_intervals(ours["validation"], task.metrics, seed=seed),
         baselines=ladder, verdict=found, outcome=ours["test"], test_without_leaked=without,
         findings=diagnose.findings(
             curves=curves, outcome=ours["test"], test=test, baselines=ladder, first_metric=first,
@@ -206,8 +208,8 @@ def _verdict(work: Work, ours: Outcome, test: diagnose.Metrics, others: dict[str
     first, seed = work.plan.task.metrics[0], work.plan.spec.seed
     constant = others.get("mean" if ours.kind == "number" else "majority")
     judged = good.judge(ours, test, constant, first, goal=goal_of(work.plan.spec))
-    simple = work.plan.method.frozen_body and not work.plan.engine.epochs
-    return verdict.of_rows(ours, others, first, judged, simplest="linear_probe" if simple else None, seed=seed)
+    simplest = "linear_probe" if work.is_probe else None
+    return verdict.of_rows(ours, others, first, judged, simplest=simplest, seed=seed)
 
 
 def goal_of(spec: RunSpec) -> Goal | None:
@@ -245,7 +247,7 @@ def _evidence(work: Work, document: dict[str, Any], test: Outcome, others: dict[
     parameters = sum(p.numel() for p in work.bundle.model.parameters())
     return Evidence(
         name=work.folder.name, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        task=work.plan.spec.task, kind=work.plan.task.kind, method=work.plan.spec.method,
+        task=work.plan.spec.task, kind=work.plan.task.kind, method=document["method"],
         model={"name": work.bundle.name, "fingerprint": work.bundle.fingerprint,
                "licence": work.bundle.licence, "parameters": parameters,
                "below": None if work.bundle.model.prompted is None else virtual.BASE},

@@ -52,6 +52,8 @@ def _same(folder: RunFolder, what: str, path: str, before: str | None, now: str)
 def identity(spec: RunSpec, data: str, base: str) -> dict[str, str]:
     """Hashes of spec, data and base model by name, of which the last two are given."""
     words: dict[str, Any] = {name: value for name, value in spec.words().items() if name not in _LOOSE}
+    if words.get("effort") is None:  # runs of earlier versions have none
+        words.pop("effort", None)
     words["callbacks"] = [name for name in spec.callbacks if _changes_weights(name)]
     text = json.dumps(words, sort_keys=True, default=str)
     return {"spec": hashlib.sha256(text.encode()).hexdigest(), "data": data, "base model": base}

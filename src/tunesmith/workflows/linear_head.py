@@ -12,11 +12,14 @@ from torch.nn import functional
 
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching
+from tunesmith.engine.inference import gathered, parts
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, best_scale, solve
 from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load import Bundle
 
 if TYPE_CHECKING:
+    from tunesmith.data.prepared import PreparedData
+    from tunesmith.engine.tokens import EncodedRows
     from tunesmith.workflows.pipeline import Plan, Work
 
 
@@ -35,6 +38,25 @@ def solution(
         row_weights=plan.task.row_weights(targets[0]), intercept=head.bias is not None,
         choose_penalty=choose_penalty, check=check,
     )  # fmt: skip
+
+
+def of_base(
+    plan: Plan, data: PreparedData, rows: EncodedRows, features: np.ndarray, bundle: Bundle, held: np.ndarray,
+    check: Callable[[], None],
+) -> tuple[LinearSolution, dict[str, np.ndarray]]:  # fmt: skip
+    """The linear solution on the frozen base, chosen on the validation rows at `held`, and its logits on 'validation'
+    and 'test'."""
+    assert rows.targets is not None
+    train = batching.sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
+    found = solution(
+        plan, bundle, (gathered(features, train), gathered(features, held)), (rows.targets[train], rows.targets[held]),
+        check,
+    )  # fmt: skip
+    logits = {
+        name: np.concatenate([found.logits(part) for part in parts(features, data.splits[name])])
+        for name in ("validation", "test")
+    }
+    return found, logits
 
 
 def judged(work: Work, held: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate.verdict import NextStep
+from tunesmith.models import catalog
 
 FEW_TEST_ROWS = 300
 """With fewer, cross-validation, in which every row is a test row once, tells clearly more."""
@@ -103,7 +104,7 @@ def _command(spec: RunSpec, verb: str, *more: str) -> str:
     asked: list[str] = []
     for name in _ASKED:
         value = getattr(spec, name)
-        if value in (None, [], "auto", 0) or (name == "seed" and verb == "check"):
+        if value in (None, [], "auto", catalog.DEFAULT, 0) or (name == "seed" and verb == "check"):
             continue
         if (name == "model" and verb == "search") or (name == "validation" and verb in ("compare", "search")):
             continue

@@ -19,7 +19,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.inference import answering, frozen_bottom, frozen_features, gathered, parts, run_rows
+from tunesmith.engine.inference import answering, frozen_bottom, frozen_features, parts, run_rows
 from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
@@ -38,6 +38,7 @@ from tunesmith.workflows import (
     as_it_stands,
     choose,
     continued,
+    effort,
     linear_head,
     resting,
     retain,
@@ -94,6 +95,8 @@ class Work:
     """What must not be forgotten, as it was before training."""
     forgetting: dict[str, Any] | None = None
     """What was, for metrics.json."""
+    kept_method: str | None = None
+    """The method of the model that is handed over, where that is not the one that was trained."""
 
     def logits(self, positions: np.ndarray) -> np.ndarray:
         """The model as it is now, on some rows: float32 [len(positions), outputs]."""
@@ -107,13 +110,16 @@ class Work:
         with answering(model, self.precision):
             return run_rows(model.features, rows, positions, on=self.device, check=self.stop.check)
 
-    def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
-        return self._outcome(self.data.splits[split], logits, thresholds)
+    @property
+    def is_probe(self) -> bool:
+        """Whether the model is nothing but the linear solution on the frozen base."""
+        return self.kept_method == "head" or (self.plan.method.frozen_body and not self.plan.engine.epochs)
 
-    def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None) -> Outcome:
-        task = self.plan.task
-        truth = task.truth(self.data.targets(positions))
-        return Outcome(task.kind, truth, task.scores(logits), task.label_names, thresholds)
+    def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
+        return self.outcome_at(self.data.splits[split], logits, thresholds)
+
+    def outcome_at(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
+        return _outcome(self.plan, self.data, positions, logits, thresholds)
 
 
 def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work:
@@ -158,8 +164,14 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     of_texts = baselines_on_texts(plan.task, data, plan.spec.seed)
     clock.phase("probe", "the linear solution on those features")
     with one_core_left():
-        probe, probe_logits = _probe(plan, data, bundle, rows, features, stop)
-    emit(Decided("penalty", probe.penalty, "the strongest that validation can not tell from the best"))
+        probe, probe_logits = linear_head.of_base(plan, data, rows, features, bundle, _watched(plan, data), stop.check)
+    emit(Decided("penalty", probe.penalty, probe.why))
+    on_validation = _outcome(plan, data, data.splits["validation"], probe_logits["validation"])
+    if why := effort.enough(plan, on_validation):
+        emit(Decided("method", "head", why))
+        effort.only_head(plan)
+        rest = resting.planned(plan.method, bundle, 0)
+        write_text(folder.spec, plan.spec.dump())
 
     work = Work(
         folder, emit, stop, plan, data, bundle, rows, device, precision, lesson, rest, of_texts, probe, probe_logits,
@@ -182,11 +194,19 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     work.state = retain.train(work, _setup)
     linear_head.finish(work, _watched(plan, data))
     rest.throughout(bundle, rows)
+    effort.hand_over(work, _watched(plan, data), _noise)
     clock.end()
     return work
 
 
 # the steps
+
+
+def _outcome(
+    plan: Plan, data: PreparedData, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None
+) -> Outcome:
+    task = plan.task
+    return Outcome(task.kind, task.truth(data.targets(positions)), task.scores(logits), task.label_names, thresholds)
 
 
 def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
@@ -195,9 +215,10 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     task_name = choose.task_for(kind, spec.task, emit)
     train = data.splits["train"]
     targets = data.targets(train)
-    pairs = data.columns.text_pair is not None
-    method_name = choose.method_for(spec.method, kind, len(train), choose.median_per_label(kind, targets), pairs, emit)
     model_name = continued.base_name(spec, emit)
+    forecast = effort.forecast(model_name, data, spec.options.get("epochs"))
+    method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
+    asked = spec.effort or ("better" if spec.method == "auto" else None)
     options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))
     choose.check_family(method_name, "rows")
     task = registry.get("tasks", task_name)(options["task"])
@@ -212,7 +233,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     task.fit(kind, data.label_names, targets, emit)
     written = {name: value for part in options.values() for name, value in part.model_dump().items()}
     settled = spec.model_copy(update={
-        "task": task_name, "method": method_name, "model": model_name,
+        "task": task_name, "method": method_name, "model": model_name, "effort": asked,
         "text": [c for c in (data.columns.text, data.columns.text_pair) if c],
         "target": list(data.columns.target),
         "options": {**written, **engine.model_dump()},
@@ -309,24 +330,6 @@ def _refuse_nan(features: np.ndarray, computed: np.ndarray, model: str) -> None:
             )
 
 
-def _probe(
-    plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows, features: np.ndarray, stop: StopRequest
-) -> tuple[LinearSolution, dict[str, np.ndarray]]:
-    """The linear solution on the frozen base, chosen on validation, and its logits on the others."""
-    assert rows.targets is not None
-    train = batching.sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
-    held = _watched(plan, data)
-    solution = linear_head.solution(
-        plan, bundle, (gathered(features, train), gathered(features, held)), (rows.targets[train], rows.targets[held]),
-        stop.check,
-    )  # fmt: skip
-    logits = {
-        name: np.concatenate([solution.logits(part) for part in parts(features, data.splits[name])])
-        for name in ("validation", "test")
-    }
-    return solution, logits
-
-
 def _arrange(plan: Plan, bundle: Bundle, probe: LinearSolution) -> None:
     """Which weights move, and where the head starts: at the best solution if only it moves, at the
     fixed, soft one if the body has still to learn."""
@@ -349,7 +352,7 @@ def _setup(work: Work) -> loop.Setup:
         loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
         if not np.isfinite(loss):
             return {"loss": loss}
-        return {"loss": loss, **metric_table.compute(work._outcome(watched, logits, None), plan.task.metrics)}
+        return {"loss": loss, **metric_table.compute(work.outcome_at(watched, logits), plan.task.metrics)}
 
     def on_stage(stage: int) -> bool:
         last = begin_stage(plan.method, work.bundle, stage)
@@ -362,7 +365,7 @@ def _setup(work: Work) -> loop.Setup:
             lesson = make(work.lesson, work.bundle, plan.task.label_names, work.emit)
     made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
     return loop.Setup(
-        model=model, lesson=lesson, keeps_last=getattr(plan.method, "keeps_last", False),
+        model=model, lesson=lesson, keeps_last=effort.keeps_last(plan, len(watched)),
         evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,

@@ -76,9 +76,8 @@ def _rows(data: Any, spec: RunSpec) -> Found:
 
     with scratch() as folder:
         prepared = read(data, spec.model_copy(update={"validation": None, "test": None}), folder)
-        kind, train, pairs = prepared.columns.kind, prepared.splits["train"], prepared.columns.text_pair is not None
-        median = choose.median_per_label(kind, prepared.targets(train))
-        chosen = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
+        kind, train = prepared.columns.kind, prepared.splits["train"]
+        chosen = choose.method_for(spec, choose.training_rows(prepared, train), ignore)
         return Found(kind, "rows", len(prepared.rows), list(prepared.rows.select(_spread(len(prepared.rows)))), chosen)
 
 

@@ -172,8 +172,7 @@ def held_words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tupl
     plugin = registry.get("tasks", task_name)
     task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
     task.fit(kind, prepared.label_names, targets, ignore)
-    pairs, median = columns.text_pair is not None, choose.median_per_label(kind, targets)
-    method = choose.method_for(spec.method, kind, len(train), median, pairs, ignore)
+    method = choose.method_for(spec, choose.training_rows(prepared, train), ignore)
     words = {**shared_words(spec, task_name), "text": list(columns.texts), "target": list(columns.target)}
     return words, task.metrics[0], method
 

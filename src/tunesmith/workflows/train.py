@@ -150,7 +150,7 @@ def _absolute(spec: RunSpec) -> RunSpec:
     changes: dict[str, Any] = {}
     for name in ("data", "validation", "test", "model"):
         value = getattr(spec, name)
-        if value and Path(value).expanduser().exists():
+        if value and value != "auto" and Path(value).expanduser().exists():
             changes[name] = str(Path(value).expanduser().resolve())
     if "model" in changes and not Path(changes["model"]).is_dir():
         del changes["model"]
