@@ -173,6 +173,11 @@ def letters(data: Any, positions: Any) -> tuple[float, float]:
     return (statistics.median(lengths), statistics.fmean(lengths)) if lengths else (0.0, 0.0)
 
 
+def effort_of(spec: RunSpec) -> str | None:
+    """How far a run goes; None where it is not asked for, and the method is given."""
+    return spec.effort or ("better" if spec.method == "auto" else None)
+
+
 def method_for(
     spec: RunSpec, rows: TrainingRows, emit: Emit, forecast: Callable[[str], Any] = lambda method: None
 ) -> str:

@@ -118,7 +118,8 @@ def hand_over(work: Work, watched: np.ndarray, noise: Callable[[str, float, int]
     if higher and abs(ours.value - simple.value) <= max(ours.noise, simple.noise):
         numbers += f", which so few rows can not tell apart, and log loss {words.number(ours.loss)} against "
         numbers += words.number(simple.loss)
-    if not simple.better(ours, higher):
+    untrained = work.state.best_step == 0 and not keeps_last(plan, len(watched))
+    if not simple.better(ours, higher) and not untrained:
         why = f"on {rows} it is no worse than the linear head on the frozen base: {numbers}"
         work.emit(Decided("model_kept", plan.spec.method, why))
         return
@@ -132,6 +133,8 @@ def hand_over(work: Work, watched: np.ndarray, noise: Callable[[str, float, int]
     if work.keeping is not None:
         work.keeping.moves = False  # the base is as it was
     why = f"on {rows} the linear head on the frozen base is better than what {plan.spec.method} made of it: {numbers}"
+    if untrained:
+        why = f"no epoch of {plan.spec.method} was better on {rows} than the linear head on the frozen base"
     work.emit(Decided("model_kept", "head", why))
 
 

@@ -132,7 +132,7 @@ def _rows(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
         with new_file(file) as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(take(table, places))
 
-    words = fitting({**base, "group": split_options(spec).group}, method)
+    words = fitting({**base, "group": split_options(spec).group, "effort": choose.effort_of(spec)}, method)
     return _Pool(ids, of, words, "arrow", write, _pooled_rows)
 
 

@@ -86,7 +86,9 @@ def same_data(folder: Path, fingerprint: str) -> None:
 
 def shared_words(spec: RunSpec, task: str) -> Words:
     """What all runs on a split share: the task settled, the model found from anywhere, and no split of their own."""
-    left_out = {*SplitOptions.model_fields, *ValueOptions.model_fields, "data", "validation", "test", "options"}
+    left_out = {
+        *SplitOptions.model_fields, *ValueOptions.model_fields, "data", "validation", "test", "options", "effort",
+    }  # fmt: skip
     words = {name: value for name, value in spec.words().items() if name not in left_out}
     words |= {"task": task, "callbacks": [name for name in spec.callbacks if name != "tensorboard"]}
     words["near_duplicates"] = split_options(spec).near_duplicates

@@ -226,7 +226,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
         method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
-        "epochs": choose.epochs_of(method_name, "language") if engine.epochs is None else engine.epochs,
+        "epochs": _epochs(spec, method_name) if engine.epochs is None else engine.epochs,
     })  # fmt: skip
     written = {key: value for part in options.values() for key, value in part.model_dump().items()}
     settled = spec.model_copy(update={
@@ -236,6 +236,16 @@ def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> Langu
         registry.get("callbacks", key)(options[key], engine=engine, folder=folder.path) for key in spec.callbacks
     ]
     return LanguagePlan(settled, task, method, engine, callbacks)
+
+
+def _epochs(spec: RunSpec, method: str) -> int:
+    """Raises OptionError for `effort` best, which is a choice among methods for rows."""
+    if spec.effort == "best":
+        raise OptionError(
+            "--effort best tries methods for tasks with one answer per row, and this one writes text.",
+            "Use better, or try settings with: tunesmith search",
+        )
+    return 1 if spec.effort == "quick" else choose.epochs_of(method, "language")
 
 
 def _settle_rate(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:

@@ -218,7 +218,6 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     model_name = continued.base_name(spec, emit)
     forecast = effort.forecast(model_name, data, spec.options.get("epochs"))
     method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
-    asked = spec.effort or ("better" if spec.method == "auto" else None)
     options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))
     choose.check_family(method_name, "rows")
     task = registry.get("tasks", task_name)(options["task"])
@@ -233,7 +232,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     task.fit(kind, data.label_names, targets, emit)
     written = {name: value for part in options.values() for name, value in part.model_dump().items()}
     settled = spec.model_copy(update={
-        "task": task_name, "method": method_name, "model": model_name, "effort": asked,
+        "task": task_name, "method": method_name, "model": model_name, "effort": choose.effort_of(spec),
         "text": [c for c in (data.columns.text, data.columns.text_pair) if c],
         "target": list(data.columns.target),
         "options": {**written, **engine.model_dump()},

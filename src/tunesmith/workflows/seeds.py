@@ -9,11 +9,21 @@ from typing import Any
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
+from tunesmith.workflows import choose
 from tunesmith.workflows.folds import forgotten, forgotten_sentence, mean_and_spread
 from tunesmith.workflows.language_model import TextGenerator
 from tunesmith.workflows.load import load
 from tunesmith.workflows.model import MARK, Model
-from tunesmith.workflows.refine import Series, fitting, hold_out, named_source, opened, publish, run_once
+from tunesmith.workflows.refine import (
+    Series,
+    fitting,
+    hold_out,
+    named_source,
+    opened,
+    publish,
+    run_once,
+    specified,
+)
 from tunesmith.workflows.soup import check_soup, greedy_soup
 
 Words = dict[str, Any]
@@ -52,6 +62,8 @@ def several_seeds(
         if soup:
             check_soup(held)
         base = fitting(held.with_test(), held.method)
+        if not soup and held.family == "rows":  # a soup is made of what was trained
+            base["effort"] = choose.effort_of(specified(data, clean)[0])
         runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}) for seed in chosen]
         document: Words = {
             "metric": held.metric,
