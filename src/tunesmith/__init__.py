@@ -10,11 +10,15 @@ model.predict("where is my card?")            # one answer
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# transformers reads it when it is imported: no native code from a hub, whatever a model's config.json names
+os.environ.setdefault("USE_HUB_KERNELS", "0")
 
 # Name to module: importing tunesmith itself costs nothing; torch comes with the first use.
 _API = (

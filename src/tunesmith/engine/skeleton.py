@@ -30,6 +30,7 @@ from tunesmith.models.blocks import depths, freeze
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import Bundle, quiet_transformers
 from tunesmith.models.load_language import LanguageBundle
+from tunesmith.models.outline import few_parts
 from tunesmith.models.text import TextModel, usual_pooling
 
 Kind = Literal["causal", "seq2seq", "classification"]
@@ -195,7 +196,7 @@ def _build(config: Any, kind: Kind, recipe: Recipe, on: str) -> Any:
         if hasattr(config, field):
             setattr(config, field, 0.0)
     try:
-        with quiet_transformers(), torch.device(on):
+        with quiet_transformers(), few_parts("The model's config"), torch.device(on):
             network = makers[kind].from_config(
                 config, attn_implementation=recipe.attention, dtype=torch.float32, trust_remote_code=False
             )

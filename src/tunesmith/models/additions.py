@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ import torch
 from torch import nn
 
 from tunesmith.core.errors import OptionError
+from tunesmith.models.model_json import read_object
+from tunesmith.models.safety import ADAPTER
 
 # Names of the linear layers that give a block's keys and values, and of the one that ends its feed-forward
 # part, over the families of transformers. Where queries, keys and values are one layer, it counts as both.
@@ -28,13 +29,10 @@ _ATTENTION_OUTPUT = re.compile(
 )
 
 
-ADAPTER = "adapter_config.json"
-
-
 def described(folder: Path) -> dict[str, Any]:
     """PEFT's description of what was added to a base, in a model's folder; empty where nothing was."""
     path = folder / ADAPTER
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    return read_object(path) if path.exists() else {}
 
 
 def linear_targets(model: Any) -> list[str]:

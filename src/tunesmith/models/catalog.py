@@ -7,7 +7,6 @@ Asking for a hub id is asking for the network; nothing else here uses it.
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from tunesmith.core.errors import ModelError, did_you_mean
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
-from tunesmith.models.safety import refuse_pickles
+from tunesmith.models.safety import check_config_alone, refuse_pickles
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def size_of(source: Source) -> Size | None:
         return Size(entry.parameters * 1e6, entry.embeddings * 1e6, entry.hidden_size, entry.layers)
     if source.folder is None or not (source.folder / "config.json").exists():
         return None
-    config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    config = check_config_alone(source.folder, source.name)
     hidden = int(config.get("hidden_size") or config.get("dim") or 0)
     layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 0)
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)

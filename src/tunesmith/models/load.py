@@ -16,8 +16,12 @@ from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
 from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import described
-from tunesmith.models.safety import check_folder, check_weights, foreign_code
+from tunesmith.models.guard import in_one_line, loading
+from tunesmith.models.model_json import read_object
+from tunesmith.models.outline import check_outline
+from tunesmith.models.safety import check_adapter_folder, check_files, check_folder, foreign_code
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
+from tunesmith.models.weight_files import read_weights
 
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "source.spm", "sentencepiece.bpe.model",
                "tokenizer.model")  # fmt: skip
@@ -64,7 +68,7 @@ def load_text_base(
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     _teach_peft(source.folder)
-    with quiet_transformers():
+    with quiet_transformers(), loading(source.folder, "config"):
         settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
         settings.id2label = dict(enumerate(label_names))
         settings.label2id = {label: index for index, label in enumerate(label_names)}
@@ -77,10 +81,10 @@ def load_text_base(
                 setattr(settings, field, dropout)
         if getattr(settings, "use_cache", False):
             settings.use_cache = False  # of keys and values: nothing is written here
-        network, found = AutoModelForSequenceClassification.from_pretrained(
-            source.folder, config=settings, use_safetensors=True, dtype="float32", output_loading_info=True,
-            trust_remote_code=False, ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
-        )  # fmt: skip
+    network, found = load_network(
+        AutoModelForSequenceClassification, source.folder, settings, dtype="float32", output_loading_info=True,
+        ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
+    )  # fmt: skip
     new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
     _check_body(network, new, source.folder, name)
     order = own_order(config, label_names)
@@ -114,11 +118,23 @@ def load_text_base(
         tokenizer=tokenizer,
         name=source.name,
         fingerprint=fingerprint(source.folder),
-        max_length=min(_max_length(source.folder, settings), int(tokenizer.model_max_length)),
+        max_length=min(_max_length(source.folder, settings), longest_text(tokenizer, source.folder)),
         position_limit=_position_limit(settings),
         licence=source.entry.licence if source.entry else None,
         answers=answers,
     )
+
+
+def load_network(maker: Any, folder: Path, settings: Any = None, **words: Any) -> Any:
+    """What `maker.from_pretrained` gives for a folder that `check_folder` has seen, with `settings` in place of its
+    own config, and `words` for the call. Raises ModelError for whatever goes wrong in it."""
+    from transformers import AutoConfig
+
+    given = {} if settings is None else {"config": settings}
+    with quiet_transformers(), loading(folder):
+        config = settings if given else AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        check_outline(maker, config, folder, read_weights(folder))
+        return maker.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, **given, **words)
 
 
 def _teach_peft(folder: Path) -> None:
@@ -173,25 +189,25 @@ def _settle_head(model: TextModel, order: list[int] | None, settings: Any) -> No
 def load_text_finished(folder: Path) -> Bundle:
     """A model that a run saved. Raises ModelError when its files are not whole."""
     beside = virtual.stands_beside(folder)
+    if beside:
+        check_adapter_folder(folder)
     where = folder / virtual.BASE if beside else folder
     check_folder(where, str(where))
     from transformers import AutoModelForSequenceClassification
 
     _teach_peft(where)
-    with quiet_transformers():
-        network = AutoModelForSequenceClassification.from_pretrained(
-            where, use_safetensors=True, dtype="float32", trust_remote_code=False
-        )
+    network = load_network(AutoModelForSequenceClassification, where, dtype="float32")
     if beside:  # what stands before the text is in the mean too, so this one runs as PEFT runs it
-        check_weights(folder)
-        adapted = virtual.load(network, folder)
+        with loading(folder, "adapter"):
+            adapted = virtual.load(network, folder)
         model = TextModel(network, "own")
         model.prompted = adapted
     else:
-        model = unfold(network)
+        with loading(folder):
+            model = unfold(network)
     tokenizer = load_tokenizer(folder, str(folder))
     limit = _position_limit(network.config) - virtual.virtual_tokens(model.prompted)
-    length = min(int(tokenizer.model_max_length), limit)
+    length = min(longest_text(tokenizer, folder), limit)
     return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), length, limit)
 
 
@@ -226,13 +242,15 @@ def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
     """The tokenizer of a model folder. Raises ModelError where there is none that can be read."""
     from transformers import AutoTokenizer, GPT2Tokenizer
 
+    check_files(folder)
     _check_tokenizer(folder)
     tokenizer, fault = None, ""
     with quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except Exception as error:  # a file of somebody else may be broken in any way
-            fault = " ".join(str(error).split())[:300] or type(error).__name__
+            with loading(folder, "tokenizer"):
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except ModelError as error:
+            fault = in_one_line(error.__cause__ or error)
         if tokenizer is not None:
             tokenizer.init_kwargs.pop("auto_map", None)
         words = _bare_words(folder)
@@ -240,7 +258,8 @@ def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
             return tokenizer
         # types of model that usually have another tokenizer: it is refused, or made without a single word
         if {_SPACE, _GPT2_END} <= words and (folder / "merges.txt").exists():
-            tokenizer = GPT2Tokenizer.from_pretrained(folder, trust_remote_code=False)
+            with loading(folder, "tokenizer"):
+                tokenizer = GPT2Tokenizer.from_pretrained(folder, trust_remote_code=False)
             emit(Decided("tokenizer", "GPT-2's", f"{folder} has vocab.json and merges.txt, but no tokenizer.json"))
             return tokenizer
     if "sentencepiece library" in fault.lower():
@@ -276,6 +295,16 @@ def needed_tokens(tokenizer: Any) -> int:
     marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - marks
     return 1 + max(number for number in tokenizer.get_vocab().values() if number not in special)
+
+
+def longest_text(tokenizer: Any, folder: Path) -> int:
+    """The most tokens that a tokenizer says its model reads. Raises ModelError where that is no such number."""
+    found = tokenizer.model_max_length
+    if isinstance(found, bool) or not isinstance(found, int | float) or not found >= 1:
+        raise ModelError(
+            f"{folder / 'tokenizer_config.json'}: model_max_length is {found!r}; expected a number of tokens."
+        )
+    return int(min(found, 1 << 53))
 
 
 def load_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
@@ -342,7 +371,10 @@ def _max_length(folder: Path, config: Any) -> int:
     limits = [_position_limit(config)]
     path = folder / "sentence_bert_config.json"
     if path.exists():
-        limits.append(int(json.loads(path.read_text(encoding="utf-8")).get("max_seq_length") or limits[0]))
+        longest = read_object(path).get("max_seq_length")
+        if isinstance(longest, bool) or not (longest is None or (isinstance(longest, int) and longest >= 1)):
+            raise ModelError(f"{path}: max_seq_length is {longest!r}; expected a number of tokens, from 1 on.")
+        limits.append(longest or limits[0])
     return min(limits)
 
 

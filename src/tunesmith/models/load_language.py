@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +14,17 @@ from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.run import is_run
 from tunesmith.models import catalog
 from tunesmith.models.additions import ADAPTER, quiet_peft
+from tunesmith.models.guard import loading
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.load import fingerprint, needed_tokens, quiet_transformers, read_tokenizer
+from tunesmith.models.load import fingerprint, load_network, needed_tokens, quiet_transformers, read_tokenizer
+from tunesmith.models.model_json import read_object
 from tunesmith.models.own_template import use_template
-from tunesmith.models.safety import check_folder
+from tunesmith.models.safety import check_adapter_folder, check_folder
 from tunesmith.models.virtual import can_merge, virtual_tokens
 
 NetworkKind = Literal["causal", "seq2seq"]
 MARK = "tunesmith.json"
+_TEXTS = ("task", "network", "base", "base_fingerprint", "form")
 _ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "megatron-bert", "roformer")
 """In transformers' table of causal models, but published as encoders that fill gaps."""
 _PADDING = 1000
@@ -82,8 +84,37 @@ def load_language_base(
 
 
 def read_mark(folder: Path) -> dict[str, Any]:
-    """What a run wrote beside its model."""
-    return dict(json.loads((folder / MARK).read_text(encoding="utf-8")))
+    """What a run wrote beside its model. Raises ModelError where that is damaged."""
+    mark = read_object(folder / MARK)
+    needed = _TEXTS if "network" in mark else ("task",)
+    wrong = [key for key in needed if not isinstance(mark.get(key), str)]
+    if not wrong and "network" in mark and not isinstance(mark.get("max_length"), int):
+        wrong = ["max_length"]
+    if wrong or mark.get("network", "causal") not in ("causal", "seq2seq"):
+        raise ModelError(
+            f"{folder / MARK} is damaged: {', '.join(wrong) or 'network'} is absent or no such value as a run writes.",
+            "Put it back from a copy of the run, or train again.",
+        )
+    return mark
+
+
+def check_bases(folder: Path) -> Path:
+    """The base below the adapter in `folder`, and below any adapter that this one stands on; the folder itself where
+    it holds no adapter. Raises ModelError where a base is gone, or an adapter is its own base."""
+    seen: set[Path] = set()
+    while (folder / ADAPTER).exists():
+        seen.add(folder.resolve())
+        mark = read_mark(folder)
+        base = Path(mark.get("base", ""))
+        if "base" not in mark or not base.is_dir():
+            raise ModelError(
+                f"The base of the adapter in {folder} is gone: there is no folder {mark.get('base')!r}.",
+                "Put the base back there, or train again.",
+            )
+        if base.resolve() in seen:
+            raise ModelError(f"The adapter in {folder} names itself, or one that stands on it, as its base.")
+        folder = base
+    return folder
 
 
 def _same_base(adapter: Path, weights: Path, base: Path, wanted: str) -> None:
@@ -220,6 +251,8 @@ def _network(
 ) -> tuple[Any, Path]:
     """The network of a folder and the folder of its base weights; adapters merged, or left in place."""
     if (folder / ADAPTER).exists():
+        check_bases(folder)
+        check_adapter_folder(folder)
         if merge and not can_merge(folder):
             raise ModelError(
                 f"What {name!r} has learned beside its base (virtual tokens, or adapters) can not be merged into the "
@@ -238,7 +271,7 @@ def _network(
             with quiet_transformers():
                 below.dequantize()  # before the additions: PEFT would merge into 4 bits again, and round
         _fit_words(below, folder)
-        with quiet_transformers(), quiet_peft():
+        with quiet_transformers(), quiet_peft(), loading(folder, "adapter"):
             adapted = PeftModel.from_pretrained(below, folder, trust_remote_code=False)
         if not merge:
             return adapted, where
@@ -250,11 +283,10 @@ def _network(
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     family: Any = AutoModelForCausalLM if kind == "causal" else AutoModelForSeq2SeqLM
-    with quiet_transformers():
-        network = family.from_pretrained(
-            folder, use_safetensors=True, dtype=dtype, attn_implementation="sdpa" if _has_sdpa(config) else None,
-            quantization_config=_four_bits(dtype) if quantization else None, trust_remote_code=False,
-        )  # fmt: skip
+    network = load_network(
+        family, folder, dtype=dtype, attn_implementation="sdpa" if _has_sdpa(config) else None,
+        quantization_config=_four_bits(dtype) if quantization else None,
+    )  # fmt: skip
     network.config.__dict__.pop("auto_map", None)  # nor does what a run saves name code
     if quantization:
         for module in network.modules():

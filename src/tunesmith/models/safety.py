@@ -1,9 +1,12 @@
-"""What is checked before any weight is read: safetensors only, no code from a model folder."""
+"""Opening a model folder: what is checked of it before transformers, PEFT or tokenizers read any of it.
+
+Safetensors only, no code, regular files of this folder, and numbers that its own weights bear out.
+"""
 
 from __future__ import annotations
 
 import json
-import struct
+import stat
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,25 +14,98 @@ from typing import Any
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.models.adapter_json import check_adapter
+from tunesmith.models.model_json import check_config, read_object
+from tunesmith.models.weight_files import read_header, read_weights
 
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.bin", "*.th")
 _CODE = ("auto_map", "custom_pipelines", "auto_mapping")
 """Keys of a model folder's JSON that name Python code for transformers or PEFT to fetch and run."""
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json")  # any word may be a key of theirs
-_HEADER_LIMIT = 100 * 2**20  # bytes; the format's own limit
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_READ = (".json", ".txt", ".model", ".jinja", ".safetensors", ".bpe", ".spm", ".tiktoken")
+_OBJECTS = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json",
+            "added_tokens.json", "sentence_bert_config.json", "processor_config.json", ADAPTER)  # fmt: skip
+_MOST_BYTES = 256 << 20
+"""The largest tokenizers are some tens of megabytes."""
+_ANEW = "Get the model anew."
 
 
 def check_folder(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
-    """The folder's config.json, after checking that its weights are readable safetensors.
+    """The folder's config.json, after checking everything in the folder that a library will read.
 
-    Raises ModelError: no config, pickled weights only, or a file that only calls itself safetensors.
+    Raises ModelError: no config, pickled weights only, a file that only calls itself safetensors, values that no
+    network of these files can have, pipes and devices, links that lead elsewhere.
     """
+    check_files(folder)
     refuse_pickles([path.name for path in folder.iterdir()], name)
-    config = _read_config(folder, name)
-    check_weights(folder)
+    config = read_config(folder, name)
+    tensors = read_weights(folder)
+    check_config(folder / "config.json", config, tensors.longest, len(tensors.shapes))
+    if (folder / ADAPTER).exists():
+        check_adapter_folder(folder, tensors.longest)
     if note := code_note(folder):
         emit(Warned("code", note))
     return config
+
+
+def check_config_alone(folder: Path, name: str) -> dict[str, Any]:
+    """The folder's config.json, for who needs no weights. Raises ModelError as `check_folder` does."""
+    check_files(folder)
+    config = read_config(folder, name)
+    check_config(folder / "config.json", config)
+    return config
+
+
+def check_adapter_folder(folder: Path, longest: int = 0) -> dict[str, Any]:
+    """What PEFT is told of the adapter in a folder, `longest` being the longest side of a tensor of its base.
+
+    Raises ModelError where its weights are no whole safetensors, or where no run of Tunesmith wrote it.
+    """
+    check_files(folder)
+    weights = folder / ADAPTER_WEIGHTS
+    if not weights.exists():
+        raise ModelError(
+            f"The adapter in {folder} has no {ADAPTER_WEIGHTS}; a pickle (adapter_model.bin) can run any code when it "
+            "is opened, so none is read.",
+            "Get the adapter as safetensors, or train it again.",
+        )
+    shapes = read_header(weights)
+    return check_adapter(folder / ADAPTER, max([longest, *(side for shape in shapes.values() for side in shape)]))
+
+
+def check_files(folder: Path) -> None:
+    """Raises ModelError where a file that a library would read is a pipe, a device, a link to somewhere else, or of a
+    size that no such file has; and for JSON that is none."""
+    root = folder.resolve()
+    inside = [root]
+    if root.parent.name == "snapshots":  # the hub's cache keeps contents beside its snapshots
+        inside.append(root.parent.parent / "blobs")
+    try:
+        entries = sorted([*folder.iterdir(), *(folder / "1_Pooling").glob("*.json")])
+    except OSError as error:
+        raise ModelError(f"The model folder {folder} can not be read: {error.strerror}.") from None
+    for path in entries:
+        if path.suffix not in _READ:
+            continue
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise ModelError(f"{path} can not be read: {error.strerror}.", _ANEW) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise ModelError(f"{path} is no file; a model folder holds regular files only.", _ANEW)
+        if path.suffix == ".safetensors":
+            continue  # its header and its length are checked, wherever it lies
+        if not any(path.resolve().is_relative_to(place) for place in inside):
+            raise ModelError(
+                f"{path} is a link to {path.resolve()}, outside of the model folder.", "Put a copy of it in its place."
+            )  # what is read of it would be kept in the run
+        if found.st_size > _MOST_BYTES:
+            raise ModelError(f"{path} holds {found.st_size:,} bytes, more than any such file needs.", _ANEW)
+        if path.name in _OBJECTS:
+            content = read_object(path)
+            if path.name == "generation_config.json":
+                check_config(path, content)
 
 
 def foreign_code(folder: Path) -> dict[str, list[str]]:
@@ -77,18 +153,6 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
             yield from _texts(inner, depth + 1)
 
 
-def check_weights(folder: Path) -> None:
-    """Raises ModelError where a folder has no weights, or some that are not readable safetensors."""
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise ModelError(
-            f"The model folder {folder} has no weights.",
-            "Expected model.safetensors, or model.safetensors.index.json with its parts.",
-        )
-    for path in weights:
-        _check_header(path)
-
-
 def refuse_pickles(files: Iterable[str], name: str) -> None:
     """Raises ModelError where weights lie among `files`, and all of them are pickles."""
     files = sorted(files)
@@ -102,38 +166,15 @@ def refuse_pickles(files: Iterable[str], name: str) -> None:
         )
 
 
-def _read_config(folder: Path, name: str) -> dict[str, Any]:
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """config.json of a folder as it is. Raises ModelError: absent, no JSON object, or without a model_type."""
     path = folder / "config.json"
     if not path.exists():
         raise ModelError(
             f"The model folder {folder} has no config.json.",
             "Expected a folder in the Hugging Face layout, as save_pretrained() writes it.",
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} is not valid JSON: {error}.") from None
-    if not isinstance(config, dict) or "model_type" not in config:
+    config = read_object(path)
+    if not isinstance(config.get("model_type"), str):
         raise ModelError(f"{path} does not name a model_type; transformers can not tell what {name!r} is.")
     return config
-
-
-def _check_header(path: Path) -> None:
-    """A safetensors file is 8 bytes of length, that much JSON, then exactly the tensors it lists."""
-    size = path.stat().st_size
-    fault = None
-    with open(path, "rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
-            fault = "its header length is impossible"
-        else:
-            try:
-                header = json.loads(file.read(length))
-                end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
-                if 8 + length + end != size:
-                    fault = f"it should be {8 + length + end} bytes long and is {size}"
-            except (ValueError, TypeError, KeyError, AttributeError):
-                fault = "its header is not valid JSON"
-    if fault:
-        raise ModelError(f"{path} is not a whole safetensors file: {fault}.", "Get or convert the file anew.")

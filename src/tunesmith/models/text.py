@@ -17,7 +17,6 @@ model is saved and `unfold` takes it away again when our own code loads it.
 from __future__ import annotations
 
 import copy
-import json
 import threading
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tunesmith.models.attention import use_for_short_rows
+from tunesmith.models.model_json import read_object
 from tunesmith.models.virtual import virtual_tokens
 
 Pooling = Literal["mean", "cls", "own"]
@@ -276,7 +276,7 @@ def _sentence_pooling(folder: Path) -> str | None:
     path = folder / "1_Pooling" / "config.json"
     if not path.exists():
         return None
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_object(path)
     mode = config.get("pooling_mode")
     return "cls" if config.get("pooling_mode_cls_token") or mode == "cls" else "mean"
 

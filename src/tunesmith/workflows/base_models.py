@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tunesmith.core import registry
-from tunesmith.core.errors import ModelError
 from tunesmith.engine import speed
 from tunesmith.engine.estimate import run_cost, run_space
 from tunesmith.models import catalog
@@ -75,19 +74,22 @@ def blocks(name: str) -> list[dict[str, Any]]:
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from tunesmith.models.blocks import list_blocks
+    from tunesmith.models.guard import loading
+    from tunesmith.models.load import quiet_transformers
+    from tunesmith.models.outline import few_parts
+    from tunesmith.models.safety import check_config_alone
 
     source = catalog.fetch(name)
     assert source.folder is not None
-    try:
+    check_config_alone(source.folder, name)
+    with quiet_transformers(), loading(source.folder, "config"):
         config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-    except ValueError as error:
-        raise ModelError(f"The config of {name!r} can not be read: {str(error).splitlines()[0]}") from None
     architecture = (config.architectures or [""])[0]
     maker: Any = AutoModel
     if "CausalLM" in architecture or "LMHead" in architecture:
         maker = AutoModelForCausalLM
     elif "ConditionalGeneration" in architecture:
         maker = AutoModelForSeq2SeqLM
-    with torch.device("meta"):
+    with quiet_transformers(), loading(source.folder), few_parts(source.folder / "config.json"), torch.device("meta"):
         network = maker.from_config(config, trust_remote_code=False)
     return [{"name": block.name, "parameters": block.parameters} for block in list_blocks(network)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, NotSupported, OptionError, Problem
+from tunesmith.core.errors import DataError, ModelError, NotSupported, OptionError, Problem
 from tunesmith.core.events import Emit
 from tunesmith.core.options import resolve
 from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate
@@ -49,6 +49,8 @@ class TextGenerator(Shown):
         self.bundle = bundle
         self.mark = dict(mark)
         task = registry.get("tasks", mark["task"])
+        if task.family != "language":
+            raise ModelError(f"The record of the run names the task {mark['task']!r}, which writes no text.")
         known = {name: mark[name] for name in ("prefix",) if name in task.Options.model_fields}
         self.task = task(task.Options(**known))
         self.codec = self.task.codec(bundle.tokenizer)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tunesmith.core.errors import FolderError
 from tunesmith.core.run import RunFolder, is_run
+from tunesmith.models.model_json import read_object
 from tunesmith.workflows.language_model import TextGenerator
 from tunesmith.workflows.model import MARK, Model
 
@@ -30,7 +30,7 @@ def language_folder(path: str | Path, *, wanted: bool = True) -> Path:
             )
         folder = run.model
     mark = folder / MARK
-    if mark.exists() and "network" in json.loads(mark.read_text(encoding="utf-8")):
+    if mark.exists() and "network" in read_object(mark):
         return folder
     if wanted:
         raise FolderError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,9 @@ from tunesmith.engine.protocols import Task
 from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.types import Outcome
+from tunesmith.models.guard import loading
 from tunesmith.models.load import Bundle, load_text_finished
+from tunesmith.models.model_json import read_object
 from tunesmith.workflows import inputs
 from tunesmith.workflows.answers import beside
 from tunesmith.workflows.inputs import as_warning
@@ -73,11 +74,13 @@ class Model(Shown):
                 f"{path} holds no model that Tunesmith saved (no {MARK}).",
                 "Give a run folder; `tunesmith runs` lists them.",
             )
-        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
-        task: Task = registry.get("tasks", mark["task"])(registry.get("tasks", mark["task"]).Options())
-        task.restore(mark["state"])
-        columns = Columns.of(mark["columns"])
-        thresholds = np.asarray(mark["thresholds"]) if mark["thresholds"] else None
+        mark = read_object(folder / MARK)
+        with loading(folder / MARK, "record of the run"):
+            kind = registry.get("tasks", mark["task"])
+            task: Task = kind(kind.Options())
+            task.restore(mark["state"])
+            columns = Columns.of(mark["columns"])
+            thresholds = np.asarray(mark["thresholds"], np.float64) if mark["thresholds"] else None
         return cls(load_text_finished(folder), task, columns, thresholds)
 
     def _card(self) -> Card:

@@ -180,34 +180,40 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
     from transformers import AutoConfig, AutoTokenizer
 
     from tunesmith.models import catalog
+    from tunesmith.models.guard import loading
     from tunesmith.models.load import quiet_transformers, read_tokenizer
-    from tunesmith.models.load_language import MARK, read_mark
-    from tunesmith.models.safety import code_note
+    from tunesmith.models.load_language import check_bases
+    from tunesmith.models.safety import check_config_alone, code_note
 
     run = Path(model).expanduser()
     source = catalog.Source(model, None, run / "model", None) if is_run(run) else catalog.find(model)
     where = words = str(source.folder) if source.folder is not None else cast(str, source.hub_id)
-    while not (Path(where) / "config.json").exists() and (Path(where) / MARK).exists():
-        where = read_mark(Path(where))["base"]  # of an adapter
-    if where == words and source.folder is not None and not (source.folder / "config.json").exists():
-        raise ModelError(f"The model folder {source.folder} has no config.json.", "A plan needs that file only.")
+    local = source.folder is not None
+    if local and not (Path(where) / "config.json").exists():
+        where = str(check_bases(Path(where)))
+    if local and not (Path(where) / "config.json").exists():
+        raise ModelError(f"The model folder {where} has no config.json.", "A plan needs that file only.")
+    if local:
+        check_config_alone(Path(where), model)
     with quiet_transformers():
         try:
-            config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-        except ValueError as error:
-            raise ModelError(f"The config of {model!r} can not be read: {str(error).splitlines()[0]}") from None
-        except OSError as error:
+            with loading(where, "config"):
+                config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+        except ModelError as error:
+            if local or not isinstance(error.__cause__, OSError):
+                raise
             raise ModelError(
-                f"The config of {model!r} is not on this machine and the hub did not give it ({type(error).__name__}).",
+                f"The config of {model!r} is not on this machine and the hub did not give it "
+                f"({type(error.__cause__).__name__}).",
                 "Check the name and the connection, or pass a folder that holds the model's config.json.",
             ) from None
-        local = source.folder is not None
         notes = [note] if local and (note := code_note(Path(words))) else []
         try:
             if local:
                 return config, read_tokenizer(Path(words)), notes
-            return config, AutoTokenizer.from_pretrained(words, trust_remote_code=False), notes
-        except (ModelError, OSError, ValueError, KeyError):
+            with loading(words, "tokenizer"):
+                return config, AutoTokenizer.from_pretrained(words, trust_remote_code=False), notes
+        except ModelError:
             return config, None, [*notes, "no tokenizer was found for the model: tokens are guessed from letters"]
 
 

@@ -22,10 +22,12 @@ from tunesmith.data.types import ReadOptions
 from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.evaluate.preview import Style, render_preview, token_table
 from tunesmith.models import catalog
+from tunesmith.models.guard import loading
+from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import MARK, load_language_tokenizer, position_limit, read_mark
 from tunesmith.models.mask import Cut, Encoded
 from tunesmith.models.own_template import use_template
-from tunesmith.models.safety import code_note
+from tunesmith.models.safety import check_config_alone, code_note
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form
 from tunesmith.workflows.language_items import cut_of
@@ -144,7 +146,9 @@ def _limit(folder: Path) -> int:
         return LONGEST_EXAMPLE
     from transformers import AutoConfig
 
-    return min(position_limit(AutoConfig.from_pretrained(folder, trust_remote_code=False)), LONGEST_EXAMPLE)
+    check_config_alone(folder, str(folder))
+    with quiet_transformers(), loading(folder, "config"):
+        return min(position_limit(AutoConfig.from_pretrained(folder, trust_remote_code=False)), LONGEST_EXAMPLE)
 
 
 def _folder(model: str) -> Path:
