@@ -30,7 +30,8 @@ class Bench:
         names = SplitOptions.model_fields
         chosen = {name: given.pop(name) for name in list(given) if name in names}
         options = SplitOptions(**{"validation_size": 0.1, "test_size": 0.1, **chosen})
-        reading = ReadOptions(**{name: given.pop(name) for name in list(given) if name in ReadOptions.model_fields})
+        words = {name: given.pop(name) for name in list(given) if name in ReadOptions.model_fields}
+        reading = given.pop("reading", None) or ReadOptions(**words)
         values = ValueOptions(**{name: given.pop(name) for name in list(given) if name in ValueOptions.model_fields})
         return prepare(
             source,

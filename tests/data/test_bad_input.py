@@ -15,7 +15,7 @@ import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data import Columns, delimited, read_rows, textfile
+from tunesmith.data import Columns, ReadOptions, delimited, read_rows, textfile
 from tunesmith.data.conversations import peek
 
 BIG = "x" * (delimited.CELL_LIMIT + 1)
@@ -329,9 +329,9 @@ def test_a_nul_in_the_header(bench: Any, ticket_lines: Any) -> None:
     assert "line 1: the header holds a NUL character" in refused(bench, bench.write("h.csv", lines))
 
 
-def test_the_word_of_excel_for_the_delimiter(bench: Any, ticket_lines: Any) -> None:
-    message = refused(bench, bench.write("e.csv", ["sep=,", *ticket_lines()]))
-    assert "e.csv, line 1: this line is Excel's word for the delimiter" in message
+def test_a_delimiter_that_stands_nowhere(bench: Any, ticket_lines: Any) -> None:
+    message = refused(bench, bench.write("e.csv", ticket_lines()), reading=ReadOptions(delimiter=";"))
+    assert "no row has a semicolon between cells, as --delimiter says" in message
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])

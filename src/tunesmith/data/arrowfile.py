@@ -66,6 +66,11 @@ class ArrowWriter:
             self.path = final
         return open_table(self.path)
 
+    def take(self, other: ArrowWriter) -> None:
+        """Have what `other` wrote in place of the rows so far; `other` is used up."""
+        self.discard()
+        self.path, self.rows, self._schema, self._writer = other.path, other.rows, other._schema, other._writer
+
     def discard(self) -> None:
         """Close and remove the file, if it is there."""
         with suppress(OSError):  # a full disk says so again

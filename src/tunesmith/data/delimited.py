@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +14,10 @@ import pyarrow as pa
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data import dialect as dialects
 from tunesmith.data.arrowfile import BATCH_CHARACTERS, BATCH_ROWS, ArrowWriter
-from tunesmith.data.dialect import Dialect
+from tunesmith.data.dialect import BrokenRowError, Dialect, numbered_rows
+from tunesmith.data.header import Layout, find_layout, repeats
 from tunesmith.data.textfile import TextFile
+from tunesmith.data.types import ReadOptions
 
 CELL_LIMIT = 10 * 2**20
 """Most characters a cell may hold; a bigger one is nearly always a quote that was never closed."""
@@ -25,125 +25,154 @@ _MOST_PROBLEMS = 1_000
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What was found out about the file before its rows are read."""
+class Reading:
+    """What was found out about the file before its rows are read: how it is written, and where its names stand."""
 
     dialect: Dialect
-    names: list[str]
-    header: bool
-    header_why: str
+    layout: Layout
 
 
-def layout(file: TextFile, expected: Sequence[str] = (), header: bool | None = None) -> Layout:
-    """Delimiter, header and column names. `expected`: names that would prove a header; `header`: force it.
+@dataclass
+class Outcome:
+    """What reading found: lines on which the rows start; rows (from 0) that are like the header; every fault, how many
+    of them are rows with another number of cells; how many rows were written."""
 
-    Raises DataError for duplicate column names.
+    lines: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    repeated: list[int] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    uneven: int = 0
+    rows: int = 0
+
+
+def readings(
+    file: TextFile, expected: Sequence[str] = (), header: bool | None = None, options: ReadOptions | None = None
+) -> list[Reading]:
+    """The ways in which the file may be read, the likeliest first. `expected`: names that would prove a header;
+    `header`: whether there is one, where that is known.
+
+    Raises DataError for duplicate column names, and where the user's words do not fit the file.
     """
-    with _cell_limit():
-        dialect = dialects.sniff(file)
-        rows = dialects.first_rows(file, dialect)
-    if not rows:
-        return Layout(dialect, [], True, "")
-    if re.fullmatch(r"sep=.?", dialect.delimiter.join(rows[0]).strip()):
-        raise DataError(
-            Problem(
-                "this line is Excel's word for the delimiter, and neither a header nor a row", str(file.path), line=1
-            ),
-            fix="Remove the first line; the delimiter is found without it.",
-        )
-    found = dialects.find_header(rows, expected)
-    if header is not None:
-        found = dialects.Header(header, "as in the training file")
-    numbered = dialects.numbered(len(rows[0]))
-    if not found.present:
-        return Layout(dialect, numbered, False, found.why)
-    names = [cell.strip() or name for cell, name in zip(rows[0], numbered, strict=True)]
-    refuse_duplicates(names, str(file.path))
-    return Layout(dialect, names, True, found.why)
+    options = options or ReadOptions()
+    found = []
+    with cell_limit():
+        for dialect in dialects.sniff(file, expected, options.delimiter):
+            count = max(200, options.header_row or 0)
+            rows = dialects.first_rows(file, dialect, count)
+            if options.delimiter and rows and {len(row) for _, row in rows} == {1}:
+                raise DataError(
+                    Problem(f"no row has a {dialect.name} between cells, as --delimiter says", str(file.path)),
+                    fix="Leave --delimiter out to have it found.",
+                )
+            layout = find_layout(rows, str(file.path), expected=expected, header=header, header_row=options.header_row)
+            found.append(Reading(dialect, layout))
+    return found
 
 
-def refuse_duplicates(names: Sequence[str], source: str) -> None:
-    """Raises DataError if two columns have one name."""
-    doubles = sorted((name, times) for name, times in Counter(names).items() if times > 1)
-    if doubles:
-        raise DataError(
-            [Problem(f"{times} columns have this name", source, column=name) for name, times in doubles],
-            fix="Rename or remove the double columns.",
-        )
+def read(file: TextFile, reading: Reading, writer: ArrowWriter) -> Outcome:
+    """Write all data rows as string columns.
 
-
-def read(file: TextFile, layout: Layout, writer: ArrowWriter) -> npt.NDArray[np.int64]:
-    """Write all data rows as string columns; returns the file line on which each row starts.
-
-    Raises DataError for rows with another number of cells, broken quotes, cells over the limit and
-    NUL characters; all such rows are reported together where that is possible.
+    The outcome has rows with another number of cells, cells over the limit and NUL characters, all together. Raises
+    DataError for broken quotes.
     """
-    lines: list[npt.NDArray[np.int64]] = []
-    problems: list[Problem] = []
-    with _cell_limit():
-        for rows, starts in _batches(file, layout, problems):
-            writer.write(_table(rows, layout.names))
-            lines.append(np.asarray(starts, dtype=np.int64))
-    if problems:
-        raise DataError(problems, fix=_fix(layout.dialect))
-    return np.concatenate(lines) if lines else np.zeros(0, dtype=np.int64)
+    with cell_limit(), file.open() as stream:
+        rows = _guarded(numbered_rows(stream, reading.dialect), file, reading)
+        return write_rows(rows, reading.layout, str(file.path), writer, has_nul=file.has_nul)
 
 
-def _batches(file: TextFile, layout: Layout, problems: list[Problem]) -> Iterator[tuple[list[list[str]], list[int]]]:
-    width, skip_header = len(layout.names), layout.header
+def write_rows(
+    rows: Iterator[tuple[int, list[str]]], layout: Layout, source: str, writer: ArrowWriter, *, has_nul: bool = False
+) -> Outcome:
+    """Write the rows below the header; each comes with the line on which it begins."""
+    found, lines = Outcome(), [np.zeros(0, dtype=np.int64)]
+    for cells, starts in _batches(rows, layout, source, found):
+        if has_nul:
+            _note_nuls(cells, starts, layout, source, found)
+        found.rows += len(cells)
+        writer.write(_table(cells, layout.names))
+        lines.append(np.asarray(starts, dtype=np.int64))
+    found.lines = np.concatenate(lines)
+    return found
+
+
+def _batches(
+    numbered: Iterator[tuple[int, list[str]]], layout: Layout, source: str, found: Outcome
+) -> Iterator[tuple[list[list[str]], list[int]]]:
+    width, known = len(layout.names), repeats(layout)
+    first_names = {*known, *(f"\ufeff{name}" for name in known)} if layout.header else set()
     rows: list[list[str]] = []
     starts: list[int] = []
-    size, done, start = 0, 0, 1
-    with file.open() as stream:
-        reader = layout.dialect.reader(stream)
-        iterator = _guarded(reader, file, layout)
-        for row in iterator:
-            first, start = start, reader.line_num + 1
-            if not row or (len(row) != width and not any(cell.strip() for cell in row)):
-                continue
-            if skip_header:
-                skip_header = False
-                if file.has_nul and any("\0" in cell for cell in row):
-                    problems.append(
-                        Problem("the header holds a NUL character (a zero byte)", str(file.path), line=first)
-                    )
-                continue
-            if len(row) != width or file.has_nul:
-                problems += _faults(row, layout, str(file.path), done + len(rows) + 1, first)
-                if len(problems) >= _MOST_PROBLEMS:
-                    return
-                if len(row) != width:
-                    row = (row + [""] * width)[:width]  # keeps the numbering of the rows below
-            rows.append(row)
-            starts.append(first)
-            size += sum(map(len, row))
-            if len(rows) >= BATCH_ROWS or size > BATCH_CHARACTERS:
-                yield rows, starts
-                done += len(rows)
-                rows, starts, size = [], [], 0
+    size = done = 0
+    for line, row in numbered:
+        if line < layout.first or not row or (len(row) != width and not any(cell.strip() for cell in row)):
+            continue
+        if line == layout.first and layout.header:
+            if any("\0" in cell for cell in row):
+                found.problems.append(Problem("the header holds a NUL character (a zero byte)", source, line=line))
+            continue
+        if len(row) > width and not any(cell.strip() for cell in row[width:]):
+            row = row[:width]
+        if len(row) != width:
+            found.problems.append(_other_width(row, layout, source, done + len(rows) + 1, line))
+            found.uneven += 1
+            row = (row + [""] * width)[:width]  # keeps the numbering of the rows below
+        elif row[0].strip().lower() in first_names:
+            cells = tuple(cell.strip().removeprefix("\ufeff").lower() for cell in row)
+            if cells == known:
+                found.repeated.append(done + len(rows))
+            elif width > 1 and sorted(cells) == sorted(known):
+                found.problems.append(_other_order(source, done + len(rows) + 1, line))
+        rows.append(row)
+        starts.append(line)
+        size += sum(map(len, row))
+        if len(found.problems) >= _MOST_PROBLEMS:
+            return
+        if len(rows) >= BATCH_ROWS or size > BATCH_CHARACTERS:
+            yield rows, starts
+            done += len(rows)
+            rows, starts, size = [], [], 0
     if rows:
         yield rows, starts
 
 
-def _guarded(reader: Iterator[list[str]], file: TextFile, layout: Layout) -> Iterator[list[str]]:
-    """The reader's rows; its errors as DataError with the line where the trouble began."""
-    row = 0 if layout.header else 1
+def _other_width(row: list[str], layout: Layout, source: str, number: int, line: int) -> Problem:
+    whose = "the header has" if layout.header else "the first row has"
+    message = f"{len(row)} cell{'s' * (len(row) != 1)} where {whose} {len(layout.names)}"
+    return Problem(message, source, row=number, line=line)
+
+
+def _other_order(source: str, number: int, line: int) -> Problem:
+    message = "the names of the columns stand here again in another order: another file begins, with other columns"
+    return Problem(message, source, row=number, line=line)
+
+
+def _note_nuls(rows: list[list[str]], starts: list[int], layout: Layout, source: str, found: Outcome) -> None:
+    for number, (row, line) in enumerate(zip(rows, starts, strict=True), found.rows + 1):
+        for name, cell in zip(layout.names, row, strict=True):
+            if "\0" in cell:
+                message = "the cell holds a NUL character (a zero byte)"
+                found.problems.append(Problem(message, source, row=number, column=name, line=line))
+
+
+def _guarded(
+    rows: Iterator[tuple[int, list[str]]], file: TextFile, reading: Reading
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows; the errors of the csv reader as DataError with the line where the trouble began."""
+    row = 0 if reading.layout.header else 1
     while True:
-        start = reader.line_num + 1  # type: ignore[attr-defined]
         try:
-            cells = next(reader)
+            line, cells = next(rows)
         except StopIteration:
             return
-        except csv.Error as error:
-            raise _broken(str(error), file, layout, row, start) from error
-        if cells:
+        except BrokenRowError as error:
+            raise _broken(str(error), file, reading, row, error.line) from error
+        if cells and line >= reading.layout.first:
             row += 1
-        yield cells
+        yield line, cells
 
 
-def _broken(error: str, file: TextFile, layout: Layout, row: int, start: int) -> DataError:
-    line, column = _last_quote(file, layout.dialect, start)
-    name = layout.names[column] if column < len(layout.names) else None
+def _broken(error: str, file: TextFile, reading: Reading, row: int, start: int) -> DataError:
+    line, column = _last_quote(file, reading.dialect, start)
+    name = reading.layout.names[column] if column < len(reading.layout.names) else None
     where = {"file": str(file.path), "row": row or None, "column": name}
     if "field limit" in error:
         message = f"this cell holds more than {CELL_LIMIT:,} characters (10 MB)"
@@ -173,7 +202,7 @@ def _last_quote(file: TextFile, dialect: Dialect, start: int) -> tuple[int, int]
                 break
             position, column = end + 1, column + 1 if text[end] == dialect.delimiter else 0
             continue
-        end = _closing(text, position + 1, dialect.escape)
+        end = _closing(text, position + 1, dialect)
         broken = end < 0 or end - position > CELL_LIMIT
         after = text[end + 1 : end + 2]
         if broken or after not in ("", dialect.delimiter, "\n", "\r"):
@@ -182,11 +211,15 @@ def _last_quote(file: TextFile, dialect: Dialect, start: int) -> tuple[int, int]
     return start + _line_ends(text[:position]), column
 
 
-def _closing(text: str, position: int, escape: str | None) -> int:
+def _closing(text: str, position: int, dialect: Dialect) -> int:
     while (end := text.find('"', position)) >= 0:
-        if escape and text[end - 1] == escape:
+        start, after = end, text[end + 1 : end + 2]
+        while text[start - 1] == "\\" and start > position:
+            start -= 1
+        last = dialect.escape == "inside" and after in ("", dialect.delimiter, "\n", "\r")
+        if dialect.escape and (end - start) % 2 and not last:
             position = end + 1
-        elif text[end + 1 : end + 2] == '"':
+        elif after == '"':
             position = end + 2
         else:
             return end
@@ -197,21 +230,8 @@ def _line_ends(text: str) -> int:
     return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
-def _faults(row: list[str], layout: Layout, file: str, number: int, line: int) -> list[Problem]:
-    width = len(layout.names)
-    if len(row) != width:
-        whose = "the header has" if layout.header else "the first row has"
-        message = f"{len(row)} cell{'s' * (len(row) != 1)} where {whose} {width}"
-        return [Problem(message, file, row=number, line=line)]
-    return [
-        Problem("the cell holds a NUL character (a zero byte)", file, row=number, column=name, line=line)
-        for name, cell in zip(layout.names, row, strict=True)
-        if "\0" in cell
-    ]
-
-
-def _fix(dialect: Dialect) -> str:
-    delimiter = f"a {dialects.NAMES[dialect.delimiter]} or " if dialect.quoting else ""
+def width_fix(dialect: Dialect) -> str:
+    delimiter = f"a {dialect.name} or " if dialect.quoting else ""
     return (
         f"Put a cell that contains {delimiter}a line break in double quotes, remove zero bytes, "
         f"and give every row the same number of cells."
@@ -224,7 +244,7 @@ def _table(rows: list[list[str]], names: list[str]) -> pa.Table:
 
 
 @contextmanager
-def _cell_limit() -> Iterator[None]:
+def cell_limit() -> Iterator[None]:
     before = csv.field_size_limit(CELL_LIMIT)
     try:
         yield

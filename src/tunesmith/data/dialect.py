@@ -1,122 +1,154 @@
-"""How a delimited text file is written: delimiter, quoting, header. Looks, decides, gives the reason."""
+"""How a delimited text file is written: delimiter, quoting, escapes. Looks, decides, gives the reason."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
+from tunesmith.data.header import find_header, is_usual_name, title_rows
 from tunesmith.data.limits import refuse_wide
-from tunesmith.data.numbers import is_plain as is_number
 from tunesmith.data.textfile import TextFile
 
 DELIMITERS = (",", "\t", ";", "|")
-NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", "\x1f": "none (one column)"}
+NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space", "\x1f": "none (one column)"}
 _NO_DELIMITER = "\x1f"
 _SAMPLE_LINES = 1_000
 _SAMPLE_CHARACTERS = 1 << 20
+_SEP = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
+_LOOKED_AT = 200
 
-# Words that are names of columns far more often than cells.
-_HEADER_WORDS = frozenset((
-    "id", "idx", "index", "text", "texts", "sentence", "sentence1", "sentence2", "sentence_1",
-    "sentence_2", "text1", "text2", "text_a", "text_b", "premise", "hypothesis", "question",
-    "question1", "question2", "answer", "query", "message", "body", "title", "subject", "description",
-    "review", "comment", "content", "tweet", "utterance", "document", "abstract", "summary", "label",
-    "labels", "category", "categories", "class", "target", "intent", "sentiment", "score", "rating",
-    "stars", "emotion", "emotions", "topic", "tags", "date", "time", "timestamp", "created_at", "user",
-    "user_id", "author", "url", "source", "split", "name", "type",
-))  # fmt: skip
+_QUOTE, _BACKSLASH, _DELIMITER = "\ufdd0", "\ufdd1", "\ufdd2"  # stand for what is escaped; no text holds them
 
 
 @dataclass(frozen=True)
 class Dialect:
     """Delimiter and quoting of a file; `why` says how the delimiter was chosen. `spaced`: a space follows each
-    delimiter and is no part of the cell."""
+    delimiter and is no part of the cell. escape: 'always' for a backslash before quotation marks, backslashes and
+    delimiters, 'inside' where one at the end of a cell is a backslash, None for none. `skip`: lines above the table."""
 
     delimiter: str
     quoting: bool = True
     escape: str | None = None
     why: str = ""
     spaced: bool = False
+    skip: int = 0
 
-    def reader(self, lines: Iterable[str]) -> Any:
+    def reader(self, lines: Iterable[str]) -> CellReader:
         """A csv reader; strict, so that broken quotes raise csv.Error and never merge rows silently."""
-        return csv.reader(
-            lines,
-            delimiter=self.delimiter,
-            quoting=csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE,
-            escapechar=self.escape,
-            skipinitialspace=self.spaced,
+        return CellReader(lines, self)
+
+    @property
+    def name(self) -> str:
+        return NAMES.get(self.delimiter, repr(self.delimiter))
+
+    @cached_property
+    def escapes(self) -> re.Pattern[str]:
+        """What a backslash makes a part of the cell."""
+        sign = re.escape(self.delimiter)
+        end = f"(?!{sign}|[\r\n]|$)" if self.escape == "inside" else ""
+        return re.compile(rf"\\(?:\"{end}|\\|{sign})")
+
+
+class BrokenRowError(csv.Error):
+    """A row that the csv reader gives up on, and the line on which it begins."""
+
+    def __init__(self, message: str, line: int):
+        super().__init__(message)
+        self.line = line
+
+
+class CellReader:
+    """csv.reader, in which a backslash before anything but a quotation mark, a backslash or the delimiter is a
+    backslash: that of Python would drop it, and with it the paths of Windows."""
+
+    def __init__(self, lines: Iterable[str], dialect: Dialect):
+        self._dialect = dialect
+        self._cells = {_QUOTE: '"', _BACKSLASH: "\\", _DELIMITER: dialect.delimiter}
+        self._signs = {'\\"': _QUOTE, "\\\\": _BACKSLASH, f"\\{dialect.delimiter}": _DELIMITER}
+        self._reader = csv.reader(
+            lines if dialect.escape is None else map(self._escaped, lines),
+            delimiter=dialect.delimiter,
+            quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
+            skipinitialspace=dialect.spaced,
             strict=True,
         )
 
+    @property
+    def line_num(self) -> int:
+        return self._reader.line_num
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self if self._dialect.escape else self._reader
+
+    def __next__(self) -> list[str]:
+        row = next(self._reader)
+        if self._dialect.escape is None:
+            return row
+        return [self._plain(cell) if any(mark in cell for mark in self._cells) else cell for cell in row]
+
+    def _escaped(self, line: str) -> str:
+        return self._dialect.escapes.sub(lambda found: self._signs[found[0]], line) if "\\" in line else line
+
+    def _plain(self, cell: str) -> str:
+        for mark, sign in self._cells.items():
+            cell = cell.replace(mark, sign)
+        return cell
+
 
 @dataclass(frozen=True)
-class Header:
-    """Whether the first row holds names, and why we think so."""
+class _Trial:
+    """How the sample reads with a delimiter. share: of rows with the commonest number of cells, `width`; begins: the
+    table begins with the first line, or below a title; named: whether its header has the names that are expected (2),
+    or a usual one (1); spaced: share of the cells that begin with a space."""
 
-    present: bool
-    why: str
-
-
-def sniff(file: TextFile) -> Dialect:
-    """The dialect under which the rows of the file agree best on their number of cells."""
-    lines = _sample(file)
-    suffixes = [suffix.lower() for suffix in file.path.suffixes]
-    preferred = "\t" if ".tsv" in suffixes or ".tab" in suffixes else ","
-    trials = {delimiter: _agreement(lines, delimiter) for delimiter in DELIMITERS}
-    share, width, rows = trials[preferred]
-    if width > 1 and share == 1.0:
-        best = preferred
-    else:
-        wide = [delimiter for delimiter in DELIMITERS if trials[delimiter][1] > 1]
-        best = max(
-            wide,
-            key=lambda d: (round(trials[d][0], 2), d == preferred, trials[d][1]),
-            default=_NO_DELIMITER,
-        )
-        # sentences hold commas too: a first line without any is the header of one column
-        if best not in next((line for line in lines if line.strip()), ""):
-            best = _NO_DELIMITER
-    if best == _NO_DELIMITER:
-        return _one_column(lines)
-    share, width, rows = trials[best]
-    refuse_wide(width, file.path)
-    who = "all" if share == 1.0 else f"{share:.0%}"
-    dialect = Dialect(best, why=f"{who} of the first {rows} rows have {width} cells")
-    return _with_quoting(file, dialect, lines)
+    delimiter: str
+    share: float
+    width: int
+    rows: int
+    begins: bool = False
+    named: int = 0
+    spaced: float = 0.0
 
 
-def find_header(rows: Sequence[Sequence[str]], expected: Iterable[str] = ()) -> Header:
-    """Whether the first of these rows is a header. `expected` are names the user gave.
+def sniff(file: TextFile, expected: Sequence[str] = (), asked: str | None = None) -> list[Dialect]:
+    """The dialects under which the rows of the file agree on their number of cells, the best first.
 
-    A header is the norm: the answer is 'no' only on evidence.
+    expected: names that the header must have; asked: the delimiter that the user names.
     """
-    first = [cell.strip() for cell in rows[0]]
-    named = [name for name in expected if name in first]
-    if named:
-        return Header(True, f"the first row holds {named[0]!r}")
-    rest = list(zip(*rows[1:], strict=False))
-    for position, cells in enumerate(rest):
-        filled = [cell for cell in cells if cell.strip()]
-        numeric = sum(is_number(cell) for cell in filled)
-        if filled and is_number(first[position]) and numeric > 0.5 * len(filled):
-            return Header(False, f"the first row holds the number {first[position]!r} among numbers")
-    known = [cell for cell in first if cell.lower().replace(" ", "_") in _HEADER_WORDS]
-    if known:
-        return Header(True, f"the first row holds {known[0]!r}, a usual column name")
-    for position, cells in enumerate(rest):
-        times = sum(cell.strip() == first[position] for cell in cells)
-        if first[position] and times >= 2 and len(set(cells)) <= 0.5 * len(cells):
-            return Header(False, f"{first[position]!r} of the first row comes {times} times more below it")
-    for cell in first:
-        words = cell.split()
-        if len(words) >= 4 and (cell[-1] in ".!?…" or len(words) >= 8):
-            return Header(False, f"the first row holds a whole sentence: {cell[:60]!r}")
-    return Header(True, "nothing in the first row looks like data")
+    lines = _sample(file)
+    skip = 0
+    if lines and (told := _SEP.match(lines[0])):
+        skip, lines = 1, lines[1:]
+        asked = asked or told[1]
+        why = "the first line, sep=, says so"
+    elif asked:
+        why = "as asked for"
+    if asked:
+        return [replace(_with_quoting(file, Dialect(asked, why=why), lines), skip=skip)]
+    suffixes = [suffix.lower() for suffix in file.path.suffixes]
+    preferred = "\t" if {".tsv", ".tab"} & {*suffixes} else "|" if ".psv" in suffixes else ","
+    trials = [trial for sign in DELIMITERS if (trial := _trial(lines, sign, expected)).width > 1]
+    trials.sort(key=lambda trial: _rank(trial, preferred), reverse=True)
+    for trial in trials[:1]:
+        refuse_wide(trial.width, file.path)
+    # sentences hold commas too: a first line without any is the header of one column, unless it is a title
+    likely = [_with_quoting(file, Dialect(t.delimiter, why=_told(t)), lines) for t in trials if t.begins]
+    return likely or [_one_column(lines)]
+
+
+def _rank(trial: _Trial, preferred: str) -> tuple[object, ...]:
+    whole = trial.share == 1.0 and trial.delimiter == preferred and trial.spaced < 0.9
+    return (trial.named, whole, trial.share - 0.5 * (trial.spaced >= 0.9), trial.delimiter == preferred, trial.width)
+
+
+def _told(trial: _Trial) -> str:
+    who = "all" if trial.share == 1.0 else f"{trial.share:.0%}" if trial.share < 0.995 else "nearly all"
+    return f"{who} of the first {trial.rows} rows have {trial.width} cells"
 
 
 def _sample(file: TextFile) -> list[str]:
@@ -131,35 +163,42 @@ def _sample(file: TextFile) -> list[str]:
     return lines
 
 
-def _widths(lines: list[str], dialect: Dialect) -> tuple[list[int], bool]:
-    """Number of cells of each row, and whether a quote broke it (other than by the end of the sample)."""
-    widths: list[int] = []
+def _rows(lines: list[str], dialect: Dialect) -> tuple[list[list[str]], bool]:
+    """The rows that are not blank, and whether a quote broke them (other than by the end of the sample)."""
+    rows: list[list[str]] = []
     reader = dialect.reader(lines)
     try:
         for row in reader:
-            if row:
-                widths.append(len(row))
+            if any(row):
+                rows.append(row)
     except csv.Error as error:
-        return widths, "unexpected end" not in str(error)
-    return widths, False
+        return rows, "unexpected end" not in str(error)
+    return rows, False
 
 
-def _agreement(lines: list[str], delimiter: str) -> tuple[float, int, int]:
-    """Share of rows that have the commonest number of cells, that number, and the rows seen."""
-    widths, broken = _widths(lines, Dialect(delimiter))
-    if broken or not widths:
-        plain, _ = _widths(lines, Dialect(delimiter, quoting=False))
-        widths = plain if delimiter == "\t" or not widths else widths
+def _trial(lines: list[str], delimiter: str, expected: Sequence[str]) -> _Trial:
+    rows, broken = _rows(lines, Dialect(delimiter))
+    if broken or not rows:
+        plain, _ = _rows(lines, Dialect(delimiter, quoting=False))
+        rows = plain if delimiter == "\t" or not rows else rows
+    widths = [len(row) for row in rows]
     if not widths:
-        return 0.0, 0, 0
+        return _Trial(delimiter, 0.0, 0, 0)
     width, times = Counter(widths).most_common(1)[0]
-    return times / len(widths), width, len(widths)
+    first = title_rows(list(enumerate(rows[:_LOOKED_AT])), expected)
+    begins = len(rows[first]) > 1
+    names = [cell.strip().removeprefix("\ufeff") for cell in rows[first]]
+    usual = width > 1 and find_header(rows[first : first + 1]).present and any(map(is_usual_name, names))
+    named = 2 if width > 1 and {*expected} & {*names} else int(usual)
+    spaces = sum(cell.startswith(" ") and cell[1:2] != '"' for row in rows if len(row) == width for cell in row[1:])
+    spaced = spaces / max(1, times * (width - 1))
+    return _Trial(delimiter, times / len(widths), width, len(widths), begins, named, spaced)
 
 
 def _one_column(lines: list[str]) -> Dialect:
     quoted = sum(line.startswith('"') for line in lines)
-    widths, broken = _widths(lines, Dialect(","))
-    if quoted and not broken and set(widths) == {1}:
+    rows, broken = _rows(lines, Dialect(","))
+    if quoted and not broken and {len(row) for row in rows} == {1}:
         return Dialect(",", why="every row has one cell")
     return Dialect(_NO_DELIMITER, quoting=False, why="no delimiter cuts the rows into the same number of cells")
 
@@ -167,17 +206,31 @@ def _one_column(lines: list[str]) -> Dialect:
 def _with_quoting(file: TextFile, dialect: Dialect, lines: list[str]) -> Dialect:
     if dialect.delimiter == "\t" and _quotes_are_text(file):
         why = f"{dialect.why}; quotation marks are part of the text"
-        return Dialect("\t", quoting=False, why=why)
+        return replace(dialect, quoting=False, why=why)
     if _opens_behind_spaces(dialect, lines):
         spaced = replace(dialect, spaced=True, why=f"{dialect.why}; quotes stand behind a space")
-        widths, broken = _widths(lines, spaced)
-        if not broken and len(set(widths)) == 1:
+        rows, broken = _rows(lines, spaced)
+        if not broken and len({len(row) for row in rows}) == 1:
             return spaced
-    if any('\\"' in line for line in lines):
-        escaped = Dialect(dialect.delimiter, escape="\\", why=f'{dialect.why}; quotes are written as \\"')
-        if _widths(lines, dialect)[1] and not _widths(lines, escaped)[1]:
-            return escaped
-    return dialect
+    if not any(sign in line for line in lines for sign in ('\\"', f"\\{dialect.delimiter}")):
+        return dialect
+    why = f"{dialect.why}; a backslash stands before quotation marks"
+    ways = [dialect, *(replace(dialect, escape=how, why=why) for how in ("always", "inside"))]
+    return max(ways, key=lambda way: _agreement(lines, way))
+
+
+def _agreement(lines: list[str], dialect: Dialect) -> tuple[bool, float, int]:
+    """Whether no quote breaks the sample, share of rows with the commonest number of cells, rows up to the break."""
+    rows, broken = _rows(lines, dialect)
+    if len(lines) < _SAMPLE_LINES:  # the whole file: a quote that is open at its end never closes
+        try:
+            for _ in dialect.reader(lines):
+                pass
+        except csv.Error:
+            broken = True
+    times = Counter(map(len, rows)).most_common(1)
+    share = times[0][1] / len(rows) if times else 0.0
+    return not broken, 0.0 if broken else share, len(rows)
 
 
 def _opens_behind_spaces(dialect: Dialect, lines: list[str]) -> bool:
@@ -214,29 +267,30 @@ def _is_stray(cell: str) -> bool:
     return len(cell) < 2 or not cell.endswith('"') or '"' in cell[1:-1].replace('""', "")
 
 
-def numbered(width: int) -> list[str]:
-    """The column names of a file without a header: column_1, column_2, ..."""
-    return [f"column_{position}" for position in range(1, width + 1)]
-
-
-def first_rows(file: TextFile, dialect: Dialect, count: int = 200) -> list[list[str]]:
-    """Up to `count` rows that have the width of the first, for looking at the header."""
-    rows: list[list[str]] = []
-    try:
-        with file.open() as stream:
-            for row in _filled(dialect.reader(_without_nul(stream))):
-                if not rows or len(row) == len(rows[0]):
-                    rows.append(row)
-                if len(rows) >= count:
-                    break
-    except csv.Error:
-        pass  # reported with its line when the whole file is read
+def first_rows(file: TextFile, dialect: Dialect, count: int = 200) -> list[tuple[int, list[str]]]:
+    """Up to `count` rows that hold anything, each with the line on which it begins."""
+    rows: list[tuple[int, list[str]]] = []
+    with suppress(csv.Error), file.open() as stream:  # reported with its line when the whole file is read
+        for line, row in numbered_rows(stream, dialect):
+            if any(row):
+                rows.append((line, [cell.replace("\0", "") for cell in row]))
+            if len(rows) >= count:
+                break
     return rows
 
 
-def _filled(rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    return (row for row in rows if any(row))
-
-
-def _without_nul(stream: Iterable[str]) -> Iterator[str]:
-    return (line.replace("\0", "") for line in stream)
+def numbered_rows(stream: Iterator[str], dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """All rows with the lines on which they begin, blank ones too. Raises BrokenRowError."""
+    for _ in range(dialect.skip):
+        next(stream, None)
+    reader = dialect.reader(stream)
+    rows, start = iter(reader), dialect.skip + 1
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise BrokenRowError(str(error), start) from error
+        yield start, row
+        start = dialect.skip + reader.line_num + 1

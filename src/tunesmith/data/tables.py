@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tunesmith.core.errors import DataError, Problem
@@ -27,7 +28,7 @@ from tunesmith.data.arrowfile import (
     remove,
     table_of_rows,
 )
-from tunesmith.data.dialect import NAMES
+from tunesmith.data.header import Layout, may_be_data, refuse_duplicates
 from tunesmith.data.limits import refuse_special
 from tunesmith.data.types import ReadOptions
 
@@ -38,6 +39,7 @@ PARQUET_SUFFIXES = {".parquet", ".pq"}
 ARROW_SUFFIXES = {".arrow", ".feather", ".ipc"}
 SUFFIXES = TEXT_SUFFIXES | JSON_SUFFIXES | LINES_SUFFIXES | PARQUET_SUFFIXES | ARROW_SUFFIXES
 
+REPEATED_HEADER = "the header again"
 _ARROW_BATCH = 4 * BATCH_ROWS
 
 
@@ -129,7 +131,7 @@ def read_tables(tables: Iterator[pa.Table], split: str, name: str, cache_dir: Pa
 def frame_tables(frame: Any) -> Iterator[pa.Table]:
     """A pandas DataFrame in batches. Raises DataError for duplicate column names."""
     names = [str(name) for name in frame.columns]
-    delimited.refuse_duplicates(names, "DataFrame")
+    refuse_duplicates(names, "DataFrame")
     for start in range(0, max(len(frame), 1), _ARROW_BATCH):
         chunk = frame.iloc[start : start + _ARROW_BATCH]
         try:
@@ -176,29 +178,119 @@ def _read_text(path: Path, suffixes: set[str], split: str, writer: ArrowWriter, 
     if file.why is not None:
         emit(Decided("encoding", file.encoding, f"{path.name}: {file.why}"))
         notes.append(f"{path.name} is read as {file.encoding}: {file.why}")
-    header = True
     if suffixes & LINES_SUFFIXES:
         lines = jsonfile.read_lines(file, writer)
     elif suffixes & JSON_SUFFIXES:
         lines = jsonfile.read_document(file, writer)
     else:
-        layout = delimited.layout(file, hints.names, hints.header)
-        header = layout.header
-        emit(Decided("delimiter", NAMES[layout.dialect.delimiter], f"{path.name}: {layout.dialect.why}"))
-        if not header:
-            named = f"columns are called {layout.names[0]} ... {layout.names[-1]}"
-            emit(Decided("header", "none", f"{path.name}: {layout.header_why}; {named}"))
-            notes.append(f"{path.name} has no header: {layout.header_why}")
-        lines = delimited.read(file, layout, writer)
+        return _read_delimited(file, split, writer, emit, hints, notes)
     if writer.rows == 0:
-        what = "a header and no rows" if header else "no rows"
-        raise DataError(Problem(f"the file has {what}", str(path)), fix="Give a file that has rows in it.")
-    table = writer.finish()
-    part = Part(split, str(path), table, writer.path, lines, None, header, notes)
-    if file.bad_lines:
-        part.repaired = rows_of_lines(lines, file.bad_lines)
-        emit(Warned("repaired rows", f"{path.name}: {len(part.repaired)} rows hold {file.why}"))
+        raise DataError(Problem("the file has no rows", str(path)), fix="Give a file that has rows in it.")
+    part = Part(split, str(path), writer.finish(), writer.path, lines, None, True, notes)
+    _note_repaired(part, file, emit)
     return part
+
+
+def _note_repaired(part: Part, file: textfile.TextFile, emit: Emit) -> None:
+    if file.bad_lines and part.lines is not None:
+        part.repaired = rows_of_lines(part.lines, file.bad_lines)
+        emit(Warned("repaired rows", f"{file.path.name}: {len(part.repaired)} rows hold {file.why}"))
+
+
+def _read_delimited(
+    file: textfile.TextFile, split: str, writer: ArrowWriter, emit: Emit, hints: Hints, notes: list[str]
+) -> Part:
+    """With the likeliest delimiter; with the next one if only that cuts all rows alike."""
+    path, found = file.path, delimited.readings(file, hints.names, hints.header, hints.options)
+    chosen, first = found[0], delimited.read(file, found[0], writer)
+    outcome = first
+    for other in found[1:] if first.uneven else []:
+        again = ArrowWriter(writer.path.parent)
+        try:
+            outcome = delimited.read(file, other, again)
+        except DataError:
+            outcome = first
+        if not outcome.problems:
+            why = f"all rows have {len(other.layout.names)} cells; with a {chosen.dialect.name} they do not"
+            writer.take(again)
+            chosen = replace(other, dialect=replace(other.dialect, why=why))
+            break
+        again.discard()
+        outcome = first
+    if outcome.problems:
+        raise DataError(outcome.problems, fix=delimited.width_fix(chosen.dialect))
+    emit(Decided("delimiter", chosen.dialect.name, f"{path.name}: {chosen.dialect.why}"))
+    return finish_rows(chosen.layout, outcome, split, str(path), writer, emit, notes, file)
+
+
+def finish_rows(
+    layout: Layout,
+    outcome: delimited.Outcome,
+    split: str,
+    name: str,
+    writer: ArrowWriter,
+    emit: Emit,
+    notes: list[str],
+    file: textfile.TextFile | None = None,
+) -> Part:
+    """The Part of rows of cells that were written: what was found of the header is told, rows that repeat it are left
+    out, and so are columns without name and content."""
+    short = Path(name).name
+    if outcome.rows == len(outcome.repeated):
+        what = "a header and no rows" if layout.header else "no rows"
+        raise DataError(Problem(f"the file has {what}", name), fix="Give a file that has rows in it.")
+    if not layout.header:
+        named = f"columns are called {layout.names[0]} ... {layout.names[-1]}"
+        emit(Decided("header", "none", f"{short}: {layout.why}; {named}"))
+        notes.append(f"{short} has no header: {layout.why}")
+    elif layout.titles:
+        title = " / ".join(filter(None, layout.titles))[:120]
+        why = f"{short}: {len(layout.titles)} rows above it are no data: {title!r}"
+        emit(Decided("header", f"line {layout.first}", why))
+        notes.append(why)
+    part = Part(split, name, writer.finish(), writer.path, outcome.lines, None, layout.header, notes)
+    empty = [column for column in layout.unnamed if _is_blank(part.table.column(column))]
+    if empty:
+        part.table = part.table.drop_columns(empty)
+    if outcome.repeated:
+        _leave_out_repeats(part, layout, outcome.repeated, emit)
+    if file is not None:
+        _note_repaired(part, file, emit)
+    return part
+
+
+def _is_blank(column: pa.ChunkedArray) -> bool:
+    return not pc.any(pc.not_equal(pc.utf8_trim_whitespace(column), "")).as_py()
+
+
+def _leave_out_repeats(part: Part, layout: Layout, repeated: list[int], emit: Emit) -> None:
+    """Drop the rows that are the header again, unless they may be data."""
+    assert part.lines is not None
+    lines, short = part.lines[repeated], Path(part.name).name
+    told = f"{short}: {'line' if len(lines) == 1 else 'lines'} {', '.join(map(str, lines[:10]))}"
+    kept = may_be_data(
+        layout, [_times(part.table.column(name), name, len(repeated)) for name in part.table.column_names]
+    )
+    if kept is not None:
+        emit(Warned("repeated header", f"{told}: like the header, and kept, as {kept!r} stands in other rows too"))
+        return
+    emit(Warned("repeated header", f"{told}: the header again, so {len(lines)} rows are left out"))
+    stays = np.ones(part.rows, dtype=bool)
+    stays[repeated] = False
+    part.left_out += [LeftOut(int(line), REPEATED_HEADER) for line in lines]
+    part.lines = part.lines[stays]
+    writer, old = ArrowWriter(part.path.parent), part.path
+    for start in range(0, part.rows, _ARROW_BATCH):
+        batch = part.table.slice(start, _ARROW_BATCH)
+        writer.write(batch.filter(pa.array(stays[start : start + _ARROW_BATCH])))
+    part.table, part.path, part.rows = writer.finish(), writer.path, writer.rows
+    remove(old)
+
+
+def _times(column: pa.ChunkedArray, name: str, repeated: int) -> tuple[int, int]:
+    """How many other rows hold the name of the column, and how many rows there are."""
+    cells = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    return pc.sum(pc.equal(cells, name.lower())).as_py() - repeated, len(column)
 
 
 def rows_of_lines(starts: npt.NDArray[np.int64], lines: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -209,7 +301,7 @@ def rows_of_lines(starts: npt.NDArray[np.int64], lines: Sequence[int]) -> npt.ND
 
 def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter) -> Part:
     for table in tables:
-        delimited.refuse_duplicates(table.column_names, name)
+        refuse_duplicates(table.column_names, name)
         writer.write(table)
     if writer.rows == 0:
         writer.discard()

@@ -19,6 +19,7 @@ from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.shape import Example, Missing, example_of
+from tunesmith.data.tables import LeftOut
 from tunesmith.data.types import ReadOptions
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import inputs, output
@@ -44,7 +45,8 @@ def predict(
     model = folder if isinstance(folder, TextGenerator) else TextGenerator.load(folder)
     with scratch() as place:
         parts = open_parts(data, place, emit, reading)
-        found = [(one.name, line, row) for inputs in parts.values() for one in inputs for line, row in one.rows]
+        found = [(one.name, line, row) for inputs in parts.values() for one in inputs
+                 for line, row in one.rows if not isinstance(row, LeftOut)]  # fmt: skip
     prompts = prompts_of(model, found, emit)
     answers = model.continued(prompts, sampling)
     rows = [dict(row) for _, _, row in found]

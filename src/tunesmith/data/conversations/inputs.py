@@ -32,7 +32,8 @@ _BYTE = re.compile("[\udc80-\udcff]")
 _HINT = 'an object such as {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
 
 Row = tuple[int, Any]
-"""The line of the file (0 for none), and the object; or a Fault that says why there is none."""
+"""The line of the file (0 for none), and the object; a Fault that says why there is none, or a LeftOut for what is no
+row of data."""
 
 
 @dataclass
@@ -212,11 +213,15 @@ def _of_table(path: Path, folder: Path, emit: Emit, options: ReadOptions | None)
 
 
 def _of_part(part: tables.Part) -> Iterator[Row]:
-    number = 0
+    number, beside = 0, list(part.left_out)
     for batch in part.table.to_batches(max_chunksize=_BATCH_ROWS):
         for row in batch.to_pylist():
-            yield int(part.lines[number]) if part.lines is not None else 0, plain(row)
+            line = int(part.lines[number]) if part.lines is not None else 0
+            while beside and beside[0].line < line:
+                yield beside[0].line, beside.pop(0)
+            yield line, plain(row)
             number += 1
+    yield from ((row.line, row) for row in beside)
     part.release()
 
 

@@ -107,14 +107,16 @@ def _is_object(head: Path) -> bool:
 
 def _of_table(head: Path, options: ReadOptions | None) -> Format | None:
     file = textfile.inspect(head, options)
-    layout = delimited.layout(file, COLUMNS)
+    found = delimited.readings(file, COLUMNS, options=options)[0]
+    layout = found.layout
     if len(layout.names) > _MOST_COLUMNS:
         return None
     if head.suffix == ".txt":
         # text, unless it is a table to classify in disguise
-        return TEXT_FILE if len(layout.names) < 2 or layout.dialect.delimiter == "," else None
-    rows = dialect.first_rows(file, layout.dialect, SAMPLE_ROWS + 1)[int(layout.header) :]
-    return _format([dict(zip(layout.names, row, strict=True)) for row in rows])
+        return TEXT_FILE if len(layout.names) < 2 or found.dialect.delimiter == "," else None
+    rows = dialect.first_rows(file, found.dialect, SAMPLE_ROWS + 1 + len(layout.titles))
+    below = [row for line, row in rows if line >= layout.first + layout.header]
+    return _format([dict(zip(layout.names, row, strict=True)) for row in below if len(row) == len(layout.names)])
 
 
 def _parquet_rows(path: Path) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from tunesmith.data.conversations.verdict import Unread
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.mojibake import first_mojibake
 from tunesmith.data.split import NAMES
-from tunesmith.data.tables import rows_of_lines
+from tunesmith.data.tables import LeftOut, rows_of_lines
 from tunesmith.data.types import ReadOptions
 
 TEXT_FILE = Format("text", "text", "a text file: its paragraphs, in pieces of up to 2,000 characters", {"text": "text"})
@@ -122,7 +122,9 @@ class _Reading:
             for line, row in one.rows:
                 number = len(self.lines)
                 self.lines.append(line)
-                if isinstance(row, Fault):
+                if isinstance(row, LeftOut):
+                    self.missing.setdefault(row.reason, []).append(number)
+                elif isinstance(row, Fault):
                     self.fault(number, str(row))
                 else:
                     yield number, row
