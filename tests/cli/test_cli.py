@@ -152,11 +152,16 @@ def test_resume_finishes_a_stopped_run(run: Run, ticket_csv: Path, tiny_model: P
 
 def test_evaluate(run: Run, trained: Path, ticket_csv: Path) -> None:
     said = run("evaluate", trained, "--data", ticket_csv)
-    assert said.stdout.startswith("60 rows\n")
-    assert re.search(r"^accuracy +\d\.\d{4}  \(\d\.\d{4} to \d\.\d{4}\)$", said.stdout, re.M)
+    assert said.stdout.startswith("60 rows, of which ")
+    assert re.search(r"^accuracy +\d\.\d{4}  \(\d\.\d{4} to \d\.\d{4}\)  \d\.\d{4} ", said.stdout, re.M)
     found = run("evaluate", trained, "--data", ticket_csv, "--json").json
     assert found["rows"] == 60
     assert set(found["metrics"]["accuracy"]) == {"value", "low", "high"}
+    assert found["trained_rows"] + found["validation_rows"] + found["new"]["rows"] == 60
+    assert found["trained_rows"] > found["new"]["rows"] > 0
+    assert found["new"]["metrics"].keys() == found["metrics"].keys()
+    assert "new to the model" in said.stdout
+    assert "rows were trained on" in said.stderr
 
 
 def test_evaluate_in_python_stays_a_verb(trained: Path, ticket_csv: Path) -> None:
@@ -165,7 +170,7 @@ def test_evaluate_in_python_stays_a_verb(trained: Path, ticket_csv: Path) -> Non
 
     assert "accuracy" in metrics.TABLE
     for _ in range(2):
-        assert library.evaluate(trained, ticket_csv)["rows"] == 60
+        assert library.evaluate(trained, ticket_csv, verbose=False)["rows"] == 60
     from tunesmith import evaluate
 
     assert callable(evaluate)

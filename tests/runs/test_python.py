@@ -333,7 +333,7 @@ def test_evaluate_and_predict_take_a_run_a_path_or_a_model(
     first: tunesmith.Run, tickets: Any, in_tmp: Path, writer: tunesmith.Run
 ) -> None:
     frame = pd.DataFrame(tickets[:10])
-    found = [tunesmith.evaluate(run, frame) for run in (first, first.path, str(first.path), first.model)]
+    found = [tunesmith.evaluate(run, frame, verbose=False) for run in (first, first.path, str(first.path), first.model)]
     assert all(one["metrics"] == found[0]["metrics"] for one in found)
     assert "accuracy" in repr(found[0])
     answers = [tunesmith.predict(run, frame) for run in (first, str(first.path), first.model)]

@@ -179,8 +179,22 @@ def checked_language(found: Found) -> str:
 
 
 def evaluated(found: Found) -> str:
-    rows = [(name, _interval(interval)) for name, interval in found["metrics"].items()]
-    return f"{found['rows']} rows\n" + table(("metric", "value (95 % interval)"), rows)
+    new = found.get("new")
+    rows = [
+        (
+            name,
+            _interval(interval),
+            *([_interval(new["metrics"][name]) if name in new["metrics"] else ""] if new else []),
+        )
+        for name, interval in found["metrics"].items()
+    ]
+    if not new:
+        return f"{found['rows']} rows\n" + table(("metric", "value (95 % interval)"), rows)
+    seen = f"{found['trained_rows']} were trained on" + (
+        f", {found['validation_rows']} were chosen on" if found["validation_rows"] else ""
+    )
+    head = ("metric", "all rows (95 % interval)", f"the {new['rows']} rows that are new to the model")
+    return f"{found['rows']} rows, of which {seen}\n" + table(head, rows)
 
 
 def predicted(found: Found) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tunesmith.core.files import own_folder, write_table, write_text
-from tunesmith.data import labels
+from tunesmith.data import labels, seen
 from tunesmith.data.labels import TargetIndex
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.split import NAMES, Marks
@@ -95,7 +95,7 @@ class PreparedData:
         }
 
     def save(self, folder: Path) -> None:
-        """Write splits.parquet, ledger.parquet, fingerprint.json, columns.json and audit.json."""
+        """Write splits.parquet, ledger.parquet, fingerprint.json, columns.json, audit.json and texts.parquet."""
         own_folder(folder)
         row_ids = self.rows.data.table.column("row_id")
         split = pa.DictionaryArray.from_arrays(pa.array(self.marks), pa.array(NAMES))
@@ -104,6 +104,7 @@ class PreparedData:
         _write(folder / "fingerprint.json", {"sha256": self.fingerprint, "files": self.files})
         _write(folder / "columns.json", self.columns.record())
         _write(folder / "audit.json", self.audit())
+        seen.save(folder, seen.of_table(self.rows.data.table), self.marks)
 
     def _ledger_table(self) -> pa.Table:
         ledger = self.ledger

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,28 @@ CATALOG: tuple[Entry, ...] = (
     Entry("bart-base", "facebook/bart-base", 139.4, 38.6, 768, 12, 1024, "Apache-2.0", "English",
           "summaries of longer texts", kind="seq2seq"),
 )  # fmt: skip
+
+
+_LANGUAGES = {"English": "en", "German": "de", "French": "fr", "Romanian": "ro"}
+_MANY = frozenset(
+    re.findall(
+        "[a-z]+",
+        "af am ar az be bg bn ca cs cy da de el en es et eu fa fi fr ga gl gu he hi hr hu hy id is it ja ka kk km "
+        "kn ko lo lt lv mk ml mn mr ms my ne nl no pa pl pt ro ru si sk sl sq sr sv sw ta te th tl tr uk ur uz vi zh",
+    )
+)
+"""Languages of the models for about 100: those of XLM-R (Conneau et al. 2020, appendix A) that `data.languages` tells
+apart."""
+
+
+def speaks(name: str) -> frozenset[str] | None:
+    """Codes of the languages that a base was made for; None where the catalogue does not know it."""
+    entry = next((entry for entry in CATALOG if name in (entry.alias, entry.hub_id)), None)
+    if entry is None:
+        return None
+    if entry.languages.startswith("about"):
+        return _MANY
+    return frozenset(_LANGUAGES[language] for language in entry.languages.split(", "))
 
 
 @dataclass(frozen=True)

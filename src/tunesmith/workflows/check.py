@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.files import scratch
 from tunesmith.core.options import resolve
-from tunesmith.workflows import choose, effort
+from tunesmith.workflows import choose, effort, spoken
 from tunesmith.workflows.reading import read
 from tunesmith.workflows.train import _spec
 
@@ -35,7 +35,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
         kind = prepared.columns.kind
         train = prepared.splits["train"]
         task = choose.task_for(kind, spec.task, log.append)
-        model = choose.model_for(spec.model, log.append)
+        model = spoken.base_for(spec.model, spoken.sample(prepared), log.append)
         forecast = effort.forecast(model, prepared, spec.options.get("epochs"))
         method = choose.method_for(spec, choose.training_rows(prepared, train), log.append, forecast)
         resolve(spec.options, choose.option_models(spec.model_copy(update={"task": task, "method": method})))

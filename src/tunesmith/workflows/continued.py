@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.core.errors import ModelError
@@ -21,13 +22,14 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.models import virtual
 from tunesmith.models.additions import ADAPTER, described
 from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
-from tunesmith.workflows import choose, retain
+from tunesmith.workflows import retain, spoken
 
 
-def base_name(spec: RunSpec, emit: Emit) -> str:
-    """The name of the base model: the run that is continued, or what was asked for. Raises what `check` does."""
+def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit) -> str:
+    """The name of the base model: the run that is continued, what was asked for, or what speaks the language of the
+    texts. Raises what `check` does."""
     retain.check(spec, "rows")
-    name = choose.model_for(retain.base_name(spec), emit)
+    name = spoken.base_for(retain.base_name(spec), texts, emit)
     if spec.continue_from is None and described(Path(name)):
         raise ModelError(
             f"The model folder {name} holds a base and, beside it, what a run added to it.",

@@ -54,6 +54,8 @@ class Model(Shown):
         self.columns = columns
         self.thresholds = thresholds
         self._device = device()
+        self.folder: Path | None = None
+        """Where it was loaded from."""
         self._precision: str | None = None  # measured when first needed
         self.bundle.model.to(self._device).eval()
 
@@ -81,7 +83,9 @@ class Model(Shown):
             task.restore(mark["state"])
             columns = Columns.of(mark["columns"])
             thresholds = np.asarray(mark["thresholds"], np.float64) if mark["thresholds"] else None
-        return cls(load_text_finished(folder), task, columns, thresholds)
+        model = cls(load_text_finished(folder), task, columns, thresholds)
+        model.folder = folder
+        return model
 
     def _card(self) -> Card:
         kinds = {"label": "one label", "labels": "any number of labels", "number": "a number"}

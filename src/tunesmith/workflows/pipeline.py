@@ -44,6 +44,7 @@ from tunesmith.workflows import (
     retain,
     retain_rows,
     retained_rows,
+    spoken,
 )
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
@@ -215,7 +216,7 @@ def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> P
     task_name = choose.task_for(kind, spec.task, emit)
     train = data.splits["train"]
     targets = data.targets(train)
-    model_name = continued.base_name(spec, emit)
+    model_name = continued.base_name(spec, spoken.sample(data), emit)
     forecast = effort.forecast(model_name, data, spec.options.get("epochs"))
     method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
     options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))

@@ -90,7 +90,13 @@ class Evaluation(Document):
     def _card(self) -> Card:
         rows = [(words.metric(name), interval(found)) for name, found in self["metrics"].items()]
         more = [(name, value) for name, value in self.items() if isinstance(value, str | int | float)]
-        return Card("Evaluation", None, more, [Table(("metric", "value (95 % interval)"), rows)])
+        tables = [Table(("metric", "value (95 % interval)"), rows)]
+        if new := self.get("new"):
+            others = [(words.metric(name), interval(found)) for name, found in new["metrics"].items()]
+            tables.append(
+                Table((f"on the {new['rows']} rows that are new to the model", "value (95 % interval)"), others)
+            )
+        return Card("Evaluation", None, more, tables)
 
 
 class RunResults(Shown):

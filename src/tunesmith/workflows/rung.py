@@ -172,10 +172,10 @@ def _features(job: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.nd
     from tunesmith.core.events import ignore
     from tunesmith.engine import hardware
     from tunesmith.engine.inference import frozen_features
-    from tunesmith.workflows import choose
+    from tunesmith.workflows import spoken
 
     hardware.prepare()
-    bundle = task.load(choose.model_for(job["model"], ignore), ignore)
+    bundle = task.load(spoken.base_for(job["model"], spoken.sample(prepared), ignore), ignore)
     rows = task.encode(prepared.rows, bundle, folder / "cache" / "tokens", ignore, lambda: None)
     device = hardware.device()
     bundle.model.to(device)
