@@ -74,7 +74,7 @@ def preview(
             "Give a name from `tunesmith models`, a hub id, a folder or a run.",
         )
     row = row if row is not None or as_json else 1
-    rows = workflow.previewed(data, row=row, **{"task": "auto", "overflow": "truncate", **words})
+    rows = workflow.previewed(data, row=row, emit=_warn, **{"task": "auto", "overflow": "truncate", **words})
     if as_json:
         workflow.write_json(rows, sys.stdout)
         return
@@ -85,6 +85,12 @@ def preview(
     page = f'<!DOCTYPE html><html><head><meta charset="utf-8"></head><body>{shown}</body></html>'
     write_text(html, page, private=False)
     print(f"written to {html}")
+
+
+def _warn(event: Any) -> None:
+    """Warnings beside what is printed."""
+    if event.name == "warned":
+        print(f"{event.what}: {event.message}", file=sys.stderr)
 
 
 @commands.command(section=USE)

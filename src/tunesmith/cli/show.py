@@ -149,6 +149,7 @@ def checked(found: Found) -> str:
         lines.append(f"dropped  {count} rows: {reason}")
     lines += [f"decided  {d['what']} = {_short(d['value'])}: {d['why']}" for d in found["decisions"]]
     lines += [f"warning  {w['what']}: {w['message']}" for w in found["warnings"]]
+    lines += [f"not checked  {what}" for what in found["unchecked"]]
     lines.append("Nothing was trained. Start with `tunesmith train` and the same arguments.")
     return "\n".join(lines)
 
@@ -163,6 +164,7 @@ def checked_language(found: Found) -> str:
     lines += [f"decided  {d['what']} = {_short(d['value'])}: {d['why']}" for d in found["decisions"]]
     lines += [f"warning  {w['what']}: {w['message']}" for w in found["warnings"]]
     lines += [f"advice   {advice}" for advice in found["advice"]]
+    lines += [f"not checked  {what}" for what in found["unchecked"]]
     if found["problems"]:
         rows = [
             (str(p["file"] or ""), str(p["line"] or ""), str(p["row"] or ""), p["message"]) for p in found["problems"]
@@ -172,6 +174,7 @@ def checked_language(found: Found) -> str:
             table(("file", "line", "row", "problem"), rows),
             "",
             f"{len(rows):,} {'problem' if len(rows) == 1 else 'problems'}; nothing can be trained.",
+            *([found["fix"]] if found["fix"] else []),
         ]
     else:
         lines.append("Nothing was trained. Start with `tunesmith train` and the same arguments.")

@@ -7,7 +7,6 @@ prefix.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 import reprlib
@@ -18,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tunesmith.core.errors import OptionError
+from tunesmith.core.errors import OptionError, did_you_mean
 
 
 class Options(BaseModel):
@@ -28,6 +27,48 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, validate_default=True)
+
+
+_OTHER_NAMES = {
+    "epochs": "num_train_epochs num_epochs n_epochs nb_epochs max_epochs epoch num_iterations",
+    "max_steps": "num_train_steps total_steps training_steps iterations",
+    "learning_rate": "lr base_lr peak_lr learning_rate_multiplier body_learning_rate",
+    "head_learning_rate": "head_lr",
+    "batch_size": "per_device_train_batch_size per_gpu_train_batch_size train_batch_size micro_batch_size "
+                  "batchsize bs mini_batch_size per_device_batch_size num_batch",
+    "gradient_accumulation": "gradient_accumulation_steps grad_accum accumulate_grad_batches grad_accumulation_steps",
+    "max_length": "max_seq_length max_seq_len cutoff_len sequence_len seq_length model_max_length block_size "
+                  "max_source_length max_len max_tokens context_length",
+    "max_new_tokens": "max_target_length generation_max_length max_completion_length",
+    "warmup_ratio": "warmup_steps warmup_proportion warmup warmup_fraction num_warmup_steps",
+    "schedule": "lr_scheduler_type lr_scheduler scheduler scheduler_type",
+    "max_grad_norm": "grad_clip clip_grad_norm gradient_clip_val max_gradient_norm gradient_clipping",
+    "precision": "fp16 bf16 tf32 dtype torch_dtype mixed_precision",
+    "weight_decay": "wd decay l2",
+    "rank": "lora_r r lora_rank lora_dim", "alpha": "lora_alpha",
+    "lora_dropout": "lora_drop",
+    "beta": "dpo_beta pref_beta kto_beta", "preference_loss": "loss_type pref_loss",
+    "patience": "early_stopping_patience early_stopping",
+    "eval_steps": "evaluation_steps eval_every eval_frequency logging_steps",
+    "save_steps": "save_every checkpoint_steps save_frequency",
+    "template": "chat_template prompt_template conversation_template",
+    "group": "group_by groups group_column", "seed": "random_seed random_state data_seed",
+    "test_size": "test_split test_fraction test_ratio", "class_weights": "class_weight weights balanced",
+    "validation_size": "val_size val_split validation_split eval_size val_ratio validation_fraction dev_size",
+    "label_smoothing": "label_smoothing_factor smoothing", "method": "finetuning_type tuner_type peft_type peft",
+    "model": "model_name_or_path model_name base_model model_id pretrained_model", "packing": "sample_packing pack",
+    "target": "label_column label_col target_column label", "text": "text_column text_col dataset_text_field",
+    "gradient_checkpointing": "use_gradient_checkpointing grad_checkpointing",
+}  # fmt: skip
+"""Our names of options, and those that other tools have for them."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the option that was meant: by what other tools call it, or by its letters."""
+    words = list(known)
+    plain = name.lower().replace("-", "_")
+    ours = next((mine for mine, others in _OTHER_NAMES.items() if plain in others.split() and mine in words), None)
+    return f"It is called {ours!r} here." if ours else did_you_mean(name, words)
 
 
 def resolve(given: Mapping[str, Any], parts: Mapping[str, type[Options]]) -> dict[str, Options]:
@@ -157,9 +198,7 @@ def type_name(annotation: Any) -> str:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known options: {', '.join(sorted(known))}."
-    return f"There is no option called {name!r}. {hint}"
+    return f"There is no option called {name!r}. {nearest(name, known)}"
 
 
 def faults_of(model: type[Options], words: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -79,3 +80,14 @@ class ConversationOptions(LanguageOptions):
 
     template: str | None = None
     """Chat template in place of the model's own: chatml, or a .jinja file. A base without one needs it."""
+    date: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    """The day that a chat template writes which asks for today's (2026-01-31); the day of the first start when not
+    given."""
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        text = str(value) if isinstance(value, datetime.date) else value
+        if isinstance(text, str):
+            datetime.date.fromisoformat(text)
+        return text

@@ -191,6 +191,14 @@ def _is_longer(tokenizer: Any, texts: Sequence[list[str]], full: np.ndarray, max
     return np.array([len(row) > max_length for row in whole], dtype=bool)
 
 
+def check_length(asked: int | None, reads: int, name: str) -> None:
+    """Raises OptionError when longer rows are asked for than the model can read."""
+    if asked is not None and asked > reads:
+        raise OptionError(
+            f"max_length={asked} is more than the model {name!r} can read.", f"Set max_length to at most {reads}."
+        )
+
+
 def encode_rows(
     rows: Dataset,
     bundle: Bundle,
@@ -204,11 +212,7 @@ def encode_rows(
     Raises OptionError when more is asked than the model can read.
     """
     limit = bundle.max_length
-    if asked_length is not None and asked_length > bundle.position_limit:
-        raise OptionError(
-            f"max_length={asked_length} is more than the model {bundle.name!r} can read.",
-            f"Set max_length to at most {bundle.position_limit}.",
-        )
+    check_length(asked_length, bundle.position_limit, bundle.name)
     if asked_length is None:
         limit = min(limit, _LONG)
         why = f"the model {bundle.name!r} was made for {bundle.max_length} tokens"

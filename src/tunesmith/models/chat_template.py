@@ -25,10 +25,11 @@ markers.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +37,7 @@ import numpy as np
 
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.models.mask import Encoded, begin_of_sequence, encode_spans, end_of_sequence, tokenise
-from tunesmith.models.rendering import THINK, THOUGHT, ChatTemplate, TemplateFailed, as_object, as_text, refused
+from tunesmith.models.rendering import THINK, THOUGHT, ChatTemplate, TemplateFailed, as_object, as_text, dated, refused
 
 Message = Mapping[str, Any]
 
@@ -61,7 +62,9 @@ class TemplateEncoder:
     """Conversations as token ids with the mask of what is learned.
 
     `variables` go to the template as they are (`{"enable_thinking": False}`). `end_of_turn` are the ids that
-    end an assistant's turn, and `stop_ids` those that end generation. Raises ModelError when the tokenizer has
+    end an assistant's turn, and `stop_ids` those that end generation. `unseen` counts the conversations with something
+    that the template does not show and that is no reason to refuse them, by what it is. `date` (2026-01-31) stands for
+    today's. Raises ModelError when the tokenizer has
     no chat template, no end-of-sequence token or no offsets, or when its template fails.
 
     **Usage**:
@@ -70,8 +73,9 @@ class TemplateEncoder:
     tokenizer.decode(encoded.ids[encoded.learned])     # 'Hello<|im_end|>'
     """
 
-    def __init__(self, tokenizer: Any, variables: Mapping[str, Any] | None = None):
+    def __init__(self, tokenizer: Any, variables: Mapping[str, Any] | None = None, *, date: str | None = None):
         self.tokenizer = tokenizer
+        self._date = datetime.date.fromisoformat(date) if date else datetime.date.today()
         self._eos = end_of_sequence(tokenizer)
         if not tokenizer.chat_template:
             raise ModelError(
@@ -90,6 +94,7 @@ class TemplateEncoder:
         written = template.closing[: template.end].strip()
         self.end_of_turn = tuple(tokenise(tokenizer, written)[0].tolist()) if template.has_end else (self._eos,)
         self._stops = {self.end_of_turn[-1], self._eos}
+        self.unseen: Counter[str] = Counter()
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -152,6 +157,7 @@ class TemplateEncoder:
         clean = template.clean(messages[: learned[-1] + 1])
         _forbid_control(template, clean, tools)
         turns = [self._turn(template, clean, i, tools) for i in learned]
+        self.unseen.update(_not_shown(template, clean, learned, turns[-1].text))
         text = turns[-1].text
         _require_all(template, clean, tools, text)
         head = self._head(template, clean, tools, text)
@@ -240,7 +246,8 @@ class TemplateEncoder:
     def _template(self, tools: list[Any] | None) -> ChatTemplate:
         source = self.tokenizer.get_chat_template(None, tools or None)
         if source not in self._templates:
-            self._templates[source] = ChatTemplate(source, self._variables, self._special, self._added)
+            text = dated(source, self._date)
+            self._templates[source] = ChatTemplate(text, self._variables, self._special, self._added)
         return self._templates[source]
 
 
@@ -318,6 +325,18 @@ def _require_all(template: ChatTemplate, messages: list[dict[str, Any]], tools: 
             "this model's chat template has no place for tools",
             "Take 'tools' out of the data, or choose a model trained to call tools.",
         )
+
+
+def _not_shown(template: ChatTemplate, messages: list[dict[str, Any]], learned: list[int], text: str) -> Iterator[str]:
+    """What the template leaves out of a conversation, in words."""
+    names = {message["name"] for message in messages if message["role"] != "tool" and message.get("name")}
+    if any(str(name) not in text for name in names):
+        yield 'the names of speakers (key "name")'
+    thoughts = [messages[i]["reasoning_content"].strip() for i in learned if messages[i].get("reasoning_content")]
+    if any(thought not in text for thought in thoughts[-1:]):
+        yield 'the thoughts of answers (key "reasoning_content")'
+    if any((said := messages[i]["content"]) != said.strip() and said not in text for i in learned):
+        yield "white space around answers"
 
 
 def _forbid_control(template: ChatTemplate, messages: list[dict[str, Any]], tools: list[Any] | None) -> None:

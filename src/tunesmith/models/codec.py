@@ -24,15 +24,22 @@ Example = Mapping[str, Any]
 class CausalCodec:
     """For models that continue a text. The chat template is looked at when a conversation comes."""
 
-    def __init__(self, tokenizer: Any):
+    def __init__(self, tokenizer: Any, date: str | None = None):
+        """date: the day (2026-01-31) that a template writes which asks for today's; today when not given."""
         self.tokenizer = tokenizer
+        self._date = date
         self._encoder: TemplateEncoder | None = None
 
     @property
     def encoder(self) -> TemplateEncoder:
         if self._encoder is None:
-            self._encoder = TemplateEncoder(self.tokenizer)
+            self._encoder = TemplateEncoder(self.tokenizer, date=self._date)
         return self._encoder
+
+    @property
+    def unseen(self) -> Mapping[str, int]:
+        """What the template left out so far, and of how many conversations."""
+        return self._encoder.unseen if self._encoder else {}
 
     @property
     def stop_ids(self) -> tuple[int, ...]:

@@ -378,6 +378,13 @@ def _max_length(folder: Path, config: Any) -> int:
     return min(limits)
 
 
+def longest_row(folder: Path) -> int:
+    """Most tokens that the model of a folder can read, from its config alone."""
+    from transformers import AutoConfig
+
+    return _position_limit(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+
+
 def _position_limit(config: Any) -> int:
     positions = getattr(config, "max_position_embeddings", None) or 512
     # RoBERTa's positions start after its padding index

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 
@@ -81,6 +81,40 @@ def load_language_base(
         position_limit=position_limit(network.config), kind=kind, quantization=quantization,
         licence=source.entry.licence if source.entry else None,
     )  # fmt: skip
+
+
+def outline(name: str, *, kind: NetworkKind, emit: Emit = ignore) -> LanguageBundle:
+    """`load_language_base` without its weights: sizes, names, tokenizer and limits of a model that is on this machine.
+
+    Raises ModelError as that does, but for what only the weights can tell.
+    """
+    earlier = Path(name).expanduser() / "model"
+    folder = earlier if is_run(earlier.parent) and earlier.is_dir() else catalog.fetch(name, emit).folder
+    assert folder is not None
+    below = check_bases(folder)
+    if below != folder and not can_merge(folder):
+        _refuse_merge(name)
+    check_kind(check_folder(below, name), name, kind)
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    family: Any = AutoModelForCausalLM if kind == "causal" else AutoModelForSeq2SeqLM
+    with quiet_transformers(), loading(below, "model"), torch.device("meta"):
+        network = family.from_config(
+            AutoConfig.from_pretrained(below, trust_remote_code=False), trust_remote_code=False
+        )
+        _fit_words(network, folder)
+    tokenizer = load_language_tokenizer(folder, name, emit)
+    _check_vocabulary(name, tokenizer, network, emit)
+    limit = position_limit(network.config)
+    return LanguageBundle(LanguageModel(network), tokenizer, name, below, "", limit, kind)
+
+
+def _refuse_merge(name: str) -> NoReturn:
+    raise ModelError(
+        f"What {name!r} has learned beside its base (virtual tokens, or adapters) can not be merged into the "
+        "weights, so it is no base for another training.",
+        "Start from its own base, or train it anew with method=lora.",
+    )
 
 
 def read_mark(folder: Path) -> dict[str, Any]:
@@ -211,7 +245,8 @@ def add_tokens(bundle: LanguageBundle, tokens: list[str], template: str | None =
     if len(bundle.tokenizer) > before:
         torch.manual_seed(0)  # the same rows whenever the same base gets the same words
         with quiet_transformers():
-            bundle.model.network.resize_token_embeddings(len(bundle.tokenizer), mean_resizing=True)
+            mean = bundle.model.network.device.type != "meta"  # an outline has no values to take a mean of
+            bundle.model.network.resize_token_embeddings(len(bundle.tokenizer), mean_resizing=mean)
         _start_near(bundle, markers)
     # all rows that the base lacks, those of its own tokens without an embedding too: an adapter has to hold them
     rows = bundle.model.network.get_input_embeddings().weight.shape[0]
@@ -254,11 +289,7 @@ def _network(
         check_bases(folder)
         check_adapter_folder(folder)
         if merge and not can_merge(folder):
-            raise ModelError(
-                f"What {name!r} has learned beside its base (virtual tokens, or adapters) can not be merged into the "
-                "weights, so it is no base for another training.",
-                "Start from its own base, or train it anew with method=lora.",
-            )
+            _refuse_merge(name)
         from peft import PeftModel
 
         from tunesmith.models import bottleneck  # noqa: F401 - teaches PEFT the type, should the folder hold one

@@ -6,6 +6,7 @@ is a program of somebody else and may loop.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import threading
@@ -23,6 +24,7 @@ THINK, THOUGHT = "<think>", "</think>"
 
 _QUESTION, _ANSWER, _TOOL = "question-7c1f", "answer-93ab", "tool_4d2e"
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_NOW = re.compile(r"""\bstrftime_now\(\s*(['"])(.*?)\1\s*\)""")
 _NINE = re.compile(r"\|\s*length\s*!=\s*9\b")
 """Mistral's templates take no ids of tool calls but those of nine letters and digits."""
 
@@ -141,6 +143,19 @@ class ChatTemplate:
         # Some templates write objects in a form of their own, but never as Python does or as JSON within JSON.
         own = form is as_object and "'key'" not in text and '\\"key' not in text
         return own and all(part in text for part in (_TOOL, "key", _ANSWER))
+
+
+def dated(source: str, day: datetime.date) -> str:
+    """The template with a day in place of each question for the time: what is learned must not change by the clock."""
+    at = datetime.datetime.combine(day, datetime.time())
+
+    def written(found: re.Match[str]) -> str:
+        try:
+            return repr(at.strftime(found[2]))
+        except ValueError:  # a form that no day has; the template fails on it, and that is told
+            return found[0]
+
+    return _NOW.sub(written, source)
 
 
 def refused(message: str, fix: str | None = None) -> DataError:

@@ -44,7 +44,7 @@ class Preference:
         self.options = options
 
     def codec(self, tokenizer: Any) -> CausalCodec:
-        return CausalCodec(tokenizer)
+        return CausalCodec(tokenizer, self.options.date)
 
     def encode(
         self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: CausalCodec, limit: int

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from tunesmith.core.events import Decided, Event, Warned
+from tunesmith.core.events import Decided, Emit, Event, Warned
 from tunesmith.core.files import scratch
-from tunesmith.core.options import resolve
-from tunesmith.workflows import choose, effort, spoken
+from tunesmith.core.run import is_run
+from tunesmith.engine.tokens import check_length
+from tunesmith.models import catalog
+from tunesmith.models.virtual import room
+from tunesmith.workflows import choose, effort
 from tunesmith.workflows.reading import read
+from tunesmith.workflows.row_plan import Plan, settled
 from tunesmith.workflows.train import _spec
 
 
@@ -26,21 +31,17 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
     spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
     choose.check_words(spec)
     if choose.family(spec, held) == "language":
-        from tunesmith.workflows import language_use
+        from tunesmith.workflows import language_check
 
-        return language_use.check(spec if held is None else spec.model_copy(update={"data": held}))
+        return language_check.check(spec if held is None else spec.model_copy(update={"data": held}))
     log: list[Event] = []
     with scratch() as folder:
         prepared = read(held if held is not None else spec.data, spec, folder, emit=log.append)
-        kind = prepared.columns.kind
-        train = prepared.splits["train"]
-        task = choose.task_for(kind, spec.task, log.append)
-        model = spoken.base_for(spec.model, spoken.sample(prepared), log.append)
-        forecast = effort.forecast(model, prepared, spec.options.get("epochs"))
-        method = choose.method_for(spec, choose.training_rows(prepared, train), log.append, forecast)
-        resolve(spec.options, choose.option_models(spec.model_copy(update={"task": task, "method": method})))
+        plan = settled(spec, prepared, log.append)
+        model, method = plan.spec.model, plan.spec.method
+        unchecked = _check_model(plan, log.append)
         return {
-            "task": task,
+            "task": plan.spec.task,
             "model": model,
             "method": method,
             "columns": vars(prepared.columns) | {"target": list(prepared.columns.target)},
@@ -48,6 +49,23 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
             "audit": prepared.audit(),
             "decisions": [vars(event) for event in log if isinstance(event, Decided)],
             "warnings": [vars(event) for event in log if isinstance(event, Warned)],
-            "estimate": forecast(method),
+            "unchecked": unchecked,
+            "estimate": effort.forecast(model, prepared, spec.options.get("epochs"))(method),
             "seconds": round(time.perf_counter() - started, 3),
         }
+
+
+def _check_model(plan: Plan, emit: Emit) -> list[str]:
+    """What can be told of the model without its weights, as a run would refuse it; what could not be checked."""
+    from tunesmith.models.load import check_text_model, longest_row
+
+    name = plan.spec.model
+    if is_run(Path(name).expanduser()):
+        return ["the earlier run that it begins with"]
+    folder = catalog.find(name).folder
+    if folder is None:
+        return [f"the model: {name} is not on this machine"]
+    check_text_model(folder, name, emit)
+    bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))
+    check_length(plan.spec.options.get("max_length"), room(bundle, getattr(plan.method, "virtual_tokens", 0)), name)
+    return []

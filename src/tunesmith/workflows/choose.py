@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
+from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, Emit
-from tunesmith.core.options import Options, faults_of
+from tunesmith.core.options import Options, faults_of, nearest
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import Kind, ReadOptions, SplitOptions, ValueOptions
 from tunesmith.engine.options import EngineOptions
@@ -249,7 +249,7 @@ def check_words(spec: RunSpec) -> None:
     faults: list[str] = []
     for name, value in spec.options.items():
         if name not in known:
-            raise OptionError(f"There is no option called {name!r}{_elsewhere(name)}.", did_you_mean(name, known))
+            raise OptionError(f"There is no option called {name!r}{_elsewhere(name)}.", nearest(name, known))
         found = [faults_of(model, {name: value}) for model in models if name in model.model_fields]
         if found and all(found):  # no part that may turn out to be the owner takes it
             faults += found[0]

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from tunesmith.core import registry
-from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import write_text
 from tunesmith.core.options import resolve
@@ -25,7 +24,6 @@ from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.generate import Generated, Sampling, begin_with, generate
 from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
-from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.protocols import Batches, begin_stage, stage_of
 from tunesmith.engine.retained import Keeping
@@ -36,31 +34,19 @@ from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.models import catalog
 from tunesmith.models.additions import checkpoint_activations, trainable_parameters
 from tunesmith.models.attention import LONGEST, use_for_short_rows
-from tunesmith.models.blocks import freeze, frozen_names
-from tunesmith.models.load_language import LanguageBundle, add_tokens, load_language_base
-from tunesmith.models.virtual import room
+from tunesmith.models.load_language import LanguageBundle, load_language_base
 from tunesmith.workflows import choose, retain, retain_language
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.identity import check_data, check_retained, identity
 from tunesmith.workflows.language_cost import predict_cost
 from tunesmith.workflows.language_data import Corpus, read_corpus
 from tunesmith.workflows.language_items import Items, encode_items
+from tunesmith.workflows.language_plan import LanguagePlan, fitted, packs, reader, settle_rate, settled
 from tunesmith.workflows.reading import split_options
 
 _VALIDATION_ITEMS = 500
 _WASTE = 0.1
 """Share of padding from which on packing is worth it."""
-
-
-@dataclass
-class LanguagePlan:
-    """The spec with every name turned into a thing."""
-
-    spec: RunSpec
-    task: Any
-    method: Any
-    engine: EngineOptions
-    callbacks: list[Any]
 
 
 @dataclass
@@ -182,15 +168,11 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     clock.phase("load", plan.spec.model)
     device = hardware.device()
     bundle, precision = _load(plan, device, emit)
-    freeze(bundle.model, plan.engine.freeze)
-    _settle_rate(plan, bundle, emit)
+    settle_rate(plan, bundle, emit)
+    codec, limit = reader(plan, bundle, emit)
     write_text(folder.spec, plan.spec.dump())
-    codec = plan.task.codec(bundle.tokenizer)
     if getattr(codec, "languages", None):
-        emit(Decided("languages", list(codec.languages), "as asked for with source_language and target_language, or "
-                                                         "else the tokenizer's own"))  # fmt: skip
         begin_with(bundle.model.network, codec.first)
-    limit = _limit(plan, bundle, emit)
     items = encode_items(
         corpus, plan.task, codec, bundle,
         limit=limit, folder=folder.cache / "tokens", emit=emit, check=stop.check,
@@ -204,59 +186,12 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
 
 
 def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
-    """Settle what was left to us, and write every default out."""
-    name = choose.task_of(spec.task, data.form, data.format, data.files[0])
-    if spec.task == "auto":
-        emit(Decided("task", name, f"the data is of the form {data.form!r} ({data.format})"))
-    kind = registry.get("tasks", name).network
-    method_name = spec.method
-    if method_name == "auto":
-        method_name = "lora"
-        emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
-    retain.check(spec, "language")
-    model_name = retain.base_name(spec)
-    if model_name == "auto":
-        model_name = catalog.default(kind)
-        emit(Decided("model", model_name, "the default: small and of good quality for its size"))
-    choose.check_family(method_name, "language")
-    options = resolve(spec.options, choose.parts_of(name, method_name, spec.callbacks))
-    task = registry.get("tasks", name)(options["task"])
-    method = registry.get("methods", method_name)(options["method"])
-    if hasattr(method, "check"):
-        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
-    engine = cast(EngineOptions, options["engine"])
-    engine = engine.model_copy(update={
-        "epochs": _epochs(spec, method_name) if engine.epochs is None else engine.epochs,
-    })  # fmt: skip
-    written = {key: value for part in options.values() for key, value in part.model_dump().items()}
-    settled = spec.model_copy(update={
-        "task": name, "method": method_name, "model": model_name, "options": {**written, **engine.model_dump()},
-    })  # fmt: skip
-    callbacks = [
-        registry.get("callbacks", key)(options[key], engine=engine, folder=folder.path) for key in spec.callbacks
+    plan = settled(spec, data, emit)
+    options = resolve(spec.options, choose.parts_of(plan.spec.task, plan.spec.method, spec.callbacks))
+    plan.callbacks = [
+        registry.get("callbacks", key)(options[key], engine=plan.engine, folder=folder.path) for key in spec.callbacks
     ]
-    return LanguagePlan(settled, task, method, engine, callbacks)
-
-
-def _epochs(spec: RunSpec, method: str) -> int:
-    """Raises OptionError for `effort` best, which is a choice among methods for rows."""
-    if spec.effort == "best":
-        raise OptionError(
-            "--effort best tries methods for tasks with one answer per row, and this one writes text.",
-            "Use better, or try settings with: tunesmith search",
-        )
-    return 1 if spec.effort == "quick" else choose.epochs_of(method, "language")
-
-
-def _settle_rate(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
-    """The learning rate when none is asked; in some methods it depends on the model's size."""
-    if plan.engine.learning_rate:
-        return
-    names, width = (plan.spec.method, plan.spec.task), bundle.model.network.config.get_text_config().hidden_size
-    rate = choose.rate_of(*names, width)
-    if rate != choose.rate_of(*names):
-        emit(Decided("learning_rate", rate, f"the wider a model, the smaller the steps it takes; this one has {width}"))
-    choose.settle(plan, learning_rate=rate)
+    return plan
 
 
 def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[LanguageBundle, str]:
@@ -273,46 +208,11 @@ def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[Languag
         plan.spec.model, kind=plan.task.network, dtype=dtype, quantization=kwargs.get("quantization"),
         beside=plan.spec.continue_from is not None, emit=emit,
     )  # fmt: skip
-    options = plan.task.options
-    add_tokens(bundle, options.new_tokens, getattr(options, "template", None), emit)
-    _check_new_tokens(plan, bundle)
+    fitted(plan, bundle, emit)
     bundle.model.to(device)
     if device.type == "cpu" and bundle.kind == "causal" and use_for_short_rows(bundle.model.network):
         emit(Decided("attention", "blocks", f"rows of up to {LONGEST:,} tokens are faster so on a processor"))
-    bundle.position_limit = room(bundle, getattr(plan.method, "virtual_tokens", 0))
     return bundle, precision
-
-
-def _check_new_tokens(plan: LanguagePlan, bundle: LanguageBundle) -> None:
-    """Raises OptionError where the vocabulary has got words whose embeddings would stay as they are."""
-    if not bundle.new_token_ids:
-        return
-    words = bundle.model.network.get_input_embeddings().weight
-    frozen = not getattr(plan.method, "adds", False) and any(
-        bundle.model.get_parameter(name) is words for name in frozen_names(bundle.model, plan.engine.freeze)
-    )
-    if not frozen and getattr(plan.method, "learns_new_tokens", False):
-        return
-    some = ", ".join(bundle.tokenizer.convert_ids_to_tokens(bundle.new_token_ids)[:5])
-    who = "--freeze embeddings" if frozen else f"--method {plan.spec.method}"
-    raise OptionError(
-        f"{who} leaves the embeddings as they are, so the new tokens ({some}) would stay unlearned.",
-        "Use method=lora, or method=full with nothing frozen, or a base whose vocabulary has them.",
-    )
-
-
-def _limit(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> int:
-    asked = plan.task.options.max_length
-    if asked is not None and asked > bundle.position_limit:
-        virtual = getattr(plan.method, "virtual_tokens", 0)  # the bundle's limit is without them
-        beside = f" beside {virtual} virtual tokens" if virtual else ""
-        raise OptionError(
-            f"max_length={asked} is more than the model {bundle.name!r} can read{beside}.",
-            f"Set max_length to at most {bundle.position_limit}.",
-        )
-    limit = int(asked or min(bundle.position_limit, LONGEST_EXAMPLE))
-    emit(Decided("max_length", limit, "asked for" if asked else f"the model reads {bundle.position_limit} tokens"))
-    return limit
 
 
 def _check_model(bundle: LanguageBundle, items: Items, emit: Emit) -> None:
@@ -372,9 +272,7 @@ def lesson(work: LanguageWork, items: np.ndarray) -> Lesson:
 
 def _packing(work: LanguageWork, lengths: np.ndarray, size: int) -> bool:
     asked = work.plan.task.options.packing
-    if work.bundle.kind == "seq2seq" or work.plan.task.sequences_per_item > 1:
-        if asked:
-            raise OptionError(f"packing=true: --task {work.plan.spec.task} can not pack its examples.", "Leave it out.")
+    if not packs(work.plan.task):
         return False
     if getattr(work.plan.method, "virtual_tokens", 0):
         work.emit(Decided("packing", False, f"method={work.plan.spec.method} puts its tokens before every row"))

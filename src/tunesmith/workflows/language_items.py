@@ -83,6 +83,7 @@ def encode_items(
     if problems:
         raise DataError(problems, fix or "Correct these rows; `tunesmith preview` shows what is learned of the others.")
     _tell_cut(data, cuts, emit)
+    tell_unseen(codec, emit)
     chat = data.form == "chat"
     # that the end is learned of text and targets is sure: the codec adds it
     refusals = check_learned(learned, bundle.tokenizer, codec.stop_ids, chat=chat)
@@ -162,6 +163,12 @@ def _tell_cut(data: Examples, cuts: dict[str, list[int]], emit: Emit) -> None:
         words = reason.removeprefix("drop: ")
         (data.ledger.drop if dropped else data.ledger.cut)(ids, words)
         emit(Warned("dropped rows" if dropped else "cut rows", f"{len(ids):,} of {len(data):,} examples: {words}"))
+
+
+def tell_unseen(codec: Any, emit: Emit) -> None:
+    """What the chat template left out of the examples that were encoded so far."""
+    for what, count in getattr(codec, "unseen", {}).items():
+        emit(Warned("not shown", f"{count:,} examples: the model's chat template leaves out {what}"))
 
 
 def start_token(bundle: LanguageBundle) -> int:

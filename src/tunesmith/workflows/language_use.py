@@ -8,11 +8,9 @@ from typing import Any, cast
 import numpy as np
 
 from tunesmith.core.errors import DataError, OptionError, Problem
-from tunesmith.core.events import Decided, Emit, Warned, ignore
+from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch
-from tunesmith.core.options import resolve
-from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import Examples, lint, read_examples, validate
+from tunesmith.data.conversations import Examples, read_examples
 from tunesmith.data.conversations import convert as converted
 from tunesmith.data.types import ReadOptions
 from tunesmith.engine.batching import TOKENS_AT_ONCE
@@ -20,44 +18,11 @@ from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate import text_metrics
 from tunesmith.evaluate.text_metrics import RowStatistics
-from tunesmith.workflows import choose
-from tunesmith.workflows.language_data import asked_form, divided
+from tunesmith.workflows.language_data import asked_form
 from tunesmith.workflows.language_items import fit, start_token
 from tunesmith.workflows.language_model import TextGenerator, references, within, written_rows
-from tunesmith.workflows.reading import read_options, split_options
 
 CONVERT_TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
-
-
-def check(spec: RunSpec) -> dict[str, Any]:
-    """Format, division, every problem and what is advised; trains and loads nothing."""
-    decisions: list[dict[str, Any]] = []
-    warnings: list[dict[str, Any]] = []
-
-    def listen(event: Any) -> None:
-        if isinstance(event, Decided):
-            decisions.append({"what": event.what, "value": event.value, "why": event.why})
-        elif isinstance(event, Warned):
-            warnings.append({"what": event.what, "message": event.message})
-
-    options = split_options(spec)
-    given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
-    examples = read_examples(
-        {"train": spec.data, **given} if given else spec.data, emit=listen, check=False, group=options.group,
-        form=asked_form(spec.task), reading=read_options(spec),
-    )  # fmt: skip
-    task = choose.task_of(spec.task, examples.form, examples.format, examples.files[0])
-    method = "lora" if spec.method == "auto" else spec.method
-    choose.check_family(method, "language")
-    resolve(spec.options, choose.parts_of(task, method, spec.callbacks))
-    problems = validate(examples)
-    splits = {} if problems else {name: len(rows) for name, rows in divided(examples, options, spec.seed).items()}
-    return {
-        "task": task, "form": examples.form, "format": examples.format,
-        "rows": examples.ledger.rows_in, "ledger": examples.ledger.counts(), "splits": splits,
-        "problems": [vars(problem) for problem in problems], "advice": lint(examples),
-        "decisions": decisions, "warnings": warnings,
-    }  # fmt: skip
 
 
 def convert(source: str, out: str | Path, to: str, *, emit: Emit = ignore) -> int:

@@ -21,10 +21,9 @@ from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.inference import answering, frozen_bottom, frozen_features, parts, run_rows
 from tunesmith.engine.lesson import Lesson, RowLesson
-from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution
-from tunesmith.engine.protocols import Method, Task, begin_stage, stage_of
+from tunesmith.engine.protocols import begin_stage, stage_of
 from tunesmith.engine.retained import Keeping
 from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
@@ -50,20 +49,10 @@ from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
 from tunesmith.workflows.identity import check_data, check_retained, identity
 from tunesmith.workflows.reading import read
+from tunesmith.workflows.row_plan import Plan, settled
 
 _VALIDATION_ROWS = 10_000
 """Most validation rows that are looked at while training."""
-
-
-@dataclass
-class Plan:
-    """The spec with every name turned into a thing."""
-
-    spec: RunSpec
-    task: Task
-    method: Method
-    engine: EngineOptions
-    callbacks: list[Any]
 
 
 @dataclass
@@ -211,37 +200,13 @@ def _outcome(
 
 
 def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
-    """Settle what was left to us, and write every default out."""
-    kind = data.columns.kind
-    task_name = choose.task_for(kind, spec.task, emit)
-    train = data.splits["train"]
-    targets = data.targets(train)
-    model_name = continued.base_name(spec, spoken.sample(data), emit)
-    forecast = effort.forecast(model_name, data, spec.options.get("epochs"))
-    method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
-    options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))
-    choose.check_family(method_name, "rows")
-    task = registry.get("tasks", task_name)(options["task"])
-    method = registry.get("methods", method_name)(options["method"])
-    if hasattr(method, "check"):
-        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
-    engine = cast(EngineOptions, options["engine"])
-    engine = engine.model_copy(update={
-        "epochs": choose.epochs_of(method_name, "rows", len(train)) if engine.epochs is None else engine.epochs,
-        "learning_rate": engine.learning_rate or method.learning_rate,
-    })  # fmt: skip
-    task.fit(kind, data.label_names, targets, emit)
-    written = {name: value for part in options.values() for name, value in part.model_dump().items()}
-    settled = spec.model_copy(update={
-        "task": task_name, "method": method_name, "model": model_name, "effort": choose.effort_of(spec),
-        "text": [c for c in (data.columns.text, data.columns.text_pair) if c],
-        "target": list(data.columns.target),
-        "options": {**written, **engine.model_dump()},
-    })  # fmt: skip
-    callbacks = [
-        registry.get("callbacks", name)(options[name], engine=engine, folder=folder.path) for name in spec.callbacks
+    plan = settled(spec, data, emit)
+    options = resolve(spec.options, choose.parts_of(plan.spec.task, plan.spec.method, spec.callbacks))
+    plan.callbacks = [
+        registry.get("callbacks", name)(options[name], engine=plan.engine, folder=folder.path)
+        for name in spec.callbacks
     ]
-    return Plan(settled, task, method, engine, callbacks)
+    return plan
 
 
 def _encode(

@@ -30,7 +30,7 @@ from tunesmith.models.own_template import use_template
 from tunesmith.models.safety import check_config_alone, code_note
 from tunesmith.workflows import choose
 from tunesmith.workflows.language_data import asked_form
-from tunesmith.workflows.language_items import cut_of
+from tunesmith.workflows.language_items import cut_of, tell_unseen
 from tunesmith.workflows.reading import read_options_of
 
 
@@ -102,6 +102,7 @@ def previewed(
             continue
         for at, ((whole, _), done) in enumerate(zip(sequences, cuts, strict=True), 1):
             yield Previewed(int(example["row"]), at, len(sequences), whole, done, tokenizer)
+    tell_unseen(codec, emit)
     if refused:
         raise DataError([problem for error in refused for problem in error.problems], refused[0].fix)
 

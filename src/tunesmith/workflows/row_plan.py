@@ -1,0 +1,63 @@
+"""What a run with one answer a row would be: every name of its spec turned into a thing.
+
+The run and `check` both begin with it, so that what one refuses the other does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tunesmith.core import registry
+from tunesmith.core.events import Emit
+from tunesmith.core.options import resolve
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.prepared import PreparedData
+from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.protocols import Method, Task
+from tunesmith.workflows import choose, continued, effort, spoken
+
+
+@dataclass
+class Plan:
+    """The spec with every name turned into a thing."""
+
+    spec: RunSpec
+    task: Task
+    method: Method
+    engine: EngineOptions
+    callbacks: list[Any]
+
+
+def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
+    """Settle what was left to us, and write every default out; without the callbacks, which need a run's folder.
+
+    Raises OptionError for what the task, the method or the data do not allow.
+    """
+    kind = data.columns.kind
+    task_name = choose.task_for(kind, spec.task, emit)
+    train = data.splits["train"]
+    targets = data.targets(train)
+    model_name = continued.base_name(spec, spoken.sample(data), emit)
+    forecast = effort.forecast(model_name, data, spec.options.get("epochs"))
+    method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
+    options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))
+    choose.check_family(method_name, "rows")
+    task = registry.get("tasks", task_name)(options["task"])
+    method = registry.get("methods", method_name)(options["method"])
+    if hasattr(method, "check"):
+        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
+    engine = cast(EngineOptions, options["engine"])
+    engine = engine.model_copy(update={
+        "epochs": choose.epochs_of(method_name, "rows", len(train)) if engine.epochs is None else engine.epochs,
+        "learning_rate": engine.learning_rate or method.learning_rate,
+    })  # fmt: skip
+    task.fit(kind, data.label_names, targets, emit)
+    written = {name: value for part in options.values() for name, value in part.model_dump().items()}
+    written_out = spec.model_copy(update={
+        "task": task_name, "method": method_name, "model": model_name, "effort": choose.effort_of(spec),
+        "text": [c for c in (data.columns.text, data.columns.text_pair) if c],
+        "target": list(data.columns.target),
+        "options": {**written, **engine.model_dump()},
+    })  # fmt: skip
+    return Plan(written_out, task, method, engine, [])
