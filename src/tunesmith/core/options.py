@@ -30,7 +30,7 @@ class Options(BaseModel):
 
 
 _OTHER_NAMES = {
-    "epochs": "num_train_epochs num_epochs n_epochs nb_epochs max_epochs epoch num_iterations",
+    "epochs": "num_train_epochs num_epochs n_epochs nb_epochs max_epochs",
     "max_steps": "num_train_steps total_steps training_steps iterations",
     "learning_rate": "lr base_lr peak_lr learning_rate_multiplier body_learning_rate",
     "head_learning_rate": "head_lr",
@@ -40,7 +40,7 @@ _OTHER_NAMES = {
     "max_length": "max_seq_length max_seq_len cutoff_len sequence_len seq_length model_max_length block_size "
                   "max_source_length max_len max_tokens context_length",
     "max_new_tokens": "max_target_length generation_max_length max_completion_length",
-    "warmup_ratio": "warmup_steps warmup_proportion warmup warmup_fraction num_warmup_steps",
+    "warmup_ratio": "warmup_steps warmup_proportion warmup_fraction num_warmup_steps",
     "schedule": "lr_scheduler_type lr_scheduler scheduler scheduler_type",
     "max_grad_norm": "grad_clip clip_grad_norm gradient_clip_val max_gradient_norm gradient_clipping",
     "precision": "fp16 bf16 tf32 dtype torch_dtype mixed_precision",
@@ -52,8 +52,8 @@ _OTHER_NAMES = {
     "eval_steps": "evaluation_steps eval_every eval_frequency logging_steps",
     "save_steps": "save_every checkpoint_steps save_frequency",
     "template": "chat_template prompt_template conversation_template",
-    "group": "group_by groups group_column", "seed": "random_seed random_state data_seed",
-    "test_size": "test_split test_fraction test_ratio", "class_weights": "class_weight weights balanced",
+    "group": "group_by group_column", "seed": "random_seed random_state data_seed",
+    "test_size": "test_split test_fraction test_ratio", "class_weights": "class_weight",
     "validation_size": "val_size val_split validation_split eval_size val_ratio validation_fraction dev_size",
     "label_smoothing": "label_smoothing_factor smoothing", "method": "finetuning_type tuner_type peft_type peft",
     "model": "model_name_or_path model_name base_model model_id pretrained_model", "packing": "sample_packing pack",
