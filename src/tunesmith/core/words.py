@@ -131,6 +131,9 @@ class TrainWords(TypedDict, total=False):
     """Dropout in the network while training."""
     template: str | os.PathLike[str] | None
     """Chat template in place of the model's own: chatml, or a .jinja file. A base without one needs it."""
+    date: str | None
+    """The day that a chat template writes which asks for today's (2026-01-31); the day of the first start when not
+    given."""
     beta: float | None
     """How strongly the model is held to the base: the factor of the log-ratios."""
     preference_loss: Literal["sigmoid", "ipo"] | None

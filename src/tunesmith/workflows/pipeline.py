@@ -43,7 +43,6 @@ from tunesmith.workflows import (
     retain,
     retain_rows,
     retained_rows,
-    spoken,
 )
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
