@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from tunesmith.core.errors import DataError
+from tunesmith.core.events import ignore
+from tunesmith.data import joined
+from tunesmith.data.prepare import read_rows
 
 from .conftest import sentence
 
@@ -110,6 +113,28 @@ def test_the_user_decides(bench: Any) -> None:
     data = bench(made, text="note", target="team")
     assert (data.columns.text, data.columns.target) == ("note", ("team",))
     assert bench(made, text=["note", "text"]).columns.texts == ("note", "text")
+
+
+def test_columns_that_are_left_out_are_said_and_can_be_joined(bench: Any) -> None:
+    made = rows(
+        Titel=lambda n: f"Betreff Nummer {n}", Text=text, label=lambda n: "ab"[n % 2], shop=lambda n: "xyz"[n % 3]
+    )
+    assert bench(made).columns.text == "Text"
+    said = bench.said("left out columns")
+    assert "['Titel', 'shop']" in said
+    assert "shop: 3 different values" in said
+    assert "--text 'Titel+Text' as one text, or as a pair --text 'Titel' --text 'Text'" in said
+    data = bench(made, text="Titel+Text")
+    assert (data.columns.text, data.columns.text_pair) == ("Titel+Text", None)
+    assert data.rows[3]["text"] == f"{made[3]['Titel'].strip()}\n{made[3]['Text']}"
+    assert "as one text" in bench.said("text")
+    other = read_rows(made[:3], emit=ignore, cache_dir=bench.folder, columns=data.columns)
+    assert other["Titel+Text"][0] == data.rows[0]["text"]
+    assert bench(made, text=["Titel", "Text", "shop"]).columns.text == "Titel+Text+shop"
+    with pytest.raises(DataError, match="no such column"):
+        bench(made, text="Titel+Txt")
+    assert joined.filled({"Titel": "a", "Text": "b"}, ["Titel+Text"])["Titel+Text"] == "a\nb"
+    assert joined.filled([{"Titel": "a", "Text": None}], ["Titel+Text"])[0]["Titel+Text"] == "a"
 
 
 def test_an_ambiguous_target_asks(bench: Any) -> None:

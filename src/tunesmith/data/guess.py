@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
+from tunesmith.data import joined
 from tunesmith.data.kinds import MOSTLY, meaning, natural_kind, pairs_or_decimals, repeats, tell_other_reading
 from tunesmith.data.profile import Profile, simple
 from tunesmith.data.types import Columns, Kind, ValueOptions
@@ -59,9 +60,28 @@ def choose_columns(profiles: Sequence[Profile], wish: Wish, source: str, header:
     if len(target) == 1:
         tell_other_reading(known[target[0]], columns, wish.values, emit)
     skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in (*texts, *target)}
+    _tell_left_out(profiles, columns, skipped, emit)
     if skipped:
         emit(Decided("skipped columns", list(skipped), "; ".join(f"{k}: {v}" for k, v in skipped.items())))
     return Guess(columns, reasons)
+
+
+def _tell_left_out(profiles: Sequence[Profile], columns: Columns, skipped: Container[str], emit: Emit) -> None:
+    """Say which columns are neither read nor learned, and how those that hold text can be read too."""
+    used = {*columns.texts, *columns.target}.union(*(name.split(joined.SIGN) for name in columns.texts))
+    left = [profile for profile in profiles if profile.name not in used and profile.name not in skipped]
+    if not left:
+        return
+    told = "; ".join(f"{profile.name}: {profile.described}" for profile in left[:12])
+    told += f"; {len(left) - 12} more" if len(left) > 12 else ""
+    texts = [profile.name for profile in left if profile.reads_like_text]
+    if texts:
+        both = sorted([texts[0], columns.text], key=[profile.name for profile in profiles].index)
+        joint = joined.SIGN.join(both)
+        told += f". To read {texts[0]!r} too: --text {joint!r} as one text"
+        if columns.text_pair is None:
+            told += f", or as a pair --text {both[0]!r} --text {both[1]!r}"
+    emit(Decided("left out columns", [profile.name for profile in left], told))
 
 
 def _check_names(wish: Wish, known: dict[str, Profile], source: str) -> None:
@@ -81,15 +101,16 @@ def _check_names(wish: Wish, known: dict[str, Profile], source: str) -> None:
             Problem("the column is text and target at once", source, column=sorted(both)[0]),
             fix="Name different columns with --text and --target.",
         )
-    if wish.text and len(wish.text) > 2:
-        raise DataError(Problem(f"--text takes one or two columns, got {len(wish.text)}", source))
 
 
 def _texts(
     profiles: Sequence[Profile], wish: Wish, source: str, reasons: dict[str, tuple[str, str]]
 ) -> tuple[str, ...]:
     if wish.text:
-        reasons["text"] = (" + ".join(wish.text), "as asked for")
+        by_name = {profile.name for profile in profiles}
+        several = [name for name in wish.text if joined.SIGN in name and joined.parts_of(name, by_name - {name})]
+        why = "as asked for" if not several else f"as asked for: the columns of {several[0]!r} as one text, a line each"
+        reasons["text"] = (" + ".join(wish.text), why)
         return wish.text
     free = [profile for profile in profiles if profile.name not in (wish.target or ())]
     scores = {p.name: _text_score(p) for p in free}

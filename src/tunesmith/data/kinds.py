@@ -63,7 +63,7 @@ def _lists_in_cells(profile: Profile) -> tuple[Kind, str | None, str] | None:
     if profile.characters > 200:
         return None
     for separator in ("|", ";", ","):
-        if _separates(profile, separator) and not _levels(profile, separator):
+        if _separates(profile, separator) and not (separator == "," and _levels(profile, separator)):
             example = next(cell for cell in cells if separator in cell)
             return "labels", separator, f"cells such as {example!r} list labels that also stand elsewhere"
     return None

@@ -16,7 +16,7 @@ import pyarrow as pa
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import move, own_folder
-from tunesmith.data import canonical, labels, leakage, mojibake
+from tunesmith.data import canonical, joined, labels, leakage, mojibake
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import Division, KeptRows, divide
 from tunesmith.data.duplicates import Duplicates, find_duplicates
@@ -64,9 +64,12 @@ def prepare(  # the arguments are the flags of the command line
     """
     values = values or ValueOptions()
     decimal = None if reading is None else reading.decimal
-    wish = Wish(_names(text), _names(target), tuple(kinds), values, decimal)
+    texts = _names(text)
+    if texts and len(texts) > 2:  # no pair: one text
+        texts = (joined.SIGN.join(texts),)
+    wish = Wish(texts, _names(target), tuple(kinds), values, decimal)
     hints = hints_of(wish, options, reading)
-    parts = _read(source, validation, test, hints, emit, cache_dir)
+    parts = _read(source, validation, test, hints, emit, cache_dir, joins=wish.text or ())
     try:
         guess = _guess(parts, wish, options, emit)
         reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
@@ -83,7 +86,7 @@ def prepare(  # the arguments are the flags of the command line
 
 def hints_of(wish: Wish, options: SplitOptions, reading: ReadOptions | None) -> Hints:
     """What is known of files before they are read: the names that they must have, and how they are to be read."""
-    names = (*(wish.text or ()), *(wish.target or ()), *filter(None, (options.group, options.time)))
+    names = (*joined.names_in(wish.text or ()), *(wish.target or ()), *filter(None, (options.group, options.time)))
     return Hints(names, options=reading or ReadOptions())
 
 
@@ -95,12 +98,16 @@ def read_rows(
     The parts of divided data follow one another: train, validation, test. Raises DataError if a text
     column of `columns` is missing, naming the file and its columns, or if a cell of one can not be a text.
     """
-    hints = Hints() if columns is None else Hints((*columns.texts, *columns.target), None if columns.header else False)
+    hints = Hints()
+    if columns is not None:
+        hints = Hints((*joined.names_in(columns.texts), *columns.target), None if columns.header else False)
     hints = replace(hints, options=reading or ReadOptions())
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
     writer = ArrowWriter(cache_dir)
     try:
         if columns is not None:
+            for part in parts:
+                part.table = joined.added(part.table, columns.texts)
             _check_columns(parts, columns.texts)
             canonical.check_texts(parts, columns.texts)
         hasher = hashlib.sha256()
@@ -145,10 +152,13 @@ def keep(source: Any, folder: Path) -> Path:
 def _names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if given is None:
         return None
-    return (given,) if isinstance(given, str) else tuple(given) or None
+    names = (given,) if isinstance(given, str) else tuple(given)
+    return names or None
 
 
-def _read(source: Any, validation: Any, test: Any, hints: Hints, emit: Emit, cache_dir: Path) -> list[Part]:
+def _read(
+    source: Any, validation: Any, test: Any, hints: Hints, emit: Emit, cache_dir: Path, *, joins: Sequence[str] = ()
+) -> list[Part]:
     found = {p.split: p for p in read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)}
     if "train" not in found and len(found) == 1:
         part = found.popitem()[1]
@@ -162,6 +172,8 @@ def _read(source: Any, validation: Any, test: Any, hints: Hints, emit: Emit, cac
             others = read_source(other, split, emit=emit, cache_dir=cache_dir, hints=known)
             found[split] = next((part for part in others if part.split == split), others[0])
             found[split].split = split
+    for part in found.values():
+        part.table = joined.added(part.table, joins)
     return [found[split] for split in SPLITS if split in found]
 
 

@@ -164,6 +164,20 @@ class Profile:
             return "it looks like an id: every value is different and they rise"
         return None
 
+    @property
+    def reads_like_text(self) -> bool:
+        """Whether a person would read the cells: most are different, and have words."""
+        worded = self.kind == "string" and self.numeric < 0.5 and self.words >= 1.5
+        return worded and self.distinct > 0.3 * len(self.cells)
+
+    @property
+    def described(self) -> str:
+        """What the column holds, in a few words."""
+        if self.reads_like_text:
+            return f"texts of {self.words:.1f} words"
+        kind = "numbers" if self.numeric > 0.5 else "values" if self.kind in ("string", "number", "bool") else self.kind
+        return f"{self.distinct} different {kind}"
+
     def _share(self, pattern: re.Pattern[str]) -> float:
         if self.kind != "string":
             return 0.0

@@ -23,7 +23,7 @@ import datasets
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Emit, Event, Warned, ignore
 from tunesmith.core.files import scratch
-from tunesmith.data import tables
+from tunesmith.data import joined, tables
 from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.prepare import read_rows
 from tunesmith.data.sources import missing_file
@@ -49,6 +49,7 @@ def given(data: Any, columns: Columns | None = None, emit: Emit = ignore) -> Giv
     row, table or file.
     """
     names = () if columns is None else columns.texts
+    data = joined.filled(data, names)
     if _is_file(data):
         path = Path(data).expanduser()
         return _read_any(path, emit) if columns is None else _table(_read(path, columns, emit), names)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch
+from tunesmith.data import joined
 from tunesmith.data.prepare import read_rows
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import language_predict, output
@@ -53,7 +54,9 @@ def predict(
             lambda options: read_rows(data, emit=emit, cache_dir=folder, columns=model.columns, reading=options),
             run, data, reading,
         )  # fmt: skip
-        kept = rows.column_names
+        texts = model.columns.texts
+        own = [name for name in rows.column_names if name not in texts]
+        kept = [name for name in rows.column_names if name not in texts or not joined.parts_of(name, own)]
         with output.written(target) as file:
             writer: Any = None
             cells = output.Cells()

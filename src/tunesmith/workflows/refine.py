@@ -28,7 +28,7 @@ from tunesmith.data.targets import TargetReader
 from tunesmith.evaluate import refine_report
 from tunesmith.workflows import choose, held_language
 from tunesmith.workflows.held import Held, same_data, shared_words
-from tunesmith.workflows.reading import read, read_options, split_options
+from tunesmith.workflows.reading import read, read_options, split_options, value_options
 from tunesmith.workflows.train import Listener, Run, _spec, resume, train
 
 Words = dict[str, Any]
@@ -120,8 +120,16 @@ def write_parts(
     columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
     wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
     with scratch() as cache:
-        parts = _read(source, spec.validation, spec.test, hints_of(wish, options, read_options(spec)), ignore, cache)
-        reader = TargetReader.of(prepared.columns, [part.table for part in parts])
+        parts = _read(
+            source,
+            spec.validation,
+            spec.test,
+            hints_of(wish, options, read_options(spec)),
+            ignore,
+            cache,
+            joins=prepared.columns.texts,
+        )
+        reader = TargetReader.of(prepared.columns, [part.table for part in parts], value_options(spec))
         for name, ids in row_ids.items():
             found, start = [], 0
             for part in parts:
