@@ -23,7 +23,7 @@ $(DEV): pyproject.toml constraints.txt
 
 .PHONY: demo
 demo: $(QUICKSTART) ## fine-tune on examples/support_tickets.csv, then say how good it is and where the report lies
-	@$(BIN)/tunesmith train examples/support_tickets.csv
+	@$(BIN)/tunesmith train examples/support_tickets.csv --effort quick
 
 .PHONY: test
 test: $(DEV) ## the fast tests, minutes

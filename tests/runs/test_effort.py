@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,21 @@ def test_quick_ends_with_the_linear_head(train: Train, tickets: list[dict[str, s
     run = train(tickets, method="auto", effort="quick", epochs=None)
     assert run.folder.load_spec().method == run.document["method"] == "head"
     assert run.document["verdict"]["worth"]["simplest"]
+
+
+def test_best_tries_several_methods_and_keeps_the_best(
+    train: Train, tickets: list[dict[str, str]], records: Records
+) -> None:
+    run = train(tickets, method="auto", effort="best", epochs=1)
+    tries = json.loads((run.path / "tries.json").read_text(encoding="utf-8"))
+    assert [one["words"]["method"] for one in tries] == ["full", "lora", "contrastive"]
+    best = min(tries, key=lambda one: (-one["value"], one["loss"]))
+    assert run.folder.load_spec().method == best["words"]["method"]
+    (why,) = [event["why"] for event in records(run, "decided") if event["what"] == "method"]
+    assert "of 3 ways on" in why
+    again = tunesmith.train(run.folder.spec, out="again")
+    assert weights(again) == weights(run)
+    assert not (again.path / "tries.json").exists()
 
 
 def test_a_method_that_is_asked_for_is_handed_over_as_it_is(

@@ -32,7 +32,9 @@ def run(found: Found) -> str:
     lines += [table((f"{first} on test rows", "value (95 % interval)"), rows), ""]
     if "rougeL" in document["test"]:
         lines += [_written(document), ""]
-    if "forgetting" in document:
+    if document.get("examples"):
+        lines += [*_examples(document["examples"]), ""]
+    if words.forgetting_matters(document):
         lines += [_forgotten(document["forgetting"]), ""]
     for finding in document["findings"]:
         lines.append(f"{finding['severity']:8} {finding['name']}: {finding['evidence']}")
@@ -64,6 +66,22 @@ def _verdict(verdict: Found) -> list[str]:
         f"good?    {verdict['good']['words']}",
         f"worth?   {verdict['worth']['words']}",
     ]
+
+
+def _examples(examples: list[Found]) -> list[str]:
+    """Three test rows with what the model says of them."""
+    lines = []
+    for number, one in enumerate(examples):
+        said = one["predicted"]
+        answer = ", ".join(said) or "(no label)" if isinstance(said, list) else visible(str(_rounded(said)))
+        sure = f" ({100 * one['probability']:.0f} % sure)" if one["probability"] is not None else ""
+        right = "" if said == one["truth"] or not sure else f"; it should be {visible(str(one['truth']))}"
+        lines += [f"{'tries' if not number else '':9}“{visible(one['text'])}”", f"{'':9}-> {answer}{sure}{right}"]
+    return lines
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _next_step(verdict: Found) -> list[str]:
@@ -108,7 +126,7 @@ def _written(document: Found) -> str:
 
 def _forgotten(found: Found) -> str:
     """What was kept of what was known before, by task where there are some, and of all tasks in turn."""
-    lines = [f"{'kept':9}{words.forgotten(found).removeprefix('kept ')}"]
+    lines = [f"{'kept':9}{words.forgotten(found)}"]
     tasks = [
         (one["name"], one["metric"], f"{one['before']:.4f}", f"{one['after']:.4f}", _interval(one["lost"]))
         for one in found.get("tasks", ())

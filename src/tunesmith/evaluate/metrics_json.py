@@ -27,6 +27,7 @@ _INTERVAL = {
     "additionalProperties": False,
 }
 _NULLABLE = {"type": ["number", "null"]}
+_SAID = {"type": ["string", "number", "array"]}
 
 
 def _metrics(description: str, nullable: bool = False) -> dict[str, Any]:
@@ -122,6 +123,21 @@ SCHEMA: dict[str, Any] = {
                     "action": {"type": "string", "description": "What to do next."},
                 },
                 "required": ["name", "severity", "evidence", "action"],
+                "additionalProperties": False,
+            },
+        },
+        "examples": {
+            "type": "array",
+            "description": "A few test rows with what the model says of them.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "text": {"type": "string", "description": "The row, long ones cut."},
+                    "predicted": {**_SAID, "description": "A label, labels, a number, or the text that was written."},
+                    "truth": {**_SAID, "description": "What should have been said."},
+                    "probability": {**_NULLABLE, "description": "Of the label that was predicted."},
+                },
+                "required": ["text", "predicted", "truth", "probability"],
                 "additionalProperties": False,
             },
         },

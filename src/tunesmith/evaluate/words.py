@@ -157,9 +157,16 @@ def forgotten(found: dict[str, Any]) -> str:
     share = [f"{100 * found['kept'][bound]:.1f}" for bound in ("value", "low", "high")]
     lost = [number(found["lost"][bound]) for bound in ("value", "low", "high")]
     return (
-        f"kept {share[0]} % (95 % interval {share[1]} to {share[2]} %), lost {lost[0]} ({lost[1]} to {lost[2]}): "
-        f"{found['probe']}"
+        f"{share[0]} % (95 % interval {share[1]} to {share[2]} %) of what it knew before is left, {lost[0]} is lost "
+        f"({lost[1]} to {lost[2]}): {found['probe']}"
     )
+
+
+def forgetting_matters(document: Mapping[str, Any]) -> bool:
+    """Whether people should be told at once: something is retained, or the model writes, so that it is used for more
+    than what it was trained on. Otherwise the numbers stand in the details."""
+    found = document.get("forgetting") or {}
+    return bool(found.get("tasks") or "matrix" in found or (found and "token_accuracy" in document["test"]))
 
 
 def kept(forgetting: dict[str, Any] | None) -> str:

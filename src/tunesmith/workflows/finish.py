@@ -28,7 +28,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.engine.batching import sample
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.inference import gathered
-from tunesmith.evaluate import card, diagnose, good, linear, metrics, metrics_json, noise, report, verdict
+from tunesmith.evaluate import card, diagnose, examples, good, linear, metrics, metrics_json, noise, report, verdict
 from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.goal import Goal, parse_goal
@@ -180,6 +180,8 @@ def _document(
     )  # fmt: skip
     if work.forgetting is not None:
         document["forgetting"] = work.forgetting
+    rows = data.rows.select(data.splits["test"])
+    document["examples"] = examples.of_rows(ours["test"], _shown(rows), seed)
     sizes = {name: len(rows) for name, rows in data.splits.items()}
     document["verdict"]["next_step"] = next_step.for_rows(work.plan.spec, document, work.folder.path, sizes)
     metrics_json.check(document)

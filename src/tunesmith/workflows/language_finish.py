@@ -26,7 +26,7 @@ from tunesmith.engine.batching import sample
 from tunesmith.engine.generate import Generated, Sampling, ending_ids, name_ends
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.sequences import SequenceWriter
-from tunesmith.evaluate import card, metrics_json, preview, report, text_metrics
+from tunesmith.evaluate import card, examples, metrics_json, preview, report, text_metrics
 from tunesmith.evaluate.diagnose import curve_findings, gravest_first, leaked
 from tunesmith.evaluate.evidence import Answer, Evidence
 from tunesmith.evaluate.few_shot import FewShot, begun, count_answers
@@ -322,10 +322,18 @@ def _document(
         document["signatures"] = text_metrics.signatures(wanted)
     if work.forgetting is not None:
         document["forgetting"] = work.forgetting
+    document["examples"] = _examples(work, answers)
     found["next_step"] = next_step.for_texts(work.plan.spec, document, work.folder.path, gates)
     document["verdict"] = dict(found)
     metrics_json.check(document)
     return document
+
+
+def _examples(work: LanguageWork, answers: dict[str, list[Generated]]) -> list[examples.Example]:
+    given = answers.get("tuned", [])[: examples.SHOWN]
+    rows = [work.data[int(work.items.example[item])] for item in work.base["items"][: len(given)]]
+    wanted = [work.codec.references(row)[0] for row in rows]
+    return examples.of_texts([work.codec.question(row) for row in rows], [one.text for one in given], wanted)
 
 
 def _findings(

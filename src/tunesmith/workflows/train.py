@@ -99,6 +99,10 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
     try:
         with stop.listening():
             log(Started(folder.name, versions(), resumed=folder.begun()))
+            if spec.effort == "best":
+                from tunesmith.workflows import effort_best
+
+                spec = effort_best.settle(folder, spec, log)
             if choose.family(spec) == "language":
                 from tunesmith.workflows import language, language_finish
 
