@@ -5,6 +5,8 @@ One process runs all of a page, so that the heavy libraries are imported once.
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import shlex
@@ -20,7 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import language_models
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TUTORIAL, CHAT, REFINE = PAGES = DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md"
+TUTORIAL, CHAT, REFINE, PYTHON = PAGES = (
+    DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md", DOCS / "python.md",
+)  # fmt: skip
+NOTEBOOK = DOCS.parent / "examples" / "support_tickets.ipynb"
 TOOLS = (
     "{% if tools %}<|im_start|>system\n{% for t in tools %}{{ t | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}"
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}"
@@ -73,9 +78,37 @@ def program_of(text: str, folder: Path) -> tuple[str, list[str]]:
     return "".join(program), commands
 
 
+SHOW = '''\
+
+
+def show(value):
+    """What a notebook shows of the last value of a cell."""
+    page = value._repr_html_() if hasattr(value, "_repr_html_") else None
+    print(len(page) if page else repr(value))
+
+
+'''
+
+
+def program_of_cells(notebook: Path) -> str:
+    """A notebook as one Python program, in which the last value of each cell is shown."""
+    program = [SHOW]
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            tree = ast.parse("".join(cell["source"]))
+            if isinstance(tree.body[-1], ast.Expr):
+                called = ast.Call(ast.Name("show", ast.Load()), [tree.body[-1].value], [])
+                tree.body[-1] = ast.Expr(called)
+            program.append(ast.unparse(ast.fix_missing_locations(tree)) + "\n")
+    return "".join(program)
+
+
 def execute(page: Path, folder: Path) -> list[str]:
-    """Run a page in `folder`; returns its commands."""
-    program, commands = program_of(page.read_text(encoding="utf-8"), folder)
+    """Run a page or notebook in `folder`; returns its commands."""
+    if page.suffix == ".ipynb":
+        program, commands = program_of_cells(page), []
+    else:
+        program, commands = program_of(page.read_text(encoding="utf-8"), folder)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False,
         env={**os.environ, "PYTHONWARNINGS": "ignore"}, stdin=subprocess.DEVNULL,
@@ -114,6 +147,27 @@ def test_the_refine_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -
     assert len(execute(REFINE, in_tmp)) == 2
     assert (in_tmp / "runs" / "ladder" / "report.html").exists()
     assert (in_tmp / "runs" / "search" / "run" / "result.json").exists()
+
+
+@pytest.mark.timeout(300)
+def test_the_python_page_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
+    shutil.copytree(examples, in_tmp / "examples")
+    assert execute(PYTHON, in_tmp) == []
+    assert (in_tmp / "runs" / "in-python" / "report.html").exists()
+    assert len((in_tmp / "answers.csv").read_text(encoding="utf-8").splitlines()) > 100
+
+
+@pytest.mark.timeout(300)
+def test_the_notebook_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
+    shutil.copy(examples / "support_tickets.csv", in_tmp)
+    execute(NOTEBOOK, in_tmp)
+    assert (in_tmp / "runs" / "notebook" / "report.html").exists()
+
+
+def test_the_notebook_is_stored_without_what_it_printed() -> None:
+    cells = [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 8
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
 def test_every_block_is_executed_written_or_marked_as_shown() -> None:

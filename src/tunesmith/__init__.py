@@ -82,6 +82,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "sklearn":
+        return importlib.import_module("tunesmith.sklearn")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tunesmith' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)
