@@ -44,11 +44,25 @@ def test_train_says_verdict_ladder_and_where_things_are(run: Run, ticket_csv: Pa
 def test_progress_in_a_pipe_is_plain_lines_on_stderr(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
     said = run("train", ticket_csv, *quick, "--json")
     lines = said.stderr.splitlines()
+    assert "step 4 of 4" in lines
+    for said_first in ("Reading ", "Loading the base model ", "Letting the base model read the texts: 60 rows, once",
+                       "Training a simple model to compare with", "Training (method full)", "Testing on 12 test rows",
+                       "Saving the model in ", "Writing the report "):  # fmt: skip
+        assert any(line.startswith(said_first) for line in lines), said_first
+    for words in ("  answer to learn: label (", "  rows: 42 to learn from, 6 to choose by, 12 to test on (",
+                  "  before training: accuracy "):  # fmt: skip
+        assert any(line.startswith(words) for line in lines), words
+    for jargon in ("loss", "penalty", "frozen", "[", "rows/s", "median class"):
+        assert jargon not in said.stderr
+    assert not set(said.stderr) & {"\r", "\x1b", "\u2588"}
+
+
+def test_verbose_has_the_depth(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
+    lines = run("train", ticket_csv, *quick, "--json", "--verbose").stderr.splitlines()
     assert any(re.fullmatch(r"step 4/4  loss \d+\.\d{4}  \d+ rows/s", line) for line in lines)
     for phase in ("read", "load", "features", "probe", "train", "evaluate", "save", "report"):
         assert any(line.startswith(f"[{phase}]") for line in lines)
-    assert any(re.match(r"  batch_size = 8  \(42 training rows", line) for line in lines)
-    assert not set(said.stderr) & {"\r", "\x1b", "\u2588"}
+    assert any(re.match(r"  batch_size = 8 \(42 training rows", line) for line in lines)
 
 
 def test_train_as_json_is_one_object(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
@@ -115,9 +129,15 @@ def test_settings_are_read_as_they_are_meant(typed: str, value: Any) -> None:
 def test_check_trains_nothing_and_says_what_would_be_done(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
     said = run("check", ticket_csv, *quick)
     assert said.code == 0
-    for part in ("task     text-classification", "text: text; target: label", "60 read, 0 dropped; train 42",
-                 "Nothing was trained", "decided  split"):  # fmt: skip
+    for part in ("60 rows, all used", "reads    the column text", "learns   the column label, one of 3 labels",
+                 "rows     42 to learn from, 6 to choose by, 12 to test on", "labels   complaint  20  ", "such as  ",
+                 "-> praise", "lengths  half of the texts have at most ", "cut      ", "cost     ",
+                 "Nothing was trained"):  # fmt: skip
         assert part in said.stdout
+    assert "decided" not in said.stdout
+    assert "decided  split" in run("check", ticket_csv, *quick, "--verbose").stdout
+    taken = run("check", ticket_csv, *quick, "--out", ".")
+    assert (taken.code, taken.stderr) == (0, "")
     assert list(Path().iterdir()) == []
     found = run("check", ticket_csv, "--json").json
     assert found["splits"] == {"train": 42, "validation": 6, "test": 12}
@@ -332,6 +352,6 @@ def test_nothing_but_our_own_words_reaches_the_screen(
     )  # fmt: skip
     assert said.code == 0
     assert said.json["status"] == "finished"
-    strange = [line for line in said.stderr.splitlines() if not re.match(r"\[\w+\]|step \d|  \S", line)]
+    strange = [line for line in said.stderr.splitlines() if not re.match(r"[A-Z][a-z]+ \S|step \d|  \S", line)]
     assert strange == []
     assert "Warning" not in said.stderr

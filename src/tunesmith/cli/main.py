@@ -33,14 +33,18 @@ app = Commands(name="tunesmith", no_args_is_help=True)
 @run_words()
 def check(data: str, words: dict[str, Any], out: Out = None, verbose: Verbose = False, as_json: Json = False) -> None:
     """Show how your data is read, what would be trained on it, and what is wrong with it. Trains nothing."""
-    from tunesmith.cli import show
+    from tunesmith.cli import show_check
     from tunesmith.workflows import check as workflow
 
+    if out is not None:
+        from tunesmith.core.run import refuse_used
+
+        refuse_used(out)
     found = workflow.check(data, **words)
+    screen = show_check.checked if "form" not in found else show_check.checked_language
+    print_found(found, as_json, lambda f: screen(f, verbose))
     if "form" not in found:
-        print_found(found, as_json, show.checked)
         return
-    print_found(found, as_json, show.checked_language)
     if found["problems"]:
         sys.exit(DataError.exit_code)
 
@@ -84,7 +88,7 @@ def train(
     if soup or any(value is not None for value in (cv, seeds, until)):
         refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget, price_per_hour), as_json=as_json)
         return
-    run = workflow.train(data, out=out, listeners=[listener()], **words)
+    run = workflow.train(data, out=out, listeners=[listener(verbose=verbose)], **words)
     _show_run(run, as_json)
 
 
@@ -94,7 +98,7 @@ def resume(run: RunPath, verbose: Verbose = False, as_json: Json = False) -> Non
     from tunesmith.workflows import train as workflow
     from tunesmith.workflows.progress import listener
 
-    _show_run(workflow.resume(run, listeners=[listener()]), as_json)
+    _show_run(workflow.resume(run, listeners=[listener(verbose=verbose)]), as_json)
 
 
 @app.command(section=UNDERSTAND)

@@ -146,59 +146,6 @@ def _forgotten(found: Found) -> str:
     return "\n".join(lines)
 
 
-def checked(found: Found) -> str:
-    columns, audit = found["columns"], found["audit"]
-    text = columns["text"] + (f" + {columns['text_pair']}" if columns["text_pair"] else "")
-    splits = ", ".join(f"{name} {count}" for name, count in found["splits"].items())
-    ledger = audit["ledger"]
-    lines = [
-        f"task     {found['task']}",
-        f"columns  text: {text}; target: {', '.join(columns['target'])}",
-        f"rows     {ledger['rows']} read, {ledger['dropped']} dropped; {splits}",
-        f"would    fine-tune {found['model']} with {found['method']}",
-    ]
-    if found["estimate"]:
-        e = found["estimate"]
-        lines.append(
-            f"cost     about {e['seconds']:.0f} s, {e['memory_bytes'] / 1e9:.1f} GB memory, "
-            f"{e['disk_bytes'] / 1e9:.2f} GB disk on this machine (an estimate)"
-        )
-    for reason, count in ledger["reasons"]["dropped"].items():
-        lines.append(f"dropped  {count} rows: {reason}")
-    lines += [f"decided  {d['what']} = {_short(d['value'])}: {d['why']}" for d in found["decisions"]]
-    lines += [f"warning  {w['what']}: {w['message']}" for w in found["warnings"]]
-    lines += [f"not checked  {what}" for what in found["unchecked"]]
-    lines.append("Nothing was trained. Start with `tunesmith train` and the same arguments.")
-    return "\n".join(lines)
-
-
-def checked_language(found: Found) -> str:
-    splits = ", ".join(f"{name} {count}" for name, count in found["splits"].items())
-    lines = [
-        f"task     {found['task']}",
-        f"format   {found['format']} (form {found['form']!r})",
-        f"rows     {found['rows']} read, {found['ledger']['dropped']} dropped; {splits or 'not divided'}",
-    ]
-    lines += [f"decided  {d['what']} = {_short(d['value'])}: {d['why']}" for d in found["decisions"]]
-    lines += [f"warning  {w['what']}: {w['message']}" for w in found["warnings"]]
-    lines += [f"advice   {advice}" for advice in found["advice"]]
-    lines += [f"not checked  {what}" for what in found["unchecked"]]
-    if found["problems"]:
-        rows = [
-            (str(p["file"] or ""), str(p["line"] or ""), str(p["row"] or ""), p["message"]) for p in found["problems"]
-        ]
-        lines += [
-            "",
-            table(("file", "line", "row", "problem"), rows),
-            "",
-            f"{len(rows):,} {'problem' if len(rows) == 1 else 'problems'}; nothing can be trained.",
-            *([found["fix"]] if found["fix"] else []),
-        ]
-    else:
-        lines.append("Nothing was trained. Start with `tunesmith train` and the same arguments.")
-    return "\n".join(lines)
-
-
 def evaluated(found: Found) -> str:
     new = found.get("new")
     rows = [

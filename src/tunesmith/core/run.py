@@ -49,16 +49,7 @@ class RunFolder:
     def create(cls, out: str | Path | None, data_name: str) -> RunFolder:
         """A fresh folder: `out`, or `runs/<data name>-0001` counted up. Raises FolderError."""
         path = Path(out) if out is not None else _next_free(Path("runs"), data_name)
-        if path.exists() and not path.is_dir():
-            raise FolderError(f"--out {path} is a file; expected a folder that does not exist yet.")
-        if path.exists() and not _untouched(path):
-            used = RunFolder(path)
-            fix = (
-                f"Continue it with `tunesmith resume {path}`, or choose another --out."
-                if used.spec.exists() and not used.result.exists()
-                else "Choose another --out, or delete the folder."
-            )
-            raise FolderError(f"The folder {path} is already used.", fix)
+        refuse_used(path)
         run = cls(path)
         run._before = {one for one in (path, *path.parents, *path.rglob("*")) if one.exists()}
         try:
@@ -169,6 +160,20 @@ def list_runs(root: str | Path = "runs") -> list[RunFolder]:
         return []
     found = [RunFolder(path) for path in folder.iterdir() if is_run(path)]
     return sorted(found, key=lambda run: (run.spec.stat().st_mtime, run.name))
+
+
+def refuse_used(path: Path) -> None:
+    """Raises FolderError for a folder that a new run can not have."""
+    if path.exists() and not path.is_dir():
+        raise FolderError(f"--out {path} is a file; expected a folder that does not exist yet.")
+    if path.exists() and not _untouched(path):
+        used = RunFolder(path)
+        fix = (
+            f"Continue it with `tunesmith resume {path}`, or choose another --out."
+            if used.spec.exists() and not used.result.exists()
+            else "Choose another --out, or delete the folder."
+        )
+        raise FolderError(f"The folder {path} is already used.", fix)
 
 
 def _untouched(folder: Path) -> bool:

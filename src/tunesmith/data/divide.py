@@ -134,7 +134,7 @@ def _carve(
         )
     return (
         "stratified",
-        f"every class, or range of numbers, in its share, seed {seed}",
+        f"drawn at random, every label or range of numbers in its share; seed {seed}",
         split.stratified(strata, validation, test, seed),
     )
 

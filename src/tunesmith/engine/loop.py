@@ -364,7 +364,10 @@ class _Engine:
         """Load the weights of the best evaluation, if training went on after it."""
         if state.best_step is None or state.best_step == state.step:
             return
-        why = f"its validation {self.setup.metric} was the best; training ended at step {state.step} of {self.steps}"
+        why = (
+            f"{self.setup.metric} on the validation rows was the best there; training ended at step {state.step} of "
+            f"{self.steps}"
+        )
         self.setup.emit(Decided("kept_step", state.best_step, why))
         path = self.setup.checkpoints.path_of(state.best_step)
         tensors, _ = self.setup.checkpoints.load(path)

@@ -14,6 +14,7 @@ from tunesmith.engine.tokens import check_length
 from tunesmith.models import catalog
 from tunesmith.models.virtual import room
 from tunesmith.workflows import choose, effort
+from tunesmith.workflows.glance import glance
 from tunesmith.workflows.reading import read
 from tunesmith.workflows.row_plan import Plan, settled
 from tunesmith.workflows.train import _spec
@@ -23,8 +24,8 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
     """Reads, cleans and splits `data` as `train` would, without loading any model.
 
     Returns {"task", "model", "method", "columns", "splits", "audit", "decisions", "warnings",
-    "estimate": {"seconds", "memory_bytes", "disk_bytes"}, "seconds"}. Raises the same errors as
-    `train` would before its first step.
+    "estimate": {"seconds", "memory_bytes", "disk_bytes"}, "samples", "lengths" (see `glance`), "seconds"}. Raises the
+    same errors as `train` would before its first step.
     """
     started = time.perf_counter()
     held = data if data is not None and not isinstance(data, str | Path) else None
@@ -51,6 +52,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
             "warnings": [vars(event) for event in log if isinstance(event, Warned)],
             "unchecked": unchecked,
             "estimate": effort.forecast(model, prepared, spec.options.get("epochs"))(method),
+            **glance(prepared, model, spec.options.get("max_length")),
             "seconds": round(time.perf_counter() - started, 3),
         }
 

@@ -193,7 +193,7 @@ def method_for(
         return spec.method
     name, why = _by_data(rows)
     if spec.effort == "quick":
-        name, why = "head", "effort is quick: only a linear head is fitted, on the frozen base"
+        name, why = "head", "effort is quick: only the last layer is trained"
     took = None if name == "head" else forecast(name)
     if name == "contrastive" and took and took["seconds"] > CONTRASTIVE_SECONDS:
         name, why = "full", f"{why}; contrastive would take about {minutes(took['seconds'])}, which is too long"
@@ -201,7 +201,7 @@ def method_for(
     if name == "full" and took and took["seconds"] > FULL_SECONDS:
         name = "head"
         why = (
-            f"training more than a head would take about {minutes(took['seconds'])} here; --method full does it "
+            f"training more than that would take about {minutes(took['seconds'])} here; --method full does it "
             "all the same"
         )
     emit(Decided("method", name, why))
@@ -211,16 +211,17 @@ def method_for(
 def _by_data(rows: TrainingRows) -> tuple[str, str]:
     if rows.kind == "number" or rows.pairs:
         enough, what = rows.count >= FULL_PAIRS, f"training rows of {'pairs' if rows.pairs else 'numbers'}"
-        why = f"{rows.count:,} {what}, {'at least' if enough else 'fewer than'} {FULL_PAIRS}"
+        why = f"{rows.count:,} {what} are {'enough to train the whole model' if enough else 'few'}"
         return "full" if enough else "head", why
-    why = f"{rows.count:,} training rows, {rows.per_label:.0f} in the median class"
+    why = f"{rows.count:,} training rows, about {rows.per_label:.0f} for a typical label"
     if rows.count >= FULL_ROWS and rows.per_label >= FULL_PER_CLASS:
-        return "full", f"{why}; it is full from {FULL_ROWS:,} and {FULL_PER_CLASS} on"
+        return "full", f"{why}, are enough to train the whole model"
     if rows.letters > LONG_ROWS:
-        return "full", f"{why}, of {rows.letters:,.0f} letters: comparing rows with each other is for short ones"
+        return "full", f"{why}, of {rows.letters:,.0f} letters: comparing texts with each other is for short ones"
     if rows.per_label >= MANY_PER_CLASS:
-        return "full", f"{why}: comparing rows with each other is for fewer than {MANY_PER_CLASS} a class"
-    return "contrastive", f"{why}; it is full from {FULL_ROWS:,} and {FULL_PER_CLASS} on"
+        return "full", f"{why}: comparing texts with each other is for fewer than {MANY_PER_CLASS} a label"
+    few = "are few: most is learned from them by comparing texts of one label with those of others"
+    return "contrastive", f"{why}, {few}"
 
 
 def minutes(seconds: float) -> str:

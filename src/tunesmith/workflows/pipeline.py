@@ -140,7 +140,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     precision = _precision(plan, bundle, device, emit)
     write_text(folder.spec, plan.spec.dump())
 
-    clock.phase("bottom", "what stays frozen, computed once")
+    clock.phase("bottom", "the layers that stay as they are, run once")
     lesson = _lesson(plan, data, rows, emit)
     rest = resting.planned(plan.method, bundle, cast(int, plan.engine.epochs))
     _run_bottom_once(rest, lesson, _watched(plan, data), folder, plan, bundle, precision, emit, stop)
@@ -148,10 +148,10 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     if not lesson.same_batches:
         rest.throughout(bundle, rows)
         bundle.model.rest(0)
-    clock.phase("features", f"{len(_rows_of_features(plan, data))} rows through the frozen base model")
+    clock.phase("features", f"{len(_rows_of_features(plan, data))} rows, once")
     features = _features(folder, plan, data, bundle, rows, device, precision, stop)
     of_texts = baselines_on_texts(plan.task, data, plan.spec.seed)
-    clock.phase("probe", "the linear solution on those features")
+    clock.phase("probe", "a linear one, on what the base model makes of the texts")
     with one_core_left():
         probe, probe_logits = linear_head.of_base(plan, data, rows, features, bundle, _watched(plan, data), stop.check)
     emit(Decided("penalty", probe.penalty, probe.why))
@@ -216,7 +216,14 @@ def _encode(
     if len(rows.cut):
         limit, share = int(rows.lengths.max()), len(rows.cut) / len(rows)
         data.ledger.cut(row_ids[rows.cut], f"longer than {limit} tokens: the end was cut off")
-        emit(Decided("cut", len(rows.cut), f"{share:.1%} of the rows are longer than {limit} tokens (max_length)"))
+        emit(
+            Decided(
+                "cut",
+                len(rows.cut),
+                f"{share:.1%} of the rows are longer than {limit} tokens, about {round(limit * 0.75)} words; "
+                "their end is not read; --max-length sets the limit",
+            )
+        )
     return rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
 
 

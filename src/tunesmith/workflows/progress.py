@@ -7,42 +7,49 @@ import time
 from contextlib import suppress
 from typing import IO, Any
 
-from tunesmith.core.events import (
-    Decided,
-    Evaluated,
-    Event,
-    Paused,
-    Phase,
-    RolledBack,
-    Step,
-    Warned,
-)
-from tunesmith.core.text import visible
+from tunesmith.core.events import Evaluated, Event, Phase, Step, Warned
+from tunesmith.evaluate import words
+from tunesmith.workflows.narration import Narrator, rate
 
-_EVERY = 10.0  # seconds between two plain lines about steps
+_EVERY, _RARELY = 10.0, 60.0
+"""Seconds between two plain lines about steps, in the first minutes and later."""
 
 
-def listener(stream: IO[str] | None = None) -> Any:
-    """A function for `listeners`; a bar when `stream` (standard error) is a terminal."""
+def listener(stream: IO[str] | None = None, *, verbose: bool = False) -> Any:
+    """A function for `listeners`; a bar when `stream` (standard error) is a terminal.
+
+    `verbose`: every choice with its reason, losses and rows a second; else plain words.
+    """
     out = stream or sys.stderr
-    return _Bar(out) if out.isatty() else _Lines(out)
+    return _Bar(out, Narrator(verbose)) if out.isatty() else _Lines(out, Narrator(verbose))
 
 
 class _Lines:
-    def __init__(self, out: IO[str]):
+    def __init__(self, out: IO[str], narrator: Narrator):
         self._out = out
-        self._last = 0.0
+        self._narrator = narrator
+        self._last = self._begun = time.monotonic()
+        self._first: Step | None = None
 
     def __call__(self, event: Event) -> None:
+        now = time.monotonic()
         if isinstance(event, Step):
-            if event.step < event.steps and time.monotonic() - self._last < _EVERY:
+            if self._first is None or event.step < self._first.step:
+                self._first, self._begun = event, now
+            every = _EVERY if now - self._begun < 3 * _RARELY else _RARELY
+            if event.step < event.steps and now - self._last < every:
                 return
-            self._last = time.monotonic()
-            self._say(f"step {event.step}/{event.steps}  {_rate(event)}")
+            self._last = now
+            self._say(self._narrator.step(event, self._left(event, now)))
             return
-        text = _sentence(event)
+        text = self._narrator.sentence(event)
         if text:
-            self._say(visible(text))
+            self._say(text)
+
+    def _left(self, event: Step, now: float) -> float | None:
+        """Seconds that the steps to come take, from those that were made."""
+        done = event.step - self._first.step if self._first else 0
+        return (now - self._begun) / done * (event.steps - event.step) if done else None
 
     def _say(self, text: str) -> None:
         with suppress(OSError, ValueError):  # a run goes on where nobody can be told
@@ -50,15 +57,16 @@ class _Lines:
 
 
 class _Bar:
-    """rich's progress bar, with loss, metric, rows per second and time left."""
+    """rich's progress bar, with the share that is done, the metric, and the time left."""
 
-    def __init__(self, out: IO[str]):
+    def __init__(self, out: IO[str], narrator: Narrator):
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+        self._narrator = narrator
         self._console = Console(file=out)
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
             TextColumn("{task.fields[info]}"), TimeRemainingColumn(), console=self._console,
         )  # fmt: skip
         self._task: Any = None
@@ -69,45 +77,16 @@ class _Bar:
             if self._task is None:
                 self._progress.start()
                 self._task = self._progress.add_task("training", total=event.steps, info="")
-            info = f"{_rate(event)}  {self._metric}"
+            info = f"{rate(event)}  {self._metric}" if self._narrator.verbose else self._metric
             self._progress.update(self._task, completed=event.step, total=event.steps, info=info)
             return
         if isinstance(event, Evaluated):
             name = next((name for name in event.metrics if name != "loss"), "loss")
-            self._metric = f"{name} {event.metrics[name]:.4f}"
+            self._metric = f"{words.metric(name)} {words.number(event.metrics[name])}"
         if isinstance(event, Phase) and self._task is not None and event.phase != "train":
             self._progress.stop()
             self._task = None
-        text = _sentence(event)
+        text = self._narrator.sentence(event)
         if text:
-            self._console.print(visible(text), markup=False, highlight=False)
-
-
-def _rate(event: Step) -> str:
-    speed = event.rows / max(event.seconds, 1e-9)
-    return f"loss {event.loss:.4f}  {speed:.0f} rows/s"
-
-
-def _sentence(event: Event) -> str | None:
-    if isinstance(event, Phase):
-        return None if event.seconds is not None else f"[{event.phase}] {event.detail}".rstrip()
-    if isinstance(event, Decided):
-        return f"  {event.what} = {_short(event.value)}  ({event.why})"
-    if isinstance(event, Warned):
-        return f"  warning, {event.what}: {event.message}"
-    if isinstance(event, Evaluated):
-        numbers = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
-        return f"  step {event.step}, {event.split}: {numbers}{'  (kept so far)' if event.best else ''}"
-    if isinstance(event, RolledBack):
-        return (
-            f"  step {event.step}: {event.why}; back to step {event.to_step}, "
-            f"learning rate x {event.learning_rate_factor:g}"
-        )
-    if isinstance(event, Paused):
-        return f"  paused at step {event.step}: {event.reason}"
-    return None
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+            style = "yellow" if isinstance(event, Warned) else "bold" if isinstance(event, Phase) else None
+            self._console.print(text, markup=False, highlight=False, style=style)

@@ -1,0 +1,210 @@
+"""What `tunesmith check` prints for people: how the data is read, what it holds, what a run would do."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunesmith.cli.screen import entry, paint, table
+from tunesmith.evaluate import words
+from tunesmith.workflows.narration import DEPTH, decided
+
+Found = dict[str, Any]
+
+_BAR = 24
+_LABELS = 20
+"""Most labels that are listed; the rest is counted."""
+_WAYS = {
+    "full": "all of it", "head": "its last layer", "contrastive": "by comparing texts with each other",
+    "lora": "small additions to it",
+}  # fmt: skip
+
+
+def checked(found: Found, verbose: bool = False) -> str:
+    """Rows, columns, labels, lengths, three samples, cost, and what was decided and is doubtful."""
+    columns, audit = found["columns"], found["audit"]
+    ledger = audit["ledger"]
+    texts = [name for name in (columns["text"], columns["text_pair"]) if name]
+    lines = [
+        entry("data", f"{', '.join(audit['files'])}: {_rows(ledger['rows'])}, {_dropped(ledger)}"),
+        entry("reads", _columns(texts) + _why(found, "text")),
+        entry("learns", f"{_columns(columns['target'])}, {_target(columns['kind'], audit)}{_why(found, 'target')}"),
+        entry("rows", _splits(found["splits"])),
+        "",
+    ]
+    if audit["labels"] is not None:
+        lines += [*_labels(audit["labels"]), ""]
+    elif audit["numbers"] is not None:
+        lines += [*_numbers(audit["numbers"]), ""]
+    lines += [*_samples(found["samples"]), ""]
+    lines += [entry("lengths", _lengths(found["lengths"])), entry("cut", _cut(found["lengths"]))]
+    way = f" ({_WAYS[found['method']]})" if found["method"] in _WAYS else ""
+    lines.append(entry("would", f"train {found['model']} with the method {found['method']}{way}"))
+    lines.append(entry("cost", _cost(found["estimate"])))
+    for reason, count in ledger["reasons"]["dropped"].items():
+        lines.append(entry("dropped", f"{_rows(count)}: {reason}", "yellow"))
+    return "\n".join([*lines, *_told(found, verbose), *_unchecked(found), _END])
+
+
+_END = "Nothing was trained. Start with `tunesmith train` and the same arguments."
+_SHOWN_ABOVE = ("text", "target", "target kind", "split", "task")
+
+
+def checked_language(found: Found, verbose: bool = False) -> str:
+    """Format, rows, what was decided and is doubtful; or every problem."""
+    lines = [
+        entry("data", f"{_rows(found['rows'])}, {_dropped(found['ledger'])}"),
+        entry("format", f"{found['format']}, read as {_FORMS.get(found['form'], found['form'])}"),
+        entry("would", f"train {found['model']} with the method {found['method']}, for the task {found['task']}"),
+        entry("rows", _splits(found["splits"]) or "not divided, as something is wrong"),
+    ]
+    lines += _told(found, verbose)
+    lines += [entry("advice", _line(advice)) for advice in found["advice"]]
+    lines += _unchecked(found)
+    if not found["problems"]:
+        return "\n".join([*lines, _END])
+    rows = [
+        (str(p["file"] or ""), str(p["line"] or ""), str(p["row"] or ""), _line(p["message"]))
+        for p in found["problems"]
+    ]
+    many = f"{len(rows):,} {'problem' if len(rows) == 1 else 'problems'}; nothing can be trained."
+    end = [paint(many, "red"), *([found["fix"]] if found["fix"] else [])]
+    return "\n".join([*lines, "", table(("file", "line", "row", "problem"), rows), "", *end])
+
+
+_FORMS = {
+    "chat": "conversations", "pair": "a text and what is written for it", "text": "plain text to write on from",
+    "preference": "a better and a worse answer", "feedback": "answers that were judged good or bad",
+}  # fmt: skip
+
+
+def _told(found: Found, verbose: bool) -> list[str]:
+    lines = []
+    for one in found["decisions"]:
+        if verbose:
+            lines.append(entry("decided", _line(f"{one['what']} = {_short(one['value'])}: {one['why']}")))
+        elif one["what"] not in DEPTH and one["what"] not in _SHOWN_ABOVE:
+            lines.append(entry("chosen", _line(decided(**one))))
+    return lines + [entry("warning", _line(f"{one['what']}: {one['message']}"), "yellow") for one in found["warnings"]]
+
+
+def _unchecked(found: Found) -> list[str]:
+    return [entry("not", f"checked: {_line(what)}", "yellow") for what in found["unchecked"]]
+
+
+def _why(found: Found, what: str) -> str:
+    """The reason of a choice, in brackets; nothing where it was asked for."""
+    reasons = [one["why"] for one in found["decisions"] if one["what"] == what and one["why"] != "as asked for"]
+    return f" ({_line(reasons[0])})" if reasons else ""
+
+
+def _columns(names: Sequence[str]) -> str:
+    few = [_cut_short(_line(name), 60) for name in names[:6]]
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"the column{'' if len(names) == 1 else 's'} {words.listed(few) if not more else ', '.join(few) + more}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" + ("" if count == 1 else "s")
+
+
+def _dropped(ledger: Mapping[str, Any]) -> str:
+    dropped = ledger["dropped"]
+    return f"{dropped:,} left out" if dropped else "all used"
+
+
+def _splits(splits: Mapping[str, int]) -> str:
+    uses = (("train", "to learn from"), ("validation", "to choose by"), ("test", "to test on"))
+    return ", ".join(f"{splits[name]:,} {use}" for name, use in uses if splits.get(name))
+
+
+def _target(kind: str, audit: Mapping[str, Any]) -> str:
+    count = len(audit["labels"] or ())
+    if kind == "number":
+        numbers = audit["numbers"]
+        return f"a number for each text, from {numbers['min']:g} to {numbers['max']:g}"
+    return f"{'one of' if kind == 'label' else 'any of'} {count} labels for each text"
+
+
+def _labels(labels: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Every label with its rows and a bar, the most frequent first."""
+    counts = sorted(((sum(parts.values()), name) for name, parts in labels.items()), key=lambda one: (-one[0], one[1]))
+    shown = counts[:_LABELS] if len(counts) > _LABELS + 1 else counts
+    names = [_cut_short(_line(name), 32) for _, name in shown]
+    width, digits = max(map(len, names)), len(f"{counts[0][0]:,}")
+    lines = [
+        (
+            f"{'labels' if not at else '':9}{name:{width}}  {count:{digits},}  " + _bar(count / max(1, counts[0][0]))
+        ).rstrip()
+        for at, ((count, _), name) in enumerate(zip(shown, names, strict=True))
+    ]
+    if rest := counts[len(shown) :]:
+        lines.append(f"{'':9}and {len(rest)} more, of {rest[0][0]:,} rows and fewer")
+    return lines
+
+
+def _numbers(numbers: Mapping[str, Any]) -> list[str]:
+    spread = {name: f"{numbers[name]:.4g}" for name in ("min", "median", "mean", "max")}
+    return [entry("numbers", ", ".join(f"{name} {value}" for name, value in spread.items()))]
+
+
+def _bar(share: float) -> str:
+    sign = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
+    return sign * max(1, round(share * _BAR)) if share else ""
+
+
+def _samples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Three rows as they are read, on a line each."""
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+    lines = []
+    for number, sample in enumerate(samples):
+        texts = " | ".join(_line(str(sample[name])) for name in ("text", "text_pair") if sample.get(name) is not None)
+        target = sample["target"]
+        answer = _line(", ".join(map(str, target)) if isinstance(target, list) else str(target)) or "(none)"
+        answer = _cut_short(answer, 30)
+        room = max(20, width - 9 - len(answer) - 4)
+        lines.append(f"{'such as' if not number else '':9}{_cut_short(texts, room)} -> {answer}")
+    return lines
+
+
+def _lengths(found: Mapping[str, Any]) -> str:
+    unit = found["unit"]
+    what = " (a token is about 3/4 of a word)" if unit == "tokens" else ""
+    return (
+        f"half of the texts have at most {found['median']:,.0f} {unit}, 95 of 100 at most {found['p95']:,.0f}, the "
+        f"longest {found['longest']:,}{what}"
+    )
+
+
+def _cut(found: Mapping[str, Any]) -> str:
+    limit = found["limit"]
+    if limit is None:
+        return "not known before the model is loaded; --max-length sets how much of a text is read"
+    about = f"{limit:,} tokens, about {round(limit * 0.75):,} words"
+    if not found["longer"]:
+        return f"nothing; the model reads up to {about}"
+    rows = "about " if found["unit"] == "words" or found["measured"] < 2_000 < found["longer"] else ""
+    return f"{rows}{_rows(found['longer'])} longer than {about}: their end is not read (--max-length)"
+
+
+def _cost(estimate: Mapping[str, float] | None) -> str:
+    if estimate is None:
+        return "not known: the size of this model can not be read here"
+    return (
+        f"about {words.about(estimate['seconds'])} when nothing else runs here, {words.size(estimate['memory_bytes'])} "
+        f"of memory and {words.size(estimate['disk_bytes'])} of disk"
+    )
+
+
+def _cut_short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _short(value: Any) -> str:
+    return _cut_short(str(value), 100)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
