@@ -246,7 +246,7 @@ def test_predictions_that_fail_leave_what_was_there(run: Run, trained: Path) -> 
     assert run("predict", trained, "--file", "in.csv", "--out", "out.csv", "--threshold", 2).code == 2
     assert Path("out.csv").read_text() == "older\n"
     nowhere = run("predict", trained, "--file", "in.csv", "--out", "/proc/out.csv", "--json")
-    assert (nowhere.code, nowhere.json["error"]["kind"]) == (2, "OptionError")
+    assert (nowhere.code, nowhere.json["error"]["kind"]) == (2, "FolderError")
     assert {path.name for path in Path().iterdir()} == {"in.csv", "out.csv"}
 
 

@@ -56,7 +56,7 @@ def test_long_rows_are_not_compared_with_each_other() -> None:
 @pytest.mark.parametrize(
     ("seconds", "chosen", "said"),
     [
-        ({"contrastive": 60.0, "full": 20.0}, "contrastive", "48 in the median class"),
+        ({"contrastive": 60.0, "full": 20.0}, "contrastive", "about 48 for a typical label"),
         ({"contrastive": 2_000.0, "full": 700.0}, "full", "33 minutes, which is too long"),
         ({"contrastive": 20_000.0, "full": 7_200.0}, "head", "2.0 hours here; --method full"),
     ],
