@@ -53,6 +53,10 @@ bench: $(QUICKSTART) ## measure speed, memory and accuracy against transformers.
 docs: $(QUICKSTART) ## write docs/reference.md from the code
 	@$(BIN)/python tools/reference.py
 
+.PHONY: picture
+picture: $(QUICKSTART) ## make the picture of the README anew, from what the demo does (needs Chromium)
+	@$(BIN)/python tools/picture.py
+
 .PHONY: lock
 lock: $(DEV) ## move constraints.txt to the newest versions that pyproject.toml allows
 	@$(BIN)/python tools/lock.py

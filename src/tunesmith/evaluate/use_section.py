@@ -19,7 +19,7 @@ def use(evidence: Evidence) -> str:
         parts = {
             "Command line": f"tunesmith chat {shlex.quote(run)}" if evidence.task == "chat"
             else f'tunesmith predict {shlex.quote(run)} "your text"',
-            "A whole file": f"tunesmith predict {shlex.quote(run)} --file questions.jsonl --out answers.jsonl",
+            "A whole file": f"tunesmith predict {shlex.quote(run)} --data questions.jsonl --out answers.jsonl",
             "Python": f'import tunesmith\n\nmodel = tunesmith.load({json.dumps(run)})\n'
             'print(model.predict("your text"))',
         }  # fmt: skip
@@ -29,7 +29,7 @@ def use(evidence: Evidence) -> str:
         given = json.dumps(example[0] if len(example) == 1 else [example], ensure_ascii=False)
         parts = {
             "Command line": f"tunesmith predict {shlex.quote(run)} {typed}",
-            "A whole file": f"tunesmith predict {shlex.quote(run)} --file new_rows.csv --out predictions.csv",
+            "A whole file": f"tunesmith predict {shlex.quote(run)} --data new_rows.csv --out predictions.csv",
             "Python": f"import tunesmith\n\nmodel = tunesmith.load({json.dumps(run)})\nprint(model.predict({given}))",
         }
         if evidence.kind == "label" and len(example) == 1:
