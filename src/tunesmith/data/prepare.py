@@ -26,7 +26,7 @@ from tunesmith.data.prepared import Origins, PreparedData
 from tunesmith.data.profile import profile_table
 from tunesmith.data.sources import SPLITS, read_source
 from tunesmith.data.split import NAMES
-from tunesmith.data.tables import Hints, Part
+from tunesmith.data.tables import Hints, Part, flattened
 from tunesmith.data.targets import TargetReader, parse_targets
 from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
 
@@ -103,6 +103,8 @@ def read_rows(
         hints = Hints((*joined.names_in(columns.texts), *columns.target), None if columns.header else False)
     hints = replace(hints, options=reading or ReadOptions())
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
+    for part in parts:
+        part.table = flattened(part.table)
     writer = ArrowWriter(cache_dir)
     try:
         if columns is not None:
@@ -173,7 +175,7 @@ def _read(
             found[split] = next((part for part in others if part.split == split), others[0])
             found[split].split = split
     for part in found.values():
-        part.table = joined.added(part.table, joins)
+        part.table = joined.added(flattened(part.table), joins)
     return [found[split] for split in SPLITS if split in found]
 
 

@@ -132,12 +132,12 @@ class Profile:
 
     @property
     def text_name(self) -> bool:
-        return simple(self.name) in TEXT_NAMES
+        return simple(last_part(self.name)) in TEXT_NAMES
 
     @cached_property
     def target_rank(self) -> float:
         """How much the name promises a target: 10 and less for the usual names, 5 for weaker ones, 0."""
-        name = simple(self.name)
+        name = simple(last_part(self.name))
         if name in TARGET_NAMES:
             return 10 - 0.1 * TARGET_NAMES.index(name)
         return 5.0 if name in _WEAKER_TARGET_NAMES else 0.0
@@ -194,6 +194,12 @@ class Profile:
 def simple(name: str) -> str:
     """A column name in lower case with underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def last_part(name: str) -> str:
+    """'label' of 'meta.label', the name of a column that came out of an object."""
+    last = name.rpartition(".")[2]
+    return last if last.isidentifier() else name
 
 
 def profile_table(table: pa.Table) -> list[Profile]:

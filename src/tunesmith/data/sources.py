@@ -21,15 +21,11 @@ from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.core.files import DISK_FULL
 from tunesmith.data import tables, textfile
 from tunesmith.data.arrowfile import BATCH_ROWS
+from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.tables import Hints, Part
 from tunesmith.data.types import ReadOptions
 
 SPLITS = ("train", "validation", "test")
-_SPLIT_WORDS = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "devel": "validation", "test": "test", "testing": "test", "eval": "test",
-}  # fmt: skip
 _HUB_SECONDS = 5.0
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+$")
 _ALTERNATIVES = (
@@ -63,7 +59,7 @@ def read_source(source: Any, split: str, *, emit: Emit, cache_dir: Path, hints: 
         if path.is_dir():
             return _of_folder(path, split, emit, cache_dir, hints)
         if path.exists():
-            return [tables.read_file(path, split, emit=emit, cache_dir=cache_dir, hints=hints)]
+            return tables.read_parts(path, split, emit=emit, cache_dir=cache_dir, hints=hints)
     except PermissionError as error:
         raise DataError(
             Problem(f"it may not be read here: {error.strerror}", str(error.filename or path)),
@@ -109,7 +105,7 @@ def missing_file(path: Path) -> DataError:
 
 
 def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
-    parts = {_SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
+    parts = {SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
     if "train" not in parts and len(source) == 1:
         parts = {"train": next(iter(source.values()))}
     found = []
@@ -119,7 +115,7 @@ def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path, hints: Hint
         part = read_source(parts[split], split, emit=emit, cache_dir=cache_dir, hints=hints)[0]
         part.name = f"{part.name} ({split})"
         found.append(part)
-    left_out = [str(name) for name in source if str(name).lower() not in _SPLIT_WORDS]
+    left_out = [str(name) for name in source if str(name).lower() not in SPLIT_WORDS]
     if found and left_out and len(source) > 1:
         emit(Warned("parts left out", f"{', '.join(left_out)}: only train, validation and test are read"))
     if not found:
@@ -139,9 +135,9 @@ def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints
             part.name = str(path) if isinstance(loaded, datasets.Dataset) else str(path / part.split)
         return parts
     inside = {
-        _SPLIT_WORDS[entry.name.lower()]: entry
+        SPLIT_WORDS[entry.name.lower()]: entry
         for entry in sorted(path.iterdir())
-        if entry.is_dir() and entry.name.lower() in _SPLIT_WORDS
+        if entry.is_dir() and entry.name.lower() in SPLIT_WORDS
     }
     if "train" in inside and any(_classes(folder) for folder in inside.values()):
         return [_of_classes(inside[name], name, emit, cache_dir, hints) for name in SPLITS if name in inside]
@@ -169,11 +165,11 @@ def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints)
         if entry.is_file() and Path(entry.name.removesuffix(".gz")).suffix.lower() in tables.SUFFIXES - {".txt"}
     ]
     if len(files) == 1:
-        return [tables.read_file(files[0], split, emit=emit, cache_dir=cache_dir, hints=hints)]
+        return tables.read_parts(files[0], split, emit=emit, cache_dir=cache_dir, hints=hints)
     parts: dict[str, list[Path]] = {}
     for file in files:
         words = re.split(r"[^a-z]+", file.name.lower())
-        name = next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), None)
+        name = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)
         if name:
             parts.setdefault(name, []).append(file)
     if "train" not in parts or any(len(found) > 1 for found in parts.values()):

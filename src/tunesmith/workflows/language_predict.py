@@ -19,7 +19,7 @@ from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.shape import Example, Missing, example_of
-from tunesmith.data.tables import LeftOut
+from tunesmith.data.part import LeftOut
 from tunesmith.data.types import ReadOptions
 from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import inputs, output

@@ -15,9 +15,10 @@ import numpy as np
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit
-from tunesmith.data import jsonfile, sources, tables, textfile
+from tunesmith.data import jsonlayout, sources, tables, textfile
 from tunesmith.data.conversations.formats import COLUMNS
 from tunesmith.data.conversations.messages import Fault, kind
+from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.limits import refuse_special
 from tunesmith.data.types import ReadOptions
 
@@ -63,7 +64,7 @@ def open_parts(source: Any, folder: Path, emit: Emit, options: ReadOptions | Non
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
         if path.is_file():
-            return {"train": [open_file(path, folder, emit, options)]}
+            return {name: [one] for name, one in open_divided(path, folder, emit, options).items()}
         if path.is_dir() and not _is_arrow_folder(path):
             return {
                 name: [open_file(file, folder, emit, options) for file in files]
@@ -75,24 +76,42 @@ def open_parts(source: Any, folder: Path, emit: Emit, options: ReadOptions | Non
 
 
 def open_file(path: Path, folder: Path, emit: Emit, options: ReadOptions | None = None) -> Input:
-    """One file by its suffix; JSON in a file without a known one is recognised by its first character."""
+    """One file, or the first part of one that holds several."""
+    return next(iter(open_divided(path, folder, emit, options).values()))
+
+
+def open_divided(path: Path, folder: Path, emit: Emit, options: ReadOptions | None = None) -> dict[str, Input]:
+    """One file by its suffix, 'train' if it is not divided; JSON in a file without a known suffix is recognised by its
+    first character."""
     refuse_special(path)
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     if suffixes & (_TABLES - tables.TEXT_SUFFIXES):
-        return Input(str(path), _of_table(path, folder, emit, options))
+        return {"train": Input(str(path), _of_table(path, folder, emit, options))}
     file = textfile.inspect(path, options)
     text, lines = ".txt" in suffixes, bool(suffixes & tables.LINES_SUFFIXES)
     if lines or suffixes & _JSON or not (text or suffixes & _TABLES or first_character(file) not in "[{"):
-        read = _of_lines if lines else _of_document
-        if file.guessed:  # JSON is UTF-8 by its standard, and what is learned is no place for a guess
-            file = replace(file, encoding="utf-8", errors="surrogateescape")
-            return Input(str(path), _utf8_only(read(file)))
-        _tell_encoding(file, emit)
-        return Input(str(path), read(file), bad_lines=file.bad_lines)
+        return _open_json(file, lines, emit)
     if text:
         _tell_encoding(file, emit)
-        return Input(str(path), _pieces(file), text=True, bad_lines=file.bad_lines)
-    return Input(str(path), _of_table(path, folder, emit, options), bad_lines=file.bad_lines)
+        return {"train": Input(str(path), _pieces(file), text=True, bad_lines=file.bad_lines)}
+    return {"train": Input(str(path), _of_table(path, folder, emit, options), bad_lines=file.bad_lines)}
+
+
+def _open_json(file: textfile.TextFile, lines: bool, emit: Emit) -> dict[str, Input]:
+    guessed = file.guessed
+    if guessed:  # JSON is UTF-8 by its standard, and what is learned is no place for a guess
+        file = replace(file, encoding="utf-8", errors="surrogateescape")
+    else:
+        _tell_encoding(file, emit)
+    document = jsonlayout.open_json(file, lines)
+    if document.layout:
+        emit(Decided("layout", document.layout, f"{file.path.name}: {document.why}"))
+    found = {}
+    for name, rows in document.parts.items():
+        read = _utf8_only(_json_rows(rows)) if guessed else _json_rows(rows)
+        label = f"{file.path} ({name})" if name else str(file.path)
+        found[name or "train"] = Input(label, read, bad_lines=file.bad_lines)
+    return found
 
 
 def _tell_encoding(file: textfile.TextFile, emit: Emit) -> None:
@@ -123,7 +142,7 @@ def files_of(path: Path) -> dict[str, list[Path]]:
     parts: dict[str, list[Path]] = {}
     for file in data:
         words = re.split(r"[^a-z]+", file.name.lower())
-        name = next((sources._SPLIT_WORDS[word] for word in words if word in sources._SPLIT_WORDS), None)
+        name = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)
         if name is not None:
             parts.setdefault(name, []).append(file)
     if "train" not in parts:
@@ -152,7 +171,7 @@ def _is_arrow_folder(path: Path) -> bool:
 def _of_mapping(
     source: Mapping[Any, Any], folder: Path, emit: Emit, options: ReadOptions | None
 ) -> dict[str, list[Input]]:
-    named = {sources._SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
+    named = {SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
     if len(source) == 1 and None in named:
         named = {"train": next(iter(source.values()))}
     known = {name: data for name, data in named.items() if name is not None}
@@ -175,36 +194,12 @@ def _object(value: Any) -> Any:
     return value if isinstance(value, Mapping) else Fault(f"this is {kind(value)}, not {_HINT}")
 
 
-def _of_lines(file: textfile.TextFile) -> Iterator[Row]:
-    with file.open() as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line.rstrip())
-            except json.JSONDecodeError as error:
-                yield number, Fault(f"this line is not valid JSON: {error.msg} (character {error.colno})")
-                continue
-            except (ValueError, RecursionError) as error:
-                yield number, Fault(f"this line is not valid JSON: {error}")
-                continue
-            yield number, value if isinstance(value, Mapping) else Fault(f"this line is {kind(value)}, not {_HINT}")
-
-
-def _of_document(file: textfile.TextFile) -> Iterator[Row]:
-    """A list of objects, {"data": [...]}, columns, or one object a line."""
-    with file.open() as stream:
-        text = stream.read()
-    start = jsonfile.start_of_rows(text, file)
-    if start < 0:
-        del text
-        yield from _of_lines(file)
-    elif text[start] == "[":
-        for line, value, _ in jsonfile._objects_of_list(text, start, str(file.path)):
-            yield line, value
-    else:
-        for value in jsonfile._rows_of_columns(json.loads(text), str(file.path)):
-            yield 0, value
+def _json_rows(rows: Iterator[jsonlayout.Row]) -> Iterator[Row]:
+    for line, value, _ in rows:
+        yield (
+            line,
+            Fault(value.replace("not an object", f"not {_HINT}")) if isinstance(value, jsonlayout.Bad) else value,
+        )
 
 
 def _of_table(path: Path, folder: Path, emit: Emit, options: ReadOptions | None) -> Iterator[Row]:

@@ -19,6 +19,7 @@ from tunesmith.data import delimited, dialect, tables, textfile
 from tunesmith.data.conversations.formats import COLUMNS, SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import Input, files_of, open_file, open_parts, plain
 from tunesmith.data.conversations.read import TEXT_FILE
+from tunesmith.data.labelling import is_fasttext
 from tunesmith.data.limits import refuse_special
 from tunesmith.data.sources import load_folder
 from tunesmith.data.types import ReadOptions
@@ -107,6 +108,8 @@ def _is_object(head: Path) -> bool:
 
 def _of_table(head: Path, options: ReadOptions | None) -> Format | None:
     file = textfile.inspect(head, options)
+    if is_fasttext(file):
+        return None
     found = delimited.readings(file, COLUMNS, options=options)[0]
     layout = found.layout
     if len(layout.names) > _MOST_COLUMNS:

@@ -27,8 +27,8 @@ from tunesmith.data.conversations.validate import FIX, validate
 from tunesmith.data.conversations.verdict import Unread
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.mojibake import first_mojibake
+from tunesmith.data.part import LeftOut, rows_of_lines
 from tunesmith.data.split import NAMES
-from tunesmith.data.tables import LeftOut, rows_of_lines
 from tunesmith.data.types import ReadOptions
 
 TEXT_FILE = Format("text", "text", "a text file: its paragraphs, in pieces of up to 2,000 characters", {"text": "text"})

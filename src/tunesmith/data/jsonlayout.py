@@ -1,0 +1,365 @@
+"""How the rows lie in a JSON file: one a line, a list, by id, by column, by part, or as a tool exports them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.data import labelling
+from tunesmith.data.textfile import TextFile
+
+SPLIT_WORDS = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "devel": "validation", "test": "test", "testing": "test", "eval": "test",
+}  # fmt: skip
+FIX_LINES = 'Every line must hold one object, such as {"text": "...", "label": "..."}.'
+_FIX_LIST = 'Expected a list of objects, [{"text": ..., "label": ...}, ...], or {"data": [...]}.'
+
+
+class Bad(str):
+    """Why a line holds no object."""
+
+
+Row = tuple[int, Any, int]
+"""Line, object (or Bad), characters."""
+
+
+@dataclass
+class Document:
+    """The rows of a file, by part: '' where it is not divided.
+
+    layout, why: how the rows lie, where that is worth telling. single: columns in which a list of one label is that
+    label. notes: what turns up while the rows are read.
+    """
+
+    parts: dict[str, Iterator[Row]]
+    layout: str = ""
+    why: str = ""
+    single: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def open_json(file: TextFile, lines: bool) -> Document:
+    """The rows of a JSON document, or of a file with one object a line (`lines`); each is taken for the other where it
+    is written so.
+
+    Raises DataError for a document that holds no rows, and while they are read for a syntax error in one.
+    """
+    source = str(file.path)
+    if lines:
+        first = _first_line(file)
+        if first is None or _is_row(first):
+            return _of_lines(file, first or "")
+        if not first.startswith(("[", "{")):
+            return _of_lines(file, first)
+    with file.open() as stream:
+        text = stream.read().removeprefix("\ufeff")
+    start = len(text) - len(text.lstrip())
+    if text[start : start + 1] == "[":
+        return _of_list(text, start, source, told=lines)
+    try:
+        value, end = decode(text, start)
+    except json.JSONDecodeError as error:
+        if lines:
+            return _of_lines(file, "")
+        raise _syntax(error, source) from error
+    if not isinstance(value, dict):
+        raise DataError(Problem(f"the document is {_kind(value)} without rows in it", source), fix=_FIX_LIST)
+    if text[end:].strip():
+        if "\n" in text[start:end] or not lines:
+            return _of_sequence(text, start, source, pretty="\n" in text[start:end].strip())
+        return _of_lines(file, "")
+    if lines and not _holds_rows(value):
+        return Document({"": iter([(1, value, end)])})
+    return _of_object(text, start, value, source)
+
+
+def _first_line(file: TextFile) -> str | None:
+    with file.open() as stream:
+        return next((line.strip().removeprefix("\ufeff") for line in stream if line.strip()), None)
+
+
+def _is_row(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line.rstrip().removesuffix(",")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _of_lines(file: TextFile, first: str) -> Document:
+    """One object a line; `first` is the first of them."""
+    found = Document({})
+    sample = json.loads(first.removesuffix(",")) if first and _is_row(first) else {}
+    if first.endswith(","):
+        found.layout, found.why = "one object a line", "a comma behind each is passed over"
+    found.parts[""] = _converted(_lines(file), sample, found, str(file.path))
+    return found
+
+
+def _lines(file: TextFile) -> Iterator[Row]:
+    with file.open() as stream:
+        for number, line in enumerate(stream, 1):
+            words = line.strip().removeprefix("\ufeff")
+            if not words:
+                continue
+            try:
+                value = json.loads(words)
+            except (ValueError, RecursionError) as error:
+                try:
+                    value = json.loads(words.removesuffix(",")) if words.endswith("},") else None
+                except (ValueError, RecursionError):
+                    value = None
+                if value is None:
+                    shown = getattr(error, "msg", str(error))
+                    value = Bad(f"this line is not valid JSON: {shown} (character {getattr(error, 'colno', 1)})")
+            yield number, value if isinstance(value, dict | Bad) else Bad(_no_object(value)), len(line)
+
+
+def _no_object(value: Any) -> str:
+    return f"this line is {_kind(value)}, not an object"
+
+
+def _of_list(text: str, start: int, source: str, *, told: bool = False) -> Document:
+    found = Document({})
+    if told:
+        found.layout, found.why = "a list", "all rows stand in one list, whatever the name of the file says"
+    try:
+        first, _ = decode(text, _skip(text, start + 1, " \t\r\n"))
+    except json.JSONDecodeError:
+        first = {}
+    if isinstance(first, list):
+        shown = json.dumps(first, ensure_ascii=False)[:60]
+        raise DataError(
+            Problem(f"this is a list of lists, such as {shown}: rows without the names of their columns", source),
+            fix=_FIX_LIST + " With pandas: DataFrame(rows, columns=['text', 'label']).to_json(FILE, orient='records')",
+        )
+    found.parts[""] = _converted(_objects_of_list(text, start, source), first, found, source)
+    return found
+
+
+def _of_sequence(text: str, start: int, source: str, *, pretty: bool) -> Document:
+    """Objects one after another, each over as many lines as it takes."""
+    first, _ = decode(text, start)
+    found = Document({})
+    if pretty:
+        found.layout, found.why = "objects one after another", "each goes on over several lines"
+    found.parts[""] = _converted(_objects_of_sequence(text, start, source), first, found, source)
+    return found
+
+
+def _objects_of_sequence(text: str, position: int, source: str) -> Iterator[Row]:
+    line, seen, row = 1, 0, 0
+    while position < len(text):
+        row += 1
+        line, seen = line + text.count("\n", seen, position), position
+        try:
+            value, end = decode(text, position)
+        except json.JSONDecodeError as error:
+            raise _syntax(error, source, row) from error
+        yield line, value if isinstance(value, dict) else Bad(f"this is {_kind(value)}, not an object"), end - position
+        position = _skip(text, end, " \t\r\n,")
+
+
+def _holds_rows(value: Mapping[str, Any]) -> bool:
+    """Whether one object in a file of lines is a document after all."""
+    return any(isinstance(rows, list) and rows and isinstance(rows[0], dict) for rows in value.values()) and bool(
+        {"rows", "data", *SPLIT_WORDS} & set(value)
+    )
+
+
+def _of_object(text: str, start: int, value: dict[str, Any], source: str) -> Document:
+    lists = {key: rows for key, rows in value.items() if isinstance(rows, list) and rows and isinstance(rows[0], dict)}
+    if "rows" in lists and isinstance(lists["rows"][0].get("row"), dict):
+        return _of_viewer(value, source)
+    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list) and not lists:
+        names = [str(name) for name in value["columns"]]
+        rows = (dict(zip(names, row, strict=False)) for row in value["data"])
+        return Document({"": _numbered(rows)}, "pandas, orient='split'", "names in 'columns', rows in 'data'")
+    parts = {key: SPLIT_WORDS[key.lower()] for key in value if key.lower() in SPLIT_WORDS and _is_table(value[key])}
+    if "train" in parts.values() and len(set(parts.values())) == len(parts):
+        return _of_parts(text, start, value, parts, source)
+    if lists:
+        if len(lists) > 1 and "data" not in lists:
+            told = ", ".join(f"{key!r} with {len(rows)}" for key, rows in lists.items())
+            raise DataError(
+                Problem(f"the document holds {len(lists)} lists of rows: {told}", source),
+                fix="Name the parts 'train', 'validation' and 'test', or write each list into a file of its own; "
+                "--validation FILE and --test FILE take such parts.",
+            )
+        return _of_list(text, _value_position(text, start, "data" if "data" in lists else next(iter(lists))), source)
+    if value and all(isinstance(row, dict) for row in value.values()) and _is_by_id(value):
+        found = Document({}, "by id", f"{len(value)} objects by their id, such as {next(iter(value))!r}")
+        first = next(iter(value.values()))
+        found.parts[""] = _converted(_numbered(iter(value.values())), first, found, source)
+        return found
+    if value and all(isinstance(column, list | dict) for column in value.values()):
+        return Document({"": _numbered(rows_of_columns(value, source))})
+    if "\n" not in text.strip() and value:  # a file of one JSON line
+        return Document({"": iter([(1, value, len(text))])})
+    keys = ", ".join(map(repr, list(value)[:8]))
+    raise DataError(Problem(f"the document is one object without rows in it (its keys: {keys})", source), fix=_FIX_LIST)
+
+
+def _of_viewer(value: dict[str, Any], source: str) -> Document:
+    found = Document({}, "rows of the dataset viewer", "each row stands under 'row'")
+    cut = sum(bool(one.get("truncated_cells")) for one in value["rows"] if isinstance(one, dict))
+    if cut:
+        raise DataError(
+            Problem(f"the viewer cut cells in {cut} rows ('truncated_cells'): the texts are not whole", source),
+            fix="Download the data set itself (Parquet), or ask the viewer for shorter pages.",
+        )
+    total = value.get("num_rows_total")
+    if isinstance(total, int) and total > len(value["rows"]):
+        found.notes.append(f"this is a page of {len(value['rows'])} rows of a data set that has {total:,}")
+    rows = (one.get("row") if isinstance(one, dict) else None for one in value["rows"])
+    found.parts[""] = _numbered(row if isinstance(row, dict) else Bad("this row has no 'row'") for row in rows)
+    return found
+
+
+def _of_parts(text: str, start: int, value: dict[str, Any], parts: dict[str, str], source: str) -> Document:
+    told = ", ".join(f"{key!r} with {_size(value[key])}" for key in parts)
+    found = Document({}, "parts in one document", f"{told} rows")
+    left_out = [key for key in value if key not in parts]
+    if left_out:
+        found.notes.append(f"left out: {', '.join(map(repr, left_out[:8]))}, not called train, validation or test")
+    for key, part in parts.items():
+        if isinstance(value[key], list):
+            rows = _objects_of_list(text, _value_position(text, start, key), source)
+            found.parts[part] = _converted(rows, value[key][0], found, source)
+        else:
+            found.parts[part] = _numbered(rows_of_columns(value[key], source))
+    return found
+
+
+def _is_table(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and isinstance(value[0], dict)
+    return isinstance(value, dict) and bool(value) and all(isinstance(column, list) for column in value.values())
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, list) else len(next(iter(value.values())))
+
+
+def _is_by_id(value: Mapping[str, Mapping[str, Any]]) -> bool:
+    """{id: {column: cell}} and not {column: {id: cell}}: the columns are the fewer, and are no numbers."""
+    inner = next(iter(value.values()))
+    if not inner:
+        return False
+    if all(key.isdigit() for key in inner):
+        return False
+    if all(key.isdigit() for key in value):
+        return True
+    return len(value) >= len(inner) and not all(isinstance(cell, dict) for cell in inner.values())
+
+
+def _numbered(rows: Iterator[Any]) -> Iterator[Row]:
+    return ((1, row, 0) for row in rows)
+
+
+def _converted(rows: Iterator[Row], first: Any, found: Document, source: str) -> Iterator[Row]:
+    """The rows, out of the form of a tool for labelling if the first has one."""
+    if not isinstance(first, Mapping):
+        return rows
+    tool = labelling.tool_of(first)
+    if tool is None:
+        return rows
+    found.layout, found.why, found.single = tool.name, tool.why, tool.single(first)
+    convert: Callable[[Mapping[str, Any]], dict[str, Any]] = tool.converter(found.notes)
+
+    def each() -> Iterator[Row]:
+        for number, (line, row, size) in enumerate(rows, 1):
+            if isinstance(row, Mapping):
+                try:
+                    row = convert(row)
+                except ValueError as error:
+                    raise DataError(Problem(str(error), source, row=number, line=line), fix=labelling.FIX) from None
+            yield line, row, size
+        tool.finish()
+
+    return each()
+
+
+def _value_position(text: str, start: int, key: str) -> int:
+    """Position of the value of a top-level `key` of the object that begins at `start`."""
+    decoder = json.JSONDecoder()
+    position = start + 1
+    while True:
+        position = _skip(text, position, ", \t\r\n")
+        name, position = decoder.raw_decode(text, position)
+        position = _skip(text, position, ": \t\r\n")
+        if name == key:
+            return position
+        _, position = decoder.raw_decode(text, position)
+
+
+def _skip(text: str, position: int, signs: str) -> int:
+    while position < len(text) and text[position] in signs:
+        position += 1
+    return position
+
+
+def decode(text: str, start: int) -> tuple[Any, int]:
+    """The value at `start` and where it ends. Raises JSONDecodeError, also for what Python alone can not hold."""
+    try:
+        return json.JSONDecoder().raw_decode(text, start)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error), text, start) from error
+
+
+def _objects_of_list(text: str, start: int, file: str) -> Iterator[Row]:
+    line = 1 + text.count("\n", 0, start)
+    seen, position, row = start, _skip(text, start + 1, " \t\r\n"), 0
+    while position < len(text) and text[position] != "]":
+        row += 1
+        line, seen = line + text.count("\n", seen, position), position
+        try:
+            value, end = decode(text, position)
+        except json.JSONDecodeError as error:
+            raise _syntax(error, file, row) from error
+        if not isinstance(value, dict):
+            raise DataError(Problem(f"this is {_kind(value)}, not an object", file, row=row, line=line), fix=_FIX_LIST)
+        yield line, value, end - position
+        position = _skip(text, end, " \t\r\n")
+        if position < len(text) and text[position] == ",":
+            position = _skip(text, position + 1, " \t\r\n")
+        elif position >= len(text) or text[position] != "]":
+            what = json.JSONDecodeError("Expecting ',' or ']'", text, position)
+            raise _syntax(what if position < len(text) else _unclosed(text), file, row)
+    if position >= len(text):
+        raise _syntax(_unclosed(text), file, row)
+
+
+def _unclosed(text: str) -> json.JSONDecodeError:
+    return json.JSONDecodeError("The list is never closed", text, len(text.rstrip()))
+
+
+def rows_of_columns(columns: dict[str, Any], file: str) -> Iterator[dict[str, Any]]:
+    """Rows of {"column": [...]} or {"column": {"id": cell}}. Raises DataError for columns of different length."""
+    ids = list(dict.fromkeys(key for cells in columns.values() if isinstance(cells, dict) for key in cells))
+    lists = {
+        name: [cells.get(key) for key in ids] if isinstance(cells, dict) else cells for name, cells in columns.items()
+    }
+    lengths = {name: len(cells) for name, cells in lists.items()}
+    if len(set(lengths.values())) != 1:
+        told = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
+        raise DataError(Problem(f"the columns differ in length: {told}", file), fix=_FIX_LIST)
+    for cells in zip(*lists.values(), strict=True):
+        yield dict(zip(lists, cells, strict=True))
+
+
+def _syntax(error: json.JSONDecodeError, file: str, row: int | None = None) -> DataError:
+    message = f"not valid JSON: {error.msg} (character {error.colno} of the line)"
+    fix = "Mend the file; `python -m json.tool FILE` shows the same place."
+    return DataError(Problem(message, file, row=row, line=error.lineno), fix=fix)
+
+
+def _kind(value: Any) -> str:
+    kinds = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}
+    return kinds.get(type(value), "null")

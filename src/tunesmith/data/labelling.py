@@ -1,0 +1,131 @@
+"""Rows as tools for labelling export them (Label Studio, Doccano), and lines as fastText reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.data.textfile import TextFile
+
+FIX = "Export what says something of a text as a whole (its class, classes or rating)."
+_SPANS = "labels of words inside of the text (spans), which no task here learns"
+_VALUES = ("choices", "taxonomy", "rating", "number", "text", "datetime")
+_SPAN_TYPES = ("labels", "hypertextlabels", "paragraphlabels", "timeserieslabels", "rectanglelabels", "brushlabels")
+_FASTTEXT = re.compile(r"(?:^|(?<=\s))__label__(\S+)\s?")
+
+
+@dataclass
+class Tool:
+    """How rows of a tool become rows of columns."""
+
+    name: str
+    why: str
+    convert: Callable[[Mapping[str, Any], Tool], dict[str, Any]]
+    labels: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    differing: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def single(self, first: Mapping[str, Any]) -> tuple[str, ...]:
+        """Columns that hold a list of labels, of one for most data."""
+        return self.labels(first)
+
+    def converter(self, notes: list[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        """What makes a row of columns of one row; ValueError where it can not be one. `notes` gets what turns up."""
+        self.notes = notes
+        return lambda row: self.convert(row, self)
+
+    def finish(self) -> None:
+        """All rows are read."""
+        if self.differing:
+            self.notes.append(f"{self.differing} texts were labelled more than once and differently: the first counts")
+
+
+def tool_of(first: Mapping[str, Any]) -> Tool | None:
+    """The tool whose export begins with this row."""
+    if isinstance(first.get("data"), Mapping) and any(
+        isinstance(first.get(key), list) for key in ("annotations", "completions", "predictions")
+    ):
+        return Tool("Label Studio", "texts in 'data', labels in 'annotations'", _label_studio, _studio_labels)
+    doccano = {"Comments", "comments"} & set(first) or (
+        isinstance(first.get("annotations"), list) and "text" in first and "messages" not in first
+        and any(isinstance(one, Mapping) and "label" in one for one in first["annotations"])
+    )  # fmt: skip
+    if doccano and ("text" in first or "data" in first) and {"label", "labels", "annotations"} & set(first):
+        return Tool("Doccano", "a list of labels for each text", _doccano, lambda row: ("label", "labels"))
+    return None
+
+
+def _annotations(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed = task.get("annotations") or task.get("completions") or []
+    return [one for one in listed if isinstance(one, Mapping) and not one.get("was_cancelled")]
+
+
+def _studio_labels(task: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(_name(one, task) for one in _results(_annotations(task))) or ("label",)
+
+
+def _results(annotations: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    listed = annotations[0].get("result") if annotations else None
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+
+
+def _name(result: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    name = str(result.get("from_name") or "label")
+    return f"{name}_label" if name in task["data"] else name
+
+
+def _label_studio(task: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
+    if not isinstance(task.get("data"), Mapping):
+        raise ValueError("this is no task of Label Studio: 'data' is missing")
+    row = {str(key): value for key, value in task["data"].items()}
+    annotations = _annotations(task)
+    values = [[one.get("value") for one in _results([annotation])] for annotation in annotations]
+    tool.differing += any(value != values[0] for value in values[1:])
+    for result in _results(annotations):
+        kind, value = str(result.get("type")), result.get("value")
+        if kind in _SPAN_TYPES or (isinstance(value, Mapping) and {"start", "end"} <= set(value)):
+            raise ValueError(f"Label Studio: {_SPANS}")
+        if isinstance(value, Mapping):
+            found = next((value[key] for key in (kind, *_VALUES) if key in value), None)
+            if kind == "taxonomy" and isinstance(found, list):
+                found = [" / ".join(map(str, path)) if isinstance(path, list) else str(path) for path in found]
+            row[_name(result, task)] = found
+    return row
+
+
+def _doccano(row: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
+    found = dict(row)
+    if "annotations" in found and "label" not in found:
+        listed = found.pop("annotations")
+        found["label"] = [one.get("label") if isinstance(one, Mapping) else one for one in listed or []]
+        if any(isinstance(one, Mapping) and {"start_offset", "end_offset"} & set(one) for one in listed or []):
+            raise ValueError(f"Doccano: {_SPANS}")
+    for name in ("label", "labels", "entities"):
+        cell = found.get(name)
+        if isinstance(cell, list) and any(isinstance(one, list | Mapping) for one in cell):
+            raise ValueError(f"Doccano: {_SPANS}")
+    return found
+
+
+def is_fasttext(file: TextFile) -> bool:
+    """Whether nearly all of the first lines name a label as fastText does: `__label__spam Win a prize`."""
+    lines = labelled = 0
+    with file.open() as stream:
+        for line in stream:
+            if line.strip():
+                lines += 1
+                labelled += bool(_FASTTEXT.search(line))
+            if lines >= 200:
+                break
+    return lines > 0 and labelled >= 0.9 * lines
+
+
+def fasttext_rows(file: TextFile) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """Line, {"text", "label": list of labels}, and characters of each line that is not blank."""
+    with file.open() as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                text = _FASTTEXT.sub("", line).strip().removeprefix(", ")
+                yield number, {"text": text, "label": _FASTTEXT.findall(line)}, len(line)

@@ -1,0 +1,81 @@
+"""The rows of one input as a table on disk, and where each came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tunesmith.core.errors import Problem
+from tunesmith.data.arrowfile import remove
+from tunesmith.data.types import ReadOptions
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A row of a file that is no row of data: the line on which it starts, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass
+class Part:
+    """The rows of one input, all columns as they are, in a memory-mapped table.
+
+    lines: the file line on which each row starts (text formats); row_files: the file of each row (a
+    folder of text files); header: False if the columns are only numbered; left_out: rows of the file that
+    are not in the table; repaired: rows (from 0) with bytes that were not of the encoding.
+    """
+
+    split: str
+    name: str
+    table: pa.Table
+    path: Path
+    lines: npt.NDArray[np.int64] | None = None
+    row_files: Sequence[str] | None = None
+    header: bool = True
+    notes: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    repaired: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        self.rows: int = self.table.num_rows
+
+    def release(self) -> None:
+        """Drop the table and its file; where the rows came from is still known."""
+        self.table = pa.table({name: [] for name in self.table.column_names})
+        remove(self.path)
+
+    def location(self, row: int) -> dict[str, Any]:
+        """Where the row (from 0) came from: file, data row from 1, line from 1 or None."""
+        if row >= self.rows:
+            return {"file": self.name, "row": None, "line": self.left_out[row - self.rows].line}
+        if self.row_files is not None:
+            return {"file": self.row_files[row], "row": 1, "line": None}
+        line = int(self.lines[row]) if self.lines is not None else None
+        return {"file": self.name, "row": row + 1, "line": line}
+
+    def problem(self, row: int, message: str, column: str | None = None) -> Problem:
+        """A Problem that names the place of the row (from 0)."""
+        return Problem(message, column=column, **self.location(row))
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the caller knows of a table: names that prove a header, whether there is one, how it is to be read."""
+
+    names: tuple[str, ...] = ()
+    header: bool | None = None
+    options: ReadOptions = field(default_factory=ReadOptions)
+
+
+def rows_of_lines(starts: npt.NDArray[np.int64], lines: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The rows (from 0) that the lines belong to, by the lines on which rows start."""
+    rows = np.unique(np.searchsorted(starts, np.asarray(lines, dtype=np.int64), side="right") - 1)
+    return rows[rows >= 0].astype(np.int64)
