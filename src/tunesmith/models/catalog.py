@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tunesmith.core.errors import ModelError, did_you_mean
 from tunesmith.core.events import Decided, Emit, ignore
@@ -145,14 +146,19 @@ def size_of(source: Source) -> Size | None:
     if source.folder is None or not (source.folder / "config.json").exists():
         return None
     config = check_config_alone(source.folder, source.name)
-    hidden = int(config.get("hidden_size") or config.get("dim") or 0)
-    layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 0)
-    inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)
+    hidden = _number(config, "hidden_size", "dim")
+    layers = _number(config, "num_hidden_layers", "n_layers")
+    inner = _number(config, "intermediate_size", "hidden_dim") or 4 * hidden
     if not hidden or not layers:
         return None
-    embeddings = int(config.get("vocab_size", 0)) * hidden
+    embeddings = _number(config, "vocab_size") * hidden
     body = layers * (4 * hidden * hidden + 2 * hidden * inner)
     return Size(embeddings + body, embeddings, hidden, layers)
+
+
+def _number(config: dict[str, Any], *keys: str) -> int:
+    """The first of the keys that holds a number other than 0; 0 where none does."""
+    return next((int(config[key]) for key in keys if isinstance(config.get(key), int | float) and config[key]), 0)
 
 
 def aliases(kind: str | None = None) -> list[str]:

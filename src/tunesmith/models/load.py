@@ -104,13 +104,8 @@ def load_text_base(
     elif is_sentence_encoder(source.folder) and model.pooling != "own":
         answers = "names"
     tokenizer = load_tokenizer(source.folder, name, emit)
+    _check_words(tokenizer, network, name)
     text_config = network.config.get_text_config()
-    rows, needed = getattr(text_config, "vocab_size", None), needed_tokens(tokenizer)
-    if rows is not None and needed > rows:
-        raise ModelError(
-            f"The tokenizer of {name!r} has {needed:,} tokens and the model embeddings for {rows:,}: they do not "
-            "belong together.", "Get both from the same place.",
-        )  # fmt: skip
     if text_config.pad_token_id is None:  # a decoder looks for its last token by it
         text_config.pad_token_id = network.config.pad_token_id = tokenizer.pad_token_id
     return Bundle(
@@ -135,6 +130,16 @@ def load_network(maker: Any, folder: Path, settings: Any = None, **words: Any) -
         config = settings if given else AutoConfig.from_pretrained(folder, trust_remote_code=False)
         check_outline(maker, config, folder, read_weights(folder))
         return maker.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, **given, **words)
+
+
+def _check_words(tokenizer: Any, network: Any, name: str) -> None:
+    """Raises ModelError for a tokenizer with tokens that the network has no embeddings for."""
+    rows, needed = getattr(network.config.get_text_config(), "vocab_size", None), needed_tokens(tokenizer)
+    if rows is not None and needed > rows:
+        raise ModelError(
+            f"The tokenizer of {name!r} has {needed:,} tokens and the model embeddings for {rows:,}: they do not "
+            "belong together.", "Get both from the same place.",
+        )  # fmt: skip
 
 
 def _teach_peft(folder: Path) -> None:
@@ -206,6 +211,7 @@ def load_text_finished(folder: Path) -> Bundle:
         with loading(folder):
             model = unfold(network)
     tokenizer = load_tokenizer(folder, str(folder))
+    _check_words(tokenizer, network, str(folder))
     limit = _position_limit(network.config) - virtual.virtual_tokens(model.prompted)
     length = min(longest_text(tokenizer, folder), limit)
     return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), length, limit)

@@ -1,7 +1,7 @@
 """One chat template: its form, found with sentinels in place of the text, and its output.
 
-Templates run in the immutable sandbox of transformers. The first run has a time limit, since a template
-is a program of somebody else and may loop.
+Templates run in the immutable sandbox of transformers, with the limits of `template_limits`, since a template is a
+program of somebody else.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tunesmith.core.errors import DataError, ModelError, Problem
 from tunesmith.models.mask import Span
+from tunesmith.models.template_limits import TooLong, TooMuch, limit_templates, time_limit
 
 SECONDS = 10.0
-"""Time for the first run of a template, which takes milliseconds."""
+"""Time for one run of a template, which takes milliseconds."""
 
 THINK, THOUGHT = "<think>", "</think>"
 """The tags around reasoning. They are tokens of many models, and answers rightly have them as text."""
@@ -31,6 +32,27 @@ _NINE = re.compile(r"\|\s*length\s*!=\s*9\b")
 
 class TemplateFailed(Exception):
     """The template raised."""
+
+
+@contextmanager
+def limits() -> Iterator[None]:
+    """What renders a chat template in the block has a time limit, and may make nothing that is too large.
+
+    Raises ModelError for a template that does not end, or asks for more.
+    """
+    limit_templates()
+    fix = "Choose another model: this template is broken or hostile."
+    try:
+        with time_limit(SECONDS):
+            yield
+    except TooLong:
+        raise ModelError(
+            f"The chat template of this model's tokenizer did not finish within {SECONDS:g} seconds.", fix
+        ) from None
+    except TooMuch as error:
+        raise ModelError(
+            f"The chat template of this model's tokenizer asks for {error}, which no template needs.", fix
+        ) from None
 
 
 class ChatTemplate:
@@ -49,7 +71,7 @@ class ChatTemplate:
         self._variables = dict(variables)
         self._tags = bool(_GENERATION.search(source))
         self._form: Callable[[Any], Any] | None = None
-        history, prompt, text = _within(SECONDS, self._probe)
+        history, prompt, text = self._probe()
         if text.count(_ANSWER) != 1 or text.count(_QUESTION) != 1 or text.find(_QUESTION) > text.find(_ANSWER):
             raise ModelError(
                 "The chat template of this model's tokenizer does not write a question and its answer, once each and "
@@ -76,10 +98,13 @@ class ChatTemplate:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         try:
-            texts, spans = render_jinja_template(
-                conversations=[messages], tools=tools or None, chat_template=self.source, add_generation_prompt=prompt,
-                return_assistant_tokens_mask=self._tags, **self._variables,
-            )  # fmt: skip
+            with limits():
+                texts, spans = render_jinja_template(
+                    conversations=[messages], tools=tools or None, chat_template=self.source,
+                    add_generation_prompt=prompt, return_assistant_tokens_mask=self._tags, **self._variables,
+                )  # fmt: skip
+        except ModelError:
+            raise
         except Exception as error:  # it may fail in any way
             raise TemplateFailed(str(error) or type(error).__name__) from error
         return texts[0], spans[0] if self._tags else []
@@ -181,27 +206,3 @@ def _nine(given: str, number: int) -> str:
 def as_object(value: Any) -> Any:
     """What a JSON text holds, anything else as it is."""
     return json.loads(value) if isinstance(value, str) else value
-
-
-def _within(seconds: float, work: Callable[[], tuple[str, str, str]]) -> tuple[str, str, str]:
-    """The result of `work`, or ModelError after `seconds`."""
-    done: list[tuple[str, str, str]] = []
-    failed: list[Exception] = []
-
-    def run() -> None:
-        try:
-            done.append(work())
-        except Exception as error:  # raised again by the caller
-            failed.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)  # can not be ended, but does not outlive the program
-    thread.start()
-    thread.join(seconds)
-    if failed:
-        raise failed[0]
-    if not done:
-        raise ModelError(
-            f"The chat template of this model's tokenizer did not finish within {seconds:g} seconds.",
-            "Choose another model: this template is broken or hostile.",
-        )
-    return done[0]

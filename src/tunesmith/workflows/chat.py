@@ -174,13 +174,16 @@ class ChatSession:
         return [{"role": "system", "content": self.system}] if self.system and self.remembers else []
 
     def _by_template(self, messages: Sequence[Message]) -> Sequence[int]:
-        from jinja2.exceptions import TemplateError
+        from tunesmith.models.rendering import limits
 
         try:
-            ids: list[int] = self._tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        except TemplateError as error:
+            with limits():
+                ids: list[int] = self._tokenizer.apply_chat_template(
+                    list(messages), add_generation_prompt=True, tokenize=True, return_dict=False
+                )
+        except ModelError:
+            raise
+        except Exception as error:  # a template may fail in any way
             fix = "It may know no system messages: /system without a text removes yours." if self.system else None
             raise ModelError(f"The model's chat template refuses the conversation: {error}", fix) from None
         return ids

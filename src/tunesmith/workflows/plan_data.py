@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.errors import DataError, ModelError, Problem
 from tunesmith.core.events import ignore
 from tunesmith.core.files import scratch
 from tunesmith.core.spec import RunSpec
@@ -139,11 +139,14 @@ def _learned(example: Mapping[str, Any]) -> int:
 def _conversation(messages: list[dict[str, Any]], tools: Any, tokenizer: Any) -> str:
     """As the tokenizer's template writes it; without a template that takes it, role and content in lines."""
     if getattr(tokenizer, "chat_template", None):
-        from jinja2 import TemplateError
+        from tunesmith.models.rendering import limits
 
         try:
-            return cast(str, tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))
-        except (TemplateError, TypeError, ValueError):
+            with limits():
+                return cast(str, tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))
+        except ModelError:
+            raise
+        except Exception:  # it may fail in any way
             pass  # such as a template that wants roles in turns
     return "\n".join(f"{message['role']}: {message.get('content') or ''}" for message in messages)
 
