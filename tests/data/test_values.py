@@ -221,6 +221,26 @@ def test_commas_and_paths_inside_a_category(bench: Any) -> None:
     assert bench(paths, label_separator=" > ").label_names == ["Bed", "Garden", "Home", "Oven"]
 
 
+def test_ratings_are_told(bench: Any) -> None:
+    bench(rows(lambda n: n % 5 + 1, name="stars"))
+    assert bench.said("rating").startswith("1 to 5 ")
+    assert "--task text-regression" in bench.said("rating")
+    bench.events.clear()
+    bench(
+        rows(lambda n: [1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5][n % 9], 60, "Bewertung"),
+        kinds=("label",),
+        target="Bewertung",
+    )
+    assert "1 to 5 in steps of 0.5" in bench.said("rating")
+    bench.events.clear()
+    bench(rows(lambda n: n % 11, 66, "nps"))
+    assert "0 to 10" in bench.said("rating")
+    bench.events.clear()
+    bench(rows(lambda n: n % 4, name="topic"))
+    bench(rows(lambda n: n % 3 - 1, name="sentiment"))
+    assert not bench.said("rating")
+
+
 def test_columns_of_marks_are_labels(bench: Any) -> None:
     made = [{"text": sentence(n), "rude": "x" if n % 2 else "", "late": "x" if n % 3 else ""} for n in range(48)]
     data = bench(made)

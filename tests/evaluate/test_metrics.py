@@ -23,7 +23,8 @@ from tunesmith.evaluate.metrics import (
 )
 from tunesmith.evaluate.types import Outcome
 
-CASES = [(name, kind) for name, metric in TABLE.items() for kind in metric.kinds]
+CASES = [(name, kind) for name, metric in TABLE.items() for kind in metric.kinds if name != "within_one"]
+"""Of the metrics that every outcome has; ratings are tested for themselves."""
 
 
 def averaged(truth: np.ndarray, given: np.ndarray, averages: tuple[str, ...]) -> dict[str, float]:
@@ -100,6 +101,20 @@ def test_number_values_equal_sklearn_and_scipy() -> None:
     assert set(found) == set(expected)
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_within_one_star() -> None:
+    stars = np.array([1, 2, 3, 4, 5, 5], dtype=float)
+    assert (
+        compute(Outcome("number", stars, stars + np.array([1.4, 1.6, 0, -1.2, -2, -0.4]), None))["within_one"] == 4 / 6
+    )
+    halves = np.array([1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5])
+    assert compute(Outcome("number", halves, halves + 1.3, None))["within_one"] == 0.0
+    names = ["1", "2", "3", "4", "5"]
+    classes = Outcome("label", np.array([0, 1, 4]), np.eye(5)[[1, 4, 4]], names)
+    assert compute(classes)["within_one"] == pytest.approx(2 / 3)
+    for other in (["a", "b", "c", "d", "e"], ["0", "1", "2", "3", "4"]):
+        assert "within_one" not in compute(Outcome("label", np.array([0, 1, 4]), np.eye(5)[[1, 4, 4]], other))
 
 
 def test_calibration_error_by_hand() -> None:

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
 from tunesmith.data import joined
-from tunesmith.data.kinds import MOSTLY, meaning, natural_kind, pairs_or_decimals, repeats, tell_other_reading
+from tunesmith.data.kinds import (
+    MOSTLY,
+    meaning,
+    natural_kind,
+    pairs_or_decimals,
+    repeats,
+    tell_other_reading,
+    tell_rating,
+)
 from tunesmith.data.profile import Profile, simple
 from tunesmith.data.types import Columns, Kind, ValueOptions
 
@@ -58,6 +66,7 @@ def choose_columns(profiles: Sequence[Profile], wish: Wish, source: str, header:
     for what, (value, why) in reasons.items():
         emit(Decided(what, value, why))
     if len(target) == 1:
+        tell_rating(known[target[0]], columns, emit)
         tell_other_reading(known[target[0]], columns, wish.values, emit)
     skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in (*texts, *target)}
     _tell_left_out(profiles, columns, skipped, emit)

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
-from tunesmith.data import vectors
-from tunesmith.data.nothing import says_nothing
+from tunesmith.data import scales, vectors
+from tunesmith.data.nothing import may_be_nothing, says_nothing
 from tunesmith.data.numbers import style_of
 from tunesmith.data.profile import Profile, simple
 from tunesmith.data.types import Columns, Kind, ValueOptions
@@ -180,6 +180,18 @@ def meaning(
         problem = Problem("label_names names the positions of 0/1 vectors, and this column holds none", source)
         raise DataError(replace(problem, column=profile.name), fix="Leave label_names out, or name another --target.")
     return columns
+
+
+def tell_rating(profile: Profile, columns: Columns, emit: Emit) -> None:
+    """Say it where the target is a rating: what its order is good for."""
+    named = scales.NAMES.fullmatch(simple(profile.name)) is not None
+    nothing = (cell for cell in profile.counts if says_nothing(cell) or may_be_nothing(cell))
+    names = [cell for cell in profile.counts if cell not in set(nothing)]
+    found = scales.scale_of_labels(names)
+    if columns.kind != "label" or found is None or not (named or {"1", "5"} <= {name.split(".")[0] for name in names}):
+        return
+    why = "learned as classes, whose order does not count; within_one is the share at most one off. "
+    emit(Decided("rating", str(found), f"{why}To learn them as numbers on the scale: --task text-regression"))
 
 
 def tell_other_reading(profile: Profile, columns: Columns, values: ValueOptions, emit: Emit) -> None:

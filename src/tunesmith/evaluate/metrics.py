@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.data import scales
 from tunesmith.evaluate.bootstrap import MANY, RANKING_RESAMPLES, interval, weightings
 from tunesmith.evaluate.sample import Sample, View
 from tunesmith.evaluate.types import Interval, Kind, Outcome
@@ -142,6 +143,24 @@ def _mae(sample: Sample) -> np.ndarray:
     return sample.mean(np.abs(sample.view.scores - sample.view.truth))
 
 
+def _within_one(sample: Sample) -> np.ndarray:
+    """Share of the rows that are at most one from the truth, of ratings on a scale ('within one star'); numbers are
+    rounded to its steps. Undefined (NaN) for labels and numbers that are no ratings."""
+    view = sample.view
+    if view.kind == "label":
+        values = scales.values_of(view.outcome.names)
+        scale = None if values is None else scales.scale_of(values)
+        if values is None or scale is None:
+            return np.full(sample.weights.shape[1], np.nan)
+        truth, given = values[view.truth], values[view.predicted]
+    else:
+        scale = scales.scale_of(view.truth) if view.rows else None
+        if scale is None:
+            return np.full(sample.weights.shape[1], np.nan)
+        truth, given = view.truth, np.round(view.scores / scale.step) * scale.step
+    return sample.mean(np.abs(given - truth) <= 1)
+
+
 def _r2(sample: Sample) -> np.ndarray:
     centred = sample.view.truth - sample.view.truth.mean()
     spread = sample.mean(centred**2) - sample.mean(centred) ** 2
@@ -225,6 +244,7 @@ TABLE: dict[str, Metric] = {
     "rmse": Metric(_rmse, False, _NUMBER, _ERROR),
     "mae": Metric(_mae, False, _NUMBER, _ERROR),
     "r2": Metric(_r2, True, _NUMBER, (-float("inf"), 1.0)),
+    "within_one": Metric(_within_one, True, ("label", "number"), _SHARE),
     "pearson": Metric(_pearson, True, _NUMBER, _CORRELATION, costly=True),
     "spearman": Metric(_spearman, True, _NUMBER, _CORRELATION, costly=True),
 }

@@ -40,6 +40,7 @@ METRICS = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "within_one": "within one",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
     "token_accuracy": "token accuracy",

@@ -12,8 +12,9 @@ from datasets import Dataset
 from pydantic import Field
 from torch import Tensor
 
-from tunesmith.core.events import Emit
+from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
+from tunesmith.data import scales
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.protocols import Kind, Toy
 from tunesmith.engine.tokens import EncodedRows, encode_rows
@@ -39,11 +40,17 @@ class TextRegression:
         self.kind: Kind = "number"
         self.label_names: list[str] | None = None
         self._mean, self._scale = 0.0, 1.0
+        self._limits: tuple[float, float] | None = None
 
     def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
         """Learn on targets with mean 0 and deviation 1, so that one learning rate suits all units."""
         values = self.truth(train_targets)
         self._mean, self._scale = float(values.mean()), float(values.std()) or 1.0
+        rating = scales.scale_of(values)
+        if rating is not None:
+            self._limits = rating.low, rating.high
+            why = "the targets are ratings: answers are kept within the scale, and within_one counts those one off"
+            emit(Decided("rating", str(rating), why))
 
     def load(self, model: str, emit: Emit) -> Bundle:
         bundle = load_text_base(
@@ -76,7 +83,8 @@ class TextRegression:
         return None
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
-        return np.asarray(logits, dtype=np.float64)[:, 0] * self._scale + self._mean
+        values = np.asarray(logits, dtype=np.float64)[:, 0] * self._scale + self._mean
+        return values if self._limits is None else np.clip(values, *self._limits)
 
     def finish(self, bundle: Bundle) -> None:
         """The saved network answers in the user's units: its last layer takes over the scale."""
@@ -88,10 +96,13 @@ class TextRegression:
         self._mean, self._scale = 0.0, 1.0
 
     def state(self) -> dict[str, Any]:
-        return {"kind": self.kind, "label_names": None}
+        limits = {} if self._limits is None else {"limits": list(self._limits)}
+        return {"kind": self.kind, "label_names": None, **limits}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._mean, self._scale = 0.0, 1.0
+        if limits := state.get("limits"):
+            self._limits = float(limits[0]), float(limits[1])
 
     @classmethod
     def toys(cls) -> list[Toy]:
