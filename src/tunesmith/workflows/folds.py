@@ -98,7 +98,7 @@ def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
     """Of text that is written: examples with like prompts stay together; running text is cut in blocks."""
     options = split_options(spec)
     examples = read_examples(
-        source, emit=ignore, group=options.group, form=language_data.asked_form(spec.task), reading=read_options(spec)
+        source, emit=ignore, group=options.group, form=language_data.wish(spec), reading=read_options(spec)
     )
     same_data(path / "data", examples.fingerprint)
     pool = np.flatnonzero(given(examples) != TEST)

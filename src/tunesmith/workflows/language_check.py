@@ -16,7 +16,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples, lint, read_examples, validate
 from tunesmith.models import catalog
 from tunesmith.models.load_language import outline
-from tunesmith.workflows.language_data import Corpus, asked_form, divided
+from tunesmith.workflows.language_data import Corpus, divided, wish
 from tunesmith.workflows.language_items import encode_items
 from tunesmith.workflows.language_plan import LanguagePlan, fitted, reader, settled
 from tunesmith.workflows.reading import read_options, split_options
@@ -43,7 +43,7 @@ def check(spec: RunSpec) -> dict[str, Any]:
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
     examples = read_examples(
         {"train": spec.data, **given} if given else spec.data, emit=listen, check=False, group=options.group,
-        form=asked_form(spec.task), reading=read_options(spec),
+        form=wish(spec), reading=read_options(spec),
     )  # fmt: skip
     plan = settled(spec, examples, listen)
     problems = validate(examples)

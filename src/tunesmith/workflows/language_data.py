@@ -15,10 +15,10 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.core.files import own_folder, write_json, write_table
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import Division, Examples, divide, read_examples
+from tunesmith.data.conversations import Division, Examples, Wish, divide, read_examples
 from tunesmith.data.ledger import STATUSES
 from tunesmith.data.types import SplitOptions
-from tunesmith.workflows.reading import read_options
+from tunesmith.workflows.reading import read_options, value_options
 
 
 @dataclass
@@ -75,6 +75,11 @@ class Corpus:
         })  # fmt: skip
 
 
+def wish(spec: RunSpec) -> Wish:
+    """What a spec asks of the reading of its examples."""
+    return Wish(asked_form(spec.task), keep_nothing=value_options(spec).nothing == "keep")
+
+
 def asked_form(task: str) -> tuple[str, ...] | None:
     """The forms that a task asked for by name learns; None where it was not asked."""
     return tuple(getattr(registry.get("tasks", task), "forms", ())) or None if task != "auto" else None
@@ -100,9 +105,7 @@ def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit, data: Any = No
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
     main = spec.data if data is None else data
     source = {"train": main, **given} if given else main
-    examples = read_examples(
-        source, emit=emit, group=options.group, form=asked_form(spec.task), reading=read_options(spec)
-    )
+    examples = read_examples(source, emit=emit, group=options.group, form=wish(spec), reading=read_options(spec))
     splits = divided(examples, options, spec.seed)
     left = splits.facts.get("remaining_rows")
     if left:

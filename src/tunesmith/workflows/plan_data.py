@@ -86,7 +86,7 @@ def _language(data: Any, spec: RunSpec) -> Found:
     from tunesmith.workflows.reading import read_options
 
     with scratch() as folder:
-        form = language_data.asked_form(spec.task)
+        form = language_data.wish(spec)
         examples = read_examples(data, emit=ignore, cache_dir=folder, form=form, reading=read_options(spec))
         some = [examples[int(number)] for number in _spread(len(examples))]
         return Found(examples.form, "language", len(examples), some, "lora" if spec.method == "auto" else spec.method)

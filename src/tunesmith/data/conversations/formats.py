@@ -76,6 +76,16 @@ Wanted = str | Sequence[str] | None
 """The form or format that is asked for, or several of which any will do; None for whatever is found."""
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of the reading of rows. keep_nothing: words for nothing ('nan', 'N/A') are texts like others.
+    others: keep the columns for which the format has no use, as the example's 'others'."""
+
+    forms: Wanted = None
+    keep_nothing: bool = False
+    others: bool = False
+
+
 def detect(columns: Sequence[str], first_rows: Sequence[Row], form: Wanted = None) -> Format | None:
     """The format of a table with these columns and first rows; None if it holds no generative text.
 

@@ -23,6 +23,7 @@ from tunesmith.data.conversations.messages import (
 )
 from tunesmith.data.conversations.turns import SYSTEMS, answered, merged, parted, role, short, words
 from tunesmith.data.conversations.verdict import Verdict, cell_of
+from tunesmith.data.nothing import nothing_in_text
 
 Example = dict[str, Any]
 
@@ -34,22 +35,24 @@ class Missing(ValueError):
 REPEATED = "the answers begin with their prompt again: the repeat is cut"
 
 
-def example_of(found: Format, row: Row, note: Note = lambda _: None) -> Example:
-    """The row as an example (without 'row'). Unknown columns are left out.
+def example_of(found: Format, row: Row, note: Note = lambda _: None, *, keep_nothing: bool = True) -> Example:
+    """The row as an example (without 'row'). Unknown columns are left out. keep_nothing: a cell that holds but a word
+    for nothing ('nan', 'N/A') is text like any other, and not empty.
 
     Raises Fault for a row that can not be understood, Missing for one without text or answer.
     """
-    cells = _Cells(found, row, note)
+    cells = _Cells(found, row, note, keep_nothing)
     return {"form": found.form, **_SHAPES[found.name](cells)}
 
 
 class _Cells:
     """The cells of one row by our words."""
 
-    def __init__(self, found: Format, row: Row, note: Note):
+    def __init__(self, found: Format, row: Row, note: Note, keep_nothing: bool):
         self.found = found
         self.row = row
         self.note = note
+        self.keep_nothing = keep_nothing
 
     def __getitem__(self, word: str) -> Any:
         column = self.found.columns.get(word)
@@ -60,7 +63,17 @@ class _Cells:
 
     def text(self, word: str, missing: str | None = None) -> str:
         """The string of a cell, '' for none. Raises Fault for another type, Missing(missing) for an empty one."""
-        return _text(self[word], self.name(word), missing)
+        return self.words(self[word], self.name(word), missing)
+
+    def words(self, value: Any, name: str, missing: str | None = None) -> str:
+        """The same for a value that was found elsewhere under that name."""
+        text = _text(value, name, missing)
+        if self.keep_nothing or not text.strip() or not nothing_in_text(text):
+            return text
+        if missing:
+            raise Missing(f"a word for nothing in {name!r}")
+        self.note(f"a word for nothing in {name!r} is read as an empty cell")
+        return ""
 
     def needed(self, word: str) -> Any:
         """The cell. Raises Fault if there is none."""
@@ -233,7 +246,10 @@ def _structured(value: Any) -> bool:
 
 
 def _preference_strings(cells: _Cells, chosen: Any, rejected: Any) -> Example:
-    good, bad = _text(chosen, cells.name("chosen")), _text(rejected, cells.name("rejected"))
+    good, bad = (
+        cells.words(side, name, f"no {name}" if isinstance(side, str) and side.strip() else None)
+        for side, name in ((chosen, cells.name("chosen")), (rejected, cells.name("rejected")))
+    )
     if cells["prompt"] is not None:
         prompt = "\n".join(text for text in (cells.text("prompt"), cells.text("input")) if text.strip())
         good, bad = _unrepeated(cells, prompt, good, bad)
@@ -312,8 +328,8 @@ def _pair(cells: _Cells) -> Example:
         raise Fault(f'key "{cells.name("references")}": is {kind(references)}, not a list of strings')
     references = [references] if isinstance(references, str) else references or []
     return {
-        "source": _text(_joined(source, columns["source"]), columns["source"], f"no {columns['source']}"),
-        "target": _text(target, columns["target"], f"no {columns['target']}"),
+        "source": cells.words(_joined(source, columns["source"]), columns["source"], f"no {columns['source']}"),
+        "target": cells.words(target, columns["target"], f"no {columns['target']}"),
         "references": [_text(text, cells.name("references")) for text in references] or None,
     }
 
