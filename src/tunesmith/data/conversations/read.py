@@ -57,8 +57,8 @@ def read_examples(
     form: the form ('chat', 'pair', ...) or format ('sharegpt', ...), where it should not be guessed, or a Wish.
     group: a column to divide by later. check: raise the problems of all rows together; False leaves them to
     `validate`. cache_dir: where the examples lie on disk while they are in use. reading: how files are read. A source
-    that is divided (such as {"train": path, "test": path}, a DatasetDict, a folder with train.jsonl and test.jsonl) is read
-    as a whole, and `divide` keeps its parts. Raises DataError, and OptionError for an unknown form.
+    that is divided (such as {"train": path, "test": path}, a DatasetDict, a folder with train.jsonl and test.jsonl) is
+    read as a whole, and `divide` keeps its parts. Raises DataError, and OptionError for an unknown form.
     """
     wish = form if isinstance(form, Wish) else Wish(form)
     with _open(source, emit, wish.forms, cache_dir, reading) as parts:
