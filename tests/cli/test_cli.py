@@ -35,7 +35,7 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_train_says_verdict_ladder_and_where_things_are(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
     said = run("train", ticket_csv, *quick)
     assert said.code == 0
-    for part in ("verdict  ", "accuracy on test rows", "this model", "tfidf_logistic_regression", "linear_probe",
+    for part in ("verdict  ", "accuracy on the test rows", "this model", "counting words (TF-IDF)", "a linear model on",
                  "report   runs/tickets-0001/report.html", 'tunesmith predict runs/tickets-0001 "..."'):  # fmt: skip
         assert part in said.stdout
     assert Path("runs/tickets-0001/result.json").exists()
@@ -324,8 +324,12 @@ def test_methods_and_tasks(seam: str, run: Run) -> None:
     found = run(seam, "--json").json[seam]
     assert [plugin["name"] for plugin in found] == registry.names(seam)
     for plugin in found:
-        assert f"{plugin['name']}: {plugin['summary']}" in said.stdout
-        assert all(option["help"] in said.stdout for option in plugin["options"])
+        assert re.search(rf"^{plugin['name']} +{re.escape(plugin['summary'])}$", said.stdout, re.M)
+    one = run(seam, found[0]["name"])
+    assert all(f"--set {option['name']}=" in one.stdout and option["help"] in one.stdout
+               for option in found[0]["options"])  # fmt: skip
+    assert run(seam, found[0]["name"], "--json").json == found[0]
+    assert run(seam, found[0]["name"] + "x").code == 2
 
 
 # a real process

@@ -70,7 +70,7 @@ def test_conversations_lower_the_loss(method: str, train: Train) -> None:
     assert "peak memory, predicted" in report_text(run)
     weights = [load_file(file) for file in run.folder.model.glob("*.safetensors")]
     assert cost["trainable_parameters"] == sum(one.numel() for part in weights for one in part.values())
-    assert f"trained  {cost['trainable_parameters']:,} parameters" in show.run(catalogues.run(run.path))
+    assert f"trained  {cost['trainable_parameters']:,} parameters" in show.run(catalogues.run(run.path), verbose=True)
 
 
 def test_an_answer_is_learned_by_heart_and_ends(train: Train) -> None:

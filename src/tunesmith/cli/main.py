@@ -89,7 +89,7 @@ def train(
         refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget, price_per_hour), as_json=as_json)
         return
     run = workflow.train(data, out=out, listeners=[listener(verbose=verbose)], **words)
-    _show_run(run, as_json)
+    _show_run(run, as_json, verbose)
 
 
 @app.command(section=START)
@@ -98,7 +98,7 @@ def resume(run: RunPath, verbose: Verbose = False, as_json: Json = False) -> Non
     from tunesmith.workflows import train as workflow
     from tunesmith.workflows.progress import listener
 
-    _show_run(workflow.resume(run, listeners=[listener(verbose=verbose)]), as_json)
+    _show_run(workflow.resume(run, listeners=[listener(verbose=verbose)]), as_json, verbose)
 
 
 @app.command(section=UNDERSTAND)
@@ -124,7 +124,7 @@ def evaluate(
 def runs(
     root: Annotated[Path, typer.Argument(help="Folder of run folders.")] = Path("runs"), as_json: Json = False
 ) -> None:
-    """List the runs, with their state and first metric."""
+    """List the runs, with their state and what they reached."""
     from tunesmith.cli import show
     from tunesmith.workflows import catalogues
 
@@ -132,8 +132,8 @@ def runs(
 
 
 @app.command(section=UNDERSTAND)
-def show(run: RunPath, as_json: Json = False) -> None:
-    """What a run, or a folder of several, did and found."""
+def show(run: RunPath, verbose: Verbose = False, as_json: Json = False) -> None:
+    """Say what a run, or a folder of several, did and found."""
     from tunesmith.cli import show as screens
     from tunesmith.cli import show_refine
     from tunesmith.workflows import catalogues
@@ -143,7 +143,7 @@ def show(run: RunPath, as_json: Json = False) -> None:
         name, document = several
         print_document(document, as_json, getattr(show_refine, f"show_{name}"), run)
         return
-    print_document(catalogues.run(run), as_json, screens.run, run)
+    print_document(catalogues.run(run), as_json, lambda found: screens.run(found, verbose), run)
 
 
 @app.command(section=UNDERSTAND)
@@ -174,15 +174,25 @@ def models(
 
 
 @app.command(section=UNDERSTAND)
-def methods(as_json: Json = False) -> None:
-    """Methods: which weights move, and their options."""
-    _list_seam("methods", as_json)
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(metavar="METHOD", help="One, with its options.", autocompletion=completion.methods)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the ways to train: how much of the model changes, and what that is good for."""
+    _list_seam("methods", name, as_json)
 
 
 @app.command(section=UNDERSTAND)
-def tasks(as_json: Json = False) -> None:
-    """Tasks: what can be learned, and their options."""
-    _list_seam("tasks", as_json)
+def tasks(
+    name: Annotated[
+        str | None, typer.Argument(metavar="TASK", help="One, with its options.", autocompletion=completion.tasks)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List what can be learned from examples."""
+    _list_seam("tasks", name, as_json)
 
 
 @app.command(section=START)
@@ -226,18 +236,23 @@ def program() -> None:
     process.end(main)
 
 
-def _show_run(run: Any, as_json: bool) -> None:
+def _show_run(run: Any, as_json: bool, verbose: bool) -> None:
     from tunesmith.cli import show
     from tunesmith.workflows import catalogues
 
-    print_found(catalogues.run(run.path), as_json, show.run)
+    print_found(catalogues.run(run.path), as_json, lambda found: show.run(found, verbose))
 
 
-def _list_seam(seam: str, as_json: bool) -> None:
+def _list_seam(seam: str, name: str | None, as_json: bool) -> None:
     from tunesmith.cli import show
+    from tunesmith.core import registry
     from tunesmith.workflows import catalogues
 
-    print_found({seam: catalogues.plugins(seam)}, as_json, show.plugins)
+    if name is None:
+        print_found({seam: catalogues.plugins(seam)}, as_json, show.plugins)
+        return
+    registry.get(seam, name)
+    print_found(next(one for one in catalogues.plugins(seam) if one["name"] == name), as_json, show.plugin)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from tunesmith.cli.screen import paint
 from tunesmith.core.errors import DataError, Stopped, TunesmithError, UsageError
 from tunesmith.core.files import DISK_FULL, nowhere
 from tunesmith.core.text import visible
@@ -132,7 +133,9 @@ def _complain(error: TunesmithError) -> None:
 
 def _say(text: str) -> None:
     with suppress(OSError, ValueError):  # nobody reads it, or the disk that it goes to is full
-        print(visible(text), file=sys.stderr, flush=True)
+        start, colon, rest = visible(text).partition(":")
+        head = paint(f"{start}{colon}", "red", "bold", stream=sys.stderr) if start == "Error" else f"{start}{colon}"
+        print(f"{head}{rest}", file=sys.stderr, flush=True)
 
 
 def _answer(found: dict[str, Any]) -> None:

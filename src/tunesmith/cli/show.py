@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tunesmith.cli.screen import paint, table
+from tunesmith.cli.screen import entry, paint, table
 from tunesmith.core.text import visible
 from tunesmith.evaluate import words
 
 Found = dict[str, Any]
 
 
-def run(found: Found) -> str:
-    """A run: the verdict first, then the ladder, then where things are."""
+_COLOURS = {"good": "green", "fair": "yellow", "poor": "red"}
+_GRAVITY = {"error": "red", "warning": "yellow"}
+
+
+def run(found: Found, verbose: bool = False) -> str:
+    """A run: the verdict first, then what simpler ways reach, then where things are."""
     lines = [f"run      {found['run']}  ({found['status']})"]
     lines.append(f"task     {found['task']}, model {found['model']}, method {found['method']}")
     document = found.get("document")
@@ -26,10 +30,15 @@ def run(found: Found) -> str:
     lines += ["", *_verdict(document["verdict"]), ""]
     ladder = {
         "this model": document["test"][first],
-        **{n: b[first] for n, b in document["baselines"].items() if first in b},
+        **{words.plain(n): b[first] for n, b in document["baselines"].items() if first in b},
     }
-    rows = [(name, _interval(interval)) for name, interval in ladder.items()]
-    lines += [table((f"{first} on test rows", "value (95 % interval)"), rows), ""]
+    rows = [(name, words.number(one["value"]), _between(one)) for name, one in ladder.items()]
+    lines += [table((f"{words.metric(first)} on the test rows", "", "likely range (95 %)"), rows), ""]
+    if verbose:
+        every = [
+            (words.metric(name), words.number(one["value"]), _between(one)) for name, one in document["test"].items()
+        ]
+        lines += [table(("every metric of this model", "", "likely range (95 %)"), every), ""]
     if "rougeL" in document["test"]:
         lines += [_written(document), ""]
     if document.get("examples"):
@@ -37,15 +46,17 @@ def run(found: Found) -> str:
     if words.forgetting_matters(document):
         lines += [_forgotten(document["forgetting"]), ""]
     for finding in document["findings"]:
-        lines.append(f"{finding['severity']:8} {finding['name']}: {finding['evidence']}")
+        name = words.finding(finding["name"])
+        told = finding["evidence"] if finding["evidence"].startswith(name) else f"{name}: {finding['evidence']}"
+        lines.append(entry(finding["severity"], told, *filter(None, [_GRAVITY.get(finding["severity"])])))
         if finding["action"]:
-            lines.append(f"{'':8} -> {finding['action']}")
+            lines.append(entry("", f"-> {finding['action']}"))
     cost = document["cost"]
     moved = cost.get("trainable_parameters")  # runs of earlier versions do not say it
     lines += [
         "",
-        *([f"trained  {moved:,} parameters"] if moved else []),
-        f"took     {cost['wall_seconds']:.1f} s, peak memory {cost['peak_memory_bytes'] / 1e9:.2f} GB",
+        *([f"trained  {moved:,} parameters"] if moved and verbose else []),
+        f"took     {words.seconds(cost['wall_seconds'])}, {words.size(cost['peak_memory_bytes'])} of memory at most",
         f"report   {found['report']}",
         f"model    {found['model_folder']}",
         f'use it   tunesmith predict {found["run"]} "..."',
@@ -54,17 +65,21 @@ def run(found: Found) -> str:
     return "\n".join(lines)
 
 
+def _between(interval: Any) -> str:
+    return f"{words.number(interval['low'])} to {words.number(interval['high'])}"
+
+
 def _verdict(verdict: Found) -> list[str]:
     """Is it good, and is it worth more than something simpler?"""
     from tunesmith.evaluate.verdict import of_document  # brings scipy
 
-    _, title, sentence = of_document(verdict)
+    level, title, sentence = of_document(verdict)
     if "good" not in verdict:  # of an earlier version
-        return [f"verdict  {sentence}"]
+        return [entry("verdict", sentence)]
     return [
-        f"verdict  {title}",
-        f"good?    {verdict['good']['words']}",
-        f"worth?   {verdict['worth']['words']}",
+        f"{'verdict':9}{paint(title, 'bold', _COLOURS.get(level, 'bold'))}",
+        entry("good?", verdict["good"]["words"]),
+        entry("worth?", verdict["worth"]["words"]),
     ]
 
 
@@ -88,7 +103,7 @@ def _next_step(verdict: Found) -> list[str]:
     step = verdict.get("next_step")
     if not step:
         return []
-    return ["", f"next     {step['words']}", *([f"         {step['command']}"] if step["command"] else [])]
+    return ["", entry("next", step["words"]), *([f"         {step['command']}"] if step["command"] else [])]
 
 
 def _progress(found: Found) -> list[str]:
@@ -195,14 +210,22 @@ def runs(found: Found) -> str:
 
 
 def plugins(found: Found) -> str:
-    lines = []
-    for plugin in next(iter(found.values())):
-        lines.append(f"{plugin['name']}: {plugin['summary']}")
-        lines += [
-            f"    {option['name']} = {option['default']}  ({option['type']})  {option['help']}"
-            for option in plugin["options"]
-        ]
-    return "\n".join(lines)
+    """What each is, in a line."""
+    seam, listed = next(iter(found.items()))
+    rows = [(plugin["name"], plugin["summary"]) for plugin in listed]
+    width = max(len(name) for name, _ in rows) + 2
+    lines = [entry(name, summary, width=width) for name, summary in rows]
+    return "\n".join([*lines, "", f"The options of one: tunesmith {seam} NAME"])
+
+
+def plugin(found: Found) -> str:
+    """One of them, with its options."""
+    lines = [f"{found['name']}: {found['summary']}", ""]
+    for option in found["options"]:
+        default = "chosen" if option["default"] is None else option["default"]
+        lines.append(f"--set {option['name']}={default}  ({option['type']})")
+        lines.append(entry("", option["help"], width=4))
+    return "\n".join(lines if found["options"] else [lines[0], "It has no options of its own."])
 
 
 def doctor(found: Found) -> str:

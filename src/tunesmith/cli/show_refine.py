@@ -15,9 +15,11 @@ def show_search(found: Found) -> str:
     sign = -1 if found["higher_is_better"] else 1
     done = [t for t in found["trials"] if t["state"] == "complete"]
     best = sorted(done, key=lambda t: (sign * t["value"], t["loss"]))[:10]
-    rows = [(str(t["number"]), f"{t['value']:.4f}", f"{t['loss']:.4f}", f"{t['seconds']:.1f}", _settings(t["words"]))
-            for t in best]  # fmt: skip
-    lines = [*found["words"], "", table(("trial", found["metric"], "loss", "seconds", "settings"), rows), ""]
+    rows = [
+        (str(t["number"]), words.number(t["value"]), words.seconds(t["seconds"]), _settings(t["words"])) for t in best
+    ]
+    head = ("trial", f"{words.metric(found['metric'])} (validation)", "time", "settings")
+    lines = [*found["words"], "", table(head, rows), ""]
     return "\n".join([*lines, f"best     {_settings(found['best']['words'])}", f"run      {found['run']}"])
 
 
@@ -36,20 +38,20 @@ def show_until(found: Found) -> str:
          _settings(s["change"] or {}) or "-", s["why"][:80])
         for s in found["steps"]
     ]  # fmt: skip
-    head = ("step", f"{found['metric']} (validation)", "", "change", "why")
+    head = ("step", f"{words.metric(found['metric'])} (validation)", "", "change", "why")
     return "\n".join([*found["words"], "", table(head, rows), "", f"run      {found['run']}"])
 
 
 def show_ladder(found: Found) -> str:
     """The words, and the rungs from the bottom up."""
     rows = [
-        (r["title"], f"{r['value']:.4f}  ({r['low']:.4f} to {r['high']:.4f})", f"{r['seconds']:.1f} s",
-         f"{r['peak_memory_bytes'] / 1e9:.2f} GB", f"{r['size_bytes'] / 1e6:.1f} MB", words.kept(r.get("forgetting")),
-         r["against_below"] or "")
+        (r["title"], words.number(r["value"]), f"{words.number(r['low'])} to {words.number(r['high'])}",
+         words.seconds(r["seconds"]), words.size(r["peak_memory_bytes"]), words.bytes_(r["size_bytes"]),
+         words.kept(r.get("forgetting")), r["against_below"] or "")
         for r in found["rungs"]
     ]  # fmt: skip
-    head = (f"{found['metric']} on test rows", "value (95 % interval)", "time", "memory", "size", "kept of the base",
-            "than the one before")  # fmt: skip
+    head = (f"{words.metric(found['metric'])} on the test rows", "", "likely range (95 %)", "time", "memory", "size",
+            "kept of the base", "than the one before")  # fmt: skip
     return "\n".join([table(head, rows), "", *filter(None, found["words"])])
 
 
@@ -58,7 +60,7 @@ def _repeated(found: Found) -> str:
     rows = [(str(run["name"]), *(_value(run["metrics"].get(name)) for name in names)) for run in found["runs"]]
     rows += [(title, *(_value(found[key].get(name)) for name in names))
              for title, key in (("mean", "mean"), ("standard deviation", "spread"))]  # fmt: skip
-    return "\n".join([*found["words"], "", table(("", *names), rows)])
+    return "\n".join([*found["words"], "", table(("", *map(words.metric, names)), rows)])
 
 
 def _value(value: float | None) -> str:

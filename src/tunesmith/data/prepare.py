@@ -35,7 +35,7 @@ __all__ = ["keep", "parse_targets", "prepare", "read_rows", "refuse_blank"]
 FEWEST_ROWS = 10
 _ANSWERS_NEEDED = (
     "Rows to validate and test on need the right answers. Fill them in, or leave the file out: a part of the training "
-    "data is then held out. For answers to rows without labels, train first, then `tunesmith predict RUN --file FILE`."
+    "data is then held out. For answers to rows without labels, train first, then `tunesmith predict RUN --data FILE`."
 )
 
 

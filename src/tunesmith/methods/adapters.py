@@ -29,7 +29,7 @@ class AdaptersOptions(Options):
 
 class Adapters:
     Options = AdaptersOptions
-    summary: ClassVar[str] = "small layers between the frozen ones move; kept apart, so that several share one base"
+    summary: ClassVar[str] = "small layers between those of the model learn; kept apart, so that several share one base"
     learning_rate = 3e-4
     language_learning_rate = 1e-3
     """Before the task's own factor. Tiny Shakespeare, 150 steps: 5.03 falls to 4.94 at 6e-5, to 4.75 at 2e-4."""

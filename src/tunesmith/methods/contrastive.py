@@ -40,7 +40,9 @@ class ContrastiveOptions(Options):
 
 class Contrastive:
     Options = ContrastiveOptions
-    summary: ClassVar[str] = "rows of one class are drawn together, all others apart; for few rows per label"
+    summary: ClassVar[str] = (
+        "learns by comparing: texts of one label are drawn together, all others apart; for few rows per label"
+    )
     learning_rate = 2e-4
     epochs = 6
     batch_rows = 64

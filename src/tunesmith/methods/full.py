@@ -30,7 +30,7 @@ class FullOptions(Options):
 class Full:
     Options = FullOptions
     summary: ClassVar[str] = (
-        "the body moves, its upper blocks most; best with a thousand rows or more, and some tens per label"
+        "the whole model learns, its upper layers most; best with a thousand rows or more, and some tens per label"
     )
     learning_rate = 2e-4
     epochs = 3

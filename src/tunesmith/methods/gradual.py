@@ -29,7 +29,7 @@ class GradualOptions(Options):
 
 class Gradual:
     Options = GradualOptions
-    summary: ClassVar[str] = "the network thaws from the head down, stage by stage"
+    summary: ClassVar[str] = "the model learns from its last layer down, stage by stage"
     learning_rate = 2e-4
     language_learning_rate = 5e-4
     epochs = 5

@@ -16,7 +16,7 @@ class HeadOptions(Options):
 
 class Head:
     Options = HeadOptions
-    summary: ClassVar[str] = "only a new head on the frozen body: seconds, and hard to beat on texts that it knows"
+    summary: ClassVar[str] = "only a new last layer learns: seconds, and hard to beat on texts that the model knows"
     learning_rate = 1e-3
     epochs = 0
     """The linear solution is the optimum already; `epochs` adds gradient steps on the same features."""

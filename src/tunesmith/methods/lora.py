@@ -33,7 +33,7 @@ class LoraOptions(Options):
 
 class Lora:
     Options = LoraOptions
-    summary: ClassVar[str] = "small additions to every linear layer move; little memory, small adapter"
+    summary: ClassVar[str] = "small additions to every linear layer learn; little memory, a small file"
     learning_rate = 1e-3
     epochs = 4
     frozen_body = False

@@ -19,7 +19,7 @@ class ScratchOptions(Options):
 
 class Scratch:
     Options = ScratchOptions
-    summary: ClassVar[str] = "everything moves, from random weights: shows what pre-training was worth"
+    summary: ClassVar[str] = "everything learns, from random weights: shows what pre-training was worth"
     learning_rate = 3e-4
     epochs = 10
     frozen_body = False

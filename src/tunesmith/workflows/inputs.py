@@ -173,7 +173,7 @@ def _is_file(data: Any) -> bool:
 
 
 def _read(path: Path, columns: Columns, emit: Emit) -> Any:
-    """The file as a DataFrame; an empty cell is an empty text, as `predict --file` has it."""
+    """The file as a DataFrame; an empty cell is an empty text, as `predict --data` has it."""
     with scratch() as folder:
         frame = read_rows(str(path), emit=emit, cache_dir=folder, columns=columns).to_pandas()
     for name in columns.texts:

@@ -77,7 +77,7 @@ def _simpler(spec: RunSpec, worth: Mapping[str, Any], method: str) -> NextStep:
 
 def _use(run: Path, spec: RunSpec) -> NextStep:
     texts = ["a text of yours"] if len(spec.text or []) < 2 else ["a text of yours", "and its pair"]
-    return _step("Use it: try a text, or a whole file with --file and --out.", _joined("predict", _shown(run), *texts))
+    return _step("Use it: try a text, or a whole file with --data and --out.", _joined("predict", _shown(run), *texts))
 
 
 def for_texts(spec: RunSpec, document: Mapping[str, Any], run: Path, gates: Sequence[str]) -> NextStep:
