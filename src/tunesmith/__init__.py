@@ -86,7 +86,20 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("tunesmith.sklearn")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tunesmith' has no attribute {name!r}")
+    if "IPython" in sys.modules:
+        _import_bars()
     return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def _import_bars() -> None:
+    """tqdm, which the libraries below bring along, complains once where a notebook lacks ipywidgets; our own card needs
+    none."""
+    import warnings
+    from contextlib import suppress
+
+    with warnings.catch_warnings(), suppress(ImportError):
+        warnings.simplefilter("ignore")
+        importlib.import_module("tqdm.auto")
 
 
 def __dir__() -> list[str]:

@@ -370,3 +370,23 @@ def test_a_verb_is_a_verb_whatever_is_imported() -> None:
         warnings.simplefilter("error")
         for name in ("evaluate", "models", "methods", "tasks"):
             assert callable(getattr(tunesmith, name)), name
+
+
+def test_a_comparison_says_how_far_it_is(
+    ticket_file: Path, tiny_model: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.workflows import ladder
+
+    heard: list[str] = []
+    monkeypatch.setattr(ladder, "_climb", lambda *job: {"name": job[2]})
+    monkeypatch.setattr(ladder, "_job", lambda *job: {"points": []})
+    monkeypatch.setattr(ladder, "_document", lambda path, held, rungs, points: {"rungs": rungs, "words": []})
+    monkeypatch.setattr(ladder, "publish", lambda *parts: None)
+    monkeypatch.setattr(notebook, "progress", lambda: lambda event: heard.append(event.detail))
+    found = tunesmith.compare(ticket_file, out="compared", model=tiny_model, methods=["head"])
+    assert [row["name"] for row in found["rungs"]] == ["majority", "tfidf", "head"]
+    assert heard[0] == "1 of 3: a constant answer"
+    assert len(heard) == 3
+    again = tunesmith.compare(ticket_file, out="again", model=tiny_model, methods="head", verbose=False)
+    assert again == found
+    assert len(heard) == 3

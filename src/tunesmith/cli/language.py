@@ -28,30 +28,17 @@ def chat(
 ) -> None:
     """Talk to a trained model; /help lists the commands inside."""
     from tunesmith.cli.chat import chat_session
-    from tunesmith.core.options import resolve
-    from tunesmith.engine.generate import Sampling
-    from tunesmith.workflows.chat import ChatSession
-    from tunesmith.workflows.language_model import TextGenerator
-    from tunesmith.workflows.load import language_folder
+    from tunesmith.workflows.chat import session_of
 
     if max_tokens is not None:
         if max_new_tokens not in (None, max_tokens):
             raise OptionError(f"--max-tokens {max_tokens} and --max-new-tokens {max_new_tokens} contradict each other.")
         renamed("--max-tokens", "--max-new-tokens")
     most = max_new_tokens or max_tokens or 256
-    model = TextGenerator.load(language_folder(run))
     words = {
         "temperature": temperature, "top_p": top_p, "max_new_tokens": most, "seed": seed, "stop": stop or [],
     }  # fmt: skip
-    sampling = resolve(words, {"sampling": Sampling})["sampling"]
-    assert isinstance(sampling, Sampling)
-    encode = (lambda messages: model.prompt_ids(messages)) if model.conversational else None
-    session = ChatSession(
-        model.bundle.model.running, model.bundle.tokenizer, system=system, sampling=sampling, encode=encode,
-        stop_ids=sorted(model.stop_ids),
-    )  # fmt: skip
-    session.remembers = model.conversational
-    chat_session(session)
+    chat_session(session_of(run, system=system, sampling=words))
 
 
 @commands.command(section=UNDERSTAND)

@@ -169,10 +169,11 @@ def compare(
     from tunesmith.workflows import ladder
     from tunesmith.workflows.results import Comparison
 
-    with _spoken(verbose):
+    with _spoken(verbose) as more:
         found = ladder.ladder(
-            data, out=_folder(out, data, "compare"), models=_names(models), methods=_names(methods), **words
-        )
+            data, out=_folder(out, data, "compare"), models=_names(models), methods=_names(methods),
+            emit=_each(more), **words,
+        )  # fmt: skip
     return Comparison(found)
 
 
@@ -187,10 +188,10 @@ def search(
     """
     from tunesmith.workflows import search as workflow
 
-    with _spoken(verbose):
+    with _spoken(verbose) as more:
         return workflow.search(
             data, out=_folder(out, data, "search"), budget=budget, space=space, models=_names(models),
-            methods=_names(methods), pruning=pruning, **words,
+            methods=_names(methods), pruning=pruning, emit=_each(more), **words,
         )  # fmt: skip
 
 
@@ -248,6 +249,14 @@ def _spoken(verbose: bool) -> AbstractContextManager[list[Callable[[Event], None
     from tunesmith.workflows import notebook
 
     return nullcontext([notebook.progress()]) if verbose else notebook.silence()
+
+
+def _each(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], None]:
+    def emit(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return emit
 
 
 def _emit(verbose: bool) -> Callable[[Event], None]:

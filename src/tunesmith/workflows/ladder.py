@@ -18,6 +18,7 @@ from scipy import stats
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
+from tunesmith.core.events import Emit, Phase, ignore
 from tunesmith.core.files import new_in_place, own_folder, read_json, write_json
 from tunesmith.evaluate import compare, metrics, text_metrics
 from tunesmith.evaluate.diagnose import FEW_ROWS
@@ -50,7 +51,7 @@ TITLES = {
 
 def ladder(
     data: Any, *, out: str | Path, models: Sequence[str] | None = None, methods: Sequence[str] | None = None,
-    **words: Any,
+    emit: Emit = ignore, **words: Any,
 ) -> Words:  # fmt: skip
     """Quality, time, memory and size of each way to solve the task, and which one to take.
 
@@ -78,7 +79,10 @@ def ladder(
             (name, base) for name in names or usual(held)
             for base in (bases if name in BASE_RUNGS or name not in CHEAP[family] else bases[:1])
         ]  # fmt: skip
-        rungs = [_climb(path, held, name, base, short_names(bases)[base]) for name, base in jobs]
+        rungs = []
+        for at, (name, base) in enumerate(jobs, 1):
+            emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
+            rungs.append(_climb(path, held, name, base, short_names(bases)[base]))
         points = []
         if family == "rows":
             curve = {"rung": "learning_curve", "model": bases[0]}

@@ -113,7 +113,8 @@ class NotebookProgress:
         if isinstance(event, Started):
             self._title = f"Run {event.run}"
         elif isinstance(event, Phase):
-            self._phase = event.phase if event.seconds is None else self._phase
+            if event.seconds is None:
+                self._phase = ": ".join(filter(None, (event.phase, event.detail)))
         elif isinstance(event, Step):
             self._step = event
             self._loss.append((event.step, event.loss))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
-from tunesmith.core.events import Event, Step
+from tunesmith.core.events import Emit, Event, Phase, Step, ignore
 from tunesmith.core.imports import require
 from tunesmith.core.run import is_run
 from tunesmith.evaluate.words import metric as named
@@ -86,7 +86,8 @@ class SearchResult(Shown):
 
 def search(
     data: Any, *, out: str | Path, budget: str | Budget, space: Mapping[str, Any] | None = None,
-    models: Sequence[str] | None = None, methods: Sequence[str] | None = None, pruning: bool = True, **words: Any,
+    models: Sequence[str] | None = None, methods: Sequence[str] | None = None, pruning: bool = True,
+    emit: Emit = ignore, **words: Any,
 ) -> SearchResult:  # fmt: skip
     """Try settings on train and validation rows until the budget is spent, then train and test the best.
 
@@ -110,7 +111,7 @@ def search(
         searching = _Search(path, held, where, limit, pruning)
         try:
             if not is_run(path / "run"):  # else the winner is settled
-                searching.go_on()
+                searching.go_on(emit)
             return _finish(searching)
         finally:
             searching.close()
@@ -158,9 +159,11 @@ class _Search:
         self.storage.remove_session()
         self.storage.engine.dispose()
 
-    def go_on(self) -> None:
+    def go_on(self, emit: Emit = ignore) -> None:
         """Try until the budget is spent. Raises what can not be cured by other settings."""
         while not self._spent():
+            best = self.study.best_value if self.told("COMPLETE") else None
+            emit(Phase("search", f"trial {len(self._asked()) + 1}, best {named(self.held.metric)} {number(best)}"))
             try:
                 self._try_one()
             except (Stopped, KeyboardInterrupt):
