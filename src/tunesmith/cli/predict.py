@@ -38,7 +38,7 @@ def predict(
     file: Annotated[str | None, typer.Option("--file", hidden=True)] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where to write the answers: .csv, .tsv, .jsonl or .parquet."),
+        typer.Option(metavar="FILE", help="Where to write the answers: .csv, .tsv, .xlsx, .jsonl or .parquet."),
     ] = None,
     format: Annotated[
         str | None,

@@ -26,11 +26,12 @@ from tunesmith.data.header import refuse_duplicates
 from tunesmith.data.limits import refuse_special
 from tunesmith.data.part import Hints, Part
 from tunesmith.data.textrows import JSON_SUFFIXES, LINES_SUFFIXES, read_text_table
+from tunesmith.data.workbook import WORKBOOK_SUFFIXES, read_workbook
 
 TEXT_SUFFIXES = {".csv", ".tsv", ".tab", ".txt", ".psv"}
 PARQUET_SUFFIXES = {".parquet", ".pq"}
 ARROW_SUFFIXES = {".arrow", ".feather", ".ipc"}
-SUFFIXES = TEXT_SUFFIXES | JSON_SUFFIXES | LINES_SUFFIXES | PARQUET_SUFFIXES | ARROW_SUFFIXES
+SUFFIXES = WORKBOOK_SUFFIXES | TEXT_SUFFIXES | JSON_SUFFIXES | LINES_SUFFIXES | PARQUET_SUFFIXES | ARROW_SUFFIXES
 
 _ARROW_BATCH = 4 * BATCH_ROWS
 
@@ -49,6 +50,8 @@ def read_file(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hin
 def read_parts(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
     """The parts that a file holds: one, called `split`, but for a JSON document that is divided. Raises DataError."""
     refuse_special(path)
+    if path.suffix.lower() in WORKBOOK_SUFFIXES:
+        return read_workbook(path, split, cache_dir, emit, hints)
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     writer = ArrowWriter(cache_dir)
     try:

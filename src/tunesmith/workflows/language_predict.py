@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +24,7 @@ from tunesmith.engine.generate import Sampling
 from tunesmith.workflows import inputs, output
 from tunesmith.workflows.answers import free_name
 from tunesmith.workflows.language_model import Prompt, TextGenerator
+from tunesmith.workflows.table_out import Table, form_of, table_writer
 
 _ANSWERS = ("completion", "output", "response", "target", "summary", "answer", "tgt", "target_text")
 """Columns that make a format of what is only asked; `_detected` tries them in this order."""
@@ -53,9 +53,9 @@ def predict(
     name = free_name("predicted", {column for row in rows for column in row})
     for row, answer in zip(rows, answers, strict=True):
         row[name] = answer.text.strip()
-    cells = output.Cells()
+    cells, form = output.Cells(), form_of(data, reading or ReadOptions(), [])
     with output.written(target) as file:
-        _write(rows, file, target.suffix, cells)
+        _write(rows, file, target.suffix, partial(table_writer, file, target.suffix, form, cells, emit))
     cells.warn(emit)
     return len(rows)
 
@@ -152,8 +152,9 @@ def _question(example: Example) -> Prompt:
     return messages[:end]
 
 
-def _write(rows: Sequence[dict[str, Any]], file: IO[bytes], suffix: str, cells: output.Cells) -> None:
-    """In the format of the suffix; lists and objects are JSON in tables of text, and where Arrow has no type."""
+def _write(rows: Sequence[dict[str, Any]], file: IO[bytes], suffix: str, make: Callable[[], Table]) -> None:
+    """In the format of the suffix, tables of cells as `make` writes them; lists and objects are JSON in those, and
+    where Arrow has no type."""
     if suffix == ".jsonl":
         file.writelines(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n" for row in rows)
         return
@@ -166,11 +167,11 @@ def _write(rows: Sequence[dict[str, Any]], file: IO[bytes], suffix: str, cells: 
             table = pa.table({name: [row.get(name) for row in flat] for name in columns})
         pq.write_table(table, file)
         return
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text, delimiter="\t" if suffix == ".tsv" else ",")
-    writer.writerow(cells.of(columns))
-    writer.writerows(cells.of(row.get(name) for name in columns) for row in rows)
-    text.detach()
+    table = make()
+    table.row(columns)
+    for row in rows:
+        table.row(row.get(name) for name in columns)
+    table.close()
 
 
 def _flat(value: Any) -> Any:

@@ -13,7 +13,7 @@ from tunesmith.core.events import Emit, Warned
 from tunesmith.core.files import new_file, written_to
 from tunesmith.core.text import quoted_formula
 
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+FORMATS = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
 
 
 def checked(out: str | Path, data: Any, formats: tuple[str, ...] = FORMATS) -> Path:

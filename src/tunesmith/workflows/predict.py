@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +25,7 @@ from tunesmith.workflows.language_model import TextGenerator, sampling_of
 from tunesmith.workflows.load import language_folder, load
 from tunesmith.workflows.model import Model
 from tunesmith.workflows.reading import read_options_for, read_other
+from tunesmith.workflows.table_out import Table, form_of, table_writer
 
 _CHUNK = 20_000  # rows in memory at once
 
@@ -39,7 +39,8 @@ def predict(
     Columns: `predicted` and `probability` (label), `predicted` as "a|b" (labels), or `predicted`
     (number); with `probabilities` one column `probability_<label>` each. A column of the input that
     has one of these names keeps it, the new one gets `_2` (or the next free number). The format is
-    that of `out`'s suffix: .csv, .tsv, .jsonl or .parquet. Every input row gives one output row, in order.
+    that of `out`'s suffix: .csv (with delimiter and encoding of the input), .tsv, .xlsx, .jsonl or .parquet. Every
+    input row gives one output row, in order.
     `precision` as in `Model.predicted`. `reading`: how the file is read (encoding, delimiter, decimal, header_row,
     sheet, ...), as the data of the run was when not given.
     """
@@ -57,9 +58,11 @@ def predict(
         texts = model.columns.texts
         own = [name for name in rows.column_names if name not in texts]
         kept = [name for name in rows.column_names if name not in texts or not joined.parts_of(name, own)]
+        form = form_of(data, read_options_for(run, data, reading), model.columns.texts, model.columns.decimal)
         with output.written(target) as file:
             writer: Any = None
             cells = output.Cells()
+            make = partial(table_writer, file, target.suffix, form, cells, emit)
             empty: list[int] = []
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.select(range(start, min(start + _CHUNK, len(rows))))
@@ -69,7 +72,7 @@ def predict(
                 answers = model.predicted(texts, threshold=threshold, precision=precision)
                 for name, values in _columns(answers, probabilities).items():
                     table = table.append_column(free_name(name, kept), pa.array(values))
-                writer = writer or _writer(file, target.suffix, table.schema, cells)
+                writer = writer or _writer(file, target.suffix, table.schema, make)
                 writer(table)
             if writer is not None:
                 writer(None)
@@ -108,8 +111,11 @@ def _columns(answers: list[dict[str, Any]], probabilities: bool) -> dict[str, li
     return columns
 
 
-def _writer(file: IO[bytes], suffix: str, schema: pa.Schema, cells: output.Cells) -> Callable[[pa.Table | None], None]:
-    """A function that appends a table to `file` in the format of `suffix`, and ends it on None."""
+def _writer(
+    file: IO[bytes], suffix: str, schema: pa.Schema, make: Callable[[], Table]
+) -> Callable[[pa.Table | None], None]:
+    """A function that appends a table to `file` in the format of `suffix`, and ends it on None. `make`: for tables of
+    cells."""
     if suffix == ".parquet":
         parquet = pq.ParquetWriter(file, schema)
         return lambda table: parquet.close() if table is None else parquet.write_table(table.cast(schema))
@@ -120,15 +126,14 @@ def _writer(file: IO[bytes], suffix: str, schema: pa.Schema, cells: output.Cells
                 file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
 
         return lines
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    table_of_cells = csv.writer(text, delimiter="\t" if suffix == ".tsv" else ",")
-    table_of_cells.writerow(cells.of(schema.names))
+    written = make()
+    written.row(schema.names)
 
     def rows(table: pa.Table | None) -> None:
         if table is None:
-            text.detach()
+            written.close()
             return
         for row in table.to_pylist():
-            table_of_cells.writerow(cells.of(row.values()))
+            written.row(row.values())
 
     return rows

@@ -69,7 +69,7 @@ def _of_file(path: Path, folder: Path, options: ReadOptions | None) -> Format | 
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     if suffixes & tables.PARQUET_SUFFIXES:
         return _format(_parquet_rows(path))
-    if suffixes & tables.ARROW_SUFFIXES:
+    if suffixes & tables.ARROW_SUFFIXES or path.suffix.lower() in tables.WORKBOOK_SUFFIXES:
         return _of_input(open_file(path, folder, ignore, options))
     head = folder / f"head{''.join(path.suffixes[-2:]).lower().removesuffix('.gz')}"
     cut = _write_head(path, head)

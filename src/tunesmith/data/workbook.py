@@ -1,0 +1,198 @@
+"""Workbooks (Excel, OpenDocument): which sheet, which row holds the names, and cells as texts."""
+
+from __future__ import annotations
+
+import datetime
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Decided, Emit
+from tunesmith.data import delimited
+from tunesmith.data.arrowfile import ArrowWriter
+from tunesmith.data.header import find_layout
+from tunesmith.data.jsonlayout import SPLIT_WORDS
+from tunesmith.data.limits import MOST_UNPACKED, refuse_wide
+from tunesmith.data.part import Hints, Part
+from tunesmith.data.textrows import finish_rows
+
+WORKBOOK_SUFFIXES = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
+_MOST_BYTES = 1 << 30  # unpacked
+_SMALL = 64 << 20
+_LOOKED_AT = 200
+
+Row = tuple[int, list[str]]
+
+
+def read_workbook(path: Path, split: str, cache_dir: Path, emit: Emit, hints: Hints) -> list[Part]:
+    """One sheet as a Part, or one each for sheets that are called train, validation and test.
+
+    Raises DataError for a workbook that can not be read, and for a sheet that is not there or holds no rows.
+    """
+    book = _open(path)
+    parts: list[Part] = []
+    try:
+        for name, part in _chosen(book, path, emit, hints, split).items():
+            parts.append(_read_sheet(book, name, path, part, ArrowWriter(cache_dir), emit, hints))
+    except BaseException:
+        for part_read in parts:
+            part_read.release()
+        raise
+    return parts
+
+
+def _open(path: Path) -> Any:
+    from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+
+    _refuse_bomb(path)
+    try:
+        return CalamineWorkbook.from_path(str(path))
+    except PasswordError as error:
+        raise DataError(
+            Problem("the workbook is protected by a password", str(path)), fix="Save a copy without one."
+        ) from error
+    except (CalamineError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    except BaseException as error:  # a panic of the library, which is no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: BaseException) -> DataError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DataError(
+        Problem(f"this is not a readable workbook ({reason})", str(path)),
+        fix="Open it in Excel or LibreOffice and save it again, as .xlsx or as CSV (UTF-8).",
+    )
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Raises DataError for a file that unpacks to more than any table of texts."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(one.file_size for one in packed.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise _damaged(path, error) from error
+    if size > _MOST_BYTES or (size > _SMALL and size > MOST_UNPACKED * path.stat().st_size):
+        raise DataError(
+            Problem(f"the workbook unpacks to {size / 2**20:,.0f} MB, which is no table of texts", str(path)),
+            fix="Save the sheet as CSV (UTF-8), and give that file.",
+        )
+
+
+def _chosen(book: Any, path: Path, emit: Emit, hints: Hints, split: str) -> dict[str, str]:
+    """Names of the sheets to read, each with the part that it is."""
+    names = [str(name) for name in book.sheet_names]
+    asked = hints.options.sheet
+    if asked is not None:
+        match = next((name for name in names if name.casefold() == asked.casefold()), None)
+        if match is None:
+            raise DataError(
+                Problem(f"there is no sheet {asked!r}", str(path)), fix=f"Sheets: {', '.join(map(repr, names[:20]))}."
+            )
+        return {match: split}
+    seen = [str(one.name) for one in book.sheets_metadata if str(one.visible).endswith(".Visible")] or names
+    heights = {name: _height(book, name, path) for name in seen}
+    filled = [name for name, height in heights.items() if height > 1]
+    parts = {name: SPLIT_WORDS[name.lower()] for name in filled if name.lower() in SPLIT_WORDS}
+    if "train" in parts.values() and len(set(parts.values())) == len(parts) > 1:
+        emit(Decided("sheet", list(parts), f"{path.name}: sheets with these names"))
+        return parts
+    if not filled:
+        raise DataError(Problem("no sheet of this workbook holds rows", str(path)), fix="Give one that has rows in it.")
+    fitting = [name for name in filled if _has_names(book, name, path, hints.names)] or filled
+    best = max(fitting, key=lambda name: heights[name])
+    if len(names) > 1:
+        others = ", ".join(f"{name!r} ({heights[name]} rows)" for name in filled if name != best) or "none with rows"
+        why = "it has the columns asked for" if fitting != filled else f"it has the most rows ({heights[best]})"
+        emit(Decided("sheet", best, f"{path.name}: {why}; others: {others}; --sheet names another"))
+    return {best: split}
+
+
+def _has_names(book: Any, sheet: str, path: Path, names: Sequence[str]) -> bool:
+    if not names:
+        return False
+    rows = [row for _, row in _first(_rows(book, sheet, path), 20)]
+    return any(set(names) <= {cell.strip() for cell in row} for row in rows)
+
+
+def _sheet(book: Any, name: str, path: Path) -> Any:
+    try:
+        return book.get_sheet_by_name(name)
+    except Exception as error:
+        raise _damaged(path, error) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _damaged(path, error) from None
+
+
+def _height(book: Any, name: str, path: Path) -> int:
+    return int(_sheet(book, name, path).height)
+
+
+def _rows(book: Any, name: str, path: Path) -> Iterator[Row]:
+    """The rows that hold anything, with their numbers in the sheet; a cell merged over several rows is in each."""
+    sheet = _sheet(book, name, path)
+    first, left = sheet.start or (0, 0)
+    merged = {
+        (row, top[1]): top for top, end in getattr(sheet, "merged_cell_ranges", None) or []
+        if top[1] == end[1] for row in range(top[0] + 1, end[0] + 1)
+    }  # fmt: skip
+    values: dict[tuple[int, int], str] = {}
+    starts = set(merged.values())
+    for number, row in enumerate(sheet.iter_rows(), first):
+        cells = [_text(cell) for cell in row]
+        if merged:
+            for column, cell in enumerate(cells):
+                place = (number, column + left)
+                if place in starts:
+                    values[place] = cell
+                elif place in merged and not cell:
+                    cells[column] = values.get(merged[place], "")
+        if any(cell.strip() for cell in cells):
+            yield number + 1, cells
+
+
+def _text(cell: Any) -> str:
+    """A cell as people see it: 5.0 is 5, dates are ISO."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
+    if isinstance(cell, datetime.datetime):
+        return cell.isoformat(sep=" ")
+    return "" if cell is None else str(cell)
+
+
+def _first(rows: Iterator[Row], count: int) -> list[Row]:
+    return [row for row, _ in zip(rows, range(count), strict=False)]
+
+
+def _read_sheet(book: Any, name: str, path: Path, split: str, writer: ArrowWriter, emit: Emit, hints: Hints) -> Part:
+    source = f"{path} ({name})" if len(book.sheet_names) > 1 else str(path)
+    options = hints.options
+    try:
+        head = _first(_rows(book, name, path), max(_LOOKED_AT, options.header_row or 0))
+        refuse_wide(max((len(row) for _, row in head), default=0), path)
+        width = max((place for _, row in head for place, cell in enumerate(row, 1) if cell.strip()), default=0)
+        head = [(line, row[:width]) for line, row in head]
+        layout = find_layout(head, source, expected=hints.names, header=hints.header, header_row=options.header_row)
+        outcome = delimited.write_rows(_cut(_rows(book, name, path), width), layout, source, writer)
+        if outcome.problems:
+            raise DataError(outcome.problems, fix="Give every row of the sheet the columns of its header.")
+        return finish_rows(layout, outcome, split, source, writer, emit, [])
+    except BaseException:
+        writer.discard()
+        raise
+
+
+def _cut(rows: Iterator[Row], width: int) -> Iterator[Row]:
+    """The rows without blank cells to the right of the table."""
+    for line, row in rows:
+        yield line, row[:width] if not any(cell.strip() for cell in row[width:]) else row

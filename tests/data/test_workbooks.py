@@ -1,0 +1,121 @@
+"""Workbooks are read as tables: the sheet, the header below titles, cells as people see them."""
+
+from __future__ import annotations
+
+import datetime
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from tunesmith.core.errors import DataError
+from tunesmith.core.events import ignore
+from tunesmith.data import Columns, ReadOptions, read_rows
+from tunesmith.data.conversations import peek, read_examples
+
+from .conftest import sentence
+
+ROWS = [[sentence(n), "xyz"[n % 3]] for n in range(30)]
+LABEL = Columns("text", None, ("label",), "label")
+
+
+def book(path: Path, **sheets: list[list[Any]]) -> Path:
+    workbook = openpyxl.Workbook()
+    workbook.remove(workbook.active)
+    for name, rows in sheets.items():
+        sheet = workbook.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    workbook.save(path)
+    return path
+
+
+def refused(bench: Any, source: Any, **given: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        bench(source, **given)
+    assert not list((bench.folder / "cache").glob("tmp-*"))
+    return str(caught.value)
+
+
+def test_a_sheet_is_a_table(bench: Any, tmp_path: Path) -> None:
+    data = bench(book(tmp_path / "t.xlsx", Data=[["text", "label"], *ROWS]))
+    assert [[row["text"], row["target"]] for row in data.rows] == ROWS
+    assert data.location(0) == {"file": str(tmp_path / "t.xlsx"), "row": 1, "line": 2}
+
+
+def test_cells_are_what_people_see(bench: Any, tmp_path: Path) -> None:
+    day = datetime.datetime(2025, 3, 1)
+    rows = [
+        ["text", "stars", "when", "open", "share"],
+        *([sentence(n), n % 5 + 1, day, n % 2 == 0, n / 8] for n in range(30)),
+    ]
+    path = book(tmp_path / "t.xlsx", Data=rows)
+    assert bench(path, target="stars").label_names == ["1", "2", "3", "4", "5"]
+    found = read_rows(path, emit=ignore, cache_dir=bench.folder / "cache")[1]
+    assert (found["when"], found["open"], found["share"]) == ("2025-03-01", "False", "0.125")
+
+
+def test_titles_blank_rows_and_columns_and_merged_cells(bench: Any, tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsx"
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
+    sheet["B1"] = "Customer messages of May"
+    sheet.merge_cells("B1:C1")
+    for number, row in enumerate([["text", "label"], *sorted(ROWS, key=lambda row: row[1])], 4):
+        sheet.cell(number, 2, row[0])
+        sheet.cell(number, 3, row[1])
+    for first in (5, 15, 25):  # a label that is merged over its ten rows
+        sheet.merge_cells(start_row=first, end_row=first + 9, start_column=3, end_column=3)
+    sheet.cell(60, 7, " ")
+    workbook.save(path)
+    data = bench(path)
+    assert (len(data.rows), data.label_names, data.ledger.counts()["dropped"]) == (30, ["x", "y", "z"], 0)
+    assert "Customer messages of May" in bench.said("header")
+
+
+def test_error_cells_and_repeated_headers(bench: Any, tmp_path: Path) -> None:
+    rows = [["text", "label"], *ROWS[:9], ["Text", "Label"], *ROWS[9:], ["gone", "#N/A"]]
+    data = bench(book(tmp_path / "t.xlsx", Data=rows))
+    assert data.label_names == ["x", "y", "z"]
+    assert data.ledger.counts()["reasons"]["dropped"] == {"no target in column 'label'": 1, "the header again": 1}
+
+
+def test_which_sheet(bench: Any, tmp_path: Path) -> None:
+    path = book(tmp_path / "t.xlsx", Notes=[["read me", "please"], ["a", "b"]], Tickets=[["text", "label"], *ROWS])
+    assert len(bench(path).rows) == 30
+    assert bench.said("sheet").startswith("Tickets")
+    assert "Notes' (2 rows)" in bench.said("sheet")
+    assert "no sheet 'Ticket'" in refused(bench, path, reading=ReadOptions(sheet="Ticket"))
+    other = book(tmp_path / "o.xlsx", A=[["text", "label"], *ROWS], B=[["words", "kind"], *ROWS, *ROWS])
+    assert len(bench(other, text="text").rows) == 30
+    assert len(bench(other, reading=ReadOptions(sheet="a")).rows) == 30
+
+
+def test_sheets_that_are_parts(bench: Any, tmp_path: Path) -> None:
+    path = book(tmp_path / "t.xlsx", Train=[["text", "label"], *ROWS[:20]], Test=[["text", "label"], *ROWS[20:]])
+    data = bench(path)
+    assert len(data.splits["test"]) == 10
+    assert "(Test)" in data.location(25)["file"]
+
+
+def test_conversations_in_a_sheet(bench: Any, tmp_path: Path) -> None:
+    rows = [["prompt", "completion"], *([f"How is {n}?", f" It is {n}."] for n in range(20))]
+    path = book(tmp_path / "c.xlsx", Data=rows)
+    assert peek(str(path)) is not None
+    assert len(read_examples(str(path), emit=ignore)) == 20
+
+
+@pytest.mark.parametrize("content", [b"", b"text,label\n", b"PK\x03\x04 and no more", b"\xd0\xcf\x11\xe0" * 40])
+@pytest.mark.parametrize("name", ["t.xlsx", "t.xls", "t.ods"])
+def test_what_is_no_workbook(bench: Any, name: str, content: bytes) -> None:
+    assert f"{name}: this is not a readable workbook" in refused(bench, bench.write(name, content))
+
+
+def test_empty_sheets_and_bombs(bench: Any, tmp_path: Path) -> None:
+    assert "no sheet of this workbook holds rows" in refused(bench, book(tmp_path / "e.xlsx", Data=[]))
+    assert "holds rows" in refused(bench, book(tmp_path / "h.xlsx", Data=[["text", "label"]]))
+    with zipfile.ZipFile(tmp_path / "b.xlsx", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("xl/worksheets/sheet1.xml", b"0" * (80 << 20))
+    assert "unpacks to 80 MB" in refused(bench, tmp_path / "b.xlsx")
