@@ -104,6 +104,7 @@ def test_printed_tuples_and_sets_are_lists(bench: Any, write: Callable[[list[str
         (lambda n: "".join(chr(0xFF10 + int(digit)) for digit in str(n + 100)), [100.0, 101.0]),
         (lambda n: "".join(chr(0x0966 + int(digit)) for digit in str(n + 100)), [100.0, 101.0]),
         (lambda n: f"{n} kg", [0.0, 1.0]),
+        (lambda n: f"{n - 3}.5 °C", [-3.5, -2.5]),
     ],
 )
 def test_numbers_as_people_write_them(bench: Any, write: Callable[[int], str], values: list[float]) -> None:
@@ -121,6 +122,8 @@ def test_what_a_number_could_mean_is_asked(bench: Any) -> None:
     assert bench(made, decimal=".").index.values[1] == 2.001
     mixed = rows(lambda n: "7,5" if n == 9 else f"{n}.25", name="price")
     assert "row 10, column 'price': '7,5' has a decimal comma, most others a decimal point" in refused(bench, mixed)
+    two = rows(lambda n: f"{n + 1}.{n:03}" if n % 2 else f"{n + 1},{n:03}.50", name="price")
+    assert "'2.001' could mean 2001 or 2.001" in refused(bench, two)
     units = rows(lambda n: "€ 3.10" if n == 9 else f"$ {n}.25", name="price")
     assert "'€ 3.10' is written with '€', others with '$'" in refused(bench, units)
 
@@ -164,6 +167,7 @@ def test_what_is_one_spelling() -> None:
     assert folded("c++") != folded("c")
     assert nearest("yes", ["True", "False"]) == "True"
     assert nearest("0", ["no", "yes"]) == "no"
+    assert nearest("yes", ["Ja", "Nein"]) == "Ja"
     assert nearest("maybe", ["no", "yes"]) is None
     assert shown("a\u200bb") == "'a\\u200bb'"
 
@@ -232,6 +236,9 @@ def test_ratings_are_told(bench: Any) -> None:
         target="Bewertung",
     )
     assert "1 to 5 in steps of 0.5" in bench.said("rating")
+    bench.events.clear()
+    bench(rows(lambda n: "★" * (n % 5 + 1) + "☆" * (4 - n % 5), name="rating"))
+    assert bench.said("rating").startswith("1 to 5 ")
     bench.events.clear()
     bench(rows(lambda n: n % 11, 66, "nps"))
     assert "0 to 10" in bench.said("rating")

@@ -188,7 +188,7 @@ def tell_rating(profile: Profile, columns: Columns, emit: Emit) -> None:
     nothing = (cell for cell in profile.counts if says_nothing(cell) or may_be_nothing(cell))
     names = [cell for cell in profile.counts if cell not in set(nothing)]
     found = scales.scale_of_labels(names)
-    if columns.kind != "label" or found is None or not (named or {"1", "5"} <= {name.split(".")[0] for name in names}):
+    if columns.kind != "label" or found is None or not (named or (found.low, found.high) == (1, 5)):
         return
     why = "learned as classes, whose order does not count; within_one is the share at most one off. "
     emit(Decided("rating", str(found), f"{why}To learn them as numbers on the scale: --task text-regression"))

@@ -15,7 +15,10 @@ _CURRENCIES = (
 )
 _SYMBOL = r"[^\W\d_]{0,3}[$€£¥₹₽₩₺₴₪₫฿¢₦₱]"
 _UNIT_BEFORE = re.compile(rf"^({_SYMBOL}|(?:{_CURRENCIES})\.?(?=[\s\d+-]))\s*")
-_UNIT_AFTER = re.compile(rf"\s*({_SYMBOL}|%|‰|‱|(?<![^\W\d_])(?:{_CURRENCIES})\.?)$", re.IGNORECASE)
+_UNIT_AFTER = re.compile(
+    rf"\s*({_SYMBOL}|%|‰|‱|°[CFK]?|(?<=\d)(?:kg|mg|km|cm|mm|ml|min|sec|ms|GB|MB|KB|TB|kWh|mph|bpm|px|pts?)|(?<![^\W\d_])(?:{_CURRENCIES})\.?)$",
+    re.IGNORECASE,
+)
 _WORD_AFTER = re.compile(r"\s+([^\W\d_][^\d]{0,19})$")
 _BODY = re.compile(r"(?:\d+(?:[ '.,]\d+)*[.,]?|[.,]\d+)(?:[eE][-+]?\d+)?")
 _OUT_OF = re.compile(r"(\d+(?:[.,]\d+)?)\s*(?:/|out of|of|von|sur|de|di|van|av|из)\s*(\d+)", re.IGNORECASE)
@@ -137,6 +140,9 @@ def style_of(cells: Mapping[Any, int], decimal: str | None = None) -> NumberStyl
     `decimal` where it is known. Evidence is what can be read one way only: '0.5', '12,25' and '1.234,50'.
     """
     votes = {".": 0, ",": 0}
+    lengths: dict[str, set[int]] = {".": set(), ",": set()}
+    grouped = False
+    open_to_both: set[str] = set()
     units: dict[str, int] = {}
     outs: dict[str, int] = {}
     signs: dict[str, None] = {}
@@ -155,13 +161,21 @@ def style_of(cells: Mapping[Any, int], decimal: str | None = None) -> NumberStyl
             votes["."] += times
         elif point is None:
             votes[","] += times
+        elif point != comma:
+            open_to_both.add("." if "." in parts.body else ",")
+        if (point is None) != (comma is None):
+            sure_sign = "." if comma is None else ","
+            lengths[sure_sign].add(len(parts.body.partition(sure_sign)[2]))
+            grouped |= ("," if sure_sign == "." else ".") in parts.body
         signs.update(dict.fromkeys(_signs(cell)))
     unit = max(units, key=lambda name: (units[name], name)) if units else ""
     unit = unit if unit or len(units) < 2 else _only(units)
     out_of = max(outs, key=lambda name: (outs[name], name)) if outs else ""
     chosen = decimal or ("," if votes[","] > votes["."] else ".")
     sure = decimal is not None or votes[chosen] > 0
-    mixed = decimal is None and min(votes.values()) > 0
+    # thousands are parted and fractions are short: then '1.234' is no longer fraction, but written by someone else
+    odd = grouped and chosen in open_to_both and max(lengths[chosen], default=0) < 3
+    mixed = decimal is None and (min(votes.values()) > 0 or odd)
     return NumberStyle(chosen, sure, unit, out_of, mixed, tuple(sorted(filter(None, units))), tuple(signs))
 
 

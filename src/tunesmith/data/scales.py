@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunesmith.data.numbers import taken_apart, value
+
 _ENDS = (5, 6, 7, 10)
 """Where usual scales end; 6 is that of school marks."""
 _FEWEST, _MOST = 3, 21
@@ -54,8 +56,13 @@ def scale_of_labels(names: Iterable[str]) -> Scale | None:
 
 
 def values_of(names: Sequence[str]) -> np.ndarray | None:
-    """float64 [n]: labels as numbers; None where one is none."""
-    found = [re.fullmatch(r"(\d+(?:[.,]5|[.,]0)?)\s*(?:/\s*\d+|[^\W\d]+|★)?", name.strip()) for name in names]
-    if not found or not all(found):
+    """float64 [n]: labels as numbers ('4', '3,5', '4/5', '4 stars', '★★★★☆'); None where one is none."""
+    parts = [taken_apart(name) for name in names]
+    if not parts or len({(part.unit, part.out_of) for part in parts if part is not None} - {("", "")}) > 1:
         return None
-    return np.array([float(match[1].replace(",", ".")) for match in found if match])
+    found = [None if part is None else value(part.body, "," if "," in part.body else ".") for part in parts]
+    if any(number is None for number in found):
+        return None
+    return np.array(
+        [part.sign * number for part, number in zip(parts, found, strict=True) if part and number is not None]
+    )

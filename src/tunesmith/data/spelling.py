@@ -9,7 +9,50 @@ from collections.abc import Iterable, Mapping
 
 _JOINED = re.compile(r"(?<=[^\W\d])[\s_-]+(?=[^\W\d])")
 _ENDS = re.compile(r"^[\"'`“”„«»]+|[\"'`“”„«»]+$|(?<=[^\W\d]|[\"'”»])[.,;:!]+$")
-_TRUE, _FALSE = {"true", "yes", "y", "t", "1"}, {"false", "no", "n", "f", "0"}
+_TRUE = frozenset(
+    [
+        "true",
+        "yes",
+        "y",
+        "t",
+        "1",
+        "on",
+        "ja",
+        "j",
+        "wahr",
+        "oui",
+        "vrai",
+        "si",
+        "sí",
+        "sim",
+        "verdadero",
+        "verdadeiro",
+        "vero",
+        "tak",
+        "да",
+    ]
+)
+_FALSE = frozenset(
+    [
+        "false",
+        "no",
+        "n",
+        "f",
+        "0",
+        "off",
+        "nein",
+        "falsch",
+        "non",
+        "faux",
+        "não",
+        "nao",
+        "falso",
+        "nie",
+        "nee",
+        "нет",
+    ]
+)
+"""Truth values, as people and programs write them."""
 
 
 def folded(label: str) -> str:
