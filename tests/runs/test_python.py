@@ -105,6 +105,8 @@ def test_words_may_be_paths_runs_and_values_of_numpy_and_pandas(
     assert tunesmith.load(run).predict("hello")["label"] in run.model.classes_
     with pytest.raises(OptionError, match="Did you mean 'epochs'"):
         tunesmith.train(tickets, out="three", epohcs=3)  # type: ignore[call-arg]
+    with pytest.raises(OptionError, match=r"several runs.*\n.*cross_validate"):
+        tunesmith.train(tickets, cv=5)  # type: ignore[call-arg]
 
 
 # progress

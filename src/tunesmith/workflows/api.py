@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     Format = Literal["openai", "sharegpt", "alpaca", "messages", "gemini"]
 
 
+_SEVERAL = {
+    "cv": "`tunesmith.workflows.folds.cross_validate(data, out=..., cv=5)`",
+    "seeds": "`tunesmith.workflows.seeds.several_seeds(data, out=..., seeds=3)`",
+    "until": "`tunesmith.workflows.until.until(data, metric=..., out=...)`",
+}
+"""Flags of the command `train` that are functions of their own."""
+
+
 # --- Start --------------------------------------------------------------------------------------
 
 
@@ -61,8 +69,11 @@ def train(
 
     Raises UsageError (input or options; nothing was trained), RunFailed, Stopped (resumable).
     """
+    from tunesmith.core.errors import OptionError
     from tunesmith.workflows import train as workflow
 
+    for word in _SEVERAL.keys() & words.keys():
+        raise OptionError(f"{word} makes several runs, and `train` gives one.", f"Use {_SEVERAL[word]}.")
     with _spoken(verbose) as more:
         return workflow.train(data, out=None if out is None else Path(out), listeners=[*more, *listeners], **words)
 

@@ -20,9 +20,10 @@ _TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _STYLE = """\
 .tunesmith-card{font-size:13px;line-height:1.45;max-width:60em;margin:.3em 0;padding:.7em 1em;color:inherit;
 border:1px solid rgba(128,128,128,.4);border-radius:6px;overflow-x:auto}
-.tunesmith-card b.t{font-size:1.1em}
+.tunesmith-card b.t{font-size:1.1em;display:block}
+.tunesmith-card a{color:inherit;text-decoration:underline}
 .tunesmith-card .v{display:inline-block;color:#fff;border-radius:4px;padding:.05em .6em;margin:.3em 0}
-.tunesmith-card table{border-collapse:collapse;margin:.5em 0;color:inherit;background:transparent}
+.tunesmith-card table{border-collapse:collapse;font-size:inherit;margin:.5em 0;color:inherit;background:transparent}
 .tunesmith-card td,.tunesmith-card th{text-align:left;padding:.15em .9em .15em 0;border:0;color:inherit;
 background:transparent;vertical-align:top;white-space:pre-wrap}
 .tunesmith-card th{font-weight:600;border-bottom:1px solid rgba(128,128,128,.4)}
