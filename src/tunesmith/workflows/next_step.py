@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.spec import RunSpec
+from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
 from tunesmith.evaluate.verdict import NextStep
 from tunesmith.models import catalog
 
@@ -111,8 +113,22 @@ def _command(spec: RunSpec, verb: str, *more: str) -> str:
         for one in value if isinstance(value, list) else [value]:
             shown = _shown(Path(one)) if name in ("validation", "test", "model") and Path(one).exists() else str(one)
             asked += [f"--{name}", shown]
+    if spec.task not in ("auto", "text-classification"):
+        asked += ["--task", spec.task]
+    for name, value in _read_as(spec).items():
+        asked += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
     data = _shown(Path(spec.data)) if Path(spec.data).exists() else spec.data
     return _joined(verb, data, *asked, *more)
+
+
+def _read_as(spec: RunSpec) -> dict[str, Any]:
+    """Options of how files are read, what cells mean and how rows are divided, where they are not the usual ones."""
+    fields = {**ReadOptions.model_fields, **ValueOptions.model_fields, **SplitOptions.model_fields}
+    usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+    return {
+        name: value for name, value in spec.options.items()
+        if name in usual and value is not None and value != usual[name]
+    }  # fmt: skip
 
 
 def _joined(*parts: str) -> str:
