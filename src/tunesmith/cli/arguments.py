@@ -25,6 +25,10 @@ RunPath = Annotated[
     typer.Argument(metavar="RUN", help="A run folder.", show_default=False, autocompletion=completion.runs),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Compare every byte of the model with what the run saved, however large.",
+                       show_default=False)
+]  # fmt: skip
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Every choice with its reason, and the numbers behind them.",
                        rich_help_panel=OUTPUT)
@@ -261,6 +265,14 @@ def names_of(values: list[str] | None) -> list[str] | None:
 def folder_of(data: str, what: str) -> Path:
     """Where the results of a command on `data` go when no folder is given."""
     return Path("runs") / f"{Path(data.rstrip('/')).name.split('.')[0]}-{what}"
+
+
+def verify_model(run: Path, verify: bool) -> None:
+    """What --verify does, before the command itself. Raises FolderError, ModelError."""
+    if verify:
+        from tunesmith.workflows.load import verify as every_byte
+
+        every_byte(run)
 
 
 def print_found(found: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], str]) -> None:

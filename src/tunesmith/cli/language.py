@@ -8,7 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from tunesmith.cli.arguments import READING, Json, MaxNewTokens, RunPath, Verbose, print_found, renamed, run_words
+from tunesmith.cli.arguments import (
+    READING,
+    Json,
+    MaxNewTokens,
+    RunPath,
+    Verbose,
+    Verify,
+    print_found,
+    renamed,
+    run_words,
+    verify_model,
+)
 from tunesmith.cli.help import START, UNDERSTAND, USE, Commands
 from tunesmith.core.errors import OptionError
 
@@ -25,6 +36,7 @@ def chat(
     max_tokens: Annotated[int | None, typer.Option(hidden=True)] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same answers.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Text that ends an answer; repeatable.")] = None,
+    verify: Verify = False,
 ) -> None:
     """Talk to a trained model; /help lists the commands inside."""
     from tunesmith.cli.chat import chat_session
@@ -35,6 +47,7 @@ def chat(
             raise OptionError(f"--max-tokens {max_tokens} and --max-new-tokens {max_new_tokens} contradict each other.")
         renamed("--max-tokens", "--max-new-tokens")
     most = max_new_tokens or max_tokens or 256
+    verify_model(run, verify)
     words = {
         "temperature": temperature, "top_p": top_p, "max_new_tokens": most, "seed": seed, "stop": stop or [],
     }  # fmt: skip
@@ -125,11 +138,13 @@ def export(
     run: RunPath,
     to: Annotated[str, typer.Option(help="merged: the adapter added to the weights, one plain model.")] = "merged",
     out: Annotated[Path | None, typer.Option(help="Folder to write; RUN/export/merged when not given.")] = None,
+    verify: Verify = False,
     as_json: Json = False,
 ) -> None:
     """Write one plain model out of a run, and check that it answers the same."""
     from tunesmith.workflows import export as workflow
 
+    verify_model(run, verify)
     found = workflow.export(run, to=to, out=out)
     print_found(
         found, as_json,

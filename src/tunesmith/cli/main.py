@@ -17,11 +17,13 @@ from tunesmith.cli.arguments import (
     Price,
     RunPath,
     Verbose,
+    Verify,
     data_of,
     print_document,
     print_found,
     reads_files,
     run_words,
+    verify_model,
 )
 from tunesmith.cli.help import START, UNDERSTAND, Commands
 from tunesmith.core.errors import DataError, OptionError
@@ -109,6 +111,7 @@ def evaluate(
         str | None, typer.Argument(metavar="DATA", help="Data with the columns that the run was trained on.")
     ] = None,
     data_flag: DataFlag = None,
+    verify: Verify = False,
     as_json: Json = False,
     reading: Any = None,
 ) -> None:
@@ -116,6 +119,7 @@ def evaluate(
     from tunesmith.cli import show
     from tunesmith.workflows import evaluate as workflow
 
+    verify_model(run, verify)
     source = data_of(data, data_flag, example=f"evaluate {run} new.csv")
     print_found(workflow.evaluate(run, source, emit=show.warned, **reading), as_json, show.evaluated)
 

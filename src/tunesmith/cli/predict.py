@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tunesmith.cli import process
-from tunesmith.cli.arguments import READING, Json, MaxNewTokens, RunPath, print_found, reads_files, renamed, words_of
+from tunesmith.cli.arguments import (
+    READING,
+    Json,
+    MaxNewTokens,
+    RunPath,
+    Verify,
+    print_found,
+    reads_files,
+    renamed,
+    verify_model,
+    words_of,
+)
 from tunesmith.cli.help import USE, Commands
 from tunesmith.core.errors import OptionError
 from tunesmith.core.text import quoted_formula, visible
@@ -59,6 +70,7 @@ def predict(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="How answers are written: temperature, top_p, seed, ..."),
     ] = None,
+    verify: Verify = False,
     as_json: Json = False,
     reading: Any = None,
 ) -> None:  # fmt: skip
@@ -82,6 +94,7 @@ def predict(
         raise OptionError(
             f"--{next(iter(reading)).replace('_', '-')} says how a file is read.", "Give one with --data."
         )
+    verify_model(run, verify)
     words = words_of(settings, max_new_tokens=max_new_tokens)
     options = {"threshold": threshold, "precision": precision}
     if piped:

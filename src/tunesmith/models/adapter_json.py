@@ -27,7 +27,9 @@ def _numbers(value: Any) -> bool:
 _NAMES: dict[str, Callable[[Any], bool]] = {
     "target_modules": lambda value: value in (None, "all-linear") or _names(value),
     "layers_pattern": lambda value: not value or _names(value if isinstance(value, list) else [value]),
-    **dict.fromkeys(("rank_pattern", "alpha_pattern"), lambda value: not value or _names([*value])),
+    **dict.fromkeys(
+        ("rank_pattern", "alpha_pattern"), lambda value: not value or (isinstance(value, dict) and _names([*value]))
+    ),
     **dict.fromkeys(
         ("exclude_modules", "feedforward_modules", "modules_to_save", "target_parameters"),
         lambda value: value is None or _names(value),

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, ignore
-from tunesmith.core.files import sha256
 from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import described
 from tunesmith.models.guard import in_one_line, loading
+from tunesmith.models.manifest import check_manifest, digest
 from tunesmith.models.model_json import read_object
 from tunesmith.models.outline import check_outline
 from tunesmith.models.safety import check_adapter_folder, check_files, check_folder, foreign_code
@@ -192,7 +192,8 @@ def _settle_head(model: TextModel, order: list[int] | None, settings: Any) -> No
 
 
 def load_text_finished(folder: Path) -> Bundle:
-    """A model that a run saved. Raises ModelError when its files are not whole."""
+    """A model that a run saved. Raises ModelError when its files are not whole, or not as they were saved."""
+    check_manifest(folder)
     beside = virtual.stands_beside(folder)
     if beside:
         check_adapter_folder(folder)
@@ -347,11 +348,11 @@ def save_text_model(bundle: Bundle, folder: Path, *, max_length: int, place: Pat
 
 def fingerprint(folder: Path) -> str:
     """sha256 over the contents that change what a model computes."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix == ".safetensors" or path.name in ("config.json", "tokenizer.json", "vocab.txt"):
-            digest.update(f"{path.name} {sha256(path)}\n".encode())
-    return digest.hexdigest()
+            found.update(f"{path.name} {digest(path)}\n".encode())
+    return found.hexdigest()
 
 
 @contextmanager

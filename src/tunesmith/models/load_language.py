@@ -17,6 +17,7 @@ from tunesmith.models.additions import ADAPTER, quiet_peft
 from tunesmith.models.guard import loading
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import fingerprint, load_network, needed_tokens, quiet_transformers, read_tokenizer
+from tunesmith.models.manifest import check_manifest
 from tunesmith.models.model_json import read_object
 from tunesmith.models.own_template import use_template
 from tunesmith.models.safety import check_adapter_folder, check_folder
@@ -163,8 +164,10 @@ def _same_base(adapter: Path, weights: Path, base: Path, wanted: str) -> None:
 def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool = False) -> LanguageBundle:
     """What a run saved: an adapter beside its base (in 4 bits again where it was trained so), or a whole model.
 
-    With `merge` the adapter is added to the weights. Raises ModelError when files are missing or unsafe.
+    With `merge` the adapter is added to the weights. Raises ModelError when files are missing, unsafe or not as they
+    were saved.
     """
+    check_manifest(folder)
     mark = read_mark(folder)
     quantization = mark.get("quantization")
     network, base = _network(folder, str(folder), mark["network"], dtype, quantization, merge=merge)

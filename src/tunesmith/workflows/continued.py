@@ -22,6 +22,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.models import virtual
 from tunesmith.models.additions import ADAPTER, described
 from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
+from tunesmith.models.manifest import MANIFEST
 from tunesmith.workflows import retain, spoken
 
 
@@ -86,5 +87,5 @@ def _without_adapter(model: Path, beside: Path) -> Bundle:
     if virtual.stands_beside(model):
         return load_text_finished(model / virtual.BASE)
     with scratch(own_folder(beside.parent)) as bare:
-        copy_folder(model, bare, "adapter_*")
+        copy_folder(model, bare, "adapter_*", MANIFEST)
         return load_text_finished(bare)

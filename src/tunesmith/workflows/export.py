@@ -14,6 +14,7 @@ from tunesmith.engine.generate import Sampling, begin_with, name_ends
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import MARK, load_language_finished, read_mark
+from tunesmith.models.manifest import write_manifest
 from tunesmith.models.virtual import can_merge, stands_beside
 from tunesmith.workflows.language_model import TextGenerator
 
@@ -58,6 +59,7 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     with written_to(target), new_folder(target, private=False) as aside, full_disk_as_oserror():
         if adapter:
             _merge(folder.model, trained, aside)
+            write_manifest(aside)
         else:
             copy_folder(folder.model, aside)
         apart, answers = _compare(trained, TextGenerator.load(aside))

@@ -36,6 +36,7 @@ from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models import virtual
 from tunesmith.models.load import save_text_model
+from tunesmith.models.manifest import write_manifest
 from tunesmith.workflows import next_step, retain
 from tunesmith.workflows.beside import texts_of
 from tunesmith.workflows.clock import Clock
@@ -121,6 +122,7 @@ def _save_model(work: Work, thresholds: np.ndarray | None, expected: Outcome) ->
             save_text_model(work.bundle, aside, max_length=longest, place=folder.model)
         write_mark(aside, work.plan.spec.task, task, work.data.columns, thresholds)
         _smoke_test(work, Model.load(aside), expected)
+        write_manifest(aside)
 
 
 def _limit(work: Work) -> int:

@@ -35,6 +35,7 @@ from tunesmith.evaluate.types import Finding
 from tunesmith.models.additions import ADAPTER, quiet_peft
 from tunesmith.models.load import quiet_transformers
 from tunesmith.models.load_language import MARK, base_of_adapter, load_language_finished
+from tunesmith.models.manifest import write_manifest
 from tunesmith.models.virtual import virtual_tokens
 from tunesmith.workflows import language_verdict, next_step, retain
 from tunesmith.workflows.clock import Clock
@@ -234,6 +235,7 @@ def _save_model(work: LanguageWork) -> None:
             )
         if _needs_base(work):
             _save_base(aside, ends, work.emit)
+        write_manifest(aside)
 
 
 def _needs_base(work: LanguageWork) -> bool:

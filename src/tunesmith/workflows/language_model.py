@@ -49,7 +49,7 @@ class TextGenerator(Shown):
         self.bundle = bundle
         self.mark = dict(mark)
         task = registry.get("tasks", mark["task"])
-        if task.family != "language":
+        if getattr(task, "family", "rows") != "language":
             raise ModelError(f"The record of the run names the task {mark['task']!r}, which writes no text.")
         known = {name: mark[name] for name in ("prefix",) if name in task.Options.model_fields}
         self.task = task(task.Options(**known))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tunesmith.core.errors import FolderError
 from tunesmith.core.run import RunFolder, is_run
+from tunesmith.models.manifest import check_manifest
 from tunesmith.models.model_json import read_object
 from tunesmith.workflows.language_model import TextGenerator
 from tunesmith.workflows.model import MARK, Model
@@ -15,6 +16,16 @@ def load(path: str | Path) -> Model | TextGenerator:
     """The model of a run folder (or of its `model` folder). Raises FolderError, ModelError."""
     folder = language_folder(path, wanted=False)
     return Model.load(path) if folder is None else TextGenerator.load(folder)
+
+
+def verify(path: str | Path) -> None:
+    """Compare every byte of a finished run's model with what the run saved. Raises FolderError, ModelError.
+
+    Loading alone compares files of up to 1 GB as a whole, larger ones by samples.
+    """
+    folder = Path(path)
+    model = RunFolder.open(folder).model if is_run(folder) else folder
+    check_manifest(model, whole=True)
 
 
 def language_folder(path: str | Path, *, wanted: bool = True) -> Path:

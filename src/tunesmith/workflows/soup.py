@@ -25,6 +25,7 @@ from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Interval, Outcome
 from tunesmith.models.additions import ADAPTER
+from tunesmith.models.manifest import MANIFEST, write_manifest
 from tunesmith.models.virtual import can_merge
 from tunesmith.workflows import language_use
 from tunesmith.workflows.export import export
@@ -71,6 +72,7 @@ def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
             return told
         _write(folder, taken)
         judge.finish(folder)
+        write_manifest(folder)
         ours, theirs = (judge.found(one, "test") for one in (folder, ordered[0]))
         return {**told, "test": judge.interval(ours), "difference": dict(judge.difference(ours, theirs))}
 
@@ -110,7 +112,7 @@ def _score(judge: _Judge, folder: Path, parts: Sequence[Path]) -> tuple[float, f
 def _write(folder: Path, parts: Sequence[Path]) -> None:
     """The first model folder with the mean of all weights; of each model one weight at a time is in memory."""
     with new_folder(folder, replace=True) as aside:
-        copy_folder(parts[0], aside, "adapter", "README.md", "*.safetensors")
+        copy_folder(parts[0], aside, "adapter", "README.md", MANIFEST, "*.safetensors")
         for file in parts[0].glob("*.safetensors"):
             with ExitStack() as stack:
                 models = [stack.enter_context(safe_open(part / file.name, framework="pt")) for part in parts]
