@@ -173,7 +173,7 @@ def test_resume_finishes_a_stopped_run(run: Run, ticket_csv: Path, tiny_model: P
 def test_evaluate(run: Run, trained: Path, ticket_csv: Path) -> None:
     said = run("evaluate", trained, "--data", ticket_csv)
     assert said.stdout.startswith("60 rows, of which ")
-    assert re.search(r"^accuracy +\d\.\d{4}  \(\d\.\d{4} to \d\.\d{4}\)  \d\.\d{4} ", said.stdout, re.M)
+    assert re.search(r"^accuracy +\d\.\d{3}  \(\d\.\d{3} to \d\.\d{3}\)  \d\.\d{3} ", said.stdout, re.M)
     found = run("evaluate", trained, "--data", ticket_csv, "--json").json
     assert found["rows"] == 60
     assert set(found["metrics"]["accuracy"]) == {"value", "low", "high"}
@@ -300,7 +300,7 @@ def test_predict_pairs(run: Run, pairs: Path) -> None:
 def test_runs_and_show(run: Run, trained: Path) -> None:
     said = run("runs", trained.parent)
     assert said.stdout.splitlines()[0].split() == ["run", "status", "method", "model", "test", "metric", "verdict"]
-    assert re.search(r"one +finished +full .* accuracy \d\.\d{4}", said.stdout)
+    assert re.search(r"one +finished +full .* accuracy \d\.\d{3}", said.stdout)
     (row,) = run("runs", trained.parent, "--json").json["runs"]
     assert (row["status"], row["metric"]) == ("finished", "accuracy")
     assert run("runs").stdout == "No runs here. Start one with: tunesmith train FILE\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from tunesmith.cli import completion
+from tunesmith.cli import completion, screen
 from tunesmith.cli.arguments import COMPARED, WORDS, words_of
 from tunesmith.cli.main import app
 from tunesmith.core import registry
@@ -135,3 +136,37 @@ def test_there_is_a_script_for_every_shell(shell: str) -> None:
         capture_output=True, text=True, env={**os.environ, "_TUNESMITH_COMPLETE": f"source_{shell}"},
     )  # fmt: skip
     assert "_TUNESMITH_COMPLETE" in done.stdout
+
+
+# colour
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "painted"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colour_is_for_terminals_that_want_it(
+    environment: dict[str, str], painted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert screen.paint("well", "green", stream=Screen()) == ("\x1b[32mwell\x1b[0m" if painted else "well")
+    assert screen.paint("well", "green", stream=io.StringIO()) == "well"
+
+
+def test_long_lines_break_behind_their_name_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = "word " * 12
+    assert "\n" not in screen.entry("name", text.strip())
+    monkeypatch.setattr(sys, "stdout", Screen())
+    lines = screen.entry("name", text).splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 40
+    assert all(line.startswith(" " * 9 + "word") for line in lines[1:])

@@ -29,14 +29,20 @@ def paint(text: str, *styles: str, stream: IO[str] | None = None) -> str:
     return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
 
 
-def entry(name: str, text: str, *styles: str, width: int = 9) -> str:
+def width(stream: IO[str] | None = None) -> int | None:
+    """Columns of the terminal; None in a pipe, where a line may be as long as it is."""
+    out = stream or sys.stdout
+    return shutil.get_terminal_size().columns if out is not None and out.isatty() else None
+
+
+def entry(name: str, text: str, *styles: str, indent: int = 9) -> str:
     """A name and what is said of it, wrapped behind the name on a terminal; in a pipe it stays one line."""
     lines = text.splitlines() or [""]
-    if sys.stdout.isatty():
-        room = max(30, shutil.get_terminal_size().columns - width)
+    if columns := width():
+        room = max(20, columns - indent)
         lines = [part for line in lines for part in textwrap.wrap(line, room, break_on_hyphens=False) or [""]]
     first, *rest = lines
-    return "\n".join([f"{paint(name.ljust(width), *styles)}{first}", *(" " * width + line for line in rest)])
+    return "\n".join([f"{paint(name.ljust(indent), *styles)}{first}", *(" " * indent + line for line in rest)])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

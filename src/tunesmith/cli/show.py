@@ -65,6 +65,10 @@ def run(found: Found, verbose: bool = False) -> str:
     return "\n".join(lines)
 
 
+def _likely(interval: Any) -> str:
+    return f"{words.number(interval['value'])}  ({_between(interval)})"
+
+
 def _between(interval: Any) -> str:
     return f"{words.number(interval['low'])} to {words.number(interval['high'])}"
 
@@ -91,7 +95,7 @@ def _examples(examples: list[Found]) -> list[str]:
         answer = ", ".join(said) or "(no label)" if isinstance(said, list) else visible(str(_rounded(said)))
         sure = f" ({100 * one['probability']:.0f} % sure)" if one["probability"] is not None else ""
         right = "" if said == one["truth"] or not sure else f"; it should be {visible(str(one['truth']))}"
-        lines += [f"{'tries' if not number else '':9}“{visible(one['text'])}”", f"{'':9}-> {answer}{sure}{right}"]
+        lines += [entry("" if number else "tries", f"“{visible(one['text'])}”"), entry("", f"-> {answer}{sure}{right}")]
     return lines
 
 
@@ -165,18 +169,18 @@ def evaluated(found: Found) -> str:
     new = found.get("new")
     rows = [
         (
-            name,
-            _interval(interval),
-            *([_interval(new["metrics"][name]) if name in new["metrics"] else ""] if new else []),
+            words.metric(name),
+            _likely(interval),
+            *([_likely(new["metrics"][name]) if name in new["metrics"] else ""] if new else []),
         )
         for name, interval in found["metrics"].items()
     ]
     if not new:
-        return f"{found['rows']} rows\n" + table(("metric", "value (95 % interval)"), rows)
+        return f"{found['rows']} rows\n" + table(("", "value (likely range, 95 %)"), rows)
     seen = f"{found['trained_rows']} were trained on" + (
         f", {found['validation_rows']} were chosen on" if found["validation_rows"] else ""
     )
-    head = ("metric", "all rows (95 % interval)", f"the {new['rows']} rows that are new to the model")
+    head = ("", "all rows (likely range, 95 %)", f"the {new['rows']} rows that are new to the model")
     return f"{found['rows']} rows, of which {seen}\n" + table(head, rows)
 
 
@@ -201,12 +205,15 @@ def runs(found: Found) -> str:
     if not found["runs"]:
         return "No runs here. Start one with: tunesmith train FILE"
     rows = [
-        (r["run"], r["status"], r["method"], r["model"], f"{r['metric']} {_interval(r)}" if "metric" in r else "",
-         r.get("outcome", ""))
+        (r["run"], r["status"], r["method"], r["model"], _reached(r), r.get("outcome", ""))
         for r in found["runs"]
     ]  # fmt: skip
     damaged = [f"{r['run']}: {r['problem']}" for r in found["runs"] if "problem" in r]
     return "\n".join([table(("run", "status", "method", "model", "test metric", "verdict"), rows), *damaged])
+
+
+def _reached(row: Found) -> str:
+    return f"{words.metric(row['metric'])} {_likely(row)}" if "metric" in row else ""
 
 
 def plugins(found: Found) -> str:
@@ -214,7 +221,7 @@ def plugins(found: Found) -> str:
     seam, listed = next(iter(found.items()))
     rows = [(plugin["name"], plugin["summary"]) for plugin in listed]
     width = max(len(name) for name, _ in rows) + 2
-    lines = [entry(name, summary, width=width) for name, summary in rows]
+    lines = [entry(name, summary, indent=width) for name, summary in rows]
     return "\n".join([*lines, "", f"The options of one: tunesmith {seam} NAME"])
 
 
@@ -224,7 +231,7 @@ def plugin(found: Found) -> str:
     for option in found["options"]:
         default = "chosen" if option["default"] is None else option["default"]
         lines.append(f"--set {option['name']}={default}  ({option['type']})")
-        lines.append(entry("", option["help"], width=4))
+        lines.append(entry("", option["help"], indent=4))
     return "\n".join(lines if found["options"] else [lines[0], "It has no options of its own."])
 
 
@@ -266,11 +273,6 @@ def doctor(found: Found) -> str:
 
 def _interval(interval: Any) -> str:
     return f"{interval['value']:.4f}  ({interval['low']:.4f} to {interval['high']:.4f})"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def warned(event: Any) -> None:

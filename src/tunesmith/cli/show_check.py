@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith.cli.screen import entry, paint, table
+from tunesmith.cli.screen import entry, paint, table, width
 from tunesmith.evaluate import words
 from tunesmith.workflows.narration import DEPTH, decided
 
@@ -133,10 +132,10 @@ def _labels(labels: Mapping[str, Mapping[str, int]]) -> list[str]:
     counts = sorted(((sum(parts.values()), name) for name, parts in labels.items()), key=lambda one: (-one[0], one[1]))
     shown = counts[:_LABELS] if len(counts) > _LABELS + 1 else counts
     names = [_cut_short(_line(name), 32) for _, name in shown]
-    width, digits = max(map(len, names)), len(f"{counts[0][0]:,}")
+    widest, digits = max(map(len, names)), len(f"{counts[0][0]:,}")
     lines = [
         (
-            f"{'labels' if not at else '':9}{name:{width}}  {count:{digits},}  " + _bar(count / max(1, counts[0][0]))
+            f"{'labels' if not at else '':9}{name:{widest}}  {count:{digits},}  " + _bar(count / max(1, counts[0][0]))
         ).rstrip()
         for at, ((count, _), name) in enumerate(zip(shown, names, strict=True))
     ]
@@ -157,14 +156,14 @@ def _bar(share: float) -> str:
 
 def _samples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
     """Three rows as they are read, on a line each."""
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+    columns = width() or 100
     lines = []
     for number, sample in enumerate(samples):
         texts = " | ".join(_line(str(sample[name])) for name in ("text", "text_pair") if sample.get(name) is not None)
         target = sample["target"]
         answer = _line(", ".join(map(str, target)) if isinstance(target, list) else str(target)) or "(none)"
         answer = _cut_short(answer, 30)
-        room = max(20, width - 9 - len(answer) - 4)
+        room = max(20, columns - 9 - len(answer) - 4)
         lines.append(f"{'such as' if not number else '':9}{_cut_short(texts, room)} -> {answer}")
     return lines
 

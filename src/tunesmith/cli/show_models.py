@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunesmith.cli.screen import table
+from tunesmith.cli.screen import entry, paint, table, width
 from tunesmith.evaluate.words import about, size
 
 Found = dict[str, Any]
@@ -16,38 +16,46 @@ _GROUPS = {
 }
 
 
+_NOTE = 25
+"""Fewest columns that a sentence about a model is put into."""
+
+
 def listed(found: Found) -> str:
     """The catalogue by what its models are for."""
     lines: list[str] = []
     groups: dict[tuple[str, ...], list[Found]] = {}
     for model in found["models"]:
         groups.setdefault(tuple(model["tasks"]), []).append(model)
-    head = ("model", "weights", "language", "here", "memory", "1,000 rows", "")
-    rows = {
-        tasks: [
-            (
-                model["model"], weights(model["parameters_million"]), model["languages"],
-                "yes" if model["on_this_machine"] else "-", size(model["memory_bytes"]), _time(model), model["note"],
-            )
-            for model in some
-        ]
-        for tasks, some in groups.items()
-    }  # fmt: skip
-    everything = [row for some in rows.values() for row in some]
-    shown = iter(table(head, everything).splitlines())
-    title = next(shown)
-    for tasks, some in rows.items():
-        lines += ["", f"{_GROUPS.get(tasks, ', '.join(tasks))}  ({', '.join(tasks)})", title]
-        lines += [next(shown) for _ in some]
+    head = ("model", "weights", "language", "here", "memory", "1,000 rows")
+    sorted_models = [model for some in groups.values() for model in some]
+    title, *rows = table(head, [_row(model) for model in sorted_models]).splitlines()
+    lines_of = {model["model"]: line for model, line in zip(sorted_models, rows, strict=True)}
+    indent = max(map(len, (title, *rows))) + 2
+    noted = (width() or 1_000) - indent >= _NOTE  # else the page of a model has it
+    for tasks, some in groups.items():
+        lines += ["", paint(_GROUPS.get(tasks, ", ".join(tasks)), "bold"), title]
+        lines += [entry(lines_of[m["model"]], m["note"] if noted else "", indent=indent).rstrip() for m in some]
     lines += [
         "",
-        "memory and 1,000 rows: about what training all weights takes on this machine, with 1,000 short texts.",
-        "here: whether it needs no download. More of one: tunesmith models NAME",
-        "Any model of the hub (owner/name) or a folder works too: --model NAME",
+        *(
+            entry("", text, indent=0)
+            for text in (
+                "memory and 1,000 rows: about what training all weights takes on this machine, with 1,000 short texts.",
+                "here: whether it needs no download. More of one: tunesmith models NAME",
+                "Any model of the hub (owner/name) or a folder works too: --model NAME",
+            )
+        ),
     ]
     if any(model["seconds_per_1000_rows"] is None for model in found["models"]):
         lines.append("Times are not known yet: tunesmith models --estimate measures this machine, once, in seconds.")
     return "\n".join(lines[1:])
+
+
+def _row(model: Found) -> tuple[str, ...]:
+    return (
+        model["model"], weights(model["parameters_million"]), model["languages"],
+        "yes" if model["on_this_machine"] else "-", size(model["memory_bytes"]), _time(model),
+    )  # fmt: skip
 
 
 def page(found: Found) -> str:

@@ -124,7 +124,7 @@ def decided(what: str, value: Any, why: str) -> str:
     """A choice in plain words: 'answer to learn: intent (10 different values, ...)'."""
     label = _LABELS.get(what, what.replace("_", " "))
     if what == "kept_step":
-        return f"{label}: the weights of {f'step {value}' if value else 'before training'} ({why})"
+        return f"{label}: the weights {f'of step {value}' if value else 'from before training'} ({why})"
     if what == "cut":
         return f"{label}: {value:,} ({why})"
     return f"{label}: {_value(what, value)} ({why})"

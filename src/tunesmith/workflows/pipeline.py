@@ -335,8 +335,11 @@ def _setup(work: Work) -> loop.Setup:
         with working(model, work.precision, model.float32_names):  # the states on disk are in this precision
             lesson = make(work.lesson, work.bundle, plan.task.label_names, work.emit)
     made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
+    if last := effort.keeps_last(plan, len(watched)):
+        why = "by design of this method: so few validation rows would choose by chance, and early stopping has no say"
+        work.emit(Decided("kept_weights", "the last weights", why))
     return loop.Setup(
-        model=model, lesson=lesson, keeps_last=effort.keeps_last(plan, len(watched)),
+        model=model, lesson=lesson, keeps_last=last,
         evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
