@@ -146,3 +146,25 @@ def test_names_that_other_tools_have() -> None:
     known = ("epochs", "batch_size", "learning_rate", "max_length", "rank", "validation_size")
     asked = ("num_train_epochs", "per-device-train-batch-size", "LR", "max_seq_length", "lora_r", "val_size", "epoch5")
     assert [nearest(name, known).split("'")[1] for name in asked] == [*known, "epochs"]
+
+
+# what plain transformers makes of a finished run
+
+
+def test_a_plain_pipeline_gives_the_answers_of_the_run(table: Path, tiny_model: Path, in_tmp: Path) -> None:
+    from transformers import pipeline
+
+    lines = [line.rpartition(",") for line in table.read_text(encoding="utf-8").splitlines()[1:]]
+    rows = [
+        {"text": text, "labels": [label, "new"] if number % 2 else [label], "price": 10.0 * len(label) + number % 5}
+        for number, (text, _, label) in enumerate(lines)
+    ]
+    words: dict[str, Any] = {"text": "text", "model": str(tiny_model), "method": "head", "epochs": 1}
+    asked = "the bread of number 7 is here again"
+    several = tunesmith.train(rows, out="several", target="labels", **words)
+    answers = pipeline("text-classification", str(several.path / "model"))(asked, top_k=None)
+    own = tunesmith.load("several").predict(asked)["probabilities"]
+    assert {one["label"]: one["score"] for one in answers} == pytest.approx(own, abs=1e-5)
+    number = tunesmith.train(rows, out="number", target="price", task="text-regression", **words)
+    (answer,) = pipeline("text-classification", str(number.path / "model"))(asked)
+    assert answer["score"] == pytest.approx(tunesmith.load("number").predict(asked)["value"], rel=1e-4)
