@@ -421,3 +421,14 @@ def test_an_answer_that_is_a_word_for_nothing_is_dropped_and_counted(row: dict[s
     (reason,) = examples.ledger.counts()["reasons"]["dropped"]
     assert reason in (f"a word for nothing in {column!r}", f"no {column}")
     assert len(read(good, row, form=Wish(keep_nothing=True))) == 2
+
+
+@pytest.mark.parametrize(
+    ("asks", "answers"), [("User", "Assistant"), ("human", "gpt"), ("USER ", "ai"), ("user", "bot")]
+)
+def test_usual_names_of_roles_are_read_and_told(asks: str, answers: str) -> None:
+    events: list[Event] = []
+    row = {"messages": [{**USER, "role": asks}, {**ASSISTANT, "role": answers}]}
+    (example,) = read_examples([row], emit=events.append)
+    assert example["messages"] == CHAT
+    assert any(isinstance(event, Warned) and repr(answers) in event.message for event in events)

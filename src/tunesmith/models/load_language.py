@@ -359,9 +359,11 @@ def check_kind(config: dict[str, Any], name: str, kind: NetworkKind) -> None:
         what = {"causal": "a causal language model", "seq2seq": "an encoder-decoder language model"}
         hint = f" It is {what[other]}." if model_type in fitting[other] else ""
         task = {"causal": "chat or preference", "seq2seq": "seq2seq"}[kind]
+        instead = {"causal": "seq2seq", "seq2seq": "chat"}[kind]
+        also = f" Columns of two texts are learned by this one with --task {instead}." if hint else ""
         raise ModelError(
             f"The model {name!r} ({model_type}) is not {what[kind]}, which the task needs.{hint}",
-            f"For --task {task} choose such as {', '.join(catalog.aliases(kind))}, or a folder of that kind.",
+            f"For --task {task} choose such as {', '.join(catalog.aliases(kind))}, or a folder of that kind.{also}",
         )
 
 

@@ -215,6 +215,7 @@ def _message(item: Mapping[str, Any], calls: _Calls, note: Note) -> Message:
     if "from" in message and "role" not in message:
         _translate_turn(message)
     _without_log(message, note)
+    _usual_role(message, note)
     for key in ("loss", "train"):  # other trainers' names of the weight
         if isinstance(message.get(key), bool):
             message["weight"] = int(message.pop(key))
@@ -255,6 +256,15 @@ def _without_log(message: Message, note: Note) -> None:
         if key in _LOGGED or message[key] in ("", [], {}):
             del message[key]
             note(f"the key {key!r} of messages is left out: it says nothing")
+
+
+def _usual_role(message: Message, note: Note) -> None:
+    """'User', 'human' and 'ai' as the roles that all know, in place."""
+    role = message.get("role")
+    usual = _SPEAKERS.get(role.strip().lower()) if isinstance(role, str) else None
+    if usual in ("user", "assistant", "system") and role not in (usual, "model"):
+        message["role"] = usual
+        note(f"the role {role!r} is read as {usual!r}")
 
 
 def _translate_turn(message: Message) -> None:
