@@ -53,12 +53,12 @@ def text() -> str:
     """The whole file."""
     from tunesmith.core import registry
     from tunesmith.core.spec import RunSpec
-    from tunesmith.data.types import SplitOptions
+    from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
     from tunesmith.engine.generate import Sampling
     from tunesmith.engine.options import EngineOptions, LanguageOptions
 
     plugins = [registry.get(seam, name).Options for seam in registry.SEAMS for name in registry.names(seam)]
-    parts = [RunSpec, EngineOptions, SplitOptions, LanguageOptions, *plugins]
+    parts = [RunSpec, EngineOptions, SplitOptions, ReadOptions, ValueOptions, LanguageOptions, *plugins]
     train = "What a run can be told: every option of every task, method and callback. None is as if it was not given."
     sampling = "How a model that writes text writes it."
     found = "\n\n".join([HEAD, *_dict("TrainWords", train, parts), *_dict("SamplingWords", sampling, [Sampling])])

@@ -51,6 +51,12 @@ def test_the_delimiter_is_what_cuts_every_row_alike(bench: Any, delimiter: str, 
     assert data.label_names == ["a", "b"]
 
 
+def test_a_decimal_comma_without_a_header(bench: Any) -> None:
+    data = bench(bench.write("d.csv", [f"{sentence(n)};{n % 7},5" for n in range(40)]), kinds=("number",))
+    assert bench.said("delimiter").startswith("semicolon")
+    assert data.rows[3]["target"] == 3.5
+
+
 def test_the_next_best_delimiter_when_the_first_does_not_hold(bench: Any) -> None:
     lines = ["note;label", *(f"{n}, {sentence(n)};{'ab'[n % 2]}" for n in range(1200)), f"{sentence(7)};a"]
     data = bench(bench.write("d.csv", ["a, note;label", *lines[1:]]), near_duplicates=0, target="label")
@@ -83,9 +89,10 @@ def test_the_line_of_excel_that_names_the_delimiter(bench: Any, first: str) -> N
     [
         ["Customer messages export;;", "Created on 03.02.2025;;", ";;"], ["Export der Nachrichten", "", "Stand: Mai"],
         ["Report, made by, the office of, Mr. X"], [";;", "Alle Tickets;;", ";;", ";;"],
+        ["Report for May;page 1;"],
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("names", ["id;text;label", "Nr;Anliegen;Abteilung"])
+@pytest.mark.parametrize("names", ["id;text;label", "Nr.;Anliegen;Abteilung"])
 def test_titles_above_the_header(bench: Any, title: list[str], names: str) -> None:
     rows = [f"{n};{sentence(n)};{'ab'[n % 2]}" for n in range(30)]
     data = bench(bench.write("d.csv", [*title, names, *rows]))

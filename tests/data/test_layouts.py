@@ -49,6 +49,8 @@ KNOWN = {
                            for n, r in enumerate(ROWS)),
     "doccano.json": json.dumps([{"id": n, "data": r["text"], "label": [r["label"]], "comments": []}
                                 for n, r in enumerate(ROWS)]),
+    "prodigy.jsonl": lines({"text": r["text"], "accept": [r["label"]], "answer": "accept", "_input_hash": n}
+                           for n, r in enumerate(ROWS)),
     "fasttext.txt": "".join(f"__label__{r['label']} {r['text']}\n" for r in ROWS),
     "fasttext-end.csv": "".join(f"{r['text']} __label__{r['label']}\n" for r in ROWS),
     "commas.jsonl": lines(ROWS, ","),
@@ -148,6 +150,8 @@ OTHER = {
     "spans.jsonl": (lines(SPANS), "spans"),
     "ner.json": (json.dumps([studio(r, n, labels=["NAME"], start=0, end=3) for n, r in enumerate(ROWS)]), "spans"),
     "cut.json": (json.dumps({"rows": [{"row": r, "truncated_cells": ["text"]} for r in ROWS]}), "the viewer cut cells"),
+    "cells.jsonl": (lines([r["text"], r["label"]] for r in ROWS), "line 1, row 1: this line is a list, not an object"),
+    "squad.json": (json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "c", "qas": []}]}]}), "SQuAD"),
     "page.csv": ("<!DOCTYPE html><html><body>Sign in, please</body></html>", "web page"),
     "pointer.csv": ("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n", "pointer of Git LFS"),
     "tags.csv": ("<?xml version='1.0'?><rows/>", "XML"),

@@ -44,6 +44,12 @@ def test_the_form_of_the_input(tmp_path: Path, head: str, encoding: str, found: 
     assert with_comma.decimal == ("." if found.delimiter == "," else ",")
 
 
+def test_a_decimal_comma_in_the_input_is_one_in_the_answers(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("text;price\n" + "".join(f"Haus {n};{n},5\n" for n in range(20)))
+    assert form_of(path, ReadOptions(), ["text"]).decimal == ","
+
+
 def test_csv_in_that_form() -> None:
     content, _ = written(".csv", Form(";", "cp1252", ","))
     assert content.decode("cp1252").splitlines() == ["text;score", "Schöne Grüße;0,25", "'=1+1;3", ';"[""a"", ""b""]"']

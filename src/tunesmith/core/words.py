@@ -108,6 +108,33 @@ class TrainWords(TypedDict, total=False):
     near_duplicates: float | None
     """Texts are near-identical from this share of common three-letter pieces on (Jaccard); 0 looks for identical
     texts only."""
+    encoding: str | None
+    """Encoding of the text files, such as utf-8, cp1252 or shift_jis. Found out when not given."""
+    encoding_errors: Literal["strict", "repair", "replace"] | None
+    """Bytes that are not of the encoding: strict refuses the file and names the lines, repair reads them in the
+    encoding that fits them, replace puts U+FFFD in their place. The rows are counted."""
+    delimiter: str | None
+    """The sign between cells: a character, tab, comma, semicolon, bar or space. Found out when not given."""
+    decimal: Literal[".", ","] | None
+    """The sign before the fraction of a number. Found out when not given."""
+    header_row: int | None
+    """Line of the file (row of the sheet) that holds the names of the columns, from 1; 0 where there is none. Found
+    out when not given."""
+    sheet: str | None
+    """Sheet of a workbook (Excel, OpenDocument). Found out when not given."""
+    label_separator: str | None
+    """What stands between several labels in one cell, such as "|" or ", "; off where every cell is one label. Found
+    out when not given."""
+    label_names: str | Sequence[str] | None
+    """Names of the positions of 0/1 vectors: a list, names with commas between them, or a file with one a line."""
+    merge_labels: bool | None
+    """Read spellings of one label (Refund, refund, "refund ") as the most frequent one."""
+    nothing: Literal["drop", "keep"] | None
+    """Cells that hold but a word for nothing (N/A, null, -): drop those rows, or keep the word as text or label."""
+    missing: Sequence[str] | str | None
+    """Further values that mean that there is none, such as -999 in a column of numbers."""
+    unseen_labels: Literal["refuse", "warn"] | None
+    """Labels of validation or test files that no training row has: refuse, or only warn."""
     max_length: int | None
     """Most tokens of an example; the model's own limit, at most 2,048, when not given."""
     overflow: Literal["truncate", "drop", "error"] | None

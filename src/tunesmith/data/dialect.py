@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -104,7 +105,7 @@ class CellReader:
 class _Trial:
     """How the sample reads with a delimiter. share: of rows with the commonest number of cells, `width`; begins: the
     table begins with the first line, or below a title; named: whether its header has the names that are expected (2),
-    or a usual one (1); spaced: share of the cells that begin with a space."""
+    or a usual one (1); doubtful: nearly all of them stand as commas do in sentences or in numbers."""
 
     delimiter: str
     share: float
@@ -112,7 +113,7 @@ class _Trial:
     rows: int
     begins: bool = False
     named: int = 0
-    spaced: float = 0.0
+    doubtful: bool = False
 
 
 def sniff(file: TextFile, expected: Sequence[str] = (), asked: str | None = None) -> list[Dialect]:
@@ -142,8 +143,8 @@ def sniff(file: TextFile, expected: Sequence[str] = (), asked: str | None = None
 
 
 def _rank(trial: _Trial, preferred: str) -> tuple[object, ...]:
-    whole = trial.share == 1.0 and trial.delimiter == preferred and trial.spaced < 0.9
-    return (trial.named, whole, trial.share - 0.5 * (trial.spaced >= 0.9), trial.delimiter == preferred, trial.width)
+    whole = trial.share == 1.0 and trial.delimiter == preferred and not trial.doubtful
+    return (trial.named, whole, trial.share - 0.5 * trial.doubtful, trial.delimiter == preferred, trial.width)
 
 
 def _told(trial: _Trial) -> str:
@@ -191,8 +192,13 @@ def _trial(lines: list[str], delimiter: str, expected: Sequence[str]) -> _Trial:
     usual = width > 1 and find_header(rows[first : first + 1]).present and any(map(is_usual_name, names))
     named = 2 if width > 1 and {*expected} & {*names} else int(usual)
     spaces = sum(cell.startswith(" ") and cell[1:2] != '"' for row in rows if len(row) == width for cell in row[1:])
-    spaced = spaces / max(1, times * (width - 1))
-    return _Trial(delimiter, times / len(widths), width, len(widths), begins, named, spaced)
+    joints = max(1, times * (width - 1))
+    numbers = sum(
+        left[-1:].isdigit() and right[:1].isdigit()
+        for row in rows if len(row) == width for left, right in itertools.pairwise(row)
+    )  # fmt: skip
+    doubtful = max(spaces, numbers) >= 0.9 * joints
+    return _Trial(delimiter, times / len(widths), width, len(widths), begins, named, doubtful)
 
 
 def _one_column(lines: list[str]) -> Dialect:

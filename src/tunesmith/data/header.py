@@ -116,7 +116,13 @@ def title_rows(rows: Rows, expected: Sequence[str]) -> int:
     if width < 2:
         return 0
     place: int = next((n for n, (_, row) in enumerate(rows[: _TITLE_ROWS + 1]) if _is_filled(row, width)), 0)
-    if not place or not all(_is_title(row, width) for _, row in rows[:place]):
+    if place == 0:  # a title of several cells, where the names below it prove it
+        place = next((n for n, (_, row) in enumerate(rows[: _TITLE_ROWS + 1]) if _proves(row, width, expected)), 0)
+        if not all(len(row) <= width and not all(map(str.strip, row)) for _, row in rows[:place]):
+            return 0
+    elif not all(_is_title(row, width) for _, row in rows[:place]):
+        return 0
+    if not place:
         return 0
     names = [cell.strip() for cell in rows[place][1]]
     wide = [cell.strip() for _, row in rows[:place] if len(row) == width for cell in row if cell.strip()]
@@ -135,6 +141,12 @@ def title_rows(rows: Rows, expected: Sequence[str]) -> int:
 def _is_filled(row: Sequence[str], width: int) -> bool:
     filled = sum(bool(cell.strip()) for cell in row)
     return len(row) == width and filled >= max(2, 0.6 * width)
+
+
+def _proves(row: Sequence[str], width: int, expected: Sequence[str]) -> bool:
+    """Whether all cells are filled, and one of them is a usual name or one that is expected."""
+    names = [cell.strip() for cell in row]
+    return len(row) == width and all(names) and any(is_usual_name(name) or name in expected for name in names)
 
 
 def _is_title(row: Sequence[str], width: int) -> bool:

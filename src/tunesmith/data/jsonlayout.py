@@ -54,7 +54,7 @@ def open_json(file: TextFile, lines: bool) -> Document:
         first = _first_line(file)
         if first is None or _is_row(first):
             return _of_lines(file, first or "")
-        if not first.startswith(("[", "{")):
+        if not first.startswith(("[", "{")) or _is_list_of_cells(first):
             return _of_lines(file, first)
     with file.open() as stream:
         text = stream.read().removeprefix("\ufeff")
@@ -88,6 +88,14 @@ def _is_row(line: str) -> bool:
         return isinstance(json.loads(line.rstrip().removesuffix(",")), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _is_list_of_cells(line: str) -> bool:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, list) and bool(value) and not isinstance(value[0], dict | list)
 
 
 def _of_lines(file: TextFile, first: str) -> Document:
@@ -136,6 +144,11 @@ def _of_list(text: str, start: int, source: str, *, told: bool = False) -> Docum
         raise DataError(
             Problem(f"this is a list of lists, such as {shown}: rows without the names of their columns", source),
             fix=_FIX_LIST + " With pandas: DataFrame(rows, columns=['text', 'label']).to_json(FILE, orient='records')",
+        )
+    if isinstance(first, dict) and isinstance(first.get("paragraphs"), list):
+        raise DataError(
+            Problem("this is SQuAD: questions to paragraphs, answered by a place in them", source),
+            fix="Write one row a question, with the columns question, context and answer, for a task that writes text.",
         )
     found.parts[""] = _converted(_objects_of_list(text, start, source), first, found, source)
     return found

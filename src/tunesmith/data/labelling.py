@@ -1,4 +1,4 @@
-"""Rows as tools for labelling export them (Label Studio, Doccano), and lines as fastText reads them."""
+"""Rows as tools for labelling export them (Label Studio, Doccano, Prodigy), and lines as fastText reads them."""
 
 from __future__ import annotations
 
@@ -48,6 +48,9 @@ def tool_of(first: Mapping[str, Any]) -> Tool | None:
         isinstance(first.get(key), list) for key in ("annotations", "completions", "predictions")
     ):
         return Tool("Label Studio", "texts in 'data', labels in 'annotations'", _label_studio, _studio_labels)
+    if "answer" in first and "text" in first and {"_input_hash", "_task_hash"} & set(first):
+        why = "rejected and ignored answers give no label"
+        return Tool("Prodigy", why, _prodigy, lambda row: ("label" if "label" in row else "accept",))
     doccano = {"Comments", "comments"} & set(first) or (
         isinstance(first.get("annotations"), list) and "text" in first and "messages" not in first
         and any(isinstance(one, Mapping) and "label" in one for one in first["annotations"])
@@ -107,6 +110,14 @@ def _doccano(row: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
         if isinstance(cell, list) and any(isinstance(one, list | Mapping) for one in cell):
             raise ValueError(f"Doccano: {_SPANS}")
     return found
+
+
+def _prodigy(row: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
+    name = "label" if "label" in row else "accept"
+    if row.get("spans"):
+        raise ValueError(f"Prodigy: {_SPANS}")
+    kept = {key: value for key, value in row.items() if not key.startswith("_") and key not in ("options", "config")}
+    return kept if row.get("answer") == "accept" else {**kept, name: None}
 
 
 def is_fasttext(file: TextFile) -> bool:

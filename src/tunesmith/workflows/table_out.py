@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tunesmith.data.types import ReadOptions
 from tunesmith.workflows.output import Cells
 
 TABLES = (".csv", ".tsv", ".xlsx")
+_COMMA, _POINT = re.compile(r"-?\d+,\d+"), re.compile(r"-?\d+\.\d+")
 _SHEET_ROWS, _SHEET_CHARACTERS = 1_048_576, 32_767
 
 
@@ -42,6 +44,7 @@ def form_of(data: Any, options: ReadOptions, names: Sequence[str], decimal: str 
     names: columns that it has; decimal: the sign in its numbers, where that is known.
     """
     from tunesmith.data import delimited
+    from tunesmith.data.dialect import first_rows
     from tunesmith.data.tables import TEXT_SUFFIXES
 
     if not isinstance(data, str | Path) or not Path(data).is_file():
@@ -61,7 +64,11 @@ def form_of(data: Any, options: ReadOptions, names: Sequence[str], decimal: str 
     encoding = "utf-8" if file.bad_lines else file.encoding
     if encoding == "latin-1" and file.guessed:  # which is all that cp1252 is, less €, “ and the like
         encoding = "cp1252"
-    decimal = options.decimal or decimal or "."
+    decimal = options.decimal or decimal
+    if decimal is None and reading is not None and delimiter != ",":
+        cells = [cell.strip() for _, row in first_rows(file, reading.dialect) for cell in row]
+        decimal = "," if any(map(_COMMA.fullmatch, cells)) and not any(map(_POINT.fullmatch, cells)) else "."
+    decimal = decimal or "."
     return Form(delimiter, encoding, decimal if delimiter != "," else ".")
 
 
