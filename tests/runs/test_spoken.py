@@ -59,3 +59,12 @@ def test_a_base_that_does_not_speak_it_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(catalog, "on_this_machine", lambda: ["minilm", "e5-small"])
     assert chosen("auto", GERMAN) == ("e5-small", {})
     assert "language" in chosen("minilm", GERMAN)[1]
+
+
+def test_the_words_of_an_example_are_what_people_read() -> None:
+    chat = {
+        "form": "chat",
+        "messages": [{"role": "user", "content": "Wo ist es?"}, {"role": "assistant", "content": "Da."}],
+    }
+    pair = {"form": "pair", "source": "a", "target": "b", "tools": None}
+    assert spoken.sample_of([chat, pair]) == ["Wo ist es? Da.", "a b"]

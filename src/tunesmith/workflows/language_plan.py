@@ -16,11 +16,10 @@ from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
 from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
-from tunesmith.models import catalog
 from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens
 from tunesmith.models.virtual import room
-from tunesmith.workflows import choose, retain
+from tunesmith.workflows import choose, retain, spoken
 
 
 @dataclass
@@ -48,10 +47,7 @@ def settled(spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
         method_name = "lora"
         emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
     retain.check(spec, "language")
-    model_name = retain.base_name(spec)
-    if model_name == "auto":
-        model_name = catalog.default(kind)
-        emit(Decided("model", model_name, "the default: small and of good quality for its size"))
+    model_name = spoken.base_for(retain.base_name(spec), spoken.sample_of(data), emit, kind)
     choose.check_family(method_name, "language")
     options = resolve(spec.options, choose.parts_of(name, method_name, spec.callbacks))
     task = registry.get("tasks", name)(options["task"])
