@@ -93,7 +93,7 @@ def _examples(examples: list[Found]) -> list[str]:
     for number, one in enumerate(examples):
         said = one["predicted"]
         answer = ", ".join(said) or "(no label)" if isinstance(said, list) else visible(str(_rounded(said)))
-        sure = f" ({100 * one['probability']:.0f} % sure)" if one["probability"] is not None else ""
+        sure = "" if one["probability"] is None else f" ({words.sureness(one['probability'])})"
         right = "" if said == one["truth"] or not sure else f"; it should be {visible(str(one['truth']))}"
         lines += [entry("" if number else "tries", f"“{visible(one['text'])}”"), entry("", f"-> {answer}{sure}{right}")]
     return lines

@@ -157,7 +157,7 @@ def _small_test(outcome: Outcome, test: Metrics, first: str) -> list[Finding]:
     evidence = (
         f"{len(outcome):,} test rows leave {named(first)} between {number(found['low'])} and {number(found['high'])}."
     )
-    action = "Hold out more test rows before trusting small gains: four times the rows halve the interval."
+    action = "Do not trust small gains. --cv 5 tests on every row once; four times the test rows halve the interval."
     return _finding("small_test_set", "warning", evidence, action)
 
 

@@ -163,6 +163,11 @@ def forgotten(found: dict[str, Any]) -> str:
     )
 
 
+def sureness(probability: float) -> str:
+    """Nothing is 100 % sure."""
+    return "over 99 % sure" if probability > 0.99 else f"{100 * probability:.0f} % sure"
+
+
 def forgetting_matters(document: Mapping[str, Any]) -> bool:
     """Whether people should be told at once: something is retained, or the model writes, so that it is used for more
     than what it was trained on. Otherwise the numbers stand in the details."""
