@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_workbook(path: Path, split: str, cache_dir: Path, emit: Emit, hints: Hi
 
     Raises DataError for a workbook that can not be read, and for a sheet that is not there or holds no rows.
     """
-    book = _open(path)
+    book = Book(_open(path), path)
     parts: list[Part] = []
     try:
         for name, part in _chosen(book, path, emit, hints, split).items():
@@ -41,6 +42,32 @@ def read_workbook(path: Path, split: str, cache_dir: Path, emit: Emit, hints: Hi
             part_read.release()
         raise
     return parts
+
+
+@dataclass
+class Book:
+    """An open workbook; each sheet is taken apart once."""
+
+    file: Any
+    path: Path
+    sheets: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        return [str(name) for name in self.file.sheet_names]
+
+    def sheet(self, name: str) -> Any:
+        """Raises DataError where it is damaged."""
+        if name not in self.sheets:
+            try:
+                self.sheets[name] = self.file.get_sheet_by_name(name)
+            except Exception as error:
+                raise _damaged(self.path, error) from error
+            except BaseException as error:  # a panic of the library, which is no Exception
+                if type(error).__name__ != "PanicException":
+                    raise
+                raise _damaged(self.path, error) from None
+        return self.sheets[name]
 
 
 def _open(path: Path) -> Any:
@@ -55,7 +82,7 @@ def _open(path: Path) -> Any:
         ) from error
     except (CalamineError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
-    except BaseException as error:  # a panic of the library, which is no Exception
+    except BaseException as error:  # a panic, as in `Book.sheet`
         if type(error).__name__ != "PanicException":
             raise
         raise _damaged(path, error) from None
@@ -85,9 +112,9 @@ def _refuse_bomb(path: Path) -> None:
         )
 
 
-def _chosen(book: Any, path: Path, emit: Emit, hints: Hints, split: str) -> dict[str, str]:
+def _chosen(book: Book, path: Path, emit: Emit, hints: Hints, split: str) -> dict[str, str]:
     """Names of the sheets to read, each with the part that it is."""
-    names = [str(name) for name in book.sheet_names]
+    names = book.names
     asked = hints.options.sheet
     if asked is not None:
         match = next((name for name in names if name.casefold() == asked.casefold()), None)
@@ -96,8 +123,8 @@ def _chosen(book: Any, path: Path, emit: Emit, hints: Hints, split: str) -> dict
                 Problem(f"there is no sheet {asked!r}", str(path)), fix=f"Sheets: {', '.join(map(repr, names[:20]))}."
             )
         return {match: split}
-    seen = [str(one.name) for one in book.sheets_metadata if str(one.visible).endswith(".Visible")] or names
-    heights = {name: _height(book, name, path) for name in seen}
+    seen = [str(one.name) for one in book.file.sheets_metadata if str(one.visible).endswith(".Visible")] or names
+    heights = {name: int(book.sheet(name).height) for name in seen}
     filled = [name for name, height in heights.items() if height > 1]
     parts = {name: SPLIT_WORDS[name.lower()] for name in filled if name.lower() in SPLIT_WORDS}
     if "train" in parts.values() and len(set(parts.values())) == len(parts) > 1:
@@ -105,7 +132,7 @@ def _chosen(book: Any, path: Path, emit: Emit, hints: Hints, split: str) -> dict
         return parts
     if not filled:
         raise DataError(Problem("no sheet of this workbook holds rows", str(path)), fix="Give one that has rows in it.")
-    fitting = [name for name in filled if _has_names(book, name, path, hints.names)] or filled
+    fitting = [name for name in filled if _has_names(book, name, hints.names)] or filled
     best = max(fitting, key=lambda name: heights[name])
     if len(names) > 1:
         others = ", ".join(f"{name!r} ({heights[name]} rows)" for name in filled if name != best) or "none with rows"
@@ -114,31 +141,16 @@ def _chosen(book: Any, path: Path, emit: Emit, hints: Hints, split: str) -> dict
     return {best: split}
 
 
-def _has_names(book: Any, sheet: str, path: Path, names: Sequence[str]) -> bool:
+def _has_names(book: Book, sheet: str, names: Sequence[str]) -> bool:
     if not names:
         return False
-    rows = [row for _, row in _first(_rows(book, sheet, path), 20)]
+    rows = [row for _, row in _first(_rows(book, sheet), 20)]
     return any(set(names) <= {cell.strip() for cell in row} for row in rows)
 
 
-def _sheet(book: Any, name: str, path: Path) -> Any:
-    try:
-        return book.get_sheet_by_name(name)
-    except Exception as error:
-        raise _damaged(path, error) from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise _damaged(path, error) from None
-
-
-def _height(book: Any, name: str, path: Path) -> int:
-    return int(_sheet(book, name, path).height)
-
-
-def _rows(book: Any, name: str, path: Path) -> Iterator[Row]:
+def _rows(book: Book, name: str) -> Iterator[Row]:
     """The rows that hold anything, with their numbers in the sheet; a cell merged over several rows is in each."""
-    sheet = _sheet(book, name, path)
+    sheet = book.sheet(name)
     first, left = sheet.start or (0, 0)
     merged = {
         (row, top[1]): top for top, end in getattr(sheet, "merged_cell_ranges", None) or []
@@ -174,16 +186,16 @@ def _first(rows: Iterator[Row], count: int) -> list[Row]:
     return [row for row, _ in zip(rows, range(count), strict=False)]
 
 
-def _read_sheet(book: Any, name: str, path: Path, split: str, writer: ArrowWriter, emit: Emit, hints: Hints) -> Part:
-    source = f"{path} ({name})" if len(book.sheet_names) > 1 else str(path)
+def _read_sheet(book: Book, name: str, path: Path, split: str, writer: ArrowWriter, emit: Emit, hints: Hints) -> Part:
+    source = f"{path} ({name})" if len(book.names) > 1 else str(path)
     options = hints.options
     try:
-        head = _first(_rows(book, name, path), max(_LOOKED_AT, options.header_row or 0))
+        head = _first(_rows(book, name), max(_LOOKED_AT, options.header_row or 0))
         refuse_wide(max((len(row) for _, row in head), default=0), path)
         width = max((place for _, row in head for place, cell in enumerate(row, 1) if cell.strip()), default=0)
         head = [(line, row[:width]) for line, row in head]
         layout = find_layout(head, source, expected=hints.names, header=hints.header, header_row=options.header_row)
-        outcome = delimited.write_rows(_cut(_rows(book, name, path), width), layout, source, writer)
+        outcome = delimited.write_rows(_cut(_rows(book, name), width), layout, source, writer)
         if outcome.problems:
             raise DataError(outcome.problems, fix="Give every row of the sheet the columns of its header.")
         return finish_rows(layout, outcome, split, source, writer, emit, [])
