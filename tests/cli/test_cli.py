@@ -173,7 +173,7 @@ def test_resume_finishes_a_stopped_run(run: Run, ticket_csv: Path, tiny_model: P
 def test_evaluate(run: Run, trained: Path, ticket_csv: Path) -> None:
     said = run("evaluate", trained, "--data", ticket_csv)
     assert said.stdout.startswith("60 rows, of which ")
-    assert re.search(r"^accuracy +\d\.\d{3}  \(\d\.\d{3} to \d\.\d{3}\)  \d\.\d{3} ", said.stdout, re.M)
+    assert re.search(r"^accuracy +\d\.\d{3}  \(\d\.\d{3} to \d\.\d{3}\) +\d\.\d{3} ", said.stdout, re.M)
     found = run("evaluate", trained, "--data", ticket_csv, "--json").json
     assert found["rows"] == 60
     assert set(found["metrics"]["accuracy"]) == {"value", "low", "high"}
