@@ -42,8 +42,6 @@ def checked(found: Found, verbose: bool = False) -> str:
     way = f" ({_WAYS[found['method']]})" if found["method"] in _WAYS else ""
     lines.append(entry("would", f"train {found['model']} with the method {found['method']}{way}"))
     lines.append(entry("cost", _cost(found["estimate"])))
-    for reason, count in ledger["reasons"]["dropped"].items():
-        lines.append(entry("dropped", f"{_rows(count)}: {reason}", "yellow"))
     return "\n".join([*lines, *_told(found, verbose), *_unchecked(found), _END])
 
 

@@ -28,6 +28,7 @@ _LABELS = {
     "target kind": "kind of answer",
     "split": "rows",
     "skipped columns": "left out",
+    "left out columns": "not read, though it is text",
     "cut": "cut rows",
     "class_weights": "rare labels",
     "kept_step": "kept",
@@ -43,6 +44,9 @@ DEPTH = frozenset({
     "learning_rate", "base_saved_beside", "sampled_texts", "retained", "predicted", "languages", "new_tokens",
 })  # fmt: skip
 """Choices that say something only to who knows how training works."""
+
+_REASON = 240
+"""Letters of a reason that are read; --verbose has the rest."""
 
 _KINDS = {"label": "one label for each row", "labels": "several labels for each row", "number": "a number for each row"}
 _PARTS = (("train", "to learn from"), ("validation", "to choose by"), ("test", "to test on"))
@@ -123,6 +127,8 @@ def _either(event: Event) -> str | None:
 def decided(what: str, value: Any, why: str) -> str:
     """A choice in plain words: 'answer to learn: intent (10 different values, ...)'."""
     label = _LABELS.get(what, what.replace("_", " "))
+    if len(why) > _REASON:
+        why = f"{why[:_REASON].rpartition(' ')[0]} ...; --verbose has all of it"
     if what == "kept_step":
         return f"{label}: the weights {f'of step {value}' if value else 'from before training'} ({why})"
     if what == "cut":
