@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 from tunesmith.core.errors import ModelError
 from tunesmith.models import rendering
+from tunesmith.models.own_template import use_template
 from tunesmith.models.rendering import ChatTemplate
 
 TWICE = "{% set ns = namespace(x=START) %}{% for i in range(200) %}{% set ns.x = NEXT %}{% endfor %}{{ ns.x | length }}"
@@ -101,6 +103,12 @@ def test_what_templates_of_models_do_is_as_it_was() -> None:
 
     found = render_jinja_template(conversations=[talk], chat_template=source)[0][0]
     assert found == expected.render(messages=talk)
+
+
+def test_a_template_file_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "own.jinja")
+    with pytest.raises(ModelError, match=r"own\.jinja: the file can not be read"):
+        use_template(language_models.tokenizer(), str(tmp_path / "own.jinja"))
 
 
 def test_generation_tags_are_marked_as_before() -> None:

@@ -292,7 +292,7 @@ def _bare_words(folder: Path) -> set[str]:
         return set()
     try:
         return set(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):  # transformers has told what is wrong with it
+    except (ValueError, TypeError, RecursionError):  # transformers has told what is wrong with it
         return set()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.core.events import Decided, Emit, Warned, ignore
+from tunesmith.core.files import read_bytes
 
 CHATML = (
     "{% if tools %}<|im_start|>system\nFunctions, called as <tool_call>{name, arguments}</tool_call>:\n"
@@ -15,6 +16,7 @@ CHATML = (
     "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+_MOST_BYTES = 1 << 20
 BUNDLED = {"chatml": (CHATML, {"<|im_start|>": "bos_token", "<|im_end|>": "eos_token"})}
 """Name -> template, and its markers: tokens of their own, so that no text can be mistaken for one. Each with the
 token of a base that says what is nearest, the start or the end of a text."""
@@ -51,6 +53,6 @@ def _found(template: str) -> tuple[str, dict[str, str]]:
             f"Expected {', '.join(BUNDLED)}, or a .jinja file in the form of a tokenizer's chat_template.",
         )
     try:
-        return path.read_text(encoding="utf-8"), {}
+        return read_bytes(path, _MOST_BYTES).decode("utf-8"), {}
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"--template {template}: the file can not be read ({error}).") from None
