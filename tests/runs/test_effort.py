@@ -15,6 +15,7 @@ import yaml
 from crashes import At, Killed, kill, weights
 
 import tunesmith
+from tunesmith.core.errors import OptionError
 from tunesmith.evaluate.types import Outcome
 from tunesmith.workflows import effort
 from tunesmith.workflows.effort import Score
@@ -117,6 +118,11 @@ def test_a_method_that_is_asked_for_is_handed_over_as_it_is(
     run = train(tickets, **{**RUINED, "effort": None})
     assert run.document["method"] == "full"
     assert not [event for event in records(run, "decided") if event["what"] == "model_kept"]
+
+
+def test_a_goal_of_another_kind_of_answer_is_refused(train: Train, tickets: list[dict[str, str]]) -> None:
+    with pytest.raises(OptionError, match="no metric called 'rmse'"):
+        train(tickets, goal="rmse<=0.4")
 
 
 def plan(effort: str | None = "better", epochs: int = 3) -> Any:

@@ -16,6 +16,8 @@ from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
 from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
+from tunesmith.evaluate import text_metrics
+from tunesmith.evaluate.goal import parse_goal
 from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens
 from tunesmith.models.virtual import room
@@ -41,6 +43,8 @@ def settled(spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
     name = choose.task_of(spec.task, data.form, data.format, data.files[0])
     if spec.task == "auto":
         emit(Decided("task", name, f"the data is of the form {data.form!r} ({data.format})"))
+    if spec.goal is not None:
+        text_metrics.higher_is_better(parse_goal(spec.goal, "--goal").metric)  # must be one of this task
     kind = registry.get("tasks", name).network
     method_name = spec.method
     if method_name == "auto":

@@ -15,6 +15,8 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method, Task
+from tunesmith.evaluate import metrics
+from tunesmith.evaluate.goal import parse_goal
 from tunesmith.workflows import choose, continued, effort, spoken
 
 
@@ -36,6 +38,8 @@ def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     """
     kind = data.columns.kind
     task_name = choose.task_for(kind, spec.task, emit)
+    if spec.goal is not None:
+        metrics.get(parse_goal(spec.goal, "--goal").metric, kind)  # must be one of this task
     train = data.splits["train"]
     targets = data.targets(train)
     model_name = continued.base_name(spec, spoken.sample(data), emit)
