@@ -60,6 +60,9 @@ def read_parts(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hi
         if suffixes & ARROW_SUFFIXES:
             return [_part(_arrow(path), split, str(path), writer)]
         return read_text_table(path, suffixes, split, writer, emit, hints)
+    except pa.ArrowException as error:  # nested more deeply than a table can be
+        writer.discard()
+        raise _damaged(path, "table", error) from error
     except BaseException:
         writer.discard()
         raise
