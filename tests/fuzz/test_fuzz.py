@@ -113,11 +113,11 @@ def read_language(folder: Path, source: Path, name: str, content: bytes) -> None
 
 
 def read_finished(folder: Path, source: Path, name: str, content: bytes) -> None:
-    from tunesmith.models.load_language import load_language_finished
+    from tunesmith.workflows.load import load
 
     copy = shutil.copytree(source, folder / "model")
     (copy / name).write_bytes(content)
-    load_language_finished(copy)
+    load(copy)
 
 
 def read_template(folder: Path, source: Path, content: bytes) -> None:

@@ -22,6 +22,8 @@ from tunesmith.data.values import sort_labels, to_label, to_labels, whole
 from tunesmith.data.vectors import vector
 
 BATCH = 20_000
+LARGEST = 1e30
+"""Targets beyond it, whose mean and spread no computation holds, are no measurements."""
 ARROW_TYPES = {"label": pa.string(), "labels": pa.list_(pa.string()), "number": pa.float64()}
 ON = frozenset({"1", "1.0", "true", "t", "yes", "y", "x", "on", "✓", "✔", "ja", "j", "oui", "o", "sí", "si", "s", "sim",
                 "tak", "да", "wahr", "vrai", "はい", "是"})  # fmt: skip
@@ -88,6 +90,12 @@ class TargetReader:
         return {"number": self._number, "labels": self._labels, "label": self._label}[self.columns.kind]
 
     def _number(self, cell: Any) -> float | None:
+        number = self._any_number(cell)
+        if number is not None and abs(number) > LARGEST:
+            raise ValueError(f"{str(cell)[:60]!r} is too large to be learned (more than {LARGEST:g})")
+        return number
+
+    def _any_number(self, cell: Any) -> float | None:
         if isinstance(cell, str):
             if says_nothing(cell) or may_be_nothing(cell) or cell.strip() in self.columns.missing:
                 return None

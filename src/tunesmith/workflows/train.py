@@ -87,9 +87,9 @@ def resume(path: str | Path, *, listeners: Sequence[Listener] = ()) -> Run:
     """Continue a run that was killed, stopped or paused. A finished run is returned as it is."""
     started = time.monotonic()
     folder = RunFolder.open(path)
+    if folder.result.exists():
+        return Run(folder)
     with folder.lock():
-        if folder.result.exists():
-            return Run(folder)
         return _execute(folder, folder.load_spec(), listeners, started)
 
 
