@@ -231,11 +231,13 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a run of a language model saves: a LoRA adapter beside its base."""
     from peft import LoraConfig, get_peft_model
 
+    from tunesmith.models.additions import quiet_peft
     from tunesmith.models.load import fingerprint
 
     folder, base = tmp_path_factory.mktemp("adapted") / "model", language_models.folder("llama")
     config = LoraConfig(target_modules=["q_proj", "v_proj"], r=2, task_type="CAUSAL_LM")
-    model = get_peft_model(language_models.network("llama"), config)
+    with quiet_peft():
+        model = get_peft_model(language_models.network("llama"), config)
     model.peft_config["default"].base_model_name_or_path = str(base)
     model.save_pretrained(folder)
     language_models.tokenizer("llama").save_pretrained(folder)
@@ -320,21 +322,19 @@ def test_many_damaged_files(fuzz: Callable[[str, int], None], kind: str) -> None
 
 
 def test_the_worker_finds_what_is_wrong(tmp_path: Path) -> None:
-    def slow(folder: Path, case: Any) -> None:
-        while True:
-            pass
-
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     home.mkdir()
-    worker = Worker({
-        "fine": lambda folder, case: None, "raises": lambda folder, case: {}["x"],
-        "eats": lambda folder, case: len(bytearray(2 << 30)), "writes": lambda folder, case: elsewhere.write_text("x"),
+    kinds: dict[str, Callable[[Path, Any], Any]] = {
+        "fine": lambda folder, case: (folder / "x").write_text("x"),
+        "raises": lambda folder, case: {}["x"],
+        "eats": lambda folder, case: len(bytearray(2 << 30)),
+        "writes": lambda folder, case: elsewhere.write_text("x"),
         "dies": lambda folder, case: os.abort(),
-    }, home)  # type: ignore[dict-item, return-value] # fmt: skip
-    assert worker.run(("fine", None)) is None
-    assert "KeyError" in str(worker.run(("raises", None)))
-    assert "MemoryError" in str(worker.run(("eats", None)))
-    assert "outside" in str(worker.run(("writes", None)))
-    assert "died" in str(worker.run(("dies", None)))
-    assert worker.run(("fine", None)) is None
+        "hangs": lambda folder, case: sum(1 for _ in iter(int, 1)),
+    }
+    worker = Worker(kinds, home, seconds=1)
+    wrong = {"raises": "KeyError", "eats": "MemoryError", "writes": "outside", "dies": "died", "hangs": "no answer"}
+    for kind, said in wrong.items():
+        assert said in str(worker.run((kind, None)))
+        assert worker.run(("fine", None)) is None
     worker.close()

@@ -6,6 +6,7 @@ for writing, moved or deleted outside the folder of the case.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import os
@@ -33,21 +34,23 @@ _WRITES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.syml
 class Worker:
     """`worker.run(case)` gives None for a case that went well or was refused in words, else what was wrong."""
 
-    def __init__(self, kinds: dict[str, Callable[[Path, Any], None]], home: Path):
-        self._kinds, self._home = kinds, home
+    def __init__(self, kinds: dict[str, Callable[[Path, Any], Any]], home: Path, seconds: int = SECONDS):
+        self._kinds, self._home, self._seconds = kinds, home, seconds
         self._pid = 0
 
     def run(self, case: Case) -> str | None:
         if not self._pid:
             self._start()
         os.write(self._to, len(line := json.dumps(case).encode()).to_bytes(8, "big") + line)
-        ready, _, _ = select.select([self._from], [], [], SECONDS + 5)
+        ready, _, _ = select.select([self._from], [], [], self._seconds + 5)
         answer = _read(self._from) if ready else b""
         if answer:
             return str(json.loads(answer)) if answer != b"null" else None
-        os.kill(self._pid, signal.SIGKILL)
+        if not ready:
+            os.kill(self._pid, signal.SIGKILL)
         status = self._end()
-        return f"no answer within {SECONDS} s" if not ready else f"the process died (status {status})"
+        late = not ready or status == signal.SIGALRM
+        return f"no answer within {self._seconds} s" if late else f"the process died (status {status})"
 
     def close(self) -> None:
         if self._pid:
@@ -78,6 +81,7 @@ class Worker:
         import torch
 
         torch.set_num_threads(1)
+        faulthandler.disable()
         nowhere = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nowhere, number)
@@ -119,7 +123,7 @@ class Worker:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
         try:
-            signal.alarm(SECONDS)
+            signal.alarm(self._seconds)
             self._kinds[kind](folder, content)
         except UsageError as error:
             return None if str(error).strip() else "an error without words"

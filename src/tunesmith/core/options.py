@@ -103,7 +103,17 @@ def _loader() -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        pass
+        def fetch_flow_collection_start(self, token: Any) -> None:
+            self._refuse_deep(self.flow_level)
+            super().fetch_flow_collection_start(token)
+
+        def add_indent(self, column: int) -> bool:
+            self._refuse_deep(len(self.indents))
+            return bool(super().add_indent(column))
+
+        def _refuse_deep(self, depth: int) -> None:
+            if depth > _DEEPEST:  # its time is the square of that
+                raise yaml.YAMLError("it is nested too deeply")
 
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
@@ -134,6 +144,7 @@ def read_yaml(text: str) -> Any:
 
 
 _MOST_PARTS = 100_000
+_DEEPEST = 100
 
 
 def _parts(value: Any) -> Iterator[Any]:
