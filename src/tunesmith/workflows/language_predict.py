@@ -126,7 +126,7 @@ def _asked(row: Mapping[str, Any], known: Format | None, model: TextGenerator) -
     if "label" in known.columns:
         filled[known.columns["label"]] = True
     try:
-        example = example_of(known, filled)
+        example = _read(known, filled)
     except (Fault, Missing) as error:
         raise DataError(Problem(str(error))) from None
     prompt = _question(example)
@@ -137,6 +137,14 @@ def _asked(row: Mapping[str, Any], known: Format | None, model: TextGenerator) -
     if len(prompt) == 1 and isinstance(prompt[0].get("content"), str):
         return str(prompt[0]["content"]), None
     raise DataError(Problem("it holds a conversation, and the model was not trained on conversations"))
+
+
+def _read(known: Format, row: Mapping[str, Any]) -> Example:
+    """As in training, where a word for nothing beside the question is an empty cell; alone it is asked as it is."""
+    try:
+        return example_of(known, row, keep_nothing=False)
+    except Missing:
+        return example_of(known, row)
 
 
 def _question(example: Example) -> Prompt:
