@@ -133,7 +133,9 @@ def _read_delimited(
     if outcome.problems:
         raise DataError(outcome.problems, fix=delimited.width_fix(chosen.dialect))
     emit(Decided("delimiter", chosen.dialect.name, f"{path.name}: {chosen.dialect.why}"))
-    return finish_rows(chosen.layout, outcome, split, str(path), writer, emit, notes, file)
+    part = finish_rows(chosen.layout, outcome, split, str(path), writer, emit, file)
+    part.notes[:0] = notes
+    return part
 
 
 def finish_rows(
@@ -143,12 +145,11 @@ def finish_rows(
     name: str,
     writer: ArrowWriter,
     emit: Emit,
-    notes: list[str],
     file: textfile.TextFile | None = None,
 ) -> Part:
     """The Part of rows of cells that were written: what was found of the header is told, rows that repeat it are left
     out, and so are columns without name and content."""
-    short = Path(name).name
+    short, notes = Path(name).name, list[str]()
     if outcome.rows == len(outcome.repeated):
         what = "a header and no rows" if layout.header else "no rows"
         raise DataError(Problem(f"the file has {what}", name), fix="Give a file that has rows in it.")

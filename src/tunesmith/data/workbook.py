@@ -198,7 +198,7 @@ def _read_sheet(book: Book, name: str, path: Path, split: str, writer: ArrowWrit
         outcome = delimited.write_rows(_cut(_rows(book, name), width), layout, source, writer)
         if outcome.problems:
             raise DataError(outcome.problems, fix="Give every row of the sheet the columns of its header.")
-        return finish_rows(layout, outcome, split, source, writer, emit, [])
+        return finish_rows(layout, outcome, split, source, writer, emit)
     except BaseException:
         writer.discard()
         raise
