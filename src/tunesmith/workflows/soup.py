@@ -112,8 +112,9 @@ def _score(judge: _Judge, folder: Path, parts: Sequence[Path]) -> tuple[float, f
 def _write(folder: Path, parts: Sequence[Path]) -> None:
     """The first model folder with the mean of all weights; of each model one weight at a time is in memory."""
     with new_folder(folder, replace=True) as aside:
-        copy_folder(parts[0], aside, "adapter", "README.md", MANIFEST, "*.safetensors")
-        for file in parts[0].glob("*.safetensors"):
+        weights = sorted(parts[0].glob("*.safetensors"))  # of this folder alone: a base below it stays as it is
+        copy_folder(parts[0], aside, "adapter", "README.md", MANIFEST, *(file.name for file in weights))
+        for file in weights:
             with ExitStack() as stack:
                 models = [stack.enter_context(safe_open(part / file.name, framework="pt")) for part in parts]
                 found = {name: mean([model.get_tensor(name) for model in models]) for name in models[0].keys()}  # noqa: SIM118
