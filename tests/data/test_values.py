@@ -53,6 +53,28 @@ def test_position_i_of_a_vector_is_label_i(bench: Any, write: Callable[[list[int
     assert "label_names" in bench.said("label names")
 
 
+def test_positions_without_use_are_told(bench: Any) -> None:
+    assert not bench.said("labels without use")
+    bench(rows(lambda n: [[0, 0, 1], [0, 1, 0], [1, 0, 1]][n % 3] + [0, 1]))
+    told = bench.said("labels without use")
+    assert "in no row, so that no model can learn them and none is made for them: label_3; " in told
+    assert "in every row, so that they say nothing: label_4" in told
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["sport", "shop|paper", "food|shop"], "labels"),
+        (["ventas;envío", "precio", "envío;factura", "otro"], "labels"),
+        (["Haus | Ofen", "Garten | Zaun", "Haus | Bett"], "label"),  # levels
+        (["rot|blau", "gelb", "weiß|schwarz"], "label"),
+    ],
+)
+def test_few_lists_of_labels_are_told_from_names(bench: Any, cells: list[str], kind: str) -> None:
+    assert bench(rows(lambda n: cells[n % len(cells)], 12)).columns.kind == kind
+    assert ("label_separator=" in bench.said("several labels")) == (kind == "label")
+
+
 def test_names_of_positions(bench: Any, tmp_path: Any) -> None:
     made = rows(lambda n: VECTORS[n % 4], name="labels")
     assert bench(made, label_names="food,shop,sport").label_names == ["food", "shop", "sport"]

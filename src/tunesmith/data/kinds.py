@@ -113,7 +113,19 @@ def _separates(profile: Profile, separator: str) -> bool:
     parts = Counter(part.strip() for cell in with_separator for part in cell.split(separator) if part.strip())
     shared = sum(len(homes[part]) >= 2 for part in parts)
     short = max((len(part) for part in parts), default=0) <= 60
-    return bool(parts) and short and shared >= 0.5 * len(parts) and len(homes) <= 0.5 * len(profile.cells)
+    if not parts or not short or len(homes) > 0.5 * len(profile.cells):
+        return False
+    return shared >= 0.5 * len(parts) or (separator in "|;" and _in_any_place(profile, separator))
+
+
+def _in_any_place(profile: Profile, separator: str) -> bool:
+    """Whether a part stands at different places of its cells, as labels do and levels of a path do not: 'shop' in
+    'food|shop' and 'shop|paper', which says enough where a file has too few rows for most parts to come again."""
+    places: defaultdict[str, set[int]] = defaultdict(set)
+    for cell in profile.counts:
+        for place, part in enumerate(cell.split(separator)):
+            places[part.strip()].add(place)
+    return any(part and len(found) > 1 for part, found in places.items())
 
 
 def pairs_or_decimals(

@@ -112,6 +112,7 @@ def check_targets(
     for code in np.unique(codes):
         seen[index.sets[code]] = True
     rows = {name: int(number) for name, number in zip(index.names, counts, strict=True)}
+    _tell_idle(rows, columns, len(index.codes), emit)
     _tell_spellings(rows, emit)
     _tell_doubtful(rows, columns, emit)
     unseen = [label for label, known in enumerate(seen) if not known]
@@ -123,6 +124,19 @@ def check_targets(
     elif single:
         names = ", ".join(index.names[label] for label in single[:20])
         emit(Warned("rare labels", f"labels that only one row has, so that they can not be tested: {names}"))
+
+
+def _tell_idle(rows: Mapping[str, int], columns: Columns, number: int, emit: Emit) -> None:
+    """Say which positions of vectors, or columns of 0 and 1, are on in no row, or in every one."""
+    named = columns.positions or (columns.target if len(columns.target) > 1 else ())
+    never = [name for name in named if name not in rows]
+    always = [name for name in named if rows.get(name) == number]
+    told = [f"on in no row, so that no model can learn them and none is made for them: {', '.join(never[:20])}"] * bool(
+        never
+    )
+    told += [f"on in every row, so that they say nothing: {', '.join(always[:20])}"] * bool(always)
+    if told:
+        emit(Warned("labels without use", "; ".join(told)))
 
 
 def _tell_spellings(rows: Mapping[str, int], emit: Emit) -> None:
