@@ -98,6 +98,7 @@ def test_every_method_is_compared_with_the_same_ways() -> None:
     assert "It is not proven to be better than a linear model on the frozen base" in tuned["worth"]["words"]
     assert "It is better than" in tuned["worth"]["words"]
     assert (head["level"], head["worth"]["level"], head["worth"]["simplest"]) == ("good", "good", True)
+    assert head["title"] == "Good, and better than counting words (TF-IDF)"
     assert "This is the simple way itself" in head["worth"]["words"]
     assert head["worth"]["contenders"][-1]["same"]
 

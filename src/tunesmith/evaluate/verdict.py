@@ -111,7 +111,7 @@ def whole(core: Core, good: Good, worth: Worth) -> Verdict:
     """Both answers put together."""
     second = _SECOND[worth["level"]]
     if worth["simplest"] and worth["level"] == "good":
-        second = "better than anything simpler still"
+        second = f"better than {words.plain(core['against'])}" if core["against"] else second
     joined = "and" if (good["level"] == "good") == (worth["level"] == "good") else "but"
     title = f"{_FIRST[good['level']]}, {joined} {second}"
     sentence = f"{title}. {good['words']} {worth['words']}"
