@@ -129,6 +129,15 @@ def test_two_encodings_in_one_file_are_told(bench: Any, words: str, other: str) 
         ("Здравствуйте где мой заказ? Жду уже две недели «Почта» молчит", "cp1251"),
         ("ご注文の商品はまだ届いていません。自転車のチェーンが緩んでいます", "shift_jis"),
         ("我的订单还没有到。面包烤焦了，请问什么时候可以退款？图书馆几点开门", "gb18030"),
+        ("Zamówienie jeszcze nie dotarło proszę o źródło i żółtą część", "cp1250"),
+        ("Zamówienie jeszcze nie dotarło proszę o źródło i żółtą część", "iso8859_2"),
+        ("Objednávka ještě nedorazila řetěz je příliš volný", "cp1250"),
+        ("A rendelésem még nem érkezett meg a főzőedény törött szűrő nélkül", "cp1250"),
+        ("Siparişim henüz gelmedi İyi günler zincir gevşek ve ağır", "cp1254"),
+        ("Užsakymas dar neatvyko grandinė įtempta ąžuolas", "cp1257"),
+        ("Schöne Grüße aus der Straße für später", "mac_roman"), ("Schöne Grüße für die Straße", "cp850"),
+        ("Þetta er að verða löng bið ég á brauð", "cp1252"), ("Hvor er kæden? Løst på cyklen", "cp1252"),
+        ("It’s “fine” – 20 °C… § 7", "cp1252"), ("Perché non è arrivato? Più tardi però no né sì", "cp1252"),
         ("주문한 상품이 아직 도착하지 않았습니다. 자전거 체인이 느슨해요", "euc_kr"), (RUSSIAN, "utf-16"),
     ],
 )  # fmt: skip
@@ -141,6 +150,8 @@ def test_files_in_one_other_encoding_are_read(bench: Any, words: str, encoding: 
 
 def test_the_encoding_can_be_named(bench: Any) -> None:
     path = bench.write("d.csv", joined([line.decode().encode("cp1250") for line in rows(POLISH)]))
+    assert bench(path).rows[0]["text"].startswith(POLISH)
+    assert "letters are those of Polish; --encoding cp1252 reads it as Western European" in bench.said("encoding")
     assert bench(path, reading=ReadOptions(encoding="cp1250")).rows[0]["text"].startswith(POLISH)
     assert "line 2: the byte 0x" in refused(bench, path, reading=ReadOptions(encoding="utf-8"))
     assert "d.csv, line 2: this line is not" in refused(bench, path, reading=ReadOptions(encoding="shift_jis"))

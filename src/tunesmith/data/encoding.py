@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from tunesmith.core.errors import DataError, Problem
+from tunesmith.data.latin import latin_encoding
 from tunesmith.data.repair import WESTERN, high_bytes, lines, mostly_bad
 
 _BOMS = (
@@ -181,6 +182,10 @@ def _other_encoding(source: Source, survey: _Survey, other: str | None) -> Encod
     because = f"byte 0x{_first_bad(line)[1]:02x} in line {number} is not UTF-8"
     if other is not None and first_fault(source, other) is None:
         return Encoding(other, f"{because}, and the text reads well in {other}")
+    latin = latin_encoding(survey.sample)
+    if latin is not None and first_fault(source, latin[0]) is None:
+        why = f"and the letters are those of {latin[1]}; --encoding cp1252 reads it as Western European"
+        return Encoding(latin[0], f"{because}, {why}")
     if not _has_c1(source):
         return Encoding("latin-1", f"{because}, and all others fit Latin-1 (Western European)")
     if first_fault(source, "cp1252") is not None:
