@@ -23,6 +23,11 @@ LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
+MERGED = "a: &a {x: 1}\n" + "".join(
+    f"{name}: &{name} {{<<: [{','.join([f'*{before}'] * 9)}]}}\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
 SPECS = {
     "list": "[1]",
     "number": "5",
@@ -32,6 +37,9 @@ SPECS = {
     "deep flow": "seed: " + "[" * 5_000 + "]" * 5_000,
     "deep block": "".join(" " * depth + "a:\n" for depth in range(2_000)),
     "long number": "data: x.csv\nseed: " + "9" * 5_000,
+    "long hex number": "data: x.csv\nseed: 0x" + "f" * 6_000,
+    "number in sixties": "data: x.csv\nseed: " + "1:" * 5_000 + "1",
+    "merged anchors": MERGED + "data: x.csv\n",
     "anchors": LAUGHS + "seed: *i\ndata: x.csv\n",
     "itself": "data: x.csv\nseed: &a [*a]",
     "nul": 'data: x.csv\nretain: ["a\\0b"]',

@@ -119,3 +119,50 @@ def test_empty_sheets_and_bombs(bench: Any, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "b.xlsx", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("xl/worksheets/sheet1.xml", b"0" * (80 << 20))
     assert "unpacks to 80 MB" in refused(bench, tmp_path / "b.xlsx")
+
+
+def rewritten(path: Path, old: bytes, new: bytes) -> Path:
+    """A copy of a workbook in which the sheet says something else."""
+    target = path.with_name(f"other{path.suffix}")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as file:
+        for one in source.infolist():
+            content = source.read(one)
+            file.writestr(one.filename, content.replace(old, new) if "worksheets/sheet" in one.filename else content)
+    return target
+
+
+def test_a_cell_far_off_fills_no_memory(bench: Any, tmp_path: Path) -> None:
+    path = rewritten(book(tmp_path / "t.xlsx", Data=[["text", "label"], *ROWS]), b'r="B31"', b'r="XFD1048576"')
+    assert "1,048,576 rows and 16,384 columns holds 62 cells only" in refused(bench, path)
+
+
+def test_cells_merged_below_the_table_take_no_time(bench: Any, tmp_path: Path) -> None:
+    merged = b'</sheetData><mergeCells count="1">' + b'<mergeCell ref="E1:E1048576"/>' * 50 + b"</mergeCells>"
+    path = rewritten(book(tmp_path / "t.xlsx", Data=[["text", "label"], *ROWS]), b"</sheetData>", merged)
+    assert len(bench(path).rows) == len(ROWS)
+
+
+def test_a_row_repeated_a_billion_times(bench: Any, tmp_path: Path) -> None:
+    cell = '<table:table-cell office:value-type="string"><text:p>x</text:p></table:table-cell>'
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+    )
+    content = (
+        f'<office:document-content {spaces}><office:body><office:spreadsheet><table:table table:name="S">'
+        f'<table:table-row table:number-rows-repeated="1000000000">{cell * 2}</table:table-row>'
+        "</table:table></office:spreadsheet></office:body></office:document-content>"
+    )
+    path = tmp_path / "t.ods"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        file.writestr("content.xml", content)
+    assert "1,000,000,000 rows" in refused(bench, path)
+
+
+def test_a_workbook_whose_sizes_are_lies(bench: Any, tmp_path: Path) -> None:
+    path = book(tmp_path / "t.xlsx", Data=[["text", "label"], *ROWS])
+    content = bytearray(path.read_bytes())
+    at = content.rfind(b"xl/worksheets/sheet1.xml") - 46  # its entry in the directory at the end
+    content[at + 24 : at + 28] = (100).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert "not a readable workbook" in refused(bench, path)

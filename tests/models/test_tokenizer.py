@@ -52,7 +52,7 @@ def test_half_of_such_a_vocabulary_is_refused(gone: str, tmp_path: Path) -> None
 
 def test_what_transformers_says_in_several_lines_is_told_in_full(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
-    (tmp_path / "tokenizer.json").write_text('{"model":', encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text('{"model": {}}', encoding="utf-8")
     with pytest.raises(ModelError, match=r"can not be read: \S[^\n]*[^:]\.\n"):
         read_tokenizer(tmp_path)
 

@@ -111,6 +111,12 @@ def _loader() -> Any:
             self._refuse_deep(len(self.indents))
             return bool(super().add_indent(column))
 
+        def flatten_mapping(self, node: Any) -> None:
+            super().flatten_mapping(node)  # the only place where YAML copies what an anchor stands for
+            self.merged = getattr(self, "merged", 0) + len(node.value)
+            if self.merged > _MOST_PARTS:
+                raise yaml.YAMLError(f"with its anchors it stands for more than {_MOST_PARTS:,} values")
+
         def _refuse_deep(self, depth: int) -> None:
             if depth > _DEEPEST:  # its time is the square of that
                 raise yaml.YAMLError("it is nested too deeply")
@@ -138,12 +144,16 @@ def read_yaml(text: str) -> Any:
         raise yaml.YAMLError("it is nested too deeply") from None
     except (ValueError, OverflowError, TypeError, AttributeError) as error:
         raise yaml.YAMLError(str(error)) from None
-    if sum(1 for _ in itertools.islice(_parts(value), _MOST_PARTS)) == _MOST_PARTS:
+    some = list(itertools.islice(_parts(value), _MOST_PARTS))
+    if any(isinstance(one, int) and one.bit_length() > _MOST_BITS for one in some):
+        raise yaml.YAMLError("a number in it has too many digits")
+    if len(some) == _MOST_PARTS:
         raise yaml.YAMLError(f"with its anchors it stands for more than {_MOST_PARTS:,} values")
     return value
 
 
 _MOST_PARTS = 100_000
+_MOST_BITS = 4096
 _DEEPEST = 100
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit
@@ -23,6 +25,14 @@ WORKBOOK_SUFFIXES = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 _MOST_BYTES = 1 << 30  # unpacked
 _SMALL = 64 << 20
 _LOOKED_AT = 200
+_MOST_CELLS = 20_000_000  # that a sheet reaches over, empty ones among them: under a gigabyte
+_SPARSEST = 50
+_MOST_MERGED = 100_000
+_PLACE = re.compile(rb'<(?:\w+:)?c [^<>]{0,200}?\br="([A-Z]{1,8})(\d{1,12})"')
+_ROW = re.compile(rb"(?=<table:table-row\b)")
+_CELL = re.compile(rb"<table:table-cell\b[^<>]*\bvalue-type=[^<>]*>")
+_SPACES = re.compile(rb'\btext:c="\d{6}')
+_REPEATED, _ROWS = re.compile(rb'columns-repeated="(\d{1,12})"'), re.compile(rb'rows-repeated="(\d{1,12})"')
 
 Row = tuple[int, list[str]]
 
@@ -103,13 +113,76 @@ def _refuse_bomb(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as packed:
             size = sum(one.file_size for one in packed.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        _refuse_sparse(path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
     if size > _MOST_BYTES or (size > _SMALL and size > MOST_UNPACKED * path.stat().st_size):
         raise DataError(
             Problem(f"the workbook unpacks to {size / 2**20:,.0f} MB, which is no table of texts", str(path)),
             fix="Save the sheet as CSV (UTF-8), and give that file.",
         )
+
+
+def _refuse_sparse(path: Path) -> None:
+    """Raises DataError for a sheet with a cell so far off that all the empty ones before it would fill the memory:
+    sheets are read as full tables."""
+    with zipfile.ZipFile(path) as packed:
+        for one in packed.infolist():
+            if one.filename.startswith("xl/worksheets/") and one.filename.endswith(".xml"):
+                with packed.open(one) as sheet:
+                    width, height, cells = _reach(sheet)
+            elif one.filename == "content.xml":
+                with packed.open(one) as sheet:
+                    width, height, cells = _reach_repeated(sheet)
+            else:
+                continue
+            if width * height > max(_MOST_CELLS, _SPARSEST * cells):
+                raise DataError(
+                    Problem(f"a sheet of {height:,} rows and {width:,} columns holds {cells:,} cells only", str(path)),
+                    fix="Delete the cells far off from the table, or save the sheet as CSV (UTF-8).",
+                )
+
+
+def _reach(sheet: IO[bytes]) -> tuple[int, int, int]:
+    """Rightmost column, lowest row and number of the cells in the XML of a sheet of Excel."""
+    columns: set[bytes] = set()
+    height = cells = 0
+    for piece in _pieces(sheet):
+        found = _PLACE.findall(piece)
+        columns |= {letters for letters, _ in found}
+        height = max(height, *(int(row) for _, row in found), 0)
+        cells += len(found)
+    width = max((sum(26**n * (code - 64) for n, code in enumerate(reversed(one))) for one in columns), default=0)
+    return width, height, cells
+
+
+def _reach_repeated(sheet: IO[bytes]) -> tuple[int, int, int]:
+    """The same of OpenDocument, which says how often a row or a cell is repeated. A cell without a value that is
+    repeated counts for nothing: the widths and heights of sheets end with such."""
+    width = height = cells = 0
+    for piece in _pieces(sheet):
+        if _SPACES.search(piece):
+            raise ValueError("a cell holds spaces without end")
+        for row in _ROW.split(piece):
+            filled = [int(found[1]) if (found := _REPEATED.search(cell)) else 1 for cell in _CELL.findall(row)]
+            cells += len(filled)
+            times = _ROWS.search(row)
+            if filled:
+                width = max(width, sum(filled))
+                height += int(times[1]) if times else 1
+    return width, height, cells
+
+
+def _pieces(sheet: IO[bytes]) -> Iterator[bytes]:
+    """What is in the file, some megabytes at a time, cut where a tag ends. No more than it may hold."""
+    rest, size = b"", 0
+    while size <= _MOST_BYTES and (chunk := sheet.read(1 << 22)):
+        size += len(chunk)
+        chunk = rest + chunk
+        end = chunk.rfind(b"<")
+        yield chunk[:end] if end > 0 else chunk
+        rest = chunk[end:] if end > 0 and len(chunk) - end < 1 << 16 else b""
+    yield rest
 
 
 def _chosen(book: Book, path: Path, emit: Emit, hints: Hints, split: str) -> dict[str, str]:
@@ -152,9 +225,10 @@ def _rows(book: Book, name: str) -> Iterator[Row]:
     """The rows that hold anything, with their numbers in the sheet; a cell merged over several rows is in each."""
     sheet = book.sheet(name)
     first, left = sheet.start or (0, 0)
+    last = first + int(sheet.height)
     merged = {
-        (row, top[1]): top for top, end in getattr(sheet, "merged_cell_ranges", None) or []
-        if top[1] == end[1] for row in range(top[0] + 1, end[0] + 1)
+        (row, top[1]): top for top, end in _distinct(getattr(sheet, "merged_cell_ranges", None) or [], book.path)
+        if top[1] == end[1] for row in range(top[0] + 1, min(end[0], last) + 1)
     }  # fmt: skip
     values: dict[tuple[int, int], str] = {}
     starts = set(merged.values())
@@ -169,6 +243,15 @@ def _rows(book: Book, name: str) -> Iterator[Row]:
                     cells[column] = values.get(merged[place], "")
         if any(cell.strip() for cell in cells):
             yield number + 1, cells
+
+
+def _distinct(ranges: Sequence[Any], path: Path) -> list[Any]:
+    found = list(dict.fromkeys(ranges))
+    if len(found) > _MOST_MERGED:
+        raise DataError(
+            Problem(f"{len(found):,} groups of cells are merged", str(path)), fix="Save the sheet as CSV (UTF-8)."
+        )
+    return found
 
 
 def _text(cell: Any) -> str:

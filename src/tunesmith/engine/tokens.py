@@ -22,6 +22,7 @@ from torch import Tensor
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import new_file, own_folder, write_json
+from tunesmith.models.guard import tokens
 from tunesmith.models.load import Bundle
 
 _CHUNK = 2_000  # rows handed to the tokenizer at once
@@ -176,8 +177,8 @@ def _open(folder: Path) -> EncodedRows:
 
 
 def _tokenize(tokenizer: Any, texts: Sequence[list[str]], max_length: int | None, *, truncation: bool) -> Any:
-    return tokenizer(
-        *texts, truncation=truncation, max_length=max_length, padding=False,
+    return tokens(
+        tokenizer, *texts, truncation=truncation, max_length=max_length, padding=False,
         return_attention_mask=False, verbose=False,
     )  # fmt: skip
 

@@ -244,7 +244,13 @@ class TemplateEncoder:
         return len(head) if text.startswith(head) and messages[0]["content"].strip() in head else 0
 
     def _template(self, tools: list[Any] | None) -> ChatTemplate:
-        source = self.tokenizer.get_chat_template(None, tools or None)
+        try:
+            source = self.tokenizer.get_chat_template(None, tools or None)
+        except ValueError:
+            raise ModelError(
+                "This model's tokenizer has several chat templates, and none of them is called 'default'.",
+                "Name the one for conversations 'default' in tokenizer_config.json, or give one with --template.",
+            ) from None
         if source not in self._templates:
             text = dated(source, self._date)
             self._templates[source] = ChatTemplate(text, self._variables, self._special, self._added)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.models.chat_template import TemplateEncoder, learned_turns
+from tunesmith.models.guard import tokens
 from tunesmith.models.mask import (
     Encoded,
     begin_of_sequence,
@@ -144,11 +145,12 @@ class PairCodec:
         return np.array(self._source({"source": prompt}), dtype=np.int32)
 
     def _source(self, example: Example) -> list[int]:
-        ids: list[int] = self.tokenizer(self.prefix + example["source"], truncation=False, verbose=False)["input_ids"]
+        text = self.prefix + example["source"]
+        ids: list[int] = tokens(self.tokenizer, text, truncation=False, verbose=False)["input_ids"]
         return ids
 
     def _target(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text_target=text, truncation=False, verbose=False)["input_ids"]
+        ids: list[int] = tokens(self.tokenizer, text_target=text, truncation=False, verbose=False)["input_ids"]
         end = end_of_sequence(self.tokenizer, offsets=False)  # a target is learned whole; Marian's know no offsets
         return ids if ids and ids[-1] == end else [*ids, end]
 
@@ -178,5 +180,5 @@ def _speak(tokenizer: Any, source: str | None, target: str | None) -> tuple[tupl
                 f"this model's tokenizer has no language {language!r}.", did_you_mean(str(language), codes)
             )
     tokenizer.src_lang, tokenizer.tgt_lang = source, target
-    first = tokenizer(text_target="")["input_ids"][0]
+    first = tokens(tokenizer, text_target="")["input_ids"][0]
     return (source, target), None if first == tokenizer.eos_token_id else int(first)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,6 +37,21 @@ def loading(folder: Path | str, what: str = "model") -> Iterator[None]:
             f"The {what} in {folder} can not be read: {in_one_line(error)}.",
             "Its files do not belong together, or one of them is damaged or made for other software: get the folder "
             "anew, or choose another model.",
+        ) from error
+
+
+def tokens(tokenizer: Any, *texts: Any, **words: Any) -> Any:
+    """`tokenizer(*texts, **words)`. Raises ModelError where it fails: a tokenizer may do so on some texts only, and
+    panics then, which no `except Exception` sees."""
+    try:
+        return tokenizer(*texts, **words)
+    except (Stopped, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        name = getattr(tokenizer, "name_or_path", "the model")
+        raise ModelError(
+            f"The tokenizer of {name} fails on a text: {in_one_line(error)}.",
+            "Its tokenizer.json is damaged, or made for other texts: get it anew, or choose another model.",
         ) from error
 
 

@@ -15,12 +15,13 @@ from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import described
-from tunesmith.models.guard import in_one_line, loading
+from tunesmith.models.guard import in_one_line, loading, tokens
 from tunesmith.models.manifest import check_manifest, digest
 from tunesmith.models.model_json import read_object
 from tunesmith.models.outline import check_outline
 from tunesmith.models.safety import check_adapter_folder, check_files, check_folder, foreign_code
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
+from tunesmith.models.tokenizer_json import check_tokenizer_files
 from tunesmith.models.weight_files import read_weights
 
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "source.spm", "sentencepiece.bpe.model",
@@ -251,15 +252,15 @@ def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
 
     check_files(folder)
     _check_tokenizer(folder)
+    check_tokenizer_files(folder)
     tokenizer, fault = None, ""
     with quiet_transformers():
         try:
             with loading(folder, "tokenizer"):
                 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                tokenizer.init_kwargs.pop("auto_map", None)
         except ModelError as error:
-            fault = in_one_line(error.__cause__ or error)
-        if tokenizer is not None:
-            tokenizer.init_kwargs.pop("auto_map", None)
+            tokenizer, fault = None, in_one_line(error.__cause__ or error)
         words = _bare_words(folder)
         if tokenizer is not None and 2 * len(tokenizer) >= len(words):
             return tokenizer
@@ -301,7 +302,8 @@ def needed_tokens(tokenizer: Any) -> int:
     images and the like (Gemma 3 has one): a text that holds one is refused by its row."""
     marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - marks
-    return 1 + max(number for number in tokenizer.get_vocab().values() if number not in special)
+    around = tokens(tokenizer, "a").input_ids
+    return 1 + max(around + [number for number in tokenizer.get_vocab().values() if number not in special])
 
 
 def longest_text(tokenizer: Any, folder: Path) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.core.errors import DataError, ModelError, Problem
+from tunesmith.models.guard import tokens
 
 Overflow = Literal["truncate", "drop", "error"]
 
@@ -119,7 +120,7 @@ def tokenise(tokenizer: Any, text: str, boundaries: Iterable[int] = ()) -> Offse
 
 def begin_of_sequence(tokenizer: Any) -> int | None:
     """The beginning-of-sequence id, if the tokenizer puts one before every text by itself."""
-    first = tokenizer("a").input_ids[0]
+    first = next(iter(tokens(tokenizer, "a").input_ids), None)
     return first if tokenizer.bos_token_id is not None and first == tokenizer.bos_token_id else None
 
 
@@ -234,9 +235,10 @@ def split_long(encoded: Encoded, limit: int) -> list[Encoded]:
 
 
 def _offsets(tokenizer: Any, text: str) -> Offsets:
-    found = tokenizer(
-        text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False, verbose=False
-    )
+    found = tokens(
+        tokenizer, text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False,
+        verbose=False,
+    )  # fmt: skip
     ids = np.asarray(found["input_ids"], dtype=np.int32)
     offsets = np.asarray(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
     starts, ends = offsets[:, 0].copy(), offsets[:, 1]

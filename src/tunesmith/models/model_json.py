@@ -16,6 +16,7 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.files import read_bytes
 
 _MOST_BYTES = 20 << 20
+_MOST_VOCABULARY = 256 << 20
 _DEEPEST = 64
 _MOST = 1 << 24
 """Entries of any one dimension, and positions, of a network that nobody has the weights of."""
@@ -43,11 +44,11 @@ _IMPLEMENTATIONS = frozenset({
 _TOKENS = re.compile(r"^(forced_)?(pad|bos|eos|sep|unk|cls|mask|decoder_start)_token_id$")
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of a model folder. Raises ModelError: no regular file, too large, not an object, or
-    nested too deeply."""
+def read_object(path: Path, *, large: bool = False) -> dict[str, Any]:
+    """The JSON object in a file of a model folder, a `large` one if it holds a vocabulary. Raises ModelError: no
+    regular file, too large, not an object, or nested too deeply."""
     try:
-        value = json.loads(read_bytes(path, _MOST_BYTES))
+        value = json.loads(read_bytes(path, _MOST_VOCABULARY if large else _MOST_BYTES))
     except OSError as error:
         raise ModelError(f"{path} can not be read: {error.strerror}.", _ANEW) from None
     except RecursionError:

@@ -17,7 +17,7 @@ from tunesmith.core.errors import DataError, ModelError, Problem
 from tunesmith.models.mask import Span
 from tunesmith.models.template_limits import TooLong, TooMuch, limit_templates, time_limit
 
-SECONDS = 10.0
+SECONDS = 5.0
 """Time for one run of a template, which takes milliseconds."""
 
 THINK, THOUGHT = "<think>", "</think>"

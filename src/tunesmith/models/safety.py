@@ -82,7 +82,10 @@ def check_files(folder: Path) -> None:
     if root.parent.name == "snapshots":  # the hub's cache keeps contents beside its snapshots
         inside.append(root.parent.parent / "blobs")
     try:
-        entries = sorted([*folder.iterdir(), *(folder / "1_Pooling").glob("*.json")])
+        entries = sorted([
+            *folder.iterdir(), *(folder / "1_Pooling").glob("*.json"),
+            *(folder / "additional_chat_templates").glob("*.jinja"),
+        ])  # fmt: skip
     except OSError as error:
         raise ModelError(f"The model folder {folder} can not be read: {error.strerror}.") from None
     for path in entries:

@@ -9,6 +9,7 @@ import numpy as np
 from tunesmith.core.errors import TunesmithError
 from tunesmith.data.prepared import PreparedData
 from tunesmith.models import catalog
+from tunesmith.models.guard import tokens
 
 _SAMPLE = 2_000
 """Rows that are measured; of more rows, evenly spread ones stand for all."""
@@ -64,7 +65,7 @@ def _tokens(texts: list[list[str]], model: str) -> np.ndarray | None:
         if source.folder is None:
             return None
         tokenizer = read_tokenizer(source.folder)
-        return np.array([len(ids) for ids in tokenizer(*texts, verbose=False)["input_ids"]])
+        return np.array([len(ids) for ids in tokens(tokenizer, *texts, verbose=False)["input_ids"]])
     except (TunesmithError, OSError, ValueError, KeyError):
         return None
 

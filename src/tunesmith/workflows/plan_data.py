@@ -15,6 +15,7 @@ from tunesmith.core.events import ignore
 from tunesmith.core.files import scratch
 from tunesmith.core.spec import RunSpec
 from tunesmith.models import catalog
+from tunesmith.models.guard import tokens
 from tunesmith.workflows import choose, language_data
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ def count_tokens(texts: Iterable[str], tokenizer: Any, *, rows: int | None = Non
         lengths = np.array([len(text) / _CHARACTERS_PER_TOKEN + 2 for text in some])
         how = f"guessed from letters ({_CHARACTERS_PER_TOKEN} to a token): no tokenizer beside the config"
     else:
-        lengths = np.array([len(ids) for ids in tokenizer(some, verbose=False)["input_ids"]]) if some else np.zeros(0)
+        encoded = tokens(tokenizer, some, verbose=False)["input_ids"] if some else []
+        lengths = np.array([len(ids) for ids in encoded])
         how = "tokenised"
     if not len(lengths):
         raise DataError(Problem("there is no text to count tokens of"), fix="Give data with rows in it.")
