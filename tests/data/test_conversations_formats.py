@@ -57,6 +57,12 @@ CHAT_ROWS: dict[str, Any] = {
     "dolly": {"instruction": USER["content"], "context": "", "response": "Cold.", "category": "open_qa"},
     "query": {"query": USER["content"], "response": "Cold."},
     "question and answer": {"question": USER["content"], "answer": "Cold."},
+    "Frage und Antwort": {"Frage": USER["content"], "Antwort": "Cold."},
+    "вопрос и ответ": {"Вопрос": USER["content"], "Ответ": "Cold."},
+    "質問と回答": {"質問": USER["content"], "回答": "Cold."},
+    "réponse, letters and accents apart": {"Question": USER["content"], "Re\u0301ponse": "Cold."},
+    "user and assistant": {"user": USER["content"], "assistant": "Cold."},
+    "Chinese alpaca": {"指令": USER["content"], "输入": "", "输出": "Cold."},
     "prompt and response": {"prompt": USER["content"], "response": "Cold."},
     "prompt and completion as messages": {"prompt": [USER], "completion": [ASSISTANT]},
     "as Python prints it": {"messages": str(CHAT), "tools": ""},
@@ -316,6 +322,17 @@ def test_few_repeated_answers_are_classes() -> None:
     found = detect(["question", "answer"], rows, "pair")
     assert found is not None
     assert found.columns == {"source": "question", "target": "answer"}
+
+
+def test_classes_beside_questions_of_any_language_are_classes() -> None:
+    row = {"Frage": "Wie warm muss der Teig sein?", "Antwort": "Etwa zwanzig Grad."}
+    assert detect(list(row), [row] * 3).name == "query-response"  # type: ignore[union-attr]
+    assert detect([*row, "Kategorie"], [{**row, "Kategorie": "Brot"}] * 3) is None
+    assert detect([*row, "Bewertung"], [{**row, "Bewertung": "gut"}] * 3).form == "feedback"  # type: ignore[union-attr]
+    ids = {"user": "u17", "assistant": "a3"}
+    assert detect(list(ids), [ids] * 12) is None
+    texts = {"Eingabe": row["Frage"], "Ausgabe": row["Antwort"]}
+    assert detect(list(texts), [texts] * 3).form == "pair"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("names", [("question", "answer"), ("source", "target"), ("document", "summary")])

@@ -66,6 +66,7 @@ def test_the_names_of_columns_that_judge(name: str) -> None:
 def test_true_says_bad_where_the_name_does() -> None:
     assert labels(judged([True, False], "is_bad")) == [False, True]
     assert labels(judged([True, False], "rejected")) == [False, True]
+    assert labels(judged([1, 0], "toxic")) == labels(judged(["yes", "no"], "is_hallucinated")) == [False, True]
 
 
 def test_words_that_judge_need_no_name() -> None:
@@ -176,6 +177,12 @@ WORSE = {
     "a turn": {"conversations": chat(1), "rejected": {"from": "gpt", "value": "No."}},
     "rejected beside output": {"instruction": "Is gate 1 open today?", "output": "It is 1.", "rejected": "No, never."},
     "rejected_completion": {"prompt": "Is gate 1 open today?", "completion": "It is 1.", "rejected_completion": "No."},
+    "negative_response": {"messages": chat(1), "negative_response": "No."},
+    "positive and negative": {
+        "query": "Is gate 1 open today?",
+        "answer_positive": "It is 1.",
+        "answer_negative": "No.",
+    },
     "good and bad": {"question": "Is gate 1 open today?", "good_answer": "It is 1.", "bad_answer": "No."},
     "named by the side": {"prompt": "Is gate 1 open today?", "response_chosen": "It is 1.", "response_rejected": "No."},
     "one whole, one answer": {"chosen": chat(1), "rejected": "No."},

@@ -42,6 +42,7 @@ VECTORS = [[0, 0, 1], [0, 1, 1], [0, 1, 0], [1, 0, 1]]
         lambda one: ",".join(map(str, one)),
         lambda one: "[" + " ".join(f"{sign}." for sign in one) + "]",
         lambda one: str(tuple(map(bool, one))),
+        lambda one: "".join(map(str, one)),
         lambda one: f"tensor([{one[0]}, {one[1]}, {one[2]}])",
     ],
 )
@@ -51,6 +52,14 @@ def test_position_i_of_a_vector_is_label_i(bench: Any, write: Callable[[list[int
     assert data.targets(range(4)) == [["label_2"], ["label_1", "label_2"], ["label_1"], ["label_0", "label_2"]]
     assert "3 positions" in bench.said("target kind")
     assert "label_names" in bench.said("label names")
+
+
+def test_codes_of_0_and_1_are_no_vectors_and_objects_of_them_are_labels(bench: Any) -> None:
+    assert bench(rows(lambda n: ["000", "001"][n % 2])).columns.kind == "label"
+    assert bench(rows(lambda n: ["100", "110", "101"][n % 3])).columns.kind == "label"
+    objects = bench(rows(lambda n: {"food": n % 2, "shop": int(n % 3 == 0)}, name="labels"))
+    assert objects.label_names == ["labels.food", "labels.shop"]
+    assert "hold lists in lists or objects" in refused(bench, rows(lambda n: [[n % 2], [1]], name="labels"))
 
 
 def test_positions_without_use_are_told(bench: Any) -> None:

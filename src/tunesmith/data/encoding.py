@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -42,11 +43,17 @@ _SCRIPTS = tuple((name, re.compile(letters)) for name, letters in (
 # encoding, letters of its script, letters that are common in its languages, and their least share
 _KANA, _HAN = "\u3041-\u3096\u30a1-\u30fc", "\u3000-\u303f\u4e00-\u9fff\uff00-\uff60"
 _TELLING = (
+    ("cp1255", "\u05b0-\u05ea", "\u05d0\u05d4\u05d5\u05d9\u05dc", 0.33),
     ("cp1251", "\u0400-\u045f", "оеаи", 0.28), ("koi8_r", "\u0400-\u045f", "оеаи", 0.28),
+    ("iso8859_5", "\u0400-\u045f", "оеаи", 0.28), ("cp866", "\u0400-\u045f", "оеаи", 0.28),
+    ("cp1253", "\u0386-\u03ce", "\u03b1\u03bf\u03b5\u03b9\u03c4", 0.3),
+    ("cp874", "\u0e01-\u0e5b", "\u0e32\u0e19\u0e23\u0e2d\u0e01\u0e40\u0e07\u0e48\u0e49", 0.28),
+    ("cp1256", "\u0600-\u06ff", "\u0627\u0644\u064a\u0645", 0.28),
     ("shift_jis", _KANA + _HAN, _KANA, 0.2), ("euc_jp", _KANA + _HAN, _KANA, 0.2),
     ("cp949", "\uac00-\ud7a3", "\uac00-\ud7a3", 0.8), ("gb18030", _HAN, "的了是不我一有在人这", 0.03),
     ("big5", _HAN, "的了是不我一有在人這", 0.03),
 )  # fmt: skip
+_HEBREW_END = re.compile("[\u05da\u05dd\u05df\u05e3\u05e5](?=[\u05d0-\u05ea])")  # letters for the end of a word
 _LOOKED_AT = 1_000
 _ENOUGH = 4  # weight from which a line that decodes as UTF-8 does so by no accident
 _ACCIDENTS = 0.01  # of lines of two-byte encodings
@@ -288,10 +295,12 @@ def _other_script(sample: bytes) -> str | None:
     """The encoding, if charset-normalizer is sure that the text is not Western European."""
     if high_bytes(sample) < _OTHER_SCRIPT_SHARE * len(sample):
         return None
+    fits: dict[str, float] = {}
     for name, letters, common, share in _TELLING:
         with suppress(UnicodeDecodeError):
-            if _reads_well(sample.decode(name), letters, common, share):
-                return name
+            fits[name] = _reads_well(sample.decode(name), letters, common) / share
+    if fits and max(fits.values()) > 1:
+        return max(fits, key=lambda name: fits[name])
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample, cp_isolation=[*_OTHER_SCRIPTS, "cp1252", "latin_1"]).best()
@@ -300,17 +309,22 @@ def _other_script(sample: bytes) -> str | None:
     return str(best.encoding)
 
 
-def _reads_well(text: str, letters: str, common: str, share: float) -> bool:
-    """Whether what is not ASCII are `letters` nearly all, and this share of them is common in the language. In short
-    texts, and beside much ASCII, charset-normalizer takes one language for another."""
+def _reads_well(text: str, letters: str, common: str) -> float:
+    """The share of letters that are common in the language, where what is not ASCII are `letters` nearly all; else 0.
+    In short texts, and beside much ASCII, charset-normalizer takes one language for another."""
+    swapped = sum(left.islower() and right.isupper() for left, right in itertools.pairwise(text))
+    text = text.lower()
     found = re.findall(f"[{letters}]", text)
     others = len(text) - sum(map(str.isascii, text)) - len(found)
     in_words = sum(map(len, re.findall(f"[{letters}]{{3,}}", text)))
-    return (
-        others < 0.25 * len(found)
-        and in_words > 0.6 * len(found)
-        and len(re.findall(f"[{common}]", text)) > share * len(found)
-    )
+    if (
+        others >= 0.25 * len(found)
+        or in_words <= 0.6 * len(found)
+        or _HEBREW_END.search(text)
+        or 15 * swapped > len(found)
+    ):
+        return 0.0
+    return len(re.findall(f"[{common}]", text)) / len(found)
 
 
 def _first_bad(line: bytes) -> tuple[int, int]:

@@ -189,6 +189,7 @@ def _target(
     else:
         chosen, why = _guess_target([p for p in profiles if p.name not in texts], wish, source)
     reasons["target"] = (" + ".join(chosen), why)
+    _refuse_nested([p for p in profiles if p.name in chosen], source)
     if len(chosen) > 1:
         reasons["target kind"] = ("labels", "one column per label")
         if "labels" not in wish.kinds:
@@ -202,6 +203,21 @@ def _target(
         kind, separator, kind_why = wish.kinds[0], None, f"the task asks for it (it looks like {kind})"
     reasons["target kind"] = (kind, kind_why)
     return chosen, kind, separator
+
+
+def _refuse_nested(targets: Sequence[Profile], source: str) -> None:
+    problems = [
+        Problem(
+            f"cells such as {str(one.cells[0])[:60]} hold lists in lists or objects, and no labels",
+            source,
+            None,
+            one.name,
+        )
+        for one in targets
+        if one.kind == "other" and one.cells
+    ]
+    if problems:
+        raise DataError(problems, fix="Write a label, a number or one list of labels into each cell.")
 
 
 def _guess_target(profiles: Sequence[Profile], wish: Wish, source: str) -> tuple[tuple[str, ...], str]:

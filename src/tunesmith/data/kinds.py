@@ -58,7 +58,8 @@ def _lists_in_cells(profile: Profile) -> tuple[Kind, str | None, str] | None:
     listed = [cell for cell in cells if looks_listed(cell)]
     if listed and len(listed) > 0.9 * len(cells) and all(_is_list(cell) for cell in listed[:200]):
         return "labels", None, "every cell is written as a list"
-    if cells and len(cells) > 1 and all(vectors.vector(cell) for cell in cells) and not profile.numbers:
+    written = all(map(vectors.vector, cells)) and not profile.numbers
+    if len(cells) > 1 and (written or vectors.are_bits(cells)):
         return "labels", None, "every cell is a vector of 0 and 1"
     if profile.characters > 200:
         return None

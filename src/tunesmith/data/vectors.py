@@ -12,12 +12,15 @@ from tunesmith.core.errors import DataError, OptionError, Problem
 
 _ON, _OFF = {"1", "1.0", "1.", "true"}, {"0", "0.0", "0.", "false"}
 _WRITTEN = re.compile(r"(?:array|tensor)?\(?\s*([\[({]?)\s*([^\[\](){}]*?)\s*([\])}]?)\s*(?:,\s*dtype=\w+)?\)?")
+_BITS = re.compile("[01]{3,}")
 _LIST_LIKE = re.compile(r"[\s,;|]+")
 
 
 def vector(cell: Any) -> list[bool] | None:
     """The positions of a cell as on or off; None if the cell is no vector of 0 and 1. [] is a vector of none."""
     if isinstance(cell, str):
+        if _BITS.fullmatch(cell.strip()):
+            return [sign == "1" for sign in cell.strip()]
         match = _WRITTEN.fullmatch(cell.strip())
         if match is None or not (match[1] or match[2]):
             return None
@@ -32,6 +35,15 @@ def vector(cell: Any) -> list[bool] | None:
     return [word in _ON for word in words] if all(word in _ON or word in _OFF for word in words) else None
 
 
+def are_bits(cells: Sequence[str]) -> bool:
+    """Whether the cells are vectors without a sign between: '010', '110', ... of one length, three and more, of which
+    some begin with 0 and two positions or more differ."""
+    words = [cell.strip() for cell in cells]
+    if not all(map(_BITS.fullmatch, words)) or len({len(word) for word in words}) != 1:
+        return False
+    return any(word[0] == "0" for word in words) and sum(len(set(signs)) > 1 for signs in zip(*words, strict=True)) > 1
+
+
 def width(cells: Iterable[Any], source: str, column: str) -> int | None:
     """How many positions the vectors of a column have; None where it holds no vectors.
 
@@ -39,6 +51,9 @@ def width(cells: Iterable[Any], source: str, column: str) -> int | None:
     vectors of different lengths, half and half, and for shares ([0.2, 0.8]).
     """
     found = [cell for cell in cells if cell is not None]
+    bits = [cell for cell in found if isinstance(cell, str) and _BITS.fullmatch(cell.strip())]
+    if bits and not are_bits(bits):
+        return None
     read = [vector(cell) for cell in found]
     vectors = [one for one in read if one]
     if len(vectors) < len(found) - sum(one == [] for one in read) or not vectors:

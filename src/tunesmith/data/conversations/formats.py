@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any, Literal, get_args
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.data.conversations import verdict
 from tunesmith.data.conversations.messages import DIALECTS, decoded, dialect_of, is_messages
+from tunesmith.data.conversations.pair_names import INSTRUCTIONS, LABELS, QUERIES, WEAK_PAIRS
 from tunesmith.data.conversations.verdict import Unread, Verdict
 from tunesmith.data.numbers import is_plain as is_number
 from tunesmith.data.profile import TARGET_NAMES, simple
@@ -30,15 +32,9 @@ _STRONG_PAIRS = (
     ("src", "tgt"), ("document", "summary"), ("article", "highlights"), ("article", "summary"),
     ("dialogue", "summary"), ("input_text", "target_text"),
 )  # fmt: skip
-_WEAK_PAIRS = (("source", "target"), ("text", "summary"), ("input", "output"), ("question", "answer"))
-_QUERIES = (
-    ("query", "response"), ("prompt", "response"), ("question", "response"), ("question", "answer"),
-    ("query", "answer"), ("prompt", "answer"), ("prompt", "output"),
-)  # fmt: skip
-_ALPACA = tuple((i, o) for i in ("input", "context", None) for o in ("output", "response"))
 _ANSWERS = ("response", "completion", "output", "answer")
 _MESSAGES = ("messages", "conversations", "conversation")
-_LABELS = set(TARGET_NAMES)
+_LABELS = {*TARGET_NAMES, *LABELS}
 _HARMLESS = {
     "id", "idx", "index", "url", "title", "timestamp", "date", "created", "added", "meta", "metadata", "tokens",
     "token_count", "n_tokens", "length", "author",
@@ -48,7 +44,8 @@ _ID_NAME = re.compile(r".*_(id|idx|uuid|hash)$|unnamed.*|uuid|hash")
 # Names that prove a header of a CSV file.
 COLUMNS = tuple(
     sorted(
-        {name for pair in (*_STRONG_PAIRS, *_WEAK_PAIRS, *_QUERIES) for name in pair}
+        {name for pair in (*_STRONG_PAIRS, *WEAK_PAIRS, *QUERIES) for name in pair}
+        | {name for names in INSTRUCTIONS for name in names if name}
         | {*_MESSAGES, "contents", "prompt", "completion", "chosen", "rejected", "instruction", "translation"}
     )
 )
@@ -156,7 +153,7 @@ class _Sample:
     """Columns by their lower-case names, and their first values."""
 
     def __init__(self, columns: Sequence[str], rows: Sequence[Row], wanted: tuple[str, ...]):
-        self.names = {str(name).strip().lower(): str(name) for name in reversed(columns)}
+        self.names = {unicodedata.normalize("NFC", str(name)).strip().lower(): str(name) for name in reversed(columns)}
         self.rows = rows[:SAMPLE_ROWS]
         self.wanted = wanted
 
@@ -202,7 +199,7 @@ class _Sample:
 
     def labelled(self, *used: str) -> bool:
         """Whether a column beside these has the name of a target to classify."""
-        return not self.wanted and any(simple(name) in _LABELS for name in self.names if name not in used)
+        return not self.wanted and any(_LABELS & {name, simple(name)} for name in self.names if name not in used)
 
     def judge(self, found: Format) -> Verdict | Unread | None:
         """What judges the answers, beside the columns of the format."""
@@ -309,23 +306,23 @@ def _prompted(sample: _Sample) -> Format | None:
 
 
 def _alpaca(sample: _Sample) -> Format | None:
-    for given, answer in _ALPACA:
-        if sample.has("instruction", answer) and (given is None or sample.has(given)):
-            if not (sample.strings("instruction") and sample.strings(answer)):
+    for asked, given, answer in INSTRUCTIONS:
+        if sample.has(asked, answer) and (given is None or sample.has(given)):
+            if not (sample.strings(asked) and sample.strings(answer)):
                 return None
             columns = sample.pick(
-                query="instruction",
+                query=asked,
                 input=given or "",
                 response=answer,
                 system=("system", "system_prompt"),
                 history="history",
             )
-            return Format("alpaca", "chat", f"the columns 'instruction' and {answer!r}", columns)
+            return Format("alpaca", "chat", f"the columns {asked!r} and {answer!r}", columns)
     return None
 
 
 def _query(sample: _Sample) -> Format | None:
-    for query, response in _QUERIES:
+    for query, response in QUERIES:
         if not sample.has(query, response) or (
             sample.labelled(query, response) and not _judges(sample, query, response)
         ):
@@ -335,7 +332,7 @@ def _query(sample: _Sample) -> Format | None:
             return Format("query-response", "chat", f"the columns {query!r} and {response!r}", columns)
     if sample.takes("pair"):
         return None
-    for source, target in (*_STRONG_PAIRS, *_WEAK_PAIRS):  # asked for as questions and answers
+    for source, target in (*_STRONG_PAIRS, *WEAK_PAIRS):  # asked for as questions and answers
         if sample.has(source, target) and sample.texts(source) and sample.texts(target):
             columns = sample.pick(query=source, response=target, system=("system", "system_prompt"))
             return Format("query-response", "chat", f"the columns {source!r} and {target!r}, as asked for", columns)
@@ -357,10 +354,10 @@ def _pair(sample: _Sample) -> Format | None:
         source, target = list(translations[0])[:2]
         columns = {**sample.pick(translation="translation"), "source": source, "target": target}
         return Format("pair", "pair", f"'translation' holds {source!r} and {target!r}", columns)
-    for source, target in (*_STRONG_PAIRS, *_WEAK_PAIRS):
+    for source, target in (*_STRONG_PAIRS, *WEAK_PAIRS):
         if not sample.has(source, target):
             continue
-        weak = (source, target) in _WEAK_PAIRS
+        weak = (source, target) in WEAK_PAIRS
         if (weak and sample.labelled(source, target)) or not (sample.texts(source) and sample.texts(target)):
             continue
         columns = sample.pick(source=source, target=target, references="references")
@@ -380,9 +377,11 @@ def _text(sample: _Sample) -> Format | None:
 def _harmless(sample: _Sample, name: str) -> bool:
     """Whether a column can not be a label: an id, an address, an object."""
     known = simple(name)
-    objects = sample.values(name)
+    objects = [cell for cell in map(decoded, sample.values(name)) if isinstance(cell, Mapping)]
+    signs = {0, 1}
+    labels = known in _LABELS or any(cell and set(cell.values()) <= signs for cell in objects)
     return (
         known in _HARMLESS
         or bool(_ID_NAME.fullmatch(known))
-        or (bool(objects) and all(isinstance(decoded(cell), Mapping) for cell in objects))
+        or (bool(objects) and not labels and len(objects) == len(sample.values(name)))
     )

@@ -31,8 +31,10 @@ _NOISE = re.compile(r"^(is|was|has|human|user|the|ist|est|es|llm|gpt|model|answe
                     r"final|mean|average|avg) | (label|flag|score|value|rating|binary|bool|by \w+|\d+)$")  # fmt: skip
 _SIDES = r"(answers?|responses?|outputs?|completions?|messages?|conversations?|texts?|reply|replies|turns?|samples?)"
 _WORSE = re.compile(rf"(rejected|reject|dispreferred|non preferred|unpreferred|losing|loser|worse|bad)( {_SIDES})?|"
-                    rf"{_SIDES} (rejected|reject|dispreferred|losing|loser|worse|bad)")  # fmt: skip
+                    rf"(negative|wrong|incorrect|unchosen) {_SIDES}|"
+                    rf"{_SIDES} (rejected|reject|dispreferred|losing|loser|worse|bad|negative|wrong)")  # fmt: skip
 _BETTER = re.compile(rf"(chosen|choose|preferred|winning|winner|better|good|accepted)( {_SIDES})?|"
+                     rf"(positive|correct|right) {_SIDES}|{_SIDES} positive|"
                      rf"{_SIDES} (chosen|preferred|winning|winner|better|good|accepted)")  # fmt: skip
 _SKIN = re.compile("[\U0001f3fb-\U0001f3ff\ufe0e\ufe0f\u200d]")
 _SHOWN, _WORDS = 5, 6

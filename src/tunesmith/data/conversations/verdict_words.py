@@ -44,13 +44,16 @@ NAMES = frozenset({
     "punteggio", "puntuacion", "puntuación", "quality", "rate", "rated", "rating", "ratings", "reaction",
     "reward", "rewards", "richtig", "right", "satisfaction", "satisfied", "score", "scores", "selected", "star",
     "stars", "sterne", "tag good", "thumb", "thumb up", "thumbs", "thumbs up", "upvoted", "upvotes", "urteil",
-    "valid", "valoracion", "valoración", "valutazione", "verdict", "vote", "votes", "voto", "wertung", "winner",
+    "safe", "truthful", "factual", "faithful", "grounded", "harmless", "relevant", "hilfreich", "útil",
+    "utile", "полезно",
+        "valid", "valoracion", "valoración", "valutazione", "verdict", "vote", "votes", "voto", "wertung", "winner",
     "won", "étiquette", "évaluation", "метка", "оценка", "рейтинг", "ラベル", "分数", "好评", "得分", "是否正确",
     "标签", "正解", "評価", "评价", "评分", "评级",
 })  # fmt: skip
 """Columns that judge."""
 AGAINST = frozenset({
     "bad", "declined", "disliked", "dispreferred", "downvoted", "falsch", "incorrect", "malo", "mauvais",
+    "hallucinated", "hallucination", "toxic", "toxicity", "harmful", "unsafe", "offensive", "refused", "refusal",
     "rejected", "ruim", "schlecht", "thumb down", "thumbs down", "undesirable", "unhelpful", "wrong", "плохо",
 })  # fmt: skip
 """Columns in which true means a bad answer."""
