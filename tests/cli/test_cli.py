@@ -172,16 +172,30 @@ def test_resume_finishes_a_stopped_run(run: Run, ticket_csv: Path, tiny_model: P
 
 def test_evaluate(run: Run, trained: Path, ticket_csv: Path) -> None:
     said = run("evaluate", trained, "--data", ticket_csv)
-    assert said.stdout.startswith("60 rows, of which ")
-    assert re.search(r"^accuracy +\d\.\d{3}  \(\d\.\d{3} to \d\.\d{3}\) +\d\.\d{3} ", said.stdout, re.M)
+    assert re.match(r"\d+ of 60 rows are new to the model; it was trained on \d+", said.stdout)
+    assert re.search(r"^accuracy +\d\.\d{3}  \(\d\.\d{3} to \d\.\d{3}\) +\d\.\d{3}$", said.stdout, re.M)
     found = run("evaluate", trained, "--data", ticket_csv, "--json").json
     assert found["rows"] == 60
     assert set(found["metrics"]["accuracy"]) == {"value", "low", "high"}
     assert found["trained_rows"] + found["validation_rows"] + found["new"]["rows"] == 60
     assert found["trained_rows"] > found["new"]["rows"] > 0
     assert found["new"]["metrics"].keys() == found["metrics"].keys()
-    assert "new to the model" in said.stdout
+    new, known = re.search(r"^accuracy +(\S+) .* (\S+)$", said.stdout, re.M).groups()  # type: ignore[union-attr]
+    assert float(new) == pytest.approx(found["new"]["metrics"]["accuracy"]["value"], abs=5e-4)
+    assert float(known) == pytest.approx(found["metrics"]["accuracy"]["value"], abs=5e-4)
     assert "rows were trained on" in said.stderr
+
+
+def test_the_name_of_a_run_is_enough(run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `runs` lists them below runs/; a folder of that name here goes first."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "tickets").symlink_to(trained)
+    monkeypatch.chdir(tmp_path)
+    assert run("show", "tickets").stdout.startswith("run      runs/tickets  (finished)")
+    assert run("predict", "tickets", "my parcel is late").stdout.strip()
+    assert library.load("tickets").folder == Path("runs/tickets/model")
+    missing = run("predict", "other", "hello")
+    assert (missing.code, "no such folder" in missing.stderr) == (2, True)
 
 
 def test_evaluate_in_python_stays_a_verb(trained: Path, ticket_csv: Path) -> None:

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import Ledger, SplitOptions, prepare, split
+from tunesmith.data.labels import leak_message
+from tunesmith.data.types import Leakage
 
 from .conftest import sentence
 
@@ -250,3 +252,11 @@ def test_shares_shrink_as_rows_grow(rows: int, validation: int, test: int) -> No
     shares = dict(_wanted(SplitOptions(), rows))
     assert round(shares["validation"] * rows) == validation
     assert round(shares["test"] * rows) == test
+
+
+def test_what_was_moved_is_told_without_counting_nothing() -> None:
+    one, near, both = (leak_message(Leakage(*counts)) for counts in ((1, 0), (0, 2), (1200, 2)))
+    assert one == "1 row to choose by or to test on has a text that also stands in another split"
+    assert near == "2 rows to choose by or to test on have a text that stands nearly so in another split"
+    assert both.startswith("1,200 rows ")
+    assert both.endswith(" 2 a text that is nearly so")

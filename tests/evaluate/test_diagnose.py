@@ -141,6 +141,9 @@ def test_no_better_than_a_constant_and_worse_than_a_baseline() -> None:
     found = names(poor, baselines={"majority": with_intervals(prior)}, verdict=verdict)
     assert found["no_better_than_constant"] == "problem"
     assert found["worse_than_baseline"] == "problem"
+    told = diagnosed(poor, verdict=verdict)
+    evidence = next(one["evidence"] for one in told if one["name"] == "worse_than_baseline")
+    assert evidence.startswith("Counting words (TF-IDF) is better on the test rows, by 0.")  # not the verdict again
 
 
 def test_leaks_and_conflicts_come_from_the_audit() -> None:

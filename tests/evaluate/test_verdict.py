@@ -176,3 +176,13 @@ def test_a_model_that_writes_is_judged_by_what_it_writes(
 def test_what_should_repeat_may() -> None:
     assert good_text.count(["go go go go"], [True], [["go go go go"]]).repeated == 0
     assert good_text.count([""], [True], [[""]]).empty == 0
+
+
+def test_ratings_are_told_by_how_many_are_at_most_one_off() -> None:
+    truth = np.array([1.0, 2, 3, 4, 5] * 20)
+    outcome = Outcome("number", truth, np.where(np.arange(100) % 10, truth, np.clip(6 - truth, 1, 5)), None)
+    told = judged(outcome, None)["words"]
+    within = int((np.abs(outcome.scores - truth) <= 1).sum())
+    assert f"{within} of 100 ratings, rounded to the steps of the scale, are at most 1 off." in told
+    none = Outcome("number", truth * 1.7, truth * 1.7 + 0.1, None)
+    assert "ratings" not in judged(none, None)["words"]

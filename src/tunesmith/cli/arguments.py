@@ -13,6 +13,7 @@ import typer
 
 from tunesmith.cli import completion, process
 from tunesmith.core.errors import FolderError, OptionError
+from tunesmith.core.run import located
 from tunesmith.core.text import visible_within
 
 # How the flags of a command are grouped in its help.
@@ -22,8 +23,9 @@ DATA, FILES, MODEL, TRAINING, KEPT, SEVERAL, OUTPUT = (
 
 RunPath = Annotated[
     Path,
-    typer.Argument(metavar="RUN", help="A run folder.", show_default=False, autocompletion=completion.runs),
-]
+    typer.Argument(metavar="RUN", help="A run folder, or the name of one below runs/.", show_default=False,
+                   callback=lambda path: path and located(path), autocompletion=completion.runs),
+]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Compare every byte of the model with what the run saved, however large.",

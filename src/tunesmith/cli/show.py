@@ -167,21 +167,25 @@ def _forgotten(found: Found) -> str:
 
 def evaluated(found: Found) -> str:
     new = found.get("new")
-    rows = [
+    if not new:
+        only = [(words.metric(name), _likely(interval)) for name, interval in found["metrics"].items()]
+        return f"{found['rows']:,} rows\n" + table(("", "value (likely range, 95 %)"), only)
+    rows: list[tuple[str, ...]] = [
         (
             words.metric(name),
-            _likely(interval),
-            *([_likely(new["metrics"][name]) if name in new["metrics"] else ""] if new else []),
+            *([_likely(new["metrics"][name]) if name in new["metrics"] else ""] if new["rows"] else []),
+            words.number(interval["value"]),
         )
         for name, interval in found["metrics"].items()
     ]
-    if not new:
-        return f"{found['rows']} rows\n" + table(("", "value (likely range, 95 %)"), rows)
-    seen = f"{found['trained_rows']} were trained on" + (
-        f", {found['validation_rows']} were chosen on" if found["validation_rows"] else ""
+    told = (
+        f"{new['rows']:,} of {found['rows']:,} rows are new to the model; it was trained on {found['trained_rows']:,}"
     )
-    head = ("", "all rows (likely range, 95 %)", f"the {new['rows']} rows that are new to the model")
-    return f"{found['rows']} rows, of which {seen}\n" + table(head, rows)
+    told += f" and chosen by {found['validation_rows']:,}" if found["validation_rows"] else ""
+    if not new["rows"]:
+        return f"{told}: how it does on other rows is not seen here\n" + table(("", "rows it knows"), rows)
+    head = ("", "new rows (likely range, 95 %)", "with the rows it knows")
+    return f"{told}\n" + table(head, rows)
 
 
 def predicted(found: Found) -> str:

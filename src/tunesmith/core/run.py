@@ -20,6 +20,13 @@ def is_run(path: Path) -> bool:
     return (path / "spec.yaml").exists()
 
 
+def located(path: str | os.PathLike[str]) -> Path:
+    """`path`, or where nothing lies there and it is a bare name, the run of that name below `runs`."""
+    path = Path(path)
+    below = Path("runs") / path
+    return below if len(path.parts) == 1 and not path.exists() and is_run(below) else path
+
+
 class RunFolder:
     """Paths of one run. Knows names and states, nothing of training.
 
@@ -78,8 +85,8 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
-        """An existing run. Raises FolderError, with the nearest run's name."""
-        folder = cls(path)
+        """An existing run, by its path or its name below `runs`. Raises FolderError, with the nearest run's name."""
+        folder = cls(located(path))
         if not folder.spec.exists():
             siblings = [str(run.path) for run in list_runs(folder.path.parent)]
             hint = did_you_mean(str(folder.path), siblings) if siblings else "`tunesmith runs` lists the runs."

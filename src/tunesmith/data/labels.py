@@ -288,7 +288,13 @@ def histogram(values: np.ndarray) -> dict[str, list[float]]:
 
 def leak_message(leakage: Leakage) -> str:
     """One sentence on what was found."""
-    return (
-        f"{leakage.identical_rows} validation and test rows have a text that also stands in another split, "
-        f"{leakage.near_identical_rows} a nearly identical one"
-    )
+    same, near = leakage.identical_rows, leakage.near_identical_rows
+    if same and near:
+        one = "has" if same == 1 else "have"
+        return f"{_rows_of(same)} {one} a text that also stands in another split, {near:,} a text that is nearly so"
+    how = "also stands" if same else "stands nearly so"
+    return f"{_rows_of(same or near)} {'has' if (same or near) == 1 else 'have'} a text that {how} in another split"
+
+
+def _rows_of(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'} to choose by or to test on"

@@ -35,6 +35,10 @@ def judge(
     found = test.get(metric)
     table = per_class(outcome)
     told = _told(outcome, table, constant)
+    if "within_one" in test:
+        near = round(test["within_one"]["value"] * len(outcome))
+        rounded = ", rounded to the steps of the scale," if outcome.kind == "number" else ""
+        told += f" {near:,} of {len(outcome):,} ratings{rounded} are at most 1 off."
     if found is None:
         return {"level": "fair", "words": f"{told} {words.metric(metric).capitalize()} is undefined on these rows.",
                 "metric": metric, "value": None, "low": None, "high": None, "target": None}  # fmt: skip

@@ -12,7 +12,7 @@ from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import scratch
 from tunesmith.data import seen
 from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
-from tunesmith.evaluate import metrics
+from tunesmith.evaluate import metrics, words
 from tunesmith.evaluate.types import Outcome
 from tunesmith.workflows import language_use
 from tunesmith.workflows.language_model import TextGenerator
@@ -75,6 +75,6 @@ def _without_seen(model: Model, texts: Dataset, outcome: Outcome, seed: int, emi
     first = next(iter(told["new"]["metrics"]), None)
     told_new = f"Without them: {len(left):,} rows"
     if first is not None:
-        told_new += f", {first} {told['new']['metrics'][first]['value']:.4f}"
+        told_new += f", {words.metric(first)} {words.number(told['new']['metrics'][first]['value'])}"
     emit(Warned("trained rows", f"{message}{told_new if len(left) else 'No row is left that is new to the model'}."))
     return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunesmith.core.errors import FolderError
-from tunesmith.core.run import RunFolder, is_run
+from tunesmith.core.run import RunFolder, is_run, located
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.model_json import read_object
 from tunesmith.workflows.language_model import TextGenerator
@@ -23,7 +23,7 @@ def verify(path: str | Path) -> None:
 
     Loading alone compares files of up to 1 GB as a whole, larger ones by samples.
     """
-    folder = Path(path)
+    folder = located(path)
     model = RunFolder.open(folder).model if is_run(folder) else folder
     check_manifest(model, whole=True)
 
@@ -31,7 +31,7 @@ def verify(path: str | Path) -> None:
 def language_folder(path: str | Path, *, wanted: bool = True) -> Path:
     """The model folder of a run that writes text. Raises FolderError where there is none; without
     `wanted` the answer is None then."""
-    folder = Path(path)
+    folder = located(path)
     if is_run(folder):
         run = RunFolder.open(folder)
         if wanted and not run.result.exists():

@@ -14,7 +14,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, NotSupported, OptionError, Problem
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch, write_json
-from tunesmith.core.run import RunFolder, is_run
+from tunesmith.core.run import RunFolder, is_run, located
 from tunesmith.data.types import Columns
 from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
@@ -62,7 +62,7 @@ class Model(Shown):
     @classmethod
     def load(cls, path: str | Path) -> Model:
         """From a run folder or its `model` folder. Raises FolderError, ModelError."""
-        folder = Path(path)
+        folder = located(path)
         if is_run(folder):
             run = RunFolder.open(folder)
             if not run.result.exists():
@@ -71,6 +71,8 @@ class Model(Shown):
                     f"Finish it with `tunesmith resume {path}`.",
                 )
             folder = run.model
+        if not folder.exists():
+            raise FolderError(f"{path}: there is no such folder.", "Give a run folder; `tunesmith runs` lists them.")
         if not (folder / MARK).exists():
             raise FolderError(
                 f"{path} holds no model that Tunesmith saved (no {MARK}).",

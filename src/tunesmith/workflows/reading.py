@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.options import resolve
+from tunesmith.core.run import located
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
@@ -43,7 +44,7 @@ def read_options_for(run: Any, data: Any, words: Mapping[str, Any]) -> ReadOptio
 
     Raises OptionError.
     """
-    spec = Path(run) / "spec.yaml" if isinstance(run, str | os.PathLike) else None
+    spec = located(run) / "spec.yaml" if isinstance(run, str | os.PathLike) else None
     if spec is None or not spec.exists():
         return read_options_of(words)
     usual = read_options(RunSpec.load(spec))

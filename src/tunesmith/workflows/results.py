@@ -88,14 +88,16 @@ class Evaluation(Document):
     """What `evaluate` found."""
 
     def _card(self) -> Card:
-        rows = [(words.metric(name), interval(found)) for name, found in self["metrics"].items()]
         more = [(name, value) for name, value in self.items() if isinstance(value, str | int | float)]
-        tables = [Table(("metric", "value (95 % interval)"), rows)]
+        parts = [("all rows" if "new" in self else "metric", self["metrics"])]
         if new := self.get("new"):
-            others = [(words.metric(name), interval(found)) for name, found in new["metrics"].items()]
-            tables.append(
-                Table((f"on the {new['rows']} rows that are new to the model", "value (95 % interval)"), others)
+            parts.insert(0, (f"the {new['rows']:,} rows that are new to the model", new["metrics"]))
+        tables = [
+            Table(
+                (title, "value (95 % interval)"), [(words.metric(name), interval(one)) for name, one in found.items()]
             )
+            for title, found in parts
+        ]
         return Card("Evaluation", None, more, tables)
 
 
