@@ -186,3 +186,9 @@ def test_ratings_are_told_by_how_many_are_at_most_one_off() -> None:
     assert f"{within} of 100 ratings, rounded to the steps of the scale, are at most 1 off." in told
     none = Outcome("number", truth * 1.7, truth * 1.7 + 0.1, None)
     assert "ratings" not in judged(none, None)["words"]
+
+
+def test_counts_of_written_answers_read_as_sentences() -> None:
+    three = written(["no no no no", "Yes, we can.", "Yes."], stopped=False)
+    said = good_text.judge(three, [], TEST, None, None, "loss")["words"]
+    assert said.startswith("It answered 3 test questions: none ends by itself, none is empty and 1 repeats itself.")

@@ -29,6 +29,13 @@ def step(
     return told["command"] or ""
 
 
+def test_a_base_without_a_template_is_named_with_the_one_it_was_given() -> None:
+    spec = RunSpec.make({"data": "talks.jsonl", "task": "chat", "method": "lora", "template": "chatml", "epochs": 1})
+    verdict = {"good": {"level": "poor"}, "worth": {"level": "fair", "contenders": []}}
+    told = next_step.for_texts(spec, {"verdict": verdict, "baselines": {}, "findings": []}, Path("runs/one"), ())
+    assert told["command"] == "tunesmith train talks.jsonl --task chat --template chatml --method lora --epochs 2"
+
+
 def test_commands_are_typed_as_they_stand() -> None:
     words = shlex.split(step(worth="fair", delimiter=";", missing=[-999]))
     assert words[:5] == ["tunesmith", "train", "my tickets.csv", "--target", "intent"]
@@ -45,7 +52,7 @@ def test_commands_are_typed_as_they_stand() -> None:
         ({"good": "fair", "found": ("small_test_set",)}, "--cv 5"),
         ({"good": "fair"}, "--effort best"),
         ({"good": "fair", "effort": "quick", "method": "head"}, "--effort better"),
-        ({"good": "fair", "found": ("under_fitted",), "epochs": 3}, "--method full --set epochs=6"),
+        ({"good": "fair", "found": ("under_fitted",), "epochs": 3}, "--method full --epochs 6"),
         ({"good": "fair", "found": ("imbalance",), "class_weights": None}, "--set class_weights=auto"),
         ({"good": "poor", "found": ("no_better_than_constant",)}, "tunesmith check 'my tickets.csv' --target intent"),
         ({"worth": "poor", "contenders": [{"name": "linear_probe", "outcome": "worse"}]}, "--effort quick"),

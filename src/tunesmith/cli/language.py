@@ -13,7 +13,6 @@ from tunesmith.cli.arguments import (
     Json,
     MaxNewTokens,
     RunPath,
-    Verbose,
     Verify,
     print_found,
     renamed,
@@ -124,7 +123,7 @@ def plan(
     device: Annotated[
         str | None, typer.Option(metavar="GPU", help="A GPU by name (h100, l4, ...); this machine when not given.")
     ] = None,
-    verbose: Verbose = False, as_json: Json = False,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Forecast memory, time and disk of a run, here or on a GPU, before it is paid for. Trains nothing."""
     from tunesmith.workflows import plan as workflow

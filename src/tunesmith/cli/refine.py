@@ -18,7 +18,6 @@ from tunesmith.cli.arguments import (
     Methods,
     Models,
     Price,
-    Verbose,
     folder_of,
     names_of,
     print_found,
@@ -34,7 +33,7 @@ commands = Commands()
 @run_words(COMPARED)
 def compare(
     data: str, words: dict[str, Any], models: Models = None, methods: Methods = None, out: Folder = None,
-    verbose: Verbose = False, as_json: Json = False,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Is fine-tuning worth it here? From the simplest way to the costliest, all on the same test rows."""
     from tunesmith.cli import show_refine
@@ -58,7 +57,7 @@ def search(
     pruning: Annotated[
         bool, typer.Option(help="End trials that fall behind.", rich_help_panel=SEVERAL)
     ] = True,
-    price_per_hour: Price = None, out: Folder = None, verbose: Verbose = False, as_json: Json = False,
+    price_per_hour: Price = None, out: Folder = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find the best settings within a budget; the test rows are read once, at the end."""
     from tunesmith.cli import show_refine

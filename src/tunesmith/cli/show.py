@@ -13,6 +13,11 @@ Found = dict[str, Any]
 
 
 _COLOURS = {"good": "green", "fair": "yellow", "poor": "red"}
+_WRITTEN = {
+    "exact_match": "word for word", "rougeL": "ROUGE-L", "chrf": "chrF", "length_ratio": "length, of the wanted",
+    "stop_rate": "end by themselves",
+}  # fmt: skip
+"""What is shown of written answers, and what it is called."""
 _GRAVITY = {"error": "red", "warning": "yellow"}
 
 
@@ -134,13 +139,13 @@ def _progress(found: Found) -> list[str]:
 
 def _written(document: Found) -> str:
     """How alike the written answers are to the wanted ones, by contender."""
-    shown = [n for n in ("exact_match", "rougeL", "chrf", "length_ratio", "stop_rate") if n in document["test"]]
+    shown = [name for name in _WRITTEN if name in document["test"]]
     contenders = {"this model": document["test"], **document["baselines"]}
     rows = [
-        (who, *(f"{found[name]['value']:.3f}" if name in found else "" for name in shown))
+        (words.plain(who), *(f"{found[name]['value']:.3f}" if name in found else "" for name in shown))
         for who, found in contenders.items() if any(name in found for name in shown)
     ]  # fmt: skip
-    return table(("written answers", *shown), rows)
+    return table(("written answers", *(_WRITTEN[name] for name in shown)), rows)
 
 
 def _forgotten(found: Found) -> str:

@@ -327,7 +327,7 @@ def _fine(train: Points, validation: Points, keeps_last: bool) -> list[Finding]:
         return [{"name": "training_did_not_help", "severity": "warning", "evidence": evidence, "action": action}]
     evidence = (
         f"Validation loss is {number(validation[-1][1])} at the end and was best with {number(best)} "
-        f"(step {best_step:,}): neither over- nor under-fitted."
+        f"(step {best_step:,})."
     )
     action = "For more, add rows like the worst errors, or try a larger base model."
     return [{"name": "fit_fine", "severity": "info", "evidence": evidence, "action": action}]

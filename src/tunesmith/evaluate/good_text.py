@@ -132,9 +132,9 @@ def _told(written: Written | None) -> str:
     if written is None or not written.answers:
         return ""
     parts = [
-        "all end by themselves" if not written.unended else f"{written.answers - written.unended:,} end by themselves",
-        "none is empty" if not written.empty else f"{written.empty:,} are empty",
-        "none repeats itself" if not written.repeated else f"{written.repeated:,} repeat themselves",
+        _counted(written.answers - written.unended, written.answers, "ends by itself", "end by themselves"),
+        _counted(written.empty, written.answers, "is empty", "are empty"),
+        _counted(written.repeated, written.answers, "repeats itself", "repeat themselves"),
     ]
     return f"It answered {written.answers:,} test questions: {words.listed(parts)}."
 
@@ -162,6 +162,12 @@ def _likely(first: str, test: Mapping[str, Interval], against_base: Difference |
         return f"The wanted answers are {more} to it than to the base ({losses})."
     name = words.metric(first)
     return f"{name[:1].upper()}{name[1:]} is {words.number(ours)}; the base has {words.number(theirs)}."
+
+
+def _counted(part: int, many: int, one: str, more: str) -> str:
+    if part == many and many > 1:
+        return f"all {more}"
+    return f"{part or 'none'} {one}" if part < 2 else f"{part:,} {more}"
 
 
 def _of(part: int, many: int) -> str:

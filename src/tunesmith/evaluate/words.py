@@ -155,6 +155,8 @@ def size(count: float) -> str:
 
 def forgotten(found: dict[str, Any]) -> str:
     """The part 'forgetting' of metrics.json in one sentence."""
+    if found["lost"]["high"] <= 0 and not any(one["lost"]["value"] > 0 for one in found.get("tasks", ())):
+        return f"nothing of what it knew before is lost ({found['probe']})"
     share = [f"{100 * found['kept'][bound]:.1f}" for bound in ("value", "low", "high")]
     lost = [number(found["lost"][bound]) for bound in ("value", "low", "high")]
     return (

@@ -352,7 +352,8 @@ def _findings(
     if rate and rate["value"] < 0.5:
         found.append({
             "name": "answers_do_not_stop", "severity": "warning",
-            "evidence": f"{1 - rate['value']:.0%} of the answers reached the limit of {_answer_length(work)} tokens.",
+            "evidence": f"{100 * (1 - rate['value']):.0f} % of the answers reached the limit of "
+                        f"{_answer_length(work)} tokens.",
             "action": "Train longer, or raise max_new_tokens if the wanted answers are longer than that.",
         })  # fmt: skip
     if verdict["against"] == "few_shot" and verdict["outcome"] != "better":

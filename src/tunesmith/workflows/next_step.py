@@ -62,7 +62,7 @@ def _improve(spec: RunSpec, found: Mapping[str, Any]) -> NextStep:
         return _step(told, _command(spec, "train", "--set", "class_weights=auto"))
     if {"under_fitted", "training_too_short"} & set(found) and options.get("epochs"):
         told = "It was still learning when training ended: train for longer."
-        return _step(told, _command(spec, "train", "--method", spec.method, "--set", f"epochs={2 * options['epochs']}"))
+        return _step(told, _command(spec, "train", "--method", spec.method, "--epochs", str(2 * options["epochs"])))
     if spec.effort != "best":
         return _step("Try several methods and keep the best.", _command(spec, "train", "--effort", "best"))
     return _step("Search for better settings.", _command(spec, "search", "--budget", "30m"))
@@ -88,7 +88,7 @@ def for_texts(spec: RunSpec, document: Mapping[str, Any], run: Path, gates: Sequ
     epochs = spec.options.get("epochs") or 1
     if gates or verdict["good"]["level"] == "poor":
         told = "Train for longer: the model does not write well yet."
-        return _step(told, _command(spec, "train", "--method", spec.method, "--set", f"epochs={2 * epochs}"))
+        return _step(told, _command(spec, "train", "--method", spec.method, "--epochs", str(2 * epochs)))
     if verdict["worth"]["level"] == "poor":
         told = "Compare the base as it is, the base that is shown examples, and what training makes of it."
         return _step(told, _command(spec, "compare"))
@@ -115,6 +115,8 @@ def _command(spec: RunSpec, verb: str, *more: str) -> str:
             asked += [f"--{name}", shown]
     if spec.task not in ("auto", "text-classification"):
         asked += ["--task", spec.task]
+    if spec.options.get("template"):  # a base that had none can not be read without it
+        asked += ["--template", str(spec.options["template"])]
     for name, value in _read_as(spec).items():
         asked += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
     data = _shown(Path(spec.data)) if Path(spec.data).exists() else spec.data
