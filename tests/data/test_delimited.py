@@ -193,3 +193,20 @@ def test_paths_of_windows_survive(bench: Any) -> None:
 def test_where_an_escaped_quote_never_closes(bench: Any) -> None:
     lines = ["text,label", *(f'"{sentence(n)} \\"so\\"",{"ab"[n % 2]}' for n in range(20)), '"open \\"so,a', "x,b"]
     assert "line 22, row 21, column 'text'" in refused(bench, bench.write("d.csv", lines))
+
+
+@pytest.mark.parametrize("name", ["d.tsv", "d.csv"])
+def test_line_breaks_behind_a_backslash_as_databases_write_them(bench: Any, name: str) -> None:
+    sign = "\t" if name == "d.tsv" else ","
+    rows = [f"{sentence(n)}\\\nsecond\\\nthird C:\\\\x{sign}{'ab'[n % 2]}" for n in range(30)]
+    data = bench(bench.write(name, [f"text{sign}label", *rows]))
+    assert data.rows[1]["text"] == f"{sentence(1)}\nsecond\nthird C:\\x"
+    assert (len(data.rows), data.location(1)["line"]) == (30, 5)
+    assert "before line breaks" in bench.said("delimiter")
+
+
+def test_a_path_at_the_end_of_a_line_goes_nowhere(bench: Any) -> None:
+    rows = [f"{'ab'[n % 2]},{sentence(n)} C:\\temp\\" for n in range(30)]
+    data = bench(bench.write("d.csv", ["label,text", *rows]))
+    assert len(data.rows) == 30
+    assert data.rows[0]["text"].endswith("C:\\temp\\")

@@ -193,6 +193,7 @@ def test_spellings_of_one_label_are_told_and_merged(bench: Any) -> None:
 
 
 def test_what_is_one_spelling() -> None:
+    assert folded("İade") == folded("iade")
     assert folded("Two_Wheels") == folded("two wheels ") == folded('"two-wheels".')
     assert folded("-1") != folded("1")
     assert folded("c++") != folded("c")

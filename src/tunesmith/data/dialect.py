@@ -23,14 +23,20 @@ _SAMPLE_CHARACTERS = 1 << 20
 _SEP = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
 _LOOKED_AT = 200
 
-_QUOTE, _BACKSLASH, _DELIMITER = "\ufdd0", "\ufdd1", "\ufdd2"  # stand for what is escaped; no text holds them
+_QUOTE, _BACKSLASH, _DELIMITER, _BREAK = (
+    "\ufdd0",
+    "\ufdd1",
+    "\ufdd2",
+    "\ufdd3",
+)  # stand for what is escaped; no text holds them
 
 
 @dataclass(frozen=True)
 class Dialect:
     """Delimiter and quoting of a file; `why` says how the delimiter was chosen. `spaced`: a space follows each
     delimiter and is no part of the cell. escape: 'always' for a backslash before quotation marks, backslashes and
-    delimiters, 'inside' where one at the end of a cell is a backslash, None for none. `skip`: lines above the table."""
+    delimiters, 'inside' where one at the end of a cell is a backslash, None for none. continued: one at the end of a
+    line makes the line break a part of the cell, as databases write it. `skip`: lines above the table."""
 
     delimiter: str
     quoting: bool = True
@@ -38,6 +44,7 @@ class Dialect:
     why: str = ""
     spaced: bool = False
     skip: int = 0
+    continued: bool = False
 
     def reader(self, lines: Iterable[str]) -> CellReader:
         """A csv reader; strict, so that broken quotes raise csv.Error and never merge rows silently."""
@@ -55,6 +62,12 @@ class Dialect:
         return re.compile(rf"\\(?:\"{end}|\\|{sign})")
 
 
+def _goes_on(line: str) -> bool:
+    """Whether the line ends with a backslash that no other one stands before."""
+    end = line.rstrip("\r\n")
+    return line != end and (len(end) - len(end.rstrip("\\"))) % 2 == 1
+
+
 class BrokenRowError(csv.Error):
     """A row that the csv reader gives up on, and the line on which it begins."""
 
@@ -69,8 +82,10 @@ class CellReader:
 
     def __init__(self, lines: Iterable[str], dialect: Dialect):
         self._dialect = dialect
-        self._cells = {_QUOTE: '"', _BACKSLASH: "\\", _DELIMITER: dialect.delimiter}
+        self._cells = {_QUOTE: '"', _BACKSLASH: "\\", _DELIMITER: dialect.delimiter, _BREAK: "\n"}
+        self._joined = 0
         self._signs = {'\\"': _QUOTE, "\\\\": _BACKSLASH, f"\\{dialect.delimiter}": _DELIMITER}
+        lines = self._whole(lines) if dialect.continued else lines
         self._reader = csv.reader(
             lines if dialect.escape is None else map(self._escaped, lines),
             delimiter=dialect.delimiter,
@@ -81,7 +96,7 @@ class CellReader:
 
     @property
     def line_num(self) -> int:
-        return self._reader.line_num
+        return self._reader.line_num + self._joined
 
     def __iter__(self) -> Iterator[list[str]]:
         return self if self._dialect.escape else self._reader
@@ -91,6 +106,20 @@ class CellReader:
         if self._dialect.escape is None:
             return row
         return [self._plain(cell) if any(mark in cell for mark in self._cells) else cell for cell in row]
+
+    def _whole(self, lines: Iterable[str]) -> Iterator[str]:
+        """Lines with those that they go on with behind a backslash."""
+        begun = ""
+        for line in lines:
+            if _goes_on(line):
+                begun += line.rstrip("\r\n")[:-1] + _BREAK
+                self._joined += 1
+                continue
+            yield begun + line
+            begun = ""
+        if begun:
+            self._joined -= 1
+            yield begun
 
     def _escaped(self, line: str) -> str:
         return self._dialect.escapes.sub(lambda found: self._signs[found[0]], line) if "\\" in line else line
@@ -179,6 +208,9 @@ def _rows(lines: list[str], dialect: Dialect) -> tuple[list[list[str]], bool]:
 
 def _trial(lines: list[str], delimiter: str, expected: Sequence[str]) -> _Trial:
     rows, broken = _rows(lines, Dialect(delimiter))
+    if any(map(_goes_on, lines)):
+        ways = [Dialect(delimiter), Dialect(delimiter, escape="always", continued=True)]
+        rows, broken = _rows(lines, max(ways, key=lambda way: _agreement(lines, way)))
     if broken or not rows:
         plain, _ = _rows(lines, Dialect(delimiter, quoting=False))
         rows = plain if delimiter == "\t" or not rows else rows
@@ -218,10 +250,14 @@ def _with_quoting(file: TextFile, dialect: Dialect, lines: list[str]) -> Dialect
         rows, broken = _rows(lines, spaced)
         if not broken and len({len(row) for row in rows}) == 1:
             return spaced
-    if not any(sign in line for line in lines for sign in ('\\"', f"\\{dialect.delimiter}")):
+    goes_on = any(map(_goes_on, lines))
+    if not goes_on and not any(sign in line for line in lines for sign in ('\\"', f"\\{dialect.delimiter}")):
         return dialect
     why = f"{dialect.why}; a backslash stands before quotation marks"
     ways = [dialect, *(replace(dialect, escape=how, why=why) for how in ("always", "inside"))]
+    if goes_on:
+        why = f"{dialect.why}; a backslash stands before line breaks inside of cells"
+        ways.append(replace(dialect, escape="always", continued=True, why=why))
     return max(ways, key=lambda way: _agreement(lines, way))
 
 

@@ -60,7 +60,7 @@ def folded(label: str) -> str:
     space (or _ or -) between words, no quotes around and no dot behind."""
     text = unicodedata.normalize("NFKC", label)
     text = "".join(sign for sign in text if unicodedata.category(sign) != "Cf" and sign not in "\ufe0e\ufe0f")
-    text = unicodedata.normalize("NFKC", text.casefold())
+    text = unicodedata.normalize("NFKC", text.casefold().replace("i\u0307", "i"))  # the capital of Turkish
     text = " ".join(text.split())
     while (shorter := _ENDS.sub("", text).strip()) != text:
         text = shorter
