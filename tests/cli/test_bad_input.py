@@ -337,7 +337,7 @@ def test_predict_and_evaluate_need_the_columns_of_the_training(run: Run, quick: 
     said = run("predict", "run", "--file", "other.csv", "--out", "o.csv")
     assert said.code == 2
     assert "other.csv, column 'text': no row has a text" in said.stderr
-    for out, part in (("o.xls", ".csv, .tsv, .jsonl, .parquet"), ("no/o.csv", "does not exist")):
+    for out, part in (("o.xls", ".csv, .tsv, .xlsx, .jsonl, .parquet"), ("no/o.csv", "does not exist")):
         said = run("predict", "run", "--file", "other.csv", "--out", out)
         assert said.code == 2
         assert part in said.stderr

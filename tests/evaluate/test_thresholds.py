@@ -23,6 +23,7 @@ def _worth(truth: np.ndarray, given: np.ndarray) -> float:
     return float(np.mean([sk.f1_score(truth, given, average=kind, zero_division=0) for kind in kinds]))
 
 
+@pytest.mark.slow
 def test_few_rows_give_thresholds_that_hold_on_other_rows() -> None:
     """On many other rows they beat a half, and the first metric is not given away for single labels."""
     test_truth, test_scores = _drawn(5_000, 99)

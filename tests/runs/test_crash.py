@@ -140,7 +140,7 @@ def test_sigkill_at_random_moments(
         number += 1
 
 
-@pytest.mark.parametrize("step", [1, 43, 84])
+@pytest.mark.parametrize("step", [1, pytest.param(43, marks=pytest.mark.slow), 84])
 def test_dying_after_any_step_loses_at_most_save_steps(
     step: int, train: Train, ticket_file: Path, whole: tunesmith.Run, in_tmp: Path, records: Records
 ) -> None:

@@ -69,7 +69,10 @@ def test_the_head_is_the_top_and_reads_the_features(base: Path) -> None:
         torch.testing.assert_close(model.head(model.features(batch)), model(batch), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["full", "gradual", "lora", "adapters", "progressive"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("gradual", "adapters")]
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "progressive", *SLOW])
 @pytest.mark.parametrize("base", ["xlm-roberta", "deberta-v2", "modernbert", "mpnet", "gpt2", "llama"], indirect=True)
 def test_a_base_of_any_family_is_trained_and_saved(base: Path, method: str, tickets: Any, in_tmp: Path) -> None:
     run = tunesmith.train(tickets, out="run", model=str(base), method=method, **{**LEARNS, "epochs": 1})
@@ -78,7 +81,11 @@ def test_a_base_of_any_family_is_trained_and_saved(base: Path, method: str, tick
 
 
 @pytest.mark.parametrize("method", ["full", "progressive"])
-@pytest.mark.parametrize("base", ["distilbert", "electra", "modernbert", "gpt2", "roberta"], indirect=True)
+@pytest.mark.parametrize(
+    "base",
+    ["distilbert", "electra", "modernbert", "gpt2", pytest.param("roberta", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_a_run_of_any_family_is_continued_with_all_that_its_head_reads(
     base: Path, method: str, tickets: Any, in_tmp: Path
 ) -> None:

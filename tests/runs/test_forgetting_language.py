@@ -86,6 +86,7 @@ def test_writers_beside_one_base_keep_what_each_has_learned(chat: tunesmith.Run,
         tunesmith.train(text, out="refused", **{**words, "method": "full"})
 
 
+@pytest.mark.slow
 def test_a_writer_rehearses_what_it_wrote_itself(chat: tunesmith.Run, text: str) -> None:
     seen: list[Any] = []
     Path("old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in CHAT), encoding="utf-8")
@@ -104,6 +105,7 @@ def test_a_writer_rehearses_what_it_wrote_itself(chat: tunesmith.Run, text: str)
     assert again.metrics == held.metrics
 
 
+@pytest.mark.slow
 def test_a_prompt_that_costs_too_much_before_it_is_trained_is_not_said_to_keep_enough(
     chat: tunesmith.Run, text: str, records: Records
 ) -> None:
@@ -114,7 +116,7 @@ def test_a_prompt_that_costs_too_much_before_it_is_trained_is_not_said_to_keep_e
     assert said[-1]["value"] == "missed"
 
 
-@pytest.mark.parametrize("callback", ["rehearsal", "distill"])
+@pytest.mark.parametrize("callback", [pytest.param("rehearsal", marks=pytest.mark.slow), "distill"])
 def test_what_is_preferred_is_learned_beside_texts_that_are_kept(
     callback: str, chat: tunesmith.Run, in_tmp: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_bases_are_told_apart() -> None:
 
 
 @pytest.mark.usefixtures("in_this_process")
+@pytest.mark.slow
 def test_only_rungs_that_have_a_base_are_named_for_it(
     ticket_file: Path, words: dict[str, Any], minilm: Path, tmp_path: Path
 ) -> None:
