@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import evaluate_toys as toys
 import numpy as np
+import pytest
 import sklearn.metrics as sk
 
 from tunesmith.evaluate.thresholds import tune_thresholds
