@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from tunesmith.cli.arguments import COMPARED, WORDS, words_of
 from tunesmith.cli.main import app
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Phase
 
 Run = Callable[..., Any]
 KNOBS = {"--epochs", "--batch-size", "--learning-rate", "--max-length", "--set", "--seed", "--data", "--test"}
@@ -171,3 +174,18 @@ def test_long_lines_break_behind_their_name_on_a_terminal_only(monkeypatch: pyte
     assert len(lines) > 1
     assert max(map(len, lines)) <= 40
     assert all(line.startswith(" " * 9 + "word") for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "verb"), [("compare", "ladder", "ladder"), ("search", "search", "search")]
+)
+def test_what_takes_long_says_how_far_it_is(
+    command: str, module: str, verb: str, run: Run, ticket_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(data: Any, emit: Any, **words: Any) -> Any:
+        emit(Phase(command, "2 of 4: TF-IDF"))
+        raise OptionError("Enough.")
+
+    monkeypatch.setattr(importlib.import_module(f"tunesmith.workflows.{module}"), verb, told)
+    said = run(command, ticket_csv, "--json")
+    assert re.search(r"^(Comparing|Searching), 2 of 4: TF-IDF$", said.stderr, re.M)

@@ -110,7 +110,7 @@ def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: P
     words = {**WORDS, "model": str(folder("llama"))}
     words.pop("method")
     for data, name in ((chats, "tfidf"), (chats, "head"), (ticket_file, "base"), (ticket_file, "qlora")):
-        with pytest.raises(OptionError, match=f"no rung called '{name}'"):
+        with pytest.raises(OptionError, match=f"no method called {name!r}"):
             ladders.ladder(data, out=tmp_path / "l", methods=[name], model=words["model"])
 
 

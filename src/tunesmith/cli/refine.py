@@ -38,11 +38,14 @@ def compare(
     """Is fine-tuning worth it here? From the simplest way to the costliest, all on the same test rows."""
     from tunesmith.cli import show_refine
     from tunesmith.workflows import ladder as workflow
+    from tunesmith.workflows.progress import listener
 
+    folder = out or folder_of(data, "compare")
     found = workflow.ladder(
-        data, out=out or folder_of(data, "compare"), models=names_of(models), methods=names_of(methods), **words
-    )
-    print_found(found, as_json, show_refine.show_ladder)
+        data, out=folder, models=names_of(models), methods=names_of(methods),
+        emit=listener(), **words,
+    )  # fmt: skip
+    print_found(found, as_json, lambda found: _with_report(show_refine.show_ladder(found), folder))
 
 
 @commands.command(section=IMPROVE)
@@ -63,13 +66,20 @@ def search(
     from tunesmith.cli import show_refine
     from tunesmith.workflows import refine
     from tunesmith.workflows import search as workflow
+    from tunesmith.workflows.progress import listener
     from tunesmith.workflows.space import parse_space
 
+    folder = out or folder_of(data, "search")
     found = workflow.search(
-        data, out=out or folder_of(data, "search"), budget=refine.parse_budget(budget, price_per_hour),
-        space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning, **words,
+        data, out=folder, budget=refine.parse_budget(budget, price_per_hour),
+        space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning,
+        emit=listener(), **words,
     )  # fmt: skip
-    print_found(found.document, as_json, show_refine.show_search)
+    print_found(found.document, as_json, lambda found: _with_report(show_refine.show_search(found), folder))
+
+
+def _with_report(screen: str, folder: Path) -> str:
+    return f"{screen}\nreport   {folder / 'report.html'}"
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,9 @@ def ladder(
     names = list(dict.fromkeys(ALIASES[family].get(name, name) for name in methods or []))
     for name in names:
         if name not in known:
-            raise OptionError(f"There is no rung called {name!r} for this task.", did_you_mean(name, known))
+            raise OptionError(
+                f"There is no method called {name!r} to compare with for this task.", did_you_mean(name, known)
+            )
     if names:
         names = list(dict.fromkeys([*YARDSTICKS[family], *names]))
     bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
@@ -85,6 +87,7 @@ def ladder(
             rungs.append(_climb(path, held, name, base, short_names(bases)[base]))
         points = []
         if family == "rows":
+            emit(Phase("compare", "what more rows would bring"))
             curve = {"rung": "learning_curve", "model": bases[0]}
             points = _job(path, held, curve, path / "learning_curve")["points"]
         document = _document(path, held, rungs, points)

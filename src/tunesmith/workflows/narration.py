@@ -18,6 +18,8 @@ _PHASES = {
     "train": "Training (method {})",
     "evaluate": "Testing on {}",
     "save": "Saving the model in {}",
+    "compare": "Comparing, {}",
+    "search": "Searching, {}",
     "report": "Writing the report {}",
 }
 """Title by phase; phases that are not here are for --verbose."""

@@ -163,7 +163,8 @@ class _Search:
         """Try until the budget is spent. Raises what can not be cured by other settings."""
         while not self._spent():
             best = self.study.best_value if self.told("COMPLETE") else None
-            emit(Phase("search", f"trial {len(self._asked()) + 1}, best {named(self.held.metric)} {number(best)}"))
+            so_far = "" if best is None else f", best {named(self.held.metric)} so far {number(best)}"
+            emit(Phase("search", f"trial {len(self._asked()) + 1}{so_far}"))
             try:
                 self._try_one()
             except (Stopped, KeyboardInterrupt):
