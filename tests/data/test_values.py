@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,17 @@ def test_codes_of_0_and_1_are_no_vectors_and_objects_of_them_are_labels(bench: A
     objects = bench(rows(lambda n: {"food": n % 2, "shop": int(n % 3 == 0)}, name="labels"))
     assert objects.label_names == ["labels.food", "labels.shop"]
     assert "hold lists in lists or objects" in refused(bench, rows(lambda n: [[n % 2], [1]], name="labels"))
+
+
+@pytest.mark.parametrize("write", [lambda span: [span], lambda span: [str(span)], lambda span: str([span])])
+def test_places_in_a_text_are_no_labels(bench: Any, write: Callable[[list[Any]], Any]) -> None:
+    def spans(n: int) -> Any:
+        return write([n % 5, n % 5 + 4, ["PER", "LOC"][n % 2]])
+
+    path = bench.write("d.jsonl", [json.dumps({"text": sentence(n), "label": spans(n)}) for n in range(40)])
+    assert "label words inside of the text (spans)" in refused(bench, path)
+    fine = [{"text": sentence(n), "label": [["red", "red, blue"][n % 2]]} for n in range(40)]
+    assert bench(fine).label_names
 
 
 def test_positions_without_use_are_told(bench: Any) -> None:

@@ -21,6 +21,7 @@ MOSTLY = 0.8
 """Share of the cells that are numbers, from which on a column is one of numbers."""
 _STRAYS, _STRAY_SHARE = 2, 0.05  # few words among numbers are faults, and not classes
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+$")
+_SPAN = re.compile(r"[\[({]+\s*(\d+\s*,\s*\d+\s*,\s*[\"'][^\d\"']|[\"']?(start|start_offset|begin)[\"']?\s*:\s*\d)")
 _NUMBER_NAMES = re.compile(
     "(similarity_)?score|rating|price|stars|grade|value|similarity|note|bewertung|preis|prix|precio|nota|punkte|cijfer|"
     "ocena|prezzo|voto|amount|betrag"
@@ -181,6 +182,7 @@ def meaning(
             kind, why = reasons["target kind"]
             reasons["target kind"] = (kind, f"{why}, written with {said}")
         return replace(columns, decimal=style.decimal if profile.kind == "string" and style.sure else None)
+    _refuse_spans(profile, source)
     positions = None
     if columns.kind == "labels" and values.label_separator is None:
         positions = vectors.width(profile.cells, source, profile.name)
@@ -193,6 +195,17 @@ def meaning(
         problem = Problem("label_names names the positions of 0/1 vectors, and this column holds none", source)
         raise DataError(replace(problem, column=profile.name), fix="Leave label_names out, or name another --target.")
     return columns
+
+
+def _refuse_spans(profile: Profile, source: str) -> None:
+    """Raises DataError for cells that name places in the text, [[0, 5, 'LOC']]: no labels of the whole."""
+    parts = [part for cell in profile.cells[:200] for part in (cell if isinstance(cell, list) else [cell])]
+    if parts and sum(bool(_SPAN.match(str(part).strip())) for part in parts) > 0.5 * len(parts):
+        problem = Problem(
+            f"cells such as {str(profile.cells[0])[:60]} label words inside of the text (spans), which no task learns",
+            source, column=profile.name,
+        )  # fmt: skip
+        raise DataError(problem, fix="Give labels that say something of a text as a whole (its class or classes).")
 
 
 def tell_rating(profile: Profile, columns: Columns, emit: Emit) -> None:

@@ -30,7 +30,7 @@ _LABELS = {
     "target kind": "kind of answer",
     "split": "rows",
     "skipped columns": "left out",
-    "left out columns": "not read, though it is text",
+    "left out columns": "columns not read",
     "cut": "cut rows",
     "class_weights": "rare labels",
     "kept_step": "kept",

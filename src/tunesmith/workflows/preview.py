@@ -78,7 +78,8 @@ def previewed(
     if not some:
         count = examples.ledger.rows_in
         left_out = row is not None and 1 <= row <= count
-        why = f"row {row} is left out, as it has no text" if left_out else f"there is no row {row}"
+        reason = examples.ledger.reasons[examples.ledger.reason[row - 1]] if left_out and row else ""
+        why = f"row {row} is left out: {reason or 'it has no text'}" if left_out else f"there is no row {row}"
         raise DataError(Problem(f"{why}; the data has {count} rows, counted from 1", examples.files[0]))
     plugin = registry.get("tasks", choose.task_of(task, examples.form, examples.format, examples.files[0]))
     made = plugin(resolve(options, {"task": plugin.Options})["task"])
