@@ -324,6 +324,13 @@ def test_comparisons_plans_and_searches_show_themselves(
 # the other verbs
 
 
+def test_an_earlier_run_is_opened_by_its_path(first: tunesmith.Run, tmp_path: Path) -> None:
+    again = tunesmith.Run(str(first.path))
+    assert (again.metrics, again.report) == (first.metrics, first.report)
+    with pytest.raises(tunesmith.TunesmithError, match="does not exist"):
+        tunesmith.Run(tmp_path / "none")
+
+
 def test_what_there_is(first: tunesmith.Run) -> None:
     found = tunesmith.runs(first.path.parent)
     assert [row["run"] for row in found] == [str(first.path)]

@@ -84,7 +84,7 @@ class RunFolder:
                 files.remove_empty(folder)
 
     @classmethod
-    def open(cls, path: str | Path) -> RunFolder:
+    def open(cls, path: str | os.PathLike[str]) -> RunFolder:
         """An existing run, by its path or its name below `runs`. Raises FolderError, with the nearest run's name."""
         folder = cls(located(path))
         if not folder.spec.exists():

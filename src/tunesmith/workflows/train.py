@@ -39,9 +39,12 @@ class Run(RunResults):
     run.leaderboard()            # the model and its baselines, as a DataFrame
     run.show()                   # the report
     run.model.predict(df)
+
+    `folder`: also the path of an earlier run, or its name below `runs`. Raises FolderError where there is none.
     """
 
-    def __init__(self, folder: RunFolder):
+    def __init__(self, folder: RunFolder | str | os.PathLike[str]):
+        folder = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
         self.folder = folder
         self.path = folder.path
         self.report = folder.report
