@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,10 @@ import pytest
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.numbers import style_of, taken_apart
-from tunesmith.data.prepare import read_rows
+from tunesmith.data.prepare import prepare, read_rows
 from tunesmith.data.spelling import folded, nearest, shown
 from tunesmith.data.targets import TargetReader, parse_targets
-from tunesmith.data.types import Columns
+from tunesmith.data.types import Columns, SplitOptions
 
 from .conftest import sentence
 
@@ -307,3 +308,14 @@ def test_a_reader_says_what_it_can_not_read() -> None:
     reader = TargetReader(Columns("text", None, ("price",), "number"))
     with pytest.raises(ValueError, match="is not a number"):
         reader._number("three")
+
+
+def test_a_decimal_comma_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text(
+        "text;Sterne\n" + "".join(f"{sentence(n)};{1 + n % 9 / 2:.1f}\n".replace(".", ",") for n in range(60))
+    )
+    told: list[Any] = []
+    prepare(path, target=["Sterne"], options=SplitOptions(), seed=0, cache_dir=tmp_path, emit=told.append)
+    why = next(event.why for event in told if getattr(event, "what", "") == "target kind")
+    assert why.count("decimal comma") == 1

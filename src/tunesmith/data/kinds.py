@@ -180,7 +180,7 @@ def meaning(
         style = style_of(profile.counts, decimal) if profile.kind == "string" else profile.style
         if said := style.said():
             kind, why = reasons["target kind"]
-            reasons["target kind"] = (kind, f"{why}, written with {said}")
+            reasons["target kind"] = (kind, why if why.endswith(said) else f"{why}, written with {said}")
         return replace(columns, decimal=style.decimal if profile.kind == "string" and style.sure else None)
     _refuse_spans(profile, source)
     positions = None
