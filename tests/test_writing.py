@@ -120,6 +120,15 @@ def test_a_link_is_replaced_and_never_followed(tmp_path: Path, victim: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "victim"]
 
 
+def test_a_place_behind_a_link_of_the_user_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    files.write_text(tmp_path / "link" / "a.txt", "new")
+    with files.new_folder(tmp_path / "link" / "b") as folder:
+        (folder / "c").write_text("new")
+    assert sorted(path.name for path in (tmp_path / "real").iterdir()) == ["a.txt", "b"]
+
+
 def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 250 + ".txt")  # no room for a longer name beside it
     files.write_text(target, "first")

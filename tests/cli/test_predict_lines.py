@@ -121,3 +121,10 @@ def test_a_reader_that_leaves_ends_it_quietly(trained: Path) -> None:
     process.wait(60)
     process.stderr.close()
     assert said == ""
+
+
+def test_texts_of_a_shell_whose_locale_knows_no_letters(run: Run, trained: Path) -> None:
+    assert run("predict", trained, "h\udcc3\udca9llo").stdout == run("predict", trained, "h\u00e9llo").stdout
+    said = run("predict", trained, "fine", "h\udcffllo")
+    assert said.code == 2
+    assert "row 2: the text holds half a character" in said.stderr

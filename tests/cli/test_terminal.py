@@ -52,11 +52,12 @@ def test_cells_that_a_spreadsheet_would_run() -> None:
     formulas = [
         "=1+1", "=cmd|' /C calc'!A0", "+cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0",
         "+1+1", "-2+3", "@SUM(1)", "\t=1", "=HYPERLINK(\"http://x\")", "+A1+B2", "-Sheet2!A1", "+49-30-1234",
+        "\n=1", " =cmd|' /C calc'!A0", "\uff1d1+1", "\uff0bcmd|' /C calc'!A0",
     ]  # fmt: skip
     assert [text for text in formulas if not is_formula(text)] == []
     plain = [
         "-5", "+5", "-5.5", "-5,5", "-1.234,5", "-1e-5", "-5 %", "a=b", "", "1-1", "@anna thanks! :(", "- buy milk",
-        "+1 for this", "-", "--", "+49 30 1234", "@user I - we - agree",
+        "+1 for this", "-", "--", "+49 30 1234", "@user I - we - agree", " a=b", "\nhello",
     ]  # fmt: skip
     assert [text for text in plain if is_formula(text)] == []
     assert quoted_formula("=1") == "'=1"

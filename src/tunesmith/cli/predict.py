@@ -102,7 +102,7 @@ def predict(
     elif data and out:
         _answer_file(run, data, out, words, options | reading, probabilities, as_json)
     else:
-        _answer_texts(run, list(texts or []), words, options, probabilities, as_json)
+        _answer_texts(run, [process.as_utf8(text) for text in texts or []], words, options, probabilities, as_json)
 
 
 def _piped(texts: list[str] | None, data: str | None) -> bool:

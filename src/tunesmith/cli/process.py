@@ -145,6 +145,14 @@ def _answer(found: dict[str, Any]) -> None:
             print(as_json(found={"error": found}), flush=True)
 
 
+def as_utf8(argument: str) -> str:
+    """A text among the arguments, which Python decodes as the locale says and shells give as UTF-8 all the same."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument  # what can not be read is refused where texts are
+
+
 def as_json(found: Any) -> str:
     """One line of JSON, in letters that standard output can encode."""
     utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"

@@ -247,16 +247,16 @@ def _umask() -> int:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames inside `folder` durable."""
-    _fsync(folder)
+    """Make renames inside `folder` durable; it may be a link that the user set up."""
+    _fsync(folder, os.O_DIRECTORY)
 
 
 def fsync_file(path: Path) -> None:
-    _fsync(path)
+    _fsync(path, os.O_NOFOLLOW)
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+def _fsync(path: Path, kind: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | kind)
     try:
         os.fsync(descriptor)
     finally:

@@ -43,9 +43,17 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?\s*%?")
 _RUNS = re.compile(r"\w\s*\(|\w\s*\||['\w]!['$\w]|^[\d\s.,%$A-Z:]*[\dA-Z][\s)]*[+\-*/^&=<>]")
 
 
+# Letters of double width, which spreadsheets in East Asia take for the narrow ones.
+_WIDE = str.maketrans("\uff1d\uff0b\uff0d\uff20", "=+-@")
+_BEFORE = frozenset("\n \xa0\uff1d\uff0b\uff0d\uff20")
+
+
 def is_formula(text: str) -> bool:
     """Whether a spreadsheet would run the cell instead of showing it. Numbers with a sign, and words, are none."""
     if text.startswith(("=", "\t", "\r")):
+        return True
+    text = text.lstrip("\n \xa0").translate(_WIDE) if text[:1] in _BEFORE else text  # some programs cut these
+    if text.startswith("="):
         return True
     return text.startswith(("+", "-", "@")) and not _NUMBER.fullmatch(text.strip()) and bool(_RUNS.search(text[1:]))
 

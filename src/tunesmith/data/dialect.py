@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tunesmith.data.header import find_header, is_usual_name, title_rows
-from tunesmith.data.limits import refuse_wide
+from tunesmith.data.limits import MOST_COLUMNS, refuse_wide
 from tunesmith.data.textfile import TextFile
 
 DELIMITERS = (",", "\t", ";", "|")
@@ -161,6 +161,8 @@ def sniff(file: TextFile, expected: Sequence[str] = (), asked: str | None = None
     if asked:
         return [replace(_with_quoting(file, Dialect(asked, why=why), lines), skip=skip)]
     suffixes = [suffix.lower() for suffix in file.path.suffixes]
+    if lines and (most := max(map(lines[0].count, DELIMITERS))) > 10 * MOST_COLUMNS:  # it takes long to try them all
+        refuse_wide(most, file.path)
     preferred = "\t" if {".tsv", ".tab"} & {*suffixes} else "|" if ".psv" in suffixes else ","
     trials = [trial for sign in DELIMITERS if (trial := _trial(lines, sign, expected)).width > 1]
     trials.sort(key=lambda trial: _rank(trial, preferred), reverse=True)

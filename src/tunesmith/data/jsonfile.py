@@ -21,6 +21,7 @@ from tunesmith.data.arrowfile import (
 )
 from tunesmith.data.delimited import CELL_LIMIT
 from tunesmith.data.jsonlayout import FIX_LINES, Bad, Row
+from tunesmith.data.limits import refuse_wide
 
 _MOST_PROBLEMS = 1_000
 
@@ -65,6 +66,7 @@ def _write(rows: Iterable[Row], writer: ArrowWriter, file: str) -> npt.NDArray[n
 
 def _table(batch: list[dict[str, Any]], lines: list[int], file: str) -> pa.Table:
     """The last rows as a table. Raises DataError for cells that no file of text can hold."""
+    refuse_wide(len({name for row in batch for name in row}), file)
     try:
         return table_of_rows(batch)
     except UnicodeEncodeError as error:

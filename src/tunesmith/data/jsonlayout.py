@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -311,9 +312,8 @@ def _value_position(text: str, start: int, key: str) -> int:
 
 
 def _skip(text: str, position: int, signs: str) -> int:
-    while position < len(text) and text[position] in signs:
-        position += 1
-    return position
+    found = re.compile(f"[{signs}]*").match(text, position)
+    return found.end() if found else position
 
 
 def decode(text: str, start: int) -> tuple[Any, int]:

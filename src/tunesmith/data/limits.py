@@ -17,7 +17,7 @@ LONGEST_LINE = 64 << 20
 """Bytes of one line. A cell may hold 10 MB; what is far longer is no row."""
 LONGEST_DOCUMENT = 512 << 20
 """Bytes of a JSON document that is written as one line."""
-MOST_COLUMNS = 50_000
+MOST_COLUMNS = 10_000
 MOST_UNPACKED = 200
 """How many times its packed size a file may hold. Text packs to a tenth, a log perhaps to a fiftieth."""
 _SMALL = 64 << 20  # bytes that no ratio is asked of
@@ -43,7 +43,7 @@ def refuse_special(path: Path) -> None:
         )
 
 
-def refuse_wide(columns: int, path: Path) -> None:
+def refuse_wide(columns: int, path: Path | str) -> None:
     """Raises DataError for more columns than any table of texts has."""
     if columns > MOST_COLUMNS:
         raise DataError(

@@ -20,10 +20,11 @@ from tunesmith.data.arrowfile import (
     ArrowWriter,
     array_of,
     half_characters,
+    plain,
     table_of_rows,
 )
 from tunesmith.data.header import refuse_duplicates
-from tunesmith.data.limits import refuse_special
+from tunesmith.data.limits import MOST_UNPACKED, refuse_special, refuse_wide
 from tunesmith.data.part import Hints, Part
 from tunesmith.data.textrows import JSON_SUFFIXES, LINES_SUFFIXES, read_text_table
 from tunesmith.data.workbook import WORKBOOK_SUFFIXES, read_workbook
@@ -34,6 +35,7 @@ ARROW_SUFFIXES = {".arrow", ".feather", ".ipc"}
 SUFFIXES = WORKBOOK_SUFFIXES | TEXT_SUFFIXES | JSON_SUFFIXES | LINES_SUFFIXES | PARQUET_SUFFIXES | ARROW_SUFFIXES
 
 _ARROW_BATCH = 4 * BATCH_ROWS
+_MOST_BYTES = 1 << 30  # unpacked, that no ratio is asked of
 
 
 def read_file(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
@@ -142,8 +144,17 @@ def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter
 def _parquet(path: Path) -> Iterator[pa.Table]:
     try:
         file = pq.ParquetFile(path)
+        refuse_wide(len(file.schema_arrow), path)
+        size, most = 0, max(_MOST_BYTES, MOST_UNPACKED * path.stat().st_size)
         for batch in file.iter_batches(batch_size=_ARROW_BATCH):
-            yield _sound(pa.Table.from_batches([batch]))
+            table = plain(_sound(pa.Table.from_batches([batch])))
+            size += table.nbytes
+            if size > most:
+                raise DataError(
+                    Problem(f"it unpacks to more than {MOST_UNPACKED} times its size, as a trap would", str(path)),
+                    fix="If you trust it, write it again as CSV or JSONL, and give that file.",
+                )
+            yield table
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, "Parquet", error) from error
 
@@ -157,6 +168,7 @@ def _arrow(path: Path) -> Iterator[pa.Table]:
             except pa.ArrowInvalid:
                 batches = iter(pa.ipc.open_stream(source))
             for batch in batches:
+                refuse_wide(batch.num_columns, path)
                 yield _sound(pa.Table.from_batches([batch]))
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, "Arrow", error) from error

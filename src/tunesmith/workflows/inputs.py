@@ -90,6 +90,8 @@ def texts_of(items: Sequence[Any], columns: Columns) -> dict[str, list[str]]:
         rows.append(cells)
     if problems:
         raise DataError(problems, _how_to_mend(items, names))
+    if halves := tables.half_characters([dict(enumerate(row)) for row in rows]):
+        raise DataError([Problem(tables.HALF, row=number + 1) for number, _ in halves], tables.HALF_FIX)
     return {
         role: [str(row[at]) for row in rows] for at, role in enumerate(("text", "text_pair")) if at < len(names)
     }  # fmt: skip

@@ -124,8 +124,11 @@ def _of_table(head: Path, options: ReadOptions | None) -> Format | None:
 
 def _parquet_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        return next(pq.ParquetFile(path).iter_batches(batch_size=SAMPLE_ROWS)).to_pylist()
-    except (StopIteration, ValueError):
+        file = pq.ParquetFile(path)
+        if len(file.schema_arrow) > _MOST_COLUMNS:
+            return []
+        return next(file.iter_batches(batch_size=SAMPLE_ROWS)).to_pylist()
+    except (StopIteration, ValueError, OverflowError):
         return []
 
 
