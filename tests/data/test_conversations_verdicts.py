@@ -69,6 +69,11 @@ def test_true_says_bad_where_the_name_does() -> None:
     assert labels(judged([1, 0], "toxic")) == labels(judged(["yes", "no"], "is_hallucinated")) == [False, True]
 
 
+def test_the_column_that_judges_most_rows_does() -> None:
+    rows = judged([True, False, True, False])
+    assert labels([*rows[:3], {**rows[3], "chosen": True}]) == [True, False, True, False]
+
+
 def test_words_that_judge_need_no_name() -> None:
     assert labels(judged(["👍", "👎"], "reaktion")) == [True, False]
     assert labels(judged(["good", "bad"], "how_it_was")) == [True, False]

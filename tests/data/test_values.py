@@ -263,6 +263,11 @@ def test_commas_and_paths_inside_a_category(bench: Any) -> None:
     assert bench(rows(lambda n: pairs[n % 4])).label_names == pairs
     bench(rows(lambda n: [*pairs, "Men, Sale"][n % 5], 60))
     assert "--set label_separator=off" in bench.said("labels with a comma")
+    bench.events.clear()
+    assert (
+        bench(rows(lambda n: ["red, blue", "blue", "red", "green, red"][n % 4], name="tags")).columns.kind == "labels"
+    )
+    assert not bench.said("labels with a comma")
     assert len(bench(rows(lambda n: [*pairs, "Men, Sale"][n % 5], 60), label_separator="off").label_names) == 5
     paths = rows(lambda n: ["Home > Oven", "Home > Bed", "Garden > Oven", "Garden > Bed"][n % 4])
     assert bench(paths).columns.kind == "label"

@@ -21,6 +21,8 @@ MOSTLY = 0.8
 """Share of the cells that are numbers, from which on a column is one of numbers."""
 _STRAYS, _STRAY_SHARE = 2, 0.05  # few words among numbers are faults, and not classes
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+$")
+_LISTED = {"tags", "labels", "genres", "topics", "emotions", "intents", "keywords", "hashtags", "themen", "etiquetas"}
+"""Names of columns that hold several labels."""
 _SPAN = re.compile(r"[\[({]+\s*(\d+\s*,\s*\d+\s*,\s*[\"'][^\d\"']|[\"']?(start|start_offset|begin)[\"']?\s*:\s*\d)")
 _NUMBER_NAMES = re.compile(
     "(similarity_)?score|rating|price|stars|grade|value|similarity|note|bewertung|preis|prix|precio|nota|punkte|cijfer|"
@@ -225,7 +227,7 @@ def tell_other_reading(profile: Profile, columns: Columns, values: ValueOptions,
     if profile.kind != "string" or values.label_separator is not None:
         return
     separator = columns.label_separator
-    if columns.kind == "labels" and separator == ",":
+    if columns.kind == "labels" and separator == "," and simple(profile.name) not in _LISTED:
         cell = next((cell for cell in profile.counts if ", " in cell and re.search(r"[^\W\d]", cell)), None)
         if cell is not None:
             parts = ", ".join(repr(part.strip()) for part in cell.split(","))

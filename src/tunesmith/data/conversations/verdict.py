@@ -80,16 +80,18 @@ def says(cell: Any) -> bool | None:
 
 
 def find(names: Iterable[str], rows: Sequence[Mapping[str, Any]], used: Iterable[str]) -> Verdict | Unread | None:
-    """What judges the answers of these rows, beside the columns `used`: the first that can be read, else the first
-    that can not, else None."""
+    """What judges the answers of these rows, beside the columns `used`: of those that can be read the one that judges
+    most rows, else the first that can not be read, else None."""
     unread = None
+    read: list[tuple[int, Verdict]] = []
     for column in _paths(names, rows, set(used)):
         cells = [cell for row in rows if _there(cell := cell_of(row, column))]
         found = _judge(column, cells) if cells else None
         if isinstance(found, Verdict):
-            return found
-        unread = unread or found
-    return unread
+            read.append((len(cells), found))
+        else:
+            unread = unread or found
+    return max(read, key=lambda one: one[0])[1] if read else unread
 
 
 def cell_of(row: Mapping[str, Any], column: str) -> Any:
