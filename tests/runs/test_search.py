@@ -158,6 +158,15 @@ def test_the_winner_is_the_best_on_validation_and_trains_to_the_same(whole: Sear
         search("elsewhere.csv", out=whole.path, budget="5 trials", model="minilm")
 
 
+def test_the_chart_numbers_trials_as_the_table_does() -> None:
+    trials = [{"number": number, "value": value, "state": "complete"} for number, value in ((0, 0.5), (2, 0.7))]
+    figure = refine_report.history({"higher_is_better": True, "metric": "accuracy", "trials": trials})
+    assert [(part["x"], part["y"]) for part in figure["data"] if part["name"] == "best so far"] == [
+        ([0, 2], [0.5, 0.7])
+    ]
+    assert figure["data"][0]["x"] == [0, 2]
+
+
 LINES = """
 import sys, json
 from tunesmith.workflows.search import search

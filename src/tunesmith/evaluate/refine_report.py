@@ -44,7 +44,7 @@ def history(document: Document) -> Figure:
         known = [value for value in (best[-1:] or [None]) if value is not None]
         known += [trial["value"]] if trial["state"] == "complete" else []
         best.append(sign * max(sign * value for value in known) if known else None)
-    numbers = list(range(1, len(shown) + 1))
+    numbers = [trial["number"] for trial in shown]  # as in the table and in the words
     data = [
         _dots([n for n, t in zip(numbers, shown, strict=True) if t["state"] == state],
               [t["value"] for t in shown if t["state"] == state], name, colour)

@@ -164,7 +164,7 @@ class _Search:
         while not self._spent():
             best = self.study.best_value if self.told("COMPLETE") else None
             so_far = "" if best is None else f", best {named(self.held.metric)} so far {number(best)}"
-            emit(Phase("search", f"trial {len(self._asked()) + 1}{so_far}"))
+            emit(Phase("search", f"trial {len(self.study.get_trials(deepcopy=False))}{so_far}"))
             try:
                 self._try_one()
             except (Stopped, KeyboardInterrupt):
