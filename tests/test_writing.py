@@ -273,3 +273,9 @@ def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
     files.beside(run.model).mkdir()
     with run.lock():
         assert sorted(path.name for path in run.path.iterdir()) == [".lock", "checkpoints", "data"]
+
+
+def test_a_database_on_a_full_disk_is_a_full_disk() -> None:
+    with pytest.raises(OSError, match="No space left") as caught, files.full_disk_as_oserror():
+        raise RuntimeError("(sqlite3.OperationalError) database or disk is full")
+    assert caught.value.errno in files.DISK_FULL

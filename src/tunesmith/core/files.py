@@ -346,11 +346,13 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def full_disk_as_oserror() -> Iterator[None]:
-    """safetensors reports a full disk (or quota) in an error of its own; make it the OSError that it is."""
+    """safetensors and SQLite report a full disk (or quota) in errors of their own; make it the OSError that it is."""
     try:
         yield
     except Exception as error:
         code = next((n for n in DISK_FULL if f"os error {n}" in str(error)), None)
+        if "database or disk is full" in str(error):
+            code = errno.ENOSPC
         if code is None or isinstance(error, OSError):
             raise
         raise OSError(code, os.strerror(code)) from error

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.core import registry
 from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Emit, Event, Phase, Step, ignore
+from tunesmith.core.files import full_disk_as_oserror
 from tunesmith.core.imports import require
 from tunesmith.core.run import is_run
 from tunesmith.evaluate.words import metric as named
@@ -104,7 +105,7 @@ def search(
              **({"method": list(methods)} if methods else {})}  # fmt: skip
     clean = {name: value for name, value in words.items() if value is not None}
     request = {"verb": "search", "data": named_source(data), "words": clean, "space": given, "pruning": pruning}
-    with opened(out, request) as path:
+    with opened(out, request) as path, full_disk_as_oserror():
         held = hold_out(data, path / "data", clean)
         asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods(held.family)
         where = derive(clean, given, asked, held.words["task"])
