@@ -106,6 +106,8 @@ def _head(evidence: Evidence, links: str) -> str:
     document = evidence.metrics
     verdict, first = document["verdict"], document["first_metric"]
     level, title, sentence = of_document(verdict)
+    # of a model that writes, what its answers are worth: losses come second
+    shown = verdict.get("good", {}).get("metric", first) if evidence.kind == "text" else first
     known = {
         "model": text(evidence.model.get("name")),
         "method": text(evidence.method),
@@ -117,7 +119,7 @@ def _head(evidence: Evidence, links: str) -> str:
     return (
         f"<h1>{text(evidence.name)}</h1>{page.facts(known)}<nav>{links}</nav>"
         f'<div class="banner {level}"><div class="word">{text(title)}</div>'
-        f"{_headline(document['test'], first)}{_answers(verdict, sentence)}{_following(document)}</div>"
+        f"{_headline(document['test'], shown)}{_answers(verdict, sentence)}{_following(document)}</div>"
         f'<section id="verdict">{sections.ladder(evidence)}{sections.all_metrics(evidence)}</section>'
     )
 

@@ -224,7 +224,8 @@ class Model(Shown):
         if threshold is not None and (self.task.kind == "number" or not 0 <= threshold <= 1):
             raise OptionError(f"--threshold {threshold}: expected a probability from 0 to 1, for a model of labels.")
         if self.task.kind == "number":
-            return [{"value": float(value)} for value in scores]
+            # the shortest digits that are this float32: 3.7291 in place of 3.7290999889373779
+            return [{"value": float(str(np.float32(value)))} for value in scores]
         names = self.labels or []
         if self.task.kind == "labels":
             tuned = 0.5 if self.thresholds is None else self.thresholds
