@@ -22,6 +22,7 @@ import tunesmith
 from tunesmith.cli import show
 from tunesmith.core.errors import DataError, FolderError, OptionError
 from tunesmith.engine.retained import Keeping
+from tunesmith.evaluate import words as evaluate_words
 from tunesmith.workflows import catalogues
 from tunesmith.workflows.model import Model
 
@@ -81,7 +82,7 @@ def test_the_matrix_has_every_task_after_every_stage(
     assert values[2] == [*(task["after"] for task in found["tasks"]), third.metrics["accuracy"]]
     shown = show.run(catalogues.run(third.path))
     assert f"third  {values[2][0]:.4f}" in shown
-    assert f"kept     {100 * found['kept']['value']:.1f} % (95 % interval" in shown
+    assert f"kept     {evaluate_words.forgotten(found)}" in shown
     assert f"average forgetting {found['average_forgetting']:.4f}" in shown
     falls = [values[2][0] - values[0][0], values[2][1] - values[1][1]]
     assert found["backward_transfer"] == pytest.approx(np.mean(falls))

@@ -174,9 +174,6 @@ def test_a_long_curve_stays_small() -> None:
     assert len(card.html()) < 20_000
 
 
-# cards
-
-
 def closed(page: str) -> None:
     """Every tag is closed, nothing is loaded, and no script is there."""
     open_tags: list[str] = []
