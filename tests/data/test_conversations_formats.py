@@ -179,6 +179,15 @@ def test_alpaca_with_input_and_history() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("asked", "about", "answer"),
+    [("instruction", "input", "answer"), ("instruction", "context", "completion"), ("anweisung", "eingabe", "antwort")],
+)
+def test_what_an_instruction_is_about_is_never_lost(asked: str, about: str, answer: str) -> None:
+    example = first({asked: "Translate:", about: "cold", answer: "kalt"})
+    assert example["messages"][0]["content"] == "Translate:\ncold"
+
+
 def test_prompt_and_completion_have_no_template() -> None:
     assert first({"prompt": "2 + 2 =", "completion": " 4"}) == {
         "row": 1, "form": "completion", "prompt": "2 + 2 =", "completion": " 4",

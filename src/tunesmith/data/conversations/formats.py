@@ -310,9 +310,10 @@ def _alpaca(sample: _Sample) -> Format | None:
         if sample.has(asked, answer) and (given is None or sample.has(given)):
             if not (sample.strings(asked) and sample.strings(answer)):
                 return None
+            about = (name for other, name, _ in INSTRUCTIONS if other == asked and name and sample.has(name))
             columns = sample.pick(
                 query=asked,
-                input=given or "",
+                input=given or next(about, ""),
                 response=answer,
                 system=("system", "system_prompt"),
                 history="history",

@@ -4,7 +4,7 @@ QUERIES = (
     ("query", "response"), ("prompt", "response"), ("question", "response"), ("question", "answer"),
     ("query", "answer"), ("prompt", "answer"), ("prompt", "output"), ("user", "assistant"), ("human", "assistant"),
     ("human", "gpt"), ("human", "bot"), ("user", "bot"), ("user", "ai"), ("user_message", "assistant_message"),
-    ("user_message", "assistant_response"), ("instruction", "answer"), ("instruction", "completion"),
+    ("user_message", "assistant_response"),
     ("frage", "antwort"), ("pregunta", "respuesta"), ("pergunta", "resposta"), ("domanda", "risposta"),
     ("question", "réponse"), ("question", "reponse"), ("vraag", "antwoord"), ("fråga", "svar"),
     ("spørgsmål", "svar"), ("spørsmål", "svar"), ("kysymys", "vastaus"), ("pytanie", "odpowiedź"),
@@ -21,6 +21,7 @@ QUERIES = (
 INSTRUCTIONS = (
     ("instruction", "input", "output"), ("instruction", "input", "response"), ("instruction", "context", "output"),
     ("instruction", "context", "response"), ("instruction", None, "output"), ("instruction", None, "response"),
+    ("instruction", None, "answer"), ("instruction", None, "completion"),
     ("anweisung", "eingabe", "ausgabe"), ("anweisung", None, "ausgabe"), ("anweisung", None, "antwort"),
     ("instrucción", "entrada", "salida"), ("instruccion", "entrada", "salida"), ("instrucción", None, "respuesta"),
     ("instrução", "entrada", "saída"), ("instrução", None, "resposta"), ("instruction", "entrée", "sortie"),
