@@ -197,5 +197,5 @@ def test_rows_that_can_not_be_shown_are_told_together_and_nothing_else_is_writte
 def test_a_tokenizer_that_can_not_be_read(in_tmp: Path) -> None:
     (in_tmp / "base").mkdir()
     (in_tmp / "base" / "tokenizer.json").write_text('{"model":', encoding="utf-8")
-    with pytest.raises(ModelError, match="The tokenizer of the model folder base can not be read"):
+    with pytest.raises(ModelError, match=r"base/tokenizer.json is not valid JSON"):
         list(preview.previewed(write(in_tmp, ROWS), model="base"))

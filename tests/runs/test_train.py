@@ -47,7 +47,7 @@ def test_the_folder_holds_everything_that_happened(finished: tunesmith.Run) -> N
         "report.html", "tensorboard", "result.json",
     }  # fmt: skip
     assert {path.name for path in (finished.path / "data").iterdir()} == {
-        "splits.parquet", "ledger.parquet", "fingerprint.json", "columns.json", "audit.json",
+        "splits.parquet", "ledger.parquet", "fingerprint.json", "columns.json", "audit.json", "texts.parquet",
     }  # fmt: skip
     assert {path.name for path in finished.folder.model.iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "tunesmith.json", "README.md",
