@@ -56,9 +56,7 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return train
 
 
-@pytest.mark.parametrize(("task", "number", "method"), CASES)
-def test_it_learns_its_ten_rows(toy_run: Any, task: str, number: int, method: str) -> None:
-    run = toy_run(task, number, method)
+def _learns_its_ten_rows(run: tunesmith.Run, method: str) -> None:
     first = run.document["first_metric"]
     before = run.document["baselines"]["base"][first]["value"]
     if first == "loss":
@@ -72,20 +70,25 @@ def test_it_learns_its_ten_rows(toy_run: Any, task: str, number: int, method: st
     assert run.folder.status() == "finished"
 
 
-@pytest.mark.parametrize(("task", "number", "method"), CASES)
-def test_it_answers_the_same_after_loading(toy_run: Any, task: str, number: int, method: str) -> None:
-    run = toy_run(task, number, method)
+def _answers_the_same_after_loading(run: tunesmith.Run) -> None:
     first, second = (tunesmith.load(run.path).predict(["say ab:", "say zz:"], max_new_tokens=4) for _ in range(2))
     assert first == second
     assert all(isinstance(one["text"], str) for one in first)
 
 
-@pytest.mark.parametrize(("task", "number", "method"), CASES)
-def test_weights_lie_in_safetensors_alone(toy_run: Any, task: str, number: int, method: str) -> None:
-    run = toy_run(task, number, method)
+def _weights_lie_in_safetensors_alone(run: tunesmith.Run) -> None:
     kinds = {path.suffix for path in (run.path / "model").rglob("*") if path.is_file()}
     assert ".safetensors" in kinds
     assert not kinds & {".bin", ".pt", ".pkl"}
+
+
+@pytest.mark.parametrize(("task", "number", "method"), CASES)
+def test_it_learns_answers_and_is_saved(toy_run: Any, task: str, number: int, method: str) -> None:
+    """One test a case: tests are spread over processes, and each would train the case anew."""
+    run = toy_run(task, number, method)
+    _learns_its_ten_rows(run, method)
+    _answers_the_same_after_loading(run)
+    _weights_lie_in_safetensors_alone(run)
 
 
 def test_the_cases_cover_every_task_and_method() -> None:

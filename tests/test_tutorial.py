@@ -118,6 +118,7 @@ def execute(page: Path, folder: Path) -> list[str]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_the_chat_tutorial_works(in_tmp: Path, examples: Path) -> None:
     shutil.copytree(examples, in_tmp / "examples")
     network = language_models.network("llama", max_position_embeddings=1024)
@@ -142,6 +143,7 @@ def test_the_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_the_refine_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
     shutil.copytree(examples, in_tmp / "examples")
     assert len(execute(REFINE, in_tmp)) == 2
@@ -158,6 +160,7 @@ def test_the_python_page_works(in_tmp: Path, examples: Path, minilm: Path) -> No
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_the_notebook_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
     shutil.copy(examples / "support_tickets.csv", in_tmp)
     execute(NOTEBOOK, in_tmp)

@@ -244,6 +244,7 @@ print(json.dumps([imported, peak_memory_bytes()]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is counted as Linux does")
+@pytest.mark.slow
 def test_a_real_training_takes_what_was_predicted() -> None:
     size = {**LLAMA, "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "vocab_size": 32_000}
     done = subprocess.run(

@@ -54,6 +54,7 @@ def test_adapters_stack_in_order(bundle: Bundle) -> None:
     torch.testing.assert_close(layer(x), result)
 
 
+@pytest.mark.slow
 def test_a_new_process_reads_saved_adapters(
     train: Callable[..., tunesmith.Run], ticket_file: Path, tickets: Any
 ) -> None:

@@ -36,7 +36,11 @@ def command(tiny_model: Path, ticket_file: Path) -> list[Any]:
 # signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+    ids=["SIGTERM", "Ctrl-C"],
+)
 def test_a_signal_saves_and_stops_and_a_resume_gives_the_same_bits(
     number: signal.Signals, start: Any, command: list[Any], whole: tunesmith.Run, in_tmp: Path, records: Records
 ) -> None:

@@ -46,6 +46,7 @@ def llama(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.slow
 def test_an_earlier_run_is_planned_as_its_base_is(chats: Path, method: str) -> None:
     short_run(chats, out="earlier", method=method, max_steps=1, generate_rows=0, few_shot=0)
     again, base = (plan(chats, model=model) for model in ("earlier", str(folder("llama"))))
@@ -87,6 +88,7 @@ def test_the_words_are_those_of_train(table: Path, tiny_model: Path, minilm: Pat
         plan(table, model=str(tiny_model), method="qlora")
 
 
+@pytest.mark.slow
 def test_what_is_frozen_by_hand_does_not_move(table: Path, chats: Path, tiny_model: Path) -> None:
     words: dict[str, Any] = {"model": str(tiny_model), "method": "full", "frozen_share": 0.0}
     whole = plan(table, **words)
@@ -127,6 +129,7 @@ def test_seven_billion_weights_without_one_of_them(chats: Path, llama: Path) -> 
     assert "not measured" in plans["lora"].seconds_how
 
 
+@pytest.mark.slow
 def test_a_larger_machine_is_faster_and_takes_more(chats: Path, tmp_path: Path) -> None:
     from transformers import LlamaConfig
 
@@ -148,6 +151,7 @@ def test_conversations_are_counted_as_the_template_writes_them(chats: Path, shar
     assert made.max_length == 512
 
 
+@pytest.mark.slow
 def test_judged_answers_are_read_once_more(tmp_path: Path, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the answer of another row, of which nothing is learned."""
     read: dict[str, float] = {}

@@ -79,6 +79,7 @@ def test_a_block_reads_its_own_column_and_all_earlier_ones() -> None:
     torch.testing.assert_close(layer(x), torch.cat(expected[:2], dim=-1))
 
 
+@pytest.mark.slow
 def test_three_tasks_in_turn_lose_nothing(in_tmp: Path, tiny_model: Path, tickets: Rows) -> None:
     parities = [{"text": row["text"], "label": "even" if (i // 5) % 2 else "odd"} for i, row in enumerate(tickets)]
     lengths = [{"text": row["text"], "label": "long" if len(row["text"]) > 20 else "short"} for row in tickets]

@@ -182,6 +182,7 @@ def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 def test_a_search_killed_in_mid_trial_goes_on_to_the_same_trials(
     whole: SearchResult, noisy: Path, words: dict[str, Any], tmp_path: Path
 ) -> None:

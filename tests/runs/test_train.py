@@ -51,6 +51,7 @@ def test_the_folder_holds_everything_that_happened(finished: tunesmith.Run) -> N
     }  # fmt: skip
     assert {path.name for path in finished.folder.model.iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "tunesmith.json", "README.md",
+        "MANIFEST.json",
     }  # fmt: skip
 
 

@@ -80,6 +80,7 @@ def test_a_moved_folder_is_whole(method: str, learn: Train, tiny_model: Path, in
         assert name.startswith("pooler.") or torch.equal(body[f"bert.{name}"], weight)
 
 
+@pytest.mark.slow
 def test_the_card_says_how_it_is_loaded(learn: Train) -> None:
     run = learn("prompt")
     card = (run.path / "model" / "README.md").read_text(encoding="utf-8")

@@ -140,6 +140,7 @@ def test_packing_is_off_and_checkpointing_changes_nothing(train: Train, records:
 
 
 @pytest.mark.parametrize(("method", "rows"), [("prompt", CHAT), ("prefix", PREFERENCE)])
+@pytest.mark.slow
 def test_a_killed_run_ends_as_if_nothing_had_been(method: str, rows: Any, train: Train, in_tmp: Path) -> None:
     steady = {"epochs": 2, "save_steps": 2, "eval_steps": 4}
     whole = train(rows, method, out="whole", **steady)
