@@ -27,12 +27,12 @@ def main() -> int:
         print(f"None of {', '.join(BROWSERS)} is here. Debian: apt-get install chromium", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "support-tickets"
-        subprocess.run([sys.executable, "-m", *demo(), "--out", str(run)], check=True, cwd=ROOT)
+        run = Path("runs", "support-tickets")  # as the reader of the picture would have it
+        subprocess.run([sys.executable, "-m", *demo(), "--out", str(run)], check=True, cwd=folder)
         subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
              f"--window-size={WIDTH},{HEIGHT}", "--virtual-time-budget=10000", f"--user-data-dir={folder}/browser",
-             f"--screenshot={PICTURE}", (run / "report.html").as_uri()],
+             f"--screenshot={PICTURE}", (Path(folder) / run / "report.html").as_uri()],
             check=True, capture_output=True,
         )  # fmt: skip
     print(f"wrote {PICTURE.relative_to(ROOT)}")
@@ -40,11 +40,12 @@ def main() -> int:
 
 
 def demo() -> list[str]:
-    """The command that `make demo` runs, as its Makefile has it, so that the picture can not show another."""
+    """The command that `make demo` runs, as its Makefile has it, so that the picture can not show another; files of the
+    project by their full path."""
     found = re.search(r"^demo:.*\n\t@?\$\(BIN\)/(tunesmith train .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     if found is None:
         raise SystemExit("The Makefile's demo is no call of `tunesmith train` any more.")
-    return shlex.split(found[1])
+    return [str(ROOT / word) if (ROOT / word).is_file() else word for word in shlex.split(found[1])]
 
 
 if __name__ == "__main__":
