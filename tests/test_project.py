@@ -213,7 +213,8 @@ def test_everything_is_a_package() -> None:
 
 @pytest.mark.parametrize("module", ["tunesmith", "tunesmith.core.spec", "tunesmith.cli.main"])
 def test_the_command_line_starts_without_heavy_libraries(module: str) -> None:
-    program = f"import {module}, sys; print(*sorted({HEAVY} & set(sys.modules)))"
+    heavy = HEAVY | ({"pydantic", "yaml"} if module == "tunesmith.cli.main" else set())
+    program = f"import {module}, sys; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

@@ -13,7 +13,6 @@ import typer
 
 from tunesmith.cli import completion, process
 from tunesmith.core.errors import FolderError, OptionError
-from tunesmith.core.run import located
 from tunesmith.core.text import visible_within
 
 # How the flags of a command are grouped in its help.
@@ -21,10 +20,17 @@ DATA, FILES, MODEL, TRAINING, KEPT, SEVERAL, OUTPUT = (
     "Data", "How files are read", "Model and method", "Training", "What must be kept", "Several runs", "Output",
 )  # fmt: skip
 
+
+def _located(path: Path | None) -> Path | None:
+    from tunesmith.core.run import located  # brings pydantic and YAML: not for --help
+
+    return located(path) if path else path
+
+
 RunPath = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="A run folder, or the name of one below runs/.", show_default=False,
-                   callback=lambda path: path and located(path), autocompletion=completion.runs),
+                   callback=_located, autocompletion=completion.runs),
 ]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
 Verify = Annotated[
