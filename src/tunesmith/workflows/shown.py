@@ -5,18 +5,18 @@ A card takes its colours from the page around it, so that it reads on light and 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
+
+from tunesmith.core.text import visible
 
 LONGEST = 100
 """Letters of a cell that are shown."""
 LEVELS = {"good": "#1a7f37", "fair": "#9a6700", "poor": "#cf222e"}
 """Colours behind white letters."""
 
-_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _STYLE = """\
 .tunesmith-card{font-size:13px;line-height:1.45;max-width:60em;margin:.3em 0;padding:.7em 1em;color:inherit;
 border:1px solid rgba(128,128,128,.4);border-radius:6px;overflow-x:auto}
@@ -152,9 +152,8 @@ def _safe(value: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """On one line, without what could steer a terminal or turn the direction of writing."""
-    kept = (letter for letter in text if unicodedata.category(letter) not in ("Cc", "Cs") or letter in "\n\t")
-    return " ".join("".join(letter for letter in kept if letter not in _TURNS).split())
+    """On one line, with what could steer a terminal or turn the direction of writing shown."""
+    return visible(" ".join(text.split()))
 
 
 def _short(value: Any) -> str:
