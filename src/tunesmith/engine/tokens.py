@@ -23,10 +23,10 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import new_file, own_folder, write_json
 from tunesmith.models.guard import tokens
+from tunesmith.models.lengths import USUAL
 from tunesmith.models.load import Bundle
 
 _CHUNK = 2_000  # rows handed to the tokenizer at once
-_LONG = 512  # tokens; longer rows cost much and are asked for, not assumed
 
 
 class HiddenStates:
@@ -66,7 +66,8 @@ class EncodedRows:
 
     `ids` int32 [tokens], `types` uint8 [tokens] or None, `offsets` int64 [n + 1]: row i is
     `ids[offsets[i]:offsets[i + 1]]`. `targets` [n] or [n, outputs]; `row_ids` int64 [n];
-    `cut` int64: positions of the rows that were longer than the limit.
+    `cut` int64: positions of the rows that were longer than the limit, and `unread` int64 how many tokens of each of
+    them are left out.
     """
 
     ids: np.ndarray
@@ -80,6 +81,7 @@ class EncodedRows:
     """Token states after the frozen bottom of the network, read instead of computed."""
     features: np.ndarray | None = None
     """Frozen features float32 [n, hidden], when the method trains on those."""
+    unread: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -88,6 +90,14 @@ class EncodedRows:
     def lengths(self) -> np.ndarray:
         """Tokens of each row, int64 [n]."""
         return np.diff(self.offsets)
+
+    @property
+    def whole_lengths(self) -> np.ndarray:
+        """Tokens of each row before it was cut, int64 [n]."""
+        found = self.lengths
+        if self.unread is not None:
+            found[self.cut] += self.unread
+        return found
 
     def with_targets(self, targets: np.ndarray, row_ids: np.ndarray) -> EncodedRows:
         return replace(self, targets=targets, row_ids=row_ids)
@@ -136,6 +146,7 @@ def encode_texts(
     pairs = "text_pair" in rows.column_names
     lengths: list[np.ndarray] = []
     cut: list[int] = []
+    unread: list[int] = []
     with (
         new_file(folder / "ids.bin", durable=False) as ids_file,
         new_file(folder / "types.bin", durable=False) as types_file,
@@ -154,9 +165,12 @@ def encode_texts(
                 types = [np.asarray(row, dtype=np.uint8) for row in encoded["token_type_ids"]]
                 types_file.write(np.concatenate(types).data)
             full = np.flatnonzero(sizes >= max_length)
-            cut += [start + int(i) for i in full[_is_longer(tokenizer, texts, full, max_length)]]
+            over = _whole_lengths(tokenizer, texts, full) - max_length
+            cut += [start + int(i) for i in full[over > 0]]
+            unread += over[over > 0].tolist()
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    for name, array in (("offsets", offsets), ("cut", np.array(cut, dtype=np.int64))):
+    arrays = {"offsets": offsets, "cut": np.array(cut, dtype=np.int64), "unread": np.array(unread, dtype=np.int64)}
+    for name, array in arrays.items():
         content = io.BytesIO()
         np.save(content, array)
         with new_file(folder / f"{name}.npy", durable=False) as file:
@@ -172,6 +186,7 @@ def _open(folder: Path) -> EncodedRows:
         types=np.memmap(types, dtype=np.uint8, mode="r") if types.stat().st_size else None,
         offsets=np.load(folder / "offsets.npy"),
         cut=np.load(folder / "cut.npy"),
+        unread=np.load(folder / "unread.npy"),
         pad_token_id=json.loads((folder / "tokens.json").read_text())["pad_token_id"],
     )
 
@@ -183,13 +198,11 @@ def _tokenize(tokenizer: Any, texts: Sequence[list[str]], max_length: int | None
     )  # fmt: skip
 
 
-def _is_longer(tokenizer: Any, texts: Sequence[list[str]], full: np.ndarray, max_length: int) -> np.ndarray:
-    """Which of the rows `full`, now exactly at the limit, were longer before. bool [len(full)]."""
-    if not len(full):
-        return np.zeros(0, dtype=bool)
+def _whole_lengths(tokenizer: Any, texts: Sequence[list[str]], full: np.ndarray) -> np.ndarray:
+    """Tokens of the rows `full`, which are at the limit, before they were cut; int64 [len(full)]."""
     some = [[column[int(i)] for i in full] for column in texts]
-    whole = _tokenize(tokenizer, some, None, truncation=False)["input_ids"]
-    return np.array([len(row) > max_length for row in whole], dtype=bool)
+    whole = _tokenize(tokenizer, some, None, truncation=False)["input_ids"] if len(full) else []
+    return np.array([len(row) for row in whole], dtype=np.int64)
 
 
 def check_length(asked: int | None, reads: int, name: str) -> None:
@@ -215,7 +228,7 @@ def encode_rows(
     limit = bundle.max_length
     check_length(asked_length, bundle.position_limit, bundle.name)
     if asked_length is None:
-        limit = min(limit, _LONG)
+        limit = min(limit, USUAL)
         why = f"the model {bundle.name!r} was made for {bundle.max_length} tokens"
         emit(Decided("max_length", limit, why))
     else:

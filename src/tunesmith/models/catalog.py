@@ -117,6 +117,18 @@ def speaks(name: str) -> frozenset[str] | None:
     return frozenset(_LANGUAGES[language] for language in entry.languages.split(", "))
 
 
+def for_longer(reads: int, language: str | None) -> Entry | None:
+    """The text encoder that reads most, if that is more than `reads` tokens, of those made for a language (its code;
+    None: for any). One that is on this machine comes first."""
+    fitting = [
+        entry for entry in CATALOG
+        if entry.kind == "encoder" and entry.max_length > reads
+        and (language is None or language in (speaks(entry.alias) or ()))
+    ]  # fmt: skip
+    here = on_this_machine()
+    return max(fitting, key=lambda entry: (entry.alias in here, entry.max_length), default=None)
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a base model's files lie. `folder` is None until it was fetched from the hub."""

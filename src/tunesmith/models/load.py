@@ -16,8 +16,8 @@ from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import described
 from tunesmith.models.guard import in_one_line, loading, tokens
+from tunesmith.models.lengths import longest_made_for, longest_text, position_limit
 from tunesmith.models.manifest import check_manifest, digest
-from tunesmith.models.model_json import read_object
 from tunesmith.models.outline import check_outline
 from tunesmith.models.safety import check_adapter_folder, check_files, check_folder, foreign_code
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
@@ -114,8 +114,8 @@ def load_text_base(
         tokenizer=tokenizer,
         name=source.name,
         fingerprint=fingerprint(source.folder),
-        max_length=min(_max_length(source.folder, settings), longest_text(tokenizer, source.folder)),
-        position_limit=_position_limit(settings),
+        max_length=longest_made_for(source.folder, settings, tokenizer),
+        position_limit=position_limit(settings),
         licence=source.entry.licence if source.entry else None,
         answers=answers,
     )
@@ -214,7 +214,7 @@ def load_text_finished(folder: Path) -> Bundle:
             model = unfold(network)
     tokenizer = load_tokenizer(folder, str(folder))
     _check_words(tokenizer, network, str(folder))
-    limit = _position_limit(network.config) - virtual.virtual_tokens(model.prompted)
+    limit = position_limit(network.config) - virtual.virtual_tokens(model.prompted)
     length = min(longest_text(tokenizer, folder), limit)
     return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), length, limit)
 
@@ -306,16 +306,6 @@ def needed_tokens(tokenizer: Any) -> int:
     return 1 + max(around + [number for number in tokenizer.get_vocab().values() if number not in special])
 
 
-def longest_text(tokenizer: Any, folder: Path) -> int:
-    """The most tokens that a tokenizer says its model reads. Raises ModelError where that is no such number."""
-    found = tokenizer.model_max_length
-    if isinstance(found, bool) or not isinstance(found, int | float) or not found >= 1:
-        raise ModelError(
-            f"{folder / 'tokenizer_config.json'}: model_max_length is {found!r}; expected a number of tokens."
-        )
-    return int(min(found, 1 << 53))
-
-
 def load_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
     tokenizer = read_tokenizer(folder, emit)
     if tokenizer.pad_token_id is None and tokenizer.eos_token is not None:
@@ -374,27 +364,3 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-def _max_length(folder: Path, config: Any) -> int:
-    limits = [_position_limit(config)]
-    path = folder / "sentence_bert_config.json"
-    if path.exists():
-        longest = read_object(path).get("max_seq_length")
-        if isinstance(longest, bool) or not (longest is None or (isinstance(longest, int) and longest >= 1)):
-            raise ModelError(f"{path}: max_seq_length is {longest!r}; expected a number of tokens, from 1 on.")
-        limits.append(longest or limits[0])
-    return min(limits)
-
-
-def longest_row(folder: Path) -> int:
-    """Most tokens that the model of a folder can read, from its config alone."""
-    from transformers import AutoConfig
-
-    return _position_limit(AutoConfig.from_pretrained(folder, trust_remote_code=False))
-
-
-def _position_limit(config: Any) -> int:
-    positions = getattr(config, "max_position_embeddings", None) or 512
-    # RoBERTa's positions start after its padding index
-    return positions - 2 if "roberta" in config.model_type or config.model_type == "camembert" else positions

@@ -41,6 +41,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
         plan = settled(spec, prepared, log.append)
         model, method = plan.spec.model, plan.spec.method
         unchecked = _check_model(plan, log.append)
+        looked = glance(prepared, model, spec.options.get("max_length"), log.append)
         return {
             "task": plan.spec.task,
             "model": model,
@@ -52,14 +53,15 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
             "warnings": [vars(event) for event in log if isinstance(event, Warned)],
             "unchecked": unchecked,
             "estimate": effort.forecast(model, prepared, spec.options.get("epochs"))(method),
-            **glance(prepared, model, spec.options.get("max_length")),
+            **looked,
             "seconds": round(time.perf_counter() - started, 3),
         }
 
 
 def _check_model(plan: Plan, emit: Emit) -> list[str]:
     """What can be told of the model without its weights, as a run would refuse it; what could not be checked."""
-    from tunesmith.models.load import check_text_model, longest_row
+    from tunesmith.models.lengths import longest_row
+    from tunesmith.models.load import check_text_model
 
     name = plan.spec.model
     if is_run(Path(name).expanduser()):

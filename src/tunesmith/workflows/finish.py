@@ -35,6 +35,7 @@ from tunesmith.evaluate.goal import Goal, parse_goal
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models import virtual
+from tunesmith.models.lengths import USUAL
 from tunesmith.models.load import save_text_model
 from tunesmith.models.manifest import write_manifest
 from tunesmith.workflows import next_step, retain
@@ -126,7 +127,7 @@ def _save_model(work: Work, thresholds: np.ndarray | None, expected: Outcome) ->
 
 
 def _limit(work: Work) -> int:
-    return int(work.plan.spec.options.get("max_length") or min(work.bundle.max_length, 512))
+    return int(work.plan.spec.options.get("max_length") or min(work.bundle.max_length, USUAL))
 
 
 def _smoke_test(work: Work, model: Model, expected: Outcome) -> None:
@@ -146,6 +147,7 @@ def _of_data(work: Work, test: diagnose.Metrics) -> list[diagnose.Finding]:
     """Findings about the rows themselves; suspected labels are also listed in noise.csv."""
     frozen = _frozen(work)
     found, suspected = diagnose.of_data(frozen, test)
+    found += [work.cut.finding] if work.cut.much else []
     if suspected is not None:
         noise.write(suspected, frozen, work.folder.path / "noise.csv")
     return found
@@ -185,7 +187,8 @@ def _document(
     rows = data.rows.select(data.splits["test"])
     document["examples"] = examples.of_rows(ours["test"], _shown(rows), seed)
     sizes = {name: len(rows) for name, rows in data.splits.items()}
-    document["verdict"]["next_step"] = next_step.for_rows(work.plan.spec, document, work.folder.path, sizes)
+    more = work.cut.ways if work.cut.worst else ()
+    document["verdict"]["next_step"] = next_step.for_rows(work.plan.spec, document, work.folder.path, sizes, more)
     metrics_json.check(document)
     return document
 
@@ -212,6 +215,8 @@ def _verdict(work: Work, ours: Outcome, test: diagnose.Metrics, others: dict[str
     first, seed = work.plan.task.metrics[0], work.plan.spec.seed
     constant = others.get("mean" if ours.kind == "number" else "majority")
     judged = good.judge(ours, test, constant, first, goal=goal_of(work.plan.spec))
+    if work.cut.much:
+        judged["words"] += f" {work.cut.evidence}"
     simplest = "linear_probe" if work.is_probe else None
     return verdict.of_rows(ours, others, first, judged, simplest=simplest, seed=seed)
 

@@ -7,22 +7,23 @@ from typing import Any
 import numpy as np
 
 from tunesmith.core.errors import TunesmithError
+from tunesmith.core.events import Emit, ignore
 from tunesmith.data.prepared import PreparedData
 from tunesmith.models import catalog
 from tunesmith.models.guard import tokens
+from tunesmith.workflows.cut_texts import WORDS, Cut, usual_limits
 
 _SAMPLE = 2_000
 """Rows that are measured; of more rows, evenly spread ones stand for all."""
 _SHOWN = 3
-_LONGEST = 512
-"""Tokens that a run reads of a text where nothing is asked, however many the model could."""
 
 
-def glance(data: PreparedData, model: str, max_length: int | None) -> dict[str, Any]:
-    """{"samples": [{"text", "target", ...}], "lengths": {...}}.
+def glance(data: PreparedData, model: str, max_length: int | None, emit: Emit = ignore) -> dict[str, Any]:
+    """{"samples": [{"text", "target", ...}], "lengths": {...}}. Warns where much of the texts would not be read.
 
     "lengths": "unit" (tokens where the model's tokenizer is on this machine, else words), "median", "p95" and "longest"
-    of the rows that were measured ("measured"), "limit" (tokens that are read) and "longer" (rows beyond it, of all).
+    of the rows that were measured ("measured"), "limit" (tokens that are read), "longer" (rows beyond it, of all) and
+    "unread" (share of all words that is not read, from 0 to 1).
     """
     rows = data.rows
     some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64))
@@ -30,7 +31,7 @@ def glance(data: PreparedData, model: str, max_length: int | None) -> dict[str, 
     samples = [dict(rows[int(at)]) for at in _spread(data)]
     for sample in samples:
         sample.pop("row_id", None)
-    return {"samples": samples, "lengths": _lengths(texts, len(rows), model, max_length)}
+    return {"samples": samples, "lengths": _lengths(texts, len(rows), model, max_length, emit)}
 
 
 def _spread(data: PreparedData) -> list[int]:
@@ -44,40 +45,41 @@ def _spread(data: PreparedData) -> list[int]:
     return first + [int(at) for at in some if int(at) not in first][: _SHOWN - len(first)]
 
 
-def _lengths(texts: list[list[str]], rows: int, model: str, max_length: int | None) -> dict[str, Any]:
-    tokens = _tokens(texts, model)
-    unit, found = ("words", _words(texts)) if tokens is None else ("tokens", tokens)
-    limit = max_length or _limit(model)
-    longer = 0 if limit is None else int((found > (limit if unit == "tokens" else limit * 0.75)).sum())
-    return {
-        "unit": unit, "median": float(np.median(found)), "p95": float(np.percentile(found, 95)),
-        "longest": int(found.max()), "measured": len(found), "limit": limit,
-        "longer": round(longer * rows / len(found)),
+def _lengths(texts: list[list[str]], rows: int, model: str, asked: int | None, emit: Emit) -> dict[str, Any]:
+    tokenizer = _tokenizer(model)
+    words = _words(texts) if tokenizer is None else None
+    found = _tokens(texts, tokenizer) if words is None else np.ceil(words / WORDS)
+    limit, reads = usual_limits(model, tokenizer)
+    limit = asked or limit
+    shown = found if words is None else words
+    told = {
+        "unit": "tokens" if words is None else "words", "median": float(np.median(shown)),
+        "p95": float(np.percentile(shown, 95)), "longest": int(shown.max()), "measured": len(shown), "limit": limit,
+        "longer": 0, "unread": 0.0,
     }  # fmt: skip
+    if limit is None:
+        return told
+    cut = Cut(found, rows, limit, model, reads, texts[0])
+    if cut.much:
+        emit(cut.warning)
+    return {**told, "longer": cut.longer, "unread": round(cut.unread(limit), 4)}
 
 
-def _tokens(texts: list[list[str]], model: str) -> np.ndarray | None:
-    """Tokens of each row, those that begin and end it included; None where the tokenizer is not here."""
+def _tokenizer(model: str) -> Any:
+    """The tokenizer of a base; None where it is not here, or can not be read."""
     from tunesmith.models.load import read_tokenizer
 
     try:
-        source = catalog.find(model)
-        if source.folder is None:
-            return None
-        tokenizer = read_tokenizer(source.folder)
-        return np.array([len(ids) for ids in tokens(tokenizer, *texts, verbose=False)["input_ids"]])
+        folder = catalog.find(model).folder
+        return None if folder is None else read_tokenizer(folder)
     except (TunesmithError, OSError, ValueError, KeyError):
         return None
 
 
+def _tokens(texts: list[list[str]], tokenizer: Any) -> np.ndarray:
+    """Tokens of each row, those that begin and end it included."""
+    return np.array([len(ids) for ids in tokens(tokenizer, *texts, verbose=False)["input_ids"]])
+
+
 def _words(texts: list[list[str]]) -> np.ndarray:
     return np.array([sum(len(text.split()) for text in row) for row in zip(*texts, strict=True)])
-
-
-def _limit(model: str) -> int | None:
-    """Tokens that a run reads where nothing is asked; None of a model that the catalogue does not know."""
-    try:
-        entry = catalog.find(model).entry
-    except TunesmithError:
-        return None
-    return None if entry is None else min(entry.max_length, _LONGEST)

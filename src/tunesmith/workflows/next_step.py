@@ -21,8 +21,12 @@ MANY_ROWS = 3_000
 _ASKED = ("target", "text", "model", "seed", "validation", "test")
 
 
-def for_rows(spec: RunSpec, document: Mapping[str, Any], run: Path, rows: Mapping[str, int]) -> NextStep:
-    """`document`: metrics.json so far. `rows`: of each split."""
+def for_rows(
+    spec: RunSpec, document: Mapping[str, Any], run: Path, rows: Mapping[str, int],
+    more: Sequence[tuple[str, Sequence[str]]] = (),
+) -> NextStep:  # fmt: skip
+    """`document`: metrics.json so far. `rows`: of each split. `more`: ways to read more of the texts, each a sentence
+    and the words of a command, where much is not read."""
     verdict = document["verdict"]
     found = {one["name"]: one for one in document["findings"]}
     good, worth = verdict["good"]["level"], verdict["worth"]
@@ -35,6 +39,8 @@ def for_rows(spec: RunSpec, document: Mapping[str, Any], run: Path, rows: Mappin
             f"Look through {_shown(run / 'noise.csv')}: these rows seem to have the wrong label. Mend or remove them."
         )
         return _step(told)
+    if more and (good != "good" or worth["level"] == "poor"):
+        return _step(f"Much of the texts is not read. {more[0][0]}", _command(spec, "train", *more[0][1]))
     if worth["level"] == "poor":
         return _simpler(spec, worth, document["method"])
     if good == "good" and worth["level"] == "good":
@@ -107,6 +113,8 @@ def _command(spec: RunSpec, verb: str, *more: str) -> str:
     for name in _ASKED:
         value = getattr(spec, name)
         if value in (None, [], "auto", catalog.DEFAULT, 0) or (name == "seed" and verb == "check"):
+            continue
+        if name == "model" and "--model" in more:
             continue
         if (name == "model" and verb == "search") or (name == "validation" and verb in ("compare", "search")):
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
@@ -43,9 +43,11 @@ from tunesmith.workflows import (
     retain,
     retain_rows,
     retained_rows,
+    spoken,
 )
 from tunesmith.workflows.beside import Beside, baselines_on_texts, one_core_left
 from tunesmith.workflows.clock import Clock
+from tunesmith.workflows.cut_texts import WORDS, Cut
 from tunesmith.workflows.identity import check_data, check_retained, identity
 from tunesmith.workflows.reading import read
 from tunesmith.workflows.row_plan import Plan, settled
@@ -98,6 +100,11 @@ class Work:
         model = self.bundle.model
         with answering(model, self.precision):
             return run_rows(model.features, rows, positions, on=self.device, check=self.stop.check)
+
+    @cached_property
+    def cut(self) -> Cut:
+        """How much of the texts is not read."""
+        return _cut(self.plan, self.data, self.bundle, self.rows)
 
     @property
     def is_probe(self) -> bool:
@@ -216,15 +223,20 @@ def _encode(
     if len(rows.cut):
         limit, share = int(rows.lengths.max()), len(rows.cut) / len(rows)
         data.ledger.cut(row_ids[rows.cut], f"longer than {limit} tokens: the end was cut off")
-        emit(
-            Decided(
-                "cut",
-                len(rows.cut),
-                f"{share:.1%} of the rows are longer than {limit} tokens, about {round(limit * 0.75)} words; "
-                "their end is not read; --max-length sets the limit",
-            )
+        told = (
+            f"{share:.1%} of the rows are longer than {limit} tokens, about {round(limit * WORDS)} words; "
+            "their end is not read; --max-length sets the limit"
         )
+        cut = _cut(plan, data, bundle, rows)
+        emit(cut.warning if cut.much else Decided("cut", len(rows.cut), told))
     return rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
+
+
+def _cut(plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows) -> Cut:
+    return Cut(
+        rows.whole_lengths, len(rows), int(rows.lengths.max()), plan.spec.model, bundle.position_limit,
+        spoken.sample(data),
+    )  # fmt: skip
 
 
 def _precision(plan: Plan, bundle: Bundle, device: torch.device, emit: Emit) -> str:

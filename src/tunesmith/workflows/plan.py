@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tunesmith.engine.skeleton import Recipe
     from tunesmith.workflows.plan_data import Found, Tokens
 
-_LONGEST_ROW = 512
 _CHECKPOINTS = 3  # the two newest and the best
 _TRAINED = 0.8  # share of the rows, about, that is neither for validation nor for testing
 _TOKEN_BYTES = 5
@@ -74,10 +73,12 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     Nothing is trained and no weight is loaded. Raises DataError, ModelError (unknown or unreachable model),
     OptionError (unknown method, option or device).
     """
+    import numpy as np
+
     from tunesmith.engine import devices, hardware, memory
     from tunesmith.engine.skeleton import Skeleton
-    from tunesmith.workflows import choose
-    from tunesmith.workflows.plan_data import count_tokens, look_at, read_texts
+    from tunesmith.workflows import choose, cut_texts
+    from tunesmith.workflows.plan_data import counted, look_at, read_texts, token_lengths
 
     hardware.prepare()
     gpu = None if device is None or device == devices.HERE else devices.resolve(device)
@@ -89,10 +90,11 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     config, tokenizer, notes = read_config(model)
     read = read_texts(found, config, tokenizer)
     method, engine, max_length = _settle(spec, found)
-    tokens = count_tokens(read.texts, tokenizer, rows=read.rows)
-    limit = _limit(config, max_length, found.family, notes)
+    lengths, how = token_lengths(read.texts, tokenizer)
+    tokens = counted(lengths, how, rows=read.rows)
+    limit, reads = _limit(config, max_length, found.family, model, tokenizer)
     added = getattr(method, "virtual_tokens", 0)  # before every row
-    longest, mean = min(tokens.longest + added, limit), min(tokens.mean + added, limit)
+    longest, mean = min(tokens.longest + added, limit), float(np.minimum(lengths + added, limit).mean())
     size = _batch_size(engine.batch_size, getattr(method, "batch_rows", None), found.family, read.rows, longest)
     recipe = _recipe(gpu, config, found.family, method, engine, longest)
     skeleton = Skeleton(config, read.kind, method, recipe)
@@ -119,7 +121,10 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
     disk = _disk(skeleton, found, getattr(method, "adds", False), min(tokens.total, tokens.rows * limit), rests)
     notes += read.notes
-    if tokens.longest + added > limit:
+    cut = cut_texts.Cut(lengths, read.rows, limit, model, reads, read.texts)
+    if found.family == "rows" and cut.much:
+        notes.append(f"{cut.evidence} {cut.advice}")
+    elif tokens.longest + added > limit:
         notes.append(f"rows longer than {limit} tokens are cut; the longest seen has {tokens.longest:,}")
     if gpu is None and disk["total"] > devices.free_disk(Path.cwd()):
         notes.append("the disk of this folder has less free than the run would write")
@@ -247,14 +252,20 @@ def described(made: Plan) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _limit(config: Any, asked: int | None, family: str, notes: list[str]) -> int:
+def _limit(config: Any, asked: int | None, family: str, model: str, tokenizer: Any) -> tuple[int, int]:
+    """(tokens that a run reads of a row, the most that the model can read). Raises OptionError."""
     from tunesmith.engine.options import LONGEST_EXAMPLE
+    from tunesmith.models.lengths import USUAL
     from tunesmith.models.load_language import position_limit
+    from tunesmith.workflows import cut_texts
 
     reads = position_limit(config) - (2 if "roberta" in config.model_type else 0)
     if asked is not None and asked > reads:
         raise OptionError(f"max_length={asked} is more than the model can read.", f"Set it to at most {reads}.")
-    return asked or min(reads, LONGEST_EXAMPLE if family == "language" else _LONGEST_ROW)
+    if family == "language":
+        return asked or min(reads, LONGEST_EXAMPLE), reads
+    usual, most = cut_texts.usual_limits(model, tokenizer)
+    return asked or usual or min(reads, USUAL), most or reads
 
 
 def _batch_size(asked: int | str | None, usual: int | None, family: str, rows: int, longest: int) -> int:

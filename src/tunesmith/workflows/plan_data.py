@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -158,22 +158,25 @@ def _spread(rows: int) -> np.ndarray:
 
 
 def count_tokens(texts: Iterable[str], tokenizer: Any, *, rows: int | None = None) -> Tokens:
-    """Tokens of each text, special ones included. `rows`: how many rows the texts stand for, if for more.
+    """Tokens of some texts. `rows`: how many rows the texts stand for, if for more."""
+    return counted(*token_lengths(list(texts), tokenizer), rows=rows)
 
-    Without a tokenizer (None) they are guessed from the letters, and `how` says so.
-    """
-    some = list(texts)
-    if tokenizer is None:
-        lengths = np.array([len(text) / _CHARACTERS_PER_TOKEN + 2 for text in some])
-        how = f"guessed from letters ({_CHARACTERS_PER_TOKEN} to a token): no tokenizer beside the config"
-    else:
-        encoded = tokens(tokenizer, some, verbose=False)["input_ids"] if some else []
-        lengths = np.array([len(ids) for ids in encoded])
-        how = "tokenised"
-    if not len(lengths):
+
+def token_lengths(texts: Sequence[str], tokenizer: Any) -> tuple[np.ndarray, str]:
+    """Tokens of each text, special ones included, and how they were counted. Without a tokenizer (None) they are
+    guessed from the letters. Raises DataError where there is no text."""
+    if not texts:
         raise DataError(Problem("there is no text to count tokens of"), fix="Give data with rows in it.")
-    rows = len(some) if rows is None else rows
-    if rows > len(some):
-        how += f"; {len(some):,} of {rows:,} rows, the rest extrapolated"
+    if tokenizer is None:
+        lengths = np.array([len(text) / _CHARACTERS_PER_TOKEN + 2 for text in texts])
+        return lengths, f"guessed from letters ({_CHARACTERS_PER_TOKEN} to a token): no tokenizer beside the config"
+    return np.array([len(ids) for ids in tokens(tokenizer, list(texts), verbose=False)["input_ids"]]), "tokenised"
+
+
+def counted(lengths: np.ndarray, how: str, *, rows: int | None = None) -> Tokens:
+    """`lengths`: tokens of each text that was looked at."""
+    some, rows = len(lengths), len(lengths) if rows is None else rows
+    if rows > some:
+        how += f"; {some:,} of {rows:,} rows, the rest extrapolated"
     mean = float(lengths.mean())
-    return Tokens(rows, len(some), round(mean, 1), math.ceil(lengths.max()), round(mean * rows), how)
+    return Tokens(rows, some, round(mean, 1), math.ceil(lengths.max()), round(mean * rows), how)

@@ -26,6 +26,7 @@ from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
+from tunesmith.models.lengths import USUAL
 from tunesmith.workflows import choose, retain
 from tunesmith.workflows.model import Model
 from tunesmith.workflows.retained_rows import Read
@@ -240,7 +241,7 @@ class _DriftProbe:
     def __init__(self, work: Work, name: str, texts: list[str], cache: str, general: int | None = None):
         """`general`: so many of the texts, from the first, are the bundled ones; None where they were retained."""
         self.work, self.name, self.is_task, self.general = work, name, general is None, general or 0
-        limit = int(min(work.bundle.max_length, 512))
+        limit = int(min(work.bundle.max_length, USUAL))
         rows, folder = Dataset.from_dict({"text": texts}), work.folder.cache / cache
         self.rows = encode_texts(rows, work.bundle.tokenizer, limit, folder, work.stop.check)
 
