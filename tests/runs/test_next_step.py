@@ -16,7 +16,7 @@ ROWS = {"train": 490, "validation": 70, "test": 140}
 
 def step(
     good: str = "good", worth: str = "good", found: tuple[str, ...] = (), contenders: Any = (), rows: Any = ROWS,
-    **words: Any,
+    more: Any = (), **words: Any,
 ) -> str:  # fmt: skip
     spec = RunSpec.make({"data": "my tickets.csv", "method": "full", "target": ["intent"], **words})
     document = {
@@ -24,7 +24,7 @@ def step(
         "findings": [{"name": name, "severity": "warning"} for name in found],
         "verdict": {"good": {"level": good}, "worth": {"level": worth, "contenders": list(contenders)}},
     }
-    told = next_step.for_rows(spec, document, Path("runs/one"), rows)
+    told = next_step.for_rows(spec, document, Path("runs/one"), rows, more)
     assert told["words"]
     return told["command"] or ""
 
@@ -57,6 +57,9 @@ def test_commands_are_typed_as_they_stand() -> None:
         ({"good": "poor", "found": ("no_better_than_constant",)}, "tunesmith check 'my tickets.csv' --target intent"),
         ({"worth": "poor", "contenders": [{"name": "linear_probe", "outcome": "worse"}]}, "--effort quick"),
         ({"worth": "poor", "contenders": [{"name": "tfidf_ridge", "outcome": "worse"}]}, "--target intent"),
+        ({"good": "fair", "more": [("More.", ["--max-length", "512"])]}, "--target intent --max-length 512"),
+        ({"worth": "poor", "more": [("More.", ["--model", "modernbert"])], "model": "bge-small"}, "--model modernbert"),
+        ({"more": [("More.", ["--max-length", "512"])]}, "'a text of yours'"),
         ({"found": ("label_noise",)}, ""),
     ],
 )  # fmt: skip

@@ -1,0 +1,88 @@
+"""Texts of which much is not read: how much is said before, while and after training, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tunesmith
+from tunesmith.models import catalog
+from tunesmith.workflows.cut_texts import Cut
+
+ENGLISH = ["this is a long text that tells of many things, and of some of them more than once"] * 5
+GERMAN = ["dies ist ein langer Text, der von vielen Dingen erzählt, und von manchen mehr als einmal"] * 5
+
+
+def cut(*lengths: int, limit: int = 256, reads: int | None = 512, **words: Any) -> Cut:
+    return Cut(np.array(lengths), words.pop("rows", len(lengths)), limit, "minilm", reads, words.pop("texts", ENGLISH))
+
+
+def test_little_that_is_cut_is_no_warning() -> None:
+    assert not cut(100, 200, 256).much
+    assert not cut(*[100] * 99, 50_000).much  # one book among many notes
+    assert not cut(*[260] * 10).much  # a word or two of each
+    assert cut(*[100] * 15, *[900] * 5).much
+
+
+def test_the_warning_says_how_much_and_what_to_do() -> None:
+    found = cut(200, 600, 800, 400)
+    assert found.evidence.startswith("3 of 4 texts are longer than the 256 tokens (about 190 words)")
+    assert f"{100 * (1 - (200 + 3 * 256) / 2000):.0f} % of all words are not read" in found.evidence
+    (more, words), (base, other) = found.ways
+    assert words == ["--max-length", "512"]
+    assert "the most that minilm can" in more
+    assert "19 % of the words would still not be read, in at least 1.7 times the time" in more
+    assert other[:2] == ["--model", "modernbert"]
+    assert int(other[3]) % 64 == 0
+    assert int(other[3]) >= 770
+    assert "up to 8,192 tokens" in base
+    assert "group=COLUMN" in found.advice
+
+
+def test_a_limit_that_is_enough_needs_no_other_base() -> None:
+    ways = cut(*[300] * 20).ways
+    assert [words for _, words in ways] == [["--max-length", "320"]]
+    assert "nearly all would be read" in ways[0][0]
+    assert cut(*[300] * 20, rows=4_000).evidence.startswith("About 4,000 of 4,000 texts")
+
+
+def test_a_base_for_longer_texts_speaks_their_language() -> None:
+    assert catalog.for_longer(512, "de") is None
+    assert cut(900, 800, limit=512, texts=GERMAN).ways == []
+    assert "a row of each part" in cut(900, 800, limit=512, texts=GERMAN).advice
+    assert cut(900, 800, limit=512).ways[0][1][1] == "modernbert"
+
+
+def measured(run: tunesmith.Run) -> Any:
+    return json.loads((Path(run.path) / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def long_rows(tickets: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{**row, "text": f"{row['text']} {'and so it was ' * 8}"} for row in tickets]
+
+
+def test_check_plan_and_train_warn_and_the_run_remembers(
+    train: Callable[..., tunesmith.Run], long_rows: list[dict[str, str]], tiny_model: Path, records: Any
+) -> None:
+    words: dict[str, Any] = {"model": str(tiny_model), "max_length": 16}
+    checked = tunesmith.check(long_rows, **words)
+    assert checked["lengths"]["limit"] == 16
+    assert 0.4 < checked["lengths"]["unread"] < 0.8
+    (told,) = [one["message"] for one in checked["warnings"] if one["what"] == "cut texts"]
+    assert told.startswith("60 of 60 texts are longer than the 16 tokens")
+    assert tunesmith.check(long_rows, model=str(tiny_model))["lengths"]["limit"] == 64
+    assert told in tunesmith.plan(long_rows, **words).notes
+    run = train(long_rows, method="head", **words)
+    assert told in [one["message"] for one in records(run, "warned")]
+    document = measured(run)
+    assert "60 of 60 texts" in document["verdict"]["good"]["words"]
+    assert "texts_cut" in [one["name"] for one in document["findings"]]
+    whole = train(long_rows, out="whole", method="head", model=str(tiny_model))
+    assert "texts_cut" not in [one["name"] for one in measured(whole)["findings"]]
+    assert "tokens" not in measured(whole)["verdict"]["good"]["words"]
