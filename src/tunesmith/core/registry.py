@@ -8,6 +8,9 @@ A seam is a folder (`tasks`, `methods`, `callbacks`) whose `__init__` holds a `T
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -34,6 +37,20 @@ def get(seam: str, name: str) -> Any:
 def targets(seam: str) -> dict[str, str]:
     """Where every plugin of a seam lies: name -> "module:Class". Imports none of them."""
     table: dict[str, str] = dict(importlib.import_module(f"tunesmith.{seam}").TABLE)
-    for point in entry_points(group=f"tunesmith.{seam}"):
-        table.setdefault(point.name, point.value)
+    for name, target in _added(seam, tuple((path, _changed(path)) for path in sys.path)):
+        table.setdefault(name, target)
     return table
+
+
+@cache
+def _added(seam: str, _: tuple[tuple[str, int], ...]) -> list[tuple[str, str]]:
+    """What other packages bring. Reading what is installed takes as long as a step of training, and is asked
+    dozens of times in a run: it is read again when a folder of packages has changed."""
+    return [(point.name, point.value) for point in entry_points(group=f"tunesmith.{seam}")]
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.stat(path or ".").st_mtime_ns
+    except OSError:
+        return 0

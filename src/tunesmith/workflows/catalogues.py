@@ -53,7 +53,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         row |= {
             "method": document["method"],
             "metric": name,
-            **document["test"][name],
+            **{bound: None if found is None else float(found) for bound, found in document["test"][name].items()},
             "outcome": document["verdict"]["outcome"],
         }
     return row
