@@ -16,7 +16,7 @@ from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.engine import hardware
 from tunesmith.engine.memory import operations_per_token
 from tunesmith.engine.optim import ParameterGroup, make_optimizer
-from tunesmith.engine.skeleton import Arranges, Everything, Skeleton, shrink
+from tunesmith.engine.skeleton import Arranges, Everything, Recipe, Skeleton, shrink
 from tunesmith.models.attention import use_for_short_rows
 
 HERE = "this machine"
@@ -38,6 +38,8 @@ _PROBE_TOKENS = 2_048
 _PROBE_WORDS = 32_000
 _PROBE_OPERATIONS = 1e11  # a second or two on a few cores
 _PROBE_TIMES = 4  # the first of them warms up
+_SPEEDS: dict[str, float] = {}
+"""What was timed in this process, by shape."""
 _UPDATED = 2**22
 
 
@@ -139,9 +141,21 @@ def measured_speed(skeleton: Skeleton, length: int) -> float:
     """Operations per second that training reaches on this machine, with blocks of the model's own shape.
 
     Networks of one and of three blocks are timed in turn, on random weights and few tokens; the
-    difference is what a block takes, and the rest what the word tables take.
+    difference is what a block takes, and the rest what the word tables take. One shape is timed once in a process:
+    the trials of a search and the folds of a test share it.
     """
     recipe = replace(skeleton.recipe, checkpointing=False, tokens_at_once=None, packed=False, freeze=())
+    method = _probed(skeleton.method)
+    shape = repr((
+        skeleton.config.to_json_string(use_diff=False), skeleton.kind, recipe,
+        type(method), getattr(method, "options", None), length,
+    ))  # fmt: skip
+    if shape not in _SPEEDS:
+        _SPEEDS[shape] = _timed_speed(skeleton, recipe, length)
+    return _SPEEDS[shape]
+
+
+def _timed_speed(skeleton: Skeleton, recipe: Recipe, length: int) -> float:
     words = int(min(skeleton.config.get_text_config().vocab_size, _PROBE_WORDS))
     on = str(hardware.device())
     small = [

@@ -53,10 +53,15 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         row |= {
             "method": document["method"],
             "metric": name,
-            **{bound: None if found is None else float(found) for bound, found in document["test"][name].items()},
+            **{bound: _number(document["test"][name][bound]) for bound in ("value", "low", "high")},
             "outcome": document["verdict"]["outcome"],
         }
     return row
+
+
+def _number(found: Any) -> float | None:
+    """Raises TypeError or ValueError for what is none."""
+    return None if found is None else float(found)
 
 
 def run(path: str | Path) -> dict[str, Any]:
