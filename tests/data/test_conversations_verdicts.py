@@ -48,6 +48,7 @@ def labels(rows: Any, **given: Any) -> list[bool]:
         ("yes", "no"), ("Good", "BAD"), ("chosen", "rejected"), ("accepted", "declined"), ("👍🏽", "👎"), ("✅", "❌"),
         ("thumbs_up", "thumbs-down"), (":+1:", ":-1:"), ("ja", "nein"), ("gut", "schlecht"), ("oui", "non"),
         ("好", "差"), ("верно", "неверно"), ("like", "dislike"), ("+", "-"),
+        ("on", "off"), ("approved", "denied"), ("ok", "nok"), ("win", "loss"), ("safe", "unsafe"),
     ],
 )  # fmt: skip
 def test_the_words_of_a_verdict(good: Any, bad: Any) -> None:
@@ -98,6 +99,10 @@ def test_every_format_of_answers_can_be_judged(base: Any) -> None:
     assert [example["label"] for example in examples] == [False, True]
     assert [message["role"] for message in examples[0]["messages"]] == ["user"]
     assert examples[0]["completion"][0]["content"].endswith("0.")
+
+
+def test_a_verdict_in_a_list_of_one_object() -> None:
+    assert labels(judged([[{"label": "bad"}], [{"label": "good"}]], "annotations")) == [False, True]
 
 
 def test_a_verdict_within_an_object_and_in_a_table(tmp_path: Path) -> None:

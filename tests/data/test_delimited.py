@@ -210,3 +210,9 @@ def test_a_path_at_the_end_of_a_line_goes_nowhere(bench: Any) -> None:
     data = bench(bench.write("d.csv", ["label,text", *rows]))
     assert len(data.rows) == 30
     assert data.rows[0]["text"].endswith("C:\\temp\\")
+
+
+def test_names_of_columns_without_what_nobody_sees(bench: Any) -> None:
+    lines = [f"{sentence(n)},{'ab'[n % 2]}" for n in range(20)]
+    data = bench(bench.write("d.csv", ["\u00a0text\u200e,\u2060label\u200b", *lines]))
+    assert (data.columns.text, data.columns.target) == ("text", ("label",))

@@ -186,3 +186,32 @@ def test_a_marked_file_with_a_bad_byte(bench: Any, tmp_path: Path) -> None:
     lines = rows(WESTERN)
     lines[4] += b"\xff"
     assert "line 6: the byte 0xff" in refused(bench, bench.write("d.csv", b"\xef\xbb\xbf" + joined(lines)))
+
+
+@pytest.mark.parametrize("words", [WESTERN, JAPANESE])
+def test_a_document_in_one_line_is_utf8_but_for_a_byte(bench: Any, tmp_path: Path, words: str) -> None:
+    items = [{"text": f"{words} {sentence(n)}", "label": "ab"[n % 2]} for n in range(30)]
+    line = json.dumps(items, ensure_ascii=False)
+    (tmp_path / "d.json").write_bytes(line.encode().replace(b'"b"', b'"b\xe9"', 1))
+    assert "the rest of the line is UTF-8" in refused(bench, tmp_path / "d.json")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ("utf-8", "utf-16-le", "line 42: two encodings"), ("utf-8", "utf-16", "line 42: two encodings"),
+        ("utf-16", "utf-8", "two encodings in one file: UTF-16, and from byte"),
+    ],
+)  # fmt: skip
+def test_files_of_wide_and_narrow_letters_joined(
+    bench: Any, tmp_path: Path, first: str, second: str, words: str
+) -> None:
+    text = joined(rows("plain")).decode()
+    (tmp_path / "d.csv").write_bytes(text.encode(first) + text.encode(second))
+    assert words in refused(bench, tmp_path / "d.csv")
+
+
+def test_halves_of_a_sign_that_are_utf8_each(bench: Any, tmp_path: Path) -> None:
+    text = joined(rows("plain")).replace(b"plain", b"plain \xed\xa0\xbd\xed\xb8\x80", 1)
+    (tmp_path / "d.csv").write_bytes(text)
+    assert "line 2: the byte 0xed is not UTF-8" in refused(bench, tmp_path / "d.csv")

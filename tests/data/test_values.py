@@ -46,6 +46,10 @@ VECTORS = [[0, 0, 1], [0, 1, 1], [0, 1, 0], [1, 0, 1]]
         lambda one: str(tuple(map(bool, one))),
         lambda one: "".join(map(str, one)),
         lambda one: f"tensor([{one[0]}, {one[1]}, {one[2]}])",
+        lambda one: ",".join(["no", "yes"][sign] for sign in one),
+        lambda one: ["FT"[sign] for sign in one],
+        lambda one: [2 * sign - 1 for sign in one],
+        lambda one: [sign or None for sign in one],
     ],
 )
 def test_position_i_of_a_vector_is_label_i(bench: Any, write: Callable[[list[int]], Any]) -> None:
@@ -324,3 +328,33 @@ def test_a_decimal_comma_is_told_once(tmp_path: Path) -> None:
     prepare(path, target=["Sterne"], options=SplitOptions(), seed=0, cache_dir=tmp_path, emit=told.append)
     why = next(event.why for event in told if getattr(event, "what", "") == "target kind")
     assert why.count("decimal comma") == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([[0, 1, -1], [1, 0, 0], [0, 0, 1]], "-1 beside 0 and 1"),
+        ([[0, 3, 0], [1, 0, 0], [0, 2, 2]], "a number for each"),
+    ],
+)
+def test_vectors_of_other_numbers_are_refused(bench: Any, cells: list[list[int]], words: str) -> None:
+    assert words in refused(bench, rows(lambda n: cells[n % 3], name="labels"))
+
+
+@pytest.mark.parametrize(
+    "write", ["\n".join, lambda one: " ".join(f"#{x}" for x in one), lambda one: "".join(f"<{x}>" for x in one)]
+)
+def test_tags_in_a_row_are_several_labels(bench: Any, write: Callable[[list[str]], str]) -> None:
+    data = bench(rows(lambda n: write([["sun", "sea"], ["sea"], ["snow", "sun"]][n % 3]), name="tags"))
+    assert data.columns.kind == "labels"
+    assert [one.strip("#") for one in data.targets(range(1))[0]] == ["sea", "sun"]
+
+
+def test_one_tag_a_row_is_one_label(bench: Any) -> None:
+    assert bench(rows(lambda n: ["<spam>", "<ham>"][n % 2])).columns.kind == "label"
+
+
+def test_fractions_are_no_further_digits() -> None:
+    read = style_of({}).read
+    assert [read("3\u00bd"), read("\u00be"), read('="5.5"')] == [3.5, 0.75, 5.5]
+    assert taken_apart("10\u00b2") is None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from tunesmith.core.errors import DataError, Problem
+from tunesmith.data.joined_encodings import refuse_joined_bytes, refuse_joined_utf16
 from tunesmith.data.latin import latin_encoding
 from tunesmith.data.repair import WESTERN, high_bytes, lines, mostly_bad
 
@@ -54,6 +55,8 @@ _TELLING = (
     ("big5", _HAN, "的了是不我一有在人這", 0.03),
 )  # fmt: skip
 _HEBREW_END = re.compile("[\u05da\u05dd\u05df\u05e3\u05e5](?=[\u05d0-\u05ea])")  # letters for the end of a word
+_CESU = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+"""A sign beyond the first 65,536, each half of it in UTF-8, as some databases and Java write it."""
 _LOOKED_AT = 1_000
 _ENOUGH = 4  # weight from which a line that decodes as UTF-8 does so by no accident
 _ACCIDENTS = 0.01  # of lines of two-byte encodings
@@ -77,6 +80,7 @@ class _Survey:
     """The lines of a file that is not valid as a whole: which are, beyond doubt, and which are not."""
 
     good: list[int] = field(default_factory=list)
+    mostly: list[int] = field(default_factory=list)  # of the bad ones, those that are UTF-8 but for some bytes
     bad: list[int] = field(default_factory=list)
     letters: Counter[str] = field(default_factory=Counter)  # of the good lines, by encoding that has them
     whole: bytes = b""  # bad lines that hold no UTF-8 beside
@@ -110,16 +114,20 @@ def find_encoding(source: Source, asked: str | None, errors: str) -> Encoding:
         return _checked(source, asked, "as asked for", errors)
     if source.nul and (without_bom := utf16_without_bom(source.head)):
         return _checked(source, without_bom, "every second byte is zero", errors)
+    if source.nul:
+        refuse_joined_utf16(source.name, source.open)
     if source.utf8:
         return Encoding("utf-8", None)
     survey = _survey(source, "utf-8")
     other = _other_script(survey.sample)
-    if not survey.good or _by_accident(survey, other, source):
+    if not (survey.good or survey.mostly) or _by_accident(survey, other, source):
         return _other_encoding(source, survey, other)
     return _broken_utf8(source, survey, other, errors)
 
 
 def utf16_without_bom(head: bytes) -> str | None:
+    if 0 not in head[:64]:  # something else was joined to the end of it
+        return None
     even, odd = head[0::2].count(0), head[1::2].count(0)
     half = max(1, len(head) // 2)
     if odd > 0.4 * half and even < 0.05 * half:
@@ -152,6 +160,8 @@ def _survey(source: Source, encoding: str) -> _Survey:
                 text = line.decode(encoding)
             except UnicodeError:
                 survey.bad.append(number)
+                if encoding == "utf-8" and _is_mostly_utf8(line):
+                    survey.mostly.append(number)
                 if len(survey.shown) < _SHOWN_LINES:
                     survey.shown.append((number, line))
                 if len(survey.sample) < _SAMPLE:
@@ -167,6 +177,15 @@ def _survey(source: Source, encoding: str) -> _Survey:
                     )
     survey.ends_cut = bool(survey.bad) and survey.shown[-1][1] == line and _is_cut(line)
     return survey
+
+
+def _is_mostly_utf8(line: bytes) -> bool:
+    """Whether a line is UTF-8 beyond doubt but for some bytes: a whole document can stand in one line."""
+    if _CESU.search(line):
+        return True
+    text = line.decode("utf-8", "ignore")
+    many, few = len(_WIDE.findall(text)), len(_NARROW.findall(text))
+    return 3 * many + 2 * few >= 0.8 * high_bytes(line) and 2 * many + few >= _ENOUGH
 
 
 def _is_cut(line: bytes) -> bool:
@@ -220,6 +239,8 @@ def _broken_utf8(source: Source, survey: _Survey, other: str | None, errors: str
 def _legacy(survey: _Survey) -> str | None:
     """The encoding that people write the script of the good lines in, if the bad ones fit it: nothing but single bytes
     of it among UTF-8 says so only of a Western one."""
+    if any(_CESU.search(line) for _, line in survey.shown):
+        return None
     name = survey.letters.most_common(1)[0][0] if survey.letters else "cp1252"
     if not survey.whole:
         return name if name in WESTERN else None
@@ -254,7 +275,9 @@ def _refusal(path: str, survey: _Survey, legacy: str | None) -> DataError:
             f"{f' (they read as {legacy})' if legacy else ''}"
         )
         return DataError(Problem(message, path, line=survey.bad[0]), fix=fix)
-    rest = "the other lines of the file are UTF-8" if survey.good else "--encoding utf-8 asks for it"
+    rest = "--encoding utf-8 asks for it"
+    if survey.good or survey.mostly:
+        rest = "the other lines of the file are UTF-8" if survey.good else "the rest of the line is UTF-8"
     problems = []
     for number, line in survey.shown:
         place, byte = _first_bad(line)
@@ -268,6 +291,8 @@ def _refusal(path: str, survey: _Survey, legacy: str | None) -> DataError:
 def _checked(source: Source, name: str, why: str | None, errors: str) -> Encoding:
     """An encoding that is known, and not guessed. Raises DataError, with the line where that can be told."""
     fault = first_fault(source, name)
+    if name.startswith(("utf-16", "utf_16")):
+        refuse_joined_bytes(source.name, source.open)
     if fault is None:
         return Encoding(name, why)
     if name in ("utf-8", "utf-8-sig"):

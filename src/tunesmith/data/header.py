@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -85,13 +86,19 @@ def find_layout(
         found = find_header(_alike([row for _, row in rows[above:]]), expected)
     line, row = rows[above]
     titles = tuple(" ".join(cell.strip() for cell in cells if cell.strip()) for _, cells in rows[:above])
-    cells = tuple(cell.strip().removeprefix("\ufeff") for cell in row)
+    cells = tuple(_name(cell) for cell in row)
     if not found.present:
         return Layout(numbered(len(row)), False, found.why, line)
     names = [cell or name for cell, name in zip(cells, numbered(len(row)), strict=True)]
     refuse_duplicates(names, source)
     unnamed = tuple(name for cell, name in zip(cells, names, strict=True) if not cell)
     return Layout(names, True, found.why, line, cells, unnamed, titles)
+
+
+def _name(cell: str) -> str:
+    """A column's name without what nobody sees at its ends: blanks, marks of order and direction, joiners."""
+    unseen = {sign for sign in (*cell[:4], *cell[-4:]) if sign.isspace() or unicodedata.category(sign) in ("Cf", "Cc")}
+    return cell.strip("".join(unseen)) if unseen else cell
 
 
 def _place_of(rows: Rows, line: int, source: str) -> int:

@@ -14,7 +14,7 @@ from tunesmith.data.nothing import may_be_nothing, says_nothing
 from tunesmith.data.numbers import style_of
 from tunesmith.data.profile import Profile, simple
 from tunesmith.data.types import Columns, Kind, ValueOptions
-from tunesmith.data.values import looks_listed, parse_list
+from tunesmith.data.values import is_tagged, looks_listed, parse_list
 
 _FEW = 20
 MOSTLY = 0.8
@@ -59,6 +59,8 @@ def natural_kind(profile: Profile, separator: str | None = None) -> tuple[Kind, 
 def _lists_in_cells(profile: Profile) -> tuple[Kind, str | None, str] | None:
     cells = [cell for cell in profile.counts if not says_nothing(cell)]
     listed = [cell for cell in cells if looks_listed(cell)]
+    if all(map(is_tagged, listed)) and not any(is_tagged(cell, several=True) for cell in listed):
+        listed = []  # <spam> and <ham> are one label each
     if listed and len(listed) > 0.9 * len(cells) and all(_is_list(cell) for cell in listed[:200]):
         return "labels", None, "every cell is written as a list"
     written = all(map(vectors.vector, cells)) and not profile.numbers
@@ -66,7 +68,7 @@ def _lists_in_cells(profile: Profile) -> tuple[Kind, str | None, str] | None:
         return "labels", None, "every cell is a vector of 0 and 1"
     if profile.characters > 200:
         return None
-    for separator in ("|", ";", ","):
+    for separator in ("|", ";", ",", "\n"):
         if _separates(profile, separator) and not (separator == "," and _levels(profile, separator)):
             example = next(cell for cell in cells if separator in cell)
             return "labels", separator, f"cells such as {example!r} list labels that also stand elsewhere"
@@ -87,7 +89,7 @@ def repeats(profile: Profile) -> bool:
     """Whether the labels inside the lists come again: at most half of them are different."""
     parts: list[str] = []
     for cell in profile.cells:
-        listed = cell if isinstance(cell, list) else parse_list(cell) if _is_list(cell) else re.split("[|;,]", cell)
+        listed = cell if isinstance(cell, list) else parse_list(cell) if _is_list(cell) else re.split("[|;,\n]", cell)
         parts += [str(part).strip() for part in listed]
     return len(set(parts)) <= max(2, 0.5 * len(parts))
 
@@ -234,7 +236,7 @@ def tell_other_reading(profile: Profile, columns: Columns, values: ValueOptions,
             message = f"cells such as {cell!r} are read as several labels: {parts}"
             emit(Warned("labels with a comma", f"{message}. If each is one category: --set label_separator=off"))
     if columns.kind == "label" and profile.characters <= 100:
-        for other in (" > ", "/", "|", ";", "::", " - ", "+", ","):
+        for other in (" > ", "/", "|", ";", "::", " - ", "+", ",", "&", " and "):
             cell = next((cell for cell in profile.counts if other in cell.strip(other)), None)
             if cell is not None and (other in "|;" or _separates(profile, other)):
                 why = f"cells such as {cell!r} are each one label; to read several: --set label_separator={other!r}"

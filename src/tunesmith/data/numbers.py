@@ -27,6 +27,8 @@ _GROUPS = re.compile(r"[1-9]\d{0,2}((?P<sign>[ '.,])\d{3})((?P=sign)\d{3})*")
 _INDIAN = re.compile(r"[1-9]\d?(,\d{2})+,\d{3}")
 _NO_CENTS = re.compile(r"[.,]-+$")
 _SPACES = re.compile(r"\s+")
+_AS_TEXT = re.compile(r'^="([^"]*)"$')  # ="5.0": how a number is kept from a spreadsheet that would reformat it
+_FRACTION = re.compile("([0-9]*) ?([\u00bc-\u00be\u2150-\u215e\u2189])")
 _ALIKE = str.maketrans("−‐‑–—﹣’‘´`٫٬،·⁄", "------''''.,,./")
 """Minus signs, apostrophes and separators of other scripts, as those of ASCII."""
 
@@ -44,6 +46,8 @@ class Written:
 def taken_apart(cell: str) -> Written | None:
     """The parts of a cell that is written as one number in any of the usual ways; None for anything else."""
     text = _plain(cell)
+    if text is None:
+        return None
     if not any(map(str.isdigit, text)):
         return Written(1, str(sum(map(text.count, "★⭐✭✮*"))), "stars") if _STARS.fullmatch(text) else None
     sign, text = _sign(text)
@@ -203,13 +207,20 @@ def _only(units: Mapping[str, int]) -> str:
     return named[0] if len(named) == 1 and named[0] not in ("%", "‰") and units[named[0]] > units[""] else ""
 
 
-def _plain(cell: str) -> str:
-    text = unicodedata.normalize("NFKC", cell) if not cell.isascii() else cell
+def _plain(cell: str) -> str | None:
+    """The cell in signs of ASCII as far as it goes; None for 10\u00b2 and the like, which are no number to be read."""
+    text = cell
+    if not cell.isascii():
+        text = _FRACTION.sub(lambda found: f"{int(found[1] or 0) + unicodedata.numeric(found[2]):.15g}", cell)
+        if any(unicodedata.category(sign) == "No" for sign in text):
+            return None
+        text = unicodedata.normalize("NFKC", text)
     text = "".join(
         str(digit) if (digit := unicodedata.digit(sign, None)) is not None else sign
         for sign in text.translate(_ALIKE) if unicodedata.category(sign) != "Cf"
     )  # fmt: skip
-    return _SPACES.sub(" ", text).strip().removeprefix("'")
+    text = _SPACES.sub(" ", text).strip()
+    return _AS_TEXT.sub(r"\1", text).removeprefix("'")
 
 
 def _sign(text: str) -> tuple[int, str]:

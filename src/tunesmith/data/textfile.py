@@ -15,6 +15,7 @@ from typing import BinaryIO, TextIO
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data.encoding import BOMS, Source, find_encoding, first_fault, utf16_without_bom
+from tunesmith.data.joined_encodings import holds_utf16
 from tunesmith.data.limits import open_counted
 from tunesmith.data.repair import Repaired
 from tunesmith.data.types import ReadOptions
@@ -38,6 +39,11 @@ _MAGIC = (
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"RIFF", "a RIFF (WAV, AVI, WebP) file"),
     (b"\x7fELF", "a program"),
+    (b"\x93NUMPY", "an array of numpy"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"ORC", "an ORC file"),
+    *((b"\x80" + bytes([protocol]), "a pickle, which can run any code when it is opened") for protocol in range(2, 6)),
 )
 
 
@@ -148,7 +154,8 @@ def _refuse_binary(path: Path, scan: _Scan, asked: bool) -> None:
     if asked or scan.head.startswith(BOMS):
         return
     controls = sum(scan.head.count(byte) for byte in range(32) if byte not in (9, 10, 11, 12, 13, 27))
-    if controls > 0.1 * len(scan.head) and utf16_without_bom(scan.head) is None:
+    wide = utf16_without_bom(scan.head) or holds_utf16(scan.head)
+    if controls > 0.1 * len(scan.head) and not wide:
         raise DataError(
             Problem("this is a binary file of an unknown kind, not a text file", file=str(path)),
             fix="Export the table as CSV (UTF-8).",

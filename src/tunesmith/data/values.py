@@ -15,8 +15,11 @@ _NUMPY_ITEM = re.compile(r"'[^']*'|\"[^\"]*\"|[-+.\w]+")
 _NUMPY_LIST = re.compile(rf"\[\s*({_NUMPY_ITEM.pattern})(\s+({_NUMPY_ITEM.pattern}))+\s*\]$")
 _WHOLE = re.compile(r"([-+]?\d+)\.0+$")
 _WRAPPED = re.compile(
-    r"(?:frozenset|set|tuple|list|array|Index|Series)?\(\s*([\[{(].*[\]})])\s*(?:,\s*dtype=[^)]*)?\)", re.DOTALL
+    r"(?:frozenset|set|tuple|list|array|Index|Series|deque|dict_keys|dict_values|odict_keys)?\(\s*([\[{(].*[\]})])\s*(?:,\s*dtype=[^)]*)?\)",
+    re.DOTALL,
 )
+_ANGLED = re.compile(r"(?:<[^<>\s]+>)+")  # as sites of questions and answers write tags: <python><csv>
+_HASHED = re.compile(r"#[^\s#]+(?:[\s,]+#[^\s#]+)*")
 _OPENING = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -69,13 +72,21 @@ def looks_listed(text: str) -> bool:
         return text.endswith(_OPENING[text[0]])
     if text[:1] == "(":
         return text.endswith(")") and any(sign in text for sign in "\"',")
-    return bool(_WRAPPED.fullmatch(text))
+    return any(pattern.fullmatch(text) for pattern in (_WRAPPED, _ANGLED, _HASHED))
+
+
+def is_tagged(text: str, several: bool = False) -> bool:
+    """Whether the cell is tags in a row, '<python><csv>' or '#sun #sea'; `several`: two and more."""
+    found = _ANGLED.fullmatch(text) or _HASHED.fullmatch(text)
+    return found is not None and (not several or "><" in text or text.count("#") > 1)
 
 
 def parse_list(text: str) -> list[Any]:
     """The list, tuple or set that a cell holds as JSON, Python, numpy or a database wrote it. Raises ValueError."""
     if text in ("set()", "frozenset()", "{}", "()"):
         return []
+    if is_tagged(text):
+        return re.findall(r"<([^<>]+)>", text) if text[0] == "<" else re.split(r"[\s,]+", text)
     if (wrapped := _WRAPPED.fullmatch(text)) is not None and text[:1] not in _OPENING:
         text = wrapped[1]
     if _NUMPY_LIST.match(text):  # Python would join neighbouring strings to one

@@ -10,7 +10,12 @@ from typing import Any
 
 from tunesmith.core.errors import DataError, OptionError, Problem
 
-_ON, _OFF = {"1", "1.0", "1.", "true"}, {"0", "0.0", "0.", "false"}
+_ON, _OFF = (
+    {"1", "1.0", "1.", "true", "yes", "y", "t"},
+    {"0", "0.0", "0.", "false", "no", "n", "f", "none", "null", "nan", ""},
+)
+_MINUS = {"-1", "-1.0", "-1."}
+"""Off, beside 1; beside 0 and 1 it says that nobody knows."""
 _WRITTEN = re.compile(r"(?:array|tensor)?\(?\s*([\[({]?)\s*([^\[\](){}]*?)\s*([\])}]?)\s*(?:,\s*dtype=\w+)?\)?")
 _BITS = re.compile("[01]{3,}")
 _LIST_LIKE = re.compile(r"[\s,;|]+")
@@ -31,8 +36,12 @@ def vector(cell: Any) -> list[bool] | None:
         parts = cell
     else:
         return None
-    words = [str(part).strip().lower() for part in parts]
-    return [word in _ON for word in words] if all(word in _ON or word in _OFF for word in words) else None
+    words = [str(part).strip("\"' ").lower() for part in parts]
+    if _MINUS.isdisjoint(words):
+        known = all(word in _ON or word in _OFF for word in words)
+    else:
+        known = all(word in _ON or word in _MINUS for word in words)
+    return [word in _ON for word in words] if known else None
 
 
 def are_bits(cells: Sequence[str]) -> bool:
@@ -54,6 +63,7 @@ def width(cells: Iterable[Any], source: str, column: str) -> int | None:
     bits = [cell for cell in found if isinstance(cell, str) and _BITS.fullmatch(cell.strip())]
     if bits and not are_bits(bits):
         return None
+    _refuse_unknown(found, source, column)
     read = [vector(cell) for cell in found]
     vectors = [one for one in read if one]
     if len(vectors) < len(found) - sum(one == [] for one in read) or not vectors:
@@ -72,11 +82,33 @@ def width(cells: Iterable[Any], source: str, column: str) -> int | None:
     return usual
 
 
+def _refuse_unknown(cells: Sequence[Any], source: str, column: str) -> None:
+    """Raises DataError for vectors of -1, 0 and 1: -1 beside 0 says that nobody knows."""
+    lists = [_numbers(cell) for cell in cells]
+    if not lists or any(one is None or len(one) < 2 for one in lists) or len({len(one) for one in lists if one}) != 1:
+        return
+    if {value for one in lists for value in one or ()} == {-1.0, 0.0, 1.0}:
+        shown = next(cell for cell, one in zip(cells, lists, strict=True) if -1.0 in (one or ()))
+        problem = Problem(f"cells such as {shown!s:.60} hold -1 beside 0 and 1", source, column=column)
+        raise DataError(
+            problem, fix="Write 1 for each label that a text has and 0 for the others, or leave out these rows."
+        )
+
+
 def _refuse_shares(cells: Sequence[Any], source: str, column: str) -> None:
     numbers = [_numbers(cell) for cell in cells]
     if not numbers or any(one is None or len(one) < 2 for one in numbers):
         return
     lists = [one for one in numbers if one]
+    again = sum(len(set(one)) < len(one) for one in lists)
+    if len({len(one) for one in lists}) == 1 and all(value % 1 == 0 for one in lists for value in one):
+        if 2 * again > len(lists):  # numbers of labels never come twice in a cell
+            shown = next(cell for cell, one in zip(cells, numbers, strict=True) if one and not {*one} <= {0, 1})
+            problem = Problem(
+                f"cells such as {shown!s:.60} hold a number for each label, not only 0 and 1", source, column=column
+            )
+            raise DataError(problem, fix="Write 1 for each label that a text has and 0 for the others.")
+        return
     within = all(0 <= value <= 1 for one in lists for value in one)
     if within and len({len(one) for one in lists}) == 1 and any(value % 1 for one in lists for value in one):
         problem = Problem(f"cells such as {cells[0]!s:.60} hold a share for each label", source, column=column)

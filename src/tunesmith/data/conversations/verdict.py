@@ -30,7 +30,8 @@ from tunesmith.data.numbers import is_plain
 _NOISE = re.compile(r"^(is|was|has|human|user|the|ist|est|es|llm|gpt|model|answer|response|output|completion|reply|"
                     r"final|mean|average|avg) | (label|flag|score|value|rating|binary|bool|by \w+|\d+)$")  # fmt: skip
 _SIDES = r"(answers?|responses?|outputs?|completions?|messages?|conversations?|texts?|reply|replies|turns?|samples?)"
-_WORSE = re.compile(rf"(rejected|reject|dispreferred|non preferred|unpreferred|losing|loser|worse|bad)( {_SIDES})?|"
+_WORSE = re.compile(rf"(rejected|reject|dispreferred|non preferred|unpreferred|losing|loser|worse|bad|negative)"
+                    rf"( {_SIDES})?|"
                     rf"(negative|wrong|incorrect|unchosen) {_SIDES}|"
                     rf"{_SIDES} (rejected|reject|dispreferred|losing|loser|worse|bad|negative|wrong)")  # fmt: skip
 _BETTER = re.compile(rf"(chosen|choose|preferred|winning|winner|better|good|accepted)( {_SIDES})?|"
@@ -99,7 +100,7 @@ def cell_of(row: Mapping[str, Any], column: str) -> Any:
     if column in row or "." not in column:
         return row.get(column)
     name, _, inner = column.partition(".")
-    within = decoded(row.get(name))
+    within = _object(row.get(name))
     return cell_of(within, inner) if isinstance(within, Mapping) else None
 
 
@@ -123,10 +124,16 @@ def _paths(names: Iterable[str], rows: Sequence[Mapping[str, Any]], used: set[st
     for name in names:
         if name in used:
             continue
-        inner = [cell for row in rows if isinstance(cell := decoded(row.get(name)), Mapping)]
+        inner = [cell for row in rows if isinstance(cell := _object(row.get(name)), Mapping)]
         keys = dict.fromkeys(key for cell in inner for key in cell)
         found += [f"{name}.{path}" for path in _paths(keys, inner, set())] if inner else [name]
     return found
+
+
+def _object(cell: Any) -> Any:
+    """What a cell holds; of a list with one object in it, that object."""
+    value = decoded(cell)
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping) else value
 
 
 def _judge(column: str, cells: list[Any]) -> Verdict | Unread | None:

@@ -2,11 +2,11 @@
 
 PLAIN_GOOD = frozenset({
     "1", "evet", "ja", "oui", "si", "sim", "sí", "t", "tak", "true", "verdadeiro", "verdadero", "vero", "vrai",
-    "wahr", "y", "yes", "да", "はい", "对", "是",
+    "on", "wahr", "y", "yes", "да", "はい", "对", "是",
 })  # fmt: skip
 """Yes, true: they judge under a name that asks."""
 PLAIN_BAD = frozenset({
-    "0", "f", "falsch", "false", "falso", "faux", "n", "nao", "nein", "nie", "no", "non", "não", "нет", "いいえ",
+    "0", "f", "off", "falsch", "false", "falso", "faux", "n", "nao", "nein", "nie", "no", "non", "não", "нет", "いいえ",
     "不", "否",
 })  # fmt: skip
 GOOD = frozenset({
@@ -16,7 +16,7 @@ GOOD = frozenset({
     "like", "liked", "pass", "passed", "pos", "positive", "preferred", "richtig", "right", "satisfied",
     "thumb up", "thumbs up", "thumbsup", "up", "upvote", "upvoted", "win", "winner", "winning", "верно",
     "правильно", "хороший", "хорошо", "☑", "✅", "✓", "✔", "❤", "⬆", "⭕", "好", "正しい", "正确", "良い", "👍",
-    "💯", "🔼", "😀", "😃", "😊", "🙂", "🟢",
+    "agree", "ok", "okay", "safe", "💯", "🔼", "😀", "😃", "😊", "🙂", "🟢",
 })  # fmt: skip
 """Words and signs for a good answer."""
 BAD = frozenset({
@@ -27,15 +27,15 @@ BAD = frozenset({
     "sbagliato", "schlecht", "slecht", "terrible", "thumb down", "thumbs down", "thumbsdown", "undesirable",
     "undesired", "unhelpful", "worse", "worst", "wrong", "zły", "неверно", "неправильно", "плохо", "плохой", "☹",
     "✖", "✗", "✘", "❌", "⬇", "坏", "差", "悪い", "错误", "間違い", "👎", "💔", "🔴", "🔽", "😞", "😠", "😡",
-    "🙁",
+    "denied", "disagree", "disapprove", "loss", "nok", "unsafe", "🙁",
 })  # fmt: skip
 TELLING = (GOOD | BAD) - {
     "positive", "pos", "negative", "neg", "up", "down", "right", "+", "-", "win", "keep", "mal", "mala", "bien", "best",
-    "great", "poor", "🟢", "🔴",
+    "great", "poor", "ok", "okay", "safe", "unsafe", "agree", "disagree", "loss", "🟢", "🔴",
 }  # fmt: skip
 """Words that judge whatever their column is called; of the others some name a sentiment or a state."""
 NAMES = frozenset({
-    "accept", "acceptable", "accepted", "approval", "approved", "avaliacao", "avaliação", "beoordeling",
+    "accept", "acceptable", "accepted", "annotation", "approval", "approved", "avaliacao", "avaliação", "beoordeling",
     "bewertung", "bon", "bonne", "bueno", "calificacion", "calificación", "chosen", "correct", "correcte",
     "correctness", "correcto", "correto", "desirable", "etichetta", "etiqueta", "etiquette", "eval",
     "evaluation", "feedback", "giudizio", "gold", "good", "grade", "gut", "helpful", "helpfulness", "judge",
@@ -52,8 +52,9 @@ NAMES = frozenset({
 })  # fmt: skip
 """Columns that judge."""
 AGAINST = frozenset({
-    "bad", "declined", "disliked", "dispreferred", "downvoted", "falsch", "incorrect", "malo", "mauvais",
-    "hallucinated", "hallucination", "toxic", "toxicity", "harmful", "unsafe", "offensive", "refused", "refusal",
+    "abusive", "bad", "declined", "disliked", "dispreferred", "downvoted", "falsch", "incorrect", "malo", "mauvais",
+    "flagged", "hallucinated", "hallucination", "inappropriate",
+    "toxic", "toxicity", "harmful", "unsafe", "offensive", "refused", "refusal",
     "rejected", "ruim", "schlecht", "thumb down", "thumbs down", "undesirable", "unhelpful", "wrong", "плохо",
 })  # fmt: skip
 """Columns in which true means a bad answer."""
