@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 import tunesmith
+from tunesmith.core.files import write_json
 from tunesmith.models import catalog
+from tunesmith.models.lengths import chosen_limit
 from tunesmith.workflows.cut_texts import Cut
 
 ENGLISH = ["this is a long text that tells of many things, and of some of them more than once"] * 5
@@ -62,13 +65,22 @@ def measured(run: tunesmith.Run) -> Any:
     return json.loads((Path(run.path) / "metrics.json").read_text(encoding="utf-8"))
 
 
+def test_a_model_reads_further_than_it_was_made_for_where_much_would_be_lost() -> None:
+    long, short = np.array([900] * 5 + [100] * 5), np.array([200, 250, 260])
+    assert chosen_limit(long, made_for=256, positions=512) == 512
+    assert chosen_limit(short, made_for=256, positions=512) == 256
+    assert chosen_limit(long, made_for=256, positions=300) == 300
+    assert chosen_limit(long, made_for=256, positions=256) == 256
+    assert chosen_limit(long, made_for=8_192, positions=8_192) == 512  # more costs much, and is asked for
+
+
 @pytest.fixture(scope="module")
 def long_rows(tickets: list[dict[str, str]]) -> list[dict[str, str]]:
     return [{**row, "text": f"{row['text']} {'and so it was ' * 8}"} for row in tickets]
 
 
 def test_check_plan_and_train_warn_and_the_run_remembers(
-    train: Callable[..., tunesmith.Run], long_rows: list[dict[str, str]], tiny_model: Path, records: Any
+    train: Callable[..., tunesmith.Run], long_rows: list[dict[str, str]], tiny_model: Path, records: Any, tmp_path: Path
 ) -> None:
     words: dict[str, Any] = {"model": str(tiny_model), "max_length": 16}
     checked = tunesmith.check(long_rows, **words)
@@ -83,6 +95,15 @@ def test_check_plan_and_train_warn_and_the_run_remembers(
     document = measured(run)
     assert "60 of 60 texts" in document["verdict"]["good"]["words"]
     assert "texts_cut" in [one["name"] for one in document["findings"]]
-    whole = train(long_rows, out="whole", method="head", model=str(tiny_model))
+    # a base that was made for less than it has positions for reads on, and so does the finished model
+    base = Path(shutil.copytree(tiny_model, tmp_path / "base"))
+    write_json(base / "sentence_bert_config.json", {"max_seq_length": 16})
+    assert tunesmith.check(long_rows, model=str(base))["lengths"]["limit"] == 64
+    assert tunesmith.plan(long_rows, model=str(base)).max_length == 64
+    whole = train(long_rows, out="whole", method="head", model=str(base))
+    assert "made for 16 tokens, but" in next(
+        one["why"] for one in records(whole, "decided") if one["what"] == "max_length"
+    )
+    assert whole.model.bundle.max_length == 64
     assert "texts_cut" not in [one["name"] for one in measured(whole)["findings"]]
     assert "tokens" not in measured(whole)["verdict"]["good"]["words"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tunesmith.engine import speed
 from tunesmith.models.catalog import Size
+from tunesmith.models.lengths import CHARACTERS_PER_TOKEN
 
-_CHARACTERS_PER_TOKEN = 4.2  # English with word-piece vocabularies
 _EFFICIENCY = 0.5  # of the matrix-product peak that whole steps reach, as measured on two cores
 _MOVING = 2 / 3  # of the blocks, when the body is trained: the lowest third is run once
 _PROCESS_BYTES = 700e6  # the interpreter with its libraries
@@ -22,7 +22,7 @@ def run_cost(
     table 1), at the part of the measured matrix-product peak that whole steps reach.
     """
     moving = size.parameters - size.embeddings
-    tokens = characters / _CHARACTERS_PER_TOKEN + 2
+    tokens = characters / CHARACTERS_PER_TOKEN + 2
     forward = 2 * moving * tokens * (rows if frozen_body else 2 * rows - train_rows)
     trained = 0.0 if frozen_body else 6 * _MOVING * moving * tokens * train_rows * epochs
     computed = (forward + trained) / (speed.operations_per_second(size.hidden_size) * _EFFICIENCY)

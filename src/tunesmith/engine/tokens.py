@@ -23,7 +23,7 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import new_file, own_folder, write_json
 from tunesmith.models.guard import tokens
-from tunesmith.models.lengths import USUAL
+from tunesmith.models.lengths import USUAL, chosen_limit, unread
 from tunesmith.models.load import Bundle
 
 _CHUNK = 2_000  # rows handed to the tokenizer at once
@@ -221,16 +221,21 @@ def encode_rows(
     emit: Emit,
     check: Callable[[], None],
 ) -> EncodedRows:
-    """`encode_texts` with the limit that was asked for or is the model's own.
+    """`encode_texts` with the limit that was asked for, or fits the model and the rows; a larger one than the model was
+    made for becomes its `max_length`.
 
     Raises OptionError when more is asked than the model can read.
     """
-    limit = bundle.max_length
     check_length(asked_length, bundle.position_limit, bundle.name)
-    if asked_length is None:
-        limit = min(limit, USUAL)
-        why = f"the model {bundle.name!r} was made for {bundle.max_length} tokens"
-        emit(Decided("max_length", limit, why))
-    else:
-        limit = asked_length
-    return encode_texts(rows, bundle.tokenizer, limit, folder, check)
+    if asked_length is not None:
+        return encode_texts(rows, bundle.tokenizer, asked_length, folder, check)
+    made_for = min(bundle.max_length, USUAL)
+    encoded = encode_texts(rows, bundle.tokenizer, made_for, folder, check)
+    limit = chosen_limit(encoded.whole_lengths, bundle.max_length, bundle.position_limit)
+    why = f"the model {bundle.name!r} was made for {bundle.max_length} tokens"
+    if limit > made_for:
+        why += f", but {unread(encoded.whole_lengths, made_for):.0%} of all words would not be read with so few"
+        encoded = encode_texts(rows, bundle.tokenizer, limit, folder, check)
+        bundle.max_length = limit  # so does the finished model
+    emit(Decided("max_length", limit, why))
+    return encoded

@@ -5,11 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tunesmith.core.errors import ModelError
 from tunesmith.models.model_json import read_object
 
 USUAL = 512
 """Tokens that are read of a text where nothing is asked, however many the model could: longer ones cost much."""
+
+
+CHARACTERS_PER_TOKEN = 4.2  # English with word-piece vocabularies, where there is no tokenizer to ask
+MUCH = 0.05
+"""Share of all tokens, and of the rows, that is not read, from which on that is much."""
+
+
+def unread(lengths: np.ndarray, limit: int) -> float:
+    """Share of all tokens of rows that lies beyond `limit` tokens of each; `lengths` [rows]."""
+    return 1 - float(np.minimum(lengths, limit).sum() / max(1, lengths.sum()))
+
+
+def is_much(lengths: np.ndarray, limit: int) -> bool:
+    """Whether much of the texts, and of not just a few of them, lies beyond `limit` tokens."""
+    return unread(lengths, limit) >= MUCH and float((lengths > limit).mean()) >= MUCH
+
+
+def chosen_limit(lengths: np.ndarray, made_for: int, positions: int) -> int:
+    """Tokens that are read of each row where nothing is asked: what the model was made for, or where much would not be
+    read with that, what it has positions for; `USUAL` at most. Measured in docs/log.md."""
+    usual = min(made_for, USUAL)
+    return min(positions, USUAL) if positions > usual and is_much(lengths, usual) else usual
 
 
 def longest_text(tokenizer: Any, folder: Path) -> int:

@@ -25,7 +25,8 @@ class TextRegressionOptions(Options):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout in the network while training."""
     max_length: int | None = Field(default=None, ge=8)
-    """Longest row in tokens; longer ones are cut at the end. The model's own limit when not given."""
+    """Longest row in tokens; longer ones are cut at the end. When not given, as long as the model was made for, or,
+    where much of the texts would not be read with that, as long as it can read; at most 512."""
 
 
 class TextRegression:

@@ -52,7 +52,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
             "decisions": [vars(event) for event in log if isinstance(event, Decided)],
             "warnings": [vars(event) for event in log if isinstance(event, Warned)],
             "unchecked": unchecked,
-            "estimate": effort.forecast(model, prepared, spec.options.get("epochs"))(method),
+            "estimate": effort.forecast(model, prepared, spec)(method),
             **looked,
             "seconds": round(time.perf_counter() - started, 3),
         }

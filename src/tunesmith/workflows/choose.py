@@ -165,11 +165,11 @@ def training_rows(data: Any, positions: Any) -> TrainingRows:
     return TrainingRows(kind, len(positions), median, columns.text_pair is not None, letters(data, positions)[0])
 
 
-def letters(data: Any, positions: Any) -> tuple[float, float]:
-    """Median and mean length of some rows, in letters; evenly spread ones stand for many."""
+def letters(data: Any, positions: Any, most: float = math.inf) -> tuple[float, float]:
+    """Median and mean length of some rows, in letters, of each `most`; evenly spread ones stand for many."""
     every = range(len(data.rows))[positions] if isinstance(positions, slice) else positions
     some = [int(every[at * len(every) // _LOOKED_AT]) for at in range(_LOOKED_AT)] if len(every) > _LOOKED_AT else every
-    lengths = [len(text) for text in data.rows.select(some)["text"]]
+    lengths = [min(len(text), most) for text in data.rows.select(some)["text"]]
     return (statistics.median(lengths), statistics.fmean(lengths)) if lengths else (0.0, 0.0)
 
 

@@ -15,12 +15,10 @@ from tunesmith.core.events import Warned
 from tunesmith.data import languages
 from tunesmith.evaluate.types import Finding
 from tunesmith.models import catalog
-from tunesmith.models.lengths import USUAL, longest_made_for, longest_row
+from tunesmith.models.lengths import USUAL, chosen_limit, is_much, longest_made_for, longest_row, unread
 
-MUCH = 0.05
-"""Share of all tokens, and of the rows, that is not read, from which on it is a warning."""
 WORST = 0.2
-"""... and from which on it is the first thing to mend where the model is not good."""
+"""Share of all tokens that is not read, from which on it is the first thing to mend where the model is not good."""
 WORDS = 0.75
 """Words to a token, about."""
 _PARTS = (
@@ -51,11 +49,11 @@ class Cut:
 
     def unread(self, limit: int) -> float:
         """Share of all tokens that is not read with this limit."""
-        return 1 - float(np.minimum(self.lengths, limit).sum() / max(1, self.lengths.sum()))
+        return unread(self.lengths, limit)
 
     @property
     def much(self) -> bool:
-        return self.unread(self.limit) >= MUCH and self.longer >= MUCH * self.rows
+        return is_much(self.lengths, self.limit)
 
     @property
     def worst(self) -> bool:
@@ -114,9 +112,9 @@ class Cut:
         return {"name": "texts_cut", "severity": "warning", "evidence": self.evidence, "action": self.advice}
 
 
-def usual_limits(model: str, tokenizer: Any) -> tuple[int | None, int | None]:
-    """(tokens that a run reads where nothing is asked, the most that the model can read); None where that can not be
-    told without its weights."""
+def limits_for(lengths: np.ndarray, model: str, tokenizer: Any) -> tuple[int | None, int | None]:
+    """(tokens that a run reads of each row where nothing is asked, the most that the model can read); None where that
+    can not be told without its weights. `lengths`: tokens of the rows."""
     try:
         source = catalog.find(model)
         entry, folder = source.entry, source.folder
@@ -124,10 +122,14 @@ def usual_limits(model: str, tokenizer: Any) -> tuple[int | None, int | None]:
             from transformers import AutoConfig
 
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            return min(longest_made_for(folder, config, tokenizer), USUAL), longest_row(folder)
+            made_for, most = longest_made_for(folder, config, tokenizer), longest_row(folder)
+        elif entry is not None:  # encoders of the catalogue that were made for less have positions for as many
+            made_for, most = entry.max_length, max(entry.max_length, USUAL)
+        else:
+            return None, None
     except (TunesmithError, OSError, ValueError, KeyError):
         return None, None
-    return (None, None) if entry is None else (min(entry.max_length, USUAL), entry.max_length)
+    return chosen_limit(lengths, made_for, most), most
 
 
 def _share(share: float) -> str:

@@ -14,12 +14,14 @@ import numpy as np
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, ignore
+from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import estimate
 from tunesmith.evaluate import metrics, words
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models import catalog
+from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL
 from tunesmith.workflows import choose, continued, linear_head
 
 if TYPE_CHECKING:
@@ -31,14 +33,16 @@ _LEFT = 0.02
 """Share of the rows that are still wrong, at the most, below which no training can show that it helped."""
 
 
-def forecast(model: str, data: PreparedData, epochs: int | None = None) -> Callable[[str], dict[str, float] | None]:
+def forecast(model: str, data: PreparedData, spec: RunSpec) -> Callable[[str], dict[str, float] | None]:
     """Time, memory and disk of a run of a method, by its name, from the model's size alone; None when that is not
-    known here."""
+    known here. What lies beyond the limit of `spec` is not read, and costs nothing."""
+    epochs = spec.options.get("epochs")
     try:
         size = catalog.size_of(catalog.find(model))
     except ModelError:
         size = None
-    characters = choose.letters(data, slice(None))[1]
+    most = (spec.options.get("max_length") or USUAL) * CHARACTERS_PER_TOKEN
+    characters = choose.letters(data, slice(None), most)[1]
     train = len(data.splits["train"])
 
     def of(method: str) -> dict[str, float] | None:

@@ -11,7 +11,7 @@ from tunesmith.core.events import Emit, ignore
 from tunesmith.data.prepared import PreparedData
 from tunesmith.models import catalog
 from tunesmith.models.guard import tokens
-from tunesmith.workflows.cut_texts import WORDS, Cut, usual_limits
+from tunesmith.workflows.cut_texts import WORDS, Cut, limits_for
 
 _SAMPLE = 2_000
 """Rows that are measured; of more rows, evenly spread ones stand for all."""
@@ -49,7 +49,7 @@ def _lengths(texts: list[list[str]], rows: int, model: str, asked: int | None, e
     tokenizer = _tokenizer(model)
     words = _words(texts) if tokenizer is None else None
     found = _tokens(texts, tokenizer) if words is None else np.ceil(words / WORDS)
-    limit, reads = usual_limits(model, tokenizer)
+    limit, reads = limits_for(found, model, tokenizer)
     limit = asked or limit
     shown = found if words is None else words
     told = {

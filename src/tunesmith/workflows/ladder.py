@@ -20,12 +20,13 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
 from tunesmith.core.events import Emit, Phase, ignore
 from tunesmith.core.files import new_in_place, own_folder, read_json, write_json
+from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import compare, metrics, text_metrics
 from tunesmith.evaluate.diagnose import FEW_ROWS
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import bytes_, metric, number, seconds
-from tunesmith.workflows import choose
+from tunesmith.workflows import advice, choose
 from tunesmith.workflows.held import NO_ANSWERS, Held
 from tunesmith.workflows.refine import fitting, hold_out, named_source, opened, publish, specified
 from tunesmith.workflows.rung import BASE_RUNGS, CHEAP, read_outcome, read_statistics
@@ -59,7 +60,8 @@ def ladder(
     text that is written of few-shot (examples in the prompt) and those names, beside base. `models`: base models,
     for the rungs that have one. All rungs learn from, choose on and are tested on the same rows.
     Returns {"rungs": [{"name", "metric", "value", "low", "high", "seconds", "peak_memory_bytes",
-    "size_bytes", "forgetting" (of those that train), ...}], "recommendation": "...", ...}; written to ladder.json
+    "size_bytes", "forgetting" (of those that train), ...}], "recommendation": "...", "proof": which simple ways
+    something is proven better than, "next_step": {"words", "command"}, ...}; written to ladder.json
     with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
     """
     clean = {name: value for name, value in words.items() if value is not None}
@@ -90,7 +92,7 @@ def ladder(
             emit(Phase("compare", "what more rows would bring"))
             curve = {"rung": "learning_curve", "model": bases[0]}
             points = _job(path, held, curve, path / "learning_curve")["points"]
-        document = _document(path, held, rungs, points)
+        document = _document(path, held, rungs, points, specified(data, clean)[0])
         publish(path, "ladder", document)
         return document
 
@@ -180,7 +182,7 @@ def _answers(held: Held, folder: Path) -> Answers:
     return Answers(rows, held.metric, int(held.words["seed"]))
 
 
-def _document(path: Path, held: Held, rungs: list[Words], points: list[Words]) -> Words:
+def _document(path: Path, held: Held, rungs: list[Words], points: list[Words], spec: RunSpec) -> Words:
     answers = {rung["name"]: _answers(held, Path(rung["folder"])) for rung in rungs}
     for below, rung in zip([None, *rungs[:-1]], rungs, strict=True):
         rung |= answers[rung["name"]].measured()
@@ -196,13 +198,20 @@ def _document(path: Path, held: Held, rungs: list[Words], points: list[Words]) -
         "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
         "more_rows": more_rows(points, held.metric) if points else "", "path": str(path),
     }  # fmt: skip
-    said = [_recommendation(document, best, pick, gap), _doubt(document), document["more_rows"]]
+
+    def ahead(one: Words, other: Words) -> compare.Difference:
+        return answers[one["name"]].ahead_of(answers[other["name"]])
+
+    document["proof"] = advice.proof(rungs, pick, ahead)
+    document["next_step"] = advice.after_comparison(spec, rungs, pick, ahead, document["rows"])
+    said = [_recommendation(document, best, pick, gap), document["proof"], _doubt(document), document["more_rows"]]
     said = [sentence for sentence in said if sentence]
     document["recommendation"] = " ".join(said)
     document["words"] = [
         *said,
         f"All on the same {document['rows']['test']:,} test rows. The highest of {len(rungs)} values on one test "
         "set is a little too kind: test the one that you take on new rows before you promise a number.",
+        advice.told(document["next_step"]),
     ]  # fmt: skip
     return document
 

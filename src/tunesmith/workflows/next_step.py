@@ -33,14 +33,14 @@ def for_rows(
     total = sum(rows.values())
     if "no_better_than_constant" in found:
         told = "See how the columns were read, and whether the answer can be told from the text at all."
-        return _step(told, _command(spec, "check"))
+        return made(told, command(spec, "check"))
     if "label_noise" in found:
         told = (
             f"Look through {_shown(run / 'noise.csv')}: these rows seem to have the wrong label. Mend or remove them."
         )
-        return _step(told)
+        return made(told)
     if more and (good != "good" or worth["level"] == "poor"):
-        return _step(f"Much of the texts is not read. {more[0][0]}", _command(spec, "train", *more[0][1]))
+        return made(f"Much of the texts is not read. {more[0][0]}", command(spec, "train", *more[0][1]))
     if worth["level"] == "poor":
         return _simpler(spec, worth, document["method"])
     if good == "good" and worth["level"] == "good":
@@ -51,7 +51,7 @@ def for_rows(
             f"{rows['test']:,} test rows decide little. Five-fold cross-validation tests on each of the {total:,} rows "
             "once."
         )
-        return _step(told, _command(spec, "train", "--cv", "5"))
+        return made(told, command(spec, "train", "--cv", "5"))
     if good == "good":
         return _use(run, spec)
     return _improve(spec, found)
@@ -61,31 +61,36 @@ def _improve(spec: RunSpec, found: Mapping[str, Any]) -> NextStep:
     options = spec.options
     if spec.effort == "quick" or spec.method == "head":
         told = "Let the whole model learn, not only a head on top of it."
-        return _step(told, _command(spec, "train", "--effort", "better"))
+        return made(told, command(spec, "train", "--effort", "better"))
     uneven = found.get("imbalance", {}).get("severity") == "warning" or "labels_never_predicted" in found
     if uneven and options.get("class_weights") is None and "class_weights" in options:
         told = "Let rare labels weigh as much as common ones."
-        return _step(told, _command(spec, "train", "--set", "class_weights=auto"))
+        return made(told, command(spec, "train", "--set", "class_weights=auto"))
     if {"under_fitted", "training_too_short"} & set(found) and options.get("epochs"):
         told = "It was still learning when training ended: train for longer."
-        return _step(told, _command(spec, "train", "--method", spec.method, "--epochs", str(2 * options["epochs"])))
+        return made(told, command(spec, "train", "--method", spec.method, "--epochs", str(2 * options["epochs"])))
     if spec.effort != "best":
-        return _step("Try several methods and keep the best.", _command(spec, "train", "--effort", "best"))
-    return _step("Search for better settings.", _command(spec, "search", "--budget", "30m"))
+        return made("Try several methods and keep the best.", command(spec, "train", "--effort", "best"))
+    return made("Search for better settings.", command(spec, "search", "--budget", "30m"))
 
 
 def _simpler(spec: RunSpec, worth: Mapping[str, Any], method: str) -> NextStep:
     worse = {one["name"] for one in worth["contenders"] if one["outcome"] == "worse"}
     if "linear_probe" in worse and method != "head":
         told = "Train the simple way, which is better here: a linear model on the frozen base."
-        return _step(told, _command(spec, "train", "--effort", "quick"))
+        return made(told, command(spec, "train", "--effort", "quick"))
     told = "Compare simple and larger ways on one split of the data, and use the cheapest that is good enough."
-    return _step(told, _command(spec, "compare"))
+    return made(told, command(spec, "compare"))
 
 
 def _use(run: Path, spec: RunSpec) -> NextStep:
+    return made("Use it: try a text, or a whole file with --data and --out.", use(run, spec))
+
+
+def use(run: Path, spec: RunSpec) -> str:
+    """The command that asks the model of a run for an answer."""
     texts = ["a text of yours"] if len(spec.text or []) < 2 else ["a text of yours", "and its pair"]
-    return _step("Use it: try a text, or a whole file with --data and --out.", _joined("predict", _shown(run), *texts))
+    return _joined("predict", _shown(run), *texts)
 
 
 def for_texts(spec: RunSpec, document: Mapping[str, Any], run: Path, gates: Sequence[str]) -> NextStep:
@@ -94,20 +99,20 @@ def for_texts(spec: RunSpec, document: Mapping[str, Any], run: Path, gates: Sequ
     epochs = spec.options.get("epochs") or 1
     if gates or verdict["good"]["level"] == "poor":
         told = "Train for longer: the model does not write well yet."
-        return _step(told, _command(spec, "train", "--method", spec.method, "--epochs", str(2 * epochs)))
+        return made(told, command(spec, "train", "--method", spec.method, "--epochs", str(2 * epochs)))
     if verdict["worth"]["level"] == "poor":
         told = "Compare the base as it is, the base that is shown examples, and what training makes of it."
-        return _step(told, _command(spec, "compare"))
+        return made(told, command(spec, "compare"))
     if spec.task == "chat" and document["baselines"].get("base", {}).get("rougeL"):
-        return _step("Use it: ask it something.", _joined("chat", _shown(run)))
-    return _step("Use it.", _joined("predict", _shown(run), "a text of yours"))
+        return made("Use it: ask it something.", _joined("chat", _shown(run)))
+    return made("Use it.", _joined("predict", _shown(run), "a text of yours"))
 
 
-def _step(told: str, command: str | None = None) -> NextStep:
+def made(told: str, command: str | None = None) -> NextStep:
     return {"words": told, "command": command}
 
 
-def _command(spec: RunSpec, verb: str, *more: str) -> str:
+def command(spec: RunSpec, verb: str, *more: str) -> str:
     """The verb on the data of this run, with what was given of columns, base, seed and files of its own."""
     asked: list[str] = []
     for name in _ASKED:

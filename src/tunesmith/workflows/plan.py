@@ -92,7 +92,7 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     method, engine, max_length = _settle(spec, found)
     lengths, how = token_lengths(read.texts, tokenizer)
     tokens = counted(lengths, how, rows=read.rows)
-    limit, reads = _limit(config, max_length, found.family, model, tokenizer)
+    limit, reads = _limit(config, max_length, found.family, cut_texts.limits_for(lengths, model, tokenizer))
     added = getattr(method, "virtual_tokens", 0)  # before every row
     longest, mean = min(tokens.longest + added, limit), float(np.minimum(lengths + added, limit).mean())
     size = _batch_size(engine.batch_size, getattr(method, "batch_rows", None), found.family, read.rows, longest)
@@ -252,19 +252,19 @@ def described(made: Plan) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _limit(config: Any, asked: int | None, family: str, model: str, tokenizer: Any) -> tuple[int, int]:
-    """(tokens that a run reads of a row, the most that the model can read). Raises OptionError."""
+def _limit(config: Any, asked: int | None, family: str, known: tuple[int | None, int | None]) -> tuple[int, int]:
+    """(tokens that a run reads of a row, the most that the model can read). `known`: both of a model whose files are
+    here, where nothing is asked. Raises OptionError."""
     from tunesmith.engine.options import LONGEST_EXAMPLE
     from tunesmith.models.lengths import USUAL
     from tunesmith.models.load_language import position_limit
-    from tunesmith.workflows import cut_texts
 
     reads = position_limit(config) - (2 if "roberta" in config.model_type else 0)
     if asked is not None and asked > reads:
         raise OptionError(f"max_length={asked} is more than the model can read.", f"Set it to at most {reads}.")
     if family == "language":
         return asked or min(reads, LONGEST_EXAMPLE), reads
-    usual, most = cut_texts.usual_limits(model, tokenizer)
+    usual, most = known
     return asked or usual or min(reads, USUAL), most or reads
 
 

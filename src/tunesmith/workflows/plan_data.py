@@ -16,6 +16,7 @@ from tunesmith.core.files import scratch
 from tunesmith.core.spec import RunSpec
 from tunesmith.models import catalog
 from tunesmith.models.guard import tokens
+from tunesmith.models.lengths import CHARACTERS_PER_TOKEN
 from tunesmith.workflows import choose, language_data
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SAMPLE = 2_000
 """Rows that are tokenised; of more rows, evenly spread ones stand for all."""
-_CHARACTERS_PER_TOKEN = 4.2  # English, where there is no tokenizer to ask
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,8 @@ def token_lengths(texts: Sequence[str], tokenizer: Any) -> tuple[np.ndarray, str
     if not texts:
         raise DataError(Problem("there is no text to count tokens of"), fix="Give data with rows in it.")
     if tokenizer is None:
-        lengths = np.array([len(text) / _CHARACTERS_PER_TOKEN + 2 for text in texts])
-        return lengths, f"guessed from letters ({_CHARACTERS_PER_TOKEN} to a token): no tokenizer beside the config"
+        lengths = np.array([len(text) / CHARACTERS_PER_TOKEN + 2 for text in texts])
+        return lengths, f"guessed from letters ({CHARACTERS_PER_TOKEN} to a token): no tokenizer beside the config"
     return np.array([len(ids) for ids in tokens(tokenizer, list(texts), verbose=False)["input_ids"]]), "tokenised"
 
 

@@ -43,7 +43,7 @@ def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     train = data.splits["train"]
     targets = data.targets(train)
     model_name = continued.base_name(spec, spoken.sample(data), emit)
-    forecast = effort.forecast(model_name, data, spec.options.get("epochs"))
+    forecast = effort.forecast(model_name, data, spec)
     method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
     options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))
     choose.check_family(method_name, "rows")

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.core import registry
 from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Emit, Event, Phase, Step, ignore
-from tunesmith.core.files import full_disk_as_oserror
+from tunesmith.core.files import full_disk_as_oserror, read_json
 from tunesmith.core.imports import require
 from tunesmith.core.run import is_run
+from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.evaluate.words import seconds as spoken
-from tunesmith.workflows import choose
+from tunesmith.workflows import advice, choose
 from tunesmith.workflows.held import Held
 from tunesmith.workflows.refine import (
     Budget,
@@ -329,7 +330,10 @@ def _finish(searching: _Search) -> SearchResult:
         "importance": importance(searching.study, best, searching.seed),
         "run": str(run.path), "test": run.document["test"][held.metric], "verdict": run.document["verdict"],
     }  # fmt: skip
-    document["words"] = _sentences(document)
+    asked = read_json(path / "request.json")
+    spec = RunSpec.make({**asked["words"], "data": asked["data"]})
+    document["next_step"] = advice.after_search(spec, document["verdict"], run.path)
+    document["words"] = [*_sentences(document), advice.told(document["next_step"])]
     publish(path, "search", document)
     return SearchResult(path, document, run)
 
@@ -387,6 +391,7 @@ def _sentences(document: Words) -> list[str]:
         f"{number(document['test']['high'])}).",
         f"The best of many trials looks better on validation ({document['rows']['validation']:,} rows) than it is: "
         "believe the test number.",
+        document["verdict"]["worth"]["words"],
     ]  # fmt: skip
     if document["importance"]:
         name, share = max(document["importance"].items(), key=lambda item: item[1])

@@ -1,0 +1,103 @@
+"""What a comparison or a search ends with: what is proven, in plain words, and a step that can be taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tunesmith.core.spec import RunSpec
+from tunesmith.evaluate.compare import paired_bootstrap
+from tunesmith.evaluate.types import Outcome
+from tunesmith.workflows import advice
+from tunesmith.workflows.ladder import TITLES
+
+ROWS = {"train": 280, "validation": 40, "test": 80}
+SPEC = RunSpec.make({"data": "my rows.csv", "target": "kind"})
+
+
+def outcome(right: int, rows: int = 400) -> Outcome:
+    scores = np.tile([0.9, 0.1], (rows, 1))
+    scores[right:] = [0.1, 0.9]
+    return Outcome("label", np.zeros(rows, dtype=np.int64), scores, ["a", "b"])
+
+
+def found(pick: str, **rights: int) -> tuple[str, str, str | None]:
+    """(what is proven, the next step and its command) where so many of 400 test rows are right."""
+    rungs = [
+        {"name": name, "rung": name, "title": TITLES[name], "run": f"out/rungs/{name}/run" if name in SAVED else None}
+        for name in rights
+    ]
+    answers = {name: outcome(right) for name, right in rights.items()}
+
+    def ahead(one: Any, other: Any) -> Any:
+        return paired_bootstrap(answers[one["name"]], answers[other["name"]], "accuracy", seed=0)
+
+    chosen = next(rung for rung in rungs if rung["name"] == pick)
+    step = advice.after_comparison(SPEC, rungs, chosen, ahead, ROWS)
+    return advice.proof(rungs, chosen, ahead), step["words"], step["command"]
+
+
+SAVED = ("head", "lora", "full", "scratch")
+
+
+def test_it_says_that_none_is_proven_better_than_something_simple() -> None:
+    said, step, command = found("tfidf", majority=200, tfidf=300, head=299, full=301)
+    assert said.startswith("None is proven better than TF-IDF + linear model and linear probe (head).")
+    assert "TF-IDF + linear model is proven better than a constant answer." in said
+    assert "scikit-learn" in step
+    assert "linear probe (head)" in step
+    assert command == "tunesmith predict out/rungs/head/run 'a text of yours'"
+
+
+def test_it_says_what_the_way_to_take_is_proven_better_than() -> None:
+    said, step, command = found("full", majority=200, tfidf=300, head=310, full=390)
+    assert said == "Full is proven better than a constant answer, TF-IDF + linear model and linear probe (head)."
+    assert "trained already" in step
+    assert command == "tunesmith predict out/rungs/full/run 'a text of yours'"
+
+
+def test_what_only_another_way_is_proven_better_than_is_said_with_its_interval() -> None:
+    said, _, _ = found("head", majority=200, tfidf=377, head=379, full=381)
+    assert "None is proven better than linear probe (head)." in said
+    assert "Linear probe (head) is proven better than a constant answer." in said
+    assert "Linear probe (head) is not proven better than TF-IDF + linear model (+0.005, 95 % interval" in said
+
+
+def test_a_constant_that_nothing_beats_asks_for_more_test_rows_or_another_look_at_the_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said, step, command = found("majority", majority=200, tfidf=201, head=200)
+    assert said == (
+        "None is proven better than a constant answer, TF-IDF + linear model and linear probe (head)."
+    )  # fmt: skip
+    assert "80 test rows decide little" in step
+    assert command == "tunesmith train 'my rows.csv' --target kind --cv 5"
+    monkeypatch.setitem(ROWS, "train", 9_000)
+    assert found("majority", majority=200, tfidf=201)[2] == "tunesmith check 'my rows.csv' --target kind"
+
+
+def test_data_in_memory_have_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "SPEC", RunSpec.make({"data": "(in memory)"}))
+    assert found("majority", majority=200, tfidf=201)[2] is None
+    assert found("tfidf", majority=200, tfidf=300)[2] is None
+
+
+@pytest.mark.parametrize(
+    ("good", "worth", "worse", "command"),
+    [
+        ("good", "good", (), "predict out/run"),
+        ("good", "fair", (), "predict out/run"),
+        ("fair", "poor", ("linear_probe",), "--effort quick"),
+        ("fair", "poor", ("tfidf_logistic_regression",), "tunesmith compare"),
+        ("poor", "fair", (), "tunesmith compare"),
+    ],
+)
+def test_a_search_ends_with_what_to_do(good: str, worth: str, worse: tuple[str, ...], command: str) -> None:
+    contenders = [{"name": name, "outcome": "worse"} for name in worse]
+    verdict = {"good": {"level": good}, "worth": {"level": worth, "contenders": contenders}}
+    step = advice.after_search(SPEC, verdict, Path("out/run"))
+    assert command in (step["command"] or "")
+    assert advice.told(step).startswith("Next: ")
