@@ -16,6 +16,7 @@ from language_runs import CHAT, PREFERENCE, TRANSLATION, Rows
 
 import tunesmith
 from language_models import folder
+from tunesmith.cli.show_check import checked_language
 from tunesmith.core.options import nearest
 from tunesmith.workflows import preview
 
@@ -67,6 +68,7 @@ def test_check_refuses_what_a_run_refuses(case: str, in_tmp: Path) -> None:
         (in_tmp / "own.jinja").write_text(text, encoding="utf-8")
         words["template"] = "own.jinja"
     assert message in said(lambda: tunesmith.check(rows, model=str(model), **words))
+    assert message in said(lambda: tunesmith.plan(rows, model=str(model), **words))
     assert message in said(lambda: tunesmith.train(rows, out="run", model=str(model), precision="fp32", **words))
 
 
@@ -80,6 +82,20 @@ def test_check_puts_every_row_into_tokens(words: dict[str, Any]) -> None:
     found = tunesmith.check(CHAT, model=str(folder(name)), **words)
     assert (found["problems"], found["unchecked"]) == ([], [])
     assert any(decision["what"] == "max_length" for decision in found["decisions"])
+
+
+def test_check_shows_examples_their_lengths_and_the_cost() -> None:
+    found = tunesmith.check(CHAT, model=str(folder("llama")), max_length=24)
+    assert [set(one) for one in found["samples"]] == [{"text", "target", "turns"}] * 3
+    assert found["lengths"]["unit"] == "tokens"
+    assert found["lengths"]["longest"] > 24 == found["lengths"]["limit"]
+    assert found["estimate"]["seconds"] > 0 < found["estimate"]["memory_bytes"]
+    shown = checked_language(found)
+    for words in ("such as  reads", "writes", "half of the texts have at most", "of 40 examples: ", "of memory and"):
+        assert words in shown
+    judged = checked_language(tunesmith.check(PREFERENCE, model="somebody/some-model"))
+    for words in ("better   ", "worse    ", "words, 95 of 100", "not known before the model is here"):
+        assert words in judged
 
 
 def test_what_is_not_checked_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +154,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_check_refuses_what_a_run_on_a_table_refuses(
     words: dict[str, Any], message: str, table: Path, tiny_model: Path, in_tmp: Path
 ) -> None:
-    assert message in said(lambda: tunesmith.check(table, model=str(tiny_model), **words))
+    for look in (tunesmith.check, tunesmith.plan):
+        assert message in said(lambda look=look: look(table, model=str(tiny_model), **words))
     assert message in said(lambda: tunesmith.train(table, out="run", model=str(tiny_model), **words))
 
 

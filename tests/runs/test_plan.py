@@ -13,8 +13,9 @@ from language_runs import folder, short_run
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.engine import devices
 from tunesmith.workflows import base_models
-from tunesmith.workflows.plan import Plan, plan, render
+from tunesmith.workflows.plan import Plan, plan
 from tunesmith.workflows.plan_data import count_tokens
+from tunesmith.workflows.plan_words import render
 
 
 @pytest.fixture
@@ -145,7 +146,9 @@ def test_a_larger_machine_is_faster_and_takes_more(chats: Path, tmp_path: Path) 
 
 def test_conversations_are_counted_as_the_template_writes_them(chats: Path, shared_data: Path) -> None:
     model = shared_data / "w_stories260k" / "hf"
-    made = plan(chats, model=str(model))
+    with pytest.raises(ModelError, match="no chat template"):
+        plan(chats, model=str(model))  # as a run refuses it
+    made = plan(chats, model=str(model), template="chatml")
     assert (made.form, made.method, made.tokens.rows) == ("chat", "lora", 30)
     assert made.tokens.how == "tokenised"
     assert made.max_length == 512
@@ -180,10 +183,13 @@ def test_it_is_shown_as_a_table_and_as_json(table: Path, tiny_model: Path) -> No
     made = plan(table, model=str(tiny_model), method="lora", device="t4")
     assert isinstance(made, Plan)
     assert json.loads(json.dumps(made.as_dict()))["tokens"]["rows"] == made.tokens.rows
-    shown = render(made)
-    for words in ("fits", "largest batch", "t4", "checkpoints", "fp32", "Nothing was trained"):
+    shown, deep = render(made), render(made, verbose=True)
+    for words in ("it fits", "small additions to it", "a GPU (t4)", "to learn from", "Nothing was trained"):
         assert words in shown
-    assert re.search(r"^memory +\d\.\d\d GB at the peak", shown, re.MULTILINE)
+    assert re.search(r"^memory +\d+ MB at the most", shown, re.MULTILINE)
+    for words in ("the largest that fits", "checkpoints", "fp32", "sdpa"):
+        assert words in deep
+        assert words not in shown
 
 
 @pytest.mark.parametrize(

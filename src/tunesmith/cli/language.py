@@ -13,6 +13,7 @@ from tunesmith.cli.arguments import (
     Json,
     MaxNewTokens,
     RunPath,
+    Verbose,
     Verify,
     print_found,
     renamed,
@@ -123,13 +124,15 @@ def plan(
     device: Annotated[
         str | None, typer.Option(metavar="GPU", help="A GPU by name (h100, l4, ...); this machine when not given.")
     ] = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Forecast memory, time and disk of a run, here or on a GPU, before it is paid for. Trains nothing."""
+    from tunesmith.cli.show_check import planned
     from tunesmith.workflows import plan as workflow
 
     found = workflow.plan(data, device=device, **words)
-    print_found(found.as_dict(), as_json, lambda _: workflow.render(found))
+    print_found(found.as_dict(), as_json, lambda _: planned(found, verbose))
 
 
 @commands.command(section=USE)

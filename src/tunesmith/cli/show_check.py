@@ -9,16 +9,13 @@ from typing import Any
 from tunesmith.cli.screen import entry, paint, table, width
 from tunesmith.evaluate import words
 from tunesmith.workflows.narration import DEPTH, decided
+from tunesmith.workflows.plan_words import PARTS, described, way
 
 Found = dict[str, Any]
 
 _BAR = 24
 _LABELS = 20
 """Most labels that are listed; the rest is counted."""
-_WAYS = {
-    "full": "all of it", "head": "its last layer", "contrastive": "by comparing texts with each other",
-    "lora": "small additions to it",
-}  # fmt: skip
 
 
 def checked(found: Found, verbose: bool = False) -> str:
@@ -39,12 +36,12 @@ def checked(found: Found, verbose: bool = False) -> str:
         lines += [*_numbers(audit["numbers"]), ""]
     lines += [*_samples(found["samples"]), ""]
     lines += [entry("lengths", _lengths(found["lengths"])), entry("cut", _cut(found["lengths"]))]
-    way = f" ({_WAYS[found['method']]})" if found["method"] in _WAYS else ""
-    lines.append(entry("would", f"train {found['model']} with the method {found['method']}{way}"))
+    lines.append(entry("would", f"train {found['model']} with the method {found['method']}{way(found['method'])}"))
     lines.append(entry("cost", _cost(found["estimate"])))
     return "\n".join([*lines, *_told(found, verbose), *_unchecked(found), _END])
 
 
+_CUT = ("cut rows", "dropped rows")
 _END = "Nothing was trained. Start with `tunesmith train` and the same arguments."
 _SHOWN_ABOVE = ("text", "target", "target kind", "split", "task")
 
@@ -54,10 +51,18 @@ def checked_language(found: Found, verbose: bool = False) -> str:
     lines = [
         entry("data", f"{_rows(found['rows'])}, {_dropped(found['ledger'])}"),
         entry("format", f"{found['format']}, read as {_FORMS.get(found['form'], found['form'])}"),
-        entry("would", f"train {found['model']} with the method {found['method']}, for the task {found['task']}"),
         entry("rows", _splits(found["splits"]) or "not divided, as something is wrong"),
     ]
-    lines += _told(found, verbose)
+    if found["samples"]:
+        lines += ["", *_examples(found["samples"]), ""]
+    if found["lengths"] is not None:
+        lines += [entry("lengths", _lengths(found["lengths"])), entry("cut", _cut_examples(found))]
+    how = f"the method {found['method']}{way(found['method'])}, for the task {found['task']}"
+    lines.append(entry("would", f"train {found['model']} with {how}"))
+    if found["samples"]:
+        lines.append(entry("cost", _cost(found["estimate"])))
+    told = [one for one in found["warnings"] if one["what"] not in _CUT or not found["samples"]]
+    lines += _told({**found, "warnings": told}, verbose)
     lines += [entry("advice", _line(advice)) for advice in found["advice"]]
     lines += _unchecked(found)
     if not found["problems"]:
@@ -113,8 +118,7 @@ def _dropped(ledger: Mapping[str, Any]) -> str:
 
 
 def _splits(splits: Mapping[str, int]) -> str:
-    uses = (("train", "to learn from"), ("validation", "to choose by"), ("test", "to test on"))
-    return ", ".join(f"{splits[name]:,} {use}" for name, use in uses if splits.get(name))
+    return ", ".join(f"{splits[name]:,} {use}" for name, use in PARTS if splits.get(name))
 
 
 def _target(kind: str, audit: Mapping[str, Any]) -> str:
@@ -166,6 +170,21 @@ def _samples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _examples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Three examples: what is read, and what is written for it, on a line each."""
+    room = max(20, (width() or 100) - 18)
+    lines = []
+    for number, sample in enumerate(samples):
+        answer = "writes" if "label" not in sample else "good" if sample["label"] else "bad"
+        parts = [("reads", sample["text"]), ("better" if "rejected" in sample else answer, sample["target"])]
+        parts += [("worse", sample["rejected"])] if "rejected" in sample else []
+        if sample.get("turns", 0) > 2:
+            parts[0] = ("reads", f"{parts[0][1]} (the last of {sample['turns'] - 1} messages before the answer)")
+        shown = [(name, _cut_short(_line(text), room)) for name, text in parts if text]
+        lines += [f"{'' if number or at else 'such as':9}{name:9}{text}" for at, (name, text) in enumerate(shown)]
+    return lines
+
+
 def _lengths(found: Mapping[str, Any]) -> str:
     unit = found["unit"]
     what = " (a token is about 3/4 of a word)" if unit == "tokens" else ""
@@ -186,13 +205,31 @@ def _cut(found: Mapping[str, Any]) -> str:
     return f"{rows}{_rows(found['longer'])} longer than {about}: their end is not read (--max-length)"
 
 
+def _cut_examples(found: Found) -> str:
+    """What is cut of examples that are conversations or answers, or left out for its length, in the run's words."""
+    told = [one["message"] for one in found["warnings"] if one["what"] in _CUT]
+    limit = found["lengths"]["limit"]
+    if told:
+        return "; ".join(told) + (" (--max-length)" if "tokens" in " ".join(told) else "")
+    if limit is None:
+        return "not known before the model is here; --max-length sets how much of an example is read"
+    return f"nothing; up to {limit:,} tokens of an example are read, about {round(limit * 0.75):,} words"
+
+
 def _cost(estimate: Mapping[str, float] | None) -> str:
     if estimate is None:
         return "not known: the size of this model can not be read here"
-    return (
-        f"about {words.about(estimate['seconds'])} when nothing else runs here, {words.size(estimate['memory_bytes'])} "
-        f"of memory and {words.size(estimate['disk_bytes'])} of disk"
-    )
+    space = f"{words.size(estimate['memory_bytes'])} of memory and {words.size(estimate['disk_bytes'])} of disk"
+    if estimate["seconds"] is None:
+        return f"{space}; `tunesmith plan` measures the time, which takes minutes with a model of this size"
+    return f"about {words.about(estimate['seconds'])} when nothing else runs here, {space}"
+
+
+def planned(made: Any, verbose: bool = False) -> str:
+    """A plan (`workflows.plan.Plan`) as lines that fit the terminal."""
+    colours = {"unusual": ["yellow"], "not": ["yellow"], **({} if made.fits else {"memory": ["red"]})}
+    lines = [entry(name, text, *colours.get(name, [])) for name, text in described(made, verbose)]
+    return "\n".join([*lines, "An estimate. " + _END])
 
 
 def _cut_short(text: str, most: int) -> str:

@@ -20,7 +20,7 @@ from tunesmith.models.load import fingerprint, load_network, needed_tokens, quie
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.model_json import read_object
 from tunesmith.models.own_template import use_template
-from tunesmith.models.safety import check_adapter_folder, check_folder
+from tunesmith.models.safety import check_adapter_folder, check_config_alone, check_folder, config_alone
 from tunesmith.models.virtual import can_merge, virtual_tokens
 
 NetworkKind = Literal["causal", "seq2seq"]
@@ -84,10 +84,10 @@ def load_language_base(
     )  # fmt: skip
 
 
-def outline(name: str, *, kind: NetworkKind, emit: Emit = ignore) -> LanguageBundle:
+def outline(name: str, *, kind: NetworkKind, weights: bool = True, emit: Emit = ignore) -> LanguageBundle:
     """`load_language_base` without its weights: sizes, names, tokenizer and limits of a model that is on this machine.
 
-    Raises ModelError as that does, but for what only the weights can tell.
+    With `weights` false they need not be there. Raises ModelError as that does, but for what only the weights can tell.
     """
     earlier = Path(name).expanduser() / "model"
     folder = earlier if is_run(earlier.parent) and earlier.is_dir() else catalog.fetch(name, emit).folder
@@ -95,7 +95,8 @@ def outline(name: str, *, kind: NetworkKind, emit: Emit = ignore) -> LanguageBun
     below = check_bases(folder)
     if below != folder and not can_merge(folder):
         _refuse_merge(name)
-    check_kind(check_folder(below, name), name, kind)
+    alone = not weights and config_alone(below)
+    check_kind(check_config_alone(below, name) if alone else check_folder(below, name), name, kind)
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     family: Any = AutoModelForCausalLM if kind == "causal" else AutoModelForSeq2SeqLM

@@ -57,6 +57,11 @@ def check_config_alone(folder: Path, name: str) -> dict[str, Any]:
     return config
 
 
+def config_alone(folder: Path) -> bool:
+    """Whether no weights lie in the folder, of whatever kind."""
+    return not any(fnmatch(path.name, pattern) for path in folder.iterdir() for pattern in (*_PICKLES, "*.safetensors"))
+
+
 def check_adapter_folder(folder: Path, longest: int = 0) -> dict[str, Any]:
     """What PEFT is told of the adapter in a folder, `longest` being the longest side of a tensor of its base.
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from tunesmith.core.events import Decided, Emit, Event, Warned
+from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.files import scratch
-from tunesmith.core.run import is_run
-from tunesmith.engine.tokens import check_length
-from tunesmith.models import catalog
-from tunesmith.models.virtual import room
 from tunesmith.workflows import choose, effort
 from tunesmith.workflows.glance import glance
 from tunesmith.workflows.reading import read
-from tunesmith.workflows.row_plan import Plan, settled
+from tunesmith.workflows.row_plan import check_model, settled
 from tunesmith.workflows.train import _spec
 
 
@@ -40,7 +35,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
         prepared = read(held if held is not None else spec.data, spec, folder, emit=log.append)
         plan = settled(spec, prepared, log.append)
         model, method = plan.spec.model, plan.spec.method
-        unchecked = _check_model(plan, log.append)
+        unchecked = check_model(plan, log.append)
         looked = glance(prepared, model, spec.options.get("max_length"), log.append)
         return {
             "task": plan.spec.task,
@@ -56,20 +51,3 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
             **looked,
             "seconds": round(time.perf_counter() - started, 3),
         }
-
-
-def _check_model(plan: Plan, emit: Emit) -> list[str]:
-    """What can be told of the model without its weights, as a run would refuse it; what could not be checked."""
-    from tunesmith.models.lengths import longest_row
-    from tunesmith.models.load import check_text_model
-
-    name = plan.spec.model
-    if is_run(Path(name).expanduser()):
-        return ["the earlier run that it begins with"]
-    folder = catalog.find(name).folder
-    if folder is None:
-        return [f"the model: {name} is not on this machine"]
-    check_text_model(folder, name, emit)
-    bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))
-    check_length(plan.spec.options.get("max_length"), room(bundle, getattr(plan.method, "virtual_tokens", 0)), name)
-    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tunesmith.core.events import Emit, ignore
 from tunesmith.data.prepared import PreparedData
 from tunesmith.models import catalog
 from tunesmith.models.guard import tokens
+from tunesmith.workflows import spoken
 from tunesmith.workflows.cut_texts import WORDS, Cut, limits_for
 
 _SAMPLE = 2_000
@@ -34,6 +36,47 @@ def glance(data: PreparedData, model: str, max_length: int | None, emit: Emit = 
     return {"samples": samples, "lengths": _lengths(texts, len(rows), model, max_length, emit)}
 
 
+def glance_at(examples: Any, division: Any, lengths: np.ndarray | None, limit: int | None) -> dict[str, Any]:
+    """The same of examples (`data.conversations.Examples`) of which `lengths` has the tokens of each sequence, None
+    where they are not known: words are counted then.
+
+    A sample has "text" (what is read), "target" (what is learned), and by its form "rejected", "label" or "turns".
+    """
+    train = division["train"]
+    samples = [_sample(examples[int(at)]) for at in train[:_SHOWN]]
+    unit = "words" if lengths is None else "tokens"
+    if lengths is None:
+        some = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), _SAMPLE)).astype(np.int64))
+        lengths = np.array([sum(len(part.split()) for part in spoken.said(examples[int(at)])) for at in some])
+    return {"samples": samples, "lengths": _summary(lengths, unit, limit)}
+
+
+def _sample(example: Mapping[str, Any]) -> dict[str, Any]:
+    form = example["form"]
+    if form == "text":
+        return {"text": example["text"], "target": ""}
+    if form == "pair":
+        return {"text": example["source"], "target": example["target"]}
+    if form == "chat":
+        said = example["messages"]
+        last = max((at for at, one in enumerate(said) if one["role"] == "assistant"), default=len(said) - 1)
+        return {"text": _last_said(said[:last]), "target": _last_said(said[last : last + 1]), "turns": len(said)}
+    prompt = example["prompt"] if example.get("messages") is None else _last_said(example["messages"])
+    if form == "preference":
+        return {"text": prompt, "target": _answer(example["chosen"]), "rejected": _answer(example["rejected"])}
+    return {"text": prompt, "target": _answer(example["completion"]), "label": bool(example["label"])}
+
+
+def _answer(answer: Any) -> str:
+    return answer if isinstance(answer, str) else _last_said(answer)
+
+
+def _last_said(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The last words of a conversation, or what was called in place of words."""
+    one = messages[-1] if messages else {}
+    return str(one.get("content") or one.get("tool_calls") or "")
+
+
 def _spread(data: PreparedData) -> list[int]:
     """Positions of three training rows, of different labels where there are some."""
     train = data.splits["train"]
@@ -51,18 +94,23 @@ def _lengths(texts: list[list[str]], rows: int, model: str, asked: int | None, e
     found = _tokens(texts, tokenizer) if words is None else np.ceil(words / WORDS)
     limit, reads = limits_for(found, model, tokenizer)
     limit = asked or limit
-    shown = found if words is None else words
-    told = {
-        "unit": "tokens" if words is None else "words", "median": float(np.median(shown)),
-        "p95": float(np.percentile(shown, 95)), "longest": int(shown.max()), "measured": len(shown), "limit": limit,
-        "longer": 0, "unread": 0.0,
-    }  # fmt: skip
+    told = {**_summary(found if words is None else words, "tokens" if words is None else "words", limit), "unread": 0.0}
     if limit is None:
         return told
     cut = Cut(found, rows, limit, model, reads, texts[0])
     if cut.much:
         emit(cut.warning)
     return {**told, "longer": cut.longer, "unread": round(cut.unread(limit), 4)}
+
+
+def _summary(found: np.ndarray, unit: str, limit: int | None) -> dict[str, Any]:
+    """`found`: lengths of the texts that were measured."""
+    most = None if limit is None else limit * (1 if unit == "tokens" else WORDS)
+    return {
+        "unit": unit, "median": float(np.median(found)), "p95": float(np.percentile(found, 95)),
+        "longest": int(found.max()), "measured": len(found), "limit": limit,
+        "longer": 0 if most is None else int((found > most).sum()),
+    }  # fmt: skip
 
 
 def _tokenizer(model: str) -> Any:

@@ -34,6 +34,8 @@ class Items:
     """For judged single answers: the judgement of each item, bool."""
     preview: list[Encoded] = field(default_factory=list)
     """The first training sequences, to be shown."""
+    uncut: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Tokens of each example's sequences before anything was cut, those that are left out with them, int64."""
 
 
 def encode_items(
@@ -55,6 +57,7 @@ def encode_items(
     in_training = np.zeros(len(data), dtype=bool)
     in_training[corpus.splits["train"]] = True
     learned: list[Encoded] = []
+    uncut: list[int] = []
     for number, example in enumerate(data):
         if number % 256 == 0:
             check()
@@ -68,6 +71,7 @@ def encode_items(
             problems += [data.problem(example["row"], problem.message) for problem in error.problems]
             fix = fix or error.fix
             continue
+        uncut += [len(one) for one, _ in whole]
         kept = [one for one in fitted if one is not None]
         if (len(kept) < len(whole) and many > 1) or not any(one.learned[1:].any() for one, _ in kept):
             if not any(row_id == rows[-1] for rows in cuts.values()):
@@ -102,7 +106,7 @@ def encode_items(
     good = None
     if data.form == "feedback":
         good = np.array([bool(data[int(number)]["label"]) for number in example_of])
-    return Items(rows, found, example_of, good, preview)
+    return Items(rows, found, example_of, good, preview, np.asarray(uncut, dtype=np.int64))
 
 
 def _require_embeddings(encoded: Encoded, bundle: LanguageBundle) -> None:

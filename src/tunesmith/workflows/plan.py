@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
-from tunesmith.core.events import ignore
-from tunesmith.core.options import resolve
+from tunesmith.core.events import Event, Warned, ignore
 from tunesmith.core.run import is_run
-from tunesmith.core.spec import RunSpec
 from tunesmith.engine.options import EngineOptions
+from tunesmith.workflows import choose
 from tunesmith.workflows.shown import Card, Shown
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from tunesmith.workflows.plan_data import Found, Tokens
 
 _CHECKPOINTS = 3  # the two newest and the best
-_TRAINED = 0.8  # share of the rows, about, that is neither for validation nor for testing
 _TOKEN_BYTES = 5
 
 
@@ -33,6 +30,8 @@ class Plan(Shown):
 
     data: str
     form: str
+    splits: dict[str, int]
+    """Rows to learn from ('train'), to choose by and to test on."""
     model: str
     method: str
     device: str
@@ -51,15 +50,20 @@ class Plan(Shown):
     fits: bool
     largest_batch: int
     largest_batch_is_at_least: bool
-    seconds: float
+    seconds: float | None
+    """None where nothing was measured."""
     seconds_how: str
     disk: dict[str, float]
     notes: list[str]
+    """What is unusual."""
+    unchecked: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     def _card(self) -> Card:
+        from tunesmith.workflows.plan_words import described
+
         level = "good" if self.fits else "poor"
         answer = "It fits into the memory." if self.fits else "It does not fit into the memory."
         return Card("Plan: an estimate, nothing was trained", (level, [answer]), described(self))
@@ -71,39 +75,61 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     `words` are those of `train` (model, method, text, target, epochs, batch_size, max_length, rank, ...); of the
     model only the config and the tokenizer are read. device: a name from `engine.devices`, None for this machine.
     Nothing is trained and no weight is loaded. Raises DataError, ModelError (unknown or unreachable model),
-    OptionError (unknown method, option or device).
+    OptionError (unknown method, option or device), each where `train` would.
     """
-    import numpy as np
-
-    from tunesmith.engine import devices, hardware, memory
-    from tunesmith.engine.skeleton import Skeleton
-    from tunesmith.workflows import choose, cut_texts
-    from tunesmith.workflows.plan_data import counted, look_at, read_texts, token_lengths
+    from tunesmith.engine import devices, hardware
+    from tunesmith.workflows.plan_data import look_at
+    from tunesmith.workflows.train import _spec
 
     hardware.prepare()
     gpu = None if device is None or device == devices.HERE else devices.resolve(device)
-    name = str(data) if isinstance(data, str | Path) else type(data).__name__
-    spec = RunSpec.make({"data": name, **{word: value for word, value in words.items() if value is not None}})
+    held = None if isinstance(data, str | Path) else data
+    spec = _spec(None if held is not None else data, words if held is None else {**words, "data": type(data).__name__})
     choose.check_words(spec)
-    found = look_at(data, spec)
-    model = found.default_model if spec.model == "auto" else spec.model
-    config, tokenizer, notes = read_config(model)
+    warnings: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            warnings.append(f"{event.what}: {event.message}")
+
+    found = look_at(held, spec, listen)
+    config, tokenizer, notes = read_config(found.settled.spec.model)
+    made = forecast(found, config, tokenizer, gpu=gpu)
+    fresh = [note for note in dict.fromkeys([*warnings, *notes]) if note not in made.notes]
+    return dataclasses.replace(made, data=spec.data, notes=[*made.notes, *fresh], unchecked=list(found.unchecked))
+
+
+def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quick: float | None = None) -> Plan:
+    """What a run on `found` takes with the base of `config`; the tokenizer may be None.
+
+    gpu: an `engine.devices.Device`, None for this machine. quick: weights from which on nothing is measured here and
+    the time is left out. Raises OptionError, ModelError.
+    """
+    import numpy as np
+
+    from tunesmith.engine import devices, memory
+    from tunesmith.engine.skeleton import Skeleton
+    from tunesmith.workflows import cut_texts
+    from tunesmith.workflows.plan_data import counted, read_texts, token_lengths
+
+    plan, notes = found.settled, []
+    method, engine = type(plan.method)(plan.method.options), plan.engine
     read = read_texts(found, config, tokenizer)
-    method, engine, max_length = _settle(spec, found)
     lengths, how = token_lengths(read.texts, tokenizer)
-    tokens = counted(lengths, how, rows=read.rows)
-    limit, reads = _limit(config, max_length, found.family, cut_texts.limits_for(lengths, model, tokenizer))
+    known = cut_texts.limits_for(lengths, plan.spec.model, tokenizer)
+    limit, reads = _limit(config, plan.spec.options["max_length"], found.family, known)
     added = getattr(method, "virtual_tokens", 0)  # before every row
+    tokens = counted(lengths, how, rows=read.rows, limit=limit - added)
     longest, mean = min(tokens.longest + added, limit), float(np.minimum(lengths + added, limit).mean())
-    size = _batch_size(engine.batch_size, getattr(method, "batch_rows", None), found.family, read.rows, longest)
+    train_rows = max(1, round(found.trained * read.rows))
+    size = _batch_size(engine.batch_size, getattr(method, "batch_rows", None), found.family, train_rows, longest)
     recipe = _recipe(gpu, config, found.family, method, engine, longest)
     skeleton = Skeleton(config, read.kind, method, recipe)
-    at = devices.pace(skeleton, round(mean), gpu)
-    train_rows = max(1, round(_TRAINED * read.rows))
     steps, checked = math.ceil(train_rows / size), mean * (read.rows - train_rows)
+    at = None if quick and skeleton.parameters.total >= quick else devices.pace(skeleton, round(mean), gpu)
 
     def spent(epochs: int, predicted: float) -> float:
-        return devices.seconds(
+        return 0.0 if at is None else devices.seconds(
             skeleton, at, length=mean, trained=epochs * mean * train_rows, read=predicted, steps=epochs * steps,
             learned=read.learned,
         )  # fmt: skip
@@ -121,42 +147,24 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
     disk = _disk(skeleton, found, getattr(method, "adds", False), min(tokens.total, tokens.rows * limit), rests)
     notes += read.notes
-    cut = cut_texts.Cut(lengths, read.rows, limit, model, reads, read.texts)
+    cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
     if found.family == "rows" and cut.much:
         notes.append(f"{cut.evidence} {cut.advice}")
-    elif tokens.longest + added > limit:
-        notes.append(f"rows longer than {limit} tokens are cut; the longest seen has {tokens.longest:,}")
     if gpu is None and disk["total"] > devices.free_disk(Path.cwd()):
         notes.append("the disk of this folder has less free than the run would write")
     if peak.total > available:
-        notes.append(_remedy(found.method, engine.gradient_checkpointing, largest))
+        notes.append(_remedy(plan.spec.method, engine.gradient_checkpointing, largest))
     return Plan(
-        data=name, form=found.form, model=model, method=found.method,
-        device=devices.HERE if gpu is None else gpu.name,
+        data=plan.spec.data, form=found.form, model=plan.spec.model, method=plan.spec.method,
+        device=devices.HERE if gpu is None else gpu.name, splits=found.splits,
         precision=recipe.precision, attention=recipe.attention, parameters=dataclasses.asdict(skeleton.parameters),
         tokens=tokens, max_length=limit, batch_size=size, batch_length=longest, epochs=epochs, steps=epochs * steps,
         memory={**dataclasses.asdict(peak), "total": peak.total}, memory_available=available,
         fits=peak.total <= available, largest_batch=largest,
         largest_batch_is_at_least=largest >= memory.MANY_ROWS,
-        seconds=took, seconds_how=at.how, disk=disk, notes=notes,
+        seconds=None if at is None else took, seconds_how="" if at is None else at.how, disk=disk, notes=notes,
+        unchecked=[],
     )  # fmt: skip
-
-
-def _settle(spec: RunSpec, found: Found) -> tuple[Any, EngineOptions, int | None]:
-    """The method, the engine's options and the longest row of the run that `spec` asks for."""
-    from tunesmith.workflows import choose
-
-    choose.check_family(found.method, found.family)
-    if found.family == "rows":
-        task = choose.task_for(cast(Any, found.form), spec.task, ignore)
-    else:
-        task = spec.task if spec.task != "auto" else choose.tasks_of(found.form)[0]
-    options = resolve(spec.options, choose.parts_of(task, found.method, spec.callbacks))
-    engine = cast(EngineOptions, options["engine"])
-    usual = choose.epochs_of(found.method, found.family, round(_TRAINED * found.rows))
-    epochs = usual if engine.epochs is None else engine.epochs
-    method = registry.get("methods", found.method)(options["method"])
-    return method, engine.model_copy(update={"epochs": epochs}), getattr(options["task"], "max_length", None)
 
 
 def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptions, longest: int) -> Recipe:
@@ -222,36 +230,6 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
             return config, None, [*notes, "no tokenizer was found for the model: tokens are guessed from letters"]
 
 
-def render(made: Plan) -> str:
-    """The plan as a table of plain text."""
-    lines = [f"{name:13}  {text}" for name, text in described(made)]
-    return "\n".join([*lines, "An estimate. Nothing was trained."])
-
-
-def described(made: Plan) -> list[tuple[str, str]]:
-    """The plan as names and what people read of them."""
-    bound = "at least " if made.largest_batch_is_at_least else ""
-    largest = f"{bound}{made.largest_batch:,} rows of {made.batch_length:,} tokens" if made.largest_batch else "none"
-    memory, tokens = made.memory, made.tokens
-    parts = ", ".join(f"{name} {_size(memory[name])}" for name in memory if name != "total" and memory[name])
-    return [
-        ("model", f"{made.model}: {_count(made.parameters['total'])} weights; {_count(made.parameters['trainable'])}, "
-                  "of them or added, move"),
-        ("method", f"{made.method}, {made.precision}, {made.attention} attention"),
-        ("device", f"{made.device}, {_size(made.memory_available)} of memory to use"),
-        ("data", f"{tokens.rows:,} rows ({made.form}), {tokens.mean:g} tokens on average, "
-                 f"longest {tokens.longest:,}, {tokens.total:,} in all ({tokens.how})"),
-        ("training", f"{made.epochs} epochs, {made.steps:,} steps of {made.batch_size} rows"),
-        ("memory", f"{_size(memory['total'])} at the peak ({'fits' if made.fits else 'DOES NOT FIT'})"),
-        ("", parts),
-        ("largest batch", largest),
-        ("time", f"about {_duration(made.seconds)} of training ({made.seconds_how})"),
-        ("disk", f"{_size(made.disk['total'])}: " + ", ".join(
-            f"{name} {_size(size)}" for name, size in made.disk.items() if name != "total")),
-        *(("note", note) for note in made.notes),
-    ]  # fmt: skip
-
-
 def _limit(config: Any, asked: int | None, family: str, known: tuple[int | None, int | None]) -> tuple[int, int]:
     """(tokens that a run reads of a row, the most that the model can read). `known`: both of a model whose files are
     here, where nothing is asked. Raises OptionError."""
@@ -269,13 +247,14 @@ def _limit(config: Any, asked: int | None, family: str, known: tuple[int | None,
 
 
 def _batch_size(asked: int | str | None, usual: int | None, family: str, rows: int, longest: int) -> int:
-    """Rows of a batch as a run chooses them: some twenty steps at least, and not too many tokens."""
+    """Rows of a batch as a run of `rows` training rows chooses them: some twenty steps at least, and not too many
+    tokens."""
     from tunesmith.engine import batching
 
     if isinstance(asked, int):
         return asked
     most, least = (batching.ROWS, 8) if family == "rows" else (16, 2)
-    size = int(min(most, max(least, 2 ** int(math.log2(max(least, _TRAINED * rows / 20))))))
+    size = int(min(most, max(least, 2 ** int(math.log2(max(least, rows / 20))))))
     return max(1, min(usual or size, (batching.TOKENS if family == "rows" else batching.LANGUAGE_TOKENS) // longest))
 
 
@@ -313,17 +292,3 @@ def _remedy(method: str, checkpointing: bool, largest: int) -> str:
     ways = [] if checkpointing else ["gradient_checkpointing=true"]
     ways += {"full": ["--method lora", "--method qlora"], "lora": ["--method qlora"]}.get(method, [])
     return f"it does not fit with a single row: try {', '.join([*ways, 'a smaller max_length', 'a smaller model'])}"
-
-
-def _count(number: int) -> str:
-    return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number:,}"
-
-
-def _size(size: float) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tunesmith.core import registry
 from tunesmith.core.errors import DataError, ModelError, Problem
-from tunesmith.core.events import ignore
+from tunesmith.core.events import Emit
 from tunesmith.core.files import scratch
 from tunesmith.core.spec import RunSpec
-from tunesmith.models import catalog
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import CHARACTERS_PER_TOKEN
 from tunesmith.workflows import choose, language_data
@@ -36,23 +35,30 @@ class Tokens:
     longest: int
     total: int
     how: str
+    longer: int = 0
+    """Rows longer than what a run reads, extrapolated as `total` is."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the data says: its form, how many rows, some of them, and the method that a run would take."""
+    """What the data says: its form, the rows of each part, some of them, and what a run on it was settled to be."""
 
     form: str
     family: str
-    rows: int
+    splits: dict[str, int]
     some: list[dict[str, Any]]
-    method: str
+    settled: Any
+    """`row_plan.Plan` or `language_plan.LanguagePlan`."""
+    unchecked: tuple[str, ...] = ()
 
     @property
-    def default_model(self) -> str:
-        if self.family == "rows":
-            return catalog.DEFAULT
-        return catalog.default(registry.get("tasks", choose.tasks_of(self.form)[0]).network)
+    def rows(self) -> int:
+        return sum(self.splits.values())
+
+    @property
+    def trained(self) -> float:
+        """Share of the rows that are learned from."""
+        return self.splits["train"] / max(1, self.rows)
 
 
 @dataclass(frozen=True)
@@ -67,30 +73,49 @@ class Texts:
     """About the share of tokens that are learned."""
 
 
-def look_at(data: Any, spec: RunSpec) -> Found:
-    """Raises DataError, OptionError."""
-    return _rows(data, spec) if choose.family(spec, data) == "rows" else _language(data, spec)
+def look_at(data: Any, spec: RunSpec, emit: Emit) -> Found:
+    """Read, divided and settled as a run would, and refused as it would. `data`: None where it is not in memory.
+
+    Raises DataError, OptionError, ModelError.
+    """
+    look = _rows if choose.family(spec, data) == "rows" else _language
+    with scratch() as folder:
+        return look(data, spec, folder, emit)
 
 
-def _rows(data: Any, spec: RunSpec) -> Found:
+def _rows(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
     from tunesmith.workflows.reading import read
+    from tunesmith.workflows.row_plan import check_model, settled
 
-    with scratch() as folder:
-        prepared = read(data, spec.model_copy(update={"validation": None, "test": None}), folder)
-        kind, train = prepared.columns.kind, prepared.splits["train"]
-        chosen = choose.method_for(spec, choose.training_rows(prepared, train), ignore)
-        return Found(kind, "rows", len(prepared.rows), list(prepared.rows.select(_spread(len(prepared.rows)))), chosen)
+    prepared = read(spec.data if data is None else data, spec, folder, emit=emit)
+    plan = settled(spec, prepared, emit)
+    splits = {name: len(rows) for name, rows in prepared.splits.items()}
+    some = list(prepared.rows.select(_spread(len(prepared.rows))))
+    return Found(prepared.columns.kind, "rows", splits, some, plan, tuple(check_model(plan, emit, weights=False)))
 
 
-def _language(data: Any, spec: RunSpec) -> Found:
+def _language(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
     from tunesmith.data.conversations import read_examples
-    from tunesmith.workflows.reading import read_options
+    from tunesmith.workflows import language_check
+    from tunesmith.workflows.language_plan import settled
+    from tunesmith.workflows.reading import read_options, split_options
 
-    with scratch() as folder:
-        form = language_data.wish(spec)
-        examples = read_examples(data, emit=ignore, cache_dir=folder, form=form, reading=read_options(spec))
-        some = [examples[int(number)] for number in _spread(len(examples))]
-        return Found(examples.form, "language", len(examples), some, "lora" if spec.method == "auto" else spec.method)
+    options = split_options(spec)
+    examples = read_examples(
+        language_check.sources(spec, data), emit=emit, cache_dir=folder, group=options.group,
+        form=language_data.wish(spec), reading=read_options(spec),
+    )  # fmt: skip
+    plan = settled(spec, examples, emit)
+    division = language_data.divided(examples, options, spec.seed)
+    read = language_check.in_tokens(plan, examples, division, emit, most=SAMPLE, weights=False)
+    of_all = read.unchecked if read.lengths is None else ()  # of many rows some are looked at: that is a plan
+    return found_in(plan, examples, {name: len(rows) for name, rows in division.items()}, of_all)
+
+
+def found_in(plan: Any, examples: Any, splits: dict[str, int], unchecked: tuple[str, ...] = ()) -> Found:
+    """Of examples that were read and divided, for `plan` (`language_plan.LanguagePlan`)."""
+    some = [examples[int(number)] for number in _spread(len(examples))]
+    return Found(examples.form, "language", splits, some, plan, unchecked)
 
 
 def read_texts(found: Found, config: Any, tokenizer: Any) -> Texts:
@@ -101,7 +126,7 @@ def read_texts(found: Found, config: Any, tokenizer: Any) -> Texts:
     texts = [text for example in found.some for text in _written(example, tokenizer)]
     notes = []
     if found.form in ("preference", "feedback"):
-        notes.append("each answer is one sequence; the reference pass before training is not counted")
+        notes.append("each answer is read behind its prompt; the time is without their first reading, before training")
     kind: Kind = "seq2seq" if getattr(config, "is_encoder_decoder", False) else "causal"
     rows = found.rows if found.form == "pair" else round(found.rows * len(texts) / max(1, len(found.some)))
     learned = sum(map(_learned, found.some)) / max(1, sum(map(len, texts))) if kind == "causal" else 1.0
@@ -173,10 +198,11 @@ def token_lengths(texts: Sequence[str], tokenizer: Any) -> tuple[np.ndarray, str
     return np.array([len(ids) for ids in tokens(tokenizer, list(texts), verbose=False)["input_ids"]]), "tokenised"
 
 
-def counted(lengths: np.ndarray, how: str, *, rows: int | None = None) -> Tokens:
-    """`lengths`: tokens of each text that was looked at."""
+def counted(lengths: np.ndarray, how: str, *, rows: int | None = None, limit: int | None = None) -> Tokens:
+    """`lengths`: tokens of each text that was looked at; `limit`: how many of them are read."""
     some, rows = len(lengths), len(lengths) if rows is None else rows
     if rows > some:
         how += f"; {some:,} of {rows:,} rows, the rest extrapolated"
     mean = float(lengths.mean())
-    return Tokens(rows, some, round(mean, 1), math.ceil(lengths.max()), round(mean * rows), how)
+    longer = 0 if limit is None else math.ceil(float((lengths > limit).mean()) * rows)
+    return Tokens(rows, some, round(mean, 1), math.ceil(lengths.max()), round(mean * rows), how, longer)

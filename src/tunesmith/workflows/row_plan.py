@@ -6,17 +6,24 @@ The run and `check` both begin with it, so that what one refuses the other does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from tunesmith.core import registry
 from tunesmith.core.events import Emit
 from tunesmith.core.options import resolve
+from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method, Task
+from tunesmith.engine.tokens import check_length
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
+from tunesmith.models import catalog
+from tunesmith.models.safety import config_alone
+from tunesmith.models.virtual import room
 from tunesmith.workflows import choose, continued, effort, spoken
 
 
@@ -65,3 +72,25 @@ def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
         "options": {**written, **engine.model_dump()},
     })  # fmt: skip
     return Plan(written_out, task, method, engine, [])
+
+
+def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
+    """What can be told of the model without its weights, as a run would refuse it; what could not be checked.
+
+    With `weights` false they need not be there.
+    """
+    from tunesmith.models.lengths import longest_row
+    from tunesmith.models.load import check_text_model
+
+    name = plan.spec.model
+    if is_run(Path(name).expanduser()):
+        return ["the earlier run that it begins with"]
+    folder = catalog.find(name).folder
+    if folder is None:
+        return [f"the model: {name} is not on this machine"]
+    if not weights and config_alone(folder):
+        return [f"the weights of the model: {name} has none yet"]
+    check_text_model(folder, name, emit)
+    bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))
+    check_length(plan.spec.options.get("max_length"), room(bundle, getattr(plan.method, "virtual_tokens", 0)), name)
+    return []
