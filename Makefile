@@ -25,12 +25,16 @@ $(DEV): pyproject.toml constraints.txt
 demo: $(QUICKSTART) ## fine-tune on examples/support_tickets.csv, then say how good it is and where the report lies
 	@$(BIN)/tunesmith train examples/support_tickets.csv --effort quick
 
+.PHONY: test-fast
+test-fast: $(DEV) ## what takes no second each, for every commit: under 3 minutes on two cores
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not story and not slow"
+
 .PHONY: test
-test: $(DEV) ## the fast tests, minutes
+test: $(DEV) ## the stories of whole runs too, for what lands: under 8 minutes on two cores
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: test-all
-test-all: $(DEV) ## every test, the slow ones too
+test-all: $(DEV) ## every test, the slow ones too: half an hour
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow"
 
 .PHONY: check

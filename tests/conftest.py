@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,33 @@ def pytest_collection_finish() -> None:
     """Libraries and tests stay until the end: the collector of garbage need not look through them each time."""
     gc.collect()
     gc.freeze()
+
+
+MOST_SECONDS = 5.0
+"""What a test may take of processors, its child processes included, without the mark `story`: a second is meant."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """New tests are in the fast tier while they are fast; seconds of processors, as others may use them too."""
+    begun = sum(os.times()[:4])
+    yield
+    took = sum(os.times()[:4]) - begun
+    if took > MOST_SECONDS and not any(map(item.get_closest_marker, ("story", "slow"))):
+        pytest.fail(f"it took {took:.1f} s of processor time: mark it `story`, or `slow` (CONTRIBUTING.md, Test)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def libraries() -> None:
+    """What nearly every test imports, so that no test is blamed for the time that it takes."""
+    import sklearn.linear_model
+    import transformers
+
+    import tunesmith.workflows.train
+
+    assert sklearn.linear_model
+    assert transformers.AutoModel
+    assert tunesmith.workflows.train
 
 
 @pytest.fixture(autouse=True)

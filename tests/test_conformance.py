@@ -81,9 +81,7 @@ def losses(run: tunesmith.Run) -> list[float]:
     return [e["metrics"]["loss"] for e in events.read(run.folder.events) if e["event"] == "evaluated"]
 
 
-@pytest.mark.parametrize(("task", "number", "method"), CASES)
-def test_it_learns_its_ten_rows(toy_run: Any, task: str, number: int, method: str) -> None:
-    run = toy_run(task, number, method)
+def _learns_its_ten_rows(run: tunesmith.Run, method: str) -> None:
     first = run.document["first_metric"]
     reached = run.metrics[first]
     assert reached <= LEARNED[first] if first == "rmse" else reached >= LEARNED[first]
@@ -95,10 +93,7 @@ def test_it_learns_its_ten_rows(toy_run: Any, task: str, number: int, method: st
         assert min(found) <= found[0]
 
 
-@pytest.mark.parametrize(("task", "number", "method"), CASES)
-def test_it_answers_the_same_after_loading(toy_run: Any, task: str, number: int, method: str) -> None:
-    run = toy_run(task, number, method)
-    texts, _ = toy_rows(task, number, run)
+def _answers_the_same_after_loading(run: tunesmith.Run, texts: list[Any]) -> None:
     saved = pq.read_table(run.folder.predictions).to_pydict()
     scores = np.array(saved["scores"])
     again = tunesmith.load(run.path).probabilities(texts)
@@ -106,14 +101,11 @@ def test_it_answers_the_same_after_loading(toy_run: Any, task: str, number: int,
     assert len(run.model.predict(texts)) == 10
 
 
-@pytest.mark.parametrize(("task", "number", "method"), CASES)
-def test_others_give_the_same_logits(toy_run: Any, task: str, number: int, method: str) -> None:
+def _others_give_the_same_logits(run: tunesmith.Run, method: str, texts: list[Any], truth: list[Any]) -> None:
     """Plain transformers, or plain peft."""
     from peft import AutoPeftModelForSequenceClassification
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    run = toy_run(task, number, method)
-    texts, truth = toy_rows(task, number, run)
     reader = AutoPeftModelForSequenceClassification if method in BESIDE else AutoModelForSequenceClassification
     plain = reader.from_pretrained(run.folder.model).eval()
     tokenizer = AutoTokenizer.from_pretrained(run.folder.model)
@@ -134,6 +126,17 @@ def test_others_give_the_same_logits(toy_run: Any, task: str, number: int, metho
         assert plain.config.id2label == dict(enumerate(run.model.labels))
         scores = logits.softmax(-1) if run.model.task.kind == "label" else logits.sigmoid()
         np.testing.assert_allclose(scores.numpy(), run.model.probabilities(texts), atol=1e-5)
+
+
+@pytest.mark.story
+@pytest.mark.parametrize(("task", "number", "method"), CASES)
+def test_it_learns_answers_and_is_read_by_others(toy_run: Any, task: str, number: int, method: str) -> None:
+    """One test a case: tests are spread over processes, and each would train the case anew."""
+    run = toy_run(task, number, method)
+    texts, truth = toy_rows(task, number, run)
+    _learns_its_ten_rows(run, method)
+    _answers_the_same_after_loading(run, texts)
+    _others_give_the_same_logits(run, method, texts, truth)
 
 
 def test_there_is_a_case_for_every_entry_of_the_tables() -> None:
@@ -159,20 +162,24 @@ def moved(pairs: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> set[str]:
     return {name for name, (before, after) in pairs.items() if not torch.equal(before, after)}
 
 
+@pytest.mark.story
 def test_head_leaves_the_body_untouched(toy_run: Any, tiny_model: Path) -> None:
     assert moved(body(tiny_model, toy_run("text-classification", 0, "head"))) == set()
 
 
+@pytest.mark.story
 def test_full_moves_the_upper_blocks_and_nothing_below(toy_run: Any, tiny_model: Path) -> None:
     pairs = body(tiny_model, toy_run("text-regression", 0, "full"))
     assert moved(pairs) == {name for name in pairs if name.startswith("encoder.layer.1.")}
 
 
+@pytest.mark.story
 def test_full_moves_everything_when_nothing_is_frozen(toy_run: Any, tiny_model: Path) -> None:
     pairs = body(tiny_model, toy_run("text-regression", 0, "full", frozen_share=0.0))
     assert moved(pairs) == set(pairs)
 
 
+@pytest.mark.story
 def test_lora_moves_linear_layers_by_its_adapter(toy_run: Any, tiny_model: Path) -> None:
     run = toy_run("text-regression", 0, "lora")
     pairs = body(tiny_model, run)
@@ -196,6 +203,7 @@ def test_lora_moves_linear_layers_by_its_adapter(toy_run: Any, tiny_model: Path)
 # callbacks, options, plugins from elsewhere
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("name", registry.names("callbacks"))
 def test_every_callback_runs_alone_and_once(name: str, tiny_model: Path, tickets: Any, in_tmp: Path) -> None:
     run = tunesmith.train(
@@ -216,19 +224,20 @@ def option_sets() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("part", option_sets())
-def test_every_option_has_a_help_text(part: str) -> None:
-    missing = [row["name"] for row in describe(option_sets()[part]) if not row["help"]]
+def test_every_option_has_a_help_text() -> None:
+    missing = [
+        f"{part}: {row['name']}" for part, model in option_sets().items() for row in describe(model) if not row["help"]
+    ]
     assert missing == []
 
 
-@pytest.mark.parametrize("part", [name for name in option_sets() if name != "run"])
-def test_options_are_the_same_once_they_were_written_and_read(part: str) -> None:
+def test_options_are_the_same_once_they_were_written_and_read() -> None:
     """Or a run could not be resumed: its checkpoints are for one spec."""
-    model = option_sets()[part]
-    before = model().model_dump()
-    again = model(**yaml.safe_load(yaml.safe_dump(before))).model_dump()
-    assert json.dumps(again, default=str) == json.dumps(before, default=str)
+    for part, model in option_sets().items():
+        if part != "run":
+            before = model().model_dump()
+            again = model(**yaml.safe_load(yaml.safe_dump(before))).model_dump()
+            assert json.dumps(again, default=str) == json.dumps(before, default=str), part
 
 
 def test_every_plugin_says_what_it_is_in_one_line() -> None:
@@ -271,6 +280,7 @@ class Shout:
 '''
 
 
+@pytest.mark.story
 def test_a_plugin_of_another_package_is_found_by_its_entry_point(
     in_tmp: Path, tiny_model: Path, tickets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def _weights_lie_in_safetensors_alone(run: tunesmith.Run) -> None:
     assert not kinds & {".bin", ".pt", ".pkl"}
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(("task", "number", "method"), CASES)
 def test_it_learns_answers_and_is_saved(toy_run: Any, task: str, number: int, method: str) -> None:
     """One test a case: tests are spread over processes, and each would train the case anew."""

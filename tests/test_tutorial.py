@@ -132,6 +132,7 @@ def test_the_chat_tutorial_works(in_tmp: Path, examples: Path) -> None:
     assert (in_tmp / "pairs.jsonl").exists()
 
 
+@pytest.mark.story
 @pytest.mark.timeout(300)
 def test_the_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
     shutil.copytree(examples, in_tmp / "examples")
@@ -151,6 +152,7 @@ def test_the_refine_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -
     assert (in_tmp / "runs" / "search" / "run" / "result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_python_page_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
     shutil.copytree(examples, in_tmp / "examples")

@@ -78,6 +78,7 @@ def _writes(call: ast.Call, place: int) -> bool:
     return isinstance(mode.value, str) and set(mode.value) <= set("rwaxbt+U") and bool(set(mode.value) & set("wax+"))
 
 
+@pytest.mark.story
 def test_one_module_writes() -> None:
     found = [fault for path in SOURCE.rglob("*.py") if path != THE_PLACE for fault in writes(path)]
     assert found == []

@@ -248,6 +248,8 @@ def _targets(estimator: Any, y: Any) -> Any:
     """y, without missing cells. Raises ValueError."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
+    if hasattr(y, "__array__") and not hasattr(y, "columns") and not hasattr(y, "iloc"):
+        y = np.asarray(y)  # what can only be made an array takes no other function of numpy
     cells = pd.DataFrame(y) if np.ndim(y) == 2 else pd.Series(y, dtype=None if len(y) else object)
     if missing := int(cells.isna().to_numpy().sum()):
         raise ValueError(f"Input y contains NaN: {missing} of its {cells.size} cells are missing.")

@@ -272,6 +272,7 @@ def test_a_folder_that_is_used(run: Run) -> None:
     refuse(run, "data.csv", "--out", "used", parts=parts, left={"data.csv", "used", "used/mine.txt"})
 
 
+@pytest.mark.story
 def test_a_folder_where_something_went_wrong_can_be_used_again(run: Run, quick: list[Any]) -> None:
     Path("data.csv").write_bytes(csv(lines(40)))
     assert run("train", "data.csv", *quick, "--out", "run", "--target", "lable").code == 2
@@ -314,6 +315,7 @@ def test_the_other_verbs_complain_as_clearly(arguments: list[str], part: str, ru
     assert found.json["error"]["message"]
 
 
+@pytest.mark.story
 def test_predict_and_evaluate_need_the_columns_of_the_training(run: Run, quick: list[Any]) -> None:
     Path("data.csv").write_bytes(csv(lines(40)))
     assert run("train", "data.csv", *quick, "--out", "run").code == 0

@@ -92,6 +92,7 @@ def test_flags_and_settings_reach_the_spec(run: Run, quick: list[Any], tickets: 
     assert len(pq.read_table("run/predictions.parquet")) == 15
 
 
+@pytest.mark.story
 def test_a_goal_may_cost_money(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
     words = ["train", ticket_csv, *quick, "--until", "accuracy=0.0001", "--budget", "$1", "--out", "until"]
     refused = run(*words)
@@ -100,6 +101,7 @@ def test_a_goal_may_cost_money(run: Run, ticket_csv: Path, quick: list[Any]) -> 
     assert run(*words, "--price-per-hour", "60").code == 0
 
 
+@pytest.mark.story
 def test_words_that_yaml_takes_for_truth_values_stay_words(run: Run, quick: list[Any]) -> None:
     rows = [f"some words {n} of them,{('yes', 'no')[n % 2]}" for n in range(30)]
     Path("rows.csv").write_text("\n".join(["text,label", *rows, ""]))
@@ -126,6 +128,7 @@ def test_settings_are_read_as_they_are_meant(typed: str, value: Any) -> None:
     assert words_of([f"prefix={typed}"]) == {"prefix": value}
 
 
+@pytest.mark.story
 def test_check_trains_nothing_and_says_what_would_be_done(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
     said = run("check", ticket_csv, *quick)
     assert said.code == 0
@@ -146,6 +149,7 @@ def test_check_trains_nothing_and_says_what_would_be_done(run: Run, ticket_csv: 
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.story
 def test_resume_finishes_a_stopped_run(run: Run, ticket_csv: Path, tiny_model: Path) -> None:
     class Dead(BaseException):
         pass
@@ -361,6 +365,7 @@ def test_help_and_version(tunesmith: Callable[..., Any]) -> None:
     assert (module.returncode, module.stdout) == (0, version.stdout)
 
 
+@pytest.mark.story
 def test_nothing_but_our_own_words_reaches_the_screen(
     tunesmith: Callable[..., Any], ticket_csv: Path, tiny_model: Path
 ) -> None:

@@ -113,6 +113,7 @@ def complete(line: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.story
 def test_a_tab_completes_names(in_tmp: Path) -> None:
     (in_tmp / "runs" / "bank-0001").mkdir(parents=True)
     assert complete("tunesmith show ru") == ["runs/bank-0001"]

@@ -121,6 +121,7 @@ def test_a_cell_over_ten_megabytes(bench: Any, ticket_lines: Any, cell: str) -> 
     assert f"line 23, row 22, column {column!r}: this cell holds more than 10,485,760 characters" in message
 
 
+@pytest.mark.story
 def test_a_big_cell_in_memory(bench: Any) -> None:
     rows = [{"text": BIG if n == 3 else f"text {n} of some", "label": "ab"[n % 2]} for n in range(12)]
     assert "row 4, column 'text': this cell holds more than" in refused(bench, rows)

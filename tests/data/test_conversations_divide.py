@@ -142,6 +142,7 @@ def test_too_few_different_examples() -> None:
         divide(read_examples(rows, emit=ignore), seed=0)
 
 
+@pytest.mark.story
 @settings(max_examples=60, deadline=None)
 @given(numbers=st.lists(st.integers(0, 30), min_size=40, max_size=120), seed=st.integers(0, 5))
 def test_no_prompt_ever_stands_on_two_sides(numbers: list[int], seed: int) -> None:

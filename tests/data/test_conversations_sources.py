@@ -228,6 +228,7 @@ def test_a_conversation_of_two_formats_is_refused_by_its_message() -> None:
     )
 
 
+@pytest.mark.story
 def test_plain_text_may_be_as_long_as_a_book() -> None:
     assert validate(read_examples([{"text": "word " * 1_000_000}], emit=ignore, form="text")) == []
 

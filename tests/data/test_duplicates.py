@@ -57,6 +57,7 @@ def test_bands_find_98_percent_of_pairs(threshold: float) -> None:
     assert 1 - (1 - threshold**rows) ** bands >= 0.98
 
 
+@pytest.mark.story
 def test_close_pairs_share_a_cluster_and_others_do_not() -> None:
     base = [f"{sentence(n)} {sentence(n + 300)} {sentence(n + 600)}" for n in range(150)]
     texts = [*base, *(text.replace("river", "rivers").replace("lamp", "lamb") for text in base[:100])]

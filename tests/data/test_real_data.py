@@ -15,6 +15,7 @@ def sizes(data: Any) -> list[int]:
     return [len(data.splits[name]) for name in ("train", "validation", "test")]
 
 
+@pytest.mark.story
 def test_banking77(bench: Any, shared_data: Path) -> None:
     folder = shared_data / "banking77"
     data = bench(folder / "train.csv", test=folder / "test.csv")
@@ -44,6 +45,7 @@ def test_sms_spam_has_no_header_and_many_duplicates(bench: Any, shared_data: Pat
         assert all(home.setdefault(text, name) == name for text in data.rows.select(part)["text"])
 
 
+@pytest.mark.story
 def test_goemotions(bench: Any, shared_data: Path) -> None:
     data = bench(shared_data / "goemotions")
     assert sizes(data) == [43_410, 5_426, 5_427]
@@ -63,6 +65,7 @@ def test_stsb_pairs_without_header(bench: Any, shared_data: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_contracts_ask_for_columns(bench: Any, shared_data: Path) -> None:
     path = shared_data / "cuad_clauses" / "master_clauses.csv"
     with pytest.raises(DataError, match=r"columns could be the target: .*\n.*--target COLUMN.*--text COLUMN"):

@@ -102,6 +102,7 @@ def test_encodings_are_found_and_said(bench: Any, ticket_lines: Any, encoding: s
     assert len(data.audit()["notes"]) == bool(said)
 
 
+@pytest.mark.story
 def test_a_late_byte_decides(bench: Any, ticket_lines: Any) -> None:
     lines = ticket_lines(30_000)
     data = bench(bench.write("late.csv", [*lines, "caf\u00e9,a"], "latin-1"), near_duplicates=0)

@@ -88,6 +88,7 @@ def test_quantised_weights_take_half_a_byte() -> None:
     assert half - packed == pytest.approx(linear * (2 - 0.5 - 0.127 / 8), rel=1e-3)
 
 
+@pytest.mark.story
 def test_activations_follow_rows_length_attention_and_checkpointing() -> None:
     def step(rows: int, length: int, **words: object) -> float:
         return bones(llama(), "causal", "lora", **words).step_bytes(rows, length)[0]  # type: ignore[arg-type]
@@ -176,6 +177,7 @@ def test_a_language_model_is_run_whole_also_while_its_head_alone_moves() -> None
     assert len(set(weights)) == 1, "what thaws later has its float32 master from the start"
 
 
+@pytest.mark.story
 def test_largest_batch_is_the_last_one_that_fits() -> None:
     skeleton = bones(llama(), "causal")
 

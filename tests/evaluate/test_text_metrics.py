@@ -256,6 +256,7 @@ def test_lead_and_copy() -> None:
     assert (metrics.copy(" a b "), metrics.copy(["a.", "b."])) == ("a b", "a. b.")
 
 
+@pytest.mark.story
 def test_a_thousand_rows_take_seconds(shared_data: Path) -> None:
     lines = (shared_data / "scitldr" / "test.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]

@@ -47,6 +47,7 @@ def _each_alone(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     ])  # fmt: skip
 
 
+@pytest.mark.story
 def test_no_single_move_is_better_on_the_rows_they_were_tuned_on() -> None:
     outcome = toys.labels(80, skill=0.7)
     truth, scores = outcome.truth, outcome.scores

@@ -57,6 +57,7 @@ def test_what_transformers_says_in_several_lines_is_told_in_full(tmp_path: Path)
         read_tokenizer(tmp_path)
 
 
+@pytest.mark.story
 def test_a_run_on_such_a_base_is_a_plain_model_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     language_models.network("llama").save_pretrained(tmp_path / "base")

@@ -74,6 +74,7 @@ def test_a_run_begins_with_a_classifier_of_other_labels(
     assert "base" not in run.document["baselines"]
 
 
+@pytest.mark.story
 def test_a_run_of_ours_is_a_base_that_answers_for_itself(train: Train, ticket_file: Path) -> None:
     first = train(ticket_file, "first", method="head")
     again = train(ticket_file, "again", method="head", model=str(first.folder.model))
@@ -81,6 +82,7 @@ def test_a_run_of_ours_is_a_base_that_answers_for_itself(train: Train, ticket_fi
     assert base == first.metrics["accuracy"]
 
 
+@pytest.mark.story
 def test_a_number_is_answered_in_its_own_units(train: Train, tickets: Any) -> None:
     rows = [{"text": row["text"], "score": 100.0 + len(row["text"])} for row in tickets]
     words = {"task": "text-regression", "method": "head"}
@@ -90,6 +92,7 @@ def test_a_number_is_answered_in_its_own_units(train: Train, tickets: Any) -> No
     assert base == pytest.approx(first.metrics["rmse"], rel=1e-3)
 
 
+@pytest.mark.story
 def test_a_sentence_encoder_answers_with_the_nearest_label_name(train: Train, minilm: Path) -> None:
     foods = ["bread", "cheese", "soup", "rice", "apples", "noodles", "pancakes", "tomatoes"]
     beasts = ["dog", "cat", "horse", "cow", "goat", "sheep", "rabbit", "pig"]

@@ -59,6 +59,7 @@ REFUSED: dict[str, tuple[Rows, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("case", REFUSED)
 def test_check_refuses_what_a_run_refuses(case: str, in_tmp: Path) -> None:
     rows, words, message = REFUSED[case]
@@ -168,6 +169,7 @@ def test_names_that_other_tools_have() -> None:
 # what plain transformers makes of a finished run
 
 
+@pytest.mark.story
 def test_a_plain_pipeline_gives_the_answers_of_the_run(table: Path, tiny_model: Path, in_tmp: Path) -> None:
     from transformers import pipeline
 

@@ -193,6 +193,7 @@ def test_names_are_asked_for_their_meaning(
     assert "guessing gets" in said["why"]
 
 
+@pytest.mark.story
 def test_an_unfinished_run_ends_where_a_whole_one_does(
     train: Callable[..., tunesmith.Run], ticket_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def command(tiny_model: Path, ticket_file: Path) -> list[Any]:
 # signals
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
@@ -86,6 +87,7 @@ def test_a_second_ctrl_c_stops_at_once(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("phase", ["read", "probe", "evaluate", "report"])
 def test_a_signal_in_any_phase_can_be_resumed(
     phase: str, train: Train, whole: tunesmith.Run, ticket_file: Path, in_tmp: Path
@@ -120,8 +122,9 @@ def kill_at_random(start: Any, command: list[Any], run: Path, chance: random.Ran
     return bool(process.end() == 0)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
-    "kills", [4, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])], ids=["4", "50"]
+    "kills", [2, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])], ids=["2", "50"]
 )
 def test_sigkill_at_random_moments(
     kills: int, start: Any, command: list[Any], whole: tunesmith.Run, in_tmp: Path, records: Records
@@ -144,6 +147,7 @@ def test_sigkill_at_random_moments(
         number += 1
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("step", [1, pytest.param(43, marks=pytest.mark.slow), 84])
 def test_dying_after_any_step_loses_at_most_save_steps(
     step: int, train: Train, ticket_file: Path, whole: tunesmith.Run, in_tmp: Path, records: Records
@@ -154,6 +158,7 @@ def test_dying_after_any_step_loses_at_most_save_steps(
     check_killed_run(in_tmp / "run", whole, kills=1)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("event", ["started", "saved", "save"])
 def test_dying_at_other_moments_is_no_different(
     event: str, train: Train, ticket_file: Path, whole: tunesmith.Run, in_tmp: Path, records: Records
@@ -169,6 +174,7 @@ def test_dying_at_other_moments_is_no_different(
     check_killed_run(in_tmp / "run", whole, kills=1)
 
 
+@pytest.mark.story
 def test_dying_while_the_spec_is_written_leaves_one_that_can_be_read(
     train: Train, ticket_file: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +261,7 @@ def test_every_flipped_bit_of_a_real_checkpoint_is_found(whole: tunesmith.Run) -
     assert verify(path) is None
 
 
+@pytest.mark.story
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     train: Train, ticket_file: Path, whole: tunesmith.Run, in_tmp: Path, records: Records
 ) -> None:

@@ -41,6 +41,7 @@ def kept(run: tunesmith.Run, records: Records) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.story
 def test_what_training_ruined_is_not_handed_over(train: Train, tickets: list[dict[str, str]], records: Records) -> None:
     run, simple = train(tickets, **RUINED), train(tickets, out="simple", method="head", epochs=0)
     said = kept(run, records)
@@ -52,6 +53,7 @@ def test_what_training_ruined_is_not_handed_over(train: Train, tickets: list[dic
     assert run.document["verdict"]["worth"]["simplest"]
 
 
+@pytest.mark.story
 def test_a_killed_run_hands_over_the_same(
     train: Train, tickets: list[dict[str, str]], in_tmp: Path, records: Records
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_killed_run_hands_over_the_same(
     assert kept(again, records)["why"] == kept(whole, records)["why"]
 
 
+@pytest.mark.story
 def test_a_run_is_had_again_from_its_spec(train: Train, tickets: list[dict[str, str]], in_tmp: Path) -> None:
     first = train(tickets, out="first", method="auto", epochs=1)
     spec = yaml.safe_load(first.folder.spec.read_text(encoding="utf-8"))
@@ -71,6 +74,7 @@ def test_a_run_is_had_again_from_its_spec(train: Train, tickets: list[dict[str, 
     assert weights(tunesmith.train(first.folder.spec, out="second")) == weights(first)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("share", [0.0, 0.4], ids=["clean", "noisy"])
 def test_auto_is_never_below_the_linear_head_on_validation(
     train: Train, tickets: list[dict[str, str]], records: Records, share: float
@@ -97,6 +101,7 @@ def test_quick_ends_with_the_linear_head(train: Train, tickets: list[dict[str, s
     assert run.document["verdict"]["worth"]["simplest"]
 
 
+@pytest.mark.story
 def test_best_tries_several_methods_and_keeps_the_best(
     train: Train, tickets: list[dict[str, str]], records: Records
 ) -> None:

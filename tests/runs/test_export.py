@@ -22,6 +22,7 @@ from tunesmith.workflows.export import export
 FEW: dict[str, Any] = {"generate_rows": 0, "few_shot": 0, "learning_rate": 2e-2}
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     ("method", "family", "words"),
     [("lora", "llama", {}), ("lora", "llama-tied", {"new_tokens": ["<order>"]}), ("qlora", "llama", {}),
@@ -51,6 +52,7 @@ def test_a_merged_model_is_a_plain_one_with_the_same_logits(
         torch.testing.assert_close(plain(**inputs).logits, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(("family", "method"), [("llama", "lora"), ("llama-tied", "lora"), ("llama", "qlora")])
 def test_an_adapter_with_new_tokens_is_read_by_plain_transformers(family: str, method: str, in_tmp: Path) -> None:
     """PEFT puts the rows of new tokens into a table, and makes no table longer: the longer base lies beside."""
@@ -73,6 +75,7 @@ def test_an_adapter_that_is_enough_has_no_base_beside_it(in_tmp: Path) -> None:
     assert [path.name for path in run.folder.model.glob("*.safetensors")] == ["adapter_model.safetensors"]
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", ["lora", "adapters"])
 def test_an_adapter_on_an_earlier_adapter_is_read_by_plain_transformers(method: str, in_tmp: Path) -> None:
     first = short_run(CHAT, out="first", method="lora", epochs=1, new_tokens=["<order>"], **FEW)
@@ -133,6 +136,7 @@ def test_a_whole_model_is_exported_as_a_checked_copy(in_tmp: Path) -> None:
     torch.testing.assert_close(plain(input_ids=ids).logits, run.model.bundle.model.running(input_ids=ids).logits)
 
 
+@pytest.mark.story
 def test_a_prompt_is_read_as_those_that_were_learned(in_tmp: Path) -> None:
     """Preferences of texts are learned without the template, though the base has one; those of messages with it."""
     asked = "anna: where is my tea?"
@@ -148,6 +152,7 @@ def test_a_prompt_is_read_as_those_that_were_learned(in_tmp: Path) -> None:
     assert messages.prompt_ids(asked) != texts.prompt_ids(asked)
 
 
+@pytest.mark.story
 def test_training_goes_on_from_a_run_whose_base_was_in_4_bits(in_tmp: Path) -> None:
     first = short_run(CHAT, method="qlora", epochs=1, **FEW)
     words = {**SHORT, "method": "lora", "epochs": 1, **FEW}
@@ -155,6 +160,7 @@ def test_training_goes_on_from_a_run_whose_base_was_in_4_bits(in_tmp: Path) -> N
     assert second.document["model"] == str(first.path.resolve())
 
 
+@pytest.mark.story
 def test_a_model_that_answers_differently_is_not_exported(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = short_run(CHAT, method="lora", epochs=1, **FEW)
     monkeypatch.setattr(workflow, "_TOLERANCE", -1.0)

@@ -69,10 +69,11 @@ def test_the_head_is_the_top_and_reads_the_features(base: Path) -> None:
         torch.testing.assert_close(model.head(model.features(batch)), model(batch), atol=1e-5, rtol=1e-5)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("gradual", "adapters")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("progressive", "gradual", "adapters")]
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "progressive", *SLOW])
+@pytest.mark.story
+@pytest.mark.parametrize("method", ["full", "lora", *SLOW])
 @pytest.mark.parametrize("base", ["xlm-roberta", "deberta-v2", "modernbert", "mpnet", "gpt2", "llama"], indirect=True)
 def test_a_base_of_any_family_is_trained_and_saved(base: Path, method: str, tickets: Any, in_tmp: Path) -> None:
     run = tunesmith.train(tickets, out="run", model=str(base), method=method, **{**LEARNS, "epochs": 1})
@@ -80,10 +81,15 @@ def test_a_base_of_any_family_is_trained_and_saved(base: Path, method: str, tick
     assert {answer["label"] for answer in answers} <= {"praise", "complaint", "question"}
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", ["full", "progressive"])
 @pytest.mark.parametrize(
     "base",
-    ["distilbert", "electra", "modernbert", "gpt2", pytest.param("roberta", marks=pytest.mark.slow)],
+    [
+        "distilbert",
+        "modernbert",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("electra", "gpt2", "roberta")),
+    ],
     indirect=True,
 )
 def test_a_run_of_any_family_is_continued_with_all_that_its_head_reads(
@@ -109,6 +115,7 @@ def test_a_run_of_any_family_is_continued_with_all_that_its_head_reads(
     assert method == "full" or found["lost"]["value"] == 0
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("base", ["gpt2", "llama", "xlm-roberta"], indirect=True)
 def test_a_decoder_learns_labels_and_numbers(base: Path, tickets: Any, in_tmp: Path) -> None:
     run = tunesmith.train(tickets, out="labels", model=str(base), method="full", **LEARNS)

@@ -107,6 +107,7 @@ def test_large_files_are_compared_by_samples_and_with_verify_as_a_whole(
         check_manifest(tmp_path)
 
 
+@pytest.mark.story
 def test_verify_is_a_flag_of_what_uses_a_model(
     run: Callable[[str], Path], tunesmith: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_finished_run_is_not_run_again(whole: tunesmith.Run, records: Records)
         tunesmith.train("x.csv", out=whole.path)
 
 
+@pytest.mark.story
 def test_a_run_is_not_continued_with_other_data(
     train: Train, ticket_file: Path, in_tmp: Path, records: Records
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_disk_too_small_for_two_checkpoints_is_refused(
 
 
 # the thread that writes for TensorBoard has nobody to tell
+@pytest.mark.story
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
     "left",
@@ -152,6 +154,7 @@ def test_a_disk_that_fills_up_pauses_the_run(
     check_killed_run(disk / "run", whole, kills=1)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_in_any_other_phase_pauses_too(
     kind: int, train: Train, ticket_file: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch

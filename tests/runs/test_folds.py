@@ -86,6 +86,7 @@ def test_finished_folds_are_not_made_again(
     assert again.document == crossed.document
 
 
+@pytest.mark.story
 def test_rows_with_several_labels_are_so_in_every_fold(
     tickets: list[dict[str, str]], tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_part_of_ones_own_does_not_go_with_it(tmp_path: Path) -> None:
 # seeds
 
 
+@pytest.mark.story
 def test_seeds_share_a_split_and_differ_in_the_rest(tmp_path: Path, ticket_file: Path, tiny_model: Path) -> None:
     words = {**FAST, "model": str(tiny_model), "head_init": "random", "learning_rate": 2e-3, "epochs": 2}
     found = several_seeds(ticket_file, out=tmp_path / "s", seeds=[4, 9], soup=True, **words)
@@ -146,6 +148,7 @@ def test_seeds_share_a_split_and_differ_in_the_rest(tmp_path: Path, ticket_file:
         several_seeds(ticket_file, out=tmp_path / "t", seeds=[1, 1])
 
 
+@pytest.mark.story
 def test_a_soup_is_kept_where_it_helps(
     tmp_path: Path, ticket_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +170,7 @@ def test_a_soup_is_kept_where_it_helps(
     assert soup["test"]["low"] <= soup["test"]["value"] <= soup["test"]["high"]
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", ["adapters", "prompt"])
 def test_a_soup_averages_what_lies_beside_a_base_too(
     method: str, tmp_path: Path, ticket_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch

@@ -121,6 +121,7 @@ def test_a_retained_file_is_measured_by_a_linear_probe(
     assert decided(run, "lost", records) == [pytest.approx(lost(run), abs=1e-4)]
 
 
+@pytest.mark.story
 def test_retained_texts_are_measured_by_their_neighbours(
     tiny_model: Path, others: Rows, in_tmp: Path, records: Records
 ) -> None:
@@ -196,6 +197,7 @@ def test_the_fisher_information_is_saved_with_the_run(second: Second) -> None:
     assert all((values >= 0).all() for values in found.values())
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     ("name", "words"),
     [("ewc", {}), ("l2sp", {"l2sp_strength": 1}), ("rehearsal", {}), ("distill", {}), ("interpolate", {})],
@@ -222,6 +224,7 @@ def test_small_layers_keep_more_and_are_no_base_for_a_next_task(
         second(continue_from=str(run.path))
 
 
+@pytest.mark.story
 def test_adapters_beside_one_base_leave_each_other_alone(
     first: tunesmith.Run, others: Rows, tickets: Rows, in_tmp: Path
 ) -> None:
@@ -242,6 +245,7 @@ def test_adapters_beside_one_base_leave_each_other_alone(
     )
 
 
+@pytest.mark.story
 def test_no_more_is_lost_than_allowed(second: Second, records: Records) -> None:
     run = second(forget_at_most=0.2)
     assert lost(run) <= 0.2
@@ -251,6 +255,7 @@ def test_no_more_is_lost_than_allowed(second: Second, records: Records) -> None:
     assert said[-1] == ("kept to" if forgotten(run)["lost"]["high"] <= 0.2 else "not certain")
 
 
+@pytest.mark.story
 def test_ewc_and_rehearsal_go_on_after_a_kill_with_the_same_bits(second: Second, in_tmp: Path) -> None:
     words = {"callbacks": ["ewc", "rehearsal"], "epochs": 3, "save_steps": 2}
     whole = second("whole", **words)
@@ -289,6 +294,7 @@ def test_a_run_that_is_not_finished_can_not_be_continued(second: Second, in_tmp:
         second("next", continue_from=str(in_tmp / "killed"))
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("how", ["seeds", "folds", "until"])
 def test_many_runs_measure_what_each_has_forgotten(
     how: str, in_tmp: Path, others: Rows, tiny_model: Path, ticket_file: Path
@@ -306,6 +312,7 @@ def test_many_runs_measure_what_each_has_forgotten(
         assert "tickets, by a linear probe" in forgotten(run)["probe"]
 
 
+@pytest.mark.story
 def test_a_series_of_seeds_continues_one_run(in_tmp: Path, others: Rows, first: tunesmith.Run) -> None:
     from tunesmith.workflows import seeds
 

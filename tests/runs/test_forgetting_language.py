@@ -45,6 +45,7 @@ def test_a_writer_is_measured_on_general_text(chat: tunesmith.Run) -> None:
     assert "Forgetting" in chat.report.read_text(encoding="utf-8")
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     ("method", "callback", "knob"),
     [("full", "rehearsal", {}), ("full", "distill", {"distill_weight": 5}), ("lora", "ewc", {})],
@@ -64,6 +65,7 @@ def test_a_writer_keeps_more_where_it_is_held(
     assert held.metrics["loss"] < held.document["baselines"]["base"]["loss"]["value"]
 
 
+@pytest.mark.story
 def test_writers_beside_one_base_keep_what_each_has_learned(chat: tunesmith.Run, text: str) -> None:
     """Bottleneck adapters and virtual tokens can not be merged: the next task gets its own beside the same base."""
     words = {**SHORT, "method": "adapters", "learning_rate": 1e-2, "epochs": 1}
@@ -116,6 +118,7 @@ def test_a_prompt_that_costs_too_much_before_it_is_trained_is_not_said_to_keep_e
     assert said[-1]["value"] == "missed"
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("callback", [pytest.param("rehearsal", marks=pytest.mark.slow), "distill"])
 def test_what_is_preferred_is_learned_beside_texts_that_are_kept(
     callback: str, chat: tunesmith.Run, in_tmp: Path

@@ -49,6 +49,7 @@ def test_a_short_file_is_an_error_and_not_zeros(tmp_path: Path) -> None:
         HiddenStates(tmp_path / "hidden.bin", 4, 1, torch.float32).read(np.array([0]), np.array([2]))
 
 
+@pytest.mark.story
 def test_training_from_the_cache_ends_where_training_without_it_does(
     train: Callable[..., tunesmith.Run], ticket_file: Path, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def test_patience_begins_when_all_has_thawed(
 HALF = {"method": "gradual", "stages": 2, "kept_share": 0.5, "epochs": 4, "patience": 9, "learning_rate": 1e-3}
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(("stages", "dropout"), [pytest.param(2, 0.0, marks=pytest.mark.slow), (2, 0.1), (1, 0.0)])
 def test_the_cache_changes_no_bit(train: Train, ticket_file: Path, records: Any, stages: int, dropout: float) -> None:
     words = {**HALF, "stages": stages, "dropout": dropout}

@@ -50,6 +50,7 @@ def test_what_auto_takes_is_among_the_usual_rungs(method: str, form: str, names:
     assert ladders.usual(held) == names.split()
 
 
+@pytest.mark.story
 @pytest.mark.usefixtures("in_this_process")
 def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
     names = ["majority", "tfidf", "nearest_neighbours", "head", "full"]
@@ -117,6 +118,7 @@ def test_only_rungs_that_have_a_base_are_named_for_it(
     assert [rung["name"] for rung in found["rungs"]] == ["majority", "tfidf", *(f"head-{name}" for name in short)]
 
 
+@pytest.mark.story
 def test_rungs_have_processes_of_their_own_and_are_kept(
     ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_an_answer_is_learned_by_heart_and_ends(train: Train) -> None:
     assert tunesmith.load(run.path).predict(["say 99"]) == [{"text": "good", "stopped": True}]
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     ("family", "method"), [("llama-tied", "lora"), ("gpt2", "full"), ("gpt2", "lora"), ("gemma2", "full")]
 )
@@ -95,6 +96,7 @@ def test_other_families_learn_too(family: str, method: str, train: Train, record
     assert "chunked_logits" not in decided  # ours were the network's own
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("kind", ["sigmoid", "ipo"])
 def test_better_answers_become_likelier_than_worse_ones(kind: str, train: Train) -> None:
     run = train(PREFERENCE, method="full", preference_loss=kind)
@@ -107,6 +109,7 @@ def test_better_answers_become_likelier_than_worse_ones(kind: str, train: Train)
     assert 0 < run.document["test"]["kl_to_base"]["value"] < 20
 
 
+@pytest.mark.story
 def test_the_distance_to_the_base_is_the_same_for_an_adapter_and_its_sum(train: Train) -> None:
     """The base with the adapter off is the base that is loaded again."""
     beside = train(PREFERENCE, out="a", method="lora", max_steps=2)
@@ -123,6 +126,7 @@ def test_judged_answers_get_rewards_of_the_right_sign(train: Train) -> None:
     assert run.document["task"] == "preference"
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("family", ["t5", "bart"])
 def test_text_to_text_lowers_the_loss(family: str, method: str, train: Train) -> None:
@@ -131,6 +135,7 @@ def test_text_to_text_lowers_the_loss(family: str, method: str, train: Train) ->
     assert {"lead", "copy_source"} <= run.document["baselines"].keys()
 
 
+@pytest.mark.story
 def test_a_base_that_is_shown_nothing_is_the_base(train: Train) -> None:
     """Of several turns too: what is measured follows the prompt of the first."""
     rows = [
@@ -142,6 +147,7 @@ def test_a_base_that_is_shown_nothing_is_the_base(train: Train) -> None:
     assert shown == pytest.approx(plain, abs=1e-5)
 
 
+@pytest.mark.story
 def test_plain_text_goes_on_in_further_sequences(train: Train, told: list[Evidence]) -> None:
     rows = [{"text": " ".join(f"{name} {thing}" for thing in ("parcel", "refund") * 30)} for name in NAMES * 2]
     run = train(rows, max_length=64)
@@ -150,6 +156,7 @@ def test_plain_text_goes_on_in_further_sequences(train: Train, told: list[Eviden
     assert run.document["test"]["loss"]["value"] > 0
 
 
+@pytest.mark.story
 def test_packed_or_not_the_first_step_is_the_same(train: Train, records: Records) -> None:
     short = [{"prompt": f"{n}:", "completion": " good" * (1 + n % 9)} for n in range(40)]
     values = []
@@ -160,6 +167,7 @@ def test_packed_or_not_the_first_step_is_the_same(train: Train, records: Records
     assert values[0]["gradient_norm"] == pytest.approx(values[1]["gradient_norm"], rel=1e-4)
 
 
+@pytest.mark.story
 def test_gradient_checkpointing_changes_nothing_but_memory(
     train: Train, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +190,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
+@pytest.mark.story
 def test_dropout_is_active_while_training_only(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     from tunesmith.models.language import LanguageModel
 
@@ -249,6 +258,7 @@ LONG_ROWS: Rows = [
 ]  # fmt: skip
 
 
+@pytest.mark.story
 def test_what_is_too_long_is_cut_left_out_or_refused(train: Train, records: Records, told: list[Evidence]) -> None:
     cut = train(LONG_ROWS, out="truncate", max_length=64, max_steps=2)
     assert ledger(told[0]) == {"rows": 40, "used": 30, "cut": 10, "dropped": 0}
@@ -276,6 +286,7 @@ def test_what_is_too_long_is_cut_left_out_or_refused(train: Train, records: Reco
 # what is saved
 
 
+@pytest.mark.story
 def test_an_adapter_for_another_base_is_refused(train: Train, in_tmp: Path) -> None:
     shutil.copytree(folder("llama"), in_tmp / "base")
     run = tunesmith.train(CHAT, out="run", model=str(in_tmp / "base"), **{**SHORT, "method": "lora", "max_steps": 1})
@@ -290,6 +301,7 @@ def logits(model: Any, tokenizer: Any) -> torch.Tensor:
         return model.eval()(input_ids=ids).logits
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("new_tokens", [[], ["<ticket>"]], ids=["", "with a new token"])
 @pytest.mark.parametrize(
     ("family", "method"), [("llama", "full"), ("llama", "lora"), ("llama-tied", "lora"), ("gpt2", "full")]
@@ -320,6 +332,7 @@ def test_what_is_saved_is_read_by_transformers_and_peft_alone(
     )
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("family", ["llama", "llama-tied"])
 def test_a_new_token_is_learned(family: str, train: Train) -> None:
     rows = [{"prompt": f"{question}", "completion": "<ticket>"} for question, _, _ in PAIRS]
@@ -333,6 +346,7 @@ def report_text(run: tunesmith.Run) -> str:
     return run.report.read_text(encoding="utf-8")
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("rows", [CHAT, PREFERENCE, FEEDBACK], ids=["chat", "preference", "feedback"])
 def test_the_documents_are_whole(rows: Rows, train: Train) -> None:
     run = train(rows, epochs=1)
@@ -348,6 +362,7 @@ def test_the_documents_are_whole(rows: Rows, train: Train) -> None:
     assert (run.path / "model" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.story
 def test_answers_in_letters_that_rouge_does_not_read_are_told(train: Train) -> None:
     rows = [{"prompt": question, "completion": " да, хорошо"} for question, *_ in PAIRS]
     found = {finding["name"]: finding["evidence"] for finding in train(rows, epochs=0).document["findings"]}

@@ -34,6 +34,7 @@ def _train(in_tmp: Path) -> Train:
 # refusals before training
 
 
+@pytest.mark.story
 def test_a_model_without_a_chat_template_gets_no_conversations(in_tmp: Path) -> None:
     model = folder("llama", template=False)
     with pytest.raises(tunesmith.TunesmithError, match="chat template"):
@@ -105,6 +106,7 @@ def test_the_run_folder_says_what_became_of_every_row(train: Train, in_tmp: Path
     assert (run.path / "data" / "fingerprint.json").exists()
 
 
+@pytest.mark.story
 def test_rows_that_can_not_be_answered_are_told_together(train: Train, in_tmp: Path) -> None:
     run = train(CHAT)
     asked = in_tmp / "asked.jsonl"
@@ -177,12 +179,16 @@ def model_bytes(run: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted((run / "model").glob("*model.safetensors")))
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     ("rows", "words"),
-    [(CHAT, {"method": "full"}), (CHAT, {"method": "lora", "lora_dropout": 0.1, "packing": True}),
-     (PREFERENCE, {"method": "lora"}), (FEEDBACK, {"method": "full"}),
-     (TRANSLATION, {"family": "t5", "task": "seq2seq"}), (CHAT, {"method": "lora", "new_tokens": ["<ticket>"]})],
-    ids=["full", "lora with dropout", "preference", "feedback", "seq2seq with dropout", "new tokens"],
+    [(CHAT, {"method": "lora", "lora_dropout": 0.1, "packing": True}), (PREFERENCE, {"method": "lora"}),
+     (TRANSLATION, {"family": "t5", "task": "seq2seq"}),
+     *(pytest.param(rows, words, marks=pytest.mark.slow) for rows, words in (
+         (CHAT, {"method": "full"}), (FEEDBACK, {"method": "full"}),
+         (CHAT, {"method": "lora", "new_tokens": ["<ticket>"]}),
+     ))],
+    ids=["lora with dropout", "preference", "seq2seq with dropout", "full", "feedback", "new tokens"],
 )  # fmt: skip
 def test_a_killed_run_ends_as_if_nothing_had_been(
     rows: Rows, words: dict[str, Any], train: Train, in_tmp: Path, records: Records
@@ -197,6 +203,7 @@ def test_a_killed_run_ends_as_if_nothing_had_been(
     assert again.document["test"] == whole.document["test"]
 
 
+@pytest.mark.story
 def test_sigkill_in_a_process_of_its_own(start: Any, train: Train, in_tmp: Path) -> None:
     data = jsonl(in_tmp / "chat.jsonl", CHAT)
     words = {**SHORT, **STEADY, "epochs": 6}

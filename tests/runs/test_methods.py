@@ -82,6 +82,7 @@ def test_bitfit_needs_biases(llama: Any) -> None:
         make("bitfit").prepare(Bundle(llama, None, "tiny-llama", "", 64, 64), 0)
 
 
+@pytest.mark.story
 def test_ia3_multiplies_its_scales_into_the_weights(tiny_model: Path, tickets: Any, in_tmp: Path) -> None:
     run = train(tickets, tiny_model, "ia3", learning_rate=1e-3)
     adapter = run.folder.model / "adapter"
@@ -99,6 +100,7 @@ def test_ia3_multiplies_its_scales_into_the_weights(tiny_model: Path, tickets: A
             torch.testing.assert_close(after, before * scale.flatten() if len(scale) > 1 else before)
 
 
+@pytest.mark.story
 def test_dora_keeps_lengths_apart_and_merges(tiny_model: Path, tickets: Any, in_tmp: Path) -> None:
     run = train(tickets, tiny_model, "lora", dora=True)
     tensors = load_file(run.folder.model / "adapter" / "adapter_model.safetensors")
@@ -226,12 +228,14 @@ def test_a_pattern_that_names_nothing_is_refused(bundle: Bundle, pattern: str) -
     assert repr(pattern) in str(error.value)
 
 
+@pytest.mark.story
 def test_a_run_leaves_what_it_is_told_to_freeze(tickets: Any, tiny_model: Path, in_tmp: Path) -> None:
     run = train(tickets, tiny_model, "full", freeze=["embeddings,layers.0"], frozen_share=0)
     for name, (before, after) in body(tiny_model, run).items():
         assert torch.equal(before, after) != ("layer.1." in name), name
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", ["full", "lora", "adapters", "contrastive", "prompt"])
 def test_a_head_that_is_frozen_stays_where_it_began(
     method: str, tickets: Any, tiny_model: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch

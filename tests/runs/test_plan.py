@@ -54,6 +54,7 @@ def test_an_earlier_run_is_planned_as_its_base_is(chats: Path, method: str) -> N
     assert (again.parameters, again.tokens) == (base.parameters, base.tokens)
 
 
+@pytest.mark.story
 def test_a_table_and_an_encoder(table: Path, tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
@@ -72,12 +73,14 @@ def test_a_table_and_an_encoder(table: Path, tiny_model: Path) -> None:
     assert made.disk["model"] == 4 * made.parameters["total"]
 
 
+@pytest.mark.story
 def test_few_rows_plan_the_method_that_train_would_take(table: Path, tiny_model: Path) -> None:
     made = plan(table, model=str(tiny_model))
     assert (made.method, made.epochs, made.steps) == ("contrastive", 24, 24)
     assert made.seconds > 0
 
 
+@pytest.mark.story
 def test_the_words_are_those_of_train(table: Path, tiny_model: Path, minilm: Path) -> None:
     small, large = (plan(table, model=str(tiny_model), method="lora", rank=rank) for rank in (4, 8))
     head = 2 * 32 + 2
@@ -106,6 +109,7 @@ def test_what_is_frozen_by_hand_does_not_move(table: Path, chats: Path, tiny_mod
         plan(table, **words, freeze=["layers.7"])
 
 
+@pytest.mark.story
 def test_a_stage_of_thawing_costs_what_moves_in_it(table: Path, tiny_model: Path) -> None:
     words = {"model": str(tiny_model), "device": "t4", "epochs": 3}
     slow, fast = (plan(table, method="gradual", stages=stages, kept_share=0, **words) for stages in (1, 3))
@@ -114,6 +118,7 @@ def test_a_stage_of_thawing_costs_what_moves_in_it(table: Path, tiny_model: Path
     assert fast.seconds < slow.seconds
 
 
+@pytest.mark.slow
 def test_seven_billion_weights_without_one_of_them(chats: Path, llama: Path) -> None:
     plans = {
         method: plan(chats, model=str(llama), method=method, device="RTX 4090", batch_size=1)
@@ -144,6 +149,7 @@ def test_a_larger_machine_is_faster_and_takes_more(chats: Path, tmp_path: Path) 
     assert small.memory == large.memory
 
 
+@pytest.mark.story
 def test_conversations_are_counted_as_the_template_writes_them(chats: Path, shared_data: Path) -> None:
     model = shared_data / "w_stories260k" / "hf"
     with pytest.raises(ModelError, match="no chat template"):

@@ -112,6 +112,7 @@ def test_evaluate_cuts_what_training_cuts(translating: Path, in_tmp: Path) -> No
     assert language_use.evaluate(translating / "model", "in.jsonl")["rows"] == 2
 
 
+@pytest.mark.story
 def test_evaluate_reads_what_training_reads(translating: Path, in_tmp: Path) -> None:
     """Few targets, often repeated, are classes to one who is not told what they are."""
     jsonl(in_tmp / "in.jsonl", [{"source": f"tea {number}", "target": "good"} for number in range(20)])

@@ -106,6 +106,7 @@ def test_three_tasks_in_turn_lose_nothing(in_tmp: Path, tiny_model: Path, ticket
         tunesmith.train(parities, out="five", model=str(third.folder.model))
 
 
+@pytest.mark.story
 def test_a_killed_run_goes_on_with_the_same_bits(
     train: Callable[..., tunesmith.Run], ticket_file: Path, in_tmp: Path
 ) -> None:

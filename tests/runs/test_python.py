@@ -90,6 +90,7 @@ def test_the_typed_words_are_those_of_the_options() -> None:
         assert not set(inspect.signature(getattr(api, name)).parameters) & set(TrainWords.__annotations__), name
 
 
+@pytest.mark.story
 def test_words_may_be_paths_runs_and_values_of_numpy_and_pandas(
     train: Train, first: tunesmith.Run, tickets: Any, tiny_model: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_where_nobody_looks_two_lines_are_said(train: Train, tickets: Any, capfd
     assert f"accuracy {run.metrics['accuracy']:.4f}" in done
 
 
+@pytest.mark.story
 def test_without_verbose_nothing_is_said(tickets: Any, tiny_model: Path, in_tmp: Path) -> None:
     program = (
         "import tunesmith, json\n"
@@ -292,9 +294,8 @@ def test_cards_escape_and_keep_to_their_lines() -> None:
         _ = Document({"a": 1}).b
 
 
-def test_comparisons_plans_and_searches_show_themselves(
-    first: tunesmith.Run, ticket_file: Path, tiny_model: Path
-) -> None:
+@pytest.mark.story
+def test_comparisons_plans_and_searches_are_shown(first: tunesmith.Run, ticket_file: Path, tiny_model: Path) -> None:
     rung = {
         "title": "TF-IDF",
         "value": 0.8,

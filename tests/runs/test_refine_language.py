@@ -75,6 +75,7 @@ def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path:
     assert held.family == "language"
 
 
+@pytest.mark.story
 def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(
     chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +115,7 @@ def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: P
             ladders.ladder(data, out=tmp_path / "l", methods=[name], model=words["model"])
 
 
+@pytest.mark.story
 def test_a_search_never_sees_the_test_rows(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(
@@ -136,6 +138,7 @@ def _try(*words: Any) -> Any:
     return try_out(*words)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("form", ["chat", "text"])
 def test_every_example_is_tested_once_by_a_run_that_has_not_seen_it(form: str, tmp_path: Path) -> None:
     source = jsonl(tmp_path / "rows.jsonl", FORMS[form])
@@ -153,6 +156,7 @@ def test_every_example_is_tested_once_by_a_run_that_has_not_seen_it(form: str, t
     assert found.mean["loss"] == pytest.approx(np.mean([run.metrics["loss"] for run in found.runs]))
 
 
+@pytest.mark.story
 def test_a_test_part_of_the_data_itself_is_in_no_fold(tmp_path: Path) -> None:
     (tmp_path / "chats").mkdir()
     jsonl(tmp_path / "chats" / "train.jsonl", CHAT[:30])
@@ -164,6 +168,7 @@ def test_a_test_part_of_the_data_itself_is_in_no_fold(tmp_path: Path) -> None:
     assert pq.read_table(found.predictions).num_rows == 30
 
 
+@pytest.mark.story
 def test_a_loss_is_a_goal(chats: Path, tmp_path: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     found = until(chats, metric="loss<=100", out=tmp_path / "u", **words)
@@ -173,6 +178,7 @@ def test_a_loss_is_a_goal(chats: Path, tmp_path: Path) -> None:
         until(chats, metric="loss>=1", out=tmp_path / "v", **words)
 
 
+@pytest.mark.story
 def test_a_goal_may_be_one_of_the_answers(chats: Path, tmp_path: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     found = until(chats, metric="chrf>=0", out=tmp_path / "u", **words)
@@ -186,6 +192,7 @@ def test_a_goal_may_be_one_of_the_answers(chats: Path, tmp_path: Path) -> None:
         until(chats, metric="token_accuracy>=95", out=tmp_path / "x", **words)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", ["lora", "prompt", "full"])
 def test_seeds_of_a_model_that_writes_are_averaged(
     method: str, chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -116,6 +116,7 @@ def test_bad_spaces_say_what_is_expected(text: str, said: str) -> None:
 # the search
 
 
+@pytest.mark.story
 def test_no_trial_sees_a_test_row(
     noisy: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +220,7 @@ class Killed(BaseException):
     """As a kill: nothing of the search catches it."""
 
 
+@pytest.mark.story
 def test_a_kill_at_any_moment_loses_and_counts_nothing(
     noisy: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +265,7 @@ def test_a_kill_at_any_moment_loses_and_counts_nothing(
     assert search(noisy, out=tmp_path / "killed", **given) == whole
 
 
+@pytest.mark.story
 def test_what_falls_behind_is_ended_early(
     ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +283,7 @@ def test_what_falls_behind_is_ended_early(
     assert again.best == result.best
 
 
+@pytest.mark.story
 def test_time_is_kept_and_failures_are_told(
     noisy: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,11 +339,13 @@ def test_what_the_best_trial_is_beside_the_defaults() -> None:
     assert "0.900, with a higher validation loss" in said({"number": 4, "value": 0.9}, first)
 
 
+@pytest.mark.story
 def test_a_search_ends_where_nothing_is_left_to_try(noisy: Path, tiny_model: Path, tmp_path: Path) -> None:
     found = search(noisy, out=tmp_path / "s", budget="1h", model=str(tiny_model), **{**FIXED, "method": "head"})
     assert len(found.trials) == 1  # drawn again, the same settings are no trial
 
 
+@pytest.mark.story
 def test_settings_that_are_drawn_again_cost_no_trial(
     noisy: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_it_learns_and_answers(fitted: TextClassifier, frame: pd.DataFrame) -> N
     assert fitted.predict([]).shape == (0,)
 
 
+@pytest.mark.story
 def test_labels_come_back_as_they_were(classifier: TextClassifier, frame: pd.DataFrame) -> None:
     odd = {"praise": 7, "complaint": -1, "question": 20}
     found = classifier.fit(frame["text"], frame["label"].map(odd).to_numpy())
@@ -67,6 +68,7 @@ def test_labels_come_back_as_they_were(classifier: TextClassifier, frame: pd.Dat
     assert found.score(frame["text"], frame["label"].map(nasty)) > 0.8
 
 
+@pytest.mark.story
 def test_pairs_several_labels_and_numbers(classifier: TextClassifier, frame: pd.DataFrame, tiny_model: Path) -> None:
     pairs = pd.DataFrame({"a": frame["text"], "b": frame["text"][::-1].to_numpy()})
     found = classifier.fit(pairs, frame["label"])
@@ -85,6 +87,7 @@ def test_pairs_several_labels_and_numbers(classifier: TextClassifier, frame: pd.
     assert not hasattr(regressor, "predict_proba")
 
 
+@pytest.mark.story
 def test_in_a_pipeline_in_cross_validation_and_in_a_search(classifier: TextClassifier, frame: pd.DataFrame) -> None:
     upper = make_pipeline(FunctionTransformer(lambda texts: [text.upper() for text in texts]), classifier)
     scores = cross_val_score(
@@ -117,6 +120,7 @@ def test_a_copy_carries_its_model(fitted: TextClassifier, frame: pd.DataFrame) -
     assert not place.exists()
 
 
+@pytest.mark.story
 def test_with_out_the_run_stays_with_its_report(classifier: TextClassifier, frame: pd.DataFrame, in_tmp: Path) -> None:
     classifier.set_params(out=in_tmp / "kept").fit(frame["text"], frame["label"])
     assert (in_tmp / "kept" / "report.html").exists()

@@ -28,6 +28,7 @@ ROWS = [
 SHORT: dict[str, Any] = {"precision": "fp32", "epochs": 1, "batch_size": 8, "generate_rows": 2, "max_new_tokens": 8}
 
 
+@pytest.mark.story
 def test_a_base_without_a_template_is_taught_chatml(in_tmp: Path, records: Any) -> None:
     run = tunesmith.train(
         ROWS, out="run", model=str(folder("llama", template=False)), method="lora", template="chatml", **SHORT
@@ -48,6 +49,7 @@ def write(place: Path, rows: list[dict[str, Any]]) -> str:
     return str(path)
 
 
+@pytest.mark.story
 def test_markers_that_the_vocabulary_lacks_become_tokens_that_are_learned(
     in_tmp: Path, plain_base: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -163,6 +163,7 @@ def test_the_model_answers(finished: tunesmith.Run) -> None:
 # the same again
 
 
+@pytest.mark.story
 def test_the_same_spec_and_seed_give_the_same_bits(train: Train, finished: tunesmith.Run, ticket_file: Path) -> None:
     again = train(ticket_file, batch_size=8, seed=3)
     assert weights(again) == weights(finished)
@@ -171,6 +172,7 @@ def test_the_same_spec_and_seed_give_the_same_bits(train: Train, finished: tunes
     assert weights(other) != weights(finished)
 
 
+@pytest.mark.story
 def test_the_spec_of_a_run_gives_the_run_again(train: Train, finished: tunesmith.Run, in_tmp: Path) -> None:
     again = tunesmith.train(finished.folder.spec, out=in_tmp / "again")
     assert weights(again) == weights(finished)
@@ -179,6 +181,7 @@ def test_the_spec_of_a_run_gives_the_run_again(train: Train, finished: tunesmith
     assert longer.folder.load_spec().options["epochs"] == 3
 
 
+@pytest.mark.story
 def test_all_parts_may_be_in_memory_and_are_there_for_a_resume(train: Train, tickets: Any, in_tmp: Path) -> None:
     parts = {"test": pd.DataFrame(tickets[1::3]), "validation": tickets[2::3]}
     words = {"near_duplicates": 0, "save_steps": 1, **parts}
@@ -189,6 +192,7 @@ def test_all_parts_may_be_in_memory_and_are_there_for_a_resume(train: Train, tic
     assert weights(tunesmith.resume(in_tmp / "killed")) == weights(whole)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("form", ["list of dicts", "DataFrame", "datasets.Dataset"])
 def test_data_in_memory_gives_the_same_run_as_its_file(
     form: str, train: Train, finished: tunesmith.Run, tickets: list[dict[str, str]]
@@ -204,6 +208,7 @@ def test_data_in_memory_gives_the_same_run_as_its_file(
     assert run.folder.load_spec().data == str(run.path.resolve() / "data" / "source")
 
 
+@pytest.mark.story
 def test_a_run_without_a_name_of_its_own_is_counted_up(train: Train, ticket_file: Path) -> None:
     runs = [train(ticket_file, out=None, method="head", epochs=0) for _ in range(2)]
     assert [str(run.path) for run in runs] == ["runs/tickets-0001", "runs/tickets-0002"]
@@ -252,6 +257,7 @@ def test_every_row_is_used_cut_or_dropped(train: Train, tickets: list[dict[str, 
     assert run.model.bundle.tokenizer.model_max_length == 8
 
 
+@pytest.mark.story
 def test_several_labels_get_thresholds_of_their_own(train: Train, tickets: list[dict[str, str]]) -> None:
     about = ("card", "order", "parcel", "refund", "app")
     rows = [
@@ -305,6 +311,7 @@ def test_numbers_come_back_in_the_users_units(train: Train) -> None:
 # options
 
 
+@pytest.mark.story
 def test_class_weights(train: Train, records: Records, tickets: list[dict[str, str]]) -> None:
     rows = [row for i, row in enumerate(tickets) if row["label"] != "praise" or i % 4 == 0]  # 5 of 45 are praise
     given = {"praise": 9.0, "complaint": 1.0, "question": 1.0}
@@ -326,6 +333,7 @@ def test_class_weights(train: Train, records: Records, tickets: list[dict[str, s
     assert not Path("wrong").exists()
 
 
+@pytest.mark.story
 def test_label_smoothing_keeps_the_answers_modest_until_they_are_calibrated(
     train: Train, tickets: list[dict[str, str]], records: Records
 ) -> None:
@@ -347,6 +355,7 @@ def test_label_smoothing_keeps_the_answers_modest_until_they_are_calibrated(
     assert sure.model.predict(texts[:5])[0]["label"] == modest.model.predict(texts[:5])[0]["label"] == "praise"
 
 
+@pytest.mark.story
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable:FutureWarning")
 def test_gradient_checkpointing_changes_no_weight(train: Train, tickets: list[dict[str, str]]) -> None:
     plain = train(tickets, epochs=1)
@@ -356,6 +365,7 @@ def test_gradient_checkpointing_changes_no_weight(train: Train, tickets: list[di
         torch.testing.assert_close(left[name], right[name], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.story
 def test_batch_size_and_max_steps(train: Train, records: Records, tickets: list[dict[str, str]]) -> None:
     run = train(tickets, batch_size=10, max_steps=7)
     steps = records(run, "step")
@@ -364,6 +374,7 @@ def test_batch_size_and_max_steps(train: Train, records: Records, tickets: list[
     assert {event["steps"] for event in steps} == {7}
 
 
+@pytest.mark.story
 def test_the_cache_is_kept_when_asked(train: Train, tickets: list[dict[str, str]]) -> None:
     assert not train(tickets, max_steps=1).folder.cache.exists()
     assert any(train(tickets, out="kept", max_steps=1, keep_cache=True).folder.cache.iterdir())

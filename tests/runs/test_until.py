@@ -104,6 +104,7 @@ def words(tiny_model: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.story
 def test_it_goes_on_until_the_target_and_reads_the_test_rows_once(
     tmp_path: Path, ticket_file: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_target_that_the_test_rows_deny_is_told(metric: str, target: float, te
     assert "too kind" not in until._sentences(document, best)[-1]
 
 
+@pytest.mark.story
 def test_what_was_done_stays_when_a_later_step_is_refused(
     tmp_path: Path, ticket_file: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +167,7 @@ def test_what_was_done_stays_when_a_later_step_is_refused(
     assert until.until(ticket_file, **request).document["steps"][0]["value"] == first[0]["value"]
 
 
+@pytest.mark.story
 def test_a_killed_series_goes_on_and_a_failed_step_is_told(
     tmp_path: Path, ticket_file: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def test_the_card_says_how_it_is_loaded(learn: Train) -> None:
     np.testing.assert_allclose(found, run.model.probabilities(["a text"])[0], atol=1e-5)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_run_ends_as_if_nothing_had_been(method: str, learn: Train, in_tmp: Path) -> None:
     steady = {"save_steps": 2, "eval_steps": 4, "batch_size": 8}
@@ -102,11 +103,13 @@ def test_a_killed_run_ends_as_if_nothing_had_been(method: str, learn: Train, in_
     assert ours.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", METHODS)
 def test_it_trains_in_bf16(method: str, learn: Train) -> None:
     assert learn(method, precision="bf16", epochs=1).folder.status() == "finished"
 
 
+@pytest.mark.story
 def test_virtual_tokens_take_their_room(learn: Train, records: Any, tickets: Any) -> None:
     long = [{**row, "text": row["text"] + " again" * 80} for row in tickets]
     run = learn("prompt", data=long, epochs=1)
@@ -137,6 +140,7 @@ def test_what_it_can_not_work_with_is_refused_first(
     assert not (in_tmp / "run").exists()
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", METHODS)
 def test_a_finished_run_is_continued_beside_its_base_alone(method: str, learn: Train, tickets: Any) -> None:
     run = learn(method, epochs=1)
@@ -151,6 +155,7 @@ def test_a_finished_run_is_continued_beside_its_base_alone(method: str, learn: T
     assert values[1][0] == pytest.approx(values[0][0])
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", METHODS)
 def test_its_cost_is_known_before(method: str, tickets: Any, tiny_model: Path) -> None:
     words = {"model": str(tiny_model), "method": method, "epochs": 2}

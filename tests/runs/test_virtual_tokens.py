@@ -52,6 +52,7 @@ def base(run: tunesmith.Run, metric: str = "loss") -> float:
     return float(run.document["baselines"]["base"][metric]["value"])
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     ("family", "rows", "task"),
     [("llama", CHAT, "chat"), ("gpt2", CHAT, "chat"), ("t5", TRANSLATION, "seq2seq"), ("bart", TRANSLATION, "seq2seq")],
@@ -92,6 +93,7 @@ def test_better_answers_become_likelier(method: str, train: Train) -> None:
     assert run.metrics["reward_margin"] > 0
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", [*METHODS, "adapters"])
 def test_the_adapter_is_never_merged(method: str, train: Train, in_tmp: Path) -> None:
     run = train(CHAT, method, epochs=1)
@@ -128,6 +130,7 @@ def test_what_it_can_not_work_with_is_refused_first(
     assert not (in_tmp / "run").exists()
 
 
+@pytest.mark.story
 def test_packing_is_off_and_checkpointing_changes_nothing(train: Train, records: Any) -> None:
     losses = []
     for asked in (False, True):
@@ -151,6 +154,7 @@ def test_a_killed_run_ends_as_if_nothing_had_been(method: str, rows: Any, train:
     assert ours.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(("method", "family", "rows"), [("prompt", "llama", CHAT), ("prefix", "llama", CHAT),
                                                         ("prefix", "bart", TRANSLATION)])  # fmt: skip
 def test_it_trains_in_bf16(method: str, family: str, rows: Any, train: Train) -> None:
