@@ -44,7 +44,7 @@ def test_verdicts() -> None:
     found = verdict(strong, {"majority": toys.label(skill=0, seed=2), "tfidf_logistic_regression": weak}, "accuracy")
     assert (found["outcome"], found["against"]) == ("better", "tfidf_logistic_regression")
     assert found["sentence"].startswith("Better: accuracy ")
-    assert "TF-IDF + logistic regression" in found["sentence"]
+    assert "counting words (TF-IDF)" in found["sentence"]
     assert verdict(weak, {"linear_probe": strong}, "accuracy")["outcome"] == "worse"
     assert verdict(strong, {"linear_probe": strong}, "accuracy")["outcome"] == "not proven"
 

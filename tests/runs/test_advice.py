@@ -40,30 +40,31 @@ def found(pick: str, **rights: int) -> tuple[str, str, str | None]:
     return advice.proof(rungs, chosen, ahead), step["words"], step["command"]
 
 
+CONSTANT, COUNTED, HEAD = (TITLES[name] for name in ("majority", "tfidf", "head"))
 SAVED = ("head", "lora", "full", "scratch")
 
 
 def test_it_says_that_none_is_proven_better_than_something_simple() -> None:
     said, step, command = found("tfidf", majority=200, tfidf=300, head=299, full=301)
-    assert said.startswith("None is proven better than TF-IDF + linear model and linear probe (head).")
-    assert "TF-IDF + linear model is proven better than a constant answer." in said
+    assert said.startswith(f"None is proven better than {COUNTED} and {HEAD}.")
+    assert f"C{COUNTED[1:]} is proven better than {CONSTANT}." in said
     assert "scikit-learn" in step
-    assert "linear probe (head)" in step
+    assert f"{HEAD}" in step
     assert command == "tunesmith predict out/rungs/head/run 'a text of yours'"
 
 
 def test_it_says_what_the_way_to_take_is_proven_better_than() -> None:
     said, step, command = found("full", majority=200, tfidf=300, head=310, full=390)
-    assert said == "Full is proven better than a constant answer, TF-IDF + linear model and linear probe (head)."
+    assert said == f"Full is proven better than {CONSTANT}, {COUNTED} and {HEAD}."
     assert "trained already" in step
     assert command == "tunesmith predict out/rungs/full/run 'a text of yours'"
 
 
 def test_what_only_another_way_is_proven_better_than_is_said_with_its_interval() -> None:
     said, _, _ = found("head", majority=200, tfidf=377, head=379, full=381)
-    assert "None is proven better than linear probe (head)." in said
-    assert "Linear probe (head) is proven better than a constant answer." in said
-    assert "Linear probe (head) is not proven better than TF-IDF + linear model (+0.005, 95 % interval" in said
+    assert f"None is proven better than {HEAD}." in said
+    assert f"A{HEAD[1:]} is proven better than {CONSTANT}." in said
+    assert f"A{HEAD[1:]} is not proven better than {COUNTED} (+0.005, 95 % interval" in said
 
 
 def test_a_constant_that_nothing_beats_asks_for_more_test_rows_or_another_look_at_the_data(
@@ -71,7 +72,7 @@ def test_a_constant_that_nothing_beats_asks_for_more_test_rows_or_another_look_a
 ) -> None:
     said, step, command = found("majority", majority=200, tfidf=201, head=200)
     assert said == (
-        "None is proven better than a constant answer, TF-IDF + linear model and linear probe (head)."
+        f"None is proven better than {CONSTANT}, {COUNTED} and {HEAD}."
     )  # fmt: skip
     assert "80 test rows decide little" in step
     assert command == "tunesmith train 'my rows.csv' --target kind --cv 5"

@@ -174,6 +174,8 @@ def test_a_run_moves_the_upper_blocks_and_says_what_it_did(
     said = {event["what"]: event for event in records(run, "decided")}
     assert (said["learn_names"]["value"], said["learn_names"]["why"]) == (True, "asked for")
     assert said["batch_size"]["value"] == 64
+    assert said["kept_weights"]["value"] == "the last weights"
+    assert run.folder.load_spec().callbacks == ["tensorboard"]  # early stopping could not stop it
     before = load_file(tiny_model / "model.safetensors")
     after = load_file(run.folder.model / "model.safetensors")
     moved = {

@@ -201,7 +201,7 @@ def test_a_run_shows_its_verdict_metrics_and_baselines(first: tunesmith.Run) -> 
             str(first.path),
             first.verdict.sentences[0][:40],
             "accuracy",
-            "TF-IDF + logistic regression",
+            "counting words (TF-IDF)",
             "report",
         ):
             assert part in shown, part
@@ -393,7 +393,7 @@ def test_a_comparison_says_how_far_it_is(
     monkeypatch.setattr(notebook, "progress", lambda: lambda event: heard.append(event.detail))
     found = tunesmith.compare(ticket_file, out="compared", model=tiny_model, methods=["head"])
     assert [row["name"] for row in found["rungs"]] == ["majority", "tfidf", "head"]
-    assert heard[0] == "1 of 3: a constant answer"
+    assert heard[0] == "1 of 3: always giving the most frequent answer"
     assert len(heard) == 4
     again = tunesmith.compare(ticket_file, out="again", model=tiny_model, methods="head", verbose=False)
     assert again == found

@@ -35,7 +35,7 @@ def run(found: Found, verbose: bool = False) -> str:
     lines += ["", *_verdict(document["verdict"]), ""]
     ladder = {
         "this model": document["test"][first],
-        **{words.plain(n): b[first] for n, b in document["baselines"].items() if first in b},
+        **{words.baseline(n): b[first] for n, b in document["baselines"].items() if first in b},
     }
     rows = [(name, words.number(one["value"]), _between(one)) for name, one in ladder.items()]
     lines += [table((f"{words.metric(first)} on the test rows", "", "likely range (95 %)"), rows), ""]
@@ -142,7 +142,7 @@ def _written(document: Found) -> str:
     shown = [name for name in _WRITTEN if name in document["test"]]
     contenders = {"this model": document["test"], **document["baselines"]}
     rows = [
-        (words.plain(who), *(f"{found[name]['value']:.3f}" if name in found else "" for name in shown))
+        (words.baseline(who), *(f"{found[name]['value']:.3f}" if name in found else "" for name in shown))
         for who, found in contenders.items() if any(name in found for name in shown)
     ]  # fmt: skip
     return table(("written answers", *(_WRITTEN[name] for name in shown)), rows)

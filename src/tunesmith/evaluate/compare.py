@@ -107,7 +107,7 @@ def _sentence(
 ) -> str:
     numbers = (
         f"{words.metric(metric)} {words.number(values[0])} against {words.number(values[1])} of the best "
-        f"baseline ({words.baseline(against)}) on the same {rows:,} test rows"
+        f"baseline, {words.baseline(against)}, on the same {rows:,} test rows"
     )
     span = f"95 % interval {words.number(found['low'], True)} to {words.number(found['high'], True)}"
     gain = words.number(found["difference"], True)

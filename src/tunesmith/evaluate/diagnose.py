@@ -21,7 +21,7 @@ from tunesmith.evaluate.tables import per_class
 from tunesmith.evaluate.types import Finding, Interval, Outcome
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
-from tunesmith.evaluate.words import number, plain
+from tunesmith.evaluate.words import number
 
 __all__ = ["curve_findings", "findings", "fit_state", "gravest_first", "leaked", "next_step", "of_data"]
 
@@ -140,11 +140,11 @@ def _worse_than_baseline(verdict: Verdict | None) -> list[Finding]:
     if verdict is None or verdict["outcome"] != "worse" or verdict["against"] is None:
         return []
     action = (
-        f"Use the baseline ({named_baseline(verdict['against'])}) as it is, or train longer, with another "
+        "Use that simpler way as it is, or train longer, with another "
         "learning rate, or from a base model closer to these texts."
     )
     difference = verdict["difference"]
-    evidence = f"{plain(verdict['against'])} is better on the test rows"
+    evidence = f"{named_baseline(verdict['against'])} is better on the test rows"
     evidence += "." if difference is None else f", by {number(abs(difference))} ({named(verdict['metric'])})."
     evidence = evidence[:1].upper() + evidence[1:]
     return _finding("worse_than_baseline", "problem", evidence, action)

@@ -49,7 +49,7 @@ def _rung(name: str, found: dict[str, float], low: float, high: float) -> str:
     side = "theirs" if name else "ours"
     width = high - low or 1.0
     start, end, dot = (100 * (found[key] - low) / width for key in ("low", "high", "value"))
-    who = words.plain(name) if name else "this model"
+    who = words.baseline(name) if name else "this model"
     numbers = f"{words.number(found['value'])} <span class='soft small'>{words.interval(found)}</span>"
     return (
         f'<div class="rung"><div class="who {side}">{text(who)}</div><div class="track {side}">'
@@ -66,7 +66,7 @@ def all_metrics(evidence: Evidence) -> str:
         columns["test without shared rows"] = document["test_without_leaked"]
     if document.get("validation"):
         columns["validation"] = document["validation"]
-    columns |= {words.plain(name): part for name, part in document["baselines"].items()}
+    columns |= {words.baseline(name): part for name, part in document["baselines"].items()}
     known = text_metrics.TABLE if evidence.kind == "text" else names_for(evidence.kind)
     names = [name for name in known if name in document["test"]]
     head: list[page.Cell] = ["metric", "95 % interval", *((text(name), "n") for name in columns)]

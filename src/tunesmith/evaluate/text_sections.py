@@ -32,7 +32,7 @@ def answers(evidence: Evidence) -> str:
 
 
 def _name(contender: str) -> str:
-    return "this model" if contender == "tuned" else words.plain(contender)
+    return "this model" if contender == "tuned" else words.baseline(contender)
 
 
 def _likeness(given: str, wanted: str) -> float:

@@ -111,7 +111,7 @@ def whole(core: Core, good: Good, worth: Worth) -> Verdict:
     """Both answers put together."""
     second = _SECOND[worth["level"]]
     if worth["simplest"] and worth["level"] == "good":
-        second = f"better than {words.plain(core['against'])}" if core["against"] else second
+        second = f"better than {words.baseline(core['against'])}" if core["against"] else second
     joined = "and" if (good["level"] == "good") == (worth["level"] == "good") else "but"
     title = f"{_FIRST[good['level']]}, {joined} {second}"
     sentence = f"{title}. {good['words']} {worth['words']}"
@@ -155,7 +155,7 @@ def _contender(name: str, value: float, found: Difference, same: bool) -> Conten
 
 
 def _simplest(name: str, value: float, metric: str) -> str:
-    return f"This is the simple way itself ({words.plain(name)}): {words.metric(metric)} {words.number(value)}. "
+    return f"This is the simple way itself ({words.baseline(name)}): {words.metric(metric)} {words.number(value)}. "
 
 
 def _compared(value: float, rivals: Sequence[Contender], metric: str, higher: bool) -> str:
@@ -167,7 +167,7 @@ def _compared(value: float, rivals: Sequence[Contender], metric: str, higher: bo
         "better": "It is better than {name}",
         "worse": "It is worse than {name}",
         "not proven": "It is not proven to be better than {name}",
-    }[hardest["outcome"]].format(name=words.plain(hardest["name"]))
+    }[hardest["outcome"]].format(name=words.baseline(hardest["name"]))
     span = f"95 % interval {words.number(hardest['low'], True)} to {words.number(hardest['high'], True)}"
     told = (
         f"{how}: {words.metric(metric)} {words.number(value)} against {words.number(hardest['value'])}, "
@@ -188,7 +188,7 @@ def _compared(value: float, rivals: Sequence[Contender], metric: str, higher: bo
 
 
 def _named(one: Contender) -> str:
-    return f"{words.plain(one['name'])} ({words.number(one['value'])})"
+    return f"{words.baseline(one['name'])} ({words.number(one['value'])})"
 
 
 def _of_core(core: Core) -> Difference:

@@ -25,7 +25,7 @@ from tunesmith.evaluate import compare, metrics, text_metrics
 from tunesmith.evaluate.diagnose import FEW_ROWS
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
-from tunesmith.evaluate.words import bytes_, metric, number, seconds
+from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
 from tunesmith.workflows import advice, choose
 from tunesmith.workflows.held import NO_ANSWERS, Held
 from tunesmith.workflows.refine import fitting, hold_out, named_source, opened, publish, specified
@@ -44,9 +44,8 @@ ALIASES = {
 _PROMPTED = ("chat", "completion", "pair")
 """Forms of examples that can stand in a prompt."""
 TITLES = {
-    "base": "the base model as it is", "few_shot": "the base model, shown examples",
-    "majority": "a constant answer", "tfidf": "TF-IDF + linear model", "nearest_neighbours": "nearest neighbours",
-    "head": "linear probe (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
+    **{name: baseline(name) for name in ("base", "few_shot", "majority", "tfidf", "nearest_neighbours")},
+    "head": f"{baseline('linear_probe')} (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ from tunesmith.workflows.identity import check_data, check_retained, identity
 from tunesmith.workflows.reading import read
 from tunesmith.workflows.row_plan import Plan, settled
 
+_EARLY_STOPPING = "early-stopping"
 _VALIDATION_ROWS = 10_000
 """Most validation rows that are looked at while training."""
 
@@ -208,9 +209,12 @@ def _outcome(
 def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     plan = settled(spec, data, emit)
     options = resolve(spec.options, choose.parts_of(plan.spec.task, plan.spec.method, spec.callbacks))
+    if effort.keeps_last(plan, len(_watched(plan, data))):  # where nothing is watched, nothing can stop early
+        listening = [name for name in spec.callbacks if name != _EARLY_STOPPING]
+        plan.spec = plan.spec.model_copy(update={"callbacks": listening})
     plan.callbacks = [
         registry.get("callbacks", name)(options[name], engine=plan.engine, folder=folder.path)
-        for name in spec.callbacks
+        for name in plan.spec.callbacks
     ]
     return plan
 
@@ -348,7 +352,7 @@ def _setup(work: Work) -> loop.Setup:
             lesson = make(work.lesson, work.bundle, plan.task.label_names, work.emit)
     made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
     if last := effort.keeps_last(plan, len(watched)):
-        why = "by design of this method: so few validation rows would choose by chance, and early stopping has no say"
+        why = "by design of this method: so few validation rows would choose by chance, and none stop it early"
         work.emit(Decided("kept_weights", "the last weights", why))
     return loop.Setup(
         model=model, lesson=lesson, keeps_last=last,
