@@ -111,7 +111,9 @@ def test_names_of_positions(bench: Any, tmp_path: Any) -> None:
     assert bench(headed, target="labels (food, shop, sport)").label_names == ["food", "shop", "sport"]
     with pytest.raises(OptionError, match=r"2 names .*3 positions"):
         bench(made, label_names=["a", "b"])
-    assert "names the positions of 0/1 vectors" in refused(bench, rows(lambda n: "ab"[n % 2]), label_names="a,b")
+    assert bench(made, label_names={0: "x", "1": "y", 2: "z"}).columns.positions == ("x", "y", "z")
+    with pytest.raises(OptionError, match="3 positions"):
+        bench(made, label_names={1: "x", 2: "y", 3: "z"})
 
 
 def test_vectors_that_differ_are_refused_and_ids_stay_ids(bench: Any) -> None:

@@ -125,8 +125,10 @@ class TrainWords(TypedDict, total=False):
     label_separator: str | None
     """What stands between several labels in one cell, such as "|" or ", "; off where every cell is one label. Found
     out when not given."""
-    label_names: str | Sequence[str] | None
-    """Names of the positions of 0/1 vectors: a list, names with commas between them, or a file with one a line."""
+    label_names: str | Sequence[str] | Mapping[str | int, str | int] | None
+    """Names of labels that are numbers (3, or 3,10), or of the positions of 0/1 vectors, from 0 on: a list, names
+    with commas between them, or a file with one a line. For any numbers, and for words: {3: food, 10: shop}
+    (id2label or label2id), or a file of numbers with names, or of JSON."""
     merge_labels: bool | None
     """Read spellings of one label (Refund, refund, "refund ") as the most frequent one."""
     nothing: Literal["drop", "keep"] | None

@@ -10,11 +10,12 @@ from dataclasses import replace
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.data import scales, vectors
+from tunesmith.data.label_names import of_labels
 from tunesmith.data.nothing import may_be_nothing, says_nothing
 from tunesmith.data.numbers import style_of
 from tunesmith.data.profile import Profile, simple
 from tunesmith.data.types import Columns, Kind, ValueOptions
-from tunesmith.data.values import is_tagged, looks_listed, parse_list
+from tunesmith.data.values import is_tagged, looks_listed, parse_list, to_label, to_labels, whole
 
 _FEW = 20
 MOSTLY = 0.8
@@ -177,6 +178,11 @@ def meaning(
     """The columns with what their cells mean: names of positions, decimal sign, spellings that are one."""
     values, decimal = asked
     columns = replace(columns, merge_labels=values.merge_labels, missing=tuple(values.missing))
+    if values.label_names is not None and (columns.kind == "number" or len(columns.target) > 1):
+        what = "numbers to be read" if columns.kind == "number" else "a column for each label"
+        problem = Problem(f"label_names names labels, and the target is {what}", source, column=columns.target[0])
+        fix = " or learn the numbers as labels: --task text-classification." if columns.kind == "number" else "."
+        raise DataError(problem, fix=f"Leave label_names out, or name another --target{',' * (len(fix) > 1)}{fix}")
     if len(columns.target) > 1:
         return columns
     profile = known[columns.target[0]]
@@ -195,10 +201,23 @@ def meaning(
         reasons["target kind"] = ("labels", f"vectors of 0 and 1 with {positions} positions")
         reasons["label names"] = (", ".join(names), why)
         return replace(columns, positions=names, label_separator=None)
-    if values.label_names is not None:
-        problem = Problem("label_names names the positions of 0/1 vectors, and this column holds none", source)
-        raise DataError(replace(problem, column=profile.name), fix="Leave label_names out, or name another --target.")
-    return columns
+    if values.label_names is None:
+        return columns
+    given, how = of_labels(values.label_names, _labels(profile, columns), source, profile.name)
+    reasons["label names"] = (", ".join(f"{label} is {name}" for label, name in given.items()), how)
+    return replace(columns, names=tuple(given.items()))
+
+
+def _labels(profile: Profile, columns: Columns) -> set[str]:
+    """The labels that the cells hold, as far as they can be read."""
+    found: set[str] = set()
+    for cell in profile.cells:
+        try:
+            labels = to_labels(cell, columns.label_separator) if columns.kind == "labels" else [to_label(cell)]
+        except ValueError:  # told with its row when all is read
+            continue
+        found |= {whole(label) for label in labels or () if label and not says_nothing(label)}
+    return found - set(columns.missing)
 
 
 def _refuse_spans(profile: Profile, source: str) -> None:

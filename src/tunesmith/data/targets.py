@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import datasets
@@ -62,7 +63,7 @@ class TargetReader:
         keep = values.nothing == "keep"
         if len(columns.target) > 1:
             return cls(columns, keep_nothing=keep, marked=_marked(columns, tables))
-        plain = cls(columns, keep_nothing=keep)
+        plain = cls(replace(columns, names=()), keep_nothing=keep)
         if columns.kind == "number":
             cells = _cells(tables, columns.target[0])
             style = style_of(cells, decimal)
@@ -73,7 +74,8 @@ class TargetReader:
             counts = _labels(plain, tables)
         nothing = frozenset(() if keep else labels_of_nothing(counts)) | (set(columns.missing) & set(counts))
         left = {label: rows for label, rows in counts.items() if label not in nothing}
-        return replace(plain, nothing=nothing, spellings=merged(left) if columns.merge_labels else {})
+        spellings = merged(left) if columns.merge_labels else {}
+        return replace(plain, columns=columns, nothing=nothing, spellings=spellings)
 
     def read(self, table: pa.Table) -> tuple[pa.Array, list[tuple[int, str, str]]]:
         """Targets of the rows (null where missing), and faults as (row from 0, column, message).
@@ -114,7 +116,22 @@ class TargetReader:
         label = to_label(cell)
         if label is not None and self.whole_labels:
             label = whole(label)
-        return None if label is None or label in self.nothing else self.spellings.get(label, label)
+        if label is None or label in self.nothing:
+            return None
+        return self._name(self.spellings.get(label, label))
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return dict(self.columns.names)
+
+    def _name(self, label: str) -> str:
+        """The name of a label that was given one; the names themselves stay."""
+        if not self._names:
+            return label
+        named = self._names.get(label) or self._names.get(whole(label))
+        if named is None and label not in self._names.values():
+            raise ValueError(f"{label[:60]!r} is none of the labels that label_names names")
+        return named or label
 
     def _labels(self, cell: Any) -> list[str] | None:
         names = self.columns.positions
@@ -123,7 +140,7 @@ class TargetReader:
         found = to_labels(cell, self.columns.label_separator)
         if not found:
             return found
-        kept = {self.spellings.get(label, label) for label in found if label not in self.nothing}
+        kept = {self._name(self.spellings.get(label, label)) for label in found if label not in self.nothing}
         return sort_labels(kept) if kept else None
 
     def _read_signs(self, table: pa.Table) -> tuple[pa.Array, list[tuple[int, str, str]]]:

@@ -27,7 +27,7 @@ class Columns:
     'a|b' in one cell. header: False if the file had no header, so that the columns are called
     column_1, column_2, ... positions: names of the positions of 0/1 vectors. decimal: the sign before the fraction
     of numbers, where it was found or given. merge_labels: spellings of one label are one. missing: values that mean
-    that there is none.
+    that there is none. names: (label as it is written, its name), where labels have been given names.
     """
 
     text: str
@@ -40,6 +40,7 @@ class Columns:
     decimal: str | None = None
     merge_labels: bool = False
     missing: tuple[str, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -49,13 +50,14 @@ class Columns:
     def record(self) -> dict[str, Any]:
         """As a JSON object; `Columns.of` reads it back."""
         record = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": []}
+        plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": [], "names": []}
         return {name: value for name, value in record.items() if plain.get(name, ...) != value}
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Columns:
         """The inverse of `record`."""
         read: dict[str, Any] = {name: tuple(cell) if isinstance(cell, list) else cell for name, cell in record.items()}
+        read["names"] = tuple((label, name) for label, name in read.get("names", ()))
         return cls(**read)
 
 
@@ -133,8 +135,10 @@ class ValueOptions(Options):
     """What stands between several labels in one cell, such as "|" or ", "; off where every cell is one label. Found
     out when not given."""
 
-    label_names: str | list[str] | None = None
-    """Names of the positions of 0/1 vectors: a list, names with commas between them, or a file with one a line."""
+    label_names: str | list[str] | dict[str | int, str | int] | None = None
+    """Names of labels that are numbers (3, or 3,10), or of the positions of 0/1 vectors, from 0 on: a list, names with
+    commas between them, or a file with one a line. For any numbers, and for words: {3: food, 10: shop} (id2label or
+    label2id), or a file of numbers with names, or of JSON."""
 
     merge_labels: bool = False
     """Read spellings of one label (Refund, refund, "refund ") as the most frequent one."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.data.label_names import Given, in_order
 
 _ON, _OFF = (
     {"1", "1.0", "1.", "true", "yes", "y", "t"},
@@ -129,31 +129,16 @@ def _numbers(cell: Any) -> list[float] | None:
         return None
 
 
-def names_of(positions: int, given: str | Sequence[str] | None, column: str) -> tuple[tuple[str, ...], str]:
-    """A name for each position, and where it comes from: what is given (names, or a file with one a line), a header
+def names_of(positions: int, given: Given | None, column: str) -> tuple[tuple[str, ...], str]:
+    """A name for each position, and where it comes from: what is given (see `label_names`), a header
     that lists as many, else label_0, label_1, ...
 
     Raises OptionError for another number of names, or names that come twice.
     """
     if given is not None:
-        names = _listed(given)
-        if len(names) != positions or len(set(names)) != positions:
-            raise OptionError(
-                f"label_names gives {len(names)} names ({', '.join(names)[:200]}); the "
-                f"vectors have {positions} positions, and each needs a name of its own."
-            )
-        return tuple(names), "names as given by label_names"
+        return tuple(in_order(given, positions)), "names as given by label_names"
     named = [part.strip() for part in re.split(r"[,;|/]", re.sub(r"^[^\[(]*[\[(]|[\])]\s*$", "", column))]
     if len(named) == positions and all(named) and len(set(named)) == positions:
         return tuple(named), "names from the header"
     why = "they have no names: give them with --set label_names=a,b,c or a file with one a line"
     return tuple(f"label_{place}" for place in range(positions)), why
-
-
-def _listed(given: str | Sequence[str]) -> list[str]:
-    if not isinstance(given, str):
-        return [str(name).strip() for name in given]
-    if Path(given).expanduser().is_file():
-        lines = Path(given).expanduser().read_text(encoding="utf-8-sig").splitlines()
-        return [line.strip() for line in lines if line.strip()]
-    return [part.strip() for part in given.split(",")]
