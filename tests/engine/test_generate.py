@@ -93,6 +93,7 @@ def theirs(model: Any, prompt: list[int], tokens: int = 24) -> list[int]:
     return answer[: answer.index(END)] if END in answer else answer
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "t5", "bart"])
 def test_greedy_is_transformers_greedy_in_every_batch(family: str, tokenizer: Any) -> None:
     model = small(family)
@@ -136,6 +137,7 @@ def test_a_forced_first_token_is_given_to_the_decoder(tokenizer: Any) -> None:
     ]
 
 
+@pytest.mark.story
 def test_adapters_answer(tokenizer: Any) -> None:
     from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
@@ -342,6 +344,7 @@ def test_ending_ids(llama: Any, tokenizer: Any) -> None:
         llama.generation_config.eos_token_id = END
 
 
+@pytest.mark.story
 def test_a_trained_model_tells_transformers_story(shared_data: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging

@@ -129,6 +129,7 @@ SMALL: dict[Kind, PretrainedConfig] = {
 FAMILY = {"classification": "rows", "seq2seq": "language", "causal": "language"}
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("method", registry.names("methods"))
 def test_every_method_runs_on_shapes_and_moves_what_it_moves_in_a_run(method: str, kind: Kind) -> None:

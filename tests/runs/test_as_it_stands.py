@@ -67,6 +67,7 @@ def test_a_head_for_other_labels_starts_anew(classifier: Callable[..., Path], la
     assert again.model.head.weight.abs().max() < 0.2  # drawn, not read
 
 
+@pytest.mark.story
 def test_a_run_begins_with_a_classifier_of_other_labels(
     train: Train, classifier: Callable[..., Path], ticket_file: Path
 ) -> None:

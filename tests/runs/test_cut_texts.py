@@ -79,6 +79,7 @@ def long_rows(tickets: list[dict[str, str]]) -> list[dict[str, str]]:
     return [{**row, "text": f"{row['text']} {'and so it was ' * 8}"} for row in tickets]
 
 
+@pytest.mark.story
 def test_check_plan_and_train_warn_and_the_run_remembers(
     train: Callable[..., tunesmith.Run], long_rows: list[dict[str, str]], tiny_model: Path, records: Any, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def edit(path: Path, **keys: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **keys}), encoding="utf-8")
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(("name", "file"), [
     ("text", "model.safetensors"), ("text", "tokenizer.json"), ("lora", "adapter_model.safetensors"),
 ])  # fmt: skip

@@ -42,6 +42,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(file.read_all().to_pylist())
 
 
+@pytest.mark.story
 def test_no_author_and_no_text_stands_on_both_sides(crossed: Folds, grouped: list[dict[str, str]]) -> None:
     tested: list[str] = []
     for number, run in enumerate(crossed.runs, 1):

@@ -49,6 +49,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory, first: tunesmith.Run, others
 # measured
 
 
+@pytest.mark.story
 def test_what_is_lost_is_the_fall_of_the_old_metric_with_the_old_head(
     plain: tunesmith.Run, first: tunesmith.Run, tickets: Rows
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_head_alone_loses_nothing_and_says_so(second: Second, records: Records
     assert decided(run, "forgetting", records) == ["impossible"]
 
 
+@pytest.mark.story
 def test_a_retained_file_is_measured_by_a_linear_probe(
     tiny_model: Path, others: Rows, ticket_file: Path, in_tmp: Path, records: Records
 ) -> None:
@@ -190,6 +192,7 @@ def test_several_labels_of_a_retained_file_are_cut_where_validation_says(
 # held
 
 
+@pytest.mark.story
 def test_the_fisher_information_is_saved_with_the_run(second: Second) -> None:
     run = second(callbacks=["ewc"], epochs=1)
     found = load_file(run.path / "fisher.safetensors")
@@ -213,6 +216,7 @@ def test_every_measure_keeps_more_than_plain_training(
         assert 0 < alpha < 1
 
 
+@pytest.mark.story
 def test_small_layers_keep_more_and_are_no_base_for_a_next_task(
     second: Second, plain: tunesmith.Run, others: Rows
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_decoder_begins_with_the_token_that_its_config_names(family: str, firs
     assert start_token(bundle) == first
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])
 def test_conversations_lower_the_loss(method: str, train: Train) -> None:
     run = train(CHAT, method=method)
@@ -73,6 +74,7 @@ def test_conversations_lower_the_loss(method: str, train: Train) -> None:
     assert f"trained  {cost['trainable_parameters']:,} parameters" in show.run(catalogues.run(run.path), verbose=True)
 
 
+@pytest.mark.story
 def test_an_answer_is_learned_by_heart_and_ends(train: Train) -> None:
     rows = [{"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": "good"}]}
             for n in range(40)]  # fmt: skip
@@ -118,6 +120,7 @@ def test_the_distance_to_the_base_is_the_same_for_an_adapter_and_its_sum(train: 
     assert untouched.document["test"]["kl_to_base"]["value"] == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.story
 def test_judged_answers_get_rewards_of_the_right_sign(train: Train) -> None:
     run = train(FEEDBACK)
     assert run.metrics["preference_accuracy"] > 0.9
@@ -208,6 +211,7 @@ def test_dropout_is_active_while_training_only(train: Train, monkeypatch: pytest
 # files of one's own
 
 
+@pytest.mark.story
 def test_given_files_are_validated_and_tested_on(train: Train, in_tmp: Path) -> None:
     parts = {"train": CHAT[:26], "validation": CHAT[26:32], "test": CHAT[32:]}
     files = {name: jsonl(in_tmp / f"{name}.jsonl", rows) for name, rows in parts.items()}
@@ -221,6 +225,7 @@ def test_given_files_are_validated_and_tested_on(train: Train, in_tmp: Path) -> 
     assert sum(event["rows"] for event in steps if event["epoch"] <= 1) == 26
 
 
+@pytest.mark.story
 def test_prompts_that_are_learned_and_tested_are_a_finding(train: Train, in_tmp: Path) -> None:
     parts = {"train": CHAT[:26], "validation": CHAT[26:32], "test": CHAT[24:26] + CHAT[32:]}
     files = {name: jsonl(in_tmp / f"{name}.jsonl", rows) for name, rows in parts.items()}

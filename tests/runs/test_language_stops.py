@@ -85,6 +85,7 @@ def test_check_refuses_what_training_would(rows: Rows, words: dict[str, Any], sa
             verb(rows, **words)  # type: ignore[operator]
 
 
+@pytest.mark.story
 def test_a_short_text_file_can_be_learned(train: Train, in_tmp: Path) -> None:
     (in_tmp / "story.txt").write_text("".join(f"The dog number {n} sat down.\n" for n in range(60)), encoding="utf-8")
     assert min(tunesmith.check(in_tmp / "story.txt", task="chat")["splits"].values()) > 0
@@ -155,6 +156,7 @@ def test_a_tokenizer_of_another_model_is_refused(in_tmp: Path) -> None:
         tunesmith.train(CHAT, out="run", model=str(in_tmp / "base"), **SHORT)
 
 
+@pytest.mark.story
 def test_a_special_token_without_an_embedding_is_no_matter_until_a_text_holds_it(train: Train, in_tmp: Path) -> None:
     from transformers import AutoTokenizer
 

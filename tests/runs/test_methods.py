@@ -70,6 +70,7 @@ def body(tiny_model: Path, run: tunesmith.Run) -> dict[str, tuple[torch.Tensor, 
     return {n: (before[n], after[f"bert.{n}"]) for n in before if not n.startswith("pooler.")}
 
 
+@pytest.mark.story
 def test_bitfit_moves_every_bias_and_nothing_else(tiny_model: Path, tickets: Any, in_tmp: Path) -> None:
     pairs = body(tiny_model, train(tickets, tiny_model, "bitfit"))
     moved = {name for name, (before, after) in pairs.items() if not torch.equal(before, after)}

@@ -185,6 +185,7 @@ def test_the_rest_of_many_rows_is_extrapolated_and_said_so(tiny_model: Path) -> 
         count_tokens([], None)
 
 
+@pytest.mark.story
 def test_it_is_shown_as_a_table_and_as_json(table: Path, tiny_model: Path) -> None:
     made = plan(table, model=str(tiny_model), method="lora", device="t4")
     assert isinstance(made, Plan)

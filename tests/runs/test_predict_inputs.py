@@ -184,6 +184,7 @@ def test_a_name_of_a_file_in_a_list_or_a_sentence_is_a_text(label: Any, in_tmp: 
     assert label.predict("please read nowhere.csv")["label"]
 
 
+@pytest.mark.story
 def test_pairs(pairs: Any) -> None:
     left, right = TEXTS, TEXTS[::-1]
     frame = pd.DataFrame({"right": right, "left": left})
@@ -250,6 +251,7 @@ def test_the_score_of_labels(label: Any, tickets: list[dict[str, str]]) -> None:
             label.score(data, target)
 
 
+@pytest.mark.story
 def test_a_model_that_writes(writer: Any, in_tmp: Path) -> None:
     short = {"max_new_tokens": 2}
     questions = ["anna: where is my tea?", "bob: where is my card?"]

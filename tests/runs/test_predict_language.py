@@ -84,6 +84,7 @@ def test_every_row_that_asks_nothing_or_too_much_is_named(chatting: Path, in_tmp
     assert not Path("out.jsonl").exists()
 
 
+@pytest.mark.story
 def test_a_source_longer_than_in_training_is_cut_and_it_is_said(
     translating: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -141,6 +141,7 @@ def test_no_trial_sees_a_test_row(
     assert not (tmp_path / "s" / "trial").exists()
 
 
+@pytest.mark.story
 def test_the_winner_is_the_best_on_validation_and_trains_to_the_same(whole: SearchResult) -> None:
     done = [trial for trial in whole.trials if trial["state"] == "complete"]
     assert len(whole.trials) == 5
