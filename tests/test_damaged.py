@@ -102,6 +102,9 @@ def test_one_damaged_run_does_not_hide_the_others(tmp_path: Path, capsys: pytest
     made(tmp_path / "cut", metrics='{"test": ')
     made(tmp_path / "list", metrics="[1]")
     made(tmp_path / "keys", metrics='{"first_metric": "f1", "test": 5}')
+    for name, reached in (("word", '{"value": "", "low": 0, "high": 1}'), ("less", '{"low": 0, "high": 1}')):
+        said = f'"test": {{"f1": {reached}}}, "verdict": {{"outcome": "better"}}'
+        made(tmp_path / name, metrics=f'{{"first_metric": "f1", "method": "head", {said}}}')
     made(tmp_path / "deep", metrics="[" * 100_000)
     made(tmp_path / "spec").spec.write_text("[1]")
     made(tmp_path / "log", events='[1]\n5\n{"event": 5}\n{"event": "evaluated"}\n{"event": "step", "step": "x"}\n')
@@ -109,7 +112,7 @@ def test_one_damaged_run_does_not_hide_the_others(tmp_path: Path, capsys: pytest
     os.mkfifo(pipe.events)
     found = {Path(row["run"]).name: row for row in catalogues.runs(tmp_path)}
     damaged = {name for name, row in found.items() if row["status"] == "damaged"}
-    assert damaged == {"cut", "list", "keys", "deep", "spec", "pipe"}
+    assert damaged == {"cut", "list", "keys", "word", "less", "deep", "spec", "pipe"}
     assert found["sound"]["status"] == found["log"]["status"] == "stopped"
     said = show.runs({"runs": list(found.values())})
     assert "cut/metrics.json is damaged" in said
