@@ -84,6 +84,11 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "seed": (["--seed", "-1"], ["'seed'", "-1"]),
     "test file missing": (["--test", "tset.csv"], ["tset.csv"]),
     "group column": (["--set", "group=usr"], ["'usr'", "group"]),
+    "block that is none": (["--freeze", "layer.0"], ["freeze: 'layer.0' names no block", "embeddings, layers.0"]),
+    "block as a setting": (["--set", "freeze=layers.77"], ["freeze: 'layers.77'"]),
+    "a sheet of a text file": (["--sheet", "Data"], ["--sheet names a sheet of a workbook"]),
+    "an encoding of names": (["--encoding", "idna"], ["'encoding'", "no encoding of texts"]),
+    "the target in the text": (["--text", "text+label", "--target", "label"], ["text and target at once"]),
 }
 
 
@@ -107,10 +112,8 @@ TRAINING: dict[str, tuple[list[str], list[str]]] = {
     "soup of one": (["--soup"], ["--soup averages the models of several seeds", "Add --seeds 3"]),
     "folds and seeds": (["--cv", "3", "--seeds", "2"], ["--cv and --seeds do not go together"]),
     "goal out of reach": (["--until", "f1=2"], ["--until f1=2: f1_macro lies between 0 and 1"]),
-    "block that is none": (["--freeze", "layer.0"], ["freeze: 'layer.0' names no block", "embeddings, layers.0"]),
     "weight of no label": (["--set", "class_weights={c:2}"], ["class_weights names 'c'"]),
     "weight below zero": (["--set", "class_weights={a:-1,b:2}"], ["class_weights gives 'a' -1"]),
-    "block as a setting": (["--set", "freeze=layers.77"], ["freeze: 'layers.77'"]),
     "unknown callback": (["--callback", "early-stoping"], ["callback", "Did you mean 'early-stopping'?"]),
 }  # fmt: skip
 
@@ -140,10 +143,11 @@ def test_check_and_evaluate_refuse_the_same(case: str, run: Run) -> None:
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_check_refuses_the_same_options(case: str, run: Run) -> None:
+def test_check_refuses_the_same_options(case: str, run: Run, tiny_model: Path) -> None:
     arguments, parts = OPTIONS[case]
     Path("data.csv").write_bytes(csv(lines()))
-    said = run("check", "data.csv", *arguments)
+    model = [] if "--model" in arguments else ["--model", str(tiny_model)]
+    said = run("check", "data.csv", *model, *arguments)
     assert said.code == 2
     assert all(part in said.stderr for part in parts)
 
@@ -297,6 +301,7 @@ def test_a_disk_too_full_for_two_checkpoints(run: Run, quick: list[Any], monkeyp
         (["predict", "."], "Give texts, or --data with --out"),
         (["predict", ".", "a text", "--file", "data.csv"], "Give texts, or --data with --out"),
         (["predict", ".", "--file", "data.csv"], "--data needs --out"),
+        (["predict", ".", "a text", "--out", "o.csv"], "--out is for --data"),
         (["evaluate", "nowhere", "--data", "data.csv"], "nowhere"),
         (["resume", "nowhere"], "nowhere does not exist"),
         (["show", "."], "holds no run"),

@@ -242,6 +242,7 @@ def test_predict_a_file_keeps_its_columns(run: Run, trained: Path) -> None:
     said = run("predict", trained, "--file", "in.csv", "--out", "out.csv")
     assert said.stdout == "3 rows written to out.csv\n"
     assert "warning, blank: a row has no text (row 2)" in said.stderr
+    assert "a row has no text (row 1)" in run("predict", trained, "NULL", "where is my card?").stderr
     assert "2 rows have no text (row 1, 3)" in run("predict", trained, " ", "where is my card?", "").stderr
     rows = table(Path("out.csv"))
     assert list(rows[0]) == ["id", "text", "note", "predicted", "probability"]

@@ -55,6 +55,12 @@ def test_the_folder_holds_everything_that_happened(finished: tunesmith.Run) -> N
     }  # fmt: skip
 
 
+def test_what_libraries_write_is_for_nobody_else(finished: tunesmith.Run) -> None:
+    written = [path for path in (finished.path / "tensorboard").rglob("*") if path.is_file()]
+    assert written
+    assert [path.stat().st_mode & 0o077 for path in written] == [0] * len(written)
+
+
 def test_result_is_written_last(finished: tunesmith.Run) -> None:
     result = finished.folder.result
     later = [

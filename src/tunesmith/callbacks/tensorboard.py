@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tunesmith.core.events import Step
-from tunesmith.core.files import own_folder
+from tunesmith.core.files import own_folder, set_modes
 from tunesmith.core.options import Options
 from tunesmith.engine.state import TrainState
 
@@ -28,6 +28,7 @@ class TensorBoard:
 
         # after a resume, what was written beyond the checkpoint is superseded
         self._writer = SummaryWriter(str(own_folder(self._folder)), purge_step=state.step + 1)
+        set_modes(self._folder, private=True)  # its file is made as the umask says
 
     def on_step(self, state: TrainState, event: Step) -> None:
         self._writer.add_scalar("train/loss", event.loss, event.step)

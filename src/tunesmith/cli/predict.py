@@ -90,6 +90,11 @@ def predict(
     if piped and out is not None:
         raise OptionError("--out is for --data FILE; of standard input the answers go to standard output.",
                           "Write them with: > FILE")  # fmt: skip
+    if texts and out is not None:
+        raise OptionError(
+            "--out is for --data FILE; of texts among the arguments the answers go to the screen.",
+            "Leave it out, or write the texts to a file, one a line behind a first line that says: text",
+        )
     if reading and not (data and out):
         raise OptionError(
             f"--{next(iter(reading)).replace('_', '-')} says how a file is read.", "Give one with --data."

@@ -104,7 +104,8 @@ def _check_names(wish: Wish, known: dict[str, Profile], source: str) -> None:
                 fix = f"{did_you_mean(name, known).split(' Known:')[0]} Columns: {listed}."
     if problems:
         raise DataError(problems, fix=fix)
-    both = set(wish.text or ()) & set(wish.target or ())
+    read = {part for name in wish.text or () for part in (joined.parts_of(name, known.keys() - {name}) or [name])}
+    both = read & set(wish.target or ())
     if both:
         raise DataError(
             Problem("the column is text and target at once", source, column=sorted(both)[0]),
@@ -187,7 +188,8 @@ def _target(
         chosen = wish.target
         why = "as asked for"
     else:
-        chosen, why = _guess_target([p for p in profiles if p.name not in texts], wish, source)
+        read = {*texts, *(part for name in texts for part in name.split(joined.SIGN))}
+        chosen, why = _guess_target([p for p in profiles if p.name not in read], wish, source)
     reasons["target"] = (" + ".join(chosen), why)
     _refuse_nested([p for p in profiles if p.name in chosen], source)
     if len(chosen) > 1:

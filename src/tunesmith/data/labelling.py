@@ -127,7 +127,7 @@ def is_fasttext(file: TextFile) -> bool:
         for line in stream:
             if line.strip():
                 lines += 1
-                labelled += bool(_FASTTEXT.search(line))
+                labelled += "__label__" in line and bool(_FASTTEXT.search(line))
             if lines >= 200:
                 break
     return lines > 0 and labelled >= 0.9 * lines

@@ -83,6 +83,11 @@ class SplitOptions(Options):
     identical texts only."""
 
 
+_NO_TEXTS = ("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "unicode-escape",
+             "raw-unicode-escape")  # fmt: skip
+"""Encodings of names and of Python's source, which files of texts are not in."""
+
+
 class ReadOptions(Options):
     """How files are read, for who knows it better than what is found out."""
 
@@ -115,7 +120,7 @@ class ReadOptions(Options):
             codec = codecs.lookup(value)
         except (LookupError, ValueError):
             raise ValueError("Python knows no encoding of this name") from None
-        if not codec._is_text_encoding:
+        if not codec._is_text_encoding or codec.name in _NO_TEXTS:
             raise ValueError("this is no encoding of texts")
         return codec.name
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.models.additions import described, new_head, quiet_peft
+from tunesmith.models.guard import tokens
 
 COMMON = 5_000
 """Vocabularies list frequent words first; a prompt starts from words among so many (Lester et al. 2021, 3.2)."""
@@ -56,7 +57,7 @@ def first_words(bundle: Any, count: int, text: str | None, seed: int) -> Tensor:
 
     A text encoder is used to begin with a token of its own, so the learned part begins with that one too."""
     if text is not None:
-        ids = bundle.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = tokens(bundle.tokenizer, text, add_special_tokens=False)["input_ids"]
         if not ids:
             raise OptionError("init_text has no tokens.", "Give some words, or leave it out.")
         return torch.tensor((ids * -(-count // len(ids)))[:count])
@@ -122,7 +123,7 @@ def check_network(bundle: Any, method: str, add: Callable[[Any, Tensor], Any]) -
     """
     model = bundle.model
     moves, training = {part: part.requires_grad for part in model.parameters()}, model.training
-    short, longer = (torch.tensor(bundle.tokenizer(text)["input_ids"]) for text in _TEXTS)
+    short, longer = (torch.tensor(tokens(bundle.tokenizer, text)["input_ids"]) for text in _TEXTS)
     alone, beside = (_rows(texts, bundle.tokenizer.pad_token_id) for texts in ([short], [short, longer]))
     fault = None
     try:

@@ -189,7 +189,9 @@ class ChatSession:
         return ids
 
     def _as_text(self, messages: Sequence[Message]) -> Sequence[int]:
-        ids: list[int] = self._tokenizer(messages[-1]["content"]).input_ids
+        from tunesmith.models.guard import tokens
+
+        ids: list[int] = tokens(self._tokenizer, messages[-1]["content"]).input_ids
         end = self._tokenizer.eos_token_id
         if not self._model.config.is_encoder_decoder and len(ids) > 1 and ids[-1] == end:
             ids = ids[:-1]  # some tokenizers end every text, and a prompt is to be continued

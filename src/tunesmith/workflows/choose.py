@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tunesmith.core import registry
@@ -15,6 +16,7 @@ from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options, faults_of, nearest
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import Kind, ReadOptions, SplitOptions, ValueOptions
+from tunesmith.data.workbook import WORKBOOK_SUFFIXES
 from tunesmith.engine.options import EngineOptions
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.models import catalog
@@ -243,6 +245,10 @@ def check_words(spec: RunSpec) -> None:
         registry.get("callbacks", name)
     if spec.goal is not None:
         parse_goal(spec.goal, "--goal")
+    files = [Path(str(one)) for one in (spec.data, spec.test, spec.validation) if one is not None]
+    books = any(path.suffix.lower() in WORKBOOK_SUFFIXES or path.is_dir() for path in files)
+    if spec.options.get("sheet") is not None and not books:
+        raise OptionError("--sheet names a sheet of a workbook, and the data is none.", "Leave it out.")
     if spec.model != "auto":
         catalog.find(spec.model)
     models = list(option_models(spec).values())

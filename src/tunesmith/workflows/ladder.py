@@ -142,8 +142,11 @@ def _job(path: Path, held: Held, job: Words, folder: Path) -> Words:
             command = [sys.executable, "-m", "tunesmith.workflows.rung", str(folder)]
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
         if done.returncode in (130, -2, -15):
-            raise Stopped("The ladder was stopped; the rungs that are done are kept.", reason="signal",
-                          fix=f"Ask for the same ladder with --out {path} to go on with it.")  # fmt: skip
+            full = "disk is full" in (folder / "log.txt").read_text(encoding="utf-8")
+            why = "The disk is full" if full else "The comparison was stopped"
+            first = "Free some space, then ask" if full else "Ask"
+            raise Stopped(f"{why}; what is done of the comparison is kept.", reason="disk_full" if full else "signal",
+                          fix=f"{first} for the same comparison with --out {path} to go on with it.")  # fmt: skip
         if done.returncode or not found.exists():
             said = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-3:]
             raise RunFailed(

@@ -99,6 +99,10 @@ def in_tokens(
     name = plan.spec.model
     if not _here(name, weights):
         return InTokens(unchecked=(f"how the model reads the rows: {name} is not on this machine",))
+    if plan.engine.freeze and weights and not is_run(Path(name).expanduser()):
+        from tunesmith.workflows.plan import check_blocks
+
+        check_blocks(name, plan.engine.freeze, plan.task.network)
     bundle = outline(name, kind=plan.task.network, weights=weights, emit=emit)
     fitted(plan, bundle, emit)
     codec, limit = reader(plan, bundle, emit)

@@ -185,6 +185,13 @@ def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptio
     )
 
 
+def check_blocks(model: str, patterns: Sequence[str], network: str = "classification") -> None:
+    """Raises OptionError for blocks to freeze that a model of this machine does not have; reads no weights."""
+    from tunesmith.engine.skeleton import Everything, Recipe, Skeleton
+
+    Skeleton(read_config(model)[0], cast(Any, network), Everything(), Recipe(freeze=tuple(patterns)))
+
+
 def read_config(model: str) -> tuple[Any, Any, list[str]]:
     """The config of a model, its tokenizer (None where there is none), and what to know about them.
 

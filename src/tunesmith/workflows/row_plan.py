@@ -91,6 +91,10 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
     if not weights and config_alone(folder):
         return [f"the weights of the model: {name} has none yet"]
     check_text_model(folder, name, emit)
+    if plan.engine.freeze:
+        from tunesmith.workflows.plan import check_blocks
+
+        check_blocks(name, plan.engine.freeze)
     bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))
     check_length(plan.spec.options.get("max_length"), room(bundle, getattr(plan.method, "virtual_tokens", 0)), name)
     return []
