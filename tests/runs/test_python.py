@@ -388,7 +388,7 @@ def test_a_comparison_says_how_far_it_is(
     heard: list[str] = []
     monkeypatch.setattr(ladder, "_climb", lambda *job: {"name": job[2]})
     monkeypatch.setattr(ladder, "_job", lambda *job: {"points": []})
-    monkeypatch.setattr(ladder, "_document", lambda path, held, rungs, points: {"rungs": rungs, "words": []})
+    monkeypatch.setattr(ladder, "_document", lambda path, held, rungs, points, *_: {"rungs": rungs, "words": []})
     monkeypatch.setattr(ladder, "publish", lambda *parts: None)
     monkeypatch.setattr(notebook, "progress", lambda: lambda event: heard.append(event.detail))
     found = tunesmith.compare(ticket_file, out="compared", model=tiny_model, methods=["head"])

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from tunesmith.core.errors import OptionError, did_you_mean
-from tunesmith.data.conversations import verdict
+from tunesmith.data.conversations import paired, verdict
 from tunesmith.data.conversations.messages import DIALECTS, decoded, dialect_of, is_messages
-from tunesmith.data.conversations.pair_names import INSTRUCTIONS, LABELS, QUERIES, WEAK_PAIRS
+from tunesmith.data.conversations.pair_names import INSTRUCTIONS, LABELS, QUERIES, STRONG_PAIRS, WEAK_PAIRS
+from tunesmith.data.conversations.paired import Choice
 from tunesmith.data.conversations.verdict import Unread, Verdict
 from tunesmith.data.numbers import is_plain as is_number
 from tunesmith.data.profile import TARGET_NAMES, simple
@@ -27,12 +28,8 @@ NAMES = (
 SAMPLE_ROWS = 100
 """Rows that are enough to detect a format."""
 
-# Pairs whose names say it all, and pairs whose names also stand in tables to classify.
-_STRONG_PAIRS = (
-    ("src", "tgt"), ("document", "summary"), ("article", "highlights"), ("article", "summary"),
-    ("dialogue", "summary"), ("input_text", "target_text"),
-)  # fmt: skip
 _ANSWERS = ("response", "completion", "output", "answer")
+_ASKED = ("prompt", "instruction", "question", "query", "history", "context", "input", "post", "source")
 _MESSAGES = ("messages", "conversations", "conversation")
 _LABELS = {*TARGET_NAMES, *LABELS}
 _HARMLESS = {
@@ -41,15 +38,6 @@ _HARMLESS = {
 }  # fmt: skip
 _ID_NAME = re.compile(r".*_(id|idx|uuid|hash)$|unnamed.*|uuid|hash")
 
-# Names that prove a header of a CSV file.
-COLUMNS = tuple(
-    sorted(
-        {name for pair in (*_STRONG_PAIRS, *WEAK_PAIRS, *QUERIES) for name in pair}
-        | {name for names in INSTRUCTIONS for name in names if name}
-        | {*_MESSAGES, "contents", "prompt", "completion", "chosen", "rejected", "instruction", "translation"}
-    )
-)
-
 
 @dataclass(frozen=True)
 class Format:
@@ -57,7 +45,7 @@ class Format:
 
     columns: our word for a part ('messages', 'system', 'source', ...) to the file's column. base: the name of the
     format that judged answers are written in. verdict: how they are judged. unread: a column that seems to judge
-    them, and can not be read.
+    them, and can not be read. choice: how a row says which of two answers is the better one.
     """
 
     name: str
@@ -67,6 +55,7 @@ class Format:
     base: str = ""
     verdict: Verdict | None = None
     unread: Unread | None = None
+    choice: Choice | None = None
 
 
 Wanted = str | Sequence[str] | None
@@ -113,7 +102,7 @@ def _filled(row: Row) -> list[str]:
 def _of_all(columns: Sequence[str], rows: Sequence[Row], form: Wanted) -> Format | None:
     """The first format that the columns allow."""
     sample = _Sample(columns, rows, wanted=_listed(form))
-    for find in (_chat, _gemini, _openai_preference, _preference, _prompted, _alpaca, _query, _pair, _text):
+    for find in (_chat, _gemini, _openai_preference, _preference, _paired, _prompted, _alpaca, _query, _pair, _text):
         found = find(sample)
         found = _judged(sample, found) if found else None
         if found and sample.takes(found.name, found.form):
@@ -290,6 +279,27 @@ def _preference(sample: _Sample) -> Format | None:
     return Format("preference", "preference", f"{sides}; {prompt}", columns)
 
 
+def _paired(sample: _Sample) -> Format | None:
+    found = paired.find(sample.names.values(), sample.rows) if sample.takes("preference") else None
+    if found is None:
+        return None
+    asked = next((name for name in _ASKED if sample.has(name)), "")
+    if isinstance(found, Unread):
+        return Format("preference", "preference", "two answers", sample.pick(prompt=asked), unread=found)
+    whole = all(any(is_messages(row.get(name)) for row in sample.rows) for name in found.answers)
+    if not asked and not whole and found.how != "sorted":
+        return None
+    first, second = found.answers
+    columns = {**sample.pick(prompt=asked), "chosen": first, "rejected": second}
+    columns |= sample.pick(input="input" if asked == "instruction" else "", system=("system", "system_prompt"))
+    columns |= {f"choice {number}": name for number, name in enumerate(found.columns)}
+    by = " and ".join(map(repr, found.columns))
+    why = (
+        f"the answers {first!r} and {second!r}, of which {f'{by} says the better' if by else 'the first is the better'}"
+    )
+    return Format("preference", "preference", why, columns, choice=found)
+
+
 def _prompted(sample: _Sample) -> Format | None:
     parts = [name for name in ("prompt", "completion") if sample.has(name)]
     if "completion" not in parts:
@@ -333,7 +343,7 @@ def _query(sample: _Sample) -> Format | None:
             return Format("query-response", "chat", f"the columns {query!r} and {response!r}", columns)
     if sample.takes("pair"):
         return None
-    for source, target in (*_STRONG_PAIRS, *WEAK_PAIRS):  # asked for as questions and answers
+    for source, target in (*STRONG_PAIRS, *WEAK_PAIRS):  # asked for as questions and answers
         if sample.has(source, target) and sample.texts(source) and sample.texts(target):
             columns = sample.pick(query=source, response=target, system=("system", "system_prompt"))
             return Format("query-response", "chat", f"the columns {source!r} and {target!r}, as asked for", columns)
@@ -355,7 +365,7 @@ def _pair(sample: _Sample) -> Format | None:
         source, target = list(translations[0])[:2]
         columns = {**sample.pick(translation="translation"), "source": source, "target": target}
         return Format("pair", "pair", f"'translation' holds {source!r} and {target!r}", columns)
-    for source, target in (*_STRONG_PAIRS, *WEAK_PAIRS):
+    for source, target in (*STRONG_PAIRS, *WEAK_PAIRS):
         if not sample.has(source, target):
             continue
         weak = (source, target) in WEAK_PAIRS

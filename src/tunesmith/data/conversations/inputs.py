@@ -16,8 +16,8 @@ import numpy as np
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit
 from tunesmith.data import jsonlayout, sources, tables, textfile
-from tunesmith.data.conversations.formats import COLUMNS
 from tunesmith.data.conversations.messages import Fault, kind
+from tunesmith.data.conversations.pair_names import COLUMNS
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.limits import refuse_special
 from tunesmith.data.types import ReadOptions

@@ -45,3 +45,22 @@ LABELS = frozenset({
     "意图", "分類", "カテゴリ", "カテゴリー", "ラベル", "카테고리", "라벨", "분류", "التصنيف", "تصنيف",
 })  # fmt: skip
 """Columns to classify."""
+
+STRONG_PAIRS = (
+    ("src", "tgt"), ("document", "summary"), ("article", "highlights"), ("article", "summary"),
+    ("dialogue", "summary"), ("input_text", "target_text"),
+)  # fmt: skip
+"""Pairs whose names say it all."""
+
+_OTHERS = (
+    "messages", "conversations", "conversation", "contents", "prompt", "completion", "chosen", "rejected",
+    "instruction", "translation",
+)  # fmt: skip
+COLUMNS = tuple(
+    sorted(
+        {name for pair in (*STRONG_PAIRS, *WEAK_PAIRS, *QUERIES) for name in pair}
+        | {name for names in INSTRUCTIONS for name in names if name}
+        | set(_OTHERS)
+    )
+)
+"""Names that prove a header of a CSV file."""

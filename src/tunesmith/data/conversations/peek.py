@@ -16,8 +16,9 @@ from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.core.files import scratch, write_bytes
 from tunesmith.data import delimited, dialect, tables, textfile
-from tunesmith.data.conversations.formats import COLUMNS, SAMPLE_ROWS, Format, detect
+from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import Input, files_of, open_file, open_parts, plain
+from tunesmith.data.conversations.pair_names import COLUMNS
 from tunesmith.data.conversations.read import TEXT_FILE
 from tunesmith.data.labelling import is_fasttext
 from tunesmith.data.limits import refuse_special

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.data.conversations.formats import Format, Row
@@ -203,7 +204,35 @@ def _openai_preference(cells: _Cells) -> Example:
     }
 
 
+def _chosen(cells: _Cells) -> _Cells:
+    """The cells of a row with two answers, the better one as 'chosen'. Raises Missing for a tie."""
+    found = cells.found
+    assert found.choice is not None
+    try:
+        side = found.choice.read(cells.row)
+    except ValueError as error:
+        raise Fault(f'key "{found.choice.columns[0]}": {error}') from None
+    if side is None:
+        raise Missing("neither of the two answers is the better one")
+    better, worse = found.choice.answers[side], found.choice.answers[1 - side]
+    row = {name: _alone(cell) for name, cell in cells.row.items()}
+    columns = {**found.columns, "chosen": better, "rejected": worse}
+    return _Cells(replace(found, columns=columns, choice=None), row, cells.note, cells.keep_nothing)
+
+
+def _alone(cell: Any) -> Any:
+    """The text of a list of one text, as turns are written, and of an object that holds it."""
+    value = decoded(cell) if isinstance(cell, str) and cell[:1] in "[{" else cell
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return value[0]
+    if isinstance(value, Mapping) and isinstance(value.get("full_text"), str):
+        return value["full_text"]
+    return cell
+
+
 def _preference(cells: _Cells) -> Example:
+    if cells.found.choice is not None:
+        cells = _chosen(cells)
     rejected, prompt = cells.needed("rejected"), cells["prompt"]
     context: list[Message] = []
     if "chosen" in cells.found.columns:

@@ -1,0 +1,197 @@
+"""Two answers side by side, and a column that says which of them is better. Knows no files and no formats.
+
+As people are asked: `response_a`, `response_b`, `preference` (Chatbot Arena), `response_0`, `response_1`,
+`better_response_id` (PKU-SafeRLHF), `human_ref_A`, `human_ref_B`, `labels` (SHP), `answer_0`, `score_0` (WebGPT),
+`response_1`, `preference_strength` (HelpSteer2), and in pairs made from votes `response_j`, `response_k`, of which the
+first is the better one (StackExchange).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tunesmith.data.conversations.verdict import Unread, plain_name
+from tunesmith.data.nothing import says_nothing
+
+Row = Mapping[str, Any]
+Side = Literal[0, 1]
+
+_STEM = (
+    r"(?:model |assistant |human |ai |candidate )?(?:response|answer|output|completion|reply|generation|candidate|"
+    r"conversation|summary|assistant|human ref|chat|continuation|messages)s?"
+)
+_ENDS = (("a", "b"), ("0", "1"), ("1", "2"), ("left", "right"), ("first", "second"), ("one", "two"))
+_SORTED = (("j", "k"), ("w", "l"), ("win", "lose"))
+"""Ends of names of which the first is the better answer."""
+_CHOICE = re.compile(
+    r"(human |overall |final |user |annotator |majority |gpt4? |llm |expert )?"
+    r"(preferences?|preferred|choices?|winner|winning|better|best|chosen|selected|vote|verdict|labels?|judge?ment|"
+    r"annotation|pick|decision|result|answer)( ?(response|answer|output|model|side|id|idx|index|label|text))*"
+)
+_STRENGTH = re.compile(r"(overall |human )?preference (strength|score)")
+_TIE = re.compile(
+    r"(tied?|draw|equal|even|same|both|neither|none|no preference|unsure|unclear|similar|undecided|=|==|a ?=+ ?b|"
+    r"b ?=+ ?a|1 ?=+ ?2|c)( ?\(?(both ?bad|both ?good|both|bad|good)\)?)?|bothbad|both ?good|(both|neither)\b.*"
+)
+_PREFIX = re.compile(
+    r"^(the |chose |chosen |prefer(red)? )?(model|response|answer|output|assistant|option|completion|candidate|"
+    r"conversation|reply|summary|text|side|human ref|no|nr|#)?[ :]*"
+)
+_MORE = re.compile(r"(a|b|1|2) ?(>+|<+) ?(a|b|1|2)")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a row says which of `answers` (two columns) is better.
+
+    how: 'word' (by the cell of `columns[0]`, `words` to sides, None for a tie), 'sorted' (the first always is), 'flags'
+    (columns of 0 and 1: the first, the second), 'scores' (the higher of two numbers), 'strength' (a number below 0 for
+    the first, above it for the second).
+    """
+
+    answers: tuple[str, str]
+    how: Literal["word", "sorted", "flags", "scores", "strength"]
+    columns: tuple[str, ...] = ()
+    words: tuple[tuple[str, int], ...] = ()
+
+    def read(self, row: Row) -> Side | None:
+        """The better answer, None for a tie. Raises ValueError for a cell that does not say."""
+        if self.how == "sorted":
+            return 0
+        cells = [row.get(name) for name in self.columns]
+        if any(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells):
+            raise ValueError("is empty")
+        if self.how == "word":
+            return _side(cells[0], dict(self.words))
+        numbers = [_number(cell) for cell in cells]
+        if self.how == "strength":
+            numbers = [0.0, numbers[0]]
+        return None if numbers[0] == numbers[1] else 0 if numbers[0] > numbers[1] else 1
+
+
+def find(names: Iterable[str], rows: Sequence[Row]) -> Choice | Unread | None:
+    """How these rows choose between two answers; Unread where a column seems to and can mean either; None where
+    there are no two answers, or nothing that chooses."""
+    listed = list(names)
+    plain = {plain_name(name): name for name in reversed(listed)}
+    for ends in (*_ENDS, *_SORTED):
+        for first in [
+            name for name in plain if re.fullmatch(rf"{_STEM} ?{ends[0]}|[a-z]* ?y {ends[0]}|y {ends[0]}", name)
+        ]:
+            second = plain.get(first[: -len(ends[0])] + ends[1])
+            if second is None:
+                continue
+            answers = (plain[first], second)
+            if ends in _SORTED:
+                return Choice(answers, "sorted")
+            if found := _chosen(answers, ends, plain, rows):
+                return found
+    return None
+
+
+def _chosen(
+    answers: tuple[str, str], ends: tuple[str, str], plain: Mapping[str, str], rows: Sequence[Row]
+) -> Choice | Unread | None:
+    others = {word: name for word, name in plain.items() if name not in answers}
+    unread: Unread | None = None
+    for word in sorted((w for w in others if _CHOICE.fullmatch(w)), key=lambda w: ("label" in w, len(w))):
+        cells = [cell for row in rows if (cell := row.get(others[word])) is not None and str(cell).strip()]
+        if not cells or len({str(cell) for cell in cells}) > 12:
+            continue
+        found = _words_of({_plain(cell) for cell in cells}, ends, answers)
+        if isinstance(found, Unread):
+            unread = unread or Unread(others[word], found.shown)
+        elif found is not None:
+            return Choice(answers, "word", (others[word],), tuple(sorted(found.items())))
+    if unread:
+        return unread
+    flags = [others.get(f"winner {stem}{end}") for stem in ("model ", "response ", "") for end in ends]
+    for first, second in zip(flags[::2], flags[1::2], strict=True):
+        if first is not None and second is not None:
+            return Choice(answers, "flags", (first, second))
+    for word in others:
+        if _STRENGTH.fullmatch(word) and _numbers(rows, others[word]):
+            return Choice(answers, "strength", (others[word],))
+    for stem in ("score", "rating", "reward", "rank score", "overall score", "quality"):
+        pair = tuple(
+            name for end in ends if (name := others.get(f"{stem} {end}") or others.get(f"{stem}{end}")) is not None
+        )
+        if len(pair) == 2 and all(_numbers(rows, name) for name in pair):
+            return Choice(answers, "scores", pair)
+    return None
+
+
+def _words_of(cells: set[str], ends: tuple[str, str], answers: tuple[str, str]) -> dict[str, int] | Unread | None:
+    """The side that each word stands for, beside those that are read whatever the names; None where they are no
+    choice."""
+    told = {cell for cell in cells if not _TIE.fullmatch(cell)}
+    if not told:
+        return None
+    numbers = {cell for cell in told if cell in ("0", "1", "2")}
+    words: dict[str, int] = {}
+    if numbers:
+        if ends == ("0", "1"):
+            words = {"0": 0, "1": 1}
+        elif "2" in numbers or (ends == ("1", "2") and "0" not in numbers):
+            words = {"1": 0, "2": 1, "0": _TIED}
+        elif all(plain_name(name).startswith("human ref") for name in answers):
+            words = {"1": 0, "0": 1}  # SHP: 1 where the first is preferred
+        elif numbers == {"0", "1"}:
+            return Unread("", "0 and 1, which can mean either of the two")
+        else:
+            return None  # one number alone says nothing
+    return words if all(_known(cell, words) is not None for cell in told) else None
+
+
+_TIED = 2
+
+
+def _plain(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return str(int(cell))
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return " ".join(re.split(r"[\s_\-.]+", str(cell).casefold().strip(" []().'\""))).strip()
+
+
+def _known(cell: str, words: Mapping[str, int]) -> int | None:
+    """0 or 1, `_TIED`, or None for a word that says nothing of that."""
+    if cell in words:
+        return words[cell]
+    if more := _MORE.fullmatch(cell):
+        bigger = more[1] if ">" in more[2] else more[3]
+        return 0 if bigger in ("a", "1") else 1
+    if _TIE.fullmatch(cell):
+        return _TIED
+    rest = _PREFIX.sub("", cell).removesuffix(" is better").removesuffix(" wins").strip()
+    if rest in words:
+        return words[rest]
+    for at in (0, 1):
+        if rest in {ends[at] for ends in _ENDS if not ends[at].isdigit()}:
+            return at
+    return {"1": 0, "2": 1}.get(rest) if not words and rest != cell else None
+
+
+def _side(cell: Any, words: Mapping[str, int]) -> Side | None:
+    found = _known(_plain(cell), words)
+    if found is None:
+        raise ValueError(f"{str(cell)[:40]!r} names neither of the two answers, and no tie")
+    return None if found == _TIED else 0 if found == 0 else 1
+
+
+def _number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        raise ValueError(f"{str(cell)[:40]!r} is no number") from None
+
+
+def _numbers(rows: Sequence[Row], name: str) -> bool:
+    cells = [cell for row in rows if (cell := row.get(name)) is not None and not says_nothing(str(cell))]
+    try:
+        return bool(cells) and all(_number(cell) == _number(cell) for cell in cells)
+    except ValueError:
+        return False
