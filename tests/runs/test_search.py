@@ -19,7 +19,7 @@ import pytest
 
 from tunesmith.cli.show_refine import show_search
 from tunesmith.core.errors import FolderError, OptionError, RunFailed
-from tunesmith.evaluate import refine_report
+from tunesmith.evaluate import charts, page, refine_report
 from tunesmith.workflows import refine
 from tunesmith.workflows.refine import Budget, Trial, hold_out, parse_budget
 from tunesmith.workflows.search import SearchResult, _beside_the_first, search
@@ -161,12 +161,29 @@ def test_the_winner_is_the_best_on_validation_and_trains_to_the_same(whole: Sear
 
 
 def test_the_chart_numbers_trials_as_the_table_does() -> None:
-    trials = [{"number": number, "value": value, "state": "complete"} for number, value in ((0, 0.5), (2, 0.7))]
+    trials = [{"number": number, "value": value, "state": "complete"} for number, value in ((1, 0.5), (3, 1.0))]
     figure = refine_report.history({"higher_is_better": True, "metric": "accuracy", "trials": trials})
     assert [(part["x"], part["y"]) for part in figure["data"] if part["name"] == "best so far"] == [
-        ([0, 2], [0.5, 0.7])
+        ([1, 3], [0.5, 1.0])
     ]
-    assert figure["data"][0]["x"] == [0, 2]
+    assert figure["data"][0]["x"] == [1, 3]
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert 0 < low < 0.5
+    assert 1 < high < 1.05  # nothing that no accuracy can be
+    assert figure["layout"]["xaxis"]["range"] == [0.5, 3.5]
+
+
+def test_the_axis_of_a_value_ends_where_the_value_can() -> None:
+    assert charts.within([0.0, 0.02], "accuracy")["range"][0] > -0.01
+    assert charts.within([3.0, 9.0], "rmse")["range"][1] > 9.2
+    assert charts.within([-0.5, 1.0], "pearson")["range"][0] < -0.5
+    assert charts.within([None, float("nan")], "accuracy") == {}
+
+
+def test_wide_tables_fold_on_narrow_screens() -> None:
+    folded = page.table(("trial", ("accuracy", "n")), [("1", ("0.5", "n"))], fold=True)
+    assert '<table class="fold">' in folded
+    assert '<td class="n" data-of="accuracy">0.5</td>' in folded
 
 
 LINES = """
@@ -210,7 +227,7 @@ def test_a_search_killed_in_mid_trial_goes_on_to_the_same_trials(
     assert again.document["test"] == whole.document["test"]
     numbers = [trial["number"] for trial in again.trials]
     assert len(numbers) == 5
-    assert max(numbers) == 5  # one number was spent on the trial that was cut off
+    assert (min(numbers), max(numbers)) == (1, 6)  # one number was spent on the trial that was cut off
     # asked for once more, it has nothing left to do
     started = time.monotonic()
     assert search(noisy, out=out, budget="50 trials", **words).trials == again.trials

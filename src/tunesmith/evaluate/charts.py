@@ -126,6 +126,23 @@ def axes(x: str, y: str, zero: bool = False) -> dict[str, Any]:
     }
 
 
+def within(values: Sequence[float | None], metric: str) -> dict[str, Any]:
+    """The part of an axis that shows all values and, of a metric that ends at 0 and 1, nothing beyond."""
+    known = [value for value in values if value is not None and np.isfinite(value)]
+    if not known:
+        return {}
+    low, high = min(known), max(known)
+    room = max(0.08 * (high - low), 0.02 * max(abs(low), abs(high)), 1e-6)
+    ends = (low - room, high + room)
+    if metric not in _UNBOUNDED and low >= -1 and high <= 1:
+        edge = 0.02 * (high - low + 2 * room)  # a dot on the edge is whole
+        ends = (max(ends[0], -edge) if low >= 0 else ends[0], min(ends[1], 1 + edge))
+    return {"range": [float(end) for end in ends]}
+
+
+_UNBOUNDED = ("loss", "log_loss", "rmse", "mae", "reward_margin", "kl_to_base", "length_ratio")
+
+
 def confusion(table: Mapping[str, Any]) -> Figure | None:
     """Heat map of the share of each true class; above 25 classes the 25 with most mistakes."""
     if table.get("matrix") is None:

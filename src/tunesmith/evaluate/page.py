@@ -38,17 +38,24 @@ def number_cell(value: Any) -> Cell:
     return (text(value), "n")
 
 
-def table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]], scroll: bool = True) -> str:
-    """A table that scrolls inside its section when it is long."""
+def table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]], scroll: bool = True, fold: bool = False) -> str:
+    """A table that scrolls inside its section when it is long. With `fold` a row is a list on a narrow screen, each
+    cell beside the name of its column."""
+    names = [column[0] if isinstance(column, tuple) else column for column in head]
 
-    def cell(tag: str, content: Cell) -> str:
+    def cell(tag: str, content: Cell, of: str = "") -> str:
         inside, kind = content if isinstance(content, tuple) else (content, "")
-        return f'<{tag} class="{kind}">{inside}</{tag}>' if kind else f"<{tag}>{inside}</{tag}>"
+        marks = (f' class="{kind}"' if kind else "") + (f' data-of="{of}"' if of else "")
+        return f"<{tag}{marks}>{inside}</{tag}>"
+
+    def line(row: Sequence[Cell]) -> str:
+        return "".join(cell("td", one, names[at] if fold else "") for at, one in enumerate(row))
 
     heads = "".join(cell("th", column) for column in head)
-    body = "".join("<tr>" + "".join(cell("td", column) for column in row) + "</tr>" for row in rows)
+    body = "".join(f"<tr>{line(row)}</tr>" for row in rows)
     thead = f"<thead><tr>{heads}</tr></thead>" if head else ""
-    made = f"<table>{thead}<tbody>{body}</tbody></table>"
+    kind = ' class="fold"' if fold else ""
+    made = f"<table{kind}>{thead}<tbody>{body}</tbody></table>"
     return f'<div class="scroll">{made}</div>' if scroll else made
 
 

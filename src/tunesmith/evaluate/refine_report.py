@@ -52,7 +52,8 @@ def history(document: Document) -> Figure:
     ]  # fmt: skip
     line = {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": best,
             "line": {"color": ORANGE, "shape": "hv"}}  # fmt: skip
-    layout = _counted("trial", words.metric(document["metric"]) + " on validation", len(shown))
+    layout = _counted("trial", words.metric(document["metric"]) + " on validation", numbers)
+    layout["yaxis"] |= charts.within([t["value"] for t in shown], document["metric"])
     return {"data": [*data, line], "layout": layout}
 
 
@@ -75,7 +76,7 @@ def _trials(document: Document) -> str:
          (words.seconds(t["seconds"]), "n"), *(text(t["words"].get(name, "")) for name in names), text(t["why"]))
         for t in document["trials"]
     ]  # fmt: skip
-    return page.table(head, rows)
+    return page.table(head, rows, fold=True)
 
 
 def repeated(title: str, document: Document) -> str:
@@ -92,9 +93,11 @@ def repeated(title: str, document: Document) -> str:
         [kind, *((words.number(document[key].get(name)), "n") for name in names)]
         for kind, key in (("mean", "mean"), ("standard deviation", "spread"))
     ]
-    figure = {"data": [dots], "layout": charts.axes("", words.metric(metric))}
+    layout = charts.axes("", words.metric(metric))
+    layout["yaxis"] |= charts.within([run["metrics"].get(metric) for run in runs], metric)
+    figure = {"data": [dots], "layout": layout}
     return _page(title, document, [
-        ("Runs", page.chart(figure) + page.table(head, rows)),
+        ("Runs", page.chart(figure) + page.table(head, rows, fold=len(head) > 4)),
     ])  # fmt: skip
 
 
@@ -112,9 +115,11 @@ def until(document: Document) -> str:
         for s in steps
     ]  # fmt: skip
     head: list[page.Cell] = ["step", "change", "why", (f"{text(metric)} on validation", "n"), "then found", ""]
-    figure = {"data": [line, goal], "layout": _counted("step", f"{metric} on validation", len(steps))}
+    layout = _counted("step", f"{metric} on validation", [step["number"] for step in steps])
+    layout["yaxis"] |= charts.within([*(step["value"] for step in steps), document["target"]], document["metric"])
+    figure = {"data": [line, goal], "layout": layout}
     return _page("Until", document, [
-        ("Steps", page.chart(figure) + page.table(head, rows)),
+        ("Steps", page.chart(figure) + page.table(head, rows, fold=True)),
         ("Result", _link(document["run"])),
     ])  # fmt: skip
 
@@ -130,15 +135,15 @@ def ladder(document: Document) -> str:
          (words.bytes_(r["size_bytes"]), "n"), (words.kept(r.get("forgetting")), "n"), text(r["against_below"] or "–"))
         for r in rungs
     ]  # fmt: skip
-    figure = _quality_over_cost(rungs, f"{metric} on test")
+    figure = _quality_over_cost(rungs, document["metric"])
     return _page("Comparison", document, [
         ("Quality against cost", page.chart(figure)),
-        ("What was compared", page.table(head, rows)),
+        ("What was compared", page.table(head, rows, fold=True)),
         ("What more rows would bring", _learning_curve(document)),
     ])  # fmt: skip
 
 
-def _quality_over_cost(rungs: Sequence[Document], y: str) -> Figure:
+def _quality_over_cost(rungs: Sequence[Document], metric: str) -> Figure:
     """A point with its interval for each, in a colour and a shape of its own; the legend names them, so that nothing
     is written over anything on a narrow screen."""
     data = []
@@ -148,7 +153,8 @@ def _quality_over_cost(rungs: Sequence[Document], y: str) -> Figure:
         low, high = [r["value"] - r["low"]], [r["high"] - r["value"]]
         point["error_y"] = {"type": "data", "symmetric": False, "array": high, "arrayminus": low}
         data.append(point)
-    layout = charts.axes("time to train and test", y)
+    layout = charts.axes("time to train and test", f"{words.metric(metric)} on test")
+    layout["yaxis"] |= charts.within([r[end] for r in rungs for end in ("low", "high")], metric)
     layout["xaxis"] |= _time_axis([r["seconds"] for r in rungs])
     below = {"orientation": "h", "yanchor": "top", "y": -0.25, "x": 0, "xanchor": "left"}
     return {"data": data, "layout": {**layout, "legend": below, "height": 360 + 22 * len(rungs)}}
@@ -175,7 +181,9 @@ def _learning_curve(document: Document) -> str:
     rows = [p["rows"] for p in curve]
     line = {**_dots(rows, [p["value"] for p in curve], "measured", BLUE), "mode": "lines+markers"}
     layout = charts.axes("training rows", f"{words.metric(document['metric'])} on validation, linear probe")
-    layout["xaxis"] |= {"type": "log", "tickvals": rows, "ticktext": [f"{n:,}" for n in rows]}
+    apart = [n for at, n in enumerate(rows) if not at or n >= 1.35 * rows[at - 1]]  # numbers that would touch
+    layout["xaxis"] |= {"type": "log", "tickvals": apart, "ticktext": [f"{n:,}" for n in apart]}
+    layout["yaxis"] |= charts.within([p["value"] for p in curve], document["metric"])
     return page.chart({"data": [line], "layout": layout}) + f"<p>{text(document['more_rows'])}</p>"
 
 
@@ -197,11 +205,13 @@ def _link(run: str) -> str:
     return f"<p>The run: <code>{text(run)}</code>, with a report of its own.</p>"
 
 
-def _counted(x: str, y: str, count: int) -> dict[str, Any]:
-    """Axes of which x counts up to `count`: no ticks between whole numbers."""
+def _counted(x: str, y: str, numbers: Sequence[int]) -> dict[str, Any]:
+    """Axes of which x counts: no ticks between whole numbers, none below the first of them."""
     layout = charts.axes(x, y)
-    if count <= FEW_TRIALS:
-        layout["xaxis"]["dtick"] = 1
+    if numbers:
+        layout["xaxis"]["range"] = [min(numbers) - 0.5, max(numbers) + 0.5]
+    if len(numbers) <= FEW_TRIALS:
+        layout["xaxis"] |= {"dtick": 1, "tick0": 1}
     return layout
 
 

@@ -166,7 +166,7 @@ class _Search:
         while not self._spent():
             best = self.study.best_value if self.told("COMPLETE") else None
             so_far = "" if best is None else f", best {named(self.held.metric)} so far {number(best)}"
-            emit(Phase("search", f"trial {len(self.study.get_trials(deepcopy=False))}{so_far}"))
+            emit(Phase("search", f"trial {len(self.study.get_trials(deepcopy=False)) + 1}{so_far}"))
             try:
                 self._try_one()
             except (Stopped, KeyboardInterrupt):
@@ -326,7 +326,7 @@ def _finish(searching: _Search) -> SearchResult:
         "metric": held.metric, "higher_is_better": held.higher_is_better, "rows": _sizes(held),
         "budget": str(searching.budget), "seconds": round(sum(t["seconds"] for t in trials), 1),
         "space": searching.space.record(), "trials": trials,
-        "best": {"number": best.number, "value": best.value, "words": words},
+        "best": {"number": best.number + 1, "value": best.value, "words": words},
         "importance": importance(searching.study, best, searching.seed),
         "run": str(run.path), "test": run.document["test"][held.metric], "verdict": run.document["verdict"],
     }  # fmt: skip
@@ -343,7 +343,7 @@ def _sizes(held: Held) -> dict[str, int]:
 
 
 def _row(trial: optuna.trial.FrozenTrial) -> Words:
-    return {"number": trial.number, "state": trial.state.name.lower(), "value": trial.user_attrs["last"],
+    return {"number": trial.number + 1, "state": trial.state.name.lower(), "value": trial.user_attrs["last"],
             **{name: trial.user_attrs[name] for name in ("words", "loss", "step", "seconds", "why")}}  # fmt: skip
 
 
