@@ -144,6 +144,27 @@ def test_no_better_than_a_constant_and_worse_than_a_baseline() -> None:
     told = diagnosed(poor, verdict=verdict)
     evidence = next(one["evidence"] for one in told if one["name"] == "worse_than_baseline")
     assert evidence.startswith("Counting words (TF-IDF) is better on the test rows, by 0.")  # not the verdict again
+    few, least = (
+        toys.label(20, skill=0.0, seed=2),
+        Outcome("label", poor.truth[:20], prior.scores[:20], poor.label_names),
+    )
+    (one,) = [
+        finding for finding in diagnosed(few, baselines={"majority": with_intervals(least)})
+        if finding["name"] == "no_better_than_constant"
+    ]  # fmt: skip
+    assert one["severity"] == "warning"  # so few rows can not tell
+    assert "--cv 5" in one["action"]
+
+
+def test_a_training_that_was_set_aside_is_no_fault_of_the_model() -> None:
+    rising = [{"step": n, "epoch": n, "loss": 0.4 + 0.1 * n, "accuracy": 0.8} for n in range(6)]
+    curves = {"train": [{"step": n, "loss": 1.2 - 0.2 * n} for n in range(6)], "validation": rising}
+    good = toys.label(400, skill=3.0, seed=1)
+    assert {"over_fitted", "training_did_not_help"} & set(names(good, curves=curves))
+    told = diagnosed(good, curves=curves, set_aside="full")
+    (one,) = [finding for finding in told if finding["name"] in ("training_did_not_help", "over_fitted")]
+    assert one["severity"] == "info"
+    assert "What full learned was set aside" in one["evidence"]
 
 
 def test_leaks_and_conflicts_come_from_the_audit() -> None:

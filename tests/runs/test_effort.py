@@ -51,6 +51,7 @@ def test_what_training_ruined_is_not_handed_over(train: Train, tickets: list[dic
     assert run.metrics == simple.metrics
     assert run.document["verdict"]["worth"] == simple.document["verdict"]["worth"]
     assert run.document["verdict"]["worth"]["simplest"]
+    assert "What full learned was set aside" in str(run.document["findings"])
 
 
 @pytest.mark.story

@@ -16,12 +16,12 @@ ROWS = {"train": 490, "validation": 70, "test": 140}
 
 def step(
     good: str = "good", worth: str = "good", found: tuple[str, ...] = (), contenders: Any = (), rows: Any = ROWS,
-    more: Any = (), **words: Any,
+    more: Any = (), severity: str = "warning", **words: Any,
 ) -> str:  # fmt: skip
     spec = RunSpec.make({"data": "my tickets.csv", "method": "full", "target": ["intent"], **words})
     document = {
         "method": "full",
-        "findings": [{"name": name, "severity": "warning"} for name in found],
+        "findings": [{"name": name, "severity": severity} for name in found],
         "verdict": {"good": {"level": good}, "worth": {"level": worth, "contenders": list(contenders)}},
     }
     told = next_step.for_rows(spec, document, Path("runs/one"), rows, more)
@@ -54,7 +54,9 @@ def test_commands_are_typed_as_they_stand() -> None:
         ({"good": "fair", "effort": "quick", "method": "head"}, "--effort better"),
         ({"good": "fair", "found": ("under_fitted",), "epochs": 3}, "--method full --epochs 6"),
         ({"good": "fair", "found": ("imbalance",), "class_weights": None}, "--set class_weights=auto"),
-        ({"good": "poor", "found": ("no_better_than_constant",)}, "tunesmith check 'my tickets.csv' --target intent"),
+        ({"good": "poor", "found": ("no_better_than_constant",), "severity": "problem"},
+         "tunesmith check 'my tickets.csv' --target intent"),
+        ({"good": "poor", "found": ("no_better_than_constant",)}, "--cv 5"),  # too few rows to tell
         ({"worth": "poor", "contenders": [{"name": "linear_probe", "outcome": "worse"}]}, "--effort quick"),
         ({"worth": "poor", "contenders": [{"name": "tfidf_ridge", "outcome": "worse"}]}, "--target intent"),
         ({"good": "fair", "more": [("More.", ["--max-length", "512"])]}, "--target intent --max-length 512"),

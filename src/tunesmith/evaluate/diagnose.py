@@ -13,7 +13,7 @@ import numpy as np
 
 from tunesmith.evaluate import curve, noise, shift
 from tunesmith.evaluate.compare import Verdict
-from tunesmith.evaluate.fit import Curves, fit_state
+from tunesmith.evaluate.fit import Curves, fit_state, of_set_aside
 from tunesmith.evaluate.linear import Frozen
 from tunesmith.evaluate.metrics import TABLE, higher_is_better
 from tunesmith.evaluate.sample import BINS, View
@@ -77,17 +77,21 @@ def findings(
     verdict: Verdict | None = None,
     test_without_leaked: Metrics | None = None,
     data: Sequence[Finding] = (),
+    set_aside: str | None = None,
 ) -> list[Finding]:
     """All findings, problems first.
 
     outcome: of the test rows. test, baselines, test_without_leaked: metrics with intervals. audit:
-    the data audit; parts that are missing are passed over. data: what `of_data` found.
+    the data audit; parts that are missing are passed over. data: what `of_data` found. set_aside: the method whose
+    training the curves are of, where the linear head was handed over in its place.
     """
     audit = audit or {}
     losses = [part.get("log_loss") for part in (baselines.get("majority", {}), test)]
     prior, reached = (loss["value"] if loss else None for loss in losses)
     found = fit_state(curves, first_metric, prior, reached)
-    found += _constant_is_as_good(test, baselines, first_metric)
+    if set_aside is not None:
+        found = of_set_aside(set_aside, found)
+    found += _constant_is_as_good(test, baselines, first_metric, len(outcome))
     found += _worse_than_baseline(verdict)
     found += _small_test(outcome, test, first_metric)
     found += leaked(audit.get("leakage"), test, test_without_leaked, first_metric) + _conflicts(audit)
@@ -117,7 +121,7 @@ def _finding(name: str, severity: Literal["info", "warning", "problem"], evidenc
     return [{"name": name, "severity": severity, "evidence": evidence, "action": action}]
 
 
-def _constant_is_as_good(test: Metrics, baselines: Mapping[str, Metrics], first: str) -> list[Finding]:
+def _constant_is_as_good(test: Metrics, baselines: Mapping[str, Metrics], first: str, rows: int) -> list[Finding]:
     """The interval of the first metric reaches what a constant answer has."""
     ours = test.get(first)
     theirs = next((baselines[name].get(first) for name in ("majority", "mean") if name in baselines), None)
@@ -133,6 +137,9 @@ def _constant_is_as_good(test: Metrics, baselines: Mapping[str, Metrics], first:
         "Check that the answer can be told from the text at all; then raise the learning rate, the epochs "
         "or the number of rows."
     )
+    if rows < FEW_ROWS:
+        action = f"{rows:,} test rows can not tell. --cv 5 tests on every row once; or label more rows."
+        return _finding("no_better_than_constant", "warning", evidence, action)
     return _finding("no_better_than_constant", "problem", evidence, action)
 
 

@@ -331,3 +331,13 @@ def _fine(train: Points, validation: Points, keeps_last: bool) -> list[Finding]:
     )
     action = "For more, add rows like the worst errors, or try a larger base model."
     return [{"name": "fit_fine", "severity": "info", "evidence": evidence, "action": action}]
+
+
+def of_set_aside(method: str, fit: Sequence[Finding]) -> list[Finding]:
+    """What curves prove (`fit`) of a training that was not handed over: told as that, and as no fault of the model."""
+    evidence = f"What {method} learned was set aside: on the validation rows the linear head on the base was better."
+    action = f"Nothing to do. --method {method} hands over what it trains, whatever comes out."
+    if {"under_fitted", "training_too_short"} & {one["name"] for one in fit}:
+        evidence += " It was still learning when it ended."
+        action = "Give it more epochs (--epochs) if there is time; --effort best tries that too."
+    return [{"name": "training_did_not_help", "severity": "info", "evidence": evidence, "action": action}]

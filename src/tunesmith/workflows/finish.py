@@ -175,6 +175,7 @@ def _document(
         findings=diagnose.findings(
             curves=curves, outcome=ours["test"], test=test, baselines=ladder, first_metric=first,
             audit=data.audit(), verdict=found, test_without_leaked=without, data=of_data,
+            set_aside=None if work.kept_method is None else work.plan.spec.method,
         ),
         cost={
             "wall_seconds": round(time.monotonic() - started, 3),

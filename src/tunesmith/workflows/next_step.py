@@ -31,6 +31,9 @@ def for_rows(
     found = {one["name"]: one for one in document["findings"]}
     good, worth = verdict["good"]["level"], verdict["worth"]
     total = sum(rows.values())
+    few = rows["test"] < FEW_TEST_ROWS and total <= MANY_ROWS and spec.test is None
+    if "no_better_than_constant" in found and few and found["no_better_than_constant"]["severity"] != "problem":
+        return _more_tests(spec, rows["test"], total)
     if "no_better_than_constant" in found:
         told = "See how the columns were read, and whether the answer can be told from the text at all."
         return made(told, command(spec, "check"))
@@ -45,16 +48,16 @@ def for_rows(
         return _simpler(spec, worth, document["method"])
     if good == "good" and worth["level"] == "good":
         return _use(run, spec)
-    few = rows["test"] < FEW_TEST_ROWS and total <= MANY_ROWS and spec.test is None
     if few and (good == "good" or "small_test_set" in found):
-        told = (
-            f"{rows['test']:,} test rows decide little. Five-fold cross-validation tests on each of the {total:,} rows "
-            "once."
-        )
-        return made(told, command(spec, "train", "--cv", "5"))
+        return _more_tests(spec, rows["test"], total)
     if good == "good":
         return _use(run, spec)
     return _improve(spec, found)
+
+
+def _more_tests(spec: RunSpec, test: int, total: int) -> NextStep:
+    told = f"{test:,} test rows decide little. Five-fold cross-validation tests on each of the {total:,} rows once."
+    return made(told, command(spec, "train", "--cv", "5"))
 
 
 def _improve(spec: RunSpec, found: Mapping[str, Any]) -> NextStep:
