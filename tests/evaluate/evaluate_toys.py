@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def evidence(kind: Kind = "label", evil: bool = True) -> Evidence:
         test=test,
         baselines=ladder,
         first_metric=first,
-        audit=AUDIT,
+        audit=copy.deepcopy(AUDIT),
         verdict=decided,
     )
     document = metrics_json.build(
@@ -109,7 +110,7 @@ def evidence(kind: Kind = "label", evil: bool = True) -> Evidence:
         name=f"run {EVIL}", created="2026-01-01", task="text-classification", kind=kind, method="full",
         model={"name": "owner/model", "fingerprint": "abc", "licence": "Apache-2.0", "parameters": 22_000},
         metrics=document, test=ours, test_texts=[f"text {row} {EVIL}" for row in range(len(ours))],
-        test_row_ids=list(range(1000, 1000 + len(ours))), curves=curves, audit=AUDIT,
+        test_row_ids=list(range(1000, 1000 + len(ours))), curves=curves, audit=copy.deepcopy(AUDIT),
         decisions=[{"what": "precision", "value": EVIL, "why": EVIL}],
         warnings=[{"what": "w", "message": EVIL}],
         spec={"data": EVIL}, data_fingerprint="f" * 64, versions={"tunesmith": "0.1.0"},

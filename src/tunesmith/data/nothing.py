@@ -33,6 +33,20 @@ _PERHAPS = (
     "aucune", "rien", "nessuno", "nessuna", "nenhum", "nenhuma", "geen", "brak", "нет", "ingen",
     "inget", "なし", "无", "無", "missing", "不明",
 )  # fmt: skip
+_CODES = (
+    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY "
+    "BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK "
+    "FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR "
+    "IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK "
+    "ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM "
+    "PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF "
+    "TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW XK UK EU "
+)
+_COUNTRIES = frozenset(_CODES.split())
+"""Codes of ISO 3166 (NA is Namibia), and those of Kosovo, the United Kingdom and the European Union."""
+_FEWEST = 4
+"""Other labels of a kind that show that a word for nothing is one of them."""
+_NAME = re.compile(r"[^\W\d_][^\W\d_]+")
 _SIGNS = re.compile(r"[-–—−_.?/\\~¿…]{1,5}")
 _EXACT = frozenset(_BY_PROGRAMS) | frozenset(_BY_PEOPLE)
 _CLASSES = frozenset(_PERHAPS)
@@ -69,11 +83,25 @@ def labels_of_nothing(rows: Mapping[str, int]) -> set[str]:
     average, or where fewer than two others would be left.
     """
     sure = {label for label in rows if says_nothing(label)}
+    sure -= _of_a_kind(rows, sure)
     others = {label: number for label, number in rows.items() if label not in sure and not may_be_nothing(label)}
     if len(others) < 2:
         return sure if len(rows) - len(sure) >= 2 else set()
     average = sum(others.values()) / len(others)
     return sure | {label for label in rows if may_be_nothing(label) and rows[label] < 0.5 * average}
+
+
+def _of_a_kind(rows: Mapping[str, int], sure: set[str]) -> set[str]:
+    """Of the words for nothing those that the other labels show to be one of them: 'NA' among codes of countries, and
+    'Null', as no program writes it, among names, if it is at least half as frequent as they are on average."""
+    others = [label for label in rows if label not in sure]
+    if len(others) < _FEWEST:
+        return set()
+    if all(label in _COUNTRIES for label in others):
+        return {"NA"} & sure
+    named = all(_NAME.fullmatch(label) and label.istitle() for label in others)
+    often = 0.5 * sum(rows[label] for label in others) / len(others)
+    return {label for label in sure if label == "Null" and named and rows[label] >= often}
 
 
 def _plain(cell: str) -> str:
