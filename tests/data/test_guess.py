@@ -171,3 +171,20 @@ def test_lists_as_numpy_prints_them(bench: Any) -> None:
     data = bench(rows(60, text=text, labels=lambda n: ["['red' 'blue']", "['red']", "['blue'\n 'green']"][n % 3]))
     assert data.columns.kind == "labels"
     assert data.label_names == ["blue", "green", "red"]
+
+
+def test_a_target_named_after_its_text(bench: Any) -> None:
+    """As exports of annotated contracts have it: a clause, and the answer to it."""
+    data = bench(
+        rows(
+            **{
+                "Other Clause": lambda n: f"{text(n)} {text(n + 1)}",
+                "Law": lambda n: text(n) if n % 8 else "[]",
+                "Law-Answer": lambda n: ["France", "Spain"][n % 2],
+            }
+        ),
+        target="Law-Answer",
+    )
+    assert data.columns.text == "Law"
+    assert "begins with its name" in bench.said("text")
+    assert sum(map(len, data.splits.values())) == 35  # '[]' is no text

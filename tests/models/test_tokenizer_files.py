@@ -71,6 +71,27 @@ def test_settings_of_another_kind(writer: Path, values: dict[str, Any]) -> None:
         read_tokenizer(writer)
 
 
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("special_tokens_map.json", {"bos_token": {"content": "<s>", "\x1b]0;x\x07": 1}}),
+        ("special_tokens_map.json", {"auto_map": {"AutoTokenizer": "x.T"}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"1": {"content": "<s>", "\x1b[31m": 1}}}),
+        ("tokenizer_config.json", {"unk_token": {"content": "<s>", "__type": "AddedToken", "evil": 1}}),
+    ],
+)  # fmt: skip
+def test_keys_of_tokens_that_a_library_would_print(
+    writer: Path, file: str, values: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (writer / file).touch()
+    kept = json.loads((writer / file).read_text() or "{}")
+    (writer / file).write_text(json.dumps({**kept, **values}))
+    with pytest.raises(ModelError, match="no other keys") as caught:
+        read_tokenizer(writer)
+    assert "\x1b" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_tokens_put_around_a_text_need_embeddings_too(writer: Path) -> None:
     put(writer / "tokenizer.json", post_processor=around(TEXT, MARK, x=99_999))
     assert needed_tokens(read_tokenizer(writer)) == 100_000

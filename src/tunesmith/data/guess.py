@@ -138,6 +138,12 @@ def _texts(
         reasons["text"] = (f"{pair[0]} + {pair[1]}", pair[2])
         return pair[:2]
     best = ranked[0]
+    if wish.target and len(wish.target) == 1 and not best.text_name:
+        about = [p for p in ranked if _free_text(p) and simple(wish.target[0]).startswith(f"{simple(p.name)}_")]
+        if about:
+            best = max(about, key=lambda p: len(p.name))
+            reasons["text"] = (best.name, f"the name of {wish.target[0]!r} begins with its name")
+            return (best.name,)
     usual = ", and the name is usual for it" if best.text_name else ""
     reasons["text"] = (best.name, f"its texts are {best.characters:.0f} characters long on average{usual}")
     return (best.name,)

@@ -71,7 +71,7 @@ def nothing_in_text(cell: str) -> bool:
     """The same for a cell that should hold a text: 'None' is what Python writes, 'nothing' may be an answer, and '?'
     or '...' a message."""
     word = _plain(cell)
-    if word == "none":
+    if word == "none" or cell.strip() in ("[]", "{}", "()"):
         return True
     return says_nothing(cell) and (not word or word in _EXACT or word in ("-", "--", "---", "–", "—"))
 

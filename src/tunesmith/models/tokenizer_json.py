@@ -15,6 +15,7 @@ from tunesmith.models.model_json import Fault, read_object
 _MOST_GROWTH = 64
 """Letters that all replacements of a tokenizer together may make of one; those of published ones make one of one."""
 _MOST_PIECES = 64
+_TOKEN_KEYS = frozenset({"content", "single_word", "lstrip", "rstrip", "normalized", "special", "id", "__type"})
 
 
 def check_tokenizer_files(folder: Path) -> None:
@@ -24,6 +25,11 @@ def check_tokenizer_files(folder: Path) -> None:
     if path.exists():
         for key, value in read_object(path).items():
             _check_setting(Fault(path, key, value))
+            _check_tokens(path, key, value, listed=key == "added_tokens_decoder")
+    path = folder / "special_tokens_map.json"
+    if path.exists():
+        for key, value in read_object(path).items():
+            _check_tokens(path, key, value, listed=key == "extra_special_tokens")
     path, config = folder / "tokenizer.json", folder / "config.json"
     if path.exists():
         types = read_object(config).get("type_vocab_size") if config.exists() else None
@@ -51,6 +57,16 @@ def _check_setting(fault: Fault) -> None:
         )
     elif fault.key in ("padding_side", "truncation_side"):
         fault.demand(value in (None, "left", "right"), "'left' or 'right'")
+
+
+def _check_tokens(path: Path, key: str, value: Any, listed: bool = False) -> None:
+    """Raises ModelError for a token with other keys than tokens have: the library prints those as they are."""
+    tokens = value.values() if listed and isinstance(value, dict) else value if isinstance(value, list) else [value]
+    for token in tokens:
+        if isinstance(token, dict) and (listed or "content" in token or path.name == "special_tokens_map.json"):
+            other = sorted(token.keys() - _TOKEN_KEYS)
+            expected = f"a token with no other keys than {', '.join(sorted(_TOKEN_KEYS - {'__type', 'id'}))}"
+            Fault(path, key, {name: token[name] for name in other}).demand(not other, expected)
 
 
 def _check_growth(fault: Fault) -> None:

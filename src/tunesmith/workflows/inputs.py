@@ -25,7 +25,7 @@ from tunesmith.core.events import Emit, Event, Warned, ignore
 from tunesmith.core.files import scratch
 from tunesmith.data import joined, tables
 from tunesmith.data.conversations.inputs import open_parts
-from tunesmith.data.nothing import says_nothing
+from tunesmith.data.nothing import nothing_in_text
 from tunesmith.data.prepare import read_rows
 from tunesmith.data.sources import missing_file
 from tunesmith.data.targets import parse_targets
@@ -100,7 +100,7 @@ def texts_of(items: Sequence[Any], columns: Columns) -> dict[str, list[str]]:
 
 def blanks(*columns: Sequence[str]) -> list[int]:
     """Positions of rows that hold nothing to read, or a word for nothing, in one of their columns of text."""
-    return [at for at, texts in enumerate(zip(*columns, strict=True)) if any(map(says_nothing, texts))]
+    return [at for at, texts in enumerate(zip(*columns, strict=True)) if any(map(nothing_in_text, texts))]
 
 
 def warn_of_blanks(empty: Sequence[int], emit: Emit) -> None:
