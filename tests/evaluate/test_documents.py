@@ -197,6 +197,13 @@ def test_card_names_a_base_of_the_catalogue_as_the_hub_does() -> None:
     assert head["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
 
 
+def test_card_keeps_ratings_within_their_scale() -> None:
+    run = toys.evidence("number")
+    assert "print(float(logits))" in model_card(run)
+    run.decisions.append({"what": "rating", "value": "1 to 5", "why": "the targets are ratings"})
+    assert "print(float(logits.clamp(1, 5)))" in model_card(run)
+
+
 def test_card_loads_several_labels_with_the_thresholds_that_were_measured() -> None:
     run = toys.evidence("labels", evil=False)
     width = run.test.scores.shape[1]

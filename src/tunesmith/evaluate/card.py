@@ -158,7 +158,7 @@ def _loading(evidence: Evidence) -> str:
     turn = {
         "label": "probabilities = logits.softmax(-1)\nprint(model.config.id2label[int(logits.argmax())])",
         "labels": f"probabilities = logits.sigmoid()[0]\n{_given(evidence)}",
-        "number": "print(float(logits))",
+        "number": _read_off(evidence),
     }[evidence.kind]
     pair = evidence.audit.get("columns", {}).get("text_pair")
     asked, tokenized = ('("a text", "another")', '"a text", "another"') if pair else ('"a text"', '"a text"')
@@ -180,6 +180,15 @@ def _loading(evidence: Evidence) -> str:
         turn,
     ]
     return f"{ours}With plain transformers{' and peft' if below else ''}:\n\n" + _python(lines)
+
+
+def _read_off(evidence: Evidence) -> str:
+    """Python that prints the number; of ratings within their scale, as the results above were measured."""
+    rating = next((str(one["value"]) for one in evidence.decisions if one["what"] == "rating"), "")
+    if not (scale := re.match(r"(\S+) to (\S+)", rating)):
+        return "print(float(logits))"
+    low, high = map(float, scale.groups())
+    return f"print(float(logits.clamp({low:g}, {high:g})))  # ratings end at {low:g} and {high:g}"
 
 
 def _given(evidence: Evidence) -> str:
