@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import joined
+from tunesmith.data.conversations.peek import peek
 from tunesmith.data.prepare import read_rows
 
 from .conftest import sentence
@@ -188,3 +192,11 @@ def test_a_target_named_after_its_text(bench: Any) -> None:
     assert data.columns.text == "Law"
     assert "begins with its name" in bench.said("text")
     assert sum(map(len, data.splits.values())) == 35  # '[]' is no text
+
+
+def test_labels_that_are_all_missing_are_no_text_to_write(tmp_path: Path) -> None:
+    table = pa.table({"text": [text(n) for n in range(20)], "label": pa.nulls(20)})
+    pq.write_table(table, tmp_path / "d.parquet")
+    assert peek(tmp_path / "d.parquet") is None
+    pq.write_table(table.drop(["label"]), tmp_path / "e.parquet")
+    assert peek(tmp_path / "e.parquet") is not None

@@ -22,6 +22,7 @@ from tunesmith.data.conversations.pair_names import COLUMNS
 from tunesmith.data.conversations.read import TEXT_FILE
 from tunesmith.data.labelling import is_fasttext
 from tunesmith.data.limits import refuse_special
+from tunesmith.data.profile import TARGET_NAMES, simple
 from tunesmith.data.sources import load_folder
 from tunesmith.data.types import ReadOptions
 
@@ -148,6 +149,10 @@ def _whole(first: Input) -> Iterator[tuple[int, Any]]:
 
 
 def _format(rows: list[Any]) -> Format | None:
+    names = {simple(str(name)) for row in rows for name in row}
     rows = [plain(row) for row in rows]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return detect(columns, rows) if rows else None
+    found = detect(columns, rows) if rows else None
+    if found and found.name == "text" and (names - set(map(simple, columns))) & set(TARGET_NAMES):
+        return None  # a table to classify, whose labels are missing
+    return found
