@@ -107,10 +107,26 @@ def test_conversations_in_a_sheet(bench: Any, tmp_path: Path) -> None:
     assert len(read_examples(str(path), emit=ignore)) == 20
 
 
-@pytest.mark.parametrize("content", [b"", b"text,label\n", b"PK\x03\x04 and no more", b"\xd0\xcf\x11\xe0" * 40])
+@pytest.mark.parametrize("content", [b"text,label\n", b"PK\x03\x04 and no more", b"\xd0\xcf\x11\xe0" * 40])
 @pytest.mark.parametrize("name", ["t.xlsx", "t.xls", "t.ods"])
 def test_what_is_no_workbook(bench: Any, name: str, content: bytes) -> None:
     assert f"{name}: this is not a readable workbook" in refused(bench, bench.write(name, content))
+
+
+def test_a_workbook_under_the_name_of_another_kind(bench: Any, tmp_path: Path) -> None:
+    rows = [["text", "label"], *([sentence(n), "ab"[n % 2]] for n in range(12))]
+    path = book(tmp_path / "rows.xlsx", Rows=rows).rename(tmp_path / "rows.xls")
+    assert len(bench(path).rows) == 12
+    (tmp_path / "none.xlsx").write_bytes(b"")
+    assert "the file is empty" in refused(bench, tmp_path / "none.xlsx")
+
+
+def test_sheets_of_charts_are_passed_over(bench: Any, tmp_path: Path) -> None:
+    path = book(tmp_path / "rows.xlsx", Rows=[["text", "label"], *([sentence(n), "ab"[n % 2]] for n in range(12))])
+    made = openpyxl.load_workbook(path)
+    made.create_chartsheet("Curve", 0)
+    made.save(path)
+    assert len(bench(path).rows) == 12
 
 
 def test_empty_sheets_and_bombs(bench: Any, tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ class Book:
 
     @property
     def names(self) -> list[str]:
-        return [str(name) for name in self.file.sheet_names]
+        """Of the sheets that hold cells: others hold charts and macros, which can not be read."""
+        from python_calamine import SheetTypeEnum
+
+        return [str(one.name) for one in self.file.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
 
     def sheet(self, name: str) -> Any:
         """Raises DataError where it is damaged."""
@@ -81,11 +84,13 @@ class Book:
 
 
 def _open(path: Path) -> Any:
-    from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+    from python_calamine import CalamineError, PasswordError
 
+    if not path.stat().st_size:
+        raise DataError(Problem("the file is empty", str(path)), fix="Give one that has rows in it.")
     _refuse_bomb(path)
     try:
-        return CalamineWorkbook.from_path(str(path))
+        return _by_name_or_content(path)
     except PasswordError as error:
         raise DataError(
             Problem("the workbook is protected by a password", str(path)), fix="Save a copy without one."
@@ -96,6 +101,20 @@ def _open(path: Path) -> Any:
         if type(error).__name__ != "PanicException":
             raise
         raise _damaged(path, error) from None
+
+
+def _by_name_or_content(path: Path) -> Any:
+    """The workbook, whose name may be that of another kind of workbook."""
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        return CalamineWorkbook.from_path(str(path))
+    except CalamineError as error:
+        try:
+            with path.open("rb") as file:
+                return CalamineWorkbook.from_filelike(file)
+        except CalamineError:
+            raise error from None
 
 
 def _damaged(path: Path, error: BaseException) -> DataError:
@@ -196,7 +215,8 @@ def _chosen(book: Book, path: Path, emit: Emit, hints: Hints, split: str) -> dic
                 Problem(f"there is no sheet {asked!r}", str(path)), fix=f"Sheets: {', '.join(map(repr, names[:20]))}."
             )
         return {match: split}
-    seen = [str(one.name) for one in book.file.sheets_metadata if str(one.visible).endswith(".Visible")] or names
+    shown = {str(one.name) for one in book.file.sheets_metadata if str(one.visible).endswith(".Visible")}
+    seen = [name for name in names if name in shown] or names
     heights = {name: int(book.sheet(name).height) for name in seen}
     filled = [name for name, height in heights.items() if height > 1]
     parts = {name: SPLIT_WORDS[name.lower()] for name in filled if name.lower() in SPLIT_WORDS}
