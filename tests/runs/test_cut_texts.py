@@ -16,6 +16,8 @@ from tunesmith.core.files import write_json
 from tunesmith.models import catalog
 from tunesmith.models.lengths import chosen_limit
 from tunesmith.workflows.cut_texts import Cut
+from tunesmith.workflows.evaluate import evaluate
+from tunesmith.workflows.predict import predict
 
 ENGLISH = ["this is a long text that tells of many things, and of some of them more than once"] * 5
 GERMAN = ["dies ist ein langer Text, der von vielen Dingen erzählt, und von manchen mehr als einmal"] * 5
@@ -96,6 +98,16 @@ def test_check_plan_and_train_warn_and_the_run_remembers(
     document = measured(run)
     assert "60 of 60 texts" in document["verdict"]["good"]["words"]
     assert "texts_cut" in [one["name"] for one in document["findings"]]
+    heard: list[Any] = []
+    source = tmp_path / "more.jsonl"
+    some = [{"text": "the card", "label": "praise"}, *long_rows[:2]]
+    source.write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
+    predict(run, source, tmp_path / "out.jsonl", emit=heard.append)
+    evaluate(run.path, source, emit=heard.append)
+    cuts = [event.message for event in heard if event.name == "warned" and event.what == "cut texts"]
+    assert len(cuts) == 2
+    assert cuts[0] == cuts[1]
+    assert cuts[0].startswith("2 of 3 texts are longer than the 16 tokens that this model reads of each")
     # a base that was made for less than it has positions for reads on, and so does the finished model
     base = Path(shutil.copytree(tiny_model, tmp_path / "base"))
     write_json(base / "sentence_bert_config.json", {"max_seq_length": 16})

@@ -46,7 +46,9 @@ def evaluate(run: Any, data: Any, *, seed: int = 0, emit: Emit = ignore, **readi
         refuse_blank(rows, model.columns, name)
         targets = parse_targets(rows, model.columns, model.labels, name)
         texts = model.texts(rows)
+        model.cut_rows = 0
         outcome = model.outcome(model.scores(texts), targets)
+        model.warn_of_cut(len(rows), emit)
         found: dict[str, Any] = {"rows": len(rows), "metrics": metrics.with_intervals(outcome, seed=seed)}
         return found | _without_seen(model, texts, outcome, seed, emit)
 

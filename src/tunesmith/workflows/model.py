@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, NotSupported, OptionError, Problem
-from tunesmith.core.events import Emit, ignore
+from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import scratch, write_json
 from tunesmith.core.run import RunFolder, is_run, located
 from tunesmith.data.types import Columns
@@ -56,6 +56,8 @@ class Model(Shown):
         self._device = device()
         self.folder: Path | None = None
         """Where it was loaded from."""
+        self.cut_rows = 0
+        """Texts that were longer than what is read of them, since `warn_of_cut` was last asked."""
         self._precision: str | None = None  # measured when first needed
         self.bundle.model.to(self._device).eval()
 
@@ -214,7 +216,17 @@ class Model(Shown):
     @contextmanager
     def _encoded(self, rows: Dataset) -> Iterator[EncodedRows]:
         with scratch() as folder:
-            yield encode_texts(rows, self.bundle.tokenizer, self.bundle.max_length, folder)
+            encoded = encode_texts(rows, self.bundle.tokenizer, self.bundle.max_length, folder)
+            self.cut_rows += len(encoded.cut)
+            yield encoded
+
+    def warn_of_cut(self, rows: int, emit: Emit) -> None:
+        """Say how many of `rows` texts that were answered since the last time are longer than what is read of them."""
+        cut, self.cut_rows = self.cut_rows, 0
+        if cut:
+            limit = self.bundle.max_length
+            told = f"{cut:,} of {rows:,} texts are longer than the {limit:,} tokens that this model reads of each"
+            emit(Warned("cut texts", f"{told}: what stands further down had no say in the answer."))
 
     def outcome(self, scores: np.ndarray, targets: Sequence[Any]) -> Outcome:
         return Outcome(self.task.kind, self.task.truth(targets), scores, self.labels, self.thresholds)

@@ -50,6 +50,7 @@ def predict(
         options = read_options_for(run, data, reading)
         return language_predict.predict(language, data, out, Sampling(), emit=emit, reading=options)
     model = run if isinstance(run, Model) else Model.load(run)
+    model.cut_rows = 0
     with scratch() as folder:
         rows = read_other(
             lambda options: read_rows(data, emit=emit, cache_dir=folder, columns=model.columns, reading=options),
@@ -78,6 +79,7 @@ def predict(
                 writer(None)
         cells.warn(emit)
         warn_of_blanks(empty, emit)
+        model.warn_of_cut(len(rows), emit)
         return len(rows)
 
 
