@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 import tunesmith
+from tunesmith.cli.main import main
 from tunesmith.core.errors import ModelError, UsageError
 from tunesmith.models import manifest
 from tunesmith.models.manifest import MANIFEST, check_manifest, write_manifest
@@ -110,15 +111,20 @@ def test_large_files_are_compared_by_samples_and_with_verify_as_a_whole(
 
 @pytest.mark.story
 def test_verify_is_a_flag_of_what_uses_a_model(
-    run: Callable[[str], Path], tunesmith: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    run: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = run("text")
-    assert tunesmith("predict", model.parent, "where is my card?", "--verify").code == 0
+    monkeypatch.setattr(sys, "argv", ["tunesmith", "predict", str(model.parent), "where is my card?", "--verify"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
     flip(model / "model.safetensors")
-    done = tunesmith("predict", model.parent, "where is my card?", "--verify")
-    assert done.code == 2
-    assert "is not as the run saved it" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capfd.readouterr().err
+    assert "is not as the run saved it" in said
+    assert "Traceback" not in said
 
 
 MARKS: list[Any] = [
