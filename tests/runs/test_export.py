@@ -26,7 +26,7 @@ FEW: dict[str, Any] = {"generate_rows": 0, "few_shot": 0, "learning_rate": 2e-2}
 @pytest.mark.parametrize(
     ("method", "family", "words"),
     [("lora", "llama", {}), ("lora", "llama-tied", {"new_tokens": ["<order>"]}), ("qlora", "llama", {}),
-     ("lora", "t5", {}), ("lora", "bart", {})],
+     ("lora", "t5", {}), pytest.param("lora", "bart", {}, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_a_merged_model_is_a_plain_one_with_the_same_logits(
     method: str, family: str, words: dict[str, Any], in_tmp: Path

@@ -309,7 +309,13 @@ def logits(model: Any, tokenizer: Any) -> torch.Tensor:
 @pytest.mark.story
 @pytest.mark.parametrize("new_tokens", [[], ["<ticket>"]], ids=["", "with a new token"])
 @pytest.mark.parametrize(
-    ("family", "method"), [("llama", "full"), ("llama", "lora"), ("llama-tied", "lora"), ("gpt2", "full")]
+    ("family", "method"),
+    [
+        pytest.param("llama", "full", marks=pytest.mark.slow),
+        ("llama", "lora"),
+        ("llama-tied", "lora"),
+        ("gpt2", "full"),
+    ],
 )
 def test_what_is_saved_is_read_by_transformers_and_peft_alone(
     family: str, method: str, new_tokens: list[str], train: Train

@@ -193,7 +193,7 @@ def test_a_goal_may_be_one_of_the_answers(chats: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", ["lora", "prompt", "full"])
+@pytest.mark.parametrize("method", ["lora", "prompt", pytest.param("full", marks=pytest.mark.slow)])
 def test_seeds_of_a_model_that_writes_are_averaged(
     method: str, chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

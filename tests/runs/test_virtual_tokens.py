@@ -55,8 +55,11 @@ def base(run: tunesmith.Run, metric: str = "loss") -> float:
 @pytest.mark.story
 @pytest.mark.parametrize(
     ("family", "rows", "task"),
-    [("llama", CHAT, "chat"), ("gpt2", CHAT, "chat"), ("t5", TRANSLATION, "seq2seq"), ("bart", TRANSLATION, "seq2seq")],
-)
+    [
+        ("llama", CHAT, "chat"), pytest.param("gpt2", CHAT, "chat", marks=pytest.mark.slow),
+        ("t5", TRANSLATION, "seq2seq"), pytest.param("bart", TRANSLATION, "seq2seq", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns_and_peft_alone_reads_it(method: str, family: str, rows: Any, task: str, train: Train) -> None:
     from peft import PeftModel
