@@ -37,7 +37,7 @@ def test_the_usual_knobs_are_flags_alike(command: str) -> None:
     wanted = {"--set" if name == "settings" else f"--{name.replace('_', '-')}" for name in names}
     assert wanted | {"--data"} >= KNOBS
     assert wanted | {"--data", "--json"} <= flags(command)
-    assert ("--verbose" in flags(command)) == (command in ("check", "train"))  # where it has an effect
+    assert ("--verbose" in flags(command)) == (command in ("check", "plan", "train"))  # where it has an effect
 
 
 def test_the_same_thing_has_the_same_name_everywhere() -> None:
