@@ -63,7 +63,7 @@ def search(arguments: argparse.Namespace) -> None:
     """One search, in a process of its own; prints what it found."""
     import json
 
-    from tunesmith.workflows import search as workflow
+    from tunesmith.studies import search as workflow
 
     if arguments.worker == "random":
         workflow.STARTUP = 10**9  # every trial is drawn

@@ -67,11 +67,11 @@ def libraries() -> None:
     import sklearn.linear_model
     import transformers
 
-    import tunesmith.workflows.train
+    import tunesmith.runs.train
 
     assert sklearn.linear_model
     assert transformers.AutoModel
-    assert tunesmith.workflows.train
+    assert tunesmith.runs.train
 
 
 @pytest.fixture(autouse=True)

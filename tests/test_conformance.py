@@ -25,7 +25,7 @@ from tunesmith.core.options import describe
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import ReadOptions, SplitOptions
 from tunesmith.engine.options import EngineOptions
-from tunesmith.workflows.choose import families_of, option_models
+from tunesmith.runs.choose import families_of, option_models
 
 CASES = [
     (task, number, method)

@@ -17,7 +17,8 @@ from tunesmith.core.files import write_json
 from tunesmith.core.options import parse_value
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
-from tunesmith.workflows import catalogues, identity
+from tunesmith.runs import identity
+from tunesmith.workflows import catalogues
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)

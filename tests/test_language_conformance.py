@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tunesmith
 from language_models import folder
 from tunesmith.core import events, registry
-from tunesmith.workflows.choose import families_of
+from tunesmith.runs.choose import families_of
 
 BASES = {"causal": "gpt2", "seq2seq": "t5"}
 """Of a causal family whose layers have biases, so that every method finds something to move."""

@@ -15,7 +15,7 @@ from tunesmith.core import files
 from tunesmith.core.errors import FolderError
 from tunesmith.core.events import EventLog, Warned
 from tunesmith.core.run import RunFolder
-from tunesmith.workflows import output
+from tunesmith.data import output
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "tunesmith"
 THE_PLACE = SOURCE / "core" / "files.py"
@@ -40,8 +40,9 @@ OPEN_FILES = {"file", "sink", "content", "text", "self._file"}
 TO_FOLDERS = {"save_pretrained", "save_file", "SummaryWriter", "dump"}
 HANDED_A_NEW_FOLDER = {
     "engine/checkpoint.py", "callbacks/ewc.py", "callbacks/tensorboard.py", "methods/adapters.py", "methods/ia3.py",
-    "methods/lora.py", "methods/progressive.py", "models/load.py", "models/virtual.py", "workflows/continued.py",
-    "workflows/export.py", "workflows/language_finish.py", "workflows/soup.py", "core/spec.py",
+    "methods/lora.py", "methods/progressive.py", "models/load.py", "models/virtual.py",
+    "families/predictive/continued.py", "families/export.py", "families/generative/finish.py", "studies/soup.py",
+    "core/spec.py",
 }  # fmt: skip
 """Where libraries write to paths: in a folder that `core/files.py` made for it. `dump` gives text in core/spec.py."""
 

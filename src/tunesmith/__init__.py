@@ -27,8 +27,8 @@ _API = (
 )  # fmt: skip
 _PUBLIC = {
     **dict.fromkeys(_API, "tunesmith.workflows.api"),
-    "Model": "tunesmith.workflows.model",
-    "Run": "tunesmith.workflows.train",
+    "Model": "tunesmith.families.predictive.predictor",
+    "Run": "tunesmith.runs.train",
     "TunesmithError": "tunesmith.core.errors",
 }
 
@@ -58,6 +58,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from tunesmith.core.errors import TunesmithError
+    from tunesmith.families.predictive.predictor import Model
+    from tunesmith.runs.train import Run
     from tunesmith.workflows.api import (
         chat,
         check,
@@ -77,8 +79,6 @@ if TYPE_CHECKING:
         tasks,
         train,
     )
-    from tunesmith.workflows.model import Model
-    from tunesmith.workflows.train import Run
 
 
 def __getattr__(name: str) -> Any:

@@ -24,10 +24,11 @@ from sklearn.utils.validation import assert_all_finite, check_consistent_length,
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.files import scratch, write_bytes
+from tunesmith.data import predict_inputs
 from tunesmith.data.types import Columns
 from tunesmith.data.values import to_label
-from tunesmith.workflows import api, inputs
-from tunesmith.workflows.model import Model
+from tunesmith.families.predictive.predictor import Model
+from tunesmith.workflows import api
 
 __all__ = ["TextClassifier", "TextRegressor"]
 
@@ -239,9 +240,9 @@ def _as_texts(X: Any) -> pd.DataFrame:
     if wide == 1 and not hasattr(X, "iloc") and isinstance(X, list | tuple) and len(X):
         wide = 2 if all(isinstance(one, list | tuple) and len(one) == 2 for one in X) else 1
     columns = Columns("text", "text_pair" if wide == 2 else None, (_LABEL,), "label")
-    items = inputs.given(list(X) if isinstance(X, tuple) else X, columns).items
+    items = predict_inputs.given(list(X) if isinstance(X, tuple) else X, columns).items
     cells = [next(iter(item.values())) if isinstance(item, dict) else item for item in items] if wide == 1 else items
-    return pd.DataFrame(inputs.texts_of(cells, columns), dtype=object)
+    return pd.DataFrame(predict_inputs.texts_of(cells, columns), dtype=object)
 
 
 def _targets(estimator: Any, y: Any) -> Any:

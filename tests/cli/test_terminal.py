@@ -15,8 +15,8 @@ from tunesmith.cli import arguments, show
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import Decided, Warned
 from tunesmith.core.text import is_formula, quoted_formula, visible, visible_within
+from tunesmith.display.progress import listener
 from tunesmith.workflows.check import check
-from tunesmith.workflows.progress import listener
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\r\x7f"
 

@@ -16,7 +16,7 @@ from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.engine import devices, memory
 from tunesmith.engine.memory import largest_batch, peak_bytes
 from tunesmith.engine.skeleton import Kind, Parameters, Recipe, Skeleton
-from tunesmith.workflows import choose
+from tunesmith.runs import choose
 
 LLAMA = {
     "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -220,7 +220,7 @@ _TRAIN = """
 import json, sys
 import datasets, peft, plotly, sacrebleu, scipy.stats, sklearn.linear_model, tensorboard
 import torch, transformers
-import tunesmith.workflows.pipeline
+import tunesmith.families.predictive.pipeline
 from tunesmith.engine.hardware import peak_memory_bytes, prepare
 from tunesmith.engine.optim import ParameterGroup, make_optimizer
 from tunesmith.engine.precision import working

@@ -81,7 +81,8 @@ def read_spec(folder: Path, content: bytes) -> None:
 def read_run(folder: Path, name: str, content: bytes) -> None:
     from tunesmith.cli import show
     from tunesmith.cli.arguments import print_document
-    from tunesmith.workflows import catalogues, identity
+    from tunesmith.runs import identity
+    from tunesmith.workflows import catalogues
 
     run = RunFolder.create(folder / "runs" / "run", "data")
     run.spec.write_text(SPEC.dump())
@@ -113,7 +114,7 @@ def read_language(folder: Path, source: Path, name: str, content: bytes) -> None
 
 
 def read_finished(folder: Path, source: Path, name: str, content: bytes) -> None:
-    from tunesmith.workflows.load import load
+    from tunesmith.families.load import load
 
     copy = shutil.copytree(source, folder / "model")
     (copy / name).write_bytes(content)

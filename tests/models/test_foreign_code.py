@@ -15,11 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Warned
+from tunesmith.families.generative.preview import previewed
+from tunesmith.families.plan import read_config
 from tunesmith.models.load import load_text_base, quiet_transformers
 from tunesmith.models.load_language import load_language_base
 from tunesmith.workflows.base_models import blocks
-from tunesmith.workflows.plan import read_config
-from tunesmith.workflows.preview import previewed
 
 CODE = "open('it-ran', 'w').close()\n\n\nclass Own:\n    pass\n"
 HERE, HUB = "own.Own", "owner/repo--own.Own"

@@ -16,12 +16,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 from tunesmith.core.errors import ModelError
+from tunesmith.families.plan import read_config
 from tunesmith.models.guard import loading
 from tunesmith.models.load import fingerprint, load_text_base
 from tunesmith.models.load_language import load_language_base
 from tunesmith.models.weight_files import read_header, read_weights
 from tunesmith.workflows.base_models import blocks
-from tunesmith.workflows.plan import read_config
 
 
 @pytest.fixture

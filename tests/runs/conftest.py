@@ -25,7 +25,7 @@ from crashes import LONG, command_line
 from forgetting_runs import WILD, Rows
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["tunesmith.workflows.train", "sklearn.linear_model", "torch.utils.tensorboard", "crashes"])
+FORK.set_forkserver_preload(["tunesmith.runs.train", "sklearn.linear_model", "torch.utils.tensorboard", "crashes"])
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import pytest
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate.compare import paired_bootstrap
 from tunesmith.evaluate.types import Outcome
-from tunesmith.workflows import advice
-from tunesmith.workflows.ladder import TITLES
+from tunesmith.studies import advice
+from tunesmith.studies.comparison import TITLES
 
 ROWS = {"train": 280, "validation": 40, "test": 80}
 SPEC = RunSpec.make({"data": "my rows.csv", "target": "kind"})

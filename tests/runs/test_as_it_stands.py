@@ -14,8 +14,8 @@ import torch
 
 import tunesmith
 from tunesmith.core.errors import ModelError
+from tunesmith.families.predictive.zero_shot import says_something
 from tunesmith.models.load import load_text_base
-from tunesmith.workflows.as_it_stands import says_something
 
 Train = Callable[..., tunesmith.Run]
 

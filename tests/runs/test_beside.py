@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tunesmith.core.events import Decided, Emit, Event
-from tunesmith.workflows.beside import Beside, one_core_left
+from tunesmith.engine.background import Beside, one_core_left
 
 
 def test_it_begins_at_once_and_is_heard_when_it_is_asked() -> None:

@@ -17,7 +17,7 @@ from tunesmith.cli import chat as terminal
 from tunesmith.cli.chat import chat_session
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
 from tunesmith.engine.generate import Sampling
-from tunesmith.workflows.chat import ChatSession
+from tunesmith.families.generative.session import ChatSession
 
 WORDS = ["<s>", "</s>", "<unk>", "<user>", "<bot>", "<system>", *(f"w{i}" for i in range(50))]
 TEMPLATE = (

@@ -18,7 +18,7 @@ import tunesmith
 from language_models import folder
 from tunesmith.cli.show_check import checked_language
 from tunesmith.core.options import nearest
-from tunesmith.workflows import preview
+from tunesmith.families.generative import preview
 
 SYSTEM = [{"messages": [{"role": "system", "content": "Be brief."}, *row["messages"]]} for row in CHAT]
 PLAIN = "{% for m in messages %}{{ '[' + m.role + '] ' + m.content + eos_token }}{% endfor %}"
@@ -102,7 +102,7 @@ def test_check_shows_examples_their_lengths_and_the_cost() -> None:
 def test_what_is_not_checked_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     found = tunesmith.check(CHAT, model="somebody/some-model")
     assert found["unchecked"] == ["how the model reads the rows: somebody/some-model is not on this machine"]
-    monkeypatch.setattr("tunesmith.workflows.language_check._MOST", 10)
+    monkeypatch.setattr("tunesmith.families.generative.check._MOST", 10)
     found = tunesmith.check(CHAT, model=str(folder("llama")))
     assert found["unchecked"] == [f"how the model reads {len(CHAT) - 10} of the {len(CHAT)} rows"]
 

@@ -7,7 +7,7 @@ import pytest
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.core.events import Decided, Event
 from tunesmith.core.spec import RunSpec
-from tunesmith.workflows.choose import TrainingRows, method_for, task_of
+from tunesmith.runs.choose import TrainingRows, method_for, task_of
 
 
 @pytest.mark.parametrize(

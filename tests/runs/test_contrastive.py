@@ -24,9 +24,9 @@ from tunesmith.engine.contrastive import (
 )  # fmt: skip
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.tokens import EncodedRows
+from tunesmith.families.predictive import linear_head
 from tunesmith.models.load import Bundle, load_text_base
-from tunesmith.workflows import linear_head
-from tunesmith.workflows.choose import epochs_of
+from tunesmith.runs.choose import epochs_of
 
 CPU = torch.device("cpu")
 TEXTS = [

@@ -15,7 +15,7 @@ import tunesmith
 from tunesmith.core.files import write_json
 from tunesmith.models import catalog
 from tunesmith.models.lengths import chosen_limit
-from tunesmith.workflows.cut_texts import Cut
+from tunesmith.runs.cut_texts import Cut
 from tunesmith.workflows.evaluate import evaluate
 from tunesmith.workflows.predict import predict
 

@@ -17,8 +17,8 @@ from crashes import At, Killed, kill, weights
 import tunesmith
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate.types import Outcome
-from tunesmith.workflows import effort
-from tunesmith.workflows.effort import Score
+from tunesmith.families.predictive import effort
+from tunesmith.families.predictive.effort import Score
 
 Train = Callable[..., tunesmith.Run]
 Records = Callable[..., list[dict[str, Any]]]

@@ -16,9 +16,9 @@ import language_models
 import tunesmith
 from tunesmith.cli.main import main
 from tunesmith.core.errors import ModelError, UsageError
+from tunesmith.families.plan import read_config
 from tunesmith.models import manifest
 from tunesmith.models.manifest import MANIFEST, check_manifest, write_manifest
-from tunesmith.workflows.plan import read_config
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 import tunesmith
 from tunesmith.cli.show_refine import show_folds, show_seeds
 from tunesmith.core.errors import OptionError
-from tunesmith.workflows import refine
-from tunesmith.workflows.folds import Folds, assign, cross_validate, mean_and_spread
-from tunesmith.workflows.seeds import several_seeds
-from tunesmith.workflows.soup import mean
+from tunesmith.studies import series
+from tunesmith.studies.folds import Folds, assign, cross_validate, mean_and_spread
+from tunesmith.studies.seeds import several_seeds
+from tunesmith.studies.soup import mean
 
 FAST = {"precision": "fp32", "method": "full", "epochs": 1}
 
@@ -81,7 +81,7 @@ def test_every_row_has_one_out_of_fold_prediction(crossed: Folds, grouped: list[
 def test_finished_folds_are_not_made_again(
     crossed: Folds, grouped: list[dict[str, str]], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refine, "train", pytest.fail)
+    monkeypatch.setattr(series, "train", pytest.fail)
     words = {**FAST, "model": str(tiny_model)}
     again = cross_validate(grouped, out=crossed.path, cv=3, group="author", **words)
     assert again.document == crossed.document
@@ -154,8 +154,8 @@ def test_a_soup_is_kept_where_it_helps(
     tmp_path: Path, ticket_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks = iter([(0.5, -1.0), (0.5, -0.9), (0.5, -0.95)])  # alone, with the second, with the third
-    real = tunesmith.workflows.soup._score
-    monkeypatch.setattr("tunesmith.workflows.soup._score", lambda *a: (real(*a), next(ranks))[1])
+    real = tunesmith.studies.soup._score
+    monkeypatch.setattr("tunesmith.studies.soup._score", lambda *a: (real(*a), next(ranks))[1])
     words: dict[str, Any] = {**FAST, "model": str(tiny_model), "method": "head", "epochs": 1}
     found = several_seeds(ticket_file, out=tmp_path / "s", seeds=3, soup=True, **words)
     soup = found.document["soup"]
@@ -177,7 +177,7 @@ def test_a_soup_averages_what_lies_beside_a_base_too(
     method: str, tmp_path: Path, ticket_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks = iter([(0.5, -1.0), (0.6, -0.9)])
-    monkeypatch.setattr("tunesmith.workflows.soup._score", lambda *a: next(ranks))
+    monkeypatch.setattr("tunesmith.studies.soup._score", lambda *a: next(ranks))
     words: dict[str, Any] = {**FAST, "model": str(tiny_model), "method": method, "learning_rate": 1e-2}
     found = several_seeds(ticket_file, out=tmp_path / "s", seeds=2, soup=True, **words)
     one, two, mean = (

@@ -23,8 +23,8 @@ from tunesmith.cli import show
 from tunesmith.core.errors import DataError, FolderError, OptionError
 from tunesmith.engine.retained import Keeping
 from tunesmith.evaluate import words as evaluate_words
+from tunesmith.families.predictive.predictor import Model
 from tunesmith.workflows import catalogues
-from tunesmith.workflows.model import Model
 
 Second = Callable[..., tunesmith.Run]
 
@@ -303,7 +303,7 @@ def test_a_run_that_is_not_finished_can_not_be_continued(second: Second, in_tmp:
 def test_many_runs_measure_what_each_has_forgotten(
     how: str, in_tmp: Path, others: Rows, tiny_model: Path, ticket_file: Path
 ) -> None:
-    from tunesmith.workflows import folds, seeds, until
+    from tunesmith.studies import folds, seeds, until
 
     words = {"model": str(tiny_model), "precision": "fp32", "method": "full", "epochs": 1, "retain": [str(ticket_file)]}
     if how == "seeds":
@@ -318,7 +318,7 @@ def test_many_runs_measure_what_each_has_forgotten(
 
 @pytest.mark.story
 def test_a_series_of_seeds_continues_one_run(in_tmp: Path, others: Rows, first: tunesmith.Run) -> None:
-    from tunesmith.workflows import seeds
+    from tunesmith.studies import seeds
 
     found = seeds.several_seeds(others, out="many", seeds=2, **{**WILD, "continue_from": str(first.path), "epochs": 1})
     for run in found.runs:

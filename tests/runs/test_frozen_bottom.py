@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 import tunesmith
 from tunesmith.engine.tokens import HiddenStates
+from tunesmith.families.predictive import frozen_prefix
 from tunesmith.models.load import load_text_base
-from tunesmith.workflows import resting
 
 
 def test_blocks_run_apart_give_what_the_whole_network_gives(tiny_model: Path) -> None:
@@ -56,7 +56,7 @@ def test_training_from_the_cache_ends_where_training_without_it_does(
     half = {"frozen_share": 0.5, "epochs": 1}
     cached = train(ticket_file, out="cached", **half)
     with monkeypatch.context() as patch:
-        patch.setattr(resting, "CACHE_BYTES", 0)
+        patch.setattr(frozen_prefix, "CACHE_BYTES", 0)
         plain = train(ticket_file, out="plain", **half)
     used = [
         next(event["value"] for event in records(run, "decided") if event["what"] == "frozen_cache")

@@ -15,11 +15,11 @@ from tunesmith.core import registry
 from tunesmith.core.run import RunFolder
 from tunesmith.engine import loop
 from tunesmith.engine.tokens import HiddenStates
+from tunesmith.families.predictive import frozen_prefix
 from tunesmith.models import blocks
 from tunesmith.models.blocks import depths
 from tunesmith.models.load import Bundle, load_text_base
 from tunesmith.models.text import TextModel
-from tunesmith.workflows import resting
 
 Train = Callable[..., tunesmith.Run]
 
@@ -139,11 +139,11 @@ def test_states_are_read_in_every_stage(train: Train, ticket_file: Path, monkeyp
 def test_where_the_disk_has_no_room_the_lowest_states_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[Any] = []
     folder = RunFolder(tmp_path)
-    rest = resting.Resting([6, 5, 4, 4, 3, 2], 2)
+    rest = frozen_prefix.Resting([6, 5, 4, 4, 3, 2], 2)
 
-    def kept(megabytes: int, asked: bool | None = None, plan: resting.Resting = rest) -> list[int]:
-        monkeypatch.setattr(resting, "CACHE_BYTES", megabytes * 1_000_000)
-        return resting.chosen(plan, 1_000, 1_000, asked, folder, said.append)
+    def kept(megabytes: int, asked: bool | None = None, plan: frozen_prefix.Resting = rest) -> list[int]:
+        monkeypatch.setattr(frozen_prefix, "CACHE_BYTES", megabytes * 1_000_000)
+        return frozen_prefix.chosen(plan, 1_000, 1_000, asked, folder, said.append)
 
     assert kept(100) == [2, 3, 4, 5]  # after all six: read once, at the price of being computed once
     assert kept(2) == [2, 3]
@@ -151,6 +151,6 @@ def test_where_the_disk_has_no_room_the_lowest_states_are_kept(tmp_path: Path, m
     assert kept(0) == []
     assert kept(0, asked=True) == [2, 3, 4, 5]
     assert kept(100, asked=False) == []
-    assert kept(100, plan=resting.Resting([2, 2, 2], 2)) == [2]
-    assert kept(100, plan=resting.Resting([1, 0], 0)) == [1]
-    assert kept(100, plan=resting.Resting([0], 0)) == []
+    assert kept(100, plan=frozen_prefix.Resting([2, 2, 2], 2)) == [2]
+    assert kept(100, plan=frozen_prefix.Resting([1, 0], 0)) == [1]
+    assert kept(100, plan=frozen_prefix.Resting([0], 0)) == []

@@ -13,11 +13,11 @@ import pytest
 from tunesmith.cli.show_refine import show_ladder
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.evaluate.types import Outcome
-from tunesmith.workflows import ladder as ladders
-from tunesmith.workflows import refine
-from tunesmith.workflows.held import Held
-from tunesmith.workflows.ladder import Answers, choose_rung, ladder, more_rows
-from tunesmith.workflows.rung import climb, nearest, read_outcome
+from tunesmith.studies import comparison as ladders
+from tunesmith.studies import series
+from tunesmith.studies.comparison import Answers, choose_rung, ladder, more_rows
+from tunesmith.studies.contender import climb, nearest, read_outcome
+from tunesmith.studies.shared_split import Held
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_rungs_have_processes_of_their_own_and_are_kept(
 def test_a_rung_that_fails_says_why(
     ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = refine.hold_out(ticket_file, tmp_path / "data", words)
+    held = series.hold_out(ticket_file, tmp_path / "data", words)
 
     def fails(command: list[str], *, stdout: Any, **_: Any) -> Any:
         stdout.write("no memory for it\n")

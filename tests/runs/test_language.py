@@ -40,9 +40,9 @@ from tunesmith.cli import show
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.evaluate import metrics_json, report
 from tunesmith.evaluate.evidence import Evidence
+from tunesmith.families.generative.items import start_token
 from tunesmith.models.additions import quiet_peft
 from tunesmith.workflows import catalogues
-from tunesmith.workflows.language_items import start_token
 
 
 @pytest.fixture(name="train")

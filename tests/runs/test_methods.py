@@ -16,11 +16,12 @@ import tunesmith
 from language_models import network
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
+from tunesmith.families.predictive import linear_head
 from tunesmith.models import additions
 from tunesmith.models.blocks import depths, freeze, frozen_names, list_blocks
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import Bundle, load_text_base
-from tunesmith.workflows import base_models, linear_head
+from tunesmith.workflows import base_models
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 
@@ -261,7 +262,7 @@ def test_a_head_that_is_frozen_stays_where_it_began(
 def test_a_block_that_is_not_there_is_refused_before_anything_is_computed(
     tickets: Any, tiny_model: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunesmith.workflows.pipeline._features", None)
+    monkeypatch.setattr("tunesmith.families.predictive.pipeline._features", None)
     with pytest.raises(OptionError, match=r"'layers\.7' names no block"):
         train(tickets, tiny_model, "head", freeze=["layers.7"])
     assert not Path("head").exists()

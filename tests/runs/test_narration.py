@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.core.events import Decided, Evaluated, Event, Phase, RolledBack, Step, Warned
-from tunesmith.workflows.narration import Narrator
+from tunesmith.display.narration import Narrator
 
 
 def told(events: list[Event], *, verbose: bool = False) -> list[str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tunesmith.core.spec import RunSpec
-from tunesmith.workflows import next_step
+from tunesmith.runs import next_step
 
 ROWS = {"train": 490, "validation": 70, "test": 140}
 

@@ -15,9 +15,9 @@ import tunesmith
 from tunesmith.cli import main
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.engine.generate import Sampling
-from tunesmith.workflows import language_use
-from tunesmith.workflows.language_model import TextGenerator
-from tunesmith.workflows.language_predict import predict, prompts_of
+from tunesmith.families.generative import use
+from tunesmith.families.generative.predict import predict, prompts_of
+from tunesmith.families.generative.predictor import TextGenerator
 
 FEW: dict[str, Any] = {"epochs": 1, "generate_rows": 0, "few_shot": 0}
 ASKED = ["anna: where is my tea?", "bob: where is my card?"]
@@ -110,14 +110,14 @@ def test_a_column_that_is_called_predicted_is_kept(translating: Path, in_tmp: Pa
 
 def test_evaluate_cuts_what_training_cuts(translating: Path, in_tmp: Path) -> None:
     jsonl(in_tmp / "in.jsonl", [{"source": "tea " * 900, "target": "good"}] * 2)
-    assert language_use.evaluate(translating / "model", "in.jsonl")["rows"] == 2
+    assert use.evaluate(translating / "model", "in.jsonl")["rows"] == 2
 
 
 @pytest.mark.story
 def test_evaluate_reads_what_training_reads(translating: Path, in_tmp: Path) -> None:
     """Few targets, often repeated, are classes to one who is not told what they are."""
     jsonl(in_tmp / "in.jsonl", [{"source": f"tea {number}", "target": "good"} for number in range(20)])
-    assert language_use.evaluate(translating / "model", "in.jsonl")["rows"] == 20
+    assert use.evaluate(translating / "model", "in.jsonl")["rows"] == 20
 
 
 def test_wrong_settings_are_told(chatting: Path) -> None:

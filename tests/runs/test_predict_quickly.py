@@ -7,7 +7,7 @@ import pytest
 
 import tunesmith
 from tunesmith.core.errors import OptionError
-from tunesmith.workflows import model as models
+from tunesmith.families.predictive import predictor as models
 
 TEXTS = ["the card is broken", "thanks", "where is my order? it was late", "refund me", "ok", "i am angry"] * 20
 

@@ -23,11 +23,12 @@ from language_models import folder
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.words import TrainWords
-from tunesmith.workflows import api, notebook
-from tunesmith.workflows.plan import Plan
-from tunesmith.workflows.results import Check, Comparison, Verdict
-from tunesmith.workflows.search import SearchResult
-from tunesmith.workflows.shown import Card, Document, Listing, Table, as_html, as_text
+from tunesmith.display import notebook
+from tunesmith.display.cards import Card, Document, Listing, Table, as_html, as_text
+from tunesmith.display.results import Check, Comparison, Verdict
+from tunesmith.families.plan import Plan
+from tunesmith.studies.search import SearchResult
+from tunesmith.workflows import api
 
 ROOT = Path(__file__).resolve().parents[2]
 Train = Callable[..., tunesmith.Run]
@@ -383,13 +384,13 @@ def test_a_verb_is_a_verb_whatever_is_imported() -> None:
 def test_a_comparison_says_how_far_it_is(
     ticket_file: Path, tiny_model: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunesmith.workflows import ladder
+    from tunesmith.studies import comparison
 
     heard: list[str] = []
-    monkeypatch.setattr(ladder, "_climb", lambda *job: {"name": job[2]})
-    monkeypatch.setattr(ladder, "_job", lambda *job: {"points": []})
-    monkeypatch.setattr(ladder, "_document", lambda path, held, rungs, points, *_: {"rungs": rungs, "words": []})
-    monkeypatch.setattr(ladder, "publish", lambda *parts: None)
+    monkeypatch.setattr(comparison, "_climb", lambda *job: {"name": job[2]})
+    monkeypatch.setattr(comparison, "_job", lambda *job: {"points": []})
+    monkeypatch.setattr(comparison, "_document", lambda path, held, rungs, points, *_: {"rungs": rungs, "words": []})
+    monkeypatch.setattr(comparison, "publish", lambda *parts: None)
     monkeypatch.setattr(notebook, "progress", lambda: lambda event: heard.append(event.detail))
     found = tunesmith.compare(ticket_file, out="compared", model=tiny_model, methods=["head"])
     assert [row["name"] for row in found["rungs"]] == ["majority", "tfidf", "head"]

@@ -24,16 +24,16 @@ from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples
 from tunesmith.evaluate.goal import higher_is_better
 from tunesmith.models.load_language import load_language_finished
-from tunesmith.workflows import choose
-from tunesmith.workflows import ladder as ladders
-from tunesmith.workflows import soup as soups
-from tunesmith.workflows.folds import cross_validate
-from tunesmith.workflows.refine import hold_out
-from tunesmith.workflows.rung import climb
-from tunesmith.workflows.search import search
-from tunesmith.workflows.seeds import several_seeds
-from tunesmith.workflows.space import default_of
-from tunesmith.workflows.until import until
+from tunesmith.runs import choose
+from tunesmith.studies import comparison as ladders
+from tunesmith.studies import soup as soups
+from tunesmith.studies.contender import climb
+from tunesmith.studies.folds import cross_validate
+from tunesmith.studies.search import search
+from tunesmith.studies.seeds import several_seeds
+from tunesmith.studies.series import hold_out
+from tunesmith.studies.space import default_of
+from tunesmith.studies.until import until
 
 WEIGHTED = [
     {"messages": [*row["messages"], {"role": "user", "content": "and?"},
@@ -119,7 +119,7 @@ def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: P
 def test_a_search_never_sees_the_test_rows(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(
-        "tunesmith.workflows.search.try_out",
+        "tunesmith.studies.search.try_out",
         lambda words, *rest: (seen.append(words), _try(words, *rest))[1],
     )
     words = {**WORDS, "model": str(folder("llama"))}
@@ -133,7 +133,7 @@ def test_a_search_never_sees_the_test_rows(chats: Path, tmp_path: Path, monkeypa
 
 
 def _try(*words: Any) -> Any:
-    from tunesmith.workflows.refine import try_out
+    from tunesmith.studies.series import try_out
 
     return try_out(*words)
 

@@ -20,10 +20,10 @@ import pytest
 from tunesmith.cli.show_refine import show_search
 from tunesmith.core.errors import FolderError, OptionError, RunFailed
 from tunesmith.evaluate import charts, page, refine_report
-from tunesmith.workflows import refine
-from tunesmith.workflows.refine import Budget, Trial, hold_out, parse_budget
-from tunesmith.workflows.search import SearchResult, _beside_the_first, search
-from tunesmith.workflows.space import Range, derive, parse_space
+from tunesmith.studies import series
+from tunesmith.studies.search import SearchResult, _beside_the_first, search
+from tunesmith.studies.series import Budget, Trial, hold_out, parse_budget
+from tunesmith.studies.space import Range, derive, parse_space
 
 SPACE = {"learning_rate": {"low": 1e-4, "high": 2e-2}, "epochs": [2, 4], "batch_size": [4, 8]}
 FIXED = {"precision": "fp32", "method": "full", "seed": 3, "validation_size": 0.2}
@@ -121,14 +121,14 @@ def test_no_trial_sees_a_test_row(
     noisy: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[dict[str, Any]] = []
-    train = refine.train
+    train = series.train
 
     def watched(**given: Any) -> Any:
         seen = {name: set(texts_in(given[name])) for name in ("data", "validation", "test")}
         runs.append({"out": Path(given["out"]).name, "texts": set().union(*seen.values()), **seen})
         return train(**given)
 
-    monkeypatch.setattr(refine, "train", watched)
+    monkeypatch.setattr(series, "train", watched)
     result = search(noisy, out=tmp_path / "s", budget="3 trials", **words)
     test_rows = set(texts_in(tmp_path / "s" / "data" / "test.arrow"))
     assert len(test_rows) == result.document["rows"]["test"] == 12
@@ -188,7 +188,7 @@ def test_wide_tables_fold_on_narrow_screens() -> None:
 
 LINES = """
 import sys, json
-from tunesmith.workflows.search import search
+from tunesmith.studies.search import search
 search(sys.argv[1], out=sys.argv[2], budget="5 trials", **json.loads(sys.argv[3]))
 """
 
@@ -251,9 +251,9 @@ def test_a_kill_at_any_moment_loses_and_counts_nothing(
     def tried(searching: Any) -> list[tuple[Any, ...]]:
         return [(t.params, t.value, t.state) for t in searching.told("COMPLETE", "PRUNED", "FAIL")]
 
-    monkeypatch.setattr("tunesmith.workflows.search.try_out", tries)
-    monkeypatch.setattr("tunesmith.workflows.search._finish", tried)
-    monkeypatch.setattr("tunesmith.workflows.search.STARTUP", 3)
+    monkeypatch.setattr("tunesmith.studies.search.try_out", tries)
+    monkeypatch.setattr("tunesmith.studies.search._finish", tried)
+    monkeypatch.setattr("tunesmith.studies.search.STARTUP", 3)
     given = {"model": str(tiny_model), "methods": ["full", "lora"], "budget": "5 trials",
              "space": {"learning_rate": SPACE["learning_rate"], "epochs": [2, 4, 8]}}  # fmt: skip
     whole: Any = search(noisy, out=tmp_path / "whole", **given)
@@ -296,7 +296,7 @@ def test_what_falls_behind_is_ended_early(
     pruned = [trial for trial in result.trials if trial["state"] == "pruned"]
     assert pruned
     assert all("fell behind after epoch" in trial["why"] for trial in pruned)
-    monkeypatch.setattr("tunesmith.workflows.search.try_out", pytest.fail)
+    monkeypatch.setattr("tunesmith.studies.search.try_out", pytest.fail)
     again = search(ticket_file, out=tmp_path / "s", budget="6 trials", **chosen)
     assert again.best == result.best
 
@@ -311,7 +311,7 @@ def test_time_is_kept_and_failures_are_told(
         tried.append(1)
         raise RunFailed("no memory")
 
-    monkeypatch.setattr("tunesmith.workflows.search.try_out", fails)
+    monkeypatch.setattr("tunesmith.studies.search.try_out", fails)
     with pytest.raises(RunFailed, match="no memory"):
         search(noisy, out=tmp_path / "a", budget="3 trials", **words)
     assert len(tried) == 3
@@ -322,7 +322,7 @@ def test_time_is_kept_and_failures_are_told(
         return watch.trial  # type: ignore[no-any-return]
 
     tried.clear()
-    monkeypatch.setattr("tunesmith.workflows.search.try_out", takes_a_minute)
+    monkeypatch.setattr("tunesmith.studies.search.try_out", takes_a_minute)
     search(noisy, out=tmp_path / "b", budget="5m", **words)
     assert len(tried) == 4  # four minutes of trials, and one for the winner's last training
 
@@ -371,7 +371,7 @@ def test_settings_that_are_drawn_again_cost_no_trial(
         watch.trial.value, watch.trial.loss, watch.trial.why = given["batch_size"] / 8, 1.0, "done"
         return watch.trial  # type: ignore[no-any-return]
 
-    monkeypatch.setattr("tunesmith.workflows.search.try_out", quick)
+    monkeypatch.setattr("tunesmith.studies.search.try_out", quick)
     space = {"batch_size": [4, 8], "epochs": [1, 2], "learning_rate": [1e-4]}
     found = search(noisy, out=tmp_path / "s", budget="4 trials", **{**words, "space": space})
     tried = [(trial["words"]["batch_size"], trial["words"]["epochs"]) for trial in found.trials]

@@ -8,7 +8,7 @@ import pytest
 
 from tunesmith.data import languages
 from tunesmith.models import catalog
-from tunesmith.workflows import spoken
+from tunesmith.runs import text_language
 
 GERMAN = ["Mein Paket ist noch nicht angekommen", "Die Rechnung stimmt leider nicht", "Danke", "ok"] * 10
 ENGLISH = ["My parcel has not arrived yet", "I was charged twice for one order", "thx", "ok", "pls call me"] * 10
@@ -45,7 +45,7 @@ def test_two_languages_are_both_said() -> None:
 def test_a_base_that_does_not_speak_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen(asked: str, texts: list[str]) -> tuple[str, dict[str, Any]]:
         events: list[Any] = []
-        name = spoken.base_for(asked, texts, events.append)
+        name = text_language.base_for(asked, texts, events.append)
         return name, {event.what: getattr(event, "message", event) for event in events if event.name == "warned"}
 
     monkeypatch.setattr(catalog, "on_this_machine", lambda: ["minilm"])
@@ -67,4 +67,4 @@ def test_the_words_of_an_example_are_what_people_read() -> None:
         "messages": [{"role": "user", "content": "Wo ist es?"}, {"role": "assistant", "content": "Da."}],
     }
     pair = {"form": "pair", "source": "a", "target": "b", "tools": None}
-    assert spoken.sample_of([chat, pair]) == ["Wo ist es? Da.", "a b"]
+    assert text_language.sample_of([chat, pair]) == ["Wo ist es? Da.", "a b"]

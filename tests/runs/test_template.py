@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import tunesmith
 from language_models import folder
 from tunesmith.core.errors import DataError, ModelError, OptionError, TunesmithError
+from tunesmith.families.generative import preview
 from tunesmith.methods.lora import Lora, LoraOptions
 from tunesmith.models.additions import moving
 from tunesmith.models.load_language import add_tokens, load_language_base
-from tunesmith.workflows import preview
 
 GOOD = {"role": "assistant", "content": "good"}
 ROWS = [

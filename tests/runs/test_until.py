@@ -14,8 +14,8 @@ import pytest
 from tunesmith.cli.show_refine import show_until
 from tunesmith.core.errors import ModelError, OptionError, RunFailed
 from tunesmith.evaluate import diagnose, fit
-from tunesmith.workflows import refine, until
-from tunesmith.workflows.until import ADVICE_ONLY, REMEDIES, _remedy, parse_target
+from tunesmith.studies import series, until
+from tunesmith.studies.until import ADVICE_ONLY, REMEDIES, _remedy, parse_target
 
 START = {"method": "full", "task": "text-classification", "model": "auto", "epochs": 4, "learning_rate": 2e-4}
 
@@ -109,14 +109,14 @@ def test_it_goes_on_until_the_target_and_reads_the_test_rows_once(
     tmp_path: Path, ticket_file: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[dict[str, Any]] = []
-    train = refine.train
+    train = series.train
 
     def watched(**given: Any) -> Any:
         texts = set().union(*(texts_in(given[name]) for name in ("data", "validation", "test")))
         runs.append({"out": Path(given["out"]).name, "texts": texts})
         return train(**given)
 
-    monkeypatch.setattr(refine, "train", watched)
+    monkeypatch.setattr(series, "train", watched)
     found = until.until(ticket_file, metric="accuracy>=0.9", out=tmp_path / "u", budget="6 steps", **words)
     test_rows = texts_in(tmp_path / "u" / "data" / "test.arrow")
     assert [run["out"] for run in runs] == ["step"] * len(found.steps) + ["run"]

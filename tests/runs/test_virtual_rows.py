@@ -21,9 +21,9 @@ from crashes import At, Killed, kill
 
 import tunesmith
 from tunesmith.core.errors import OptionError
+from tunesmith.families.export import export
+from tunesmith.families.plan import plan
 from tunesmith.models.additions import quiet_peft
-from tunesmith.workflows.export import export
-from tunesmith.workflows.plan import plan
 
 METHODS = ("prompt", "prefix")
 RATES = {"prompt": 0.2, "prefix": 0.1}

@@ -14,7 +14,7 @@ from tunesmith.core.text import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tunesmith.workflows.chat import ChatSession
+    from tunesmith.families.generative.session import ChatSession
 
 
 def chat_session(

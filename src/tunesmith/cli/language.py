@@ -40,7 +40,7 @@ def chat(
 ) -> None:
     """Talk to a trained model; /help lists the commands inside."""
     from tunesmith.cli.chat import chat_session
-    from tunesmith.workflows.chat import session_of
+    from tunesmith.families.generative.session import session_of
 
     if max_tokens is not None:
         if max_new_tokens not in (None, max_tokens):
@@ -66,7 +66,7 @@ def preview(
 ) -> None:  # fmt: skip
     """Show one row token by token: what is learned, what is only read, what is cut."""
     from tunesmith.core.files import write_text
-    from tunesmith.workflows import preview as workflow
+    from tunesmith.families.generative import preview as workflow
 
     if "model" not in words:
         raise OptionError(
@@ -102,7 +102,7 @@ def convert(
 ) -> None:
     """Write conversations in another format; what it can not hold is an error, not a loss."""
     from tunesmith.core.events import Decided, Event, Warned
-    from tunesmith.workflows import language_use as workflow
+    from tunesmith.families.generative import use as workflow
 
     told: list[str] = []
 
@@ -129,7 +129,7 @@ def plan(
 ) -> None:  # fmt: skip
     """Forecast memory, time and disk of a run, here or on a GPU, before it is paid for. Trains nothing."""
     from tunesmith.cli.show_check import planned
-    from tunesmith.workflows import plan as workflow
+    from tunesmith.families import plan as workflow
 
     found = workflow.plan(data, device=device, **words)
     print_found(found.as_dict(), as_json, lambda _: planned(found, verbose))
@@ -144,7 +144,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write one plain model out of a run, and check that it answers the same."""
-    from tunesmith.workflows import export as workflow
+    from tunesmith.families import export as workflow
 
     verify_model(run, verify)
     found = workflow.export(run, to=to, out=out)

@@ -84,8 +84,8 @@ def train(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train a model on your examples, test it beside simpler ones, and write the report."""
-    from tunesmith.workflows import train as workflow
-    from tunesmith.workflows.progress import listener
+    from tunesmith.display.progress import listener
+    from tunesmith.runs import train as workflow
 
     if soup or any(value is not None for value in (cv, seeds, until)):
         refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget, price_per_hour), as_json=as_json)
@@ -97,8 +97,8 @@ def train(
 @app.command(section=START)
 def resume(run: RunPath, verbose: Verbose = False, as_json: Json = False) -> None:
     """Continue a run that was killed, stopped or paused."""
-    from tunesmith.workflows import train as workflow
-    from tunesmith.workflows.progress import listener
+    from tunesmith.display.progress import listener
+    from tunesmith.runs import train as workflow
 
     _show_run(workflow.resume(run, listeners=[listener(verbose=verbose)]), as_json, verbose)
 

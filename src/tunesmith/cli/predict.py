@@ -119,7 +119,7 @@ def _piped(texts: list[str] | None, data: str | None) -> bool:
 
 def _writes(run: Path, words: dict[str, Any]) -> Path | None:
     """The model folder of a run that writes text. Raises OptionError for words about writing to another."""
-    from tunesmith.workflows.load import language_folder
+    from tunesmith.families.load import language_folder
 
     folder = language_folder(run, wanted=False)
     if words and folder is None:
@@ -132,8 +132,8 @@ def _answer_texts(
     run: Path, texts: list[str], words: dict[str, Any], options: dict[str, Any], probabilities: bool, as_json: bool
 ) -> None:
     from tunesmith.cli import show
-    from tunesmith.workflows import model as models
-    from tunesmith.workflows.language_model import TextGenerator
+    from tunesmith.families.generative.predictor import TextGenerator
+    from tunesmith.families.predictive import predictor as models
 
     if writes := _writes(run, words):
         found = TextGenerator.load(writes).predict(texts, emit=show.warned, **words)
@@ -153,10 +153,10 @@ def _answer_file(
     run: Path, data: str, out: Path, words: dict[str, Any], options: dict[str, Any], probabilities: bool, as_json: bool
 ) -> None:
     from tunesmith.cli import show
-    from tunesmith.workflows import language_predict
+    from tunesmith.families.generative import predict as language_predict
+    from tunesmith.families.generative.predictor import sampling_of
+    from tunesmith.runs.reading import read_options_for
     from tunesmith.workflows import predict as workflow
-    from tunesmith.workflows.language_model import sampling_of
-    from tunesmith.workflows.reading import read_options_for
 
     if writes := _writes(run, words):
         asked = {name: value for name, value in options.items() if name in READING}
@@ -177,8 +177,8 @@ def _answer_pipe(
 ) -> None:  # fmt: skip
     """Answers to what comes through standard input, each as soon as it is there."""
     from tunesmith.cli import show
-    from tunesmith.workflows import inputs
-    from tunesmith.workflows.language_model import sampling_of
+    from tunesmith.data import predict_inputs
+    from tunesmith.families.generative.predictor import sampling_of
     from tunesmith.workflows.predict_lines import answered
 
     lines = iter(sys.stdin.buffer)
@@ -194,7 +194,7 @@ def _answer_pipe(
     blank: list[int] = []
     for line in _written(_noting(found, blank), format, probabilities):
         print(visible(line) if format == "text" or sys.stdout.isatty() else line, flush=True)
-    inputs.warn_of_blanks(blank, show.warned)
+    predict_inputs.warn_of_blanks(blank, show.warned)
 
 
 def _again(first: bytes | None, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -215,7 +215,7 @@ def _noting(found: Iterable[Answered], blank: list[int]) -> Iterator[Answered]:
 def _written(found: Iterable[Answered], format: str, probabilities: bool) -> Iterator[str]:
     """The answers as lines of standard output."""
     from tunesmith.cli import show
-    from tunesmith.workflows.answers import as_columns, free_name
+    from tunesmith.data.answers import as_columns, free_name
 
     header = False
     for one in found:

@@ -37,8 +37,8 @@ def compare(
 ) -> None:  # fmt: skip
     """Is fine-tuning worth it here? From the simplest way to the costliest, all on the same test rows."""
     from tunesmith.cli import show_refine
-    from tunesmith.workflows import ladder as workflow
-    from tunesmith.workflows.progress import listener
+    from tunesmith.display.progress import listener
+    from tunesmith.studies import comparison as workflow
 
     folder = out or folder_of(data, "compare")
     found = workflow.ladder(
@@ -64,14 +64,14 @@ def search(
 ) -> None:  # fmt: skip
     """Find the best settings within a budget; the test rows are read once, at the end."""
     from tunesmith.cli import show_refine
-    from tunesmith.workflows import refine
-    from tunesmith.workflows import search as workflow
-    from tunesmith.workflows.progress import listener
-    from tunesmith.workflows.space import parse_space
+    from tunesmith.display.progress import listener
+    from tunesmith.studies import search as workflow
+    from tunesmith.studies import series
+    from tunesmith.studies.space import parse_space
 
     folder = out or folder_of(data, "search")
     found = workflow.search(
-        data, out=folder, budget=refine.parse_budget(budget, price_per_hour),
+        data, out=folder, budget=series.parse_budget(budget, price_per_hour),
         space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning,
         emit=listener(), **words,
     )  # fmt: skip
@@ -97,9 +97,9 @@ class Many:
 def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *, as_json: bool) -> None:
     """`train` with --cv, --seeds or --until: several runs and what they say together."""
     from tunesmith.cli import show_refine
-    from tunesmith.workflows import folds, refine
-    from tunesmith.workflows import seeds as several
-    from tunesmith.workflows import until as goal
+    from tunesmith.studies import folds, series
+    from tunesmith.studies import seeds as several
+    from tunesmith.studies import until as goal
 
     asked = [flag for flag, value in (("--cv", many.cv), ("--seeds", many.seeds), ("--until", many.until))
              if value is not None]  # fmt: skip
@@ -116,6 +116,6 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
         spread = several.several_seeds(data, out=folder, seeds=many.seeds, soup=many.soup, **words)
         print_found(spread.document, as_json, show_refine.show_seeds)
     elif many.until is not None:
-        budget = refine.parse_budget(many.budget, many.price_per_hour)
+        budget = series.parse_budget(many.budget, many.price_per_hour)
         reached = goal.until(data, metric=many.until, out=folder, budget=budget, **words)
         print_found(reached.document, as_json, show_refine.show_until)

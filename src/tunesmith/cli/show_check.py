@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.cli.screen import entry, paint, table, width
+from tunesmith.display.narration import DEPTH, decided
 from tunesmith.evaluate import words
-from tunesmith.workflows.narration import DEPTH, decided
-from tunesmith.workflows.plan_words import PARTS, described, way
+from tunesmith.families.plan_words import PARTS, described, way
 
 Found = dict[str, Any]
 
@@ -226,7 +226,7 @@ def _cost(estimate: Mapping[str, float] | None) -> str:
 
 
 def planned(made: Any, verbose: bool = False) -> str:
-    """A plan (`workflows.plan.Plan`) as lines that fit the terminal."""
+    """A plan (`families.plan.Plan`) as lines that fit the terminal."""
     colours = {"unusual": ["yellow"], "not": ["yellow"], **({} if made.fits else {"memory": ["red"]})}
     lines = [entry(name, text, *colours.get(name, [])) for name, text in described(made, verbose)]
     return "\n".join([*lines, "An estimate. " + _END])

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     import os
 
     from tunesmith.core.events import Event
-    from tunesmith.workflows.chat import ChatSession
-    from tunesmith.workflows.plan import Plan
-    from tunesmith.workflows.preview import Preview
-    from tunesmith.workflows.refine import Budget
-    from tunesmith.workflows.results import Check, Comparison, Evaluation
-    from tunesmith.workflows.search import SearchResult
-    from tunesmith.workflows.shown import Listing
-    from tunesmith.workflows.train import Run
+    from tunesmith.display.cards import Listing
+    from tunesmith.display.results import Check, Comparison, Evaluation
+    from tunesmith.families.generative.preview import Preview
+    from tunesmith.families.generative.session import ChatSession
+    from tunesmith.families.plan import Plan
+    from tunesmith.runs.train import Run
+    from tunesmith.studies.search import SearchResult
+    from tunesmith.studies.series import Budget
 
     Place = str | os.PathLike[str] | Run
     Format = Literal["openai", "sharegpt", "alpaca", "messages", "gemini"]
 
 
 _SEVERAL = {
-    "cv": "`tunesmith.workflows.folds.cross_validate(data, out=..., cv=5)`",
-    "seeds": "`tunesmith.workflows.seeds.several_seeds(data, out=..., seeds=3)`",
-    "until": "`tunesmith.workflows.until.until(data, metric=..., out=...)`",
+    "cv": "`tunesmith.studies.folds.cross_validate(data, out=..., cv=5)`",
+    "seeds": "`tunesmith.studies.seeds.several_seeds(data, out=..., seeds=3)`",
+    "until": "`tunesmith.studies.until.until(data, metric=..., out=...)`",
 }
 """Flags of the command `train` that are functions of their own."""
 
@@ -48,8 +48,8 @@ def check(data: Any = None, **words: Unpack[TrainWords]) -> Check:
     "estimate" (for text that is written: "form", "format", "problems", "advice"). Raises the errors that `train` would
     raise before its first step.
     """
+    from tunesmith.display.results import Check
     from tunesmith.workflows import check as workflow
-    from tunesmith.workflows.results import Check
 
     return Check(workflow.check(data, **words))
 
@@ -70,7 +70,7 @@ def train(
     Raises UsageError (input or options; nothing was trained), RunFailed, Stopped (resumable).
     """
     from tunesmith.core.errors import OptionError
-    from tunesmith.workflows import train as workflow
+    from tunesmith.runs import train as workflow
 
     for word in _SEVERAL.keys() & words.keys():
         raise OptionError(f"{word} makes several runs, and `train` gives one.", f"Use {_SEVERAL[word]}.")
@@ -85,7 +85,7 @@ def resume(
 
     Raises FolderError, RunFailed, Stopped.
     """
-    from tunesmith.workflows import train as workflow
+    from tunesmith.runs import train as workflow
 
     with _spoken(verbose) as more:
         return workflow.resume(Path(run), listeners=[*more, *listeners])
@@ -96,7 +96,7 @@ def plan(data: Any, *, device: str | None = None, **words: Unpack[TrainWords]) -
 
     `device`: a GPU by name (h100, l4, ...), None for this machine. Raises DataError, ModelError, OptionError.
     """
-    from tunesmith.workflows import plan as workflow
+    from tunesmith.families import plan as workflow
 
     return workflow.plan(data, device=device, **words)
 
@@ -109,7 +109,7 @@ def preview(
 
     `options` are the task's, such as overflow. Raises DataError, ModelError, OptionError.
     """
-    from tunesmith.workflows import preview as workflow
+    from tunesmith.families.generative import preview as workflow
 
     return workflow.Preview(list(workflow.previewed(
         data, model=str(Path(model)) if not isinstance(model, str) else model, row=row, task=task, template=template,
@@ -119,9 +119,9 @@ def preview(
 
 def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], to: Format) -> int:
     """Write conversations in another format; returns the number of examples. Raises DataError, OptionError."""
-    from tunesmith.workflows import language_use
+    from tunesmith.families.generative import use
 
-    return language_use.convert(str(Path(source)), Path(out), to)
+    return use.convert(str(Path(source)), Path(out), to)
 
 
 # --- Understand ---------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ def evaluate(run: Any, data: Any, *, seed: int = 0, verbose: bool = True) -> Eva
 
     The columns are named as in training. Raises DataError, FolderError.
     """
+    from tunesmith.display.results import Evaluation
     from tunesmith.workflows import evaluate as workflow
-    from tunesmith.workflows.results import Evaluation
 
     with _spoken(verbose):
         return Evaluation(workflow.evaluate(run, data, seed=seed, emit=_emit(verbose)))
@@ -141,16 +141,16 @@ def evaluate(run: Any, data: Any, *, seed: int = 0, verbose: bool = True) -> Eva
 
 def runs(root: str | os.PathLike[str] = "runs") -> Listing:
     """The run folders below `root`: a list of dicts, with their state, first metric and verdict."""
+    from tunesmith.display.cards import Listing
     from tunesmith.workflows import catalogues
-    from tunesmith.workflows.shown import Listing
 
     return Listing(catalogues.runs(Path(root)), "Runs", without=("data", "low", "high"))
 
 
 def models() -> Listing:
     """Base models: a list of dicts with size, licence, tasks, and whether each is on this machine."""
+    from tunesmith.display.cards import Listing
     from tunesmith.workflows import base_models
-    from tunesmith.workflows.shown import Listing
 
     return Listing(base_models.models(), "Base models", without=("hub_id", "note"))
 
@@ -177,11 +177,11 @@ def compare(
     `out`: the folder of the results, `runs/<name>-compare` when not given; the same one goes on where it stopped.
     Returns a dict with "rungs" and "recommendation". Raises UsageError, RunFailed, Stopped.
     """
-    from tunesmith.workflows import ladder
-    from tunesmith.workflows.results import Comparison
+    from tunesmith.display.results import Comparison
+    from tunesmith.studies import comparison
 
     with _spoken(verbose) as more:
-        found = ladder.ladder(
+        found = comparison.ladder(
             data, out=_folder(out, data, "compare"), models=_names(models), methods=_names(methods),
             emit=_each(more), **words,
         )  # fmt: skip
@@ -197,7 +197,7 @@ def search(
 
     `space`: option -> values or {"low", "high"}. `out` as for `compare`. Raises UsageError, RunFailed, Stopped.
     """
-    from tunesmith.workflows import search as workflow
+    from tunesmith.studies import search as workflow
 
     with _spoken(verbose) as more:
         return workflow.search(
@@ -214,7 +214,7 @@ def load(run: Place) -> Any:
 
     Raises FolderError, ModelError.
     """
-    from tunesmith.workflows import load as workflow
+    from tunesmith.families import load as workflow
 
     return workflow.load(Path(run))
 
@@ -237,7 +237,7 @@ def predict(
 
 def chat(run: Place, *, system: str | None = None, **sampling: Unpack[SamplingWords]) -> ChatSession:
     """A conversation with a model that writes: `chat(run).ask("Hello")`. Raises FolderError, OptionError."""
-    from tunesmith.workflows import chat as workflow
+    from tunesmith.families.generative import session as workflow
 
     return workflow.session_of(Path(run), system=system, sampling=sampling)
 
@@ -247,7 +247,7 @@ def export(run: Place, *, to: str = "merged", out: str | os.PathLike[str] | None
 
     Raises OptionError, FolderError, RunFailed.
     """
-    from tunesmith.workflows import export as workflow
+    from tunesmith.families import export as workflow
 
     return workflow.export(Path(run), to=to, out=None if out is None else Path(out))
 
@@ -257,7 +257,7 @@ def export(run: Place, *, to: str = "merged", out: str | os.PathLike[str] | None
 
 def _spoken(verbose: bool) -> AbstractContextManager[list[Callable[[Event], None]]]:
     """The listeners that show progress; without `verbose` none, and the libraries are silent too."""
-    from tunesmith.workflows import notebook
+    from tunesmith.display import notebook
 
     return nullcontext([notebook.progress()]) if verbose else notebook.silence()
 
@@ -272,7 +272,7 @@ def _each(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], Non
 
 def _emit(verbose: bool) -> Callable[[Event], None]:
     from tunesmith.core.events import ignore
-    from tunesmith.workflows.inputs import as_warning
+    from tunesmith.data.predict_inputs import as_warning
 
     return as_warning if verbose else ignore
 
@@ -289,7 +289,7 @@ def _names(names: Sequence[str] | None) -> list[str] | None:
 
 
 def _plugins(seam: str) -> Listing:
+    from tunesmith.display.cards import Listing
     from tunesmith.workflows import catalogues
-    from tunesmith.workflows.shown import Listing
 
     return Listing(catalogues.plugins(seam), seam.capitalize(), without=("options",))

@@ -44,7 +44,7 @@ def model(name: str) -> dict[str, Any]:
 
     Asks no network. Raises ModelError for a name that can be no model.
     """
-    from tunesmith.workflows import choose
+    from tunesmith.runs import choose
 
     source = catalog.find(name)
     size = catalog.size_of(source)

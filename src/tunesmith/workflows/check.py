@@ -8,11 +8,12 @@ from typing import Any
 
 from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.files import scratch
-from tunesmith.workflows import choose, effort
-from tunesmith.workflows.glance import glance
-from tunesmith.workflows.reading import read
-from tunesmith.workflows.row_plan import check_model, settled
-from tunesmith.workflows.train import _spec
+from tunesmith.families.predictive import effort
+from tunesmith.families.predictive.glance import glance
+from tunesmith.families.predictive.settle import check_model, settled
+from tunesmith.runs import choose
+from tunesmith.runs.reading import read
+from tunesmith.runs.train import _spec
 
 
 def check(data: Any = None, **words: Any) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
     spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
     choose.check_words(spec)
     if choose.family(spec, held) == "language":
-        from tunesmith.workflows import language_check
+        from tunesmith.families.generative import check as language_check
 
         return language_check.check(spec if held is None else spec.model_copy(update={"data": held}))
     log: list[Event] = []

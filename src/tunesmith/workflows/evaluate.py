@@ -14,11 +14,11 @@ from tunesmith.data import seen
 from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
 from tunesmith.evaluate import metrics, words
 from tunesmith.evaluate.types import Outcome
-from tunesmith.workflows import language_use
-from tunesmith.workflows.language_model import TextGenerator
-from tunesmith.workflows.load import language_folder
-from tunesmith.workflows.model import Model
-from tunesmith.workflows.reading import read_options_for, read_other
+from tunesmith.families.generative import use
+from tunesmith.families.generative.predictor import TextGenerator
+from tunesmith.families.load import language_folder
+from tunesmith.families.predictive.predictor import Model
+from tunesmith.runs.reading import read_options_for, read_other
 
 
 def evaluate(run: Any, data: Any, *, seed: int = 0, emit: Emit = ignore, **reading: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def evaluate(run: Any, data: Any, *, seed: int = 0, emit: Emit = ignore, **readi
     language = writes if writes or isinstance(run, Model) else language_folder(Path(run), wanted=False)
     if language is not None:
         options = read_options_for(run, data, reading)
-        return language_use.evaluate(language, data, seed=seed, emit=emit, reading=options)
+        return use.evaluate(language, data, seed=seed, emit=emit, reading=options)
     model = run if isinstance(run, Model) else Model.load(Path(run))
     with scratch() as folder:
         rows = read_other(

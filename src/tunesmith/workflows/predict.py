@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch
-from tunesmith.data import joined
+from tunesmith.data import joined, output
+from tunesmith.data.answers import as_columns, free_name
+from tunesmith.data.predict_inputs import as_warning, blanks, warn_of_blanks
 from tunesmith.data.prepare import read_rows
+from tunesmith.data.table_out import Table, form_of, table_writer
 from tunesmith.engine.generate import Sampling
-from tunesmith.workflows import language_predict, output
-from tunesmith.workflows.answers import as_columns, free_name
-from tunesmith.workflows.inputs import as_warning, blanks, warn_of_blanks
-from tunesmith.workflows.language_model import TextGenerator, sampling_of
-from tunesmith.workflows.load import language_folder, load
-from tunesmith.workflows.model import Model
-from tunesmith.workflows.reading import read_options_for, read_other
-from tunesmith.workflows.table_out import Table, form_of, table_writer
+from tunesmith.families.generative import predict as language_predict
+from tunesmith.families.generative.predictor import TextGenerator, sampling_of
+from tunesmith.families.load import language_folder, load
+from tunesmith.families.predictive.predictor import Model
+from tunesmith.runs.reading import read_options_for, read_other
 
 _CHUNK = 20_000  # rows in memory at once
 

@@ -14,10 +14,10 @@ from typing import Any
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import ignore
 from tunesmith.engine.generate import Sampling
-from tunesmith.workflows import language_predict
-from tunesmith.workflows.language_model import TextGenerator
-from tunesmith.workflows.load import language_folder
-from tunesmith.workflows.model import Model
+from tunesmith.families.generative import predict as language_predict
+from tunesmith.families.generative.predictor import TextGenerator
+from tunesmith.families.load import language_folder
+from tunesmith.families.predictive.predictor import Model
 
 FORMATS = ("text", "jsonl", "csv")
 _TOGETHER, _WRITTEN_TOGETHER = 256, 8

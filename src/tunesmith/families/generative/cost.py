@@ -1,0 +1,66 @@
+"""What a training will take, said before it begins and kept beside what it took."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tunesmith.core.events import Decided
+from tunesmith.engine import devices, loop, memory, skeleton
+
+if TYPE_CHECKING:
+    from tunesmith.families.generative.pipeline import LanguageWork
+
+
+def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
+    """{"peak_memory_bytes", "train_seconds"} as `tunesmith plan` reckons them, from the batches as they are."""
+    plan, begun = work.plan, time.perf_counter()
+    recipe = skeleton.Recipe(
+        precision=work.precision,
+        float32_base=not getattr(plan.method, "adds", False),
+        packed=work.bundle.quantization is not None,
+        checkpointing=plan.engine.gradient_checkpointing,
+        freeze=tuple(plan.engine.freeze),
+        tokens_at_once=setup.tokens_at_once,
+    )
+    bones = skeleton.Skeleton(
+        work.bundle.model.network.config, work.bundle.kind, type(plan.method)(plan.method.options), recipe
+    )
+    batches = setup.lesson.plan(0)
+    lengths = setup.lesson.lengths
+    longest = max(batches, key=lambda items: len(items) * int(lengths[items].max()))
+    mean = float(np.mean(lengths))
+    rows = work.items.rows
+    some = work.sequences(work.items.splits["train"])
+    learned = float(rows.learned_counts[some].sum() / max(1, rows.lengths[some].sum()))
+    read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
+    pace, trained = devices.pace(bones, round(mean), None), float(sum(map(setup.lesson.tokens, batches)))
+    # of judged answers the half that answers other prompts is read only
+    again = 0.0 if work.items.good is None else trained / 2
+
+    def spent(epochs: int) -> float:
+        return devices.seconds(
+            bones, pace, length=mean, trained=epochs * (trained - again), read=read + epochs * again,
+            steps=epochs * len(batches), learned=min(1.0, learned),
+        )  # fmt: skip
+
+    seconds = spent(0)
+    for epoch in range(setup.epochs):
+        bones.begin(epoch)
+        seconds += spent(1)
+    on_gpu = work.device.type == "cuda"  # most moves in the last epoch
+    peak = memory.peak_bytes(bones, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
+    found = {"peak_memory_bytes": round(peak), "train_seconds": round(seconds, 1)}
+    why = "from the model's shape and a second of measuring; metrics.json has what it really took beside it"
+    work.train_seconds -= time.perf_counter() - begun  # predicting is no training
+    work.emit(Decided("predicted", f"{seconds:,.0f} s of training, {peak / 1e9:.2f} GB at the peak", why))
+    return found
+
+
+def cost_of(work: LanguageWork, document: dict[str, Any]) -> dict[str, Any]:
+    """`document` (the part 'cost' of metrics.json) with the seconds of training and what was predicted."""
+    predicted = {"predicted": work.predicted} if work.predicted else {}
+    own = {"trainable_parameters": work.trainable_parameters, "train_seconds": round(work.train_seconds, 3)}
+    return {**document, **own, **predicted}

@@ -1,0 +1,52 @@
+"""How far preference tuning has moved the model from its base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+
+from tunesmith.engine.inference import evaluating
+from tunesmith.engine.likelihood import to_device
+from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.families.generative.pipeline import LanguageWork
+from tunesmith.models.language import LanguageModel
+from tunesmith.models.load_language import add_tokens, load_language_base
+
+_ROWS = 128
+"""Test rows that it is measured on: it takes the distributions of two models over all words, at every token."""
+
+
+def divergence(work: LanguageWork) -> RowStatistics:
+    """KL(tuned || base) of the next token, in nats: of each wanted answer the sum over its tokens, and their number.
+
+    Exact at every token, over all words; on at most `_ROWS` test rows.
+    """
+    test = work.items.splits["test"]
+    if work.items.good is not None:
+        test = test[work.items.good[test]]
+    wanted = work.plan.task.sequences_per_item * test[:_ROWS]  # of each item the wanted answer is the first
+    base, without_changes = _base(work)
+    found = np.zeros((len(wanted), 2))
+    with evaluating(work.bundle.model):
+        for at, sequence in enumerate(wanted):
+            work.stop.check()
+            batch = to_device(work.items.rows.collate(np.array([sequence])), work.device)
+            ours = work.bundle.model.log_probabilities(batch)
+            with without_changes():
+                theirs = base.log_probabilities(batch)
+            found[at] = float((ours.exp() * (ours - theirs)).sum()), len(ours)
+    return {"kl_to_base": found}
+
+
+def _base(work: LanguageWork) -> tuple[LanguageModel, Callable[[], AbstractContextManager[object]]]:
+    """The base, and what to do while it is asked: our model with its adapter off, or loaded once more."""
+    adapted = work.bundle.model.adapted
+    if adapted is not None:
+        return work.bundle.model, adapted.disable_adapter
+    again = load_language_base(work.plan.spec.model, kind=work.bundle.kind)
+    options = work.plan.task.options
+    add_tokens(again, options.new_tokens, getattr(options, "template", None))
+    again.model.whole_logits = work.bundle.model.whole_logits
+    return again.model.to(work.device).eval(), nullcontext

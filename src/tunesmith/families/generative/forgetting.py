@@ -1,0 +1,217 @@
+"""What a run that writes text must not forget: earlier runs, files of text or conversations, general sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Decided, ignore
+from tunesmith.core.run import is_run
+from tunesmith.core.spec import RunSpec
+from tunesmith.engine import batching
+from tunesmith.engine.generate import Sampling, ending_ids
+from tunesmith.engine.likelihood import TokenLesson, likelihoods
+from tunesmith.engine.retained import Keeping, Retained
+from tunesmith.engine.sequences import SequenceRows, SequenceWriter
+from tunesmith.evaluate import forgetting
+from tunesmith.families.generative.corpus import Corpus, read_corpus
+from tunesmith.families.generative.items import Items, encode_items
+from tunesmith.forgetting import retain
+from tunesmith.models.codec import CausalCodec
+from tunesmith.models.load_language import load_language_finished
+from tunesmith.models.mask import Encoded
+from tunesmith.runs.reading import split_options
+
+if TYPE_CHECKING:
+    from tunesmith.families.generative.pipeline import LanguageWork
+
+_PROBE_ITEMS = 500
+"""Most texts of something retained that are measured."""
+_BATCH_ROWS = 8
+_SAMPLED_TOKENS = 128
+"""Longest text that is sampled."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A retained file or run as examples."""
+
+    path: Path
+    is_run: bool
+    spec: RunSpec
+    corpus: Corpus
+
+
+def read(spec: RunSpec, kind: str) -> list[Read]:
+    """Everything that is retained, so that faults in it are told before anything is computed; `kind` of network.
+    Raises DataError, OptionError."""
+    return [_read(spec, path, kind) for path in retain.retained_paths(spec)]
+
+
+def _read(own: RunSpec, path: Path, kind: str) -> Read:
+    run = retain.finished(path, "language") if is_run(path) else None
+    spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
+    corpus = read_corpus(spec, split_options(spec), ignore)
+    if _plugin(corpus.examples.form, kind) is None:
+        raise OptionError(
+            f"--retain {path} is of the form {corpus.examples.form!r}, which has no token loss that this model could "
+            "keep.", "Retain text, conversations or completions; for an encoder-decoder, pairs.",
+        )  # fmt: skip
+    return Read(path, run is not None, spec, corpus)
+
+
+def remember(work: LanguageWork) -> Keeping | None:
+    """Look at everything that must not be forgotten, before anything is trained. None where nothing can be.
+
+    An encoder-decoder has no loss on plain sentences, so nothing is known of it unless something is retained.
+    """
+    spec = work.plan.spec
+    chain = [run.path.resolve() for run in retain.earlier(spec)]
+    tasks = [_task(work, one, one.path in chain, number) for number, one in enumerate(work.retained)]
+    general = [_general(work)] if work.bundle.kind == "causal" else []
+    if not tasks and not general:
+        _refuse(spec)
+        return None
+    folder, fingerprint = work.folder.cache, work.bundle.fingerprint
+    keeping = Keeping([*tasks, *general], [], folder, fingerprint, spec.seed)
+    keeping.remember(choosing=retain.chooses(spec))
+    if retain.holds(spec):
+        asked = int(spec.options.get("sampled_texts") or 0)
+        sampled = [_sampled(work, asked)] if asked else []
+        held = [*(probe for probe in tasks if not isinstance(probe, _ApartProbe)), *sampled]
+        keeping.retained = [probe.retained() for probe in held or general]
+        if not held:
+            why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
+            work.emit(Decided("retained", "general sentences", why))
+    return keeping
+
+
+def _refuse(spec: RunSpec) -> None:
+    idle = [name for name in spec.callbacks if hasattr(registry.get("callbacks", name), "on_setup")]
+    asked = [f"--callback {name}" for name in idle] + ["--forget-at-most"] * (spec.forget_at_most is not None)
+    if asked:
+        raise OptionError(
+            f"{asked[0]}: an encoder-decoder has no loss on plain sentences that could be held.",
+            "Give what it must not forget with --retain: a file of pairs, or an earlier run.",
+        )
+
+
+class LossProbe:
+    """The loss of a token of texts, by sequence."""
+
+    def __init__(
+        self, work: LanguageWork, name: str, rows: SequenceRows, splits: dict[str, np.ndarray], *, is_task: bool
+    ):
+        self.work, self.name, self.rows, self.splits, self.is_task = work, name, rows, splits, is_task
+        self.seed = work.plan.spec.seed
+
+    def some(self, choosing: bool) -> np.ndarray:
+        """Positions of the texts that are looked at."""
+        return batching.sample(self.splits["validation" if choosing else "test"], _PROBE_ITEMS, self.seed)
+
+    def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
+        found = self.work.measure(self.rows, self.some(choosing))
+        return found.loss, found.tokens
+
+    def compare(self, before: Any, after: Any) -> dict[str, Any]:
+        probe = f"mean loss of a token on {len(before[0])} texts of {self.name}"
+        return forgetting.lost_loss(before, after, name=self.name, probe=probe, seed=self.seed)
+
+    def retained(self) -> Retained:
+        # beside preferences, which count by item, a text counts as one item too
+        by_item = self.work.plan.task.sequences_per_item > 1
+        lesson = TokenLesson(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed, by_item=by_item)
+        return Retained(self.name, lesson, lambda model, items, on, _: lesson.loss(model, items, on), kind="tokens")
+
+
+class _ApartProbe(LossProbe):
+    """The earlier run's own model: its adapter beside a base that this run leaves as it is.
+
+    There is nothing to hold, and nothing that could change, so it looks once.
+    """
+
+    def __init__(self, work: LanguageWork, name: str, items: Items, model: Path):
+        super().__init__(work, name, items.rows, items.splits, is_task=True)
+        self.model, self.seen = model, dict[bool, Any]()
+
+    def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
+        if choosing not in self.seen:
+            own = load_language_finished(self.model).model.to(self.work.device)
+            found = likelihoods(
+                own, self.rows, self.some(choosing), on=self.work.device, tokens_at_once=batching.TOKENS_AT_ONCE,
+                check=self.work.stop.check,
+            )  # fmt: skip
+            self.seen[choosing] = found.loss, found.tokens
+        return self.seen[choosing]
+
+    def compare(self, before: Any, after: Any) -> dict[str, Any]:
+        found = super().compare(before, after)
+        return {**found, "probe": f"{found['probe']}, by its own adapter"}
+
+
+def _general(work: LanguageWork) -> LossProbe:
+    """The bundled sentences: every second one is for holding and choosing, the others are measured."""
+    writer, codec = SequenceWriter(work.folder.cache / "general"), CausalCodec(work.bundle.tokenizer)
+    for number, text in enumerate(forgetting.general_texts()):
+        for whole in codec.sequences({"form": "text", "text": text}):
+            writer.add(Encoded(whole.ids[: work.limit], whole.learned[: work.limit], ()), number)
+    rows = writer.close(work.bundle.tokenizer.pad_token_id)
+    held, measured = np.arange(0, len(rows), 2), np.arange(1, len(rows), 2)
+    splits = {"train": held, "validation": held, "test": measured}
+    return LossProbe(work, "general text", rows, splits, is_task=False)
+
+
+def _sampled(work: LanguageWork, count: int) -> LossProbe:
+    """Texts that the model, as it is before training, writes when it is given nothing but the start of a text."""
+    tokenizer = work.bundle.tokenizer
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    lacks = "has no token that begins a text, and none that ends one." if start is None else ""
+    if work.bundle.kind != "causal":
+        lacks = "writes only what it is given a source for."
+    if lacks:
+        raise OptionError(
+            f"sampled_texts: {work.bundle.name} {lacks}",
+            "Leave sampled_texts out, and give what it must not forget with --retain.",
+        )
+    sampling = Sampling(
+        max_new_tokens=max(1, min(_SAMPLED_TOKENS, work.limit - 1)), temperature=1.0, seed=work.plan.spec.seed
+    )
+    written = work.generate([[start]] * count, sampling, ending_ids(work.bundle.model.network, tokenizer))
+    writer = SequenceWriter(work.folder.cache / "sampled")
+    for number, text in enumerate(written):
+        end = [tokenizer.eos_token_id] if text.stopped and tokenizer.eos_token_id is not None else []
+        ids = np.array([start, *text.ids, *end], dtype=np.int32)
+        if len(ids) > 1:
+            writer.add(Encoded(ids, np.arange(len(ids)) > 0, ()), number)
+    rows = writer.close(tokenizer.pad_token_id)
+    work.emit(Decided("sampled_texts", len(rows), f"written by {work.bundle.name} itself, at temperature 1"))
+    return LossProbe(work, "its own texts", rows, {"train": np.arange(len(rows))}, is_task=False)
+
+
+def _task(work: LanguageWork, read: Read, continued: bool, number: int) -> LossProbe:
+    """A file, divided as a run of its own would; a run's data, divided as they were there."""
+    path, spec, corpus = read.path, read.spec, read.corpus
+    plugin = _plugin(corpus.examples.form, work.bundle.kind)
+    options = {**work.plan.spec.options, **spec.options}
+    task = plugin(plugin.Options(**{name: options[name] for name in plugin.Options.model_fields if name in options}))
+    items = encode_items(
+        corpus, task, task.codec(work.bundle.tokenizer), work.bundle,
+        limit=work.limit, folder=work.folder.cache / f"retained-{number}", emit=ignore, check=work.stop.check,
+    )  # fmt: skip
+    if continued and retain.stands_apart(path):
+        return _ApartProbe(work, path.name, items, path / "model")
+    return LossProbe(work, path.name if read.is_run else path.stem, items.rows, items.splits, is_task=True)
+
+
+def _plugin(form: str, kind: str) -> Any:
+    """The task that learns such examples token by token with such a network, None where there is none."""
+    for name in registry.names("tasks"):
+        plugin = registry.get("tasks", name)
+        if form in getattr(plugin, "forms", ()) and plugin.network == kind and plugin.sequences_per_item == 1:
+            return plugin
+    return None

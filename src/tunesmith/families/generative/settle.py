@@ -1,0 +1,162 @@
+"""What a generative run would be: every name of its spec turned into a thing, and the base made to fit them.
+
+The run and `check` both begin with it, so that what one refuses the other does.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Decided, Emit
+from tunesmith.core.options import resolve
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.conversations import Examples
+from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
+from tunesmith.evaluate import text_metrics
+from tunesmith.evaluate.goal import parse_goal
+from tunesmith.forgetting import retain
+from tunesmith.models.blocks import freeze, frozen_names
+from tunesmith.models.load_language import LanguageBundle, add_tokens
+from tunesmith.models.virtual import room
+from tunesmith.runs import choose, text_language
+
+
+@dataclass
+class LanguagePlan:
+    """The spec with every name turned into a thing."""
+
+    spec: RunSpec
+    task: Any
+    method: Any
+    engine: EngineOptions
+    callbacks: list[Any]
+
+
+def settled(spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
+    """Settle what was left to us, and write every default out; without the callbacks, which need a run's folder.
+
+    Raises OptionError for what the task, the method or the data do not allow.
+    """
+    name = choose.task_of(spec.task, data.form, data.format, data.files[0])
+    if spec.task == "auto":
+        emit(Decided("task", name, f"the data is of the form {data.form!r} ({data.format})"))
+    if spec.goal is not None:
+        text_metrics.higher_is_better(parse_goal(spec.goal, "--goal").metric)  # must be one of this task
+    kind = registry.get("tasks", name).network
+    method_name = spec.method
+    if method_name == "auto":
+        method_name = "lora"
+        emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
+    retain.check(spec, "language")
+    model_name = text_language.base_for(retain.base_name(spec), text_language.sample_of(data), emit, kind)
+    choose.check_family(method_name, "language")
+    options = resolve(spec.options, choose.parts_of(name, method_name, spec.callbacks))
+    task = registry.get("tasks", name)(options["task"])
+    if task.options.packing and not packs(task):
+        raise OptionError(f"packing=true: --task {name} can not pack its examples.", "Leave it out.")
+    method = registry.get("methods", method_name)(options["method"])
+    if hasattr(method, "check"):
+        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
+    engine = cast(EngineOptions, options["engine"])
+    engine = engine.model_copy(update={
+        "epochs": _epochs(spec, method_name) if engine.epochs is None else engine.epochs,
+    })  # fmt: skip
+    written = {key: value for part in options.values() for key, value in part.model_dump().items()}
+    written_out = spec.model_copy(update={
+        "task": name, "method": method_name, "model": model_name, "options": {**written, **engine.model_dump()},
+    })  # fmt: skip
+    return LanguagePlan(written_out, task, method, engine, [])
+
+
+def _epochs(spec: RunSpec, method: str) -> int:
+    """Raises OptionError for `effort` best, which is a choice among methods for rows."""
+    if spec.effort == "best":
+        raise OptionError(
+            "--effort best tries methods for tasks with one answer per row, and this one writes text.",
+            "Use better, or try settings with: tunesmith search",
+        )
+    return 1 if spec.effort == "quick" else choose.epochs_of(method, "language")
+
+
+def packs(task: Any) -> bool:
+    """Whether several examples of the task can stand in one row."""
+    return task.network != "seq2seq" and task.sequences_per_item == 1
+
+
+def settle_rate(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
+    """The learning rate when none is asked; in some methods it depends on the model's size."""
+    if plan.engine.learning_rate:
+        return
+    names, width = (plan.spec.method, plan.spec.task), bundle.model.network.config.get_text_config().hidden_size
+    rate = choose.rate_of(*names, width)
+    if rate != choose.rate_of(*names):
+        emit(Decided("learning_rate", rate, f"the wider a model, the smaller the steps it takes; this one has {width}"))
+    choose.settle(plan, learning_rate=rate)
+
+
+def fitted(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
+    """The base with the words, the template and the frozen blocks that are asked for. Raises OptionError where it does
+    not have them, or where new words would stay unlearned."""
+    options = plan.task.options
+    add_tokens(bundle, options.new_tokens, getattr(options, "template", None), emit)
+    _check_new_tokens(plan, bundle)
+    freeze(bundle.model, plan.engine.freeze)
+    bundle.position_limit = room(bundle, getattr(plan.method, "virtual_tokens", 0))
+
+
+def reader(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> tuple[Any, int]:
+    """How rows become tokens: the task's codec, and the most tokens of an example."""
+    _settle_date(plan, bundle, emit)
+    codec = plan.task.codec(bundle.tokenizer)
+    if getattr(codec, "languages", None):
+        emit(Decided("languages", list(codec.languages), "as asked for with source_language and target_language, or "
+                                                         "else the tokenizer's own"))  # fmt: skip
+    return codec, _limit(plan, bundle, emit)
+
+
+def _settle_date(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
+    """The day that the chat template writes, where it asks for today's: a resumed or repeated run reads the same."""
+    options = plan.task.options
+    asks = "strftime_now" in str(bundle.tokenizer.chat_template or "")
+    if not asks or not hasattr(options, "date") or options.date is not None:
+        return
+    today = datetime.date.today().isoformat()
+    emit(Decided("date", today, "the chat template writes today's; a resumed or repeated run writes this one again"))
+    plan.task.options = options.model_copy(update={"date": today})
+    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "date": today}})
+
+
+def _check_new_tokens(plan: LanguagePlan, bundle: LanguageBundle) -> None:
+    """Raises OptionError where the vocabulary has got words whose embeddings would stay as they are."""
+    if not bundle.new_token_ids:
+        return
+    words = bundle.model.network.get_input_embeddings().weight
+    frozen = not getattr(plan.method, "adds", False) and any(
+        bundle.model.get_parameter(name) is words for name in frozen_names(bundle.model, plan.engine.freeze)
+    )
+    if not frozen and getattr(plan.method, "learns_new_tokens", False):
+        return
+    some = ", ".join(bundle.tokenizer.convert_ids_to_tokens(bundle.new_token_ids)[:5])
+    who = "--freeze embeddings" if frozen else f"--method {plan.spec.method}"
+    raise OptionError(
+        f"{who} leaves the embeddings as they are, so the new tokens ({some}) would stay unlearned.",
+        "Use method=lora, or method=full with nothing frozen, or a base whose vocabulary has them.",
+    )
+
+
+def _limit(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> int:
+    asked = plan.task.options.max_length
+    if asked is not None and asked > bundle.position_limit:
+        virtual = getattr(plan.method, "virtual_tokens", 0)  # the bundle's limit is without them
+        beside = f" beside {virtual} virtual tokens" if virtual else ""
+        raise OptionError(
+            f"max_length={asked} is more than the model {bundle.name!r} can read{beside}.",
+            f"Set max_length to at most {bundle.position_limit}.",
+        )
+    limit = int(asked or min(bundle.position_limit, LONGEST_EXAMPLE))
+    emit(Decided("max_length", limit, "asked for" if asked else f"the model reads {bundle.position_limit} tokens"))
+    return limit

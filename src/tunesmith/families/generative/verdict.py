@@ -1,0 +1,66 @@
+"""The verdict of a run that writes text: gated by what it writes, compared with the base and the prompted base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tunesmith.engine.generate import Generated
+from tunesmith.evaluate import good_text, text_metrics, verdict
+from tunesmith.evaluate.compare import Difference
+from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.types import Interval
+from tunesmith.families.generative.pipeline import LanguageWork
+from tunesmith.families.predictive.finish import goal_of
+from tunesmith.models.rendering import without_reasoning
+
+_FEWEST = 6
+"""Answers below which nothing can be proven by them."""
+
+
+def judge(
+    work: LanguageWork,
+    likely: Mapping[str, RowStatistics],
+    texts: Mapping[str, RowStatistics],
+    answers: Mapping[str, list[Generated]],
+    wanted: list[list[str]],
+    test: Mapping[str, Interval],
+) -> tuple[verdict.Verdict, list[str]]:
+    """The verdict, and what is wrong with the answers. `likely` and `texts`: statistics by contender ('tuned' is the
+    model) of all test rows and of the answers written; `wanted`: what should have been written."""
+    task, seed = work.plan.task, work.plan.spec.seed
+    first = task.metrics[0]
+    rivals = {name: rows for name, rows in likely.items() if name != "tuned"}
+    core = text_metrics.verdict(likely["tuned"], rivals, first, seed=seed)
+    written = None
+    if answers.get("tuned"):
+        shown = [without_reasoning(one.text) for one in answers["tuned"]]
+        written = good_text.count(shown, [one.stopped for one in answers["tuned"]], wanted)
+    # answers are compared by what they say, where there is one that is wanted
+    by_text = bool(texts.get("tuned")) and not task.needs_reference and len(wanted) >= _FEWEST
+    metric = _metric(task.text_metric, wanted) if by_text else first
+    rows = texts if by_text else likely
+    values = {name: text_metrics.compute(some).get(metric) for name, some in rows.items()}
+
+    def pair(name: str) -> Difference:
+        return text_metrics.paired_difference(rows["tuned"], rows[name], metric, seed=seed)
+
+    own = values.pop("tuned", None)
+    known = {name: value for name, value in values.items() if value is not None}
+    higher = bool(text_metrics.higher_is_better(metric))
+    worth = verdict.worth(own, known, pair, metric, simplest=None, higher=higher)
+    of_text = pair("base") if by_text and "base" in known else None
+    gates = good_text.gates(written, of_text)
+    base = None
+    if "base" in rivals:
+        base = text_metrics.paired_difference(likely["tuned"], rivals["base"], first, seed=seed)
+    good = good_text.judge(
+        written, gates, test, (metric, of_text) if by_text else None, base, first, goal=goal_of(work.plan.spec)
+    )
+    if gates and core["outcome"] == "better":
+        core["outcome"] = "not proven"  # losses may fall while what is written is of no use
+    return verdict.whole(core, good, worth), gates
+
+
+def _metric(usual: str, wanted: list[list[str]]) -> str:
+    """chrF where the usual metric does not read the letters of the wanted answers."""
+    return usual if text_metrics.language_note(wanted) is None else "chrf"

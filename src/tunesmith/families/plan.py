@@ -1,0 +1,301 @@
+"""plan: memory, time, disk and tokens of a run, here and on other machines, before any weight is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from tunesmith.core.errors import ModelError, OptionError
+from tunesmith.core.events import Event, Warned, ignore
+from tunesmith.core.run import is_run
+from tunesmith.display.cards import Card, Shown
+from tunesmith.engine.options import EngineOptions
+from tunesmith.runs import choose
+
+if TYPE_CHECKING:
+    from tunesmith.engine.skeleton import Recipe
+    from tunesmith.families.plan_data import Found, Tokens
+
+_CHECKPOINTS = 3  # the two newest and the best
+_TOKEN_BYTES = 5
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
+    """What a run would take. Bytes, seconds and tokens; `as_dict` is what --json prints."""
+
+    data: str
+    form: str
+    splits: dict[str, int]
+    """Rows to learn from ('train'), to choose by and to test on."""
+    model: str
+    method: str
+    device: str
+    precision: str
+    attention: str
+    parameters: dict[str, int]
+    tokens: Tokens
+    max_length: int
+    batch_size: int
+    batch_length: int
+    """Tokens of the longest row, which the batch of the peak is made of."""
+    epochs: int
+    steps: int
+    memory: dict[str, float]
+    memory_available: float
+    fits: bool
+    largest_batch: int
+    largest_batch_is_at_least: bool
+    seconds: float | None
+    """None where nothing was measured."""
+    seconds_how: str
+    disk: dict[str, float]
+    notes: list[str]
+    """What is unusual."""
+    unchecked: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def _card(self) -> Card:
+        from tunesmith.families.plan_words import described
+
+        level = "good" if self.fits else "poor"
+        answer = "It fits into the memory." if self.fits else "It does not fit into the memory."
+        return Card("Plan: an estimate, nothing was trained", (level, [answer]), described(self))
+
+
+def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
+    """Peak memory, time, disk, tokens and the largest batch of `train(data, **words)`.
+
+    `words` are those of `train` (model, method, text, target, epochs, batch_size, max_length, rank, ...); of the
+    model only the config and the tokenizer are read. device: a name from `engine.devices`, None for this machine.
+    Nothing is trained and no weight is loaded. Raises DataError, ModelError (unknown or unreachable model),
+    OptionError (unknown method, option or device), each where `train` would.
+    """
+    from tunesmith.engine import devices, hardware
+    from tunesmith.families.plan_data import look_at
+    from tunesmith.runs.train import _spec
+
+    hardware.prepare()
+    gpu = None if device is None or device == devices.HERE else devices.resolve(device)
+    held = None if isinstance(data, str | Path) else data
+    spec = _spec(None if held is not None else data, words if held is None else {**words, "data": type(data).__name__})
+    choose.check_words(spec)
+    warnings: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            warnings.append(f"{event.what}: {event.message}")
+
+    found = look_at(held, spec, listen)
+    config, tokenizer, notes = read_config(found.settled.spec.model)
+    made = forecast(found, config, tokenizer, gpu=gpu)
+    fresh = [note for note in dict.fromkeys([*warnings, *notes]) if note not in made.notes]
+    return dataclasses.replace(made, data=spec.data, notes=[*made.notes, *fresh], unchecked=list(found.unchecked))
+
+
+def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quick: float | None = None) -> Plan:
+    """What a run on `found` takes with the base of `config`; the tokenizer may be None.
+
+    gpu: an `engine.devices.Device`, None for this machine. quick: weights from which on nothing is measured here and
+    the time is left out. Raises OptionError, ModelError.
+    """
+    import numpy as np
+
+    from tunesmith.engine import devices, memory
+    from tunesmith.engine.skeleton import Skeleton
+    from tunesmith.families.plan_data import counted, read_texts, token_lengths
+    from tunesmith.runs import cut_texts
+
+    plan, notes = found.settled, []
+    method, engine = type(plan.method)(plan.method.options), plan.engine
+    read = read_texts(found, config, tokenizer)
+    lengths, how = token_lengths(read.texts, tokenizer)
+    known = cut_texts.limits_for(lengths, plan.spec.model, tokenizer)
+    limit, reads = _limit(config, plan.spec.options["max_length"], found.family, known)
+    added = getattr(method, "virtual_tokens", 0)  # before every row
+    tokens = counted(lengths, how, rows=read.rows, limit=limit - added)
+    longest, mean = min(tokens.longest + added, limit), float(np.minimum(lengths + added, limit).mean())
+    train_rows = max(1, round(found.trained * read.rows))
+    size = _batch_size(engine.batch_size, getattr(method, "batch_rows", None), found.family, train_rows, longest)
+    recipe = _recipe(gpu, config, found.family, method, engine, longest)
+    skeleton = Skeleton(config, read.kind, method, recipe)
+    steps, checked = math.ceil(train_rows / size), mean * (read.rows - train_rows)
+    at = None if quick and skeleton.parameters.total >= quick else devices.pace(skeleton, round(mean), gpu)
+
+    def spent(epochs: int, predicted: float) -> float:
+        return 0.0 if at is None else devices.seconds(
+            skeleton, at, length=mean, trained=epochs * mean * train_rows, read=predicted, steps=epochs * steps,
+            learned=read.learned,
+        )  # fmt: skip
+
+    # judged answers are read once more, with the answer of another row, and nothing is learned of that
+    again = mean * train_rows if found.form == "feedback" else 0.0
+    took = spent(0, mean * read.rows if method.frozen_body else checked)  # before training
+    rests: list[float] = []  # share of the blocks, by epoch
+    for epoch in range(epochs := cast(int, engine.epochs)):
+        skeleton.begin(epoch)
+        rests.append(skeleton.frozen)
+        took += spent(1, 0 if method.frozen_body else checked + again)
+    on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
+    peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
+    largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
+    disk = _disk(skeleton, found, getattr(method, "adds", False), min(tokens.total, tokens.rows * limit), rests)
+    notes += read.notes
+    cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
+    if found.family == "rows" and cut.much:
+        notes.append(f"{cut.evidence} {cut.advice}")
+    if gpu is None and disk["total"] > devices.free_disk(Path.cwd()):
+        notes.append("the disk of this folder has less free than the run would write")
+    if peak.total > available:
+        notes.append(_remedy(plan.spec.method, engine.gradient_checkpointing, largest))
+    return Plan(
+        data=plan.spec.data, form=found.form, model=plan.spec.model, method=plan.spec.method,
+        device=devices.HERE if gpu is None else gpu.name, splits=found.splits,
+        precision=recipe.precision, attention=recipe.attention, parameters=dataclasses.asdict(skeleton.parameters),
+        tokens=tokens, max_length=limit, batch_size=size, batch_length=longest, epochs=epochs, steps=epochs * steps,
+        memory={**dataclasses.asdict(peak), "total": peak.total}, memory_available=available,
+        fits=peak.total <= available, largest_batch=largest,
+        largest_batch_is_at_least=largest >= memory.MANY_ROWS,
+        seconds=None if at is None else took, seconds_how="" if at is None else at.how, disk=disk, notes=notes,
+        unchecked=[],
+    )  # fmt: skip
+
+
+def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptions, longest: int) -> Recipe:
+    from tunesmith.engine import hardware
+    from tunesmith.engine.skeleton import Recipe
+    from tunesmith.models.attention import LONGEST
+
+    precision = _precision(gpu, config)
+    plain = gpu is None and family == "rows" and precision == "bf16" and longest <= LONGEST
+    return Recipe(
+        precision=precision,
+        float32_base=family == "rows" or not getattr(method, "adds", False),
+        packed=bool(getattr(method, "load_kwargs", dict)()),
+        attention="eager" if plain else "sdpa",
+        checkpointing=engine.gradient_checkpointing,
+        freeze=tuple(engine.freeze),
+        tokens_at_once=hardware.tokens_at_once(hardware.device()) if gpu is None else None,
+    )
+
+
+def check_blocks(model: str, patterns: Sequence[str], network: str = "classification") -> None:
+    """Raises OptionError for blocks to freeze that a model of this machine does not have; reads no weights."""
+    from tunesmith.engine.skeleton import Everything, Recipe, Skeleton
+
+    Skeleton(read_config(model)[0], cast(Any, network), Everything(), Recipe(freeze=tuple(patterns)))
+
+
+def read_config(model: str) -> tuple[Any, Any, list[str]]:
+    """The config of a model, its tokenizer (None where there is none), and what to know about them.
+
+    Only these files are got from the hub. Raises ModelError.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    from tunesmith.models import catalog
+    from tunesmith.models.guard import loading
+    from tunesmith.models.load import quiet_transformers, read_tokenizer
+    from tunesmith.models.load_language import check_bases
+    from tunesmith.models.safety import check_config_alone, code_note
+
+    run = Path(model).expanduser()
+    source = catalog.Source(model, None, run / "model", None) if is_run(run) else catalog.find(model)
+    where = words = str(source.folder) if source.folder is not None else cast(str, source.hub_id)
+    local = source.folder is not None
+    if local and not (Path(where) / "config.json").exists():
+        where = str(check_bases(Path(where)))
+    if local and not (Path(where) / "config.json").exists():
+        raise ModelError(f"The model folder {where} has no config.json.", "A plan needs that file only.")
+    if local:
+        check_config_alone(Path(where), model)
+    with quiet_transformers():
+        try:
+            with loading(where, "config"):
+                config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+        except ModelError as error:
+            if local or not isinstance(error.__cause__, OSError):
+                raise
+            raise ModelError(
+                f"The config of {model!r} is not on this machine and the hub did not give it "
+                f"({type(error.__cause__).__name__}).",
+                "Check the name and the connection, or pass a folder that holds the model's config.json.",
+            ) from None
+        notes = [note] if local and (note := code_note(Path(words))) else []
+        try:
+            if local:
+                return config, read_tokenizer(Path(words)), notes
+            with loading(words, "tokenizer"):
+                return config, AutoTokenizer.from_pretrained(words, trust_remote_code=False), notes
+        except ModelError:
+            return config, None, [*notes, "no tokenizer was found for the model: tokens are guessed from letters"]
+
+
+def _limit(config: Any, asked: int | None, family: str, known: tuple[int | None, int | None]) -> tuple[int, int]:
+    """(tokens that a run reads of a row, the most that the model can read). `known`: both of a model whose files are
+    here, where nothing is asked. Raises OptionError."""
+    from tunesmith.engine.options import LONGEST_EXAMPLE
+    from tunesmith.models.lengths import USUAL
+    from tunesmith.models.load_language import position_limit
+
+    reads = position_limit(config) - (2 if "roberta" in config.model_type else 0)
+    if asked is not None and asked > reads:
+        raise OptionError(f"max_length={asked} is more than the model can read.", f"Set it to at most {reads}.")
+    if family == "language":
+        return asked or min(reads, LONGEST_EXAMPLE), reads
+    usual, most = known
+    return asked or usual or min(reads, USUAL), most or reads
+
+
+def _batch_size(asked: int | str | None, usual: int | None, family: str, rows: int, longest: int) -> int:
+    """Rows of a batch as a run of `rows` training rows chooses them: some twenty steps at least, and not too many
+    tokens."""
+    from tunesmith.engine import batching
+
+    if isinstance(asked, int):
+        return asked
+    most, least = (batching.ROWS, 8) if family == "rows" else (16, 2)
+    size = int(min(most, max(least, 2 ** int(math.log2(max(least, rows / 20))))))
+    return max(1, min(usual or size, (batching.TOKENS if family == "rows" else batching.LANGUAGE_TOKENS) // longest))
+
+
+def _precision(gpu: Any, config: Any) -> str:
+    from tunesmith.engine import hardware
+
+    if gpu is not None:
+        return "bf16" if gpu.bf16 else "fp32"
+    return hardware.choose_precision("auto", hardware.device(), int(config.get_text_config().hidden_size), ignore)
+
+
+def _disk(skeleton: Any, found: Found, adds: bool, tokens: int, rests: Sequence[float]) -> dict[str, float]:
+    from tunesmith.engine.memory import checkpoint_bytes
+    from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
+
+    counted = skeleton.parameters
+    adapter_only = found.family == "language" and adds
+    hidden = int(skeleton.config.get_text_config().hidden_size)
+    caches = float(_TOKEN_BYTES * tokens)
+    if found.family == "rows":
+        caches += 4.0 * hidden * found.rows  # features
+        states = len({share for share in rests if 0 < share < 1})
+        caches += min(CACHE_BYTES, states * skeleton.dtype.itemsize * hidden * tokens)
+    parts = {
+        "checkpoints": _CHECKPOINTS * checkpoint_bytes(counted),
+        "model": 4.0 * (counted.trainable if adapter_only else counted.total),
+        "caches": caches,
+    }
+    return {**parts, "total": sum(parts.values())}
+
+
+def _remedy(method: str, checkpointing: bool, largest: int) -> str:
+    if largest:
+        return f"it does not fit: a batch of {largest} rows does, and gradient_accumulation makes up for the rest"
+    ways = [] if checkpointing else ["gradient_checkpointing=true"]
+    ways += {"full": ["--method lora", "--method qlora"], "lora": ["--method qlora"]}.get(method, [])
+    return f"it does not fit with a single row: try {', '.join([*ways, 'a smaller max_length', 'a smaller model'])}"

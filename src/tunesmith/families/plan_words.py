@@ -1,0 +1,105 @@
+"""A plan in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunesmith.evaluate import words
+
+if TYPE_CHECKING:
+    from tunesmith.families.plan import Plan
+
+WAYS = {
+    "full": "all of it", "head": "its last layer", "contrastive": "by comparing texts with each other",
+    "lora": "small additions to it", "qlora": "small additions to it, the rest packed into 4 bits",
+    "bitfit": "its biases", "ia3": "factors inside it", "gradual": "block after block, from the last one",
+    "prompt": "made-up words before each text", "prefix": "made-up words inside every block",
+    "adapters": "small layers inside it", "progressive": "a second network beside it", "scratch": "from nothing",
+}  # fmt: skip
+"""What a method trains of a model."""
+PARTS = (("train", "to learn from"), ("validation", "to choose by"), ("test", "to test on"))
+
+
+def way(method: str) -> str:
+    """' (all of it)', or nothing where a method is not known here."""
+    return f" ({WAYS[method]})" if method in WAYS else ""
+
+
+def render(made: Plan, verbose: bool = False) -> str:
+    """The plan as a table of plain text, the numbers behind it with `verbose`."""
+    lines = [f"{name:9}{text}" for name, text in described(made, verbose)]
+    return "\n".join([*lines, "An estimate. Nothing was trained. `tunesmith check` shows how the data is read."])
+
+
+def described(made: Plan, verbose: bool = False) -> list[tuple[str, str]]:
+    """The plan as names and what people read of them."""
+    tokens = made.tokens
+    splits = ", ".join(f"{made.splits[name]:,} {use}" for name, use in PARTS if made.splits.get(name))
+    rows = sum(made.splits.values())
+    found = [
+        ("data", f"{made.data}: {rows:,} rows, {splits}"),
+        ("would", f"train {made.model} with the method {made.method}{way(made.method)}"),
+        ("on", f"{_device(made)}, {words.size(made.memory_available)} of memory free to use"),
+        ("reads", f"the rows {_times(made.epochs)}, {made.batch_size} at once: {made.steps:,} steps"),
+        ("time", _time(made)),
+        ("memory", _memory(made)),
+        ("disk", f"{words.size(made.disk['total'])} while it trains, {words.size(made.disk['model'])} afterwards"),
+        ("lengths", f"{tokens.mean:,.0f} tokens on average, the longest {tokens.longest:,} (a token is about 3/4 of a "
+                    "word)" + (", guessed from letters" if tokens.how.startswith("guessed") else "")),
+        ("cut", _cut(made)),
+    ]  # fmt: skip
+    found += [("unusual" if not at else "", note) for at, note in enumerate(made.notes)]
+    found += [("not", f"checked: {what}") for what in made.unchecked]
+    return [*found, *_depth(made)] if verbose else found
+
+
+def _device(made: Plan) -> str:
+    return made.device if made.device == "this machine" else f"a GPU ({made.device})"
+
+
+def _times(epochs: int) -> str:
+    return {1: "once", 2: "twice"}.get(epochs, f"{epochs} times")
+
+
+def _time(made: Plan) -> str:
+    if made.seconds is None:
+        return "not measured"
+    measured = made.seconds_how.startswith("measured")
+    how = "as a short trial with a part of this model took here" if measured else "by the data sheet of the GPU"
+    return f"about {words.about(made.seconds)} of training, {how}; testing and the report come on top"
+
+
+def _memory(made: Plan) -> str:
+    needed, free = words.size(made.memory["total"]), words.size(made.memory_available)
+    return f"{needed} at the most: it fits" if made.fits else f"{needed} at the most: it DOES NOT FIT into {free}"
+
+
+def _cut(made: Plan) -> str:
+    limit, about = f"{made.max_length:,} tokens", f"about {round(made.max_length * 0.75):,} words"
+    if not made.tokens.longer:
+        return f"nothing; up to {limit} of a row are read, {about}"
+    return f"about {made.tokens.longer:,} of {made.tokens.rows:,} texts are longer than {limit}, {about} (--max-length)"
+
+
+def _depth(made: Plan) -> list[tuple[str, str]]:
+    bound = "at least " if made.largest_batch_is_at_least else ""
+    largest = f"{bound}{made.largest_batch:,} rows of {made.batch_length:,} tokens" if made.largest_batch else "none"
+    parts = ", ".join(f"{name} {_exact(size)}" for name, size in made.memory.items() if name != "total" and size)
+    moved = f"{_count(made.parameters['trainable'])}, of them or added, change"
+    return [
+        ("weights", f"{_count(made.parameters['total'])}; {moved}"),
+        ("numbers", f"{made.precision}, {made.attention} attention"),
+        ("tokens", f"{made.tokens.total:,} in {made.tokens.rows:,} sequences ({made.tokens.how})"),
+        ("peak", parts),
+        ("batch", f"the largest that fits: {largest}"),
+        ("files", ", ".join(f"{name} {_exact(size)}" for name, size in made.disk.items() if name != "total")),
+        ("speed", made.seconds_how),
+    ]
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:,.1f} million" if number >= 1e6 else f"{number:,}"
+
+
+def _exact(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

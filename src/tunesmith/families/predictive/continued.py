@@ -1,0 +1,92 @@
+"""The base of a run on rows that continues an earlier one: its network without its head."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunesmith.core.errors import ModelError
+from tunesmith.core.events import Emit
+from tunesmith.core.files import (
+    copy_file,
+    copy_folder,
+    full_disk_as_oserror,
+    new_folder,
+    own_folder,
+    scratch,
+    write_json,
+)
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.forgetting import retain
+from tunesmith.models import virtual
+from tunesmith.models.additions import ADAPTER, described
+from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
+from tunesmith.models.manifest import MANIFEST
+from tunesmith.runs import text_language
+
+
+def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit) -> str:
+    """The name of the base model: the run that is continued, what was asked for, or what speaks the language of the
+    texts. Raises what `check` does."""
+    retain.check(spec, "rows")
+    name = text_language.base_for(retain.base_name(spec), texts, emit)
+    if spec.continue_from is None and described(Path(name)):
+        raise ModelError(
+            f"The model folder {name} holds a base and, beside it, what a run added to it.",
+            "Give the base that it was added to.",
+        )
+    return name
+
+
+def base_source(folder: RunFolder, spec: RunSpec) -> str:
+    """What `load_text_base` loads: for a continued run, a folder in the cache with its network without its head."""
+    if spec.continue_from is None:
+        return spec.model
+    path = folder.cache / "base"
+    if not path.exists():
+        _save_body(retain.finished(Path(spec.continue_from), "rows"), path)
+    return str(path)
+
+
+def _save_body(run: RunFolder, path: Path) -> None:
+    """Written aside and renamed; the pooling goes along in the way of sentence encoders, and columns of
+    earlier tasks as they lie beside the body."""
+    added = retain.additions(run.path).get("peft_type")
+    columns = added == "COLUMN"
+    bundle = load_text_finished(run.model) if columns or added is None else _without_adapter(run.model, path)
+    if columns:
+        from tunesmith.models.column import take_out
+
+        take_out(bundle.model.network)
+    model = bundle.model
+    body = model.network.base_model
+    # what stands between body and head, in families that have something there, belongs to what the old head reads
+    whole = model.network if model.pooling == "own" else body
+    whole.config = copy.deepcopy(whole.config)
+    for mark in ("tunesmith", "problem_type"):
+        if hasattr(whole.config, mark):
+            delattr(whole.config, mark)
+    weights = {name: one for name, one in whole.state_dict().items() if not name.startswith(f"{model.head_name}.")}
+    with new_folder(path) as aside:
+        with full_disk_as_oserror(), quiet_transformers():
+            whole.save_pretrained(aside, state_dict=weights)
+            whole.config.architectures = [type(body).__name__]  # which has no head that could answer
+            whole.config.save_pretrained(aside)
+            bundle.tokenizer.save_pretrained(aside)
+        if model.pooling != "own":
+            own_folder(aside / "1_Pooling")
+            write_json(aside / "1_Pooling" / "config.json", {"pooling_mode_cls_token": model.pooling == "cls"})
+        for name in (ADAPTER, "adapter_model.safetensors") if columns else ():
+            copy_file(run.model / name, aside / name)
+        write_json(aside / "sentence_bert_config.json", {"max_seq_length": bundle.max_length})
+
+
+def _without_adapter(model: Path, beside: Path) -> Bundle:
+    """The base of the folder `model` as it is without the adapter: below it, or in it, as a copy that lacks that."""
+    if virtual.stands_beside(model):
+        return load_text_finished(model / virtual.BASE)
+    with scratch(own_folder(beside.parent)) as bare:
+        copy_folder(model, bare, "adapter_*", MANIFEST)
+        return load_text_finished(bare)

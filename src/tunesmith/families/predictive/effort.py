@@ -1,0 +1,155 @@
+"""How far `auto` goes: from the linear head on the frozen base, which takes seconds, up, and only while that pays.
+
+What is handed over is never less, on validation rows, than that head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tunesmith.core import registry
+from tunesmith.core.errors import ModelError
+from tunesmith.core.events import Decided, ignore
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.prepared import PreparedData
+from tunesmith.engine import estimate
+from tunesmith.evaluate import metrics, words
+from tunesmith.evaluate.thresholds import tune_thresholds
+from tunesmith.evaluate.types import Outcome
+from tunesmith.families.predictive import continued, linear_head
+from tunesmith.models import catalog
+from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL
+from tunesmith.runs import choose
+
+if TYPE_CHECKING:
+    from tunesmith.families.predictive.pipeline import Plan, Work
+
+WATCHED = 100
+"""Validation rows from which on the best epoch of any method is kept; fewer would choose by chance (docs/log.md)."""
+_LEFT = 0.02
+"""Share of the rows that are still wrong, at the most, below which no training can show that it helped."""
+
+
+def forecast(model: str, data: PreparedData, spec: RunSpec) -> Callable[[str], dict[str, float] | None]:
+    """Time, memory and disk of a run of a method, by its name, from the model's size alone; None when that is not
+    known here. What lies beyond the limit of `spec` is not read, and costs nothing."""
+    epochs = spec.options.get("epochs")
+    try:
+        size = catalog.size_of(catalog.find(model))
+    except ModelError:
+        size = None
+    most = (spec.options.get("max_length") or USUAL) * CHARACTERS_PER_TOKEN
+    characters = choose.letters(data, slice(None), most)[1]
+    train = len(data.splits["train"])
+
+    def of(method: str) -> dict[str, float] | None:
+        if size is None:
+            return None
+        return estimate.run_cost(
+            size, frozen_body=registry.get("methods", method).frozen_body,
+            epochs=choose.epochs_of(method, "rows", train) if epochs is None else epochs,
+            rows=len(data.rows), train_rows=train, characters=characters,
+        )  # fmt: skip
+
+    return of
+
+
+def enough(plan: Plan, outcome: Outcome) -> str | None:
+    """Why training more than the head could not show that it helped; None where it could. `outcome`: of the linear
+    head on the validation rows."""
+    if outcome.kind != "label" or not plan.spec.effort or not plan.engine.epochs:
+        return None
+    from scipy.special import betaincinv
+
+    wrong, rows = int((outcome.predicted() != outcome.truth).sum()), len(outcome)
+    left = float(betaincinv(wrong + 1, max(rows - wrong, 1e-9), 0.95))
+    if left > _LEFT:
+        return None
+    return (
+        f"the linear head on the frozen base gets {rows - wrong:,} of {rows:,} validation rows right: training "
+        "more than the head could not show that it helped"
+    )
+
+
+def only_head(plan: Plan) -> None:
+    """From here on the plan is one of method `head`, in its spec as well."""
+    own = type(plan.method).Options.model_fields
+    head = registry.get("methods", "head")
+    plan.method = head(head.Options())
+    plan.engine = plan.engine.model_copy(update={"epochs": head.epochs, "learning_rate": head.learning_rate})
+    options = {name: value for name, value in plan.spec.options.items() if name not in own}
+    plan.spec = plan.spec.model_copy(update={"method": "head", "options": {**options, **plan.engine.model_dump()}})
+
+
+def keeps_last(plan: Plan, watched: int) -> bool:
+    """Whether the last weights are kept whatever validation says of them."""
+    return bool(getattr(plan.method, "keeps_last", False)) and not (plan.spec.effort and watched >= WATCHED)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What validation rows say: the first metric, its noise (half a standard error), and the price of the answers."""
+
+    value: float
+    noise: float
+    loss: float
+
+    def better(self, other: Score, higher: bool) -> bool:
+        """By the metric; where it can not tell them apart, by the loss, which is less a matter of chance."""
+        gain = self.value - other.value if higher else other.value - self.value
+        return self.loss < other.loss if abs(gain) <= max(self.noise, other.noise) else gain > 0
+
+
+def hand_over(work: Work, watched: np.ndarray, noise: Callable[[str, float, int], float]) -> None:
+    """Put the linear head on the base as it was in place of what was trained, where validation rows prefer that.
+
+    `watched`: positions of those rows. Only where `effort` is asked for or was chosen.
+    """
+    plan = work.plan
+    if not plan.spec.effort or not plan.engine.epochs:
+        return
+    metric = plan.task.metrics[0]
+    higher = metrics.higher_is_better(metric)
+    of_probe = work.probe_logits["validation"][np.isin(work.data.splits["validation"], watched)]
+    held = work.data.splits["validation"][np.isin(work.data.splits["validation"], watched)]
+    ours = _score(work, held, work.logits(held), metric, noise)
+    simple = _score(work, held, of_probe, metric, noise)
+    name, rows = words.metric(metric), f"{len(held):,} validation rows"
+    numbers = f"{name} {words.number(ours.value)} against {words.number(simple.value)}"
+    if higher and abs(ours.value - simple.value) <= max(ours.noise, simple.noise):
+        numbers += f", which so few rows can not tell apart, and log loss {words.number(ours.loss)} against "
+        numbers += words.number(simple.loss)
+    untrained = work.state.best_step == 0 and not keeps_last(plan, len(watched))
+    if not simple.better(ours, higher) and not untrained:
+        why = f"on {rows} it is no worse than the linear head on the frozen base: {numbers}"
+        work.emit(Decided("model_kept", plan.spec.method, why))
+        return
+    bundle = plan.task.load(continued.base_source(work.folder, plan.spec), ignore)
+    bundle.name = plan.spec.model
+    bundle.model.to(work.device)
+    linear_head.place(bundle, work.probe.weight, work.probe.bias)
+    bundle.model.rest(0)
+    work.rows.hidden = None
+    work.bundle, work.kept_method = bundle, "head"
+    if work.keeping is not None:
+        work.keeping.moves = False  # the base is as it was
+    why = f"on {rows} the linear head on the frozen base is better than what {plan.spec.method} made of it: {numbers}"
+    if untrained:
+        why = f"no epoch of {plan.spec.method} was better on {rows} than the linear head on the frozen base"
+    work.emit(Decided("model_kept", "head", why))
+
+
+def _score(
+    work: Work, held: np.ndarray, logits: np.ndarray, metric: str, noise: Callable[[str, float, int], float]
+) -> Score:
+    outcome = work.outcome_at(held, logits)
+    if outcome.kind == "labels":
+        outcome = work.outcome_at(held, logits, tune_thresholds(outcome))
+    priced = metric if outcome.kind == "number" else "log_loss"
+    found = metrics.compute(outcome, [metric, priced])
+    value = found.get(metric, -np.inf if metrics.higher_is_better(metric) else np.inf)
+    return Score(value, noise(metric, value, len(held)) if np.isfinite(value) else 0.0, found.get(priced, np.inf))

@@ -1,0 +1,325 @@
+"""What a run on rows must not forget: earlier runs with their heads, files of labelled rows, general texts."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+
+from tunesmith.core import registry
+from tunesmith.core.events import Decided, ignore
+from tunesmith.data.prepared import PreparedData
+from tunesmith.engine import batching
+from tunesmith.engine.inference import answering, run_rows
+from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.probe import LinearSolution, solve
+from tunesmith.engine.protocols import Task
+from tunesmith.engine.retained import Keeping, Probe, Retained, relative_distance
+from tunesmith.engine.tokens import EncodedRows, encode_texts
+from tunesmith.evaluate import forgetting
+from tunesmith.evaluate.thresholds import tune_thresholds
+from tunesmith.evaluate.types import Outcome
+from tunesmith.families.predictive.predictor import Model
+from tunesmith.families.predictive.retained import Read
+from tunesmith.forgetting import retain
+from tunesmith.models.lengths import USUAL
+from tunesmith.runs import choose
+
+if TYPE_CHECKING:
+    from tunesmith.families.predictive.pipeline import Work
+
+_PROBE_ROWS = 2_000
+"""Most rows of a retained task that are fitted or chosen on."""
+
+
+def remember(work: Work) -> Keeping:
+    """Look at everything that must not be forgotten, before anything is trained."""
+    spec = work.plan.spec
+    chain = [run.path.resolve() for run in retain.earlier(spec)]
+    tasks = [_task(work, one, one.path in chain, number) for number, one in enumerate(work.retained)]
+    drift = _general(work)
+    probes: list[Probe] = [*tasks, drift]
+    keeping = Keeping(probes, [], work.folder.cache, work.bundle.fingerprint, spec.seed)
+    keeping.remember(choosing=retain.chooses(spec))
+    if retain.holds(spec):
+        held = [probe for probe in tasks if not isinstance(probe, _ApartProbe)]
+        keeping.retained = [probe.retained() for probe in held or [drift]]
+        if not held:
+            why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
+            work.emit(Decided("retained", "general sentences", why))
+    return keeping
+
+
+# retained tasks
+
+
+def _task(work: Work, read: Read, with_head: bool, number: int) -> _TaskProbe | _DriftProbe:
+    """A run's data, and its head where this run starts from its body; a file's data, to be probed anew, or its
+    texts where it holds nothing else."""
+    path, spec, data = read.path, read.spec, read.data
+    if data is None:
+        return _DriftProbe(work, path.stem, read.texts, f"retained-{number}")
+    name = choose.task_for(data.columns.kind, spec.task, ignore)
+    plugin = registry.get("tasks", name)
+    fields = plugin.Options.model_fields
+    task = plugin(plugin.Options(**{key: value for key, value in spec.options.items() if key in fields}))
+    task.fit(data.columns.kind, data.label_names, data.targets(data.splits["train"]), ignore)
+    rows = task.encode(data.rows, work.bundle, work.folder.cache / f"retained-{number}", ignore, work.stop.check)
+    row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
+    rows = rows.with_targets(task.targets(data.rows["target"][:]), row_ids)
+    title = path.name if read.is_run else path.stem
+    if read.is_run and with_head:
+        model = Model.load(path)
+        if retain.additions(path).get("peft_type") not in (None, "COLUMN"):
+            return _ApartProbe(work, title, task, data, rows, model)
+        columns = int(retain.additions(path).get("columns", 0))
+        head = _head(model, task).to(work.device)
+        return _HeadProbe(work, title, task, data, rows, head, model.thresholds, columns)
+    return _LinearProbe(work, title, task, data, rows)
+
+
+def _head(model: Model, task: Task) -> nn.Linear:
+    """The saved head, its answers on the scale of the task's targets."""
+    head = copy.deepcopy(model.bundle.model.head).requires_grad_(False)
+    if task.kind == "number":
+        factor, offset = _target_scale(task)
+        with torch.no_grad():
+            head.weight.mul_(factor)
+            if head.bias is not None:
+                head.bias.mul_(factor).add_(offset)
+    return head
+
+
+def _target_scale(task: Task) -> tuple[float, float]:
+    """By what a number is multiplied, and what is added to it, to be on the scale of the task's targets."""
+    low, high = (float(value) for value in task.targets([0.0, 1.0]))
+    return high - low, low
+
+
+def _features(work: Work, rows: EncodedRows, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """What a head reads from the body as it is now, float32 [len(positions), hidden]; of a progressive network
+    from the column of a run that left that many, or from the newest before this run."""
+    reading = getattr(work.plan.method, "reading", None)
+    with reading(work.bundle, columns) if reading else nullcontext():
+        return work.features(rows, positions)
+
+
+def _logits(head: nn.Linear, features: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return head(torch.from_numpy(features).to(head.weight.device)).cpu().numpy()
+
+
+class _TaskProbe(ABC):
+    """An earlier task's first metric, on its own rows."""
+
+    is_task = True
+    how = ""
+    head: nn.Linear
+
+    def __init__(self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows):
+        self.work, self.name, self.task, self.data, self.rows = work, name, task, data, rows
+        self.seed = work.plan.spec.seed
+
+    def split(self, choosing: bool) -> np.ndarray:
+        splits = self.data.splits
+        return batching.sample(splits["validation"], _PROBE_ROWS, self.seed) if choosing else splits["test"]
+
+    @abstractmethod
+    def look(self, choosing: bool) -> Outcome:
+        """What the model as it is now answers on the rows of the split."""
+
+    def compare(self, before: Outcome, after: Outcome) -> dict[str, Any]:
+        metric = self.task.metrics[0]
+        probe = f"{metric} on {len(before)} rows of {self.name}, {self.how}"
+        return forgetting.lost_metric(before, after, metric, name=self.name, probe=probe, seed=self.seed)
+
+    def retained(self) -> Retained:
+        lesson = HeadLesson(
+            self.rows, self.data.splits["train"], self.task.loss, batching.ROWS, batching.TOKENS, self.seed, self.head,
+            self.task.kind,
+        )  # fmt: skip
+        return Retained(self.name, lesson, lesson.surprise, self.head, self.task.kind)
+
+    def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
+        truth = self.task.truth(self.data.targets(positions))
+        return Outcome(self.task.kind, truth, self.task.scores(logits), self.task.label_names, thresholds)
+
+
+class _HeadProbe(_TaskProbe):
+    """The head of the earlier run on the body as it is now."""
+
+    how = "by its own head"
+
+    def __init__(
+        self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows, head: nn.Linear,
+        thresholds: np.ndarray | None, columns: int,
+    ):  # fmt: skip
+        super().__init__(work, name, task, data, rows)
+        self.head, self.thresholds, self.columns = head, thresholds, columns
+
+    def look(self, choosing: bool) -> Outcome:
+        some = self.split(choosing)
+        features = _features(self.work, self.rows, some, self.columns)
+        return self._outcome(some, _logits(self.head, features), self.thresholds)
+
+
+class _ApartProbe(_TaskProbe):
+    """The earlier run's own model: its adapter and head beside a base that this run leaves as it is (`retain.APART`).
+
+    There is nothing to hold, and nothing that could change, so it looks once.
+    """
+
+    how = "by its own adapter"
+
+    def __init__(self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows, model: Model):
+        super().__init__(work, name, task, data, rows)
+        self.model, self.seen = model, dict[bool, Outcome]()
+
+    def look(self, choosing: bool) -> Outcome:
+        if choosing not in self.seen:
+            some, model = self.split(choosing), self.model.bundle.model.to(self.work.device)
+            with answering(model, "fp32"):  # once only; its layers may round more than those it was trained with
+                logits = run_rows(model, self.rows, some, on=self.work.device, check=self.work.stop.check)
+            if self.task.kind == "number":
+                factor, offset = _target_scale(self.task)
+                logits = logits * factor + offset
+            self.seen[choosing] = self._outcome(some, logits, self.model.thresholds)
+        return self.seen[choosing]
+
+
+class _LinearProbe(_TaskProbe):
+    """A linear solution on features of the body as it is now: what can still be read from them.
+
+    The solution on the base's features is the head that callbacks hold.
+    """
+
+    how = "by a linear probe"
+
+    def look(self, choosing: bool) -> Outcome:
+        train, held, some = (
+            batching.sample(self.data.splits["train"], _PROBE_ROWS, self.seed),
+            self.split(True),
+            self.split(choosing),
+        )
+        known = _features(self.work, self.rows, held)
+        found = self._solve(train, held, known)
+        if not hasattr(self, "head"):
+            self.head = _linear(found, self.work.device)
+        cuts = None
+        if self.task.kind == "labels":  # at a half, few labels of many are ever given
+            cuts = tune_thresholds(self._outcome(held, found.logits(known)))
+        return self._outcome(some, found.logits(_features(self.work, self.rows, some)), cuts)
+
+    def _solve(self, train: np.ndarray, held: np.ndarray, known: np.ndarray) -> LinearSolution:
+        targets = cast(np.ndarray, self.rows.targets)
+        outputs = len(self.task.label_names) if self.task.label_names else 1
+        return solve(
+            _features(self.work, self.rows, train), targets[train], known, targets[held],
+            loss=self.task.probe_loss, outputs=outputs,
+            row_weights=self.task.row_weights(targets[train]), check=self.work.stop.check,
+        )  # fmt: skip
+
+
+def _linear(found: LinearSolution, device: torch.device) -> nn.Linear:
+    outputs, hidden = found.weight.shape
+    head = nn.Linear(hidden, outputs).requires_grad_(False)
+    head.weight.copy_(found.weight)
+    head.bias.copy_(found.bias)
+    return head.to(device)
+
+
+class _DriftProbe:
+    """How far the features of texts moved. Every second one is for holding features and for choosing, the others
+    are measured."""
+
+    def __init__(self, work: Work, name: str, texts: list[str], cache: str, general: int | None = None):
+        """`general`: so many of the texts, from the first, are the bundled ones; None where they were retained."""
+        self.work, self.name, self.is_task, self.general = work, name, general is None, general or 0
+        limit = int(min(work.bundle.max_length, USUAL))
+        rows, folder = Dataset.from_dict({"text": texts}), work.folder.cache / cache
+        self.rows = encode_texts(rows, work.bundle.tokenizer, limit, folder, work.stop.check)
+
+    def look(self, choosing: bool) -> tuple[np.ndarray, int]:
+        """Features, and how many of them are of general sentences."""
+        some = np.arange(0 if choosing else 1, len(self.rows), 2)
+        return _features(self.work, self.rows, some), int((some < self.general).sum())
+
+    def compare(self, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int]) -> dict[str, Any]:
+        found = forgetting.drift(before[0], after[0], before[1], self.work.plan.spec.seed)
+        return forgetting.of_texts(found, self.name, len(before[0])) if self.is_task else found
+
+    def retained(self) -> Retained:
+        """Features that are to stay what they are."""
+        held = np.arange(0, len(self.rows) if self.is_task else self.general, 2)
+        features = np.zeros((len(self.rows), self.work.bundle.model.head.in_features), dtype=np.float32)
+        features[held] = _features(self.work, self.rows, held)
+        lesson = FeatureLesson(
+            self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.work.plan.spec.seed, features,
+        )  # fmt: skip
+        return Retained("general sentences" if self.general else self.name, lesson, lesson.surprise)
+
+
+def _general(work: Work) -> _DriftProbe:
+    """General sentences, and as many of the run's own validation texts."""
+    texts = list(forgetting.general_texts())
+    held = work.data.rows.select(work.data.splits["validation"][: len(texts)])
+    return _DriftProbe(work, "drift", texts + _first_texts(held), "probe", len(texts))
+
+
+def _first_texts(rows: Any) -> list[str]:
+    return [str(text) for text in rows["text"][:]]
+
+
+@dataclass
+class HeadLesson(RowLesson):
+    """An earlier task's rows through its own head, which stays as it is."""
+
+    head: nn.Linear
+    kind: str
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        return super().loss(lambda batch: self.head(model.features(batch)), items, device)
+
+    def surprise(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+        """The loss of targets drawn from what the model answers (for numbers, with deviation 1)."""
+        logits = self.head(_now(self.rows, self.positions[items], model, device))
+        drawn = _draw(self.kind, logits.detach(), chance)
+        return self.row_loss(logits, drawn).sum()
+
+
+def _draw(kind: str, logits: Tensor, chance: torch.Generator) -> Tensor:
+    if kind == "label":
+        return torch.multinomial(logits.softmax(-1), 1, generator=chance)[:, 0]
+    if kind == "labels":
+        return torch.bernoulli(logits.sigmoid(), generator=chance)
+    return logits[:, 0] + torch.randn(len(logits), generator=chance, device=logits.device)
+
+
+@dataclass
+class FeatureLesson(RowLesson):
+    """Texts whose features are to stay what they were."""
+
+    before: np.ndarray
+    """By position, float32 [n, hidden]."""
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        before = torch.from_numpy(self.before[self.positions[items]]).to(device)
+        return relative_distance(before, _now(self.rows, self.positions[items], model, device))
+
+    def surprise(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+        """For features with noise of deviation 1, up to a constant."""
+        now = _now(self.rows, self.positions[items], model, device)
+        return (now * torch.randn(now.shape, generator=chance, device=device)).sum()
+
+
+def _now(rows: EncodedRows, positions: np.ndarray, model: Any, device: torch.device) -> Tensor:
+    batch = {name: tensor.to(device) for name, tensor in rows.collate(positions).items()}
+    features: Tensor = model.features(batch)
+    return features.float()

@@ -1,0 +1,133 @@
+"""A first look at the rows of a run: three of them, how long they are, and how many would be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core.errors import TunesmithError
+from tunesmith.core.events import Emit, ignore
+from tunesmith.data.prepared import PreparedData
+from tunesmith.models import catalog
+from tunesmith.models.guard import tokens
+from tunesmith.runs import text_language
+from tunesmith.runs.cut_texts import WORDS, Cut, limits_for
+
+_SAMPLE = 2_000
+"""Rows that are measured; of more rows, evenly spread ones stand for all."""
+_SHOWN = 3
+
+
+def glance(data: PreparedData, model: str, max_length: int | None, emit: Emit = ignore) -> dict[str, Any]:
+    """{"samples": [{"text", "target", ...}], "lengths": {...}}. Warns where much of the texts would not be read.
+
+    "lengths": "unit" (tokens where the model's tokenizer is on this machine, else words), "median", "p95" and "longest"
+    of the rows that were measured ("measured"), "limit" (tokens that are read), "longer" (rows beyond it, of all) and
+    "unread" (share of all words that is not read, from 0 to 1).
+    """
+    rows = data.rows
+    some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64))
+    texts = [list(rows.select(some)[name][:]) for name in ("text", "text_pair") if name in rows.column_names]
+    samples = [dict(rows[int(at)]) for at in _spread(data)]
+    for sample in samples:
+        sample.pop("row_id", None)
+    return {"samples": samples, "lengths": _lengths(texts, len(rows), model, max_length, emit)}
+
+
+def glance_at(examples: Any, division: Any, lengths: np.ndarray | None, limit: int | None) -> dict[str, Any]:
+    """The same of examples (`data.conversations.Examples`) of which `lengths` has the tokens of each sequence, None
+    where they are not known: words are counted then.
+
+    A sample has "text" (what is read), "target" (what is learned), and by its form "rejected", "label" or "turns".
+    """
+    train = division["train"]
+    samples = [_sample(examples[int(at)]) for at in train[:_SHOWN]]
+    unit = "words" if lengths is None else "tokens"
+    if lengths is None:
+        some = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), _SAMPLE)).astype(np.int64))
+        lengths = np.array([sum(len(part.split()) for part in text_language.said(examples[int(at)])) for at in some])
+    return {"samples": samples, "lengths": _summary(lengths, unit, limit)}
+
+
+def _sample(example: Mapping[str, Any]) -> dict[str, Any]:
+    form = example["form"]
+    if form == "text":
+        return {"text": example["text"], "target": ""}
+    if form == "pair":
+        return {"text": example["source"], "target": example["target"]}
+    if form == "chat":
+        said = example["messages"]
+        last = max((at for at, one in enumerate(said) if one["role"] == "assistant"), default=len(said) - 1)
+        return {"text": _last_said(said[:last]), "target": _last_said(said[last : last + 1]), "turns": len(said)}
+    prompt = example["prompt"] if example.get("messages") is None else _last_said(example["messages"])
+    if form == "preference":
+        return {"text": prompt, "target": _answer(example["chosen"]), "rejected": _answer(example["rejected"])}
+    return {"text": prompt, "target": _answer(example["completion"]), "label": bool(example["label"])}
+
+
+def _answer(answer: Any) -> str:
+    return answer if isinstance(answer, str) else _last_said(answer)
+
+
+def _last_said(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The last words of a conversation, or what was called in place of words."""
+    one = messages[-1] if messages else {}
+    return str(one.get("content") or one.get("tool_calls") or "")
+
+
+def _spread(data: PreparedData) -> list[int]:
+    """Positions of three training rows, of different labels where there are some."""
+    train = data.splits["train"]
+    some = train[: min(len(train), 200)]
+    found: dict[str, int] = {}
+    for at, target in zip(some, data.targets(some), strict=True):
+        found.setdefault(str(target), int(at))
+    first = list(found.values())[:_SHOWN]
+    return first + [int(at) for at in some if int(at) not in first][: _SHOWN - len(first)]
+
+
+def _lengths(texts: list[list[str]], rows: int, model: str, asked: int | None, emit: Emit) -> dict[str, Any]:
+    tokenizer = _tokenizer(model)
+    words = _words(texts) if tokenizer is None else None
+    found = _tokens(texts, tokenizer) if words is None else np.ceil(words / WORDS)
+    limit, reads = limits_for(found, model, tokenizer)
+    limit = asked or limit
+    told = {**_summary(found if words is None else words, "tokens" if words is None else "words", limit), "unread": 0.0}
+    if limit is None:
+        return told
+    cut = Cut(found, rows, limit, model, reads, texts[0])
+    if cut.much:
+        emit(cut.warning)
+    return {**told, "longer": cut.longer, "unread": round(cut.unread(limit), 4)}
+
+
+def _summary(found: np.ndarray, unit: str, limit: int | None) -> dict[str, Any]:
+    """`found`: lengths of the texts that were measured."""
+    most = None if limit is None else limit * (1 if unit == "tokens" else WORDS)
+    return {
+        "unit": unit, "median": float(np.median(found)), "p95": float(np.percentile(found, 95)),
+        "longest": int(found.max()), "measured": len(found), "limit": limit,
+        "longer": 0 if most is None else int((found > most).sum()),
+    }  # fmt: skip
+
+
+def _tokenizer(model: str) -> Any:
+    """The tokenizer of a base; None where it is not here, or can not be read."""
+    from tunesmith.models.load import read_tokenizer
+
+    try:
+        folder = catalog.find(model).folder
+        return None if folder is None else read_tokenizer(folder)
+    except (TunesmithError, OSError, ValueError, KeyError):
+        return None
+
+
+def _tokens(texts: list[list[str]], tokenizer: Any) -> np.ndarray:
+    """Tokens of each row, those that begin and end it included."""
+    return np.array([len(ids) for ids in tokens(tokenizer, *texts, verbose=False)["input_ids"]])
+
+
+def _words(texts: list[list[str]]) -> np.ndarray:
+    return np.array([sum(len(text.split()) for text in row) for row in zip(*texts, strict=True)])

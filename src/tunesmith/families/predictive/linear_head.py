@@ -1,0 +1,130 @@
+"""The linear solution of a run's task on some features, and the model's head set to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tunesmith.core.events import Decided
+from tunesmith.engine import batching
+from tunesmith.engine.inference import gathered, parts
+from tunesmith.engine.probe import MAX_ROWS, LinearSolution, best_scale, solve
+from tunesmith.models.blocks import frozen_names
+from tunesmith.models.load import Bundle
+
+if TYPE_CHECKING:
+    from tunesmith.data.prepared import PreparedData
+    from tunesmith.engine.tokens import EncodedRows
+    from tunesmith.families.predictive.pipeline import Plan, Work
+
+
+def solution(
+    plan: Plan,
+    bundle: Bundle,
+    features: tuple[np.ndarray, np.ndarray],
+    targets: tuple[np.ndarray, np.ndarray],
+    check: Callable[[], None],
+    choose_penalty: bool = True,
+) -> LinearSolution:
+    """The best head for the first `features` (float32 [n, hidden]) and `targets`, its penalty chosen on the second."""
+    head = bundle.model.head
+    return solve(
+        features[0], targets[0], features[1], targets[1], loss=plan.task.probe_loss, outputs=head.out_features,
+        row_weights=plan.task.row_weights(targets[0]), intercept=head.bias is not None,
+        choose_penalty=choose_penalty, check=check,
+    )  # fmt: skip
+
+
+def of_base(
+    plan: Plan, data: PreparedData, rows: EncodedRows, features: np.ndarray, bundle: Bundle, held: np.ndarray,
+    check: Callable[[], None],
+) -> tuple[LinearSolution, dict[str, np.ndarray]]:  # fmt: skip
+    """The linear solution on the frozen base, chosen on the validation rows at `held`, and its logits on 'validation'
+    and 'test'."""
+    assert rows.targets is not None
+    train = batching.sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
+    found = solution(
+        plan, bundle, (gathered(features, train), gathered(features, held)), (rows.targets[train], rows.targets[held]),
+        check,
+    )  # fmt: skip
+    logits = {
+        name: np.concatenate([found.logits(part) for part in parts(features, data.splits[name])])
+        for name in ("validation", "test")
+    }
+    return found, logits
+
+
+def judged(work: Work, held: np.ndarray) -> np.ndarray:
+    """Logits float32 [len(held), outputs] by which the training is judged: the model's own, or, of a method that fits
+    its head in the end, those of such a head."""
+    if not _fits(work):
+        return work.logits(held)
+    found, features = _of_model(work, held, choose_penalty=False)
+    return functional.linear(torch.from_numpy(features), *found.start).numpy()
+
+
+def start(work: Work, held: np.ndarray) -> None:
+    """The head before training, of a method that changes what it reads from the start: the soft solution on that."""
+    if getattr(work.plan.method, "changes_features", False):
+        found, _ = _of_model(work, held, choose_penalty=False)
+        place(work.bundle, *found.start)
+
+
+def finish(work: Work, held: np.ndarray) -> None:
+    """The head after training, as rows at `held` want it: fitted to what the model has become, where its method does
+    that, and calibrated. A head that `freeze` names stays as it is."""
+    if not work.plan.engine.epochs or _stays(work):
+        return
+    if _fits(work):
+        found, _ = _of_model(work, held, choose_penalty=True)
+        place(work.bundle, found.weight, found.bias)
+    elif work.plan.task.probe_loss != "squared":
+        _calibrate(work, held)
+
+
+@torch.no_grad()
+def _calibrate(work: Work, held: np.ndarray) -> None:
+    """Scale the head so that its probabilities are as often right as they say; no answer changes. Training with
+    smoothed labels leaves them too low, training for long too high."""
+    assert work.rows.targets is not None
+    logits, targets = torch.from_numpy(work.logits(held)), torch.from_numpy(work.rows.targets[held])
+    scale = best_scale(logits, targets, work.plan.task.probe_loss)
+    head = work.bundle.model.head
+    place(work.bundle, scale * head.weight, None if head.bias is None else scale * head.bias)
+    why = f"probabilities are calibrated on {len(held)} validation rows (Guo et al. 2017)"
+    work.emit(Decided("scale_of_logits", round(scale, 3), why))
+
+
+def _fits(work: Work) -> bool:
+    return getattr(work.plan.method, "fits_head", False) and not _stays(work)
+
+
+def _stays(work: Work) -> bool:
+    model = work.bundle.model
+    return any(model.get_parameter(name) is model.head.weight for name in frozen_names(model, work.plan.engine.freeze))
+
+
+def _of_model(work: Work, held: np.ndarray, *, choose_penalty: bool) -> tuple[LinearSolution, np.ndarray]:
+    """The solution on what the model as it is now makes of the training rows, and its features of those at `held`."""
+    targets = work.rows.targets
+    assert targets is not None
+    seen = batching.sample(work.lesson.positions, MAX_ROWS, work.plan.spec.seed)
+    both = work.features(work.rows, np.concatenate([seen, held]))
+    learned, others = both[: len(seen)], both[len(seen) :]
+    found = solution(
+        work.plan, work.bundle, (learned, others), (targets[seen], targets[held]), work.stop.check, choose_penalty
+    )  # fmt: skip
+    return found, others
+
+
+@torch.no_grad()
+def place(bundle: Bundle, weight: Tensor, bias: Tensor | None) -> None:
+    head = bundle.model.head
+    head.weight.copy_(weight)
+    if head.bias is not None and bias is not None:
+        head.bias.copy_(bias)

@@ -1,0 +1,57 @@
+"""The base model's own answers to the test rows, before any training: is fine-tuning needed at all?
+
+A checkpoint that was trained as a classifier of the same labels answers by its head. A sentence encoder
+answers by the label whose name, read as words, is nearest to the text (zero-shot by similarity: Yin et
+al. 2019, section 5).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tunesmith.core.events import Decided
+from tunesmith.engine.contrastive import encode_names, spelled
+from tunesmith.engine.inference import answering, parts, run_rows
+
+if TYPE_CHECKING:
+    from tunesmith.families.predictive.pipeline import Work
+
+SCALE = 20.0
+"""Logit of a cosine of 1: what sentence encoders are trained with (sentence-transformers'
+MultipleNegativesRankingLoss)."""
+
+
+def logits(work: Work, features: np.ndarray) -> np.ndarray | None:
+    """float32 [test rows, outputs], or None where the base model can not answer.
+
+    `features` [rows, hidden] are the frozen base's, computed for the test rows at least.
+    """
+    bundle, test = work.bundle, work.data.splits["test"]
+    if bundle.answers == "head":
+        work.emit(Decided("base", "its own head", "the base model was trained to answer with the same labels"))
+        return work.logits(test)
+    names = work.plan.task.label_names or []
+    if (
+        bundle.answers != "names" or work.plan.task.kind != "label" or work.data.columns.text_pair is not None
+        or not all(says_something(name) for name in names)
+    ):  # fmt: skip
+        return None
+    why = "it is a sentence encoder, so the label whose name is nearest to the text is its answer before training"
+    work.emit(Decided("base", "nearest label name", why))
+    model, rows = bundle.model, encode_names(names, bundle.tokenizer, work.rows)
+    with answering(model, work.precision):
+        labels = _unit(run_rows(model.features, rows, np.arange(len(names)), on=work.device))
+    return np.concatenate([SCALE * _unit(part) @ labels.T for part in parts(features, test)])
+
+
+def says_something(name: str) -> bool:
+    """Whether a label's name has a word of two letters or more, unlike "3" or "B"."""
+    return re.search(r"[^\W\d_]{2}", spelled(name)) is not None
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    found: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return found

@@ -1,0 +1,318 @@
+"""Automatic choices that need more than one part to make: task, model, method."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core import registry
+from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.core.events import Decided, Emit
+from tunesmith.core.options import Options, faults_of, nearest
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.types import Kind, ReadOptions, SplitOptions, ValueOptions
+from tunesmith.data.workbook import WORKBOOK_SUFFIXES
+from tunesmith.engine.options import EngineOptions
+from tunesmith.evaluate.goal import parse_goal
+from tunesmith.models import catalog
+
+FULL_ROWS, FULL_PER_CLASS = 2_000, 16
+"""Training rows, and those of the median class, from which `full` measured as good as `contrastive`, in half the
+time; with fewer, `contrastive` was better wherever the base knew little about the classes."""
+_RATED_WIDTH = 1_024
+"""Hidden size of the language models that the methods' rates are meant for."""
+_HIGHEST_RATE = 1e-3
+MANY_PER_CLASS = 200
+"""Rows of the median class from which on `contrastive`, which pairs them, is no longer chosen ..."""
+LONG_ROWS = 600
+"""... nor for rows longer than this, in letters, of which each costs much and says many things at once."""
+CONTRASTIVE_SECONDS, FULL_SECONDS = 600, 3_600
+"""Longest forecast with which either is chosen by itself."""
+_LOOKED_AT = 2_000
+FULL_PAIRS = 200
+"""Training rows from which `full` measured no worse than `head` for pairs and numbers, about which frozen features
+know little."""
+
+
+def family(spec: RunSpec, held: Any = None) -> str:
+    """'rows' (one answer per row) or 'language' (text is written): by the task, or by the first rows.
+
+    `held`: the data where it is in memory.
+    """
+    if spec.task != "auto":
+        return str(getattr(registry.get("tasks", spec.task), "family", "rows"))
+    if spec.target is not None or spec.text is not None:
+        return "rows"
+    from tunesmith.data.conversations import peek
+    from tunesmith.runs.reading import read_options
+
+    return "rows" if peek(spec.data if held is None else held, read_options(spec)) is None else "language"
+
+
+def check_family(method: str, family: str) -> None:
+    """Raises OptionError for a method that is of no use to this kind of task."""
+    if family in families_of(method):
+        return
+    fitting = ", ".join(name for name in registry.names("methods") if family in families_of(name))
+    what = {"rows": "tasks with one answer per row", "language": "tasks that write text"}[family]
+    raise OptionError(f"--method {method} does not fit {what}.", f"Use one of {fitting}.")
+
+
+def tasks_of(form: str) -> list[str]:
+    """Names of the tasks that learn examples of this form ('chat', 'pair', ...), the first the default."""
+    return [name for name in registry.names("tasks") if form in getattr(registry.get("tasks", name), "forms", ())]
+
+
+def task_of(asked: str, form: str, format: str, file: str) -> str:
+    """The task that learns examples of this form. Raises DataError where the one that is asked for does not."""
+    fitting = tasks_of(form)
+    if asked not in ("auto", *fitting):
+        raise DataError(
+            Problem(f"the data is of the form {form!r} ({format}), which --task {asked} does not learn", file),
+            "Name the columns query and response, or use --task seq2seq and a model that reads a source."
+            if (asked, form) == ("chat", "pair")
+            else f"Leave --task out, or use --task {fitting[0]}.",
+        )
+    return fitting[0] if asked == "auto" else asked
+
+
+def settle(plan: Any, **words: Any) -> None:
+    """Write what was chosen on the way into the plan's engine and its spec, so that a resumed or repeated run does
+    not choose anew."""
+    plan.engine = plan.engine.model_copy(update=words)
+    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, **words}})
+
+
+def epochs_of(method: str, family: str, rows: int | None = None) -> int:
+    """How often a run of this method sees each of its training rows when nothing is asked; `rows` of them."""
+    plugin = registry.get("methods", method)
+    usual = int(plugin.epochs)
+    if rows and hasattr(plugin, "least_steps"):
+        usual = max(usual, math.ceil(plugin.least_steps / math.ceil(rows / plugin.batch_rows)))
+    return min(usual, 3) if family == "language" else usual
+
+
+def rate_of(method: str, task: str, width: int | None = None) -> float:
+    """The highest learning rate of a run of this method on this task when nothing is asked.
+
+    `width` (hidden size) of a language model: where all its weights learn to write, the rate is by its inverse
+    (Adam: Yang et al. 2022, table 8), as rates from 5e-5 for GPT-2 to 1e-5 for 7B are. Preferences need small steps
+    at any width.
+    """
+    plugin, what = registry.get("methods", method), registry.get("tasks", task)
+    if getattr(what, "family", "rows") == "rows":
+        return float(plugin.learning_rate)
+    rate = float(getattr(plugin, "language_learning_rate", plugin.learning_rate) * what.rate_factor)
+    if width is None or what.needs_reference or not getattr(plugin, "rate_by_width", False):
+        return rate
+    return float(f"{min(_HIGHEST_RATE, rate * _RATED_WIDTH / width):.2g}")
+
+
+def median_per_label(kind: str, targets: Sequence[Any]) -> float:
+    """Rows of the label in the middle of all, by how many have it; of numbers, all rows."""
+    if kind == "number":
+        return float(len(targets))
+    flat = targets if kind == "label" else [label for labels in targets for label in labels]
+    return float(statistics.median(Counter(map(str, flat)).values()))
+
+
+def families_of(method: str) -> tuple[str, ...]:
+    return tuple(getattr(registry.get("methods", method), "families", ("rows", "language")))
+
+
+def kinds_for(task: str) -> tuple[Kind, ...]:
+    """The kinds of target that the task can learn; all kinds of all tasks for 'auto'."""
+    names = registry.names("tasks") if task == "auto" else [task]
+    return tuple(kind for name in names for kind in registry.get("tasks", name).kinds)
+
+
+def task_for(kind: Kind, asked: str, emit: Emit) -> str:
+    if asked != "auto":
+        return asked
+    name = next(name for name in registry.names("tasks") if kind in registry.get("tasks", name).kinds)
+    what = {"label": "one label per row", "labels": "several labels per row", "number": "a number per row"}
+    emit(Decided("task", name, f"the target holds {what[kind]}"))
+    return name
+
+
+def model_for(asked: str, emit: Emit) -> str:
+    if asked != "auto":
+        return asked
+    emit(Decided("model", catalog.DEFAULT, "the default: small, fast on a processor, good on short texts"))
+    return catalog.DEFAULT
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What the choice of a method goes by."""
+
+    kind: Kind
+    count: int
+    per_label: float
+    """Of the label in the middle of all, by how many have it."""
+    pairs: bool = False
+    letters: float = 0.0
+    """Of the row in the middle of all, by length."""
+
+
+def training_rows(data: Any, positions: Any) -> TrainingRows:
+    """Of prepared data (`data.prepared.PreparedData`) those at `positions`."""
+    kind, columns = data.columns.kind, data.columns
+    median = median_per_label(kind, data.targets(positions))
+    return TrainingRows(kind, len(positions), median, columns.text_pair is not None, letters(data, positions)[0])
+
+
+def letters(data: Any, positions: Any, most: float = math.inf) -> tuple[float, float]:
+    """Median and mean length of some rows, in letters, of each `most`; evenly spread ones stand for many."""
+    every = range(len(data.rows))[positions] if isinstance(positions, slice) else positions
+    some = [int(every[at * len(every) // _LOOKED_AT]) for at in range(_LOOKED_AT)] if len(every) > _LOOKED_AT else every
+    lengths = [min(len(text), most) for text in data.rows.select(some)["text"]]
+    return (statistics.median(lengths), statistics.fmean(lengths)) if lengths else (0.0, 0.0)
+
+
+def effort_of(spec: RunSpec) -> str | None:
+    """How far a run goes; None where it is not asked for, and the method is given."""
+    return spec.effort or ("better" if spec.method == "auto" else None)
+
+
+def method_for(
+    spec: RunSpec, rows: TrainingRows, emit: Emit, forecast: Callable[[str], Any] = lambda method: None
+) -> str:
+    """What was asked for, or by the data: few short rows teach more when they are compared with each other.
+
+    `forecast`: {"seconds": ...} of a run of a method, None where that is not known. Raises OptionError.
+    """
+    if spec.effort == "quick" and spec.method not in ("auto", "head"):
+        raise OptionError(
+            f"--effort quick is the linear head, and --method {spec.method} is asked for.", "Leave one of them out."
+        )
+    if spec.method != "auto":
+        return spec.method
+    name, why = _by_data(rows)
+    if spec.effort == "quick":
+        name, why = "head", "effort is quick: only the last layer is trained"
+    took = None if name == "head" else forecast(name)
+    if name == "contrastive" and took and took["seconds"] > CONTRASTIVE_SECONDS:
+        name, why = "full", f"{why}; contrastive would take about {minutes(took['seconds'])}, which is too long"
+        took = forecast(name)
+    if name == "full" and took and took["seconds"] > FULL_SECONDS:
+        name = "head"
+        why = (
+            f"training more than that would take about {minutes(took['seconds'])} here; --method full does it "
+            "all the same"
+        )
+    emit(Decided("method", name, why))
+    return name
+
+
+def _by_data(rows: TrainingRows) -> tuple[str, str]:
+    if rows.kind == "number" or rows.pairs:
+        enough, what = rows.count >= FULL_PAIRS, f"training rows of {'pairs' if rows.pairs else 'numbers'}"
+        why = f"{rows.count:,} {what} are {'enough to train the whole model' if enough else 'few'}"
+        return "full" if enough else "head", why
+    why = f"{rows.count:,} training rows, about {rows.per_label:.0f} for a typical label"
+    if rows.count >= FULL_ROWS and rows.per_label >= FULL_PER_CLASS:
+        return "full", f"{why}, are enough to train the whole model"
+    if rows.letters > LONG_ROWS:
+        return "full", f"{why}, of {rows.letters:,.0f} letters: comparing texts with each other is for short ones"
+    if rows.per_label >= MANY_PER_CLASS:
+        return "full", f"{why}: comparing texts with each other is for fewer than {MANY_PER_CLASS} a label"
+    few = "are few: most is learned from them by comparing texts of one label with those of others"
+    return "contrastive", f"{why}, {few}"
+
+
+def minutes(seconds: float) -> str:
+    """As people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5_400 else f"{seconds / 3_600:.1f} hours"
+
+
+def check_words(spec: RunSpec) -> None:
+    """Names and option names, before any data is read. Raises OptionError with the nearest name."""
+    for seam, asked in (("tasks", spec.task), ("methods", spec.method)):
+        if asked != "auto":
+            try:
+                registry.get(seam, asked)
+            except OptionError as error:
+                raise OptionError(f"--{seam.removesuffix('s')} {asked}: {error.message}", error.fix) from None
+    for name in spec.callbacks:
+        registry.get("callbacks", name)
+    if spec.goal is not None:
+        parse_goal(spec.goal, "--goal")
+    files = [Path(str(one)) for one in (spec.data, spec.test, spec.validation) if one is not None]
+    books = any(path.suffix.lower() in WORKBOOK_SUFFIXES or path.is_dir() for path in files)
+    if spec.options.get("sheet") is not None and not books:
+        raise OptionError("--sheet names a sheet of a workbook, and the data is none.", "Leave it out.")
+    if spec.model != "auto":
+        catalog.find(spec.model)
+    models = list(option_models(spec).values())
+    known = (set(RunSpec.model_fields) - {"options"}).union(*(model.model_fields for model in models))
+    faults: list[str] = []
+    for name, value in spec.options.items():
+        if name not in known:
+            raise OptionError(f"There is no option called {name!r}{_elsewhere(name)}.", nearest(name, known))
+        found = [faults_of(model, {name: value}) for model in models if name in model.model_fields]
+        if found and all(found):  # no part that may turn out to be the owner takes it
+            faults += found[0]
+    if faults:
+        raise OptionError("\n".join(faults))
+    _check_sizes(spec)
+
+
+def _elsewhere(name: str) -> str:
+    """' here: it belongs to method lora', where a plugin that this spec does not use has such an option."""
+    owners = [
+        f"{seam.removesuffix('s')} {plugin}"
+        for seam in registry.SEAMS for plugin in registry.names(seam)
+        if name in registry.get(seam, plugin).Options.model_fields
+    ]  # fmt: skip
+    return f" here: it belongs to {', '.join(owners)}" if owners else ""
+
+
+def _check_sizes(spec: RunSpec) -> None:
+    """Raises OptionError where no rows would be left for one of the three parts."""
+    shares = {
+        f"{name}_size": spec.options.get(f"{name}_size")
+        for name, given in (("validation", spec.validation), ("test", spec.test)) if given is None
+    }  # fmt: skip
+    for name, share in shares.items():
+        if share == 0:
+            raise OptionError(
+                f"{name}=0 leaves no rows for {name.removesuffix('_size')}; every run chooses and tests on rows of "
+                "their own.", f"Leave {name} out, or give a file with --{name.removesuffix('_size')}.",
+            )  # fmt: skip
+    if sum(share or 0.0 for share in shares.values()) >= 1:
+        asked = " and ".join(f"{name}={share:g}" for name, share in shares.items() if share)
+        raise OptionError(f"{asked} leave no rows for training.", "Choose shares with a sum well below 1.")
+
+
+def parts_of(task: str, method: str, callbacks: Sequence[str]) -> dict[str, type[Options]]:
+    """The Options models of a run whose task and method are settled, by part, as `core.options.resolve` takes them."""
+    return {
+        "task": registry.get("tasks", task).Options,
+        "method": registry.get("methods", method).Options,
+        "engine": EngineOptions,
+        "split": SplitOptions,
+        "read": ReadOptions,
+        "values": ValueOptions,
+        **{name: registry.get("callbacks", name).Options for name in callbacks},
+    }
+
+
+def option_models(spec: RunSpec) -> dict[str, type[Options]]:
+    """Every Options model that may have a say in this spec, by owner ('task text-classification', ...)."""
+    models: dict[str, type[Options]] = {
+        "engine": EngineOptions, "split": SplitOptions, "read": ReadOptions, "values": ValueOptions,
+    }  # fmt: skip
+    for seam, asked in (("tasks", spec.task), ("methods", spec.method)):
+        for name in registry.names(seam) if asked == "auto" else [asked]:
+            models[f"{seam.removesuffix('s')} {name}"] = registry.get(seam, name).Options
+    for name in spec.callbacks:
+        models[f"callback {name}"] = registry.get("callbacks", name).Options
+    return models

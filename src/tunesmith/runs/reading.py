@@ -1,0 +1,86 @@
+"""The rows that a spec names, prepared for what it asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from tunesmith.core.errors import DataError
+from tunesmith.core.events import Emit, ignore
+from tunesmith.core.options import resolve
+from tunesmith.core.run import located
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.prepare import prepare
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.textfile import is_file_of
+from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
+from tunesmith.runs import choose
+
+T = TypeVar("T")
+
+
+def split_options(spec: RunSpec, **changed: Any) -> SplitOptions:
+    """How the spec divides its data, with some of that changed. Raises OptionError."""
+    given = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
+    return cast(SplitOptions, resolve({**given, **changed}, {"split": SplitOptions})["split"])
+
+
+def read_options(spec: RunSpec) -> ReadOptions:
+    """How the files of the spec are read. Raises OptionError."""
+    return read_options_of(spec.options)
+
+
+def read_options_of(words: Mapping[str, Any], default: ReadOptions | None = None) -> ReadOptions:
+    """The options of reading among these words; `default` where they have none. Raises OptionError."""
+    given = {name: value for name, value in words.items() if name in ReadOptions.model_fields and value is not None}
+    usual = {} if default is None else default.model_dump(exclude_defaults=True)
+    return cast(ReadOptions, resolve({**usual, **given}, {"read": ReadOptions})["read"])
+
+
+def read_options_for(run: Any, data: Any, words: Mapping[str, Any]) -> ReadOptions:
+    """How other data is read for a run: as `words` say, else as its own files were, where that fits the file.
+
+    Raises OptionError.
+    """
+    spec = located(run) / "spec.yaml" if isinstance(run, str | os.PathLike) else None
+    if spec is None or not spec.exists():
+        return read_options_of(words)
+    usual = read_options(RunSpec.load(spec))
+    if usual.encoding is not None and not is_file_of(data, usual.encoding):
+        usual = usual.model_copy(update={"encoding": None})
+    return read_options_of(words, usual)
+
+
+def read_other(read: Callable[[ReadOptions], T], run: Any, data: Any, words: Mapping[str, Any]) -> T:
+    """`read` with the options for this run; where it refuses what only the run asks for, with none of its own.
+
+    Raises DataError, OptionError.
+    """
+    options, own = read_options_for(run, data, words), read_options_of(words)
+    try:
+        return read(options)
+    except DataError:
+        if options == own:
+            raise
+        try:
+            return read(own)
+        except DataError:
+            pass
+        raise
+
+
+def value_options(spec: RunSpec) -> ValueOptions:
+    """What the cells of the target mean to the spec. Raises OptionError."""
+    given = {name: value for name, value in spec.options.items() if name in ValueOptions.model_fields}
+    return cast(ValueOptions, resolve(given, {"values": ValueOptions})["values"])
+
+
+def read(source: Any, spec: RunSpec, cache: Path, *, emit: Emit = ignore, **split: Any) -> PreparedData:
+    """The prepared rows of `source`; `split` changes options of the split. Raises DataError, OptionError."""
+    return prepare(
+        source, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
+        kinds=choose.kinds_for(spec.task), options=split_options(spec, **split), reading=read_options(spec),
+        values=value_options(spec), seed=spec.seed, emit=emit, cache_dir=cache,
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""The language of the texts, and whether the base model was made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tunesmith.core.events import Decided, Emit, Warned
+from tunesmith.data import languages
+from tunesmith.data.prepared import PreparedData
+from tunesmith.models import catalog
+from tunesmith.runs import choose
+
+_READ = {"content", "text", "source", "target", "prompt", "completion", "chosen", "rejected"}
+_ENOUGH = 0.2
+"""Share of the rows in languages that a base does not speak, from which on that is said."""
+
+
+def sample(data: PreparedData) -> list[str]:
+    """Texts of at most 300 rows, taken at even distances."""
+    rows = len(data.rows)
+    step = max(1, rows // languages.SAMPLE)
+    some = data.rows.select(range(0, rows, step))
+    return [str(text) for text in some["text"][:]]
+
+
+def sample_of(examples: Any) -> list[str]:
+    """The words of at most 300 examples (`data.conversations.Examples`) at even distances, one text each."""
+    step = max(1, len(examples) // languages.SAMPLE)
+    return [" ".join(said(examples[place])) for place in range(0, len(examples), step)]
+
+
+def said(part: Any) -> Iterator[str]:
+    """What people read in an example: everything but roles, names and tools."""
+    if isinstance(part, Mapping):
+        for name, inner in part.items():
+            if isinstance(inner, str) and name in _READ:
+                yield inner
+            elif name in _READ or name == "messages":
+                yield from said(inner)
+    elif isinstance(part, list | tuple):
+        for inner in part:
+            yield from said(inner)
+
+
+def base_for(asked: str, texts: Sequence[str], emit: Emit, kind: str = "encoder") -> str:
+    """The base model: `asked`, or where that is 'auto' the default, or one that speaks the language of the texts where
+    it is on this machine. The language is said, and a base that was not made for it is warned about."""
+    found = languages.detect(texts)
+    if found is None or not found.shares:
+        return _usual(asked, kind, emit)
+    rows = f"{found.told} of {found.rows} rows that were looked at could be told"
+    emit(Decided("language", found.described(), rows))
+    usual = asked if asked != "auto" else catalog.default(kind)
+    spoken = catalog.speaks(usual)
+    foreign = {code: share for code, share in found.shares.items() if spoken is not None and code not in spoken}
+    if found.main is None or sum(foreign.values()) < _ENOUGH:
+        return _usual(asked, kind, emit)
+    fitting = [entry.alias for entry in catalog.CATALOG if entry.kind == kind and _speaks_all(entry.alias, foreign)]
+    here = [name for name in fitting if name in catalog.on_this_machine()]
+    if asked == "auto" and here:
+        emit(Decided("model", here[0], f"it speaks {found.described()}, and the default does not"))
+        return here[0]
+    made_for = next((entry.languages for entry in catalog.CATALOG if usual in (entry.alias, entry.hub_id)), "others")
+    advice = f"Bases that speak it: {', '.join(f'--model {name}' for name in fitting[:3])}" if fitting else ""
+    where = "" if here or not fitting else " (from the hub: none is on this machine)"
+    message = f"the texts are {found.described()}, and the base {usual} was made for {made_for}: expect less."
+    emit(Warned("language", f"{message} {advice}{where}".strip()))
+    return _usual(asked, kind, emit)
+
+
+def _usual(asked: str, kind: str, emit: Emit) -> str:
+    if asked != "auto" or kind == "encoder":
+        return choose.model_for(asked, emit)
+    emit(Decided("model", catalog.default(kind), "the default: small and of good quality for its size"))
+    return catalog.default(kind)
+
+
+def _speaks_all(name: str, codes: dict[str, float]) -> bool:
+    spoken = catalog.speaks(name)
+    return spoken is not None and set(codes) <= spoken | {code for code, share in codes.items() if share < 0.05}

@@ -1,0 +1,120 @@
+"""What a comparison or a search ends with: what is proven better than something simpler, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.spec import RunSpec
+from tunesmith.evaluate.compare import Difference
+from tunesmith.evaluate.verdict import NextStep
+from tunesmith.evaluate.words import listed, number
+from tunesmith.runs import next_step
+
+Words = dict[str, Any]
+Ahead = Callable[[Words, Words], Difference]
+
+SIMPLE = ("majority", "tfidf", "head", "base", "few_shot")
+"""Ways that every other one has to beat before it is worth its cost, the cheapest first."""
+
+
+def proof(rungs: Sequence[Words], pick: Words, ahead: Ahead) -> str:
+    """Which of the simple ways `pick` is proven better than, and which of them nothing is proven better than.
+    `ahead`: how much better its first is than its second, on the same test rows."""
+    simple = [rung for rung in rungs if rung["rung"] in SIMPLE]
+    said = []
+    if unbeaten := [rung for rung in simple if not _beaten(rung, rungs, ahead)]:
+        said.append(f"None is proven better than {listed([_title(rung) for rung in unbeaten])}.")
+    rest = [(rung, ahead(pick, rung)) for rung in simple if rung is not pick]
+    beaten = [_title(rung) for rung, gap in rest if gap["low"] > 0]
+    open_ = [
+        f"{_title(rung)} ({number(gap['difference'], True)}, 95 % interval {number(gap['low'], True)} to "
+        f"{number(gap['high'], True)})"
+        for rung, gap in rest if gap["low"] <= 0 and rung not in unbeaten
+    ]  # fmt: skip
+    title = f"{_title(pick)[:1].upper()}{_title(pick)[1:]}"
+    if beaten:
+        said.append(f"{title} is proven better than {listed(beaten)}.")
+    if open_:
+        said.append(f"{title} is not proven better than {listed(open_)}.")
+    return " ".join(said)
+
+
+def _beaten(rung: Words, rungs: Sequence[Words], ahead: Ahead) -> bool:
+    return any(other is not rung and ahead(other, rung)["low"] > 0 for other in rungs)
+
+
+def _title(rung: Words) -> str:
+    return str(rung["title"])
+
+
+def after_comparison(
+    spec: RunSpec, rungs: Sequence[Words], pick: Words, ahead: Ahead, rows: Mapping[str, int]
+) -> NextStep:
+    """What to do when `pick` is the way to take. `rows`: of each split."""
+    constant = next((rung for rung in rungs if rung["rung"] == "majority"), None)
+    if constant is not None and not _beaten(constant, rungs, ahead):
+        if step := _more_tests(spec, rows):
+            return step
+        told = "See how the columns were read, and whether the answer can be told from the text at all."
+        return next_step.made(told, _command(spec, "check"))
+    trained = [rung for rung in rungs if rung.get("run")]
+    if pick in trained:
+        return _use(spec, "It is trained already: try it.", pick)
+    if pick["rung"] in ("base", "few_shot"):
+        return next_step.made("Use the base as it is, with examples in its prompt where that is better: train nothing.")
+    if not trained:
+        told = "See what a linear model on a frozen base reaches on the same rows, which takes seconds."
+        return next_step.made(told, _command(spec, "train", "--effort", "quick"))
+    best = next((one for one in trained if all(ahead(other, one)["low"] <= 0 for other in trained)), trained[0])
+    told = (
+        f"A few lines of scikit-learn make {_title(pick)}; it is no model that this program saves. Of those that it "
+        f"does, take {_title(best)}, which is trained already."
+    )
+    return _use(spec, told, best)
+
+
+def after_search(spec: RunSpec, verdict: Mapping[str, Any], run: Path) -> NextStep:
+    """What to do with the winner of a search, `run`, by its verdict."""
+    worth = verdict["worth"]
+    if verdict["good"]["level"] != "good" or worth["level"] != "good":
+        worse = {one["name"] for one in worth["contenders"] if one["outcome"] == "worse"}
+        if "linear_probe" in worse:
+            told = "Train the simple way, which is better here: a linear model on the frozen base."
+            return next_step.made(told, _command(spec, "train", "--effort", "quick"))
+        if worth["level"] == "poor":
+            told = "A simpler way is better: compare them all on one split, and use the cheapest that is good enough."
+            return next_step.made(told, _command(spec, "compare"))
+        if verdict["good"]["level"] != "good":
+            told = (
+                "Settings alone did not make it good: see whether a larger base, or more rows, would, and which rows "
+                "it gets wrong (in the report of the run)."
+            )
+            return next_step.made(told, _command(spec, "compare"))
+    return _use(spec, "Use it: try a text, or a whole file with --data and --out.", {"run": str(run)})
+
+
+def told(step: NextStep) -> str:
+    """A next step as one line of text."""
+    return f"Next: {step['words']}" + (f" {step['command']}" if step["command"] else "")
+
+
+def _more_tests(spec: RunSpec, rows: Mapping[str, int]) -> NextStep | None:
+    total = sum(rows.values())
+    few = rows["test"] < next_step.FEW_TEST_ROWS and total <= next_step.MANY_ROWS and spec.test is None
+    if not few:
+        return None
+    words = (
+        f"{rows['test']:,} test rows decide little. Five-fold cross-validation tests on each of {total:,} rows once."
+    )
+    return next_step.made(words, _command(spec, "train", "--cv", "5"))
+
+
+def _command(spec: RunSpec, verb: str, *more: str) -> str | None:
+    """None where the data are in memory: there is nothing to type."""
+    return next_step.command(spec, verb, *more) if spec.data != "(in memory)" else None
+
+
+def _use(spec: RunSpec, words: str, rung: Mapping[str, Any]) -> NextStep:
+    return next_step.made(words, next_step.use(Path(rung["run"]), spec))

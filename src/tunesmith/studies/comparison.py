@@ -1,0 +1,291 @@
+"""ladder: from the constant answer to training from scratch, quality and cost of each on one split.
+
+Every rung runs in a process of its own, so that its memory is its own.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from scipy import stats
+
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
+from tunesmith.core.events import Emit, Phase, ignore
+from tunesmith.core.files import new_in_place, own_folder, read_json, write_json
+from tunesmith.core.spec import RunSpec
+from tunesmith.evaluate import compare, metrics, text_metrics
+from tunesmith.evaluate.diagnose import FEW_ROWS
+from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.types import Outcome
+from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
+from tunesmith.runs import choose
+from tunesmith.studies import advice
+from tunesmith.studies.contender import BASE_RUNGS, CHEAP, read_outcome, read_statistics
+from tunesmith.studies.series import fitting, hold_out, named_source, opened, publish, specified
+from tunesmith.studies.shared_split import NO_ANSWERS, Held
+
+Words = dict[str, Any]
+
+TRAINED = ("head", "adapters", "lora", "full", "scratch")
+"""Methods on the ladder where it is not told which, as far as they fit the task."""
+YARDSTICKS = {"rows": ("majority", "tfidf"), "language": ("base",)}
+"""Rungs that are always there: without them no other one says whether to fine-tune at all."""
+ALIASES = {
+    "rows": {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"}, "language": {"few-shot": "few_shot"},
+}  # fmt: skip
+"""What shows an encoder a few examples: it answers with those nearest to the text."""
+_PROMPTED = ("chat", "completion", "pair")
+"""Forms of examples that can stand in a prompt."""
+TITLES = {
+    **{name: baseline(name) for name in ("base", "few_shot", "majority", "tfidf", "nearest_neighbours")},
+    "head": f"{baseline('linear_probe')} (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
+}  # fmt: skip
+
+
+def ladder(
+    data: Any, *, out: str | Path, models: Sequence[str] | None = None, methods: Sequence[str] | None = None,
+    emit: Emit = ignore, **words: Any,
+) -> Words:  # fmt: skip
+    """Quality, time, memory and size of each way to solve the task, and which one to take.
+
+    `methods`: of nearest_neighbours (few-shot) and the names of `tunesmith methods`, beside majority and tfidf; for
+    text that is written of few-shot (examples in the prompt) and those names, beside base. `models`: base models,
+    for the rungs that have one. All rungs learn from, choose on and are tested on the same rows.
+    Returns {"rungs": [{"name", "metric", "value", "low", "high", "seconds", "peak_memory_bytes",
+    "size_bytes", "forgetting" (of those that train), ...}], "recommendation": "...", "proof": which simple ways
+    something is proven better than, "next_step": {"words", "command"}, ...}; written to ladder.json
+    with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
+    """
+    clean = {name: value for name, value in words.items() if value is not None}
+    family = choose.family(*specified(data, clean))
+    known = [*CHEAP[family], *(m for m in registry.names("methods") if family in choose.families_of(m))]
+    names = list(dict.fromkeys(ALIASES[family].get(name, name) for name in methods or []))
+    for name in names:
+        if name not in known:
+            raise OptionError(
+                f"There is no method called {name!r} to compare with for this task.", did_you_mean(name, known)
+            )
+    if names:
+        names = list(dict.fromkeys([*YARDSTICKS[family], *names]))
+    bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
+    request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
+    with opened(out, request) as path:
+        held = hold_out(data, path / "data", clean)
+        jobs = [
+            (name, base) for name in names or usual(held)
+            for base in (bases if name in BASE_RUNGS or name not in CHEAP[family] else bases[:1])
+        ]  # fmt: skip
+        rungs = []
+        for at, (name, base) in enumerate(jobs, 1):
+            emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
+            rungs.append(_climb(path, held, name, base, short_names(bases)[base]))
+        points = []
+        if family == "rows":
+            emit(Phase("compare", "what more rows would bring"))
+            curve = {"rung": "learning_curve", "model": bases[0]}
+            points = _job(path, held, curve, path / "learning_curve")["points"]
+        document = _document(path, held, rungs, points, specified(data, clean)[0])
+        publish(path, "ladder", document)
+        return document
+
+
+def usual(held: Held) -> list[str]:
+    """The rungs where it is not told which."""
+    trained = [name for name in TRAINED if held.family in choose.families_of(name)]
+    names = [*CHEAP[held.family], *trained]
+    if held.method not in names:  # what `auto` takes belongs among them
+        names.insert(names.index("scratch"), held.method)
+    if held.form not in ("rows", *_PROMPTED):
+        names.remove("few_shot")
+    return names
+
+
+def short_names(bases: Sequence[str]) -> dict[str, str]:
+    """What tells rungs with these bases apart: the last part of the name where that is enough; "" for one alone."""
+    last = [Path(base).name for base in bases]
+    return {
+        base: "" if len(bases) == 1 else short if last.count(short) == 1 else "_".join(Path(base).parts).strip("/_")
+        for base, short in zip(bases, last, strict=True)
+    }
+
+
+def _climb(path: Path, held: Held, name: str, base: str, short: str) -> Words:
+    """`short`: the name of the base among several, "" where there is one."""
+    cheap = name in CHEAP[held.family]
+    named = short and (name in BASE_RUNGS or not cheap)
+    folder = path / "rungs" / (f"{name}-{short}" if named else name)
+    job: Words = {"rung": name, "model": base}
+    if not cheap or held.family == "language":
+        more = NO_ANSWERS if held.family == "language" and name != "few_shot" else {}
+        job["words"] = fitting({**held.with_test(), **more, "model": base}, held.method if cheap else name)
+    told = _job(path, held, job, folder)
+    title = TITLES.get(name, name) + (f", {short}" if named else "")
+    return {"name": folder.name, "rung": name, "title": title, "metric": held.metric, "folder": str(folder), **told}
+
+
+def _job(path: Path, held: Held, job: Words, folder: Path) -> Words:
+    """What the rung's own process found; read where it was found before. Raises RunFailed, Stopped."""
+    found = folder / "rung.json"
+    if not found.exists():
+        own_folder(folder)
+        shown = {**asdict(held), "folder": str(held.folder), "row_ids": {}}
+        write_json(folder / "job.json", {**job, "held": shown, "words": job.get("words", {})})
+        # arguments, no shell; the rung's own words go to its file, where they can be read
+        with new_in_place(folder / "log.txt", text=True) as log:
+            command = [sys.executable, "-m", "tunesmith.studies.contender", str(folder)]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+        if done.returncode in (130, -2, -15):
+            full = "disk is full" in (folder / "log.txt").read_text(encoding="utf-8")
+            why = "The disk is full" if full else "The comparison was stopped"
+            first = "Free some space, then ask" if full else "Ask"
+            raise Stopped(f"{why}; what is done of the comparison is kept.", reason="disk_full" if full else "signal",
+                          fix=f"{first} for the same comparison with --out {path} to go on with it.")  # fmt: skip
+        if done.returncode or not found.exists():
+            said = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-3:]
+            raise RunFailed(
+                f"The rung {folder.name} failed: {' '.join(said) or f'exit status {done.returncode}'}",
+                f"All that it said is in {folder / 'log.txt'}; leave it out with methods.",
+            )
+    return read_json(found)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a rung made of the test rows, to be measured and compared by one metric."""
+
+    rows: Outcome | RowStatistics
+    metric: str
+    seed: int
+
+    def measured(self) -> Words:
+        """{"value", "low", "high"}"""
+        if isinstance(self.rows, Outcome):
+            return dict(metrics.with_intervals(self.rows, [self.metric], seed=self.seed)[self.metric])
+        some = {self.metric: self.rows[self.metric]}
+        return dict(text_metrics.with_intervals(some, seed=self.seed)[self.metric])
+
+    def ahead_of(self, other: Answers) -> compare.Difference:
+        """How much better these are, on the same rows; paired bootstrap."""
+        if isinstance(self.rows, Outcome) and isinstance(other.rows, Outcome):
+            return compare.paired_bootstrap(self.rows, other.rows, self.metric, seed=self.seed)
+        ours, theirs = cast(RowStatistics, self.rows), cast(RowStatistics, other.rows)
+        return text_metrics.paired_difference(ours, theirs, self.metric, seed=self.seed)
+
+
+def _answers(held: Held, folder: Path) -> Answers:
+    rows = read_outcome(folder, held.kind, held.label_names) if held.family == "rows" else read_statistics(folder)
+    return Answers(rows, held.metric, int(held.words["seed"]))
+
+
+def _document(path: Path, held: Held, rungs: list[Words], points: list[Words], spec: RunSpec) -> Words:
+    answers = {rung["name"]: _answers(held, Path(rung["folder"])) for rung in rungs}
+    for below, rung in zip([None, *rungs[:-1]], rungs, strict=True):
+        rung |= answers[rung["name"]].measured()
+        rung["against_below"] = None
+        if below is not None:
+            gap = answers[rung["name"]].ahead_of(answers[below["name"]])
+            rung["difference_to_below"] = dict(gap)
+            rung["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
+    best, pick, gap = choose_rung(rungs, answers, held.higher_is_better)
+    document: Words = {
+        "metric": held.metric, "higher_is_better": held.higher_is_better,
+        "rows": {name: held.sizes[name] for name in ("train", "validation", "test")},
+        "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
+        "more_rows": more_rows(points, held.metric) if points else "", "path": str(path),
+    }  # fmt: skip
+
+    def ahead(one: Words, other: Words) -> compare.Difference:
+        return answers[one["name"]].ahead_of(answers[other["name"]])
+
+    document["proof"] = advice.proof(rungs, pick, ahead)
+    document["next_step"] = advice.after_comparison(spec, rungs, pick, ahead, document["rows"])
+    said = [_recommendation(document, best, pick, gap), document["proof"], _doubt(document), document["more_rows"]]
+    said = [sentence for sentence in said if sentence]
+    document["recommendation"] = " ".join(said)
+    document["words"] = [
+        *said,
+        f"All on the same {document['rows']['test']:,} test rows. The highest of {len(rungs)} values on one test "
+        "set is a little too kind: test the one that you take on new rows before you promise a number.",
+        advice.told(document["next_step"]),
+    ]  # fmt: skip
+    return document
+
+
+def choose_rung(
+    rungs: Sequence[Words], answers: Mapping[str, Answers], higher_is_better: bool
+) -> tuple[Words, Words, compare.Difference]:
+    """(the best rung, the one to take, how much better the best is): the one to take is the quickest that is not
+    proven worse than the best, by paired bootstrap on the test rows."""
+    sign = 1 if higher_is_better else -1
+    best = max(rungs, key=lambda rung: sign * rung["value"])
+    gaps = {rung["name"]: answers[best["name"]].ahead_of(answers[rung["name"]]) for rung in rungs}
+    as_good = [rung for rung in rungs if gaps[rung["name"]]["low"] <= 0]
+    pick = min(as_good, key=lambda rung: rung["seconds"])
+    return best, pick, gaps[pick["name"]]
+
+
+def _word(gap: compare.Difference) -> str:
+    return "better" if gap["low"] > 0 else "worse" if gap["high"] < 0 else "not proven"
+
+
+def _recommendation(document: Words, best: Words, pick: Words, gap: compare.Difference) -> str:
+    name = metric(document["metric"])
+    if any(pick["rung"] in names for names in CHEAP.values()):
+        advice = f"Do not fine-tune yet: take {pick['title']}"
+    elif pick["rung"] == "head":
+        advice = f"Train only a head: take {pick['title']}"
+    else:
+        advice = f"Fine-tune: take {pick['title']}"
+    cost = f"{seconds(pick['seconds'])}, {bytes_(pick['peak_memory_bytes'])} of memory"
+    if pick is best:
+        return f"{advice}. It has the best {name}, {number(pick['value'])}, and nothing quicker comes near it ({cost})."
+    return (
+        f"{advice} ({name} {number(pick['value'])}, {cost}). {best['title']} has {number(best['value'])}, but the "
+        f"difference of {number(gap['difference'], True)} (95 % interval {number(gap['low'], True)} to "
+        f"{number(gap['high'], True)}) may be chance on these test rows, and it costs {seconds(best['seconds'])}."
+    )
+
+
+def _doubt(document: Words) -> str:
+    rows = document["rows"]["test"]
+    if rows >= FEW_ROWS:
+        return ""
+    return f"But {rows:,} test rows prove next to nothing: hold out more of them before you rely on this."
+
+
+def more_rows(points: Sequence[Words], name: str) -> str:
+    """What twice the rows would bring, by a power law through the errors of the linear probe on sub-samples
+    (Hestness et al. 2017); "" where there are too few points."""
+    if len(points) < 3:
+        return ""
+    share = metrics.TABLE[name].range == (0.0, 1.0) and metrics.higher_is_better(name)
+    errors = np.array([1 - p["value"] if share else p["value"] for p in points])
+    rows = np.array([p["rows"] for p in points], dtype=np.float64)
+    if (errors <= 0).any() or not (share or not metrics.higher_is_better(name)):
+        return "Nothing can be said of more rows: the linear probe makes no error that could fall further."
+    fitted = stats.linregress(np.log(rows), np.log(errors))
+    slope, start = float(fitted.slope), float(fitted.intercept)
+    if slope >= -0.02:
+        return (
+            "More rows alone would bring little: the error of the linear probe does not fall with them. Look at the "
+            "labels, or at another base model."
+        )
+    now = math.exp(start) * rows[-1] ** slope
+    doubt = float(stats.t.ppf(0.975, len(rows) - 2) * fitted.stderr)
+    sign = 1 if share else -1
+    change, low, high = (sign * now * (1 - 2**power) for power in (slope, slope + doubt, slope - doubt))
+    low, high = sorted((low, high))
+    return (
+        f"Twice the training rows ({2 * int(rows[-1]):,}) would move {metric(name)} of the linear probe by about "
+        f"{number(change, True)} (95 % interval {number(low, True)} to {number(high, True)}), going by how its error "
+        f"fell over {len(rows)} parts of the rows. An estimate on validation rows; a fine-tuned model gains alike or "
+        "more."
+    )

@@ -1,0 +1,84 @@
+"""effort=best: several methods on the training rows, the best of them on validation rows, within a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.core.errors import RunFailed
+from tunesmith.core.events import Decided, Emit
+from tunesmith.core.files import read_json, write_json, write_text
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.evaluate import words
+from tunesmith.runs import choose
+from tunesmith.studies.series import Watch, fitting, hold_out, try_out
+from tunesmith.studies.shared_split import Held
+
+SECONDS = 3_600
+"""Nothing more is tried where it, and the training of what is kept, would end after so long."""
+_COMPARED_ROWS = 5_000
+"""Training rows above which comparing rows with each other is not tried: plain training is as good, in less time."""
+
+Words = dict[str, Any]
+
+
+def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
+    """The spec with the method, and its options, that did best on validation rows; other specs as they are.
+
+    The test rows are not looked at. What was tried stands in tries.json, so that a killed run does not try it again.
+    """
+    if spec.effort != "best" or spec.method != "auto" or choose.family(spec) == "language":
+        return spec
+    given = {
+        name: value for name, value in spec.words().items() if value is not None and name not in ("effort", "data")
+    }
+    held = hold_out(spec.data, folder.path / "tries", given)
+    note = folder.path / "tries.json"
+    tries: list[Words] = read_json(note) if note.exists() else []
+    for number, change in enumerate(_candidates(spec, held)):
+        if number < len(tries):
+            continue
+        if tries and sum(one["seconds"] for one in tries) + 2 * max(one["seconds"] for one in tries) > SECONDS:
+            emit(Decided("tries", len(tries), f"another one would not end within {choose.minutes(SECONDS)}"))
+            break
+        tries.append(_tried(folder, held, change))
+        write_json(note, tries)
+    sign = 1 if held.higher_is_better else -1
+    done = [one for one in tries if one["value"] is not None]
+    if not done:
+        raise RunFailed("None of the methods that effort=best tries could be trained.", "Name one with --method.")
+    best = min(done, key=lambda one: (-sign * one["value"], one["loss"]))
+    told = ", ".join(f"{_named(one['words'])} {words.number(one['value'])}" for one in done)
+    rows = f"{held.sizes['validation']:,} validation rows"
+    why = f"the best {words.metric(held.metric)} of {len(done)} ways on {rows}: {told}"
+    emit(Decided("method", _named(best["words"]), why))
+    method = best["words"]["method"]
+    options = {name: value for name, value in best["words"].items() if name != "method"}
+    settled = spec.model_copy(update={"method": method, "options": {**spec.options, **options}})
+    write_text(folder.spec, settled.dump())
+    return settled
+
+
+def _candidates(spec: RunSpec, held: Held) -> list[Words]:
+    """What is tried, the quickest first."""
+    compared = held.kind == "label" and held.sizes["train"] <= _COMPARED_ROWS
+    found: list[Words] = [{"method": "full"}, {"method": "lora"}]
+    if spec.options.get("epochs") is None:
+        usual = choose.epochs_of("full", "rows", held.sizes["train"])
+        found.append({"method": "full", "epochs": 2 * usual})
+    if compared and len(held.words.get("text") or []) < 2:
+        found.append({"method": "contrastive"})
+    return found
+
+
+def _tried(folder: RunFolder, held: Held, change: Words) -> Words:
+    shared = fitting({**held.without_test(), **change}, change["method"])
+    try:
+        trial = try_out(shared, folder.path / "tries" / "run", Watch(held.metric))
+    except RunFailed:
+        return {"words": change, "value": None, "loss": None, "seconds": 0.0}
+    return {"words": change, "value": trial.value, "loss": trial.loss, "seconds": trial.seconds}
+
+
+def _named(change: Words) -> str:
+    return change["method"] + (f" with {change['epochs']} epochs" if "epochs" in change else "")

@@ -1,0 +1,302 @@
+"""cross_validate: every row is tested once, by a run that has never seen it or a text like it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import ignore
+from tunesmith.core.files import new_file, own_folder, scratch, write_table
+from tunesmith.core.spec import RunSpec
+from tunesmith.data import leakage
+from tunesmith.data.conversations import given, read_examples, units
+from tunesmith.data.duplicates import Duplicates, find_duplicates
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.profile import take
+from tunesmith.data.split import TEST
+from tunesmith.evaluate import metrics, text_metrics
+from tunesmith.evaluate.goal import higher_is_better
+from tunesmith.evaluate.types import Outcome
+from tunesmith.evaluate.words import baseline as named_baseline
+from tunesmith.evaluate.words import metric as named
+from tunesmith.evaluate.words import number
+from tunesmith.families.generative import corpus
+from tunesmith.families.predictive.predictor import Model
+from tunesmith.runs import choose
+from tunesmith.runs.reading import read_options, split_options
+from tunesmith.runs.train import Run
+from tunesmith.studies import generative_split
+from tunesmith.studies.series import (
+    Series,
+    fitting,
+    held_words,
+    named_source,
+    opened,
+    publish,
+    read,
+    run_once,
+    saved_scores,
+    specified,
+    write_parts,
+)
+from tunesmith.studies.shared_split import same_data
+
+Words = dict[str, Any]
+Ints = np.ndarray
+
+
+class Folds(Series):
+    """What cross-validation found: folds.json as `document`, a finished run a fold, and out-of-fold predictions."""
+
+    @property
+    def predictions(self) -> Path:
+        """Parquet: row_id, fold, truth, predicted, scores of every row that was in a fold."""
+        return self.path / "out_of_fold.parquet"
+
+
+def cross_validate(data: Any, *, out: str | Path, cv: int = 5, group: str | None = None, **words: Any) -> Folds:
+    """`cv` complete runs, each tested on another part of the rows; a test part of the data's own is left alone.
+
+    Folds are stratified by target. Rows with equal `group` stay together, and so do (near-)identical texts;
+    each run takes its validation rows from its own training part in the same way. Killed, it goes on when it
+    is asked for again. Writes folds.json, out_of_fold.parquet and report.html into `out`. Raises UsageError,
+    RunFailed, Stopped.
+    """
+    for name in ("validation", "test", "test_size", "time"):
+        if words.get(name) is not None:
+            raise OptionError(f"Cross-validation makes its own parts: {name} does not go with it.", "Leave it out.")
+    clean = {name: value for name, value in {**words, "group": group}.items() if value is not None}
+    request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": cv}
+    with opened(out, request) as path:
+        spec, source = specified(data, clean)
+        pool = (_texts if choose.family(spec, source) == "language" else _rows)(source, spec, cv, path)
+        runs = [_run_fold(path, pool, fold) for fold in range(cv)]
+        return _finish(path, runs, pool)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The rows that take part: their ids in the source, the fold of each, and the words of the runs."""
+
+    ids: Ints
+    of: Ints
+    words: Words
+    suffix: str
+    write: Callable[[Ints, Path], None]
+    """Some of the rows, by their places in `ids`, as a file that a run can read."""
+    metrics: Callable[[Run, pa.Table], Words]
+    """Of all out-of-fold predictions together, with intervals."""
+
+
+def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
+    """Of text that is written: examples with like prompts stay together; running text is cut in blocks."""
+    options = split_options(spec)
+    examples = read_examples(
+        source, emit=ignore, group=options.group, form=corpus.wish(spec), reading=read_options(spec)
+    )
+    same_data(path / "data", examples.fingerprint)
+    pool = np.flatnonzero(given(examples) != TEST)
+    if examples.form == "text" and examples.groups is None:
+        _check(folds, pool.size)
+        of = np.arange(pool.size) * folds // pool.size
+    else:
+        of = assign(np.zeros_like(pool), units(examples)[pool], folds, spec.seed)
+    words, _, method = generative_split.held_words(spec, examples.form)
+
+    def write(places: Ints, file: Path) -> None:
+        generative_split.write(examples, pool[places], file)
+
+    ids = np.array([examples[int(place)]["row"] - 1 for place in pool], dtype=np.int64)
+    return _Pool(ids, of, fitting(words, method), "jsonl", write, _pooled_texts)
+
+
+def _rows(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
+    with scratch() as cache:
+        prepared = read(source, spec, cache, validation_size=0.0, test_size=0.0)
+        same_data(path / "data", prepared.fingerprint)
+        pool = np.flatnonzero(prepared.marks < 2)
+        ids = np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[pool]
+        write_parts(source, spec, prepared, {"all": ids}, path / "data")
+        with pa.ipc.open_file(str(path / "data" / "all.arrow")) as file:
+            table = file.read_all()
+        of = assign(prepared.index.strata()[pool], _units(prepared, pool, table, spec), folds, spec.seed)
+        base, _, method = held_words(spec, prepared, pool)
+
+    def write(places: Ints, file: Path) -> None:
+        with new_file(file) as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(take(table, places))
+
+    words = fitting({**base, "group": split_options(spec).group, "effort": choose.effort_of(spec)}, method)
+    return _Pool(ids, of, words, "arrow", write, _pooled_rows)
+
+
+def _units(prepared: PreparedData, pool: Ints, table: pa.Table, spec: RunSpec) -> Ints:
+    """A number per row; rows with the same one must be in the same fold: twins, and rows of one group."""
+    options = split_options(spec)
+    names = ["text"] if prepared.columns.text_pair is None else ["text", "text_pair"]
+    texts = take(prepared.rows.data.table.select(names), pool)
+    found: Duplicates = leakage.movable(find_duplicates(texts, names, options.near_duplicates))
+    if options.group is None:
+        return found.cluster
+    cells = [
+        (n,) if cell in (None, "") else str(cell) for n, cell in enumerate(table.column(options.group).to_pylist())
+    ]
+    codes = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
+    groups = np.fromiter((codes[cell] for cell in cells), np.int64, len(cells))
+    merged = leakage.merge_groups(groups, found)
+    return groups if merged is None else merged
+
+
+def assign(strata: Ints, units: Ints, folds: int, seed: int) -> Ints:
+    """The fold int64 [n] of each row: strata int64 [n] in like shares, equal `units` int64 [n] never apart.
+
+    Raises OptionError where there are fewer units than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    count = np.unique(units).size
+    _check(folds, count)
+    whole = count == units.size
+    maker = (StratifiedKFold if whole else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
+    of = np.empty(units.size, dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # rare classes are not in every fold, which is all that can be
+        if whole and np.bincount(strata).max() < folds:
+            strata = np.zeros_like(strata)
+        for fold, (_, tested) in enumerate(maker.split(np.zeros(units.size), strata, units)):
+            of[tested] = fold
+    return of
+
+
+def _check(folds: int, count: int) -> None:
+    if not 2 <= folds <= count:
+        raise OptionError(f"--cv {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
+
+
+def _run_fold(path: Path, pool: _Pool, fold: int) -> Run:
+    folder = path / "data" / f"fold-{fold + 1}"
+    own_folder(folder)
+    files = {}
+    for name, part, chosen in (("data", "train", pool.of != fold), ("test", "test", pool.of == fold)):
+        file = folder / f"{part}.{pool.suffix}"
+        pool.write(np.flatnonzero(chosen), file)
+        files[name] = str(file.resolve())
+    return run_once(path / f"fold-{fold + 1}", {**pool.words, **files})
+
+
+def _finish(path: Path, runs: Sequence[Run], pool: _Pool) -> Folds:
+    documents = [run.document for run in runs]
+    metric = documents[0]["first_metric"]
+    table = _out_of_fold(runs, pool)
+    write_table(table, path / "out_of_fold.parquet")
+    document = {
+        "metric": metric,
+        "runs": [
+            {"name": f"fold {n}", "run": str(run.path), "rows": int((pool.of == n - 1).sum()), "metrics": run.metrics,
+             "verdict": run.document["verdict"]["outcome"]}
+            for n, run in enumerate(runs, 1)
+        ],
+        **mean_and_spread([run.metrics for run in runs]),
+        "forgetting": forgotten(runs),
+        "baselines": {
+            name: float(np.mean([d["baselines"][name][metric]["value"] for d in documents]))
+            for name in documents[0]["baselines"] if all(metric in d["baselines"].get(name, {}) for d in documents)
+        },
+        "out_of_fold": pool.metrics(runs[0], table),
+        "predictions": str(path / "out_of_fold.parquet"),
+    }  # fmt: skip
+    document["words"] = _sentences(document)
+    publish(path, "folds", document)
+    return Folds(path, document, list(runs))
+
+
+def mean_and_spread(found: Sequence[Mapping[str, float]]) -> Words:
+    """{"mean", "spread"}: of each metric that all runs have; spread is the standard deviation (n - 1)."""
+    names = [name for name in found[0] if all(name in values for values in found)]
+    table = {name: np.array([values[name] for values in found]) for name in names}
+    return {
+        "mean": {name: float(values.mean()) for name, values in table.items()},
+        "spread": {name: float(values.std(ddof=1)) if len(values) > 1 else 0.0 for name, values in table.items()},
+    }
+
+
+def forgotten(runs: Sequence[Run]) -> Words | None:
+    """{"kept": {"mean", "spread"}, "lost": {"mean", "spread"}, "probe"} of runs that all measured it, else None."""
+    found = [run.document.get("forgetting") for run in runs]
+    if not all(found):
+        return None
+    told = mean_and_spread([{part: one[part]["value"] for part in ("kept", "lost")} for one in found if one])
+    return {
+        **{part: {name: told[name][part] for name in ("mean", "spread")} for part in ("kept", "lost")},
+        "probe": cast(Words, found[0])["probe"],
+    }
+
+
+def forgotten_sentence(found: Mapping[str, Any]) -> str:
+    """One line on what `forgotten` gave."""
+    lost, kept = found["lost"], found["kept"]
+    return (
+        f"Of what was known before, {kept['mean']:.0%} was kept on average; lost {number(lost['mean'])}, standard "
+        f"deviation {number(lost['spread'])} ({found['probe']})."
+    )
+
+
+def _out_of_fold(runs: Sequence[Run], pool: _Pool) -> pa.Table:
+    """What each row was given by the run that had not seen it, in the order of the rows."""
+    parts = []
+    for fold, run in enumerate(runs):
+        table = pq.read_table(run.folder.predictions)
+        rows = np.asarray(table.column("row_id")) - int((pool.of != fold).sum())  # test rows come after training rows
+        mine = pool.ids[pool.of == fold][rows]
+        parts.append(
+            table.set_column(0, "row_id", pa.array(mine)).add_column(1, "fold", pa.array([fold + 1] * len(mine)))
+        )
+    return pa.concat_tables(parts).sort_by("row_id")
+
+
+def _pooled_texts(run: Run, table: pa.Table) -> Words:
+    names = [name for name in table.column_names if name in text_metrics.TABLE]
+    return dict(text_metrics.with_intervals({name: np.array(table.column(name).to_pylist()) for name in names}))
+
+
+def _pooled_rows(run: Run, table: pa.Table) -> Words:
+    """{} for several labels, whose thresholds differ from fold to fold."""
+    model = Model.load(run.path)
+    if model.task.kind == "labels":
+        return {}
+    scores = saved_scores(table, model.task.kind)
+    outcome = Outcome(model.task.kind, model.task.truth(table.column("truth").to_pylist()), scores, model.labels)
+    return dict(metrics.with_intervals(outcome))
+
+
+def _sentences(document: Words) -> list[str]:
+    metric, runs = document["metric"], document["runs"]
+    mean, spread = document["mean"][metric], document["spread"][metric]
+    low, high = min(run["metrics"][metric] for run in runs), max(run["metrics"][metric] for run in runs)
+    found = [
+        f"{named(metric)} over {len(runs)} folds: {number(mean)} on average, standard deviation {number(spread)} "
+        f"(from {number(low)} to {number(high)}).",
+    ]
+    if document["baselines"]:
+        best = (max if higher_is_better(metric) else min)(document["baselines"].items(), key=lambda b: b[1])
+        better = sum(run["verdict"] == "better" for run in runs)
+        found.append(
+            f"The best baseline on average, {named_baseline(best[0])}, has {number(best[1])}; the model was proven "
+            f"better than its best baseline in {better} of {len(runs)} folds."
+        )
+    if pooled := document["out_of_fold"].get(metric):
+        found.append(
+            f"Over all rows together, each told by a run that had not seen it: {number(pooled['value'])} "
+            f"(95 % interval {number(pooled['low'])} to {number(pooled['high'])})."
+        )
+    if document["forgetting"]:
+        found.append(forgotten_sentence(document["forgetting"]))
+    return found

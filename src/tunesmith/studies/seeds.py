@@ -1,0 +1,105 @@
+"""several_seeds: how much of a result is chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import OptionError
+from tunesmith.evaluate.words import metric as named
+from tunesmith.evaluate.words import number
+from tunesmith.families.generative.predictor import TextGenerator
+from tunesmith.families.load import load
+from tunesmith.families.predictive.predictor import MARK, Model
+from tunesmith.runs import choose
+from tunesmith.studies.folds import forgotten, forgotten_sentence, mean_and_spread
+from tunesmith.studies.series import (
+    Series,
+    fitting,
+    hold_out,
+    named_source,
+    opened,
+    publish,
+    run_once,
+    specified,
+)
+from tunesmith.studies.soup import check_soup, greedy_soup
+
+Words = dict[str, Any]
+
+
+class Seeds(Series):
+    """What several seeds found: seeds.json as `document`, and a finished run a seed."""
+
+    @property
+    def soup(self) -> Model | TextGenerator | None:
+        """The averaged model, where it was asked for and helped on validation."""
+        folder = self.path / "soup"
+        return load(folder) if (folder / MARK).exists() else None
+
+
+def several_seeds(
+    data: Any, *, out: str | Path, seeds: int | Sequence[int] = 3, soup: bool = False, **words: Any
+) -> Seeds:
+    """One run for each seed on one and the same split; metrics on the test rows with mean and spread.
+
+    `seeds`: how many, counted up from the word `seed`, or which; the split is always that of the word
+    `seed`. `soup`: average the runs' weights greedily (Wortsman et al. 2022, algorithm 1) in the order of
+    their validation metric; a run joins only if validation gains, and the average is kept only if it is
+    better there than the best single run. Its test result is read once, after that. Killed, it goes on
+    when it is asked for again. Writes seeds.json, report.html and, with a soup, the folder `soup`.
+    Raises UsageError, RunFailed, Stopped.
+    """
+    first = int(words.get("seed") or 0)
+    chosen = list(range(first, first + seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if len(set(chosen)) != len(chosen) or len(chosen) < 2:
+        raise OptionError(f"--seeds {seeds}: expected at least two different seeds.")
+    clean = {name: value for name, value in words.items() if value is not None}
+    request = {"verb": "series of seeds", "data": named_source(data), "words": clean, "seeds": chosen, "soup": soup}
+    with opened(out, request) as path:
+        held = hold_out(data, path / "data", clean)
+        if soup:
+            check_soup(held)
+        base = fitting(held.with_test(), held.method)
+        if not soup and held.family == "rows":  # a soup is made of what was trained
+            base["effort"] = choose.effort_of(specified(data, clean)[0])
+        runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}) for seed in chosen]
+        document: Words = {
+            "metric": held.metric,
+            "runs": [{"name": f"seed {seed}", "run": str(run.path), "metrics": run.metrics,
+                      "validation": run.document["validation"][held.metric]["value"]}
+                     for seed, run in zip(chosen, runs, strict=True)],
+            **mean_and_spread([run.metrics for run in runs]),
+            "forgetting": forgotten(runs),
+            "soup": greedy_soup(path / "soup", runs, held) if soup else None,
+        }  # fmt: skip
+        document["words"] = _sentences(document)
+        publish(path, "seeds", document)
+        return Seeds(path, document, runs)
+
+
+def _sentences(document: Words) -> list[str]:
+    metric, runs = document["metric"], document["runs"]
+    values = [run["metrics"][metric] for run in runs]
+    mean, spread = document["mean"][metric], document["spread"][metric]
+    found = [
+        f"{named(metric)} on the test rows over {len(runs)} seeds: {number(mean)} on average, standard deviation "
+        f"{number(spread)} (from {number(min(values))} to {number(max(values))}).",
+        "A difference between two settings that is smaller than this spread may be chance.",
+    ]
+    if document["forgetting"]:
+        found.append(forgotten_sentence(document["forgetting"]))
+    soup = document["soup"]
+    if soup and soup["kept"]:
+        gap = soup["difference"]
+        equal = ", with a lower log loss" if soup["validation"] == soup["best_single"] else ""
+        found.append(
+            f"The average of the weights of {', '.join(soup['of'])} is kept: validation {number(soup['validation'])} "
+            f"against {number(soup['best_single'])} of the best single run{equal}. On test it has "
+            f"{number(soup['test']['value'])}, {number(gap['difference'], True)} against that run "
+            f"(95 % interval {number(gap['low'], True)} to {number(gap['high'], True)})."
+        )
+    elif soup:
+        found.append("No average of weights was better on validation than the best single run, so none is kept.")
+    return found

@@ -1,0 +1,336 @@
+"""What the refining verbs share: a split made once, a folder that can be gone on with, a budget."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tunesmith.core import registry
+from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
+from tunesmith.core.events import Event, Phase, ignore
+from tunesmith.core.files import new_file, own_folder, read_json, remove, scratch, write_json, write_text
+from tunesmith.core.run import RunFolder, is_run
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.guess import Wish
+from tunesmith.data.prepare import _read, hints_of
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.profile import take
+from tunesmith.data.targets import TargetReader
+from tunesmith.evaluate import refine_report
+from tunesmith.runs import choose
+from tunesmith.runs.reading import read, read_options, split_options, value_options
+from tunesmith.runs.train import Listener, Run, _spec, resume, train
+from tunesmith.studies import generative_split
+from tunesmith.studies.shared_split import Held, same_data, shared_words
+
+Words = dict[str, Any]
+
+
+# the budget
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a refinement may go on: a number of trials, or seconds of this machine."""
+
+    trials: int | None = None
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.trials} trials" if self.trials else f"{self.seconds:.0f} s"
+
+
+_UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_HOW = "Expected a time such as 30m, 2h or 1h30m, a number such as '20 trials', or money such as $5."
+
+
+def parse_budget(text: str | Budget, price_per_hour: float | None = None) -> Budget:
+    """'30m', '2h', '1h30m', '20 trials', or '$5' at `price_per_hour`. Raises OptionError."""
+    if isinstance(text, Budget):
+        return text
+    given = str(text).strip().lower()
+    if found := re.fullmatch(r"(\d+)\s*(?:trials?|steps?|runs?)", given):
+        if not int(found[1]):
+            raise OptionError(f"--budget {text}: at least one trial is needed.", _HOW)
+        return Budget(trials=int(found[1]))
+    if found := re.fullmatch(r"\$\s*(\d+(?:\.\d+)?)", given):
+        if not price_per_hour or price_per_hour <= 0:
+            raise OptionError(
+                f"--budget {text}: money needs to know what an hour of this machine costs.",
+                "Add --price-per-hour, such as --price-per-hour 1.20.",
+            )
+        seconds = 3600 * float(found[1]) / price_per_hour
+    else:
+        parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", given)
+        if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*", "", given) or any(u not in _UNITS for _, u in parts):
+            raise OptionError(f"--budget {text}: this is no time and no number of trials.", _HOW)
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds <= 0:
+        raise OptionError(f"--budget {text}: expected more than nothing.", _HOW)
+    return Budget(seconds=seconds)
+
+
+# the split
+
+
+def hold_out(data: Any, folder: Path, words: Words) -> Held:
+    """Read, clean and split `data` as `train` would, and write each part to a file of its own in `folder`.
+
+    Rows of one (near-identical) text and of one `group` are on one side, as in every run. Raises DataError,
+    OptionError.
+    """
+    spec, source = specified(data, words)
+    if choose.family(spec, source) == "language":
+        return generative_split.hold_out(source, spec, folder)
+    with scratch() as cache:
+        prepared = read(source, spec, cache)
+        parts = dict(prepared.splits)
+        lone = _lone_rows(prepared)
+        parts["stand_in"] = np.sort(np.concatenate([parts["validation"], lone]))
+        row_ids = {name: _row_ids(prepared, positions) for name, positions in parts.items()}
+        same_data(folder, prepared.fingerprint)
+        write_parts(source, spec, prepared, row_ids, folder)
+    return _held(spec, prepared, folder, {name: ids.tolist() for name, ids in row_ids.items()})
+
+
+def specified(data: Any, words: Words) -> tuple[RunSpec, Any]:
+    """The words as a checked spec, and where to read from: a path, or the data themselves."""
+    held = data if data is not None and not isinstance(data, str | Path) else None
+    spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
+    choose.check_words(spec)
+    return spec, held if held is not None else spec.data
+
+
+def write_parts(
+    source: Any, spec: RunSpec, prepared: PreparedData, row_ids: Mapping[str, np.ndarray], folder: Path
+) -> None:
+    """The rows with these ids as `folder`/<name>.arrow: texts, targets and what they are grouped by.
+
+    Targets are written as they were read: how they are meant can not be told from every part alone.
+    """
+    options = split_options(spec)
+    columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
+    wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
+    with scratch() as cache:
+        parts = _read(
+            source,
+            spec.validation,
+            spec.test,
+            hints_of(wish, options, read_options(spec)),
+            ignore,
+            cache,
+            joins=prepared.columns.texts,
+        )
+        reader = TargetReader.of(prepared.columns, [part.table for part in parts], value_options(spec))
+        for name, ids in row_ids.items():
+            found, start = [], 0
+            for part in parts:
+                mine = ids[(ids >= start) & (ids < start + part.rows)] - start
+                known = [column for column in dict.fromkeys(columns) if column in part.table.column_names]
+                if len(mine):
+                    some = take(part.table.select(known), mine)
+                    if len(prepared.columns.target) == 1:
+                        target = prepared.columns.target[0]
+                        some = some.set_column(known.index(target), target, reader.read(some)[0])
+                    found.append(some)
+                start += part.rows
+            table = pa.concat_tables(found, promote_options="permissive")
+            with new_file(folder / f"{name}.arrow") as file, pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+        for part in parts:
+            part.release()
+
+
+def _lone_rows(prepared: PreparedData) -> np.ndarray:
+    """Training rows whose class has no other row outside the test part: a run without the test rows
+    would refuse such a class, so that the row stands in its stand-in too."""
+    if prepared.columns.kind != "label":
+        return np.zeros(0, dtype=np.int64)
+    outside = prepared.marks < 2
+    counts = np.bincount(prepared.index.codes[outside], minlength=len(prepared.index.sets))
+    return np.flatnonzero(outside & (counts[prepared.index.codes] == 1)).astype(np.int64)
+
+
+def _row_ids(prepared: PreparedData, positions: np.ndarray) -> np.ndarray:
+    return np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[positions]
+
+
+def _held(spec: RunSpec, prepared: PreparedData, folder: Path, row_ids: Mapping[str, Sequence[int]]) -> Held:
+    words, metric, method = held_words(spec, prepared, prepared.splits["train"])
+    return Held(
+        folder.resolve(), words, prepared.columns.kind, metric, method, prepared.fingerprint,
+        prepared.label_names, row_ids,
+    )  # fmt: skip
+
+
+def held_words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tuple[Words, str, str]:
+    """(what all runs on these rows share: columns and task settled, no split; the first metric; what `auto`
+    is as a method for the rows at the positions `train`)."""
+    kind, columns = prepared.columns.kind, prepared.columns
+    targets = prepared.targets(train)
+    task_name = choose.task_for(kind, spec.task, ignore)
+    plugin = registry.get("tasks", task_name)
+    task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
+    task.fit(kind, prepared.label_names, targets, ignore)
+    method = choose.method_for(spec, choose.training_rows(prepared, train), ignore)
+    words = {**shared_words(spec, task_name), "text": list(columns.texts), "target": list(columns.target)}
+    return words, task.metrics[0], method
+
+
+def fitting(words: Words, method: str) -> Words:
+    """The words with `method`, without the options that only other methods have."""
+    own = registry.get("methods", method).Options.model_fields
+    others = {f for name in registry.names("methods") for f in registry.get("methods", name).Options.model_fields}
+    return {**{k: v for k, v in words.items() if k in own or k not in others}, "method": method}
+
+
+# the folder
+
+
+def named_source(data: Any) -> str:
+    """How a request names its data."""
+    if not isinstance(data, str | Path):
+        return "(in memory)"
+    return str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
+
+
+_BEFORE_WORK = {".lock", "request.json", "data"}
+"""What is in the folder while nothing was trained or measured yet."""
+
+
+@contextmanager
+def opened(out: str | Path, request: Words) -> Iterator[Path]:
+    """The locked folder of a refinement, new or to be gone on with.
+
+    `request` is what must be the same for that. Raises FolderError where another request, or something
+    else, is in the folder, or another process works there.
+    """
+    path = Path(out)
+    asked = json.loads(json.dumps(request, default=str, sort_keys=True))
+    note = path / "request.json"
+    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not note.exists())):
+        raise FolderError(f"--out {path} holds something else.", "Choose another --out, or delete it.")
+    made = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own_folder(path)
+    with RunFolder(path).lock():
+        begun = note.exists()
+        if not begun:
+            write_json(note, asked)
+        before = read_json(note)
+        if changed := sorted(name for name in {*before, *asked} if before.get(name) != asked.get(name)):
+            raise FolderError(
+                f"--out {path} holds another {before.get('verb', 'request')}: it differs in {', '.join(changed)}.",
+                "Ask for the same to go on with it, or choose another --out.",
+            )
+        try:
+            yield path
+        except (DataError, ModelError, OptionError):
+            if not begun and {part.name for part in path.iterdir()} <= _BEFORE_WORK:
+                # refused before any work: the name is free for the next try
+                for part in [path] if made else list(path.iterdir()):
+                    remove(part)
+            raise
+
+
+@dataclass(frozen=True)
+class Series:
+    """What several runs say together, as `document`, and the finished runs."""
+
+    path: Path
+    document: Words
+    runs: list[Run]
+
+    @property
+    def mean(self) -> dict[str, float]:
+        return dict(self.document["mean"])
+
+    @property
+    def spread(self) -> dict[str, float]:
+        """Standard deviation over the runs."""
+        return dict(self.document["spread"])
+
+
+def publish(path: Path, name: str, document: Words) -> None:
+    """Write the document of a refinement as `name`.json, with the data that was asked for, and as its page."""
+    document["data"] = read_json(path / "request.json")["data"]
+    write_json(path / f"{name}.json", document)
+    write_text(path / "report.html", refine_report.PAGES[name](document))
+
+
+def run_once(path: Path, words: Words, listeners: Sequence[Listener] = ()) -> Run:
+    """The run at `path`: as it is where it is finished, gone on with where it was begun, else trained."""
+    if is_run(path):
+        return resume(path, listeners=listeners)
+    remove(path)
+    return train(out=path, listeners=listeners, **words)
+
+
+def saved_scores(table: pa.Table, kind: str) -> np.ndarray:
+    """The column `scores` of a run's predictions as `Outcome` wants it: float64 [n, k], for numbers [n]."""
+    scores = np.array(table.column("scores").to_pylist(), dtype=np.float64)
+    return scores[:, 0] if kind == "number" else scores
+
+
+# a run that is only a trial
+
+
+class TrialEnds(Exception):
+    """Raised by a listener to leave a run that has told enough. Not an error of the run."""
+
+    def __init__(self, why: str):
+        self.why = why
+        super().__init__(why)
+
+
+@dataclass
+class Trial:
+    """What a run on train and validation came to: the best evaluation, and how long it took."""
+
+    value: float | None = None
+    loss: float | None = None
+    step: int = 0
+    seconds: float = 0.0
+    why: str = ""
+
+
+class Watch:
+    """A listener that ends a run before it is measured on its test part. `watch.trial` is what it saw."""
+
+    def __init__(self, metric: str):
+        self.metric = metric
+        self.trial = Trial()
+
+    def __call__(self, event: Event) -> None:
+        if event.name == "evaluated" and getattr(event, "best", False):
+            found = event.record()
+            self.trial.value, self.trial.loss = found["metrics"][self.metric], found["metrics"]["loss"]
+            self.trial.step = found["step"]
+        if isinstance(event, Phase) and event.phase == "evaluate" and event.seconds is None:
+            raise TrialEnds("done")
+
+
+def try_out(words: Words, folder: Path, watch: Watch, listeners: Sequence[Listener] = ()) -> Trial:
+    """Train with `words` up to the best checkpoint, leave out the rest, and remove the folder.
+
+    Raises what `train` raises.
+    """
+    remove(folder)
+    started = time.monotonic()
+    try:
+        train(out=folder, listeners=[watch, *listeners], **words)
+    except TrialEnds as end:
+        watch.trial.why = end.why
+    finally:
+        watch.trial.seconds = round(time.monotonic() - started, 3)
+        remove(folder)
+    return watch.trial

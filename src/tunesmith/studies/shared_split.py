@@ -1,0 +1,98 @@
+"""A split that several runs share, written down once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core import registry
+from tunesmith.core.errors import FolderError
+from tunesmith.core.files import own_folder, read_json, write_json
+from tunesmith.core.spec import RunSpec
+from tunesmith.data.types import SplitOptions, ValueOptions
+from tunesmith.evaluate.goal import higher_is_better
+from tunesmith.runs.reading import split_options
+
+Words = dict[str, Any]
+
+NO_ANSWERS = {"generate_rows": 0, "few_shot": 0}
+"""For runs that are compared by what their model makes of the wanted answers: it need not write its own."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One split of the data, written down as files, and the words that every run on it shares.
+
+    `folder` holds train, validation and test as files (all that matters, as it was) and stand_in: the validation
+    rows once more, for runs that must be given a test part but must not see the test rows. `row_ids` are the rows
+    of the source behind each file, in its order.
+    """
+
+    folder: Path
+    words: Words
+    kind: str
+    metric: str
+    method: str
+    """What `auto` chooses for these rows."""
+    fingerprint: str
+    label_names: list[str] | None
+    row_ids: Mapping[str, Sequence[int]] = field(repr=False)
+    form: str = "rows"
+    """Of examples of text that is written: 'chat', 'pair', ...; else 'rows'."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        return higher_is_better(self.metric)
+
+    @property
+    def family(self) -> str:
+        return "rows" if self.form == "rows" else "language"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: len(ids) for name, ids in self.row_ids.items()}
+
+    def file(self, split: str) -> str:
+        return str(self.folder / f"{split}.{'arrow' if self.form == 'rows' else 'jsonl'}")
+
+    def without_test(self, metric: str | None = None) -> Words:
+        """Words of a run that never sees a test row: what it calls its test part are validation rows.
+
+        A model that writes text writes its answers only where `metric` is measured on them.
+        """
+        files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("stand_in")}
+        quick: Words = {}
+        if self.family == "language":
+            written = metric is not None and metric not in registry.get("tasks", self.words["task"]).metrics
+            quick = {"few_shot": 0} if written else NO_ANSWERS
+        return {**self.words, **files, "near_duplicates": 0, **quick}
+
+    def with_test(self) -> Words:
+        """Words of the one run that is measured on the test rows."""
+        files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("test")}
+        return {**self.words, **files}
+
+
+def same_data(folder: Path, fingerprint: str) -> None:
+    """Note which data the folder is about. Raises FolderError where it was about others."""
+    own_folder(folder)
+    note = folder / "fingerprint.json"
+    if note.exists() and read_json(note).get("sha256") != fingerprint:
+        raise FolderError(f"The data have changed since the work in {folder.parent} began.", "Choose another --out.")
+    write_json(note, {"sha256": fingerprint})
+
+
+def shared_words(spec: RunSpec, task: str) -> Words:
+    """What all runs on a split share: the task settled, the model found from anywhere, and no split of their own."""
+    left_out = {
+        *SplitOptions.model_fields, *ValueOptions.model_fields, "data", "validation", "test", "options", "effort",
+    }  # fmt: skip
+    words = {name: value for name, value in spec.words().items() if name not in left_out}
+    words |= {"task": task, "callbacks": [name for name in spec.callbacks if name != "tensorboard"]}
+    words["near_duplicates"] = split_options(spec).near_duplicates
+    words |= {"nothing": "keep", "unseen_labels": "warn"}  # all that was read in the first place
+    if words["model"] != "auto" and Path(words["model"]).expanduser().is_dir():
+        words["model"] = str(Path(words["model"]).expanduser().resolve())
+    return words
