@@ -17,6 +17,7 @@ from typing import Any
 from tunesmith.core.errors import OptionError, did_you_mean
 
 SEAMS = ("tasks", "methods", "callbacks")
+"""Those that a user asks for by name. Families and studies are reached by name too, from below."""
 
 
 def names(seam: str) -> list[str]:

@@ -1,19 +1,15 @@
-"""Work for one core while the others wait for each other: the baselines on texts, which need no model."""
+"""Work for one core while the others wait for each other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
 from tunesmith.core.events import Emit, Event
-from tunesmith.data.prepared import PreparedData
-from tunesmith.engine.protocols import Task
-from tunesmith.evaluate.baselines import text_baselines
-from tunesmith.evaluate.types import Outcome
 
 T = TypeVar("T")
 
@@ -52,18 +48,3 @@ def one_core_left() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(cores)
-
-
-def baselines_on_texts(task: Task, data: PreparedData, seed: int) -> Beside[dict[str, Outcome]]:
-    """The baselines that learn from the training texts alone, on the test rows."""
-    train, test = (data.rows.select(data.splits[split]) for split in ("train", "test"))
-    given = texts_of(train), task.truth(train["target"][:]), texts_of(test), task.truth(test["target"][:])
-    kind, names = task.kind, task.label_names
-    return Beside(lambda emit: text_baselines(kind, *given, names, seed=seed, emit=emit))
-
-
-def texts_of(rows: Any) -> list[Any]:
-    """The text of each row, or its pair of texts."""
-    if "text_pair" in rows.column_names:
-        return list(zip(rows["text"][:], rows["text_pair"][:], strict=True))
-    return list(rows["text"][:])

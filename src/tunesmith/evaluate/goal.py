@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import metrics, text_metrics, words
 from tunesmith.evaluate.types import Interval
 
@@ -64,3 +65,8 @@ def higher_is_better(name: str) -> bool:
     if better is None:
         raise OptionError(f"Of {name}, neither more nor less is better: no run can be chosen by it.")
     return better
+
+
+def goal_of(spec: RunSpec) -> Goal | None:
+    """The goal of a run, as it was typed."""
+    return None if spec.goal is None else parse_goal(spec.goal, "--goal")

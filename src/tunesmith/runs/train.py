@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core import registry
 from tunesmith.core.errors import Stopped, TunesmithError
 from tunesmith.core.events import Event, EventLog, Failed, Paused, Started
 from tunesmith.core.files import write_text
@@ -18,12 +19,8 @@ from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.display.results import RunResults
 from tunesmith.engine.stop import StopRequest
-from tunesmith.families.generative.predictor import TextGenerator
-from tunesmith.families.load import load
-from tunesmith.families.predictive.finish import finish, versions
-from tunesmith.families.predictive.pipeline import run
-from tunesmith.families.predictive.predictor import Model
 from tunesmith.runs import choose
+from tunesmith.runs.history import versions
 
 Listener = Callable[[Event], None]
 
@@ -48,7 +45,7 @@ class Run(RunResults):
         self.folder = folder
         self.path = folder.path
         self.report = folder.report
-        self._model: Model | TextGenerator | None = None
+        self._model: Any = None
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -57,7 +54,7 @@ class Run(RunResults):
     def model(self) -> Any:
         """What `tunesmith.load` gives for the run: a Model, or a TextGenerator where text is written."""
         if self._model is None:
-            self._model = load(self.path)
+            self._model = registry.get("families", choose.family(self.folder.load_spec())).load(self.path)
         return self._model
 
 
@@ -103,16 +100,8 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
         with stop.listening():
             log(Started(folder.name, versions(), resumed=folder.begun()))
             if spec.effort == "best":
-                from tunesmith.studies import effort_best
-
-                spec = effort_best.settle(folder, spec, log)
-            if choose.family(spec) == "language":
-                from tunesmith.families.generative import finish as language_finish
-                from tunesmith.families.generative import pipeline
-
-                language_finish.finish(pipeline.run(folder, spec, log, stop), started)
-            else:
-                finish(run(folder, spec, log, stop), started)
+                spec = registry.get("studies", "best-effort")(folder, spec, log)
+            registry.get("families", choose.family(spec)).run(folder, spec, log, stop, started)
     except Stopped as error:
         if error.step is None:  # stopped before the loop, which says so itself
             log(Paused(0, error.message))

@@ -11,7 +11,7 @@ from tunesmith.core.events import Decided
 from tunesmith.engine import devices, loop, memory, skeleton
 
 if TYPE_CHECKING:
-    from tunesmith.families.generative.pipeline import LanguageWork
+    from tunesmith.families.generative.context import LanguageWork
 
 
 def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:

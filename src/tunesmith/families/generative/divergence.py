@@ -10,7 +10,7 @@ import numpy as np
 from tunesmith.engine.inference import evaluating
 from tunesmith.engine.likelihood import to_device
 from tunesmith.evaluate.text_metrics import RowStatistics
-from tunesmith.families.generative.pipeline import LanguageWork
+from tunesmith.families.generative.context import LanguageWork
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load_language import add_tokens, load_language_base
 

@@ -33,11 +33,10 @@ from tunesmith.evaluate.few_shot import FewShot, begun, count_answers
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Finding
 from tunesmith.families.generative import verdict as language_verdict
+from tunesmith.families.generative.context import LanguageWork
 from tunesmith.families.generative.cost import cost_of
 from tunesmith.families.generative.divergence import divergence
-from tunesmith.families.generative.pipeline import LanguageWork
 from tunesmith.families.generative.predictor import references, within, written_rows
-from tunesmith.families.predictive.finish import latest, read_curves, versions
 from tunesmith.forgetting import retain
 from tunesmith.models.additions import ADAPTER, quiet_peft
 from tunesmith.models.load import quiet_transformers
@@ -46,6 +45,7 @@ from tunesmith.models.manifest import write_manifest
 from tunesmith.models.virtual import virtual_tokens
 from tunesmith.runs import next_step
 from tunesmith.runs.clock import Clock
+from tunesmith.runs.history import latest, read_curves, versions
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest difference of a sequence's mean token loss between the model trained and the model read back."""

@@ -28,7 +28,7 @@ from tunesmith.models.mask import Encoded
 from tunesmith.runs.reading import split_options
 
 if TYPE_CHECKING:
-    from tunesmith.families.generative.pipeline import LanguageWork
+    from tunesmith.families.generative.context import LanguageWork
 
 _PROBE_ITEMS = 500
 """Most texts of something retained that are measured."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from tunesmith.engine.generate import Generated
 from tunesmith.evaluate import good_text, text_metrics, verdict
 from tunesmith.evaluate.compare import Difference
+from tunesmith.evaluate.goal import goal_of
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Interval
-from tunesmith.families.generative.pipeline import LanguageWork
-from tunesmith.families.predictive.finish import goal_of
+from tunesmith.families.generative.context import LanguageWork
 from tunesmith.models.rendering import without_reasoning
 
 _FEWEST = 6

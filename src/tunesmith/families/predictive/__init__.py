@@ -1,0 +1,1 @@
+"""An answer for each row: a label, several labels, a number."""

@@ -26,7 +26,7 @@ from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL
 from tunesmith.runs import choose
 
 if TYPE_CHECKING:
-    from tunesmith.families.predictive.pipeline import Plan, Work
+    from tunesmith.families.predictive.context import Plan, Work
 
 WATCHED = 100
 """Validation rows from which on the best epoch of any method is kept; fewer would choose by chance (docs/log.md)."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-import tunesmith
 from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import (
@@ -24,19 +20,19 @@ from tunesmith.core.files import (
     write_table,
     write_text,
 )
-from tunesmith.core.spec import RunSpec
-from tunesmith.engine.background import texts_of
 from tunesmith.engine.batching import sample
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.engine.inference import gathered
 from tunesmith.evaluate import card, diagnose, examples, good, linear, metrics, metrics_json, noise, report, verdict
 from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.evidence import Evidence
-from tunesmith.evaluate.goal import Goal, parse_goal
+from tunesmith.evaluate.goal import goal_of
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
-from tunesmith.families.predictive.pipeline import MAX_ROWS, Work, _features
+from tunesmith.families.predictive.context import Work
+from tunesmith.families.predictive.pipeline import MAX_ROWS, _features
 from tunesmith.families.predictive.predictor import Model, write_mark
+from tunesmith.families.predictive.text_baselines import texts_of
 from tunesmith.forgetting import retain
 from tunesmith.models import virtual
 from tunesmith.models.lengths import USUAL
@@ -44,6 +40,7 @@ from tunesmith.models.load import save_text_model
 from tunesmith.models.manifest import write_manifest
 from tunesmith.runs import next_step
 from tunesmith.runs.clock import Clock
+from tunesmith.runs.history import latest, read_curves, versions
 
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
@@ -51,8 +48,6 @@ _TOLERANCE = 1e-3
 
 _INDEPENDENT = ("tfidf_logistic_regression", "linear_probe")
 """Baselines that come to their answers in other ways than the model, and than each other."""
-
-_CURVES = ("step", "epoch", "loss", "learning_rate", "gradient_norm")
 
 
 def finish(work: Work, started: float) -> dict[str, Any]:
@@ -223,33 +218,8 @@ def _verdict(work: Work, ours: Outcome, test: diagnose.Metrics, others: dict[str
     return verdict.of_rows(ours, others, first, judged, simplest=simplest, seed=seed)
 
 
-def goal_of(spec: RunSpec) -> Goal | None:
-    return None if spec.goal is None else parse_goal(spec.goal, "--goal")
-
-
 def _subset(outcome: Outcome, mask: np.ndarray) -> Outcome:
     return Outcome(outcome.kind, outcome.truth[mask], outcome.scores[mask], outcome.label_names, outcome.thresholds)
-
-
-def read_curves(path: Any) -> dict[str, list[dict[str, float]]]:
-    """Losses and validation metrics by step from events.jsonl; after a resume the later record counts."""
-    train: dict[int, dict[str, float]] = {}
-    validation: dict[int, dict[str, float]] = {}
-    rolled_back: list[dict[str, float]] = []
-    for record in events.read(path):
-        if record["event"] == "step":
-            train[record["step"]] = {name: record[name] for name in _CURVES}
-        elif record["event"] == "evaluated":
-            epoch = train[record["step"]]["epoch"] if record["step"] in train else 0.0
-            point = {"step": record["step"], "epoch": epoch, "best": record["best"]}
-            validation[record["step"]] = {**point, **record["metrics"]}
-        elif record["event"] == "rolled_back":
-            rolled_back.append({name: record[name] for name in ("step", "to_step")})
-    return {
-        "train": [train[step] for step in sorted(train)],
-        "validation": [validation[step] for step in sorted(validation)],
-        "rolled_back": rolled_back,
-    }
 
 
 def _evidence(work: Work, document: dict[str, Any], test: Outcome, others: dict[str, Outcome]) -> Evidence:
@@ -277,16 +247,6 @@ def _shown(rows: Any) -> list[str]:
     return [text if isinstance(text, str) else " ⟷ ".join(text) for text in texts_of(rows)]
 
 
-def latest(log: Sequence[dict[str, Any]], event: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Records of one kind, each said once however often the run was resumed."""
-    found = {}
-    for record in log:
-        if record["event"] == event:
-            short = {name: record[name] for name in names}
-            found[json.dumps(short, sort_keys=True, default=str)] = short
-    return list(found.values())
-
-
 def _save_predictions(work: Work, test: Outcome) -> None:
     """predictions.parquet: row_id, truth, predicted and scores of every test row."""
     rows = work.data.rows.select(work.data.splits["test"])
@@ -307,15 +267,3 @@ def _named(outcome: Outcome) -> list[Any]:
     if outcome.kind == "labels":
         return [[name for name, on in zip(names, row, strict=True) if on] for row in predicted]
     return [float(value) for value in predicted]
-
-
-def versions() -> dict[str, str]:
-    import torch
-    import transformers
-
-    return {
-        "tunesmith": tunesmith.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }

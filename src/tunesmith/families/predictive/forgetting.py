@@ -33,7 +33,7 @@ from tunesmith.models.lengths import USUAL
 from tunesmith.runs import choose
 
 if TYPE_CHECKING:
-    from tunesmith.families.predictive.pipeline import Work
+    from tunesmith.families.predictive.context import Work
 
 _PROBE_ROWS = 2_000
 """Most rows of a retained task that are fitted or chosen on."""

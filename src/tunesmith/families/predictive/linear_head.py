@@ -20,7 +20,7 @@ from tunesmith.models.load import Bundle
 if TYPE_CHECKING:
     from tunesmith.data.prepared import PreparedData
     from tunesmith.engine.tokens import EncodedRows
-    from tunesmith.families.predictive.pipeline import Plan, Work
+    from tunesmith.families.predictive.context import Plan, Work
 
 
 def solution(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,98 +17,36 @@ from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching, hardware, loop
-from tunesmith.engine.background import Beside, baselines_on_texts, one_core_left
+from tunesmith.engine.background import one_core_left
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.inference import answering, frozen_bottom, frozen_features, parts, run_rows
+from tunesmith.engine.inference import frozen_bottom, frozen_features, parts
 from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.precision import working
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution
 from tunesmith.engine.protocols import begin_stage, stage_of
-from tunesmith.engine.retained import Keeping
 from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate import metrics as metric_table
-from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import continued, effort, frozen_prefix, linear_head, zero_shot
 from tunesmith.families.predictive import forgetting as retain_rows
 from tunesmith.families.predictive import retained as retained_rows
+from tunesmith.families.predictive.context import Work, cut_of, outcome_of
 from tunesmith.families.predictive.settle import Plan, settled
+from tunesmith.families.predictive.text_baselines import baselines_on_texts
 from tunesmith.forgetting import retain
 from tunesmith.models.additions import checkpoint_activations, trainable_parameters
 from tunesmith.models.blocks import freeze
 from tunesmith.models.load import Bundle, quiet_transformers
 from tunesmith.models.virtual import make_room
-from tunesmith.runs import choose, text_language
+from tunesmith.runs import choose
 from tunesmith.runs.clock import Clock
-from tunesmith.runs.cut_texts import WORDS, Cut
+from tunesmith.runs.cut_texts import WORDS
 from tunesmith.runs.identity import check_data, check_retained, identity
 from tunesmith.runs.reading import read
 
 _EARLY_STOPPING = "early-stopping"
 _VALIDATION_ROWS = 10_000
 """Most validation rows that are looked at while training."""
-
-
-@dataclass
-class Work:
-    """A run under way: filled by the steps below, read by `finish`."""
-
-    folder: RunFolder
-    emit: Emit
-    stop: StopRequest
-    plan: Plan
-    data: PreparedData
-    bundle: Bundle
-    rows: EncodedRows
-    device: torch.device
-    precision: str
-    lesson: RowLesson
-    resting: frozen_prefix.Resting
-    of_texts: Beside[dict[str, Outcome]]
-    probe: LinearSolution
-    """The linear solution on frozen features; a baseline, and perhaps where the head started."""
-    probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
-    """Its logits on 'validation' and 'test'."""
-    base_logits: np.ndarray | None = None
-    """The base model's own on 'test', where it can answer before any training."""
-    trainable_parameters: int = 0
-    state: loop.TrainState = field(default_factory=loop.TrainState)
-    retained: list[retained_rows.Read] = field(default_factory=list)
-    """The files and runs that must not be forgotten, as data."""
-    keeping: Keeping | None = None
-    """What must not be forgotten, as it was before training."""
-    forgetting: dict[str, Any] | None = None
-    """What was, for metrics.json."""
-    kept_method: str | None = None
-    """The method of the model that is handed over, where that is not the one that was trained."""
-
-    def logits(self, positions: np.ndarray) -> np.ndarray:
-        """The model as it is now, on some rows: float32 [len(positions), outputs]."""
-        model = self.bundle.model
-        with answering(model, self.precision):
-            return run_rows(model, self.rows, positions, on=self.device, check=self.stop.check)
-
-    def features(self, rows: EncodedRows, positions: np.ndarray) -> np.ndarray:
-        """What a head reads of some rows as the body is now: float32 [len(positions), hidden]."""
-        model = self.bundle.model
-        with answering(model, self.precision):
-            return run_rows(model.features, rows, positions, on=self.device, check=self.stop.check)
-
-    @cached_property
-    def cut(self) -> Cut:
-        """How much of the texts is not read."""
-        return _cut(self.plan, self.data, self.bundle, self.rows)
-
-    @property
-    def is_probe(self) -> bool:
-        """Whether the model is nothing but the linear solution on the frozen base."""
-        return self.kept_method == "head" or (self.plan.method.frozen_body and not self.plan.engine.epochs)
-
-    def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
-        return self.outcome_at(self.data.splits[split], logits, thresholds)
-
-    def outcome_at(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
-        return _outcome(self.plan, self.data, positions, logits, thresholds)
 
 
 def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work:
@@ -156,7 +93,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     with one_core_left():
         probe, probe_logits = linear_head.of_base(plan, data, rows, features, bundle, _watched(plan, data), stop.check)
     emit(Decided("penalty", probe.penalty, probe.why))
-    on_validation = _outcome(plan, data, data.splits["validation"], probe_logits["validation"])
+    on_validation = outcome_of(plan, data, data.splits["validation"], probe_logits["validation"])
     if why := effort.enough(plan, on_validation):
         emit(Decided("method", "head", why))
         effort.only_head(plan)
@@ -192,13 +129,6 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
 # the steps
 
 
-def _outcome(
-    plan: Plan, data: PreparedData, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None
-) -> Outcome:
-    task = plan.task
-    return Outcome(task.kind, task.truth(data.targets(positions)), task.scores(logits), task.label_names, thresholds)
-
-
 def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     plan = settled(spec, data, emit)
     options = resolve(spec.options, choose.parts_of(plan.spec.task, plan.spec.method, spec.callbacks))
@@ -224,16 +154,9 @@ def _encode(
             f"{share:.1%} of the rows are longer than {limit} tokens, about {round(limit * WORDS)} words; "
             "their end is not read; --max-length sets the limit"
         )
-        cut = _cut(plan, data, bundle, rows)
+        cut = cut_of(plan, data, bundle, rows)
         emit(cut.warning if cut.much else Decided("cut", len(rows.cut), told))
     return rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
-
-
-def _cut(plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows) -> Cut:
-    return Cut(
-        rows.whole_lengths, len(rows), int(rows.lengths.max()), plan.spec.model, bundle.position_limit,
-        text_language.sample(data),
-    )  # fmt: skip
 
 
 def _precision(plan: Plan, bundle: Bundle, device: torch.device, emit: Emit) -> str:

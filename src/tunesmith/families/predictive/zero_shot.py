@@ -17,7 +17,7 @@ from tunesmith.engine.contrastive import encode_names, spelled
 from tunesmith.engine.inference import answering, parts, run_rows
 
 if TYPE_CHECKING:
-    from tunesmith.families.predictive.pipeline import Work
+    from tunesmith.families.predictive.context import Work
 
 SCALE = 20.0
 """Logit of a cosine of 1: what sentence encoders are trained with (sentence-transformers'

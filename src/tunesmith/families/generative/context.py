@@ -1,0 +1,110 @@
+"""A run that learns to write while it is under way: what each of its steps leaves to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from tunesmith.core.events import Emit
+from tunesmith.core.run import RunFolder
+from tunesmith.data.conversations import Examples
+from tunesmith.engine import batching, loop
+from tunesmith.engine.generate import Generated, Sampling, generate
+from tunesmith.engine.likelihood import Likelihoods, likelihoods
+from tunesmith.engine.precision import working
+from tunesmith.engine.retained import Keeping
+from tunesmith.engine.sequences import SequenceRows
+from tunesmith.engine.stop import StopRequest
+from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.families.generative.corpus import Corpus
+from tunesmith.families.generative.forgetting import Read
+from tunesmith.families.generative.items import Items
+from tunesmith.families.generative.settle import LanguagePlan
+from tunesmith.models.load_language import LanguageBundle
+
+
+@dataclass
+class LanguageWork:
+    """A generative run under way: filled by `run`, read by `language_finish`."""
+
+    folder: RunFolder
+    emit: Emit
+    stop: StopRequest
+    plan: LanguagePlan
+    corpus: Corpus
+    bundle: LanguageBundle
+    codec: Any
+    items: Items
+    limit: int
+    device: torch.device
+    precision: str
+    retained: list[Read] = field(default_factory=list)
+    """The files and runs that must not be forgotten, as examples."""
+    reference: Likelihoods | None = None
+    """The base model on every sequence, where the task learns against it."""
+    base: dict[str, Any] = field(default_factory=dict)
+    """What the base model did on the test rows, before anything was trained."""
+    state: loop.TrainState = field(default_factory=loop.TrainState)
+    keeping: Keeping | None = None
+    """What must not be forgotten, as it was before training."""
+    predicted: dict[str, float] | None = None
+    """Seconds and bytes that the training was expected to take."""
+    trainable_parameters: int = 0
+    train_seconds: float = 0.0
+    forgetting: dict[str, Any] | None = None
+    """What was, for metrics.json."""
+
+    def measure(self, rows: SequenceRows, sequences: np.ndarray) -> Likelihoods:
+        """The model as it is now on some sequences."""
+        model = self.bundle.model
+        with working(model, self.precision, model.float32_names):
+            return likelihoods(
+                model, rows, sequences, on=self.device, tokens_at_once=batching.TOKENS_AT_ONCE, check=self.stop.check
+            )
+
+    def generate(self, prompts: Sequence[list[int]], sampling: Sampling, stop_ids: Collection[int]) -> list[Generated]:
+        """What the model as it is now writes after each prompt of token ids."""
+        model, tokenizer = self.bundle.model, self.bundle.tokenizer
+        with working(model, self.precision, model.float32_names):
+            return generate(model.running, tokenizer, prompts, sampling, stop_ids=stop_ids, check=self.stop.check)
+
+    def measure_reference(self) -> None:
+        """The model as it is now is what answers are compared with from here on, where the task needs that."""
+        if self.plan.task.needs_reference:
+            self.reference = self.measure(self.items.rows, np.arange(len(self.items.rows)))
+
+    def statistics(self, items: np.ndarray) -> RowStatistics:
+        """Metrics' statistics of the model as it is now on some items."""
+        sequences = self.sequences(items)
+        return self._statistics(self.measure(self.items.rows, sequences), items)
+
+    def base_statistics(self, items: np.ndarray) -> RowStatistics:
+        """The same before training. Where the base is the reference it is not measured again: rounding would tell
+        the two apart, and give the base a preference."""
+        if self.reference is None:
+            return self.statistics(items)
+        return self._statistics(_some(self.reference, self.sequences(items)), items)
+
+    def _statistics(self, found: Likelihoods, items: np.ndarray) -> RowStatistics:
+        if self.reference is None:
+            return cast(RowStatistics, self.plan.task.statistics(found))
+        good = None if self.items.good is None else self.items.good[items]
+        reference = _some(self.reference, self.sequences(items))
+        return cast(RowStatistics, self.plan.task.statistics(found, reference=reference, good=good))
+
+    @property
+    def data(self) -> Examples:
+        return self.corpus.examples
+
+    def sequences(self, items: np.ndarray) -> np.ndarray:
+        """Positions of the items' sequences, in order."""
+        many = self.plan.task.sequences_per_item
+        return (many * items[:, None] + np.arange(many)).ravel()
+
+
+def _some(found: Likelihoods, positions: np.ndarray) -> Likelihoods:
+    return Likelihoods(found.loss[positions], found.tokens[positions], found.right[positions])
