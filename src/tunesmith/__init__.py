@@ -15,7 +15,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from tunesmith.core.version import VERSION as __version__
 
 # transformers reads it when it is imported: no native code from a hub, whatever a model's config.json names
 os.environ.setdefault("USE_HUB_KERNELS", "0")

@@ -16,7 +16,7 @@ import language_models
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Warned
 from tunesmith.families.generative.preview import previewed
-from tunesmith.families.plan import read_config
+from tunesmith.models.config import read_config
 from tunesmith.models.load import load_text_base, quiet_transformers
 from tunesmith.models.load_language import load_language_base
 from tunesmith.workflows.base_models import blocks

@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 from tunesmith.core.errors import ModelError
-from tunesmith.families.plan import read_config
+from tunesmith.models.config import read_config
 from tunesmith.models.guard import loading
 from tunesmith.models.load import fingerprint, load_text_base
 from tunesmith.models.load_language import load_language_base

@@ -16,8 +16,8 @@ import language_models
 import tunesmith
 from tunesmith.cli.main import main
 from tunesmith.core.errors import ModelError, UsageError
-from tunesmith.families.plan import read_config
 from tunesmith.models import manifest
+from tunesmith.models.config import read_config
 from tunesmith.models.manifest import MANIFEST, check_manifest, write_manifest
 
 

@@ -12,9 +12,9 @@ from language_runs import folder, short_run
 
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.engine import devices
-from tunesmith.families.plan import Plan, plan
+from tunesmith.families.plan import plan
 from tunesmith.families.plan_data import count_tokens
-from tunesmith.families.plan_words import render
+from tunesmith.families.plan_words import Plan, render
 from tunesmith.workflows import base_models
 
 

@@ -26,7 +26,7 @@ from tunesmith.core.words import TrainWords
 from tunesmith.display import notebook
 from tunesmith.display.cards import Card, Document, Listing, Table, as_html, as_text
 from tunesmith.display.results import Check, Comparison, Verdict
-from tunesmith.families.plan import Plan
+from tunesmith.families.plan_words import Plan
 from tunesmith.studies.search import SearchResult
 from tunesmith.workflows import api
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from tunesmith.core.errors import ModelError
 from tunesmith.engine.protocols import begin_stage, stage_of
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import depths, freeze
+from tunesmith.models.config import read_config
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load import Bundle, quiet_transformers
 from tunesmith.models.load_language import LanguageBundle
@@ -303,3 +304,8 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, ...]:
         q, k, v, *_rest = ctx.saved_tensors
         return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+
+
+def check_blocks(model: str, patterns: Sequence[str], network: str = "classification") -> None:
+    """Raises OptionError for blocks to freeze that a model of this machine does not have; reads no weights."""
+    Skeleton(read_config(model)[0], cast(Any, network), Everything(), Recipe(freeze=tuple(patterns)))

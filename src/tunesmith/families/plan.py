@@ -5,68 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tunesmith.core.errors import ModelError, OptionError
+from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Event, Warned, ignore
-from tunesmith.core.run import is_run
-from tunesmith.display.cards import Card, Shown
 from tunesmith.engine.options import EngineOptions
+from tunesmith.families.plan_words import Plan
+from tunesmith.models.config import read_config
 from tunesmith.runs import choose
 
 if TYPE_CHECKING:
     from tunesmith.engine.skeleton import Recipe
-    from tunesmith.families.plan_data import Found, Tokens
+    from tunesmith.families.plan_data import Found
 
 _CHECKPOINTS = 3  # the two newest and the best
 _TOKEN_BYTES = 5
-
-
-@dataclass(frozen=True, repr=False)
-class Plan(Shown):
-    """What a run would take. Bytes, seconds and tokens; `as_dict` is what --json prints."""
-
-    data: str
-    form: str
-    splits: dict[str, int]
-    """Rows to learn from ('train'), to choose by and to test on."""
-    model: str
-    method: str
-    device: str
-    precision: str
-    attention: str
-    parameters: dict[str, int]
-    tokens: Tokens
-    max_length: int
-    batch_size: int
-    batch_length: int
-    """Tokens of the longest row, which the batch of the peak is made of."""
-    epochs: int
-    steps: int
-    memory: dict[str, float]
-    memory_available: float
-    fits: bool
-    largest_batch: int
-    largest_batch_is_at_least: bool
-    seconds: float | None
-    """None where nothing was measured."""
-    seconds_how: str
-    disk: dict[str, float]
-    notes: list[str]
-    """What is unusual."""
-    unchecked: list[str]
-
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    def _card(self) -> Card:
-        from tunesmith.families.plan_words import described
-
-        level = "good" if self.fits else "poor"
-        answer = "It fits into the memory." if self.fits else "It does not fit into the memory."
-        return Card("Plan: an estimate, nothing was trained", (level, [answer]), described(self))
 
 
 def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
@@ -183,58 +137,6 @@ def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptio
         freeze=tuple(engine.freeze),
         tokens_at_once=hardware.tokens_at_once(hardware.device()) if gpu is None else None,
     )
-
-
-def check_blocks(model: str, patterns: Sequence[str], network: str = "classification") -> None:
-    """Raises OptionError for blocks to freeze that a model of this machine does not have; reads no weights."""
-    from tunesmith.engine.skeleton import Everything, Recipe, Skeleton
-
-    Skeleton(read_config(model)[0], cast(Any, network), Everything(), Recipe(freeze=tuple(patterns)))
-
-
-def read_config(model: str) -> tuple[Any, Any, list[str]]:
-    """The config of a model, its tokenizer (None where there is none), and what to know about them.
-
-    Only these files are got from the hub. Raises ModelError.
-    """
-    from transformers import AutoConfig, AutoTokenizer
-
-    from tunesmith.models import catalog
-    from tunesmith.models.guard import loading
-    from tunesmith.models.load import quiet_transformers, read_tokenizer
-    from tunesmith.models.load_language import check_bases
-    from tunesmith.models.safety import check_config_alone, code_note
-
-    run = Path(model).expanduser()
-    source = catalog.Source(model, None, run / "model", None) if is_run(run) else catalog.find(model)
-    where = words = str(source.folder) if source.folder is not None else cast(str, source.hub_id)
-    local = source.folder is not None
-    if local and not (Path(where) / "config.json").exists():
-        where = str(check_bases(Path(where)))
-    if local and not (Path(where) / "config.json").exists():
-        raise ModelError(f"The model folder {where} has no config.json.", "A plan needs that file only.")
-    if local:
-        check_config_alone(Path(where), model)
-    with quiet_transformers():
-        try:
-            with loading(where, "config"):
-                config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-        except ModelError as error:
-            if local or not isinstance(error.__cause__, OSError):
-                raise
-            raise ModelError(
-                f"The config of {model!r} is not on this machine and the hub did not give it "
-                f"({type(error.__cause__).__name__}).",
-                "Check the name and the connection, or pass a folder that holds the model's config.json.",
-            ) from None
-        notes = [note] if local and (note := code_note(Path(words))) else []
-        try:
-            if local:
-                return config, read_tokenizer(Path(words)), notes
-            with loading(words, "tokenizer"):
-                return config, AutoTokenizer.from_pretrained(words, trust_remote_code=False), notes
-        except ModelError:
-            return config, None, [*notes, "no tokenizer was found for the model: tokens are guessed from letters"]
 
 
 def _limit(config: Any, asked: int | None, family: str, known: tuple[int | None, int | None]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.families.generative import corpus
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import CHARACTERS_PER_TOKEN
-from tunesmith.runs import choose
+from tunesmith.runs.family import family_of
 
 if TYPE_CHECKING:
     from tunesmith.engine.skeleton import Kind
@@ -79,7 +79,7 @@ def look_at(data: Any, spec: RunSpec, emit: Emit) -> Found:
 
     Raises DataError, OptionError, ModelError.
     """
-    look = _rows if choose.family(spec, data) == "rows" else _language
+    look = _rows if family_of(spec, data) == "rows" else _language
     with scratch() as folder:
         return look(data, spec, folder, emit)
 
@@ -97,18 +97,18 @@ def _rows(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
 
 def _language(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
     from tunesmith.data.conversations import read_examples
-    from tunesmith.families.generative import check
+    from tunesmith.families.generative import in_tokens
     from tunesmith.families.generative.settle import settled
     from tunesmith.runs.reading import read_options, split_options
 
     options = split_options(spec)
     examples = read_examples(
-        check.sources(spec, data), emit=emit, cache_dir=folder, group=options.group,
+        in_tokens.sources(spec, data), emit=emit, cache_dir=folder, group=options.group,
         form=corpus.wish(spec), reading=read_options(spec),
     )  # fmt: skip
     plan = settled(spec, examples, emit)
     division = corpus.divided(examples, options, spec.seed)
-    read = check.in_tokens(plan, examples, division, emit, most=SAMPLE, weights=False)
+    read = in_tokens.in_tokens(plan, examples, division, emit, most=SAMPLE, weights=False)
     of_all = read.unchecked if read.lengths is None else ()  # of many rows some are looked at: that is a plan
     return found_in(plan, examples, {name: len(rows) for name, rows in division.items()}, of_all)
 

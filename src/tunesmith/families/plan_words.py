@@ -1,13 +1,16 @@
-"""A plan in plain words."""
+"""A plan, and how it is said in plain words."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from tunesmith.display.cards import Card, Shown
 from tunesmith.evaluate import words
 
 if TYPE_CHECKING:
-    from tunesmith.families.plan import Plan
+    from tunesmith.families.plan_data import Tokens
 
 WAYS = {
     "full": "all of it", "head": "its last layer", "contrastive": "by comparing texts with each other",
@@ -18,6 +21,49 @@ WAYS = {
 }  # fmt: skip
 """What a method trains of a model."""
 PARTS = (("train", "to learn from"), ("validation", "to choose by"), ("test", "to test on"))
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
+    """What a run would take. Bytes, seconds and tokens; `as_dict` is what --json prints."""
+
+    data: str
+    form: str
+    splits: dict[str, int]
+    """Rows to learn from ('train'), to choose by and to test on."""
+    model: str
+    method: str
+    device: str
+    precision: str
+    attention: str
+    parameters: dict[str, int]
+    tokens: Tokens
+    max_length: int
+    batch_size: int
+    batch_length: int
+    """Tokens of the longest row, which the batch of the peak is made of."""
+    epochs: int
+    steps: int
+    memory: dict[str, float]
+    memory_available: float
+    fits: bool
+    largest_batch: int
+    largest_batch_is_at_least: bool
+    seconds: float | None
+    """None where nothing was measured."""
+    seconds_how: str
+    disk: dict[str, float]
+    notes: list[str]
+    """What is unusual."""
+    unchecked: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def _card(self) -> Card:
+        level = "good" if self.fits else "poor"
+        answer = "It fits into the memory." if self.fits else "It does not fit into the memory."
+        return Card("Plan: an estimate, nothing was trained", (level, [answer]), described(self))
 
 
 def way(method: str) -> str:

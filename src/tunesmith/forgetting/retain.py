@@ -24,6 +24,7 @@ from tunesmith.evaluate import forgetting
 from tunesmith.models.additions import described, moving
 from tunesmith.models.virtual import can_merge
 from tunesmith.runs import choose
+from tunesmith.runs.family import family_of
 
 ATTEMPTS: tuple[dict[str, dict[str, float]], ...] = (
     {"rehearsal": {"rehearsal_rate": 0.5}},
@@ -114,7 +115,7 @@ def finished(path: Path, family: str) -> RunFolder:
     """A finished run of that family. Raises FolderError, OptionError."""
     run = RunFolder.open(path)
     run.load_metrics()
-    if choose.family(run.load_spec()) != family:
+    if family_of(run.load_spec()) != family:
         rows = f"The run {path} gives one answer per row, and this one writes text."
         text = f"The run {path} writes text, and this one gives one answer per row."
         raise OptionError(rows if family == "language" else text, "Give a run of the same kind.")

@@ -39,21 +39,6 @@ FULL_PAIRS = 200
 know little."""
 
 
-def family(spec: RunSpec, held: Any = None) -> str:
-    """'rows' (one answer per row) or 'language' (text is written): by the task, or by the first rows.
-
-    `held`: the data where it is in memory.
-    """
-    if spec.task != "auto":
-        return str(getattr(registry.get("tasks", spec.task), "family", "rows"))
-    if spec.target is not None or spec.text is not None:
-        return "rows"
-    from tunesmith.data.conversations import peek
-    from tunesmith.runs.reading import read_options
-
-    return "rows" if peek(spec.data if held is None else held, read_options(spec)) is None else "language"
-
-
 def check_family(method: str, family: str) -> None:
     """Raises OptionError for a method that is of no use to this kind of task."""
     if family in families_of(method):

@@ -7,8 +7,8 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-import tunesmith
 from tunesmith.core import events
+from tunesmith.core.version import VERSION
 
 _CURVES = ("step", "epoch", "loss", "learning_rate", "gradient_norm")
 
@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
     import transformers
 
     return {
-        "tunesmith": tunesmith.__version__,
+        "tunesmith": VERSION,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

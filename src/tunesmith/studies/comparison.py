@@ -27,6 +27,7 @@ from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
 from tunesmith.runs import choose
+from tunesmith.runs.family import family_of
 from tunesmith.studies import advice
 from tunesmith.studies.contender import BASE_RUNGS, CHEAP, read_outcome, read_statistics
 from tunesmith.studies.series import fitting, hold_out, named_source, opened, publish, specified
@@ -65,7 +66,7 @@ def ladder(
     with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
     """
     clean = {name: value for name, value in words.items() if value is not None}
-    family = choose.family(*specified(data, clean))
+    family = family_of(*specified(data, clean))
     known = [*CHEAP[family], *(m for m in registry.names("methods") if family in choose.families_of(m))]
     names = list(dict.fromkeys(ALIASES[family].get(name, name) for name in methods or []))
     for name in names:

@@ -11,6 +11,7 @@ from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import words
 from tunesmith.runs import choose
+from tunesmith.runs.family import family_of
 from tunesmith.studies.series import Watch, fitting, hold_out, try_out
 from tunesmith.studies.shared_split import Held
 
@@ -27,7 +28,7 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
 
     The test rows are not looked at. What was tried stands in tries.json, so that a killed run does not try it again.
     """
-    if spec.effort != "best" or spec.method != "auto" or choose.family(spec) == "language":
+    if spec.effort != "best" or spec.method != "auto" or family_of(spec) == "language":
         return spec
     given = {
         name: value for name, value in spec.words().items() if value is not None and name not in ("effort", "data")

@@ -27,6 +27,7 @@ from tunesmith.data.profile import take
 from tunesmith.data.targets import TargetReader
 from tunesmith.evaluate import refine_report
 from tunesmith.runs import choose
+from tunesmith.runs.family import family_of
 from tunesmith.runs.reading import read, read_options, split_options, value_options
 from tunesmith.runs.train import Listener, Run, _spec, resume, train
 from tunesmith.studies import generative_split
@@ -89,7 +90,7 @@ def hold_out(data: Any, folder: Path, words: Words) -> Held:
     OptionError.
     """
     spec, source = specified(data, words)
-    if choose.family(spec, source) == "language":
+    if family_of(spec, source) == "language":
         return generative_split.hold_out(source, spec, folder)
     with scratch() as cache:
         prepared = read(source, spec, cache)

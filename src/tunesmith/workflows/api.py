@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tunesmith.display.results import Check, Comparison, Evaluation
     from tunesmith.families.generative.preview import Preview
     from tunesmith.families.generative.session import ChatSession
-    from tunesmith.families.plan import Plan
+    from tunesmith.families.plan_words import Plan
     from tunesmith.runs.train import Run
     from tunesmith.studies.search import SearchResult
     from tunesmith.studies.series import Budget

@@ -8,10 +8,11 @@ from typing import Any
 
 from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.files import scratch
-from tunesmith.families.predictive import effort
+from tunesmith.families.predictive.forecast import forecast_of
 from tunesmith.families.predictive.glance import glance
 from tunesmith.families.predictive.settle import check_model, settled
 from tunesmith.runs import choose
+from tunesmith.runs.family import family_of
 from tunesmith.runs.reading import read
 from tunesmith.runs.train import _spec
 
@@ -27,7 +28,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
     held = data if data is not None and not isinstance(data, str | Path) else None
     spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
     choose.check_words(spec)
-    if choose.family(spec, held) == "language":
+    if family_of(spec, held) == "language":
         from tunesmith.families.generative import check as language_check
 
         return language_check.check(spec if held is None else spec.model_copy(update={"data": held}))
@@ -48,7 +49,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
             "decisions": [vars(event) for event in log if isinstance(event, Decided)],
             "warnings": [vars(event) for event in log if isinstance(event, Warned)],
             "unchecked": unchecked,
-            "estimate": effort.forecast(model, prepared, spec)(method),
+            "estimate": forecast_of(model, prepared, spec)(method),
             **looked,
             "seconds": round(time.perf_counter() - started, 3),
         }

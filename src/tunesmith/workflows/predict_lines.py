@@ -14,8 +14,8 @@ from typing import Any
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import ignore
 from tunesmith.engine.generate import Sampling
-from tunesmith.families.generative import predict as language_predict
 from tunesmith.families.generative.predictor import TextGenerator
+from tunesmith.families.generative.prompts import prompts_of
 from tunesmith.families.load import language_folder
 from tunesmith.families.predictive.predictor import Model
 
@@ -78,7 +78,7 @@ def _written(
     if asks_text:
         prompts = [model.within(model.prompt_ids(row.asked)) for row in rows]
     else:
-        prompts = language_predict.prompts_of(model, [(_SOURCE, row.line, row.cells) for row in rows], ignore)
+        prompts = prompts_of(model, [(_SOURCE, row.line, row.cells) for row in rows], ignore)
     return [{"text": one.text.strip(), "stopped": one.stopped} for one in model.continued(prompts, sampling)]
 
 

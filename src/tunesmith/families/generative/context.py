@@ -21,8 +21,8 @@ from tunesmith.engine.sequences import SequenceRows
 from tunesmith.engine.stop import StopRequest
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.families.generative.corpus import Corpus
-from tunesmith.families.generative.forgetting import Read
 from tunesmith.families.generative.items import Items
+from tunesmith.families.generative.retained import Read
 from tunesmith.families.generative.settle import LanguagePlan
 from tunesmith.models.load_language import LanguageBundle
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import numpy as np
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, ignore
-from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
 from tunesmith.engine.generate import Sampling, ending_ids
@@ -19,13 +17,12 @@ from tunesmith.engine.likelihood import TokenLesson, likelihoods
 from tunesmith.engine.retained import Keeping, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.evaluate import forgetting
-from tunesmith.families.generative.corpus import Corpus, read_corpus
 from tunesmith.families.generative.items import Items, encode_items
+from tunesmith.families.generative.retained import Read, task_for
 from tunesmith.forgetting import retain
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.load_language import load_language_finished
 from tunesmith.models.mask import Encoded
-from tunesmith.runs.reading import split_options
 
 if TYPE_CHECKING:
     from tunesmith.families.generative.context import LanguageWork
@@ -35,34 +32,6 @@ _PROBE_ITEMS = 500
 _BATCH_ROWS = 8
 _SAMPLED_TOKENS = 128
 """Longest text that is sampled."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """A retained file or run as examples."""
-
-    path: Path
-    is_run: bool
-    spec: RunSpec
-    corpus: Corpus
-
-
-def read(spec: RunSpec, kind: str) -> list[Read]:
-    """Everything that is retained, so that faults in it are told before anything is computed; `kind` of network.
-    Raises DataError, OptionError."""
-    return [_read(spec, path, kind) for path in retain.retained_paths(spec)]
-
-
-def _read(own: RunSpec, path: Path, kind: str) -> Read:
-    run = retain.finished(path, "language") if is_run(path) else None
-    spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
-    corpus = read_corpus(spec, split_options(spec), ignore)
-    if _plugin(corpus.examples.form, kind) is None:
-        raise OptionError(
-            f"--retain {path} is of the form {corpus.examples.form!r}, which has no token loss that this model could "
-            "keep.", "Retain text, conversations or completions; for an encoder-decoder, pairs.",
-        )  # fmt: skip
-    return Read(path, run is not None, spec, corpus)
 
 
 def remember(work: LanguageWork) -> Keeping | None:
@@ -196,7 +165,7 @@ def _sampled(work: LanguageWork, count: int) -> LossProbe:
 def _task(work: LanguageWork, read: Read, continued: bool, number: int) -> LossProbe:
     """A file, divided as a run of its own would; a run's data, divided as they were there."""
     path, spec, corpus = read.path, read.spec, read.corpus
-    plugin = _plugin(corpus.examples.form, work.bundle.kind)
+    plugin = task_for(corpus.examples.form, work.bundle.kind)
     options = {**work.plan.spec.options, **spec.options}
     task = plugin(plugin.Options(**{name: options[name] for name in plugin.Options.model_fields if name in options}))
     items = encode_items(
@@ -206,12 +175,3 @@ def _task(work: LanguageWork, read: Read, continued: bool, number: int) -> LossP
     if continued and retain.stands_apart(path):
         return _ApartProbe(work, path.name, items, path / "model")
     return LossProbe(work, path.name if read.is_run else path.stem, items.rows, items.splits, is_task=True)
-
-
-def _plugin(form: str, kind: str) -> Any:
-    """The task that learns such examples token by token with such a network, None where there is none."""
-    for name in registry.names("tasks"):
-        plugin = registry.get("tasks", name)
-        if form in getattr(plugin, "forms", ()) and plugin.network == kind and plugin.sequences_per_item == 1:
-            return plugin
-    return None

@@ -24,7 +24,7 @@ from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.protocols import Batches, begin_stage, stage_of
 from tunesmith.engine.stop import StopRequest
 from tunesmith.evaluate import text_metrics
-from tunesmith.families.generative import forgetting as retain_language
+from tunesmith.families.generative import forgetting, retained
 from tunesmith.families.generative.context import LanguageWork
 from tunesmith.families.generative.corpus import read_corpus
 from tunesmith.families.generative.cost import predict_cost
@@ -55,7 +55,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Lang
     clock.phase("base", "the base model as it is, on the test rows")
     work.measure_reference()
     work.base = finish.measure_base(work)
-    work.keeping = retain_language.remember(work)
+    work.keeping = forgetting.remember(work)
 
     clock.phase("train", plan.spec.method)
     plan.method.prepare(bundle, plan.spec.seed)
@@ -78,8 +78,8 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     corpus = read_corpus(spec, split_options(spec), emit)
     check_data(folder, spec.data, corpus.fingerprint)
     plan = _plan(folder, spec, corpus.examples, emit)
-    retained = retain_language.read(plan.spec, plan.task.network)
-    check_retained(folder, {str(one.path): one.corpus.fingerprint for one in retained})
+    kept = retained.read(plan.spec, plan.task.network)
+    check_retained(folder, {str(one.path): one.corpus.fingerprint for one in kept})
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("load", plan.spec.model)
@@ -99,7 +99,7 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
         checkpoint_activations(bundle.model.network)
     _check_model(bundle, items, emit)
 
-    return LanguageWork(folder, emit, stop, plan, corpus, bundle, codec, items, limit, device, precision, retained)
+    return LanguageWork(folder, emit, stop, plan, corpus, bundle, codec, items, limit, device, precision, kept)
 
 
 def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:

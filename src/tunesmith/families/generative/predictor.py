@@ -17,11 +17,9 @@ from tunesmith.display.cards import Card, Shown
 from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate
 from tunesmith.engine.hardware import device, prepare
 from tunesmith.evaluate.text_metrics import RowStatistics, text_rows
+from tunesmith.families.generative.prompts import Prompt, prompts_of
 from tunesmith.models.load_language import LanguageBundle, load_language_finished, read_mark
 from tunesmith.models.rendering import without_reasoning
-
-Prompt = str | Sequence[Mapping[str, Any]]
-"""A text, or messages."""
 
 
 def references(codec: Any, examples: Iterable[Any]) -> list[list[str]]:
@@ -117,13 +115,11 @@ class TextGenerator(Shown):
         temperature, top_p, max_new_tokens, seed, stop. Raises DataError with every row that asks nothing or
         could be meant in two ways, OptionError.
         """
-        from tunesmith.families.generative import predict as language_predict
-
         how = sampling_of(sampling)
         found = predict_inputs.given(data, emit=emit)
         places: list[tuple[str, int]] | list[tuple[None, int]] = found.places or [(None, 0)] * len(found.items)
         rows = [(file, line, item) for (file, line), item in zip(places, found.items, strict=True)]
-        prompts = language_predict.prompts_of(self, rows, emit)
+        prompts = prompts_of(self, rows, emit)
         written = self.continued(prompts, how) if prompts else []
         answers = [{"text": answer.text.strip(), "stopped": answer.stopped} for answer in written]
         if found.frame is not None:

@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tunesmith.core import registry
-from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, ignore
-from tunesmith.core.spec import RunSpec
-from tunesmith.data.prepared import PreparedData
-from tunesmith.engine import estimate
 from tunesmith.evaluate import metrics, words
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import continued, linear_head
-from tunesmith.models import catalog
-from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL
-from tunesmith.runs import choose
 
 if TYPE_CHECKING:
     from tunesmith.families.predictive.context import Plan, Work
@@ -32,30 +25,6 @@ WATCHED = 100
 """Validation rows from which on the best epoch of any method is kept; fewer would choose by chance (docs/log.md)."""
 _LEFT = 0.02
 """Share of the rows that are still wrong, at the most, below which no training can show that it helped."""
-
-
-def forecast(model: str, data: PreparedData, spec: RunSpec) -> Callable[[str], dict[str, float] | None]:
-    """Time, memory and disk of a run of a method, by its name, from the model's size alone; None when that is not
-    known here. What lies beyond the limit of `spec` is not read, and costs nothing."""
-    epochs = spec.options.get("epochs")
-    try:
-        size = catalog.size_of(catalog.find(model))
-    except ModelError:
-        size = None
-    most = (spec.options.get("max_length") or USUAL) * CHARACTERS_PER_TOKEN
-    characters = choose.letters(data, slice(None), most)[1]
-    train = len(data.splits["train"])
-
-    def of(method: str) -> dict[str, float] | None:
-        if size is None:
-            return None
-        return estimate.run_cost(
-            size, frozen_body=registry.get("methods", method).frozen_body,
-            epochs=choose.epochs_of(method, "rows", train) if epochs is None else epochs,
-            rows=len(data.rows), train_rows=train, characters=characters,
-        )  # fmt: skip
-
-    return of
 
 
 def enough(plan: Plan, outcome: Outcome) -> str | None:

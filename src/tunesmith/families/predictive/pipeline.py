@@ -27,9 +27,7 @@ from tunesmith.engine.protocols import begin_stage, stage_of
 from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate import metrics as metric_table
-from tunesmith.families.predictive import continued, effort, frozen_prefix, linear_head, zero_shot
-from tunesmith.families.predictive import forgetting as retain_rows
-from tunesmith.families.predictive import retained as retained_rows
+from tunesmith.families.predictive import continued, effort, forgetting, frozen_prefix, linear_head, retained, zero_shot
 from tunesmith.families.predictive.context import Work, cut_of, outcome_of
 from tunesmith.families.predictive.settle import Plan, settled
 from tunesmith.families.predictive.text_baselines import baselines_on_texts
@@ -59,8 +57,8 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     check_data(folder, spec.data, data.fingerprint)
     stop.check()
     plan = _plan(folder, spec, data, emit)
-    retained = retained_rows.read(folder, plan.spec)
-    check_retained(folder, {str(one.path): one.fingerprint for one in retained})
+    kept = retained.read(folder, plan.spec)
+    check_retained(folder, {str(one.path): one.fingerprint for one in kept})
     write_text(folder.spec, plan.spec.dump())
 
     clock.phase("load", plan.spec.model)
@@ -102,11 +100,11 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
 
     work = Work(
         folder, emit, stop, plan, data, bundle, rows, device, precision, lesson, rest, of_texts, probe, probe_logits,
-        retained=retained,
+        retained=kept,
     )  # fmt: skip
     work.base_logits = zero_shot.logits(work, features)
     clock.phase("retain", "what the base model knows, to see later what was forgotten")
-    work.keeping = retain_rows.remember(work)
+    work.keeping = forgetting.remember(work)
 
     if plan.engine.epochs:  # a training needs all cores
         of_texts.wait(stop.check)

@@ -21,7 +21,8 @@ from tunesmith.engine.protocols import Method, Task
 from tunesmith.engine.tokens import check_length
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
-from tunesmith.families.predictive import continued, effort
+from tunesmith.families.predictive import continued
+from tunesmith.families.predictive.forecast import forecast_of
 from tunesmith.models import catalog
 from tunesmith.models.safety import config_alone
 from tunesmith.models.virtual import room
@@ -51,7 +52,7 @@ def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     train = data.splits["train"]
     targets = data.targets(train)
     model_name = continued.base_name(spec, text_language.sample(data), emit)
-    forecast = effort.forecast(model_name, data, spec)
+    forecast = forecast_of(model_name, data, spec)
     method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
     options = resolve(spec.options, choose.parts_of(task_name, method_name, spec.callbacks))
     choose.check_family(method_name, "rows")
@@ -93,7 +94,7 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
         return [f"the weights of the model: {name} has none yet"]
     check_text_model(folder, name, emit)
     if plan.engine.freeze:
-        from tunesmith.families.plan import check_blocks
+        from tunesmith.engine.skeleton import check_blocks
 
         check_blocks(name, plan.engine.freeze)
     bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))
