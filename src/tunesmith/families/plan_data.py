@@ -49,7 +49,7 @@ class Found:
     splits: dict[str, int]
     some: list[dict[str, Any]]
     settled: Any
-    """`row_plan.Plan` or `language_plan.LanguagePlan`."""
+    """`row_plan.Plan` or `language_plan.Plan`."""
     unchecked: tuple[str, ...] = ()
 
     @property
@@ -114,7 +114,7 @@ def _language(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
 
 
 def found_in(plan: Any, examples: Any, splits: dict[str, int], unchecked: tuple[str, ...] = ()) -> Found:
-    """Of examples that were read and divided, for `plan` (`language_plan.LanguagePlan`)."""
+    """Of examples that were read and divided, for `plan` (`language_plan.Plan`)."""
     some = [examples[int(number)] for number in _spread(len(examples))]
     return Found(examples.form, "language", splits, some, plan, unchecked)
 

@@ -66,13 +66,6 @@ def task_of(asked: str, form: str, format: str, file: str) -> str:
     return fitting[0] if asked == "auto" else asked
 
 
-def settle(plan: Any, **words: Any) -> None:
-    """Write what was chosen on the way into the plan's engine and its spec, so that a resumed or repeated run does
-    not choose anew."""
-    plan.engine = plan.engine.model_copy(update=words)
-    plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, **words}})
-
-
 def epochs_of(method: str, family: str, rows: int | None = None) -> int:
     """How often a run of this method sees each of its training rows when nothing is asked; `rows` of them."""
     plugin = registry.get("methods", method)

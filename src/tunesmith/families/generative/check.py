@@ -10,7 +10,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, lint, read_examples, validate
 from tunesmith.families.generative.corpus import divided, wish
 from tunesmith.families.generative.in_tokens import InTokens, in_tokens, sources
-from tunesmith.families.generative.settle import LanguagePlan, settled
+from tunesmith.families.generative.settle import Plan, settled
 from tunesmith.families.predictive.glance import glance_at
 from tunesmith.runs.reading import read_options, split_options
 
@@ -63,7 +63,7 @@ def check(spec: RunSpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cost(plan: LanguagePlan, examples: Examples, splits: dict[str, int]) -> dict[str, float | None] | None:
+def _cost(plan: Plan, examples: Examples, splits: dict[str, int]) -> dict[str, float | None] | None:
     """As `tunesmith plan` reckons it, without the time where measuring would take long."""
     from tunesmith.families.plan import forecast
     from tunesmith.families.plan_data import found_in

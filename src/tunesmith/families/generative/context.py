@@ -23,8 +23,8 @@ from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import Items
 from tunesmith.families.generative.retained import Read
-from tunesmith.families.generative.settle import LanguagePlan
 from tunesmith.models.load_language import LanguageBundle
+from tunesmith.runs.settle import Plan
 
 
 @dataclass
@@ -34,7 +34,7 @@ class LanguageWork:
     folder: RunFolder
     emit: Emit
     stop: StopRequest
-    plan: LanguagePlan
+    plan: Plan
     corpus: Corpus
     bundle: LanguageBundle
     codec: Any

@@ -16,7 +16,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import encode_items
-from tunesmith.families.generative.settle import LanguagePlan, fitted, reader
+from tunesmith.families.generative.settle import Plan, fitted, reader
 from tunesmith.models import catalog
 from tunesmith.models.load_language import outline
 
@@ -40,7 +40,7 @@ def sources(spec: RunSpec, data: Any = None) -> Any:
 
 
 def in_tokens(
-    plan: LanguagePlan, examples: Examples, division: Division, emit: Emit, *, most: int, weights: bool = True
+    plan: Plan, examples: Examples, division: Division, emit: Emit, *, most: int, weights: bool = True
 ) -> InTokens:
     """At most `most` rows as the model would read them; with `weights` false the model's config and tokenizer do.
 

@@ -10,13 +10,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from tunesmith.core import registry
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import write_text
-from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import Examples
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.generate import begin_with
@@ -29,16 +26,16 @@ from tunesmith.families.generative.context import LanguageWork
 from tunesmith.families.generative.corpus import read_corpus
 from tunesmith.families.generative.cost import predict_cost
 from tunesmith.families.generative.items import Items, encode_items
-from tunesmith.families.generative.settle import LanguagePlan, fitted, packs, reader, settle_rate, settled
+from tunesmith.families.generative.settle import fitted, packs, reader, settle_rate, settled
 from tunesmith.forgetting import retain
 from tunesmith.models import catalog
 from tunesmith.models.additions import checkpoint_activations, trainable_parameters
 from tunesmith.models.attention import LONGEST, use_for_short_rows
 from tunesmith.models.load_language import LanguageBundle, load_language_base
-from tunesmith.runs import choose
 from tunesmith.runs.clock import Clock
 from tunesmith.runs.identity import check_data, check_retained, identity
 from tunesmith.runs.reading import split_options
+from tunesmith.runs.settle import Plan
 
 _VALIDATION_ITEMS = 500
 _WASTE = 0.1
@@ -77,7 +74,8 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     clock.phase("read", spec.data)
     corpus = read_corpus(spec, split_options(spec), emit)
     check_data(folder, spec.data, corpus.fingerprint)
-    plan = _plan(folder, spec, corpus.examples, emit)
+    plan = settled(spec, corpus.examples, emit)
+    plan.make_callbacks(folder.path)
     kept = retained.read(plan.spec, plan.task.network)
     check_retained(folder, {str(one.path): one.corpus.fingerprint for one in kept})
     write_text(folder.spec, plan.spec.dump())
@@ -102,22 +100,13 @@ def prepared(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, cl
     return LanguageWork(folder, emit, stop, plan, corpus, bundle, codec, items, limit, device, precision, kept)
 
 
-def _plan(folder: RunFolder, spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
-    plan = settled(spec, data, emit)
-    options = resolve(spec.options, choose.parts_of(plan.spec.task, plan.spec.method, spec.callbacks))
-    plan.callbacks = [
-        registry.get("callbacks", key)(options[key], engine=plan.engine, folder=folder.path) for key in spec.callbacks
-    ]
-    return plan
-
-
-def _load(plan: LanguagePlan, device: torch.device, emit: Emit) -> tuple[LanguageBundle, str]:
+def _load(plan: Plan, device: torch.device, emit: Emit) -> tuple[LanguageBundle, str]:
     """The base in the number format that its use asks for: float32 where its own weights move."""
     earlier = is_run(Path(plan.spec.model).expanduser())
     source = None if earlier else catalog.fetch(plan.spec.model)  # said when it is loaded
     size = catalog.size_of(source) if source else None
     precision = hardware.choose_precision(plan.engine.precision, device, size.hidden_size if size else 512, emit)
-    choose.settle(plan, precision=precision)
+    plan.settle(precision=precision)
     kwargs: dict[str, Any] = getattr(plan.method, "load_kwargs", dict)()
     keeps_base = bool(getattr(plan.method, "adds", False))
     dtype = "bfloat16" if precision == "bf16" and keeps_base else "float32"

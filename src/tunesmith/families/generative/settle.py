@@ -6,37 +6,25 @@ The run and `check` both begin with it, so that what one refuses the other does.
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
-from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
-from tunesmith.engine.options import LONGEST_EXAMPLE, EngineOptions
+from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.evaluate import text_metrics
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.forgetting import retain
 from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.load_language import LanguageBundle, add_tokens
 from tunesmith.models.virtual import room
-from tunesmith.runs import choose, text_language
+from tunesmith.runs import choose, settle, text_language
+from tunesmith.runs.settle import Choice, Plan
 
 
-@dataclass
-class LanguagePlan:
-    """The spec with every name turned into a thing."""
-
-    spec: RunSpec
-    task: Any
-    method: Any
-    engine: EngineOptions
-    callbacks: list[Any]
-
-
-def settled(spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
+def settled(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
     """Settle what was left to us, and write every default out; without the callbacks, which need a run's folder.
 
     Raises OptionError for what the task, the method or the data do not allow.
@@ -53,23 +41,11 @@ def settled(spec: RunSpec, data: Examples, emit: Emit) -> LanguagePlan:
         emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
     retain.check(spec, "language")
     model_name = text_language.base_for(retain.base_name(spec), text_language.sample_of(data), emit, kind)
-    choose.check_family(method_name, "language")
-    options = resolve(spec.options, choose.parts_of(name, method_name, spec.callbacks))
-    task = registry.get("tasks", name)(options["task"])
-    if task.options.packing and not packs(task):
+    epochs = _epochs(spec, method_name)
+    plan = settle.settle(spec, Choice("language", name, model_name, method_name, epochs, learning_rate=None))
+    if plan.task.options.packing and not packs(plan.task):
         raise OptionError(f"packing=true: --task {name} can not pack its examples.", "Leave it out.")
-    method = registry.get("methods", method_name)(options["method"])
-    if hasattr(method, "check"):
-        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
-    engine = cast(EngineOptions, options["engine"])
-    engine = engine.model_copy(update={
-        "epochs": _epochs(spec, method_name) if engine.epochs is None else engine.epochs,
-    })  # fmt: skip
-    written = {key: value for part in options.values() for key, value in part.model_dump().items()}
-    written_out = spec.model_copy(update={
-        "task": name, "method": method_name, "model": model_name, "options": {**written, **engine.model_dump()},
-    })  # fmt: skip
-    return LanguagePlan(written_out, task, method, engine, [])
+    return plan
 
 
 def _epochs(spec: RunSpec, method: str) -> int:
@@ -87,7 +63,7 @@ def packs(task: Any) -> bool:
     return task.network != "seq2seq" and task.sequences_per_item == 1
 
 
-def settle_rate(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
+def settle_rate(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     """The learning rate when none is asked; in some methods it depends on the model's size."""
     if plan.engine.learning_rate:
         return
@@ -95,10 +71,10 @@ def settle_rate(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
     rate = choose.rate_of(*names, width)
     if rate != choose.rate_of(*names):
         emit(Decided("learning_rate", rate, f"the wider a model, the smaller the steps it takes; this one has {width}"))
-    choose.settle(plan, learning_rate=rate)
+    plan.settle(learning_rate=rate)
 
 
-def fitted(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
+def fitted(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     """The base with the words, the template and the frozen blocks that are asked for. Raises OptionError where it does
     not have them, or where new words would stay unlearned."""
     options = plan.task.options
@@ -108,7 +84,7 @@ def fitted(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
     bundle.position_limit = room(bundle, getattr(plan.method, "virtual_tokens", 0))
 
 
-def reader(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> tuple[Any, int]:
+def reader(plan: Plan, bundle: LanguageBundle, emit: Emit) -> tuple[Any, int]:
     """How rows become tokens: the task's codec, and the most tokens of an example."""
     _settle_date(plan, bundle, emit)
     codec = plan.task.codec(bundle.tokenizer)
@@ -118,7 +94,7 @@ def reader(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> tuple[Any,
     return codec, _limit(plan, bundle, emit)
 
 
-def _settle_date(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None:
+def _settle_date(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     """The day that the chat template writes, where it asks for today's: a resumed or repeated run reads the same."""
     options = plan.task.options
     asks = "strftime_now" in str(bundle.tokenizer.chat_template or "")
@@ -130,7 +106,7 @@ def _settle_date(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> None
     plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, "date": today}})
 
 
-def _check_new_tokens(plan: LanguagePlan, bundle: LanguageBundle) -> None:
+def _check_new_tokens(plan: Plan, bundle: LanguageBundle) -> None:
     """Raises OptionError where the vocabulary has got words whose embeddings would stay as they are."""
     if not bundle.new_token_ids:
         return
@@ -148,7 +124,7 @@ def _check_new_tokens(plan: LanguagePlan, bundle: LanguageBundle) -> None:
     )
 
 
-def _limit(plan: LanguagePlan, bundle: LanguageBundle, emit: Emit) -> int:
+def _limit(plan: Plan, bundle: LanguageBundle, emit: Emit) -> int:
     asked = plan.task.options.max_length
     if asked is not None and asked > bundle.position_limit:
         virtual = getattr(plan.method, "virtual_tokens", 0)  # the bundle's limit is without them

@@ -23,10 +23,10 @@ from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import frozen_prefix
 from tunesmith.families.predictive.retained import Read
-from tunesmith.families.predictive.settle import Plan
 from tunesmith.models.load import Bundle
 from tunesmith.runs import text_language
 from tunesmith.runs.cut_texts import Cut
+from tunesmith.runs.settle import Plan
 
 
 @dataclass

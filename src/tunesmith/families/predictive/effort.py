@@ -19,7 +19,8 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import continued, linear_head
 
 if TYPE_CHECKING:
-    from tunesmith.families.predictive.context import Plan, Work
+    from tunesmith.families.predictive.context import Work
+    from tunesmith.runs.settle import Plan
 
 WATCHED = 100
 """Validation rows from which on the best epoch of any method is kept; fewer would choose by chance (docs/log.md)."""

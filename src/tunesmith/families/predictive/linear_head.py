@@ -20,7 +20,8 @@ from tunesmith.models.load import Bundle
 if TYPE_CHECKING:
     from tunesmith.data.prepared import PreparedData
     from tunesmith.engine.tokens import EncodedRows
-    from tunesmith.families.predictive.context import Plan, Work
+    from tunesmith.families.predictive.context import Work
+    from tunesmith.runs.settle import Plan
 
 
 def solution(

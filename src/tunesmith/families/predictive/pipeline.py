@@ -8,11 +8,9 @@ from typing import cast
 import numpy as np
 import torch
 
-from tunesmith.core import registry
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import write_text
-from tunesmith.core.options import resolve
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
@@ -29,18 +27,18 @@ from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate import metrics as metric_table
 from tunesmith.families.predictive import continued, effort, forgetting, frozen_prefix, linear_head, retained, zero_shot
 from tunesmith.families.predictive.context import Work, cut_of, outcome_of
-from tunesmith.families.predictive.settle import Plan, settled
+from tunesmith.families.predictive.settle import settled
 from tunesmith.families.predictive.text_baselines import baselines_on_texts
 from tunesmith.forgetting import retain
 from tunesmith.models.additions import checkpoint_activations, trainable_parameters
 from tunesmith.models.blocks import freeze
 from tunesmith.models.load import Bundle, quiet_transformers
 from tunesmith.models.virtual import make_room
-from tunesmith.runs import choose
 from tunesmith.runs.clock import Clock
 from tunesmith.runs.cut_texts import WORDS
 from tunesmith.runs.identity import check_data, check_retained, identity
 from tunesmith.runs.reading import read
+from tunesmith.runs.settle import Plan
 
 _EARLY_STOPPING = "early-stopping"
 _VALIDATION_ROWS = 10_000
@@ -56,7 +54,12 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     data = read(spec.data, spec, folder.cache, emit=emit)
     check_data(folder, spec.data, data.fingerprint)
     stop.check()
-    plan = _plan(folder, spec, data, emit)
+    plan = settled(spec, data, emit)
+    if effort.keeps_last(plan, len(_watched(plan, data))):  # where nothing is watched, nothing can stop early
+        plan.spec = plan.spec.model_copy(
+            update={"callbacks": [name for name in spec.callbacks if name != _EARLY_STOPPING]}
+        )
+    plan.make_callbacks(folder.path)
     kept = retained.read(folder, plan.spec)
     check_retained(folder, {str(one.path): one.fingerprint for one in kept})
     write_text(folder.spec, plan.spec.dump())
@@ -66,7 +69,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
     bundle.name = plan.spec.model
     if count := getattr(plan.method, "virtual_tokens", 0):
         with quiet_transformers():
-            plan.method.check_network(bundle)  # type: ignore[attr-defined]
+            plan.method.check_network(bundle)
         make_room(bundle, count, emit)
     freeze(bundle.model, plan.engine.freeze)
     rows = _encode(folder, plan, data, bundle, emit, stop)
@@ -127,19 +130,6 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> Work
 # the steps
 
 
-def _plan(folder: RunFolder, spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
-    plan = settled(spec, data, emit)
-    options = resolve(spec.options, choose.parts_of(plan.spec.task, plan.spec.method, spec.callbacks))
-    if effort.keeps_last(plan, len(_watched(plan, data))):  # where nothing is watched, nothing can stop early
-        listening = [name for name in spec.callbacks if name != _EARLY_STOPPING]
-        plan.spec = plan.spec.model_copy(update={"callbacks": listening})
-    plan.callbacks = [
-        registry.get("callbacks", name)(options[name], engine=plan.engine, folder=folder.path)
-        for name in plan.spec.callbacks
-    ]
-    return plan
-
-
 def _encode(
     folder: RunFolder, plan: Plan, data: PreparedData, bundle: Bundle, emit: Emit, stop: StopRequest
 ) -> EncodedRows:
@@ -160,7 +150,7 @@ def _encode(
 def _precision(plan: Plan, bundle: Bundle, device: torch.device, emit: Emit) -> str:
     hidden = bundle.model.head.in_features
     precision = hardware.choose_precision(plan.engine.precision, device, hidden, emit)
-    choose.settle(plan, precision=precision)
+    plan.settle(precision=precision)
     if plan.engine.gradient_checkpointing:
         checkpoint_activations(bundle.model.network)
     return precision

@@ -1,0 +1,84 @@
+"""What a run would be: every name of its spec turned into a thing.
+
+The run and `check` both begin with it, so that what one refuses the other does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from tunesmith.core import registry
+from tunesmith.core.options import resolve
+from tunesmith.core.spec import RunSpec
+from tunesmith.engine.options import EngineOptions
+from tunesmith.runs import choose
+
+
+@dataclass
+class Plan:
+    """The spec with every name turned into a thing."""
+
+    spec: RunSpec
+    """With every default written out."""
+    task: Any
+    method: Any
+    engine: EngineOptions
+    callbacks: list[Any] = field(default_factory=list)
+
+    def settle(self, **words: Any) -> None:
+        """Write what was chosen on the way into engine and spec, so that a resumed or repeated run does not choose
+        anew."""
+        self.engine = self.engine.model_copy(update=words)
+        self.spec = self.spec.model_copy(update={"options": {**self.spec.options, **words}})
+
+    def make_callbacks(self, folder: Path) -> None:
+        """The callbacks of the run in `folder`."""
+        names = self.spec.callbacks
+        options = resolve(self.spec.options, choose.parts_of(self.spec.task, self.spec.method, names))
+        self.callbacks = [
+            registry.get("callbacks", name)(options[name], engine=self.engine, folder=folder) for name in names
+        ]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a family makes of a spec and its data, by name."""
+
+    family: str
+    task: str
+    model: str
+    method: str
+    epochs: int
+    """Where none are asked for."""
+    learning_rate: float | None
+    """Where none is asked for; None where it follows from the base model."""
+    words: Mapping[str, Any] = field(default_factory=dict)
+    """What else is written into the spec."""
+
+
+def settle(spec: RunSpec, choice: Choice) -> Plan:
+    """Everything that was chosen as things, and every default written out; without the callbacks, which need a run's
+    folder.
+
+    Raises OptionError for what the task or the method do not allow.
+    """
+    choose.check_family(choice.method, choice.family)
+    options = resolve(spec.options, choose.parts_of(choice.task, choice.method, spec.callbacks))
+    task = registry.get("tasks", choice.task)(options["task"])
+    method = registry.get("methods", choice.method)(options["method"])
+    if hasattr(method, "check"):
+        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
+    engine = cast(EngineOptions, options["engine"])
+    engine = engine.model_copy(update={
+        "epochs": choice.epochs if engine.epochs is None else engine.epochs,
+        "learning_rate": engine.learning_rate or choice.learning_rate,
+    })  # fmt: skip
+    written = {name: value for part in options.values() for name, value in part.model_dump().items()}
+    written_out = spec.model_copy(update={
+        "task": choice.task, "method": choice.method, "model": choice.model, **choice.words,
+        "options": {**written, **engine.model_dump()},
+    })  # fmt: skip
+    return Plan(written_out, task, method, engine)
