@@ -220,7 +220,7 @@ _TRAIN = """
 import json, sys
 import datasets, peft, plotly, sacrebleu, scipy.stats, sklearn.linear_model, tensorboard
 import torch, transformers
-import tunesmith.families.predictive.pipeline
+import tunesmith.families.predictive.family
 from tunesmith.engine.hardware import peak_memory_bytes, prepare
 from tunesmith.engine.optim import ParameterGroup, make_optimizer
 from tunesmith.engine.precision import working

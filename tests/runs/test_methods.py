@@ -262,7 +262,7 @@ def test_a_head_that_is_frozen_stays_where_it_began(
 def test_a_block_that_is_not_there_is_refused_before_anything_is_computed(
     tickets: Any, tiny_model: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunesmith.families.predictive.pipeline._features", None)
+    monkeypatch.setattr("tunesmith.families.predictive.features.features_of_base", None)
     with pytest.raises(OptionError, match=r"'layers\.7' names no block"):
         train(tickets, tiny_model, "head", freeze=["layers.7"])
     assert not Path("head").exists()

@@ -19,7 +19,7 @@ from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.display.results import RunResults
 from tunesmith.engine.stop import StopRequest
-from tunesmith.runs import choose
+from tunesmith.runs import choose, spine
 from tunesmith.runs.family import family_of
 from tunesmith.runs.history import versions
 
@@ -55,7 +55,7 @@ class Run(RunResults):
     def model(self) -> Any:
         """What `tunesmith.load` gives for the run: a Model, or a TextGenerator where text is written."""
         if self._model is None:
-            self._model = registry.get("families", family_of(self.folder.load_spec())).load(self.path)
+            self._model = registry.get("families", family_of(self.folder.load_spec())).load_finished(self.path)
         return self._model
 
 
@@ -102,7 +102,7 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
             log(Started(folder.name, versions(), resumed=folder.begun()))
             if spec.effort == "best":
                 spec = registry.get("studies", "best-effort")(folder, spec, log)
-            registry.get("families", family_of(spec)).run(folder, spec, log, stop, started)
+            spine.run(folder, spec, log, stop, started)
     except Stopped as error:
         if error.step is None:  # stopped before the loop, which says so itself
             log(Paused(0, error.message))

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -85,19 +85,22 @@ def _as_it_is(job: Words, folder: Path) -> Words:
     from tunesmith.core.run import RunFolder
     from tunesmith.core.spec import RunSpec
     from tunesmith.engine.stop import StopRequest
-    from tunesmith.families.generative import finish, pipeline
-    from tunesmith.runs.clock import Clock
+    from tunesmith.families.generative import baselines
+    from tunesmith.families.generative.context import GenerativeRun
+    from tunesmith.families.generative.family import Generative
+    from tunesmith.runs import spine
 
     remove(folder / "run")  # of a rung that was cut off
     run = RunFolder.create(folder / "run", "base")
-    work = pipeline.prepared(run, RunSpec.make(job["words"]), ignore, StopRequest(), Clock(ignore))
+    begun = spine.begin(Generative(), run, RunSpec.make(job["words"]), ignore, StopRequest())
+    work = cast(GenerativeRun, begun)
     test = work.items.splits["test"]
     rows: RowStatistics | None
     if job["rung"] == "base":
         work.measure_reference()
         rows = work.statistics(test)
     else:
-        _, rows = finish.few_shot(work, test, test[:0])
+        _, rows = baselines.few_shot(work, test, test[:0])
         if rows is None:
             raise OptionError(f"few_shot: examples of the form {work.data.form!r} have no prompt to show others in.")
     _save_statistics(folder, rows)

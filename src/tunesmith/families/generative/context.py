@@ -7,56 +7,47 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
-import torch
 
-from tunesmith.core.events import Emit
-from tunesmith.core.run import RunFolder
 from tunesmith.data.conversations import Examples
-from tunesmith.engine import batching, loop
+from tunesmith.engine import batching
 from tunesmith.engine.generate import Generated, Sampling, generate
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.precision import working
-from tunesmith.engine.retained import Keeping
 from tunesmith.engine.sequences import SequenceRows
-from tunesmith.engine.stop import StopRequest
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import Items
-from tunesmith.families.generative.retained import Read
-from tunesmith.models.load_language import LanguageBundle
-from tunesmith.runs.settle import Plan
+from tunesmith.runs.context import RunContext
 
 
-@dataclass
-class LanguageWork:
-    """A generative run under way: filled by `run`, read by `language_finish`."""
-
-    folder: RunFolder
-    emit: Emit
-    stop: StopRequest
-    plan: Plan
-    corpus: Corpus
-    bundle: LanguageBundle
-    codec: Any
-    items: Items
-    limit: int
-    device: torch.device
-    precision: str
-    retained: list[Read] = field(default_factory=list)
-    """The files and runs that must not be forgotten, as examples."""
+@dataclass(kw_only=True)
+class GenerativeRun(RunContext):
+    corpus: Corpus = field(init=False)  # read
+    codec: Any = field(init=False)  # load
+    limit: int = field(init=False)  # load
+    """Most tokens of an example."""
+    items: Items = field(init=False)  # encode
     reference: Likelihoods | None = None
     """The base model on every sequence, where the task learns against it."""
     base: dict[str, Any] = field(default_factory=dict)
     """What the base model did on the test rows, before anything was trained."""
-    state: loop.TrainState = field(default_factory=loop.TrainState)
-    keeping: Keeping | None = None
-    """What must not be forgotten, as it was before training."""
     predicted: dict[str, float] | None = None
     """Seconds and bytes that the training was expected to take."""
-    trainable_parameters: int = 0
     train_seconds: float = 0.0
-    forgetting: dict[str, Any] | None = None
-    """What was, for metrics.json."""
+    ours: RowStatistics = field(default_factory=dict)
+    """What the metrics of the test rows are made of, in the end."""
+    moved: RowStatistics = field(default_factory=dict)
+    """How far it is from its base, of a task that learns against it."""
+    answers: dict[str, list[Generated]] = field(default_factory=dict)
+    """To the test rows that are answered, by contender."""
+    gates: list[str] = field(default_factory=list)
+    """What is wrong with its own."""
+    expected: Likelihoods = field(init=False)  # write
+    """Of some test rows, before the model was saved."""
+
+    @property
+    def fingerprint(self) -> str:
+        return self.corpus.fingerprint
 
     def measure(self, rows: SequenceRows, sequences: np.ndarray) -> Likelihoods:
         """The model as it is now on some sequences."""

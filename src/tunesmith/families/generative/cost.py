@@ -11,10 +11,10 @@ from tunesmith.core.events import Decided
 from tunesmith.engine import devices, loop, memory, skeleton
 
 if TYPE_CHECKING:
-    from tunesmith.families.generative.context import LanguageWork
+    from tunesmith.families.generative.context import GenerativeRun
 
 
-def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
+def predict_cost(work: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     """{"peak_memory_bytes", "train_seconds"} as `tunesmith plan` reckons them, from the batches as they are."""
     plan, begun = work.plan, time.perf_counter()
     recipe = skeleton.Recipe(
@@ -59,7 +59,7 @@ def predict_cost(work: LanguageWork, setup: loop.Setup) -> dict[str, float]:
     return found
 
 
-def cost_of(work: LanguageWork, document: dict[str, Any]) -> dict[str, Any]:
+def cost_of(work: GenerativeRun, document: dict[str, Any]) -> dict[str, Any]:
     """`document` (the part 'cost' of metrics.json) with the seconds of training and what was predicted."""
     predicted = {"predicted": work.predicted} if work.predicted else {}
     own = {"trainable_parameters": work.trainable_parameters, "train_seconds": round(work.train_seconds, 3)}

@@ -10,7 +10,7 @@ import numpy as np
 from tunesmith.engine.inference import evaluating
 from tunesmith.engine.likelihood import to_device
 from tunesmith.evaluate.text_metrics import RowStatistics
-from tunesmith.families.generative.context import LanguageWork
+from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.load_language import add_tokens, load_language_base
 
@@ -18,7 +18,7 @@ _ROWS = 128
 """Test rows that it is measured on: it takes the distributions of two models over all words, at every token."""
 
 
-def divergence(work: LanguageWork) -> RowStatistics:
+def divergence(work: GenerativeRun) -> RowStatistics:
     """KL(tuned || base) of the next token, in nats: of each wanted answer the sum over its tokens, and their number.
 
     Exact at every token, over all words; on at most `_ROWS` test rows.
@@ -40,7 +40,7 @@ def divergence(work: LanguageWork) -> RowStatistics:
     return {"kl_to_base": found}
 
 
-def _base(work: LanguageWork) -> tuple[LanguageModel, Callable[[], AbstractContextManager[object]]]:
+def _base(work: GenerativeRun) -> tuple[LanguageModel, Callable[[], AbstractContextManager[object]]]:
     """The base, and what to do while it is asked: our model with its adapter off, or loaded once more."""
     adapted = work.bundle.model.adapted
     if adapted is not None:

@@ -25,7 +25,7 @@ from tunesmith.models.load_language import load_language_finished
 from tunesmith.models.mask import Encoded
 
 if TYPE_CHECKING:
-    from tunesmith.families.generative.context import LanguageWork
+    from tunesmith.families.generative.context import GenerativeRun
 
 _PROBE_ITEMS = 500
 """Most texts of something retained that are measured."""
@@ -34,7 +34,7 @@ _SAMPLED_TOKENS = 128
 """Longest text that is sampled."""
 
 
-def remember(work: LanguageWork) -> Keeping | None:
+def remember(work: GenerativeRun) -> Keeping | None:
     """Look at everything that must not be forgotten, before anything is trained. None where nothing can be.
 
     An encoder-decoder has no loss on plain sentences, so nothing is known of it unless something is retained.
@@ -74,7 +74,7 @@ class LossProbe:
     """The loss of a token of texts, by sequence."""
 
     def __init__(
-        self, work: LanguageWork, name: str, rows: SequenceRows, splits: dict[str, np.ndarray], *, is_task: bool
+        self, work: GenerativeRun, name: str, rows: SequenceRows, splits: dict[str, np.ndarray], *, is_task: bool
     ):
         self.work, self.name, self.rows, self.splits, self.is_task = work, name, rows, splits, is_task
         self.seed = work.plan.spec.seed
@@ -104,7 +104,7 @@ class _ApartProbe(LossProbe):
     There is nothing to hold, and nothing that could change, so it looks once.
     """
 
-    def __init__(self, work: LanguageWork, name: str, items: Items, model: Path):
+    def __init__(self, work: GenerativeRun, name: str, items: Items, model: Path):
         super().__init__(work, name, items.rows, items.splits, is_task=True)
         self.model, self.seen = model, dict[bool, Any]()
 
@@ -123,7 +123,7 @@ class _ApartProbe(LossProbe):
         return {**found, "probe": f"{found['probe']}, by its own adapter"}
 
 
-def _general(work: LanguageWork) -> LossProbe:
+def _general(work: GenerativeRun) -> LossProbe:
     """The bundled sentences: every second one is for holding and choosing, the others are measured."""
     writer, codec = SequenceWriter(work.folder.cache / "general"), CausalCodec(work.bundle.tokenizer)
     for number, text in enumerate(forgetting.general_texts()):
@@ -135,7 +135,7 @@ def _general(work: LanguageWork) -> LossProbe:
     return LossProbe(work, "general text", rows, splits, is_task=False)
 
 
-def _sampled(work: LanguageWork, count: int) -> LossProbe:
+def _sampled(work: GenerativeRun, count: int) -> LossProbe:
     """Texts that the model, as it is before training, writes when it is given nothing but the start of a text."""
     tokenizer = work.bundle.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
@@ -162,7 +162,7 @@ def _sampled(work: LanguageWork, count: int) -> LossProbe:
     return LossProbe(work, "its own texts", rows, {"train": np.arange(len(rows))}, is_task=False)
 
 
-def _task(work: LanguageWork, read: Read, continued: bool, number: int) -> LossProbe:
+def _task(work: GenerativeRun, read: Read, continued: bool, number: int) -> LossProbe:
     """A file, divided as a run of its own would; a run's data, divided as they were there."""
     path, spec, corpus = read.path, read.spec, read.corpus
     plugin = task_for(corpus.examples.form, work.bundle.kind)

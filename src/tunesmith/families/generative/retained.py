@@ -25,6 +25,10 @@ class Read:
     spec: RunSpec
     corpus: Corpus
 
+    @property
+    def fingerprint(self) -> str:
+        return self.corpus.fingerprint
+
 
 def read(spec: RunSpec, kind: str) -> list[Read]:
     """Everything that is retained, so that faults in it are told before anything is computed; `kind` of network.

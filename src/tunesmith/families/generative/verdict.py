@@ -10,7 +10,7 @@ from tunesmith.evaluate.compare import Difference
 from tunesmith.evaluate.goal import goal_of
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Interval
-from tunesmith.families.generative.context import LanguageWork
+from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.rendering import without_reasoning
 
 _FEWEST = 6
@@ -18,7 +18,7 @@ _FEWEST = 6
 
 
 def judge(
-    work: LanguageWork,
+    work: GenerativeRun,
     likely: Mapping[str, RowStatistics],
     texts: Mapping[str, RowStatistics],
     answers: Mapping[str, list[Generated]],

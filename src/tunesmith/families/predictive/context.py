@@ -4,63 +4,60 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import torch
 
-from tunesmith.core.events import Emit
-from tunesmith.core.run import RunFolder
 from tunesmith.data.prepared import PreparedData
-from tunesmith.engine import loop
+from tunesmith.engine import batching
 from tunesmith.engine.background import Beside
 from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.probe import LinearSolution
-from tunesmith.engine.retained import Keeping
-from tunesmith.engine.stop import StopRequest
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import frozen_prefix
-from tunesmith.families.predictive.retained import Read
 from tunesmith.models.load import Bundle
 from tunesmith.runs import text_language
+from tunesmith.runs.context import RunContext
 from tunesmith.runs.cut_texts import Cut
 from tunesmith.runs.settle import Plan
 
+WATCHED_ROWS = 10_000
+"""Most validation rows that are looked at while training."""
 
-@dataclass
-class Work:
-    """A run under way: filled by the steps below, read by `finish`."""
 
-    folder: RunFolder
-    emit: Emit
-    stop: StopRequest
-    plan: Plan
-    data: PreparedData
-    bundle: Bundle
-    rows: EncodedRows
-    device: torch.device
-    precision: str
-    lesson: RowLesson
-    resting: frozen_prefix.Resting
-    of_texts: Beside[dict[str, Outcome]]
-    probe: LinearSolution
+@dataclass(kw_only=True)
+class PredictiveRun(RunContext):
+    data: PreparedData = field(init=False)  # read
+    rows: EncodedRows = field(init=False)  # encode
+    lesson: RowLesson = field(init=False)  # baselines
+    resting: frozen_prefix.Resting = field(init=False)  # baselines
+    features_of_base: np.ndarray = field(init=False)  # baselines
+    """What the linear solution reads of the rows that need it: float32 [rows, hidden]."""
+    of_texts: Beside[dict[str, Outcome]] = field(init=False)  # baselines
+    probe: LinearSolution = field(init=False)  # baselines
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
     """Its logits on 'validation' and 'test'."""
     base_logits: np.ndarray | None = None
     """The base model's own on 'test', where it can answer before any training."""
-    trainable_parameters: int = 0
-    state: loop.TrainState = field(default_factory=loop.TrainState)
-    retained: list[Read] = field(default_factory=list)
-    """The files and runs that must not be forgotten, as data."""
-    keeping: Keeping | None = None
-    """What must not be forgotten, as it was before training."""
-    forgetting: dict[str, Any] | None = None
-    """What was, for metrics.json."""
     kept_method: str | None = None
     """The method of the model that is handed over, where that is not the one that was trained."""
+    thresholds: np.ndarray | None = None
+    """Tuned on validation rows, of several labels only."""
+    others: dict[str, Outcome] = field(default_factory=dict)
+    """What the baselines say of 'test'."""
+    ours: dict[str, Outcome] = field(default_factory=dict)
+    """What the model says of 'validation' and 'test' in the end."""
+
+    @property
+    def fingerprint(self) -> str:
+        return self.data.fingerprint
+
+    @property
+    def watched(self) -> np.ndarray:
+        """Positions of the validation rows that are looked at while training."""
+        return watched_of(self.data, self.plan.spec.seed)
 
     def logits(self, positions: np.ndarray) -> np.ndarray:
         """The model as it is now, on some rows: float32 [len(positions), outputs]."""
@@ -103,3 +100,8 @@ def cut_of(plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows) ->
         rows.whole_lengths, len(rows), int(rows.lengths.max()), plan.spec.model, bundle.position_limit,
         text_language.sample(data),
     )  # fmt: skip
+
+
+def watched_of(data: PreparedData, seed: int) -> np.ndarray:
+    """Positions of the validation rows that are looked at while training."""
+    return batching.sample(data.splits["validation"], WATCHED_ROWS, seed)

@@ -19,7 +19,7 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import continued, linear_head
 
 if TYPE_CHECKING:
-    from tunesmith.families.predictive.context import Work
+    from tunesmith.families.predictive.context import PredictiveRun
     from tunesmith.runs.settle import Plan
 
 WATCHED = 100
@@ -74,7 +74,7 @@ class Score:
         return self.loss < other.loss if abs(gain) <= max(self.noise, other.noise) else gain > 0
 
 
-def hand_over(work: Work, watched: np.ndarray, noise: Callable[[str, float, int], float]) -> None:
+def hand_over(work: PredictiveRun, watched: np.ndarray, noise: Callable[[str, float, int], float]) -> None:
     """Put the linear head on the base as it was in place of what was trained, where validation rows prefer that.
 
     `watched`: positions of those rows. Only where `effort` is asked for or was chosen.
@@ -114,7 +114,7 @@ def hand_over(work: Work, watched: np.ndarray, noise: Callable[[str, float, int]
 
 
 def _score(
-    work: Work, held: np.ndarray, logits: np.ndarray, metric: str, noise: Callable[[str, float, int], float]
+    work: PredictiveRun, held: np.ndarray, logits: np.ndarray, metric: str, noise: Callable[[str, float, int], float]
 ) -> Score:
     outcome = work.outcome_at(held, logits)
     if outcome.kind == "labels":

@@ -2,26 +2,170 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from tunesmith.core.events import Emit
-from tunesmith.core.run import RunFolder
-from tunesmith.core.spec import RunSpec
-from tunesmith.engine.stop import StopRequest
+import numpy as np
+
+from tunesmith.core.events import Decided
+from tunesmith.engine import hardware
+from tunesmith.engine.background import one_core_left
+from tunesmith.families.predictive import (
+    continued,
+    document,
+    effort,
+    features,
+    forgetting,
+    frozen_prefix,
+    linear_head,
+    retained,
+    saving,
+    training,
+    zero_shot,
+)
+from tunesmith.families.predictive.context import PredictiveRun, cut_of, outcome_of, watched_of
+from tunesmith.families.predictive.predictor import Model
+from tunesmith.families.predictive.settle import settled
+from tunesmith.families.predictive.text_baselines import baselines_on_texts
+from tunesmith.forgetting import retain
+from tunesmith.models.additions import checkpoint_activations
+from tunesmith.models.blocks import freeze
+from tunesmith.models.load import quiet_transformers
+from tunesmith.models.virtual import make_room
+from tunesmith.runs import next_step
+from tunesmith.runs.cut_texts import WORDS
+from tunesmith.runs.reading import read
+from tunesmith.runs.settle import Plan
+
+_EARLY_STOPPING = "early-stopping"
 
 
 class Predictive:
+    """See `runs.protocols.Family`."""
+
+    context = PredictiveRun
+
+    def read(self, run: PredictiveRun) -> None:
+        run.data = read(run.spec.data, run.spec, run.folder.cache, emit=run.emit)
+
+    def settle(self, run: PredictiveRun) -> Plan:
+        plan = settled(run.spec, run.data, run.emit)
+        if effort.keeps_last(plan, len(watched_of(run.data, plan.spec.seed))):  # nothing can stop it early
+            listening = [name for name in run.spec.callbacks if name != _EARLY_STOPPING]
+            plan.spec = plan.spec.model_copy(update={"callbacks": listening})
+        return plan
+
+    def read_retained(self, run: PredictiveRun) -> list[retained.Read]:
+        return retained.read(run.folder, run.plan.spec)
+
+    def load(self, run: PredictiveRun) -> None:
+        plan = run.plan
+        bundle = plan.task.load(continued.base_source(run.folder, plan.spec), run.emit)
+        bundle.name = plan.spec.model
+        if count := getattr(plan.method, "virtual_tokens", 0):
+            with quiet_transformers():
+                plan.method.check_network(bundle)
+            make_room(bundle, count, run.emit)
+        freeze(bundle.model, plan.engine.freeze)
+        run.bundle = bundle
+
+    def encode(self, run: PredictiveRun) -> None:
+        plan, data, bundle = run.plan, run.data, run.bundle
+        rows = plan.task.encode(data.rows, bundle, run.folder.cache / "tokens", run.emit, run.stop.check)
+        row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
+        if len(rows.cut):
+            limit, share = int(rows.lengths.max()), len(rows.cut) / len(rows)
+            data.ledger.cut(row_ids[rows.cut], f"longer than {limit} tokens: the end was cut off")
+            told = (
+                f"{share:.1%} of the rows are longer than {limit} tokens, about {round(limit * WORDS)} words; "
+                "their end is not read; --max-length sets the limit"
+            )
+            cut = cut_of(plan, data, bundle, rows)
+            run.emit(cut.warning if cut.much else Decided("cut", len(rows.cut), told))
+        run.rows = rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
+        data.save(run.folder.data)
+        run.device = hardware.device()
+        bundle.model.to(run.device)
+        hidden = bundle.model.head.in_features
+        run.precision = hardware.choose_precision(plan.engine.precision, run.device, hidden, run.emit)
+        plan.settle(precision=run.precision)
+        if plan.engine.gradient_checkpointing:
+            checkpoint_activations(bundle.model.network)
+
+    def baselines(self, run: PredictiveRun) -> None:
+        """The frozen base with a linear head, as it is, and what learns from the texts alone, begun beside these."""
+        plan, data, bundle = run.plan, run.data, run.bundle
+        run.clock.phase("bottom", "the layers that stay as they are, run once")
+        run.lesson = training.lesson(run)
+        run.resting = frozen_prefix.planned(plan.method, bundle, cast(int, plan.engine.epochs))
+        features.run_bottom_once(run)
+        # where they are the same in every epoch, the states come in the batches of the training, and so would the
+        # features
+        if not run.lesson.same_batches:
+            run.resting.throughout(bundle, run.rows)
+            bundle.model.rest(0)
+        run.clock.phase("features", f"{len(features.rows_of_features(run))} rows, once")
+        run.features_of_base = features.features_of_base(run)
+        run.of_texts = baselines_on_texts(plan.task, data, plan.spec.seed)
+        run.clock.phase("probe", "a linear one, on what the base model makes of the texts")
+        with one_core_left():
+            run.probe, run.probe_logits = linear_head.of_base(run)
+        run.emit(Decided("penalty", run.probe.penalty, run.probe.why))
+        on_validation = outcome_of(plan, data, data.splits["validation"], run.probe_logits["validation"])
+        if why := effort.enough(plan, on_validation):
+            run.emit(Decided("method", "head", why))
+            effort.only_head(plan)
+            run.resting = frozen_prefix.planned(plan.method, bundle, 0)
+            run.write_spec()
+        run.base_logits = zero_shot.logits(run, run.features_of_base)
+
+    def snapshot(self, run: PredictiveRun) -> None:
+        run.clock.phase("retain", "what the base model knows, to see later what was forgotten")
+        run.keeping = forgetting.remember(run)
+        if run.plan.engine.epochs:  # a training needs all cores
+            run.of_texts.wait(run.stop.check)
+
+    def prepare(self, run: PredictiveRun) -> None:
+        if run.plan.method.frozen_body:
+            run.rows.features = run.features_of_base
+        training.place_head(run)
+
+    def train(self, run: PredictiveRun) -> None:
+        run.resting.throughout(run.bundle, run.rows)
+        linear_head.start(run, run.watched)
+        run.state = retain.train(run, training.setup)
+        linear_head.finish(run, run.watched)
+        run.resting.throughout(run.bundle, run.rows)
+        effort.hand_over(run, run.watched, training.noise)
+
+    def judge(self, run: PredictiveRun) -> None:
+        run.clock.phase("evaluate", f"{len(run.data.splits['test'])} test rows")
+        document.judge(run)
+
+    def write(self, run: PredictiveRun, aside: Path) -> None:
+        saving.write(run, aside)
+
+    def read_back(self, run: PredictiveRun, aside: Path) -> None:
+        saving.read_back(run, aside)
+
+    def document(self, run: PredictiveRun, cost: Mapping[str, Any]) -> dict[str, Any]:
+        return document.document(run, dict(cost))
+
+    def next_step(self, run: PredictiveRun, document: Mapping[str, Any]) -> Any:
+        sizes = {name: len(rows) for name, rows in run.data.splits.items()}
+        more = run.cut.ways if run.cut.worst else ()
+        return next_step.for_rows(run.plan.spec, document, run.folder.path, sizes, more)
+
+    def headline(self, run: PredictiveRun) -> tuple[str, ...]:
+        return tuple(run.plan.task.metrics)
+
+    def evidence(self, run: PredictiveRun) -> dict[str, Any]:
+        return document.evidence(run)
+
+    def write_predictions(self, run: PredictiveRun) -> None:
+        saving.write_predictions(run)
+
     @staticmethod
-    def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, started: float) -> None:
-        """The whole run, up to `result.json`. Raises the errors of `core.errors`."""
-        from tunesmith.families.predictive import finish, pipeline
-
-        finish.finish(pipeline.run(folder, spec, emit, stop), started)
-
-    @staticmethod
-    def load(path: Path) -> Any:
-        """The model of a finished run. Raises FolderError, ModelError."""
-        from tunesmith.families.predictive.predictor import Model
-
+    def load_finished(path: Path) -> Model:
         return Model.load(path)

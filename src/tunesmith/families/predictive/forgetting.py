@@ -33,13 +33,13 @@ from tunesmith.models.lengths import USUAL
 from tunesmith.runs import choose
 
 if TYPE_CHECKING:
-    from tunesmith.families.predictive.context import Work
+    from tunesmith.families.predictive.context import PredictiveRun
 
 _PROBE_ROWS = 2_000
 """Most rows of a retained task that are fitted or chosen on."""
 
 
-def remember(work: Work) -> Keeping:
+def remember(work: PredictiveRun) -> Keeping:
     """Look at everything that must not be forgotten, before anything is trained."""
     spec = work.plan.spec
     chain = [run.path.resolve() for run in retain.earlier(spec)]
@@ -60,7 +60,7 @@ def remember(work: Work) -> Keeping:
 # retained tasks
 
 
-def _task(work: Work, read: Read, with_head: bool, number: int) -> _TaskProbe | _DriftProbe:
+def _task(work: PredictiveRun, read: Read, with_head: bool, number: int) -> _TaskProbe | _DriftProbe:
     """A run's data, and its head where this run starts from its body; a file's data, to be probed anew, or its
     texts where it holds nothing else."""
     path, spec, data = read.path, read.spec, read.data
@@ -103,7 +103,7 @@ def _target_scale(task: Task) -> tuple[float, float]:
     return high - low, low
 
 
-def _features(work: Work, rows: EncodedRows, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
+def _features(work: PredictiveRun, rows: EncodedRows, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
     """What a head reads from the body as it is now, float32 [len(positions), hidden]; of a progressive network
     from the column of a run that left that many, or from the newest before this run."""
     reading = getattr(work.plan.method, "reading", None)
@@ -123,7 +123,7 @@ class _TaskProbe(ABC):
     how = ""
     head: nn.Linear
 
-    def __init__(self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows):
+    def __init__(self, work: PredictiveRun, name: str, task: Task, data: PreparedData, rows: EncodedRows):
         self.work, self.name, self.task, self.data, self.rows = work, name, task, data, rows
         self.seed = work.plan.spec.seed
 
@@ -158,7 +158,7 @@ class _HeadProbe(_TaskProbe):
     how = "by its own head"
 
     def __init__(
-        self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows, head: nn.Linear,
+        self, work: PredictiveRun, name: str, task: Task, data: PreparedData, rows: EncodedRows, head: nn.Linear,
         thresholds: np.ndarray | None, columns: int,
     ):  # fmt: skip
         super().__init__(work, name, task, data, rows)
@@ -178,7 +178,7 @@ class _ApartProbe(_TaskProbe):
 
     how = "by its own adapter"
 
-    def __init__(self, work: Work, name: str, task: Task, data: PreparedData, rows: EncodedRows, model: Model):
+    def __init__(self, work: PredictiveRun, name: str, task: Task, data: PreparedData, rows: EncodedRows, model: Model):
         super().__init__(work, name, task, data, rows)
         self.model, self.seen = model, dict[bool, Outcome]()
 
@@ -239,7 +239,7 @@ class _DriftProbe:
     """How far the features of texts moved. Every second one is for holding features and for choosing, the others
     are measured."""
 
-    def __init__(self, work: Work, name: str, texts: list[str], cache: str, general: int | None = None):
+    def __init__(self, work: PredictiveRun, name: str, texts: list[str], cache: str, general: int | None = None):
         """`general`: so many of the texts, from the first, are the bundled ones; None where they were retained."""
         self.work, self.name, self.is_task, self.general = work, name, general is None, general or 0
         limit = int(min(work.bundle.max_length, USUAL))
@@ -266,7 +266,7 @@ class _DriftProbe:
         return Retained("general sentences" if self.general else self.name, lesson, lesson.surprise)
 
 
-def _general(work: Work) -> _DriftProbe:
+def _general(work: PredictiveRun) -> _DriftProbe:
     """General sentences, and as many of the run's own validation texts."""
     texts = list(forgetting.general_texts())
     held = work.data.rows.select(work.data.splits["validation"][: len(texts)])

@@ -18,9 +18,7 @@ from tunesmith.models.blocks import frozen_names
 from tunesmith.models.load import Bundle
 
 if TYPE_CHECKING:
-    from tunesmith.data.prepared import PreparedData
-    from tunesmith.engine.tokens import EncodedRows
-    from tunesmith.families.predictive.context import Work
+    from tunesmith.families.predictive.context import PredictiveRun
     from tunesmith.runs.settle import Plan
 
 
@@ -41,26 +39,24 @@ def solution(
     )  # fmt: skip
 
 
-def of_base(
-    plan: Plan, data: PreparedData, rows: EncodedRows, features: np.ndarray, bundle: Bundle, held: np.ndarray,
-    check: Callable[[], None],
-) -> tuple[LinearSolution, dict[str, np.ndarray]]:  # fmt: skip
-    """The linear solution on the frozen base, chosen on the validation rows at `held`, and its logits on 'validation'
-    and 'test'."""
+def of_base(work: PredictiveRun) -> tuple[LinearSolution, dict[str, np.ndarray]]:
+    """The linear solution on the frozen base, chosen on the validation rows that are watched, and its logits on
+    'validation' and 'test'."""
+    rows, held, features = work.rows, work.watched, work.features_of_base
     assert rows.targets is not None
-    train = batching.sample(data.splits["train"], MAX_ROWS, plan.spec.seed)
+    train = batching.sample(work.data.splits["train"], MAX_ROWS, work.plan.spec.seed)
     found = solution(
-        plan, bundle, (gathered(features, train), gathered(features, held)), (rows.targets[train], rows.targets[held]),
-        check,
+        work.plan, work.bundle, (gathered(features, train), gathered(features, held)),
+        (rows.targets[train], rows.targets[held]), work.stop.check,
     )  # fmt: skip
     logits = {
-        name: np.concatenate([found.logits(part) for part in parts(features, data.splits[name])])
+        name: np.concatenate([found.logits(part) for part in parts(features, work.data.splits[name])])
         for name in ("validation", "test")
     }
     return found, logits
 
 
-def judged(work: Work, held: np.ndarray) -> np.ndarray:
+def judged(work: PredictiveRun, held: np.ndarray) -> np.ndarray:
     """Logits float32 [len(held), outputs] by which the training is judged: the model's own, or, of a method that fits
     its head in the end, those of such a head."""
     if not _fits(work):
@@ -69,14 +65,14 @@ def judged(work: Work, held: np.ndarray) -> np.ndarray:
     return functional.linear(torch.from_numpy(features), *found.start).numpy()
 
 
-def start(work: Work, held: np.ndarray) -> None:
+def start(work: PredictiveRun, held: np.ndarray) -> None:
     """The head before training, of a method that changes what it reads from the start: the soft solution on that."""
     if getattr(work.plan.method, "changes_features", False):
         found, _ = _of_model(work, held, choose_penalty=False)
         place(work.bundle, *found.start)
 
 
-def finish(work: Work, held: np.ndarray) -> None:
+def finish(work: PredictiveRun, held: np.ndarray) -> None:
     """The head after training, as rows at `held` want it: fitted to what the model has become, where its method does
     that, and calibrated. A head that `freeze` names stays as it is."""
     if not work.plan.engine.epochs or _stays(work):
@@ -89,7 +85,7 @@ def finish(work: Work, held: np.ndarray) -> None:
 
 
 @torch.no_grad()
-def _calibrate(work: Work, held: np.ndarray) -> None:
+def _calibrate(work: PredictiveRun, held: np.ndarray) -> None:
     """Scale the head so that its probabilities are as often right as they say; no answer changes. Training with
     smoothed labels leaves them too low, training for long too high."""
     assert work.rows.targets is not None
@@ -101,16 +97,16 @@ def _calibrate(work: Work, held: np.ndarray) -> None:
     work.emit(Decided("scale_of_logits", round(scale, 3), why))
 
 
-def _fits(work: Work) -> bool:
+def _fits(work: PredictiveRun) -> bool:
     return getattr(work.plan.method, "fits_head", False) and not _stays(work)
 
 
-def _stays(work: Work) -> bool:
+def _stays(work: PredictiveRun) -> bool:
     model = work.bundle.model
     return any(model.get_parameter(name) is model.head.weight for name in frozen_names(model, work.plan.engine.freeze))
 
 
-def _of_model(work: Work, held: np.ndarray, *, choose_penalty: bool) -> tuple[LinearSolution, np.ndarray]:
+def _of_model(work: PredictiveRun, held: np.ndarray, *, choose_penalty: bool) -> tuple[LinearSolution, np.ndarray]:
     """The solution on what the model as it is now makes of the training rows, and its features of those at `held`."""
     targets = work.rows.targets
     assert targets is not None

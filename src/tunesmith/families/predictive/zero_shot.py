@@ -17,14 +17,14 @@ from tunesmith.engine.contrastive import encode_names, spelled
 from tunesmith.engine.inference import answering, parts, run_rows
 
 if TYPE_CHECKING:
-    from tunesmith.families.predictive.context import Work
+    from tunesmith.families.predictive.context import PredictiveRun
 
 SCALE = 20.0
 """Logit of a cosine of 1: what sentence encoders are trained with (sentence-transformers'
 MultipleNegativesRankingLoss)."""
 
 
-def logits(work: Work, features: np.ndarray) -> np.ndarray | None:
+def logits(work: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
     """float32 [test rows, outputs], or None where the base model can not answer.
 
     `features` [rows, hidden] are the frozen base's, computed for the test rows at least.

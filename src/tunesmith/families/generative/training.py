@@ -1,0 +1,84 @@
+"""How a run that writes text learns: its batches, and what the loop is given."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+
+from tunesmith.core.events import Decided
+from tunesmith.engine import batching, hardware, loop
+from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.lesson import Lesson
+from tunesmith.engine.protocols import Batches, begin_stage, stage_of
+from tunesmith.evaluate import text_metrics
+from tunesmith.families.generative.context import GenerativeRun
+from tunesmith.families.generative.cost import predict_cost
+from tunesmith.families.generative.settle import packs
+from tunesmith.runs.identity import identity
+
+_VALIDATION_ITEMS = 500
+_WASTE = 0.1
+"""Share of padding from which on packing is worth it."""
+
+
+def setup(work: GenerativeRun) -> loop.Setup:
+    plan, items = work.plan, work.items
+    metric = plan.task.metrics[0]
+    watched = batching.sample(items.splits["validation"], _VALIDATION_ITEMS, plan.spec.seed)
+    if len(watched) < len(items.splits["validation"]):
+        work.emit(Decided("validation_rows", len(watched), "more would take longer than they tell"))
+    higher = bool(text_metrics.higher_is_better(metric))
+
+    def evaluate() -> dict[str, float]:
+        return text_metrics.compute(work.statistics(watched))
+
+    made_of = identity(plan.spec, work.corpus.fingerprint, work.bundle.fingerprint)
+    setup = loop.Setup(
+        model=work.bundle.model, lesson=lesson(work, items.splits["train"]), evaluate=evaluate,
+        metric=metric, higher_is_better=higher,
+        groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
+        epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
+        checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),
+        callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
+        tokens_at_once=hardware.tokens_at_once(work.device),
+        float32_names=work.bundle.model.float32_names, stage=partial(stage_of, plan.method),
+        on_stage=partial(begin_stage, plan.method, work.bundle),
+    )  # fmt: skip
+    work.predicted = work.predicted or predict_cost(work, setup)
+    return setup
+
+
+def lesson(work: GenerativeRun, items: np.ndarray) -> Lesson:
+    """The task's lesson on some items, its batches planned and said."""
+    plan = work.plan
+    sequences = work.sequences(items)
+    lengths = work.items.rows.lengths[sequences]
+    size = plan.engine.batch_size
+    if size is None:
+        size = int(min(16, max(2, 2 ** int(np.log2(max(2, len(items) / 20))))))
+        why = f"{len(items)} training examples of {np.median(lengths):g} tokens (median)"
+        work.emit(Decided("batch_size", size, f"{why}, at most {batching.LANGUAGE_TOKENS:,} tokens a batch"))
+    packed = _packing(work, lengths, size)
+    batches = Batches(size, None if plan.engine.batch_size else batching.LANGUAGE_TOKENS, plan.spec.seed, packed)
+    extra: dict[str, Any] = {}
+    if work.reference is not None:
+        extra = {"reference": work.reference, "good": work.items.good}
+    return cast(Lesson, plan.task.lesson(work.items.rows, items, batches, **extra))
+
+
+def _packing(work: GenerativeRun, lengths: np.ndarray, size: int) -> bool:
+    asked = work.plan.task.options.packing
+    if not packs(work.plan.task):
+        return False
+    if getattr(work.plan.method, "virtual_tokens", 0):
+        work.emit(Decided("packing", False, f"method={work.plan.spec.method} puts its tokens before every row"))
+        return False
+    if asked is not None:
+        work.emit(Decided("packing", asked, "asked for"))
+        return bool(asked)
+    plan = batching.plan_epoch(lengths, seed=0, epoch=0, rows=size, tokens=batching.LANGUAGE_TOKENS)
+    waste = batching.padding_share(plan, lengths)
+    work.emit(Decided("packing", waste > _WASTE, f"batches of similar length are {waste:.0%} padding"))
+    return waste > _WASTE

@@ -1,0 +1,139 @@
+"""What a run with one answer a row has shown: its metrics beside the baselines', its verdict, its findings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tunesmith.engine.batching import sample
+from tunesmith.engine.inference import gathered
+from tunesmith.engine.probe import MAX_ROWS
+from tunesmith.evaluate import diagnose, examples, good, linear, metrics, metrics_json, noise, verdict
+from tunesmith.evaluate.errors import suspects
+from tunesmith.evaluate.goal import goal_of
+from tunesmith.evaluate.thresholds import tune_thresholds
+from tunesmith.evaluate.types import Outcome
+from tunesmith.families.predictive.context import PredictiveRun
+from tunesmith.families.predictive.features import features_of_base
+from tunesmith.families.predictive.text_baselines import texts_of
+from tunesmith.forgetting import retain
+from tunesmith.models import virtual
+from tunesmith.runs.history import read_curves
+
+_INDEPENDENT = ("tfidf_logistic_regression", "linear_probe")
+"""Baselines that come to their answers in other ways than the model, and than each other."""
+
+
+def judge(work: PredictiveRun) -> None:
+    """What the model says of validation and test rows, with thresholds tuned on validation where there are several
+    labels; and what it has lost."""
+    logits = {split: work.logits(work.data.splits[split]) for split in ("validation", "test")}
+    if work.plan.task.kind == "labels":
+        work.thresholds = tune_thresholds(work.outcome("validation", logits["validation"]))
+    work.ours = {split: work.outcome(split, values, work.thresholds) for split, values in logits.items()}
+    work.others = _model_baselines(work)
+    first = work.plan.task.metrics[0]
+    own = metrics.compute(work.ours["test"], [first]).get(first)
+    work.forgetting = retain.measured(work, first, own, metrics.higher_is_better)
+
+
+def _model_baselines(work: PredictiveRun) -> dict[str, Outcome]:
+    """The frozen base with a linear head and, where it can answer, the base as it is."""
+    thresholds = None
+    if work.plan.task.kind == "labels":
+        thresholds = tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
+    found = {"linear_probe": work.outcome("test", work.probe_logits["test"], thresholds)}
+    if work.base_logits is not None:
+        found["base"] = work.outcome("test", work.base_logits)
+    return found
+
+
+def document(work: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
+    """metrics.json; noise.csv is written beside it where labels are doubtful."""
+    task, data, seed = work.plan.task, work.data, work.plan.spec.seed
+    first, ours = task.metrics[0], work.ours
+    work.others = {**work.of_texts.result(work.emit), **work.others}
+    test = metrics.with_intervals(ours["test"], seed=seed)
+    of_data = _of_data(work, test)
+    baselines = {name: metrics.with_intervals(other, task.metrics, seed=seed) for name, other in work.others.items()}
+    without = None
+    if len(data.leaked_test):
+        clean = ~np.isin(data.splits["test"], data.leaked_test)
+        if clean.any():
+            without = metrics.with_intervals(_subset(ours["test"], clean), seed=seed)
+    found = _verdict(work, test)
+    made = metrics_json.build(
+        task=work.plan.spec.task, model=work.plan.spec.model, method=work.kept_method or work.plan.spec.method,
+        first_metric=first, test=test,
+        validation=metrics.with_intervals(ours["validation"], task.metrics, seed=seed),
+        baselines=baselines, verdict=found, outcome=ours["test"], test_without_leaked=without,
+        findings=diagnose.findings(
+            curves=read_curves(work.folder.events), outcome=ours["test"], test=test, baselines=baselines,
+            first_metric=first, audit=data.audit(), verdict=found, test_without_leaked=without, data=of_data,
+            set_aside=None if work.kept_method is None else work.plan.spec.method,
+        ),
+        cost=cost,
+    )  # fmt: skip
+    made["examples"] = examples.of_rows(ours["test"], _shown(data.rows.select(data.splits["test"])), seed)
+    return made
+
+
+def _of_data(work: PredictiveRun, test: diagnose.Metrics) -> list[diagnose.Finding]:
+    """Findings about the rows themselves; suspected labels are also listed in noise.csv."""
+    frozen = _frozen(work)
+    found, suspected = diagnose.of_data(frozen, test)
+    found += [work.cut.finding] if work.cut.much else []
+    if suspected is not None:
+        noise.write(suspected, frozen, work.folder.path / "noise.csv")
+    return found
+
+
+def _frozen(work: PredictiveRun) -> linear.Frozen:
+    """The rows as the base model saw them before training: features that are still on disk."""
+    task, data = work.plan.task, work.data
+    features = features_of_base(work)
+    seed, test = work.plan.spec.seed, data.splits["test"]
+    train = sample(sample(data.splits["train"], MAX_ROWS, seed), linear.MOST_ROWS, seed)
+    rows = data.rows.select(train)
+    return linear.Frozen(
+        kind=task.kind, features=gathered(features, train), truth=task.truth(rows["target"][:]),
+        row_ids=np.asarray(rows["row_id"][:]), texts=_shown(rows), test=gathered(features, test),
+        test_ids=np.asarray(data.rows.select(test)["row_id"][:]), label_names=task.label_names,
+        rows=len(data.splits["train"]), seed=seed,
+    )  # fmt: skip
+
+
+def _verdict(work: PredictiveRun, test: diagnose.Metrics) -> verdict.Verdict:
+    """A run that is nothing but a linear probe is compared with what is simpler still."""
+    ours, others = work.ours["test"], work.others
+    first, seed = work.plan.task.metrics[0], work.plan.spec.seed
+    constant = others.get("mean" if ours.kind == "number" else "majority")
+    judged = good.judge(ours, test, constant, first, goal=goal_of(work.plan.spec))
+    if work.cut.much:
+        judged["words"] += f" {work.cut.evidence}"
+    simplest = "linear_probe" if work.is_probe else None
+    return verdict.of_rows(ours, others, first, judged, simplest=simplest, seed=seed)
+
+
+def _subset(outcome: Outcome, mask: np.ndarray) -> Outcome:
+    return Outcome(outcome.kind, outcome.truth[mask], outcome.scores[mask], outcome.label_names, outcome.thresholds)
+
+
+def evidence(work: PredictiveRun) -> dict[str, Any]:
+    """What the report shows beside the metrics document."""
+    test, rows = work.ours["test"], work.data.rows.select(work.data.splits["test"])
+    bundle = work.bundle
+    return {
+        "kind": work.plan.task.kind,
+        "model": {"name": bundle.name, "fingerprint": bundle.fingerprint, "licence": bundle.licence,
+                  "parameters": sum(p.numel() for p in bundle.model.parameters()),
+                  "below": None if bundle.model.prompted is None else virtual.BASE},
+        "test": test, "test_texts": _shown(rows), "test_row_ids": list(rows["row_id"][:]),
+        "suspects": suspects(test, [work.others[name] for name in _INDEPENDENT if name in work.others]),
+        "losses_differ": hasattr(work.plan.method, "lesson"), "audit": work.data.audit(),
+    }  # fmt: skip
+
+
+def _shown(rows: Any) -> list[str]:
+    return [text if isinstance(text, str) else " ⟷ ".join(text) for text in texts_of(rows)]

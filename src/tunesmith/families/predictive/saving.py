@@ -1,0 +1,72 @@
+"""The finished model with one answer a row as a folder, read back and asked again; and its answers to the test rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tunesmith.core.errors import RunFailed
+from tunesmith.core.files import full_disk_as_oserror, write_table
+from tunesmith.evaluate.types import Outcome
+from tunesmith.families.predictive.context import PredictiveRun
+from tunesmith.families.predictive.predictor import Model, write_mark
+from tunesmith.models.lengths import USUAL
+from tunesmith.models.load import save_text_model
+
+_TOLERANCE = 1e-3
+"""Largest difference of a score between the model trained and the model read back (float32)."""
+
+
+def write(work: PredictiveRun, aside: Path) -> None:
+    """The trained model, into `aside`."""
+    task = work.plan.task
+    task.finish(work.bundle)
+    with full_disk_as_oserror():
+        if work.kept_method is None:
+            work.plan.method.merge(work.bundle, aside)
+        longest = max(8, int(work.rows.lengths.max()), _limit(work))
+        save_text_model(work.bundle, aside, max_length=longest, place=work.folder.model)
+    write_mark(aside, work.plan.spec.task, task, work.data.columns, work.thresholds)
+
+
+def _limit(work: PredictiveRun) -> int:
+    return int(work.plan.spec.options.get("max_length") or min(work.bundle.max_length, USUAL))
+
+
+def read_back(work: PredictiveRun, aside: Path) -> None:
+    """The saved model, read back, must answer like the one in memory. Raises RunFailed."""
+    model, expected = Model.load(aside), work.ours["test"]
+    some = work.data.splits["test"][:16]
+    again = model.scores(work.data.rows.select(some))
+    scale = 1.0 if model.task.kind != "number" else float(np.abs(expected.truth).max() or 1.0)
+    allowed = (_TOLERANCE if work.precision == "fp32" else 0.1) * scale
+    worst = float(np.abs(again - expected.scores[: len(some)]).max())
+    if not worst <= allowed:
+        raise RunFailed(
+            f"The saved model answers differently from the trained one (by {worst:.4g}, allowed {allowed:.4g})."
+        )
+
+
+def write_predictions(work: PredictiveRun) -> None:
+    """predictions.parquet: row_id, truth, predicted and scores of every test row."""
+    test, rows = work.ours["test"], work.data.rows.select(work.data.splits["test"])
+    table = pa.table({
+        "row_id": pa.array(rows["row_id"][:], pa.int64()),
+        "truth": pa.array(rows["target"][:]),
+        "predicted": pa.array(_named(test)),
+        "scores": pa.array(list(np.atleast_2d(test.scores.T).T)),
+    })  # fmt: skip
+    write_table(table, work.folder.predictions)
+
+
+def _named(outcome: Outcome) -> list[Any]:
+    """What was predicted, in the words of the data."""
+    predicted, names = outcome.predicted(), outcome.label_names or []
+    if outcome.kind == "label":
+        return [names[index] for index in predicted]
+    if outcome.kind == "labels":
+        return [[name for name, on in zip(names, row, strict=True) if on] for row in predicted]
+    return [float(value) for value in predicted]

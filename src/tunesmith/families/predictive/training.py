@@ -1,0 +1,97 @@
+"""How a run with one answer a row learns: its batches, where its head starts, what the loop is given."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+
+from tunesmith.core.events import Decided
+from tunesmith.engine import batching, hardware, loop
+from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.lesson import Lesson, RowLesson
+from tunesmith.engine.precision import working
+from tunesmith.engine.protocols import begin_stage, stage_of
+from tunesmith.evaluate import metrics as metric_table
+from tunesmith.families.predictive import effort, linear_head
+from tunesmith.families.predictive.context import PredictiveRun
+from tunesmith.runs.identity import identity
+
+
+def lesson(work: PredictiveRun) -> RowLesson:
+    """The training rows, with the task's loss and the batches of this run."""
+    plan, train = work.plan, work.data.splits["train"]
+    batch_rows, batch_tokens = _batch(work, work.rows.lengths[train])
+    same = getattr(plan.method, "same_batches", False)
+    return RowLesson(work.rows, train, plan.task.loss, batch_rows, batch_tokens, plan.spec.seed, same_batches=same)
+
+
+def _batch(work: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
+    if work.plan.engine.batch_size is not None:
+        return work.plan.engine.batch_size, None
+    # few rows still deserve enough steps to learn from
+    rows = int(min(batching.ROWS, max(8, 2 ** int(np.log2(max(8, len(lengths) / 20))))))
+    rows = getattr(work.plan.method, "batch_rows", rows)
+    why = f"{len(lengths)} training rows of {np.median(lengths):g} tokens (median), at most {batching.TOKENS} a batch"
+    work.emit(Decided("batch_size", rows, why))
+    return rows, batching.TOKENS
+
+
+def place_head(work: PredictiveRun) -> None:
+    """Which weights move, and where the head starts: at the best solution if only it moves, at the
+    fixed, soft one if the body has still to learn."""
+    plan, bundle, probe = work.plan, work.bundle, work.probe
+    if plan.method.starts_from_probe:
+        linear_head.place(bundle, *((probe.weight, probe.bias) if plan.method.frozen_body else probe.start))
+    plan.method.prepare(bundle, plan.spec.seed)
+
+
+def setup(work: PredictiveRun) -> loop.Setup:
+    plan, data = work.plan, work.data
+    metric = plan.task.metrics[0]
+    watched = work.watched
+    if len(watched) < len(data.splits["validation"]):
+        why = f"{len(data.splits['validation'])} rows would take longer than they tell"
+        work.emit(Decided("validation_rows", len(watched), why))
+
+    def evaluate() -> dict[str, float]:
+        logits = linear_head.judged(work, watched)
+        targets = torch.from_numpy(work.rows.targets[watched])  # type: ignore[index]
+        loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
+        if not np.isfinite(loss):
+            return {"loss": loss}
+        return {"loss": loss, **metric_table.compute(work.outcome_at(watched, logits), plan.task.metrics)}
+
+    def on_stage(stage: int) -> bool:
+        last = begin_stage(plan.method, work.bundle, stage)
+        work.resting.in_stage(stage, work.bundle, work.rows)
+        return last
+
+    model, lesson = work.bundle.model, cast(Lesson, work.lesson)
+    if make := getattr(plan.method, "lesson", None):  # methods may have one of their own
+        with working(model, work.precision, model.float32_names):  # the states on disk are in this precision
+            lesson = make(work.lesson, work.bundle, plan.task.label_names, work.emit)
+    made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
+    if last := effort.keeps_last(plan, len(watched)):
+        why = "by design of this method: so few validation rows would choose by chance, and none stop it early"
+        work.emit(Decided("kept_weights", "the last weights", why))
+    return loop.Setup(
+        model=model, lesson=lesson, keeps_last=last,
+        evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
+        groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
+        epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
+        checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),
+        callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
+        tokens_at_once=hardware.tokens_at_once(work.device),
+        noise=lambda value: noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
+        stage=partial(stage_of, plan.method), on_stage=on_stage,
+    )  # fmt: skip
+
+
+def noise(metric: str, value: float, rows: int) -> float:
+    """Half a standard error of a share (accuracy, F1) of `rows` rows; errors and losses have none."""
+    if not metric_table.higher_is_better(metric):
+        return 0.0
+    return 0.5 * float(np.sqrt(max(0.0, value * (1 - value)) / rows))
