@@ -25,15 +25,15 @@ from tunesmith.core.options import describe
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import ReadOptions, SplitOptions
 from tunesmith.engine.options import EngineOptions
-from tunesmith.runs.choose import families_of, option_models
+from tunesmith.runs.choose import families_of, family_of_task, option_models
 
 CASES = [
     (task, number, method)
     for task in registry.names("tasks")
-    if getattr(registry.get("tasks", task), "family", "rows") == "rows"
+    if family_of_task(task) == "predictive"
     for number in range(len(registry.get("tasks", task).toys()))
     for method in registry.names("methods")
-    if "rows" in families_of(method)
+    if "predictive" in families_of(method)
 ]
 # What a model must reach on the ten rows that it was trained on, by the task's first metric.
 LEARNED = {"accuracy": 0.9, "f1_micro": 0.9, "rmse": 1.5}
@@ -142,7 +142,7 @@ def test_it_learns_answers_and_is_read_by_others(toy_run: Any, task: str, number
 def test_there_is_a_case_for_every_entry_of_the_tables() -> None:
     written = {name for name in registry.names("tasks") if getattr(registry.get("tasks", name), "forms", ())}
     assert {task for task, _, _ in CASES} | written == set(registry.names("tasks"))
-    only_written = {name for name in registry.names("methods") if "rows" not in families_of(name)}
+    only_written = {name for name in registry.names("methods") if "predictive" not in families_of(name)}
     assert {method for _, _, method in CASES} | only_written == set(registry.names("methods"))
     kinds = {kind for task in registry.names("tasks") for kind in registry.get("tasks", task).kinds}
     assert kinds == {"label", "labels", "number"}

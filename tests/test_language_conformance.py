@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tunesmith
 from language_models import folder
 from tunesmith.core import events, registry
-from tunesmith.runs.choose import families_of
+from tunesmith.runs.choose import families_of, family_of_task
 
 BASES = {"causal": "gpt2", "seq2seq": "t5"}
 """Of a causal family whose layers have biases, so that every method finds something to move."""
@@ -27,10 +27,10 @@ NO_BIASES = {("seq2seq", "bitfit")}
 CASES = [
     (task, number, method)
     for task in registry.names("tasks")
-    if getattr(registry.get("tasks", task), "family", "rows") == "language"
+    if family_of_task(task) == "generative"
     for number in range(len(registry.get("tasks", task).toys()))
     for method in registry.names("methods")
-    if "language" in families_of(method) and (task, method) not in NO_BIASES
+    if "generative" in families_of(method) and (task, method) not in NO_BIASES
 ]
 RATES = {"prefix": 0.3, "prompt": 3.0, "ia3": 5e-2, "bitfit": 5e-2}
 

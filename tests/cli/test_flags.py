@@ -178,7 +178,7 @@ def test_long_lines_break_behind_their_name_on_a_terminal_only(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("command", "module", "verb"), [("compare", "ladder", "ladder"), ("search", "search", "search")]
+    ("command", "module", "verb"), [("compare", "comparison", "ladder"), ("search", "search", "search")]
 )
 def test_what_takes_long_says_how_far_it_is(
     command: str, module: str, verb: str, run: Run, ticket_csv: Path, monkeypatch: pytest.MonkeyPatch
@@ -187,6 +187,6 @@ def test_what_takes_long_says_how_far_it_is(
         emit(Phase(command, "2 of 4: TF-IDF"))
         raise OptionError("Enough.")
 
-    monkeypatch.setattr(importlib.import_module(f"tunesmith.workflows.{module}"), verb, told)
+    monkeypatch.setattr(importlib.import_module(f"tunesmith.studies.{module}"), verb, told)
     said = run(command, ticket_csv, "--json")
     assert re.search(r"^(Comparing|Searching), 2 of 4: TF-IDF$", said.stderr, re.M)

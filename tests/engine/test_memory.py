@@ -126,7 +126,7 @@ SMALL: dict[Kind, PretrainedConfig] = {
     "seq2seq": T5Config(d_model=32, d_ff=64, d_kv=8, num_heads=4, num_layers=2, vocab_size=99),
     "causal": GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=99),
 }
-FAMILY = {"classification": "rows", "seq2seq": "language", "causal": "language"}
+FAMILY = {"classification": "predictive", "seq2seq": "generative", "causal": "generative"}
 
 
 @pytest.mark.story

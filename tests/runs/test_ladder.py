@@ -39,8 +39,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("method", "form", "names"),
     [
-        ("contrastive", "rows", "majority tfidf nearest_neighbours head adapters lora full contrastive scratch"),
-        ("full", "rows", "majority tfidf nearest_neighbours head adapters lora full scratch"),
+        ("contrastive", "", "majority tfidf nearest_neighbours head adapters lora full contrastive scratch"),
+        ("full", "", "majority tfidf nearest_neighbours head adapters lora full scratch"),
         ("lora", "chat", "base few_shot adapters lora full scratch"),
         ("lora", "text", "base adapters lora full scratch"),
     ],

@@ -72,7 +72,7 @@ def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path:
     for name, some in parts.items():
         assert bare([before[row] for row in held.row_ids[name]]) == bare(some)
     assert held.without_test()["test"] != held.with_test()["test"] == held.file("test")
-    assert held.family == "language"
+    assert held.family == "generative"
 
 
 @pytest.mark.story

@@ -44,6 +44,12 @@ def targets(seam: str) -> dict[str, str]:
 
 
 @cache
+def canonical(seam: str, name: str) -> str:
+    """The first name of the plugin that `name` stands for, as a plugin may have earlier names too."""
+    known = targets(seam)
+    return next((first for first in known if known[first] == known.get(name)), name)
+
+
 def _added(seam: str, _: tuple[tuple[str, int], ...]) -> list[tuple[str, str]]:
     """What other packages bring. Reading what is installed takes as long as a step of training, and is asked
     dozens of times in a run: it is read again when a folder of packages has changed."""

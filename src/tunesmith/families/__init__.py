@@ -4,6 +4,9 @@ A run reaches its family by name, through `core.registry`, so that nothing point
 """
 
 TABLE = {
+    "predictive": "tunesmith.families.predictive.family:Predictive",
+    "generative": "tunesmith.families.generative.family:Generative",
+    # names that plugins of earlier versions give
     "rows": "tunesmith.families.predictive.family:Predictive",
     "language": "tunesmith.families.generative.family:Generative",
 }

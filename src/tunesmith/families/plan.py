@@ -102,7 +102,7 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     disk = _disk(skeleton, found, getattr(method, "adds", False), min(tokens.total, tokens.rows * limit), rests)
     notes += read.notes
     cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
-    if found.family == "rows" and cut.much:
+    if found.family == "predictive" and cut.much:
         notes.append(f"{cut.evidence} {cut.advice}")
     if gpu is None and disk["total"] > devices.free_disk(Path.cwd()):
         notes.append("the disk of this folder has less free than the run would write")
@@ -127,10 +127,10 @@ def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptio
     from tunesmith.models.attention import LONGEST
 
     precision = _precision(gpu, config)
-    plain = gpu is None and family == "rows" and precision == "bf16" and longest <= LONGEST
+    plain = gpu is None and family == "predictive" and precision == "bf16" and longest <= LONGEST
     return Recipe(
         precision=precision,
-        float32_base=family == "rows" or not getattr(method, "adds", False),
+        float32_base=family == "predictive" or not getattr(method, "adds", False),
         packed=bool(getattr(method, "load_kwargs", dict)()),
         attention="eager" if plain else "sdpa",
         checkpointing=engine.gradient_checkpointing,
@@ -149,7 +149,7 @@ def _limit(config: Any, asked: int | None, family: str, known: tuple[int | None,
     reads = position_limit(config) - (2 if "roberta" in config.model_type else 0)
     if asked is not None and asked > reads:
         raise OptionError(f"max_length={asked} is more than the model can read.", f"Set it to at most {reads}.")
-    if family == "language":
+    if family == "generative":
         return asked or min(reads, LONGEST_EXAMPLE), reads
     usual, most = known
     return asked or usual or min(reads, USUAL), most or reads
@@ -162,9 +162,10 @@ def _batch_size(asked: int | str | None, usual: int | None, family: str, rows: i
 
     if isinstance(asked, int):
         return asked
-    most, least = (batching.ROWS, 8) if family == "rows" else (16, 2)
+    most, least = (batching.ROWS, 8) if family == "predictive" else (16, 2)
     size = int(min(most, max(least, 2 ** int(math.log2(max(least, rows / 20))))))
-    return max(1, min(usual or size, (batching.TOKENS if family == "rows" else batching.LANGUAGE_TOKENS) // longest))
+    tokens = batching.TOKENS if family == "predictive" else batching.LANGUAGE_TOKENS
+    return max(1, min(usual or size, tokens // longest))
 
 
 def _precision(gpu: Any, config: Any) -> str:
@@ -180,10 +181,10 @@ def _disk(skeleton: Any, found: Found, adds: bool, tokens: int, rests: Sequence[
     from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
 
     counted = skeleton.parameters
-    adapter_only = found.family == "language" and adds
+    adapter_only = found.family == "generative" and adds
     hidden = int(skeleton.config.get_text_config().hidden_size)
     caches = float(_TOKEN_BYTES * tokens)
-    if found.family == "rows":
+    if found.family == "predictive":
         caches += 4.0 * hidden * found.rows  # features
         states = len({share for share in rests if 0 < share < 1})
         caches += min(CACHE_BYTES, states * skeleton.dtype.itemsize * hidden * tokens)

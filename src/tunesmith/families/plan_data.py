@@ -79,7 +79,7 @@ def look_at(data: Any, spec: RunSpec, emit: Emit) -> Found:
 
     Raises DataError, OptionError, ModelError.
     """
-    look = _rows if family_of(spec, data) == "rows" else _language
+    look = _rows if family_of(spec, data) == "predictive" else _language
     with scratch() as folder:
         return look(data, spec, folder, emit)
 
@@ -92,7 +92,7 @@ def _rows(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
     plan = settled(spec, prepared, emit)
     splits = {name: len(rows) for name, rows in prepared.splits.items()}
     some = list(prepared.rows.select(_spread(len(prepared.rows))))
-    return Found(prepared.columns.kind, "rows", splits, some, plan, tuple(check_model(plan, emit, weights=False)))
+    return Found(prepared.columns.kind, "predictive", splits, some, plan, tuple(check_model(plan, emit, weights=False)))
 
 
 def _language(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
@@ -116,12 +116,12 @@ def _language(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
 def found_in(plan: Any, examples: Any, splits: dict[str, int], unchecked: tuple[str, ...] = ()) -> Found:
     """Of examples that were read and divided, for `plan` (`language_plan.Plan`)."""
     some = [examples[int(number)] for number in _spread(len(examples))]
-    return Found(examples.form, "language", splits, some, plan, unchecked)
+    return Found(examples.form, "generative", splits, some, plan, unchecked)
 
 
 def read_texts(found: Found, config: Any, tokenizer: Any) -> Texts:
     """As the model of `config` would read them. The tokenizer may be None."""
-    if found.family == "rows":
+    if found.family == "predictive":
         texts = [" ".join(row[name] for name in ("text", "text_pair") if row.get(name)) for row in found.some]
         return Texts("classification", found.rows, texts, [])
     texts = [text for example in found.some for text in _written(example, tokenizer)]

@@ -40,7 +40,7 @@ _COST = 0.05
 
 
 def check(spec: RunSpec, family: str) -> None:
-    """What makes no sense, before anything is computed. `family`: 'rows' or 'language'.
+    """What makes no sense, before anything is computed. `family`: the one of the run.
 
     Raises OptionError, FolderError (a run that is not there or not finished), DataError (no such file).
     """
@@ -57,7 +57,7 @@ def check(spec: RunSpec, family: str) -> None:
             f"--continue-from {earlier} is a model, and not the run that it came from.",
             f"Train on it with --model {earlier}, which keeps its template and tokens, or give the run's folder.",
         )
-    if family == "rows" and spec.options.get("sampled_texts"):
+    if family == "predictive" and spec.options.get("sampled_texts"):
         raise OptionError(
             "sampled_texts: a model with one answer per row writes no text that could be retained.",
             "Give what it must not forget with --retain.",
@@ -73,7 +73,7 @@ def check(spec: RunSpec, family: str) -> None:
 
 def _check_additions(path: Path, method: str, family: str) -> None:
     """Of runs whose body is more than one network, those with columns can be continued: by another column."""
-    if family == "language":
+    if family == "generative":
         beside = [name for name in registry.names("methods") if stays_beside(name)]
         if stands_apart(path) and method not in beside:
             raise _beside_only(path, method, beside)
@@ -98,7 +98,7 @@ def _beside_only(path: Path, method: str, fitting: Sequence[str]) -> OptionError
 
 def stays_beside(method: str) -> bool:
     """Whether a method of models that write leaves the base as it is, and lies beside it."""
-    return "language" in choose.families_of(method) and bool(getattr(registry.get("methods", method), "adds", False))
+    return "generative" in choose.families_of(method) and bool(getattr(registry.get("methods", method), "adds", False))
 
 
 def stands_apart(path: Path) -> bool:
@@ -118,7 +118,7 @@ def finished(path: Path, family: str) -> RunFolder:
     if family_of(run.load_spec()) != family:
         rows = f"The run {path} gives one answer per row, and this one writes text."
         text = f"The run {path} writes text, and this one gives one answer per row."
-        raise OptionError(rows if family == "language" else text, "Give a run of the same kind.")
+        raise OptionError(rows if family == "generative" else text, "Give a run of the same kind.")
     return run
 
 

@@ -50,7 +50,7 @@ class Contrastive:
     least_steps = 24
     """Few rows are seen more often."""
     frozen_body = False
-    families = ("rows",)
+    families = ("predictive",)
     starts_from_probe = True
     keeps_last = True
     """The few validation rows that such data leave prefer the start, or any epoch, by chance (docs/log.md)."""

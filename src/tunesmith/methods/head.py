@@ -21,7 +21,7 @@ class Head:
     epochs = 0
     """The linear solution is the optimum already; `epochs` adds gradient steps on the same features."""
     frozen_body = True
-    families = ("rows",)
+    families = ("predictive",)
     starts_from_probe = True
 
     def __init__(self, options: HeadOptions):

@@ -81,7 +81,7 @@ class Lora:
 
 class Qlora(Lora):
     summary: ClassVar[str] = "lora on a base in 4 bits: a quarter of the memory, a little slower; language models only"
-    families = ("language",)
+    families = ("generative",)
 
     @staticmethod
     def load_kwargs() -> dict[str, str]:

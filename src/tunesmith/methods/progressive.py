@@ -28,7 +28,7 @@ class ProgressiveOptions(Options):
 class Progressive:
     Options = ProgressiveOptions
     summary: ClassVar[str] = "a new column learns beside the old ones, which keep every earlier task exactly"
-    families = ("rows",)
+    families = ("predictive",)
     learning_rate = 2e-4
     epochs = 3
     frozen_body = False

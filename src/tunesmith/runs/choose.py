@@ -44,7 +44,7 @@ def check_family(method: str, family: str) -> None:
     if family in families_of(method):
         return
     fitting = ", ".join(name for name in registry.names("methods") if family in families_of(name))
-    what = {"rows": "tasks with one answer per row", "language": "tasks that write text"}[family]
+    what = {"predictive": "tasks with one answer per row", "generative": "tasks that write text"}[family]
     raise OptionError(f"--method {method} does not fit {what}.", f"Use one of {fitting}.")
 
 
@@ -72,7 +72,7 @@ def epochs_of(method: str, family: str, rows: int | None = None) -> int:
     usual = int(plugin.epochs)
     if rows and hasattr(plugin, "least_steps"):
         usual = max(usual, math.ceil(plugin.least_steps / math.ceil(rows / plugin.batch_rows)))
-    return min(usual, 3) if family == "language" else usual
+    return min(usual, 3) if family == "generative" else usual
 
 
 def rate_of(method: str, task: str, width: int | None = None) -> float:
@@ -83,7 +83,7 @@ def rate_of(method: str, task: str, width: int | None = None) -> float:
     at any width.
     """
     plugin, what = registry.get("methods", method), registry.get("tasks", task)
-    if getattr(what, "family", "rows") == "rows":
+    if family_of_task(task) == "predictive":
         return float(plugin.learning_rate)
     rate = float(getattr(plugin, "language_learning_rate", plugin.learning_rate) * what.rate_factor)
     if width is None or what.needs_reference or not getattr(plugin, "rate_by_width", False):
@@ -99,8 +99,15 @@ def median_per_label(kind: str, targets: Sequence[Any]) -> float:
     return float(statistics.median(Counter(map(str, flat)).values()))
 
 
+def family_of_task(name: str) -> str:
+    """'predictive' or 'generative'."""
+    return registry.canonical("families", getattr(registry.get("tasks", name), "family", "predictive"))
+
+
 def families_of(method: str) -> tuple[str, ...]:
-    return tuple(getattr(registry.get("methods", method), "families", ("rows", "language")))
+    """The kinds of task that a method fits; all where it names none."""
+    names = getattr(registry.get("methods", method), "families", registry.names("families"))
+    return tuple(dict.fromkeys(registry.canonical("families", name) for name in names))
 
 
 def kinds_for(task: str) -> tuple[Kind, ...]:

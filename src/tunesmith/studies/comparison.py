@@ -37,10 +37,11 @@ Words = dict[str, Any]
 
 TRAINED = ("head", "adapters", "lora", "full", "scratch")
 """Methods on the ladder where it is not told which, as far as they fit the task."""
-YARDSTICKS = {"rows": ("majority", "tfidf"), "language": ("base",)}
+YARDSTICKS = {"predictive": ("majority", "tfidf"), "generative": ("base",)}
 """Rungs that are always there: without them no other one says whether to fine-tune at all."""
 ALIASES = {
-    "rows": {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"}, "language": {"few-shot": "few_shot"},
+    "predictive": {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"},
+    "generative": {"few-shot": "few_shot"},
 }  # fmt: skip
 """What shows an encoder a few examples: it answers with those nearest to the text."""
 _PROMPTED = ("chat", "completion", "pair")
@@ -89,7 +90,7 @@ def ladder(
             emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
             rungs.append(_climb(path, held, name, base, short_names(bases)[base]))
         points = []
-        if family == "rows":
+        if family == "predictive":
             emit(Phase("compare", "what more rows would bring"))
             curve = {"rung": "learning_curve", "model": bases[0]}
             points = _job(path, held, curve, path / "learning_curve")["points"]
@@ -104,7 +105,7 @@ def usual(held: Held) -> list[str]:
     names = [*CHEAP[held.family], *trained]
     if held.method not in names:  # what `auto` takes belongs among them
         names.insert(names.index("scratch"), held.method)
-    if held.form not in ("rows", *_PROMPTED):
+    if held.form and held.form not in _PROMPTED:
         names.remove("few_shot")
     return names
 
@@ -124,8 +125,8 @@ def _climb(path: Path, held: Held, name: str, base: str, short: str) -> Words:
     named = short and (name in BASE_RUNGS or not cheap)
     folder = path / "rungs" / (f"{name}-{short}" if named else name)
     job: Words = {"rung": name, "model": base}
-    if not cheap or held.family == "language":
-        more = NO_ANSWERS if held.family == "language" and name != "few_shot" else {}
+    if not cheap or held.family == "generative":
+        more = NO_ANSWERS if held.family == "generative" and name != "few_shot" else {}
         job["words"] = fitting({**held.with_test(), **more, "model": base}, held.method if cheap else name)
     told = _job(path, held, job, folder)
     title = TITLES.get(name, name) + (f", {short}" if named else "")
@@ -182,7 +183,7 @@ class Answers:
 
 
 def _answers(held: Held, folder: Path) -> Answers:
-    rows = read_outcome(folder, held.kind, held.label_names) if held.family == "rows" else read_statistics(folder)
+    rows = read_outcome(folder, held.kind, held.label_names) if held.family == "predictive" else read_statistics(folder)
     return Answers(rows, held.metric, int(held.words["seed"]))
 
 

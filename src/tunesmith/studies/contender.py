@@ -21,7 +21,7 @@ from tunesmith.evaluate.types import Outcome
 
 Words = dict[str, Any]
 
-CHEAP = {"rows": ("majority", "tfidf", "nearest_neighbours"), "language": ("base", "few_shot")}
+CHEAP = {"predictive": ("majority", "tfidf", "nearest_neighbours"), "generative": ("base", "few_shot")}
 """Rungs that train no network, for each family of tasks."""
 BASE_RUNGS = ("nearest_neighbours", "base", "few_shot")
 """Cheap rungs that look at a base model."""
@@ -56,7 +56,7 @@ def climb(folder: Path) -> None:
         told = _baseline(job, folder)
     elif name == "nearest_neighbours":
         told = _neighbours(job, folder)
-    elif name in CHEAP["language"]:
+    elif name in CHEAP["generative"]:
         told = _as_it_is(job, folder)
     else:
         told = _trained(job, folder)
@@ -114,7 +114,7 @@ def _trained(job: Words, folder: Path) -> Words:
 
     run = run_once(folder / "run", job["words"])
     table = pq.read_table(run.folder.predictions)
-    if job["held"]["form"] == "rows":
+    if not job["held"]["form"]:
         model = run.model
         _save(folder, model.outcome(saved_scores(table, model.task.kind), table.column("truth").to_pylist()))
     else:

@@ -28,7 +28,7 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
 
     The test rows are not looked at. What was tried stands in tries.json, so that a killed run does not try it again.
     """
-    if spec.effort != "best" or spec.method != "auto" or family_of(spec) == "language":
+    if spec.effort != "best" or spec.method != "auto" or family_of(spec) == "generative":
         return spec
     given = {
         name: value for name, value in spec.words().items() if value is not None and name not in ("effort", "data")
@@ -65,7 +65,7 @@ def _candidates(spec: RunSpec, held: Held) -> list[Words]:
     compared = held.kind == "label" and held.sizes["train"] <= _COMPARED_ROWS
     found: list[Words] = [{"method": "full"}, {"method": "lora"}]
     if spec.options.get("epochs") is None:
-        usual = choose.epochs_of("full", "rows", held.sizes["train"])
+        usual = choose.epochs_of("full", "predictive", held.sizes["train"])
         found.append({"method": "full", "epochs": 2 * usual})
     if compared and len(held.words.get("text") or []) < 2:
         found.append({"method": "contrastive"})

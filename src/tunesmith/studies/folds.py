@@ -78,7 +78,7 @@ def cross_validate(data: Any, *, out: str | Path, cv: int = 5, group: str | None
     request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": cv}
     with opened(out, request) as path:
         spec, source = specified(data, clean)
-        pool = (_texts if family_of(spec, source) == "language" else _rows)(source, spec, cv, path)
+        pool = (_texts if family_of(spec, source) == "generative" else _rows)(source, spec, cv, path)
         runs = [_run_fold(path, pool, fold) for fold in range(cv)]
         return _finish(path, runs, pool)
 

@@ -62,7 +62,7 @@ def several_seeds(
         if soup:
             check_soup(held)
         base = fitting(held.with_test(), held.method)
-        if not soup and held.family == "rows":  # a soup is made of what was trained
+        if not soup and held.family == "predictive":  # a soup is made of what was trained
             base["effort"] = choose.effort_of(specified(data, clean)[0])
         runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}) for seed in chosen]
         document: Words = {

@@ -90,7 +90,7 @@ def hold_out(data: Any, folder: Path, words: Words) -> Held:
     OptionError.
     """
     spec, source = specified(data, words)
-    if family_of(spec, source) == "language":
+    if family_of(spec, source) == "generative":
         return generative_split.hold_out(source, spec, folder)
     with scratch() as cache:
         prepared = read(source, spec, cache)

@@ -39,8 +39,8 @@ class Held:
     fingerprint: str
     label_names: list[str] | None
     row_ids: Mapping[str, Sequence[int]] = field(repr=False)
-    form: str = "rows"
-    """Of examples of text that is written: 'chat', 'pair', ...; else 'rows'."""
+    form: str = ""
+    """Of examples of text that is written: 'chat', 'pair', ...; empty where each row has one answer."""
 
     @property
     def higher_is_better(self) -> bool:
@@ -48,14 +48,14 @@ class Held:
 
     @property
     def family(self) -> str:
-        return "rows" if self.form == "rows" else "language"
+        return "generative" if self.form else "predictive"
 
     @property
     def sizes(self) -> dict[str, int]:
         return {name: len(ids) for name, ids in self.row_ids.items()}
 
     def file(self, split: str) -> str:
-        return str(self.folder / f"{split}.{'arrow' if self.form == 'rows' else 'jsonl'}")
+        return str(self.folder / f"{split}.{'jsonl' if self.form else 'arrow'}")
 
     def without_test(self, metric: str | None = None) -> Words:
         """Words of a run that never sees a test row: what it calls its test part are validation rows.
@@ -64,7 +64,7 @@ class Held:
         """
         files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("stand_in")}
         quick: Words = {}
-        if self.family == "language":
+        if self.family == "generative":
             written = metric is not None and metric not in registry.get("tasks", self.words["task"]).metrics
             quick = {"few_shot": 0} if written else NO_ANSWERS
         return {**self.words, **files, "near_duplicates": 0, **quick}

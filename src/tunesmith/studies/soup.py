@@ -53,7 +53,7 @@ def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
     "validation", "best_single", "kept"} and, of one that is kept, {"test", "difference"}.
     """
     with scratch() as place:
-        judge: _Judge = _Rows(held, place) if held.family == "rows" else _Texts(held)
+        judge: _Judge = _Rows(held, place) if held.family == "predictive" else _Texts(held)
         ordered = [
             _whole(run, place)
             for run in sorted(runs, key=lambda run: _rank(run.document["validation"], held), reverse=True)

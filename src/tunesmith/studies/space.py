@@ -22,7 +22,7 @@ from tunesmith.runs import choose
 
 TUNED = ("learning_rate", "epochs", "batch_size", "weight_decay", "dropout", "rank", "frozen_share")
 """Changed unless the caller says what: those that most often matter (Mosbach et al. 2021; Godbole et al. 2023)."""
-_UNSET = {"rows": {"batch_size": 16, "frozen_share": 1 / 3}, "language": {"batch_size": 8, "frozen_share": 0.0}}
+_UNSET = {"predictive": {"batch_size": 16, "frozen_share": 1 / 3}, "generative": {"batch_size": 8, "frozen_share": 0.0}}
 """Middle of the range of options whose default depends on the data, for each family of tasks."""
 WIDTH = 4.0
 """Numbers without an upper bound range from a fourth to four times their default, on a log scale."""
@@ -112,7 +112,7 @@ def parse_space(texts: Sequence[str]) -> dict[str, Any]:
 
 def default_of(name: str, method: str, task: str, model: str | None = None) -> Any:
     """What a plain run with `method` would use, on the base `model` as far as its size is known here."""
-    plugin, family = registry.get("methods", method), getattr(registry.get("tasks", task), "family", "rows")
+    plugin, family = registry.get("methods", method), choose.family_of_task(task)
     if name == "epochs":
         return choose.epochs_of(method, family)
     if name == "learning_rate":

@@ -149,7 +149,7 @@ def until(data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30
     request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
     with opened(out, request) as path:
         held = hold_out(data, path / "data", clean)
-        if held.family == "rows":
+        if held.family == "predictive":
             get(name, held.kind)  # type: ignore[arg-type]  # must be one of this task
         elif name not in text_metrics.TABLE:
             raise OptionError(f"--until {metric}: {name} is not measured of text that is written.", _measured(held))

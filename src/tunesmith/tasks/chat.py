@@ -23,7 +23,7 @@ class ChatOptions(ConversationOptions):
 class Chat:
     Options = ChatOptions
     summary: ClassVar[str] = "conversations, instructions or plain text, with a causal language model"
-    family: ClassVar[str] = "language"
+    family: ClassVar[str] = "generative"
     kinds: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[tuple[str, ...]] = ("chat", "completion", "text")
     network: ClassVar[str] = "causal"

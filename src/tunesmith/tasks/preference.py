@@ -30,7 +30,7 @@ class PreferenceOptions(ConversationOptions):
 class Preference:
     Options = PreferenceOptions
     summary: ClassVar[str] = "better and worse answers (DPO, IPO), or answers judged good or bad (KTO)"
-    family: ClassVar[str] = "language"
+    family: ClassVar[str] = "generative"
     kinds: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[tuple[str, ...]] = ("preference", "feedback")
     network: ClassVar[str] = "causal"

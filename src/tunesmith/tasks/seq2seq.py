@@ -28,7 +28,7 @@ class Seq2SeqOptions(LanguageOptions):
 class Seq2Seq:
     Options = Seq2SeqOptions
     summary: ClassVar[str] = "translation, summarisation, any text to text, with an encoder-decoder model"
-    family: ClassVar[str] = "language"
+    family: ClassVar[str] = "generative"
     kinds: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[tuple[str, ...]] = ("pair",)
     network: ClassVar[str] = "seq2seq"

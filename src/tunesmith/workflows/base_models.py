@@ -54,7 +54,7 @@ def model(name: str) -> dict[str, Any]:
         "package": entry.package.replace("_", "-") if entry is not None and entry.package else None,
     }  # fmt: skip
     if entry is not None:
-        family = "rows" if entry.kind == "encoder" else "language"
+        family = "predictive" if entry.kind == "encoder" else "generative"
         found |= _model(entry, source.folder is not None)
         found["methods"] = [one for one in registry.names("methods") if family in choose.families_of(one)]
     elif size is not None:

@@ -28,7 +28,7 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
     held = data if data is not None and not isinstance(data, str | Path) else None
     spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
     choose.check_words(spec)
-    if family_of(spec, held) == "language":
+    if family_of(spec, held) == "generative":
         from tunesmith.families.generative import check as language_check
 
         return language_check.check(spec if held is None else spec.model_copy(update={"data": held}))

@@ -20,6 +20,7 @@ from tunesmith.evaluate.text_metrics import RowStatistics, text_rows
 from tunesmith.families.generative.prompts import Prompt, prompts_of
 from tunesmith.models.load_language import LanguageBundle, load_language_finished, read_mark
 from tunesmith.models.rendering import without_reasoning
+from tunesmith.runs import choose
 
 
 def references(codec: Any, examples: Iterable[Any]) -> list[list[str]]:
@@ -47,7 +48,7 @@ class TextGenerator(Shown):
         self.bundle = bundle
         self.mark = dict(mark)
         task = registry.get("tasks", mark["task"])
-        if getattr(task, "family", "rows") != "language":
+        if choose.family_of_task(mark["task"]) != "generative":
             raise ModelError(f"The record of the run names the task {mark['task']!r}, which writes no text.")
         known = {name: mark[name] for name in ("prefix",) if name in task.Options.model_fields}
         self.task = task(task.Options(**known))

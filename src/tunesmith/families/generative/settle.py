@@ -39,10 +39,10 @@ def settled(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
     if method_name == "auto":
         method_name = "lora"
         emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
-    retain.check(spec, "language")
+    retain.check(spec, "generative")
     model_name = text_language.base_for(retain.base_name(spec), text_language.sample_of(data), emit, kind)
     epochs = _epochs(spec, method_name)
-    plan = settle.settle(spec, Choice("language", name, model_name, method_name, epochs, learning_rate=None))
+    plan = settle.settle(spec, Choice("generative", name, model_name, method_name, epochs, learning_rate=None))
     if plan.task.options.packing and not packs(plan.task):
         raise OptionError(f"packing=true: --task {name} can not pack its examples.", "Leave it out.")
     return plan
@@ -55,7 +55,7 @@ def _epochs(spec: RunSpec, method: str) -> int:
             "--effort best tries methods for tasks with one answer per row, and this one writes text.",
             "Use better, or try settings with: tunesmith search",
         )
-    return 1 if spec.effort == "quick" else choose.epochs_of(method, "language")
+    return 1 if spec.effort == "quick" else choose.epochs_of(method, "generative")
 
 
 def packs(task: Any) -> bool:

@@ -30,7 +30,7 @@ from tunesmith.runs import text_language
 def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit) -> str:
     """The name of the base model: the run that is continued, what was asked for, or what speaks the language of the
     texts. Raises what `check` does."""
-    retain.check(spec, "rows")
+    retain.check(spec, "predictive")
     name = text_language.base_for(retain.base_name(spec), texts, emit)
     if spec.continue_from is None and described(Path(name)):
         raise ModelError(
@@ -46,7 +46,7 @@ def base_source(folder: RunFolder, spec: RunSpec) -> str:
         return spec.model
     path = folder.cache / "base"
     if not path.exists():
-        _save_body(retain.finished(Path(spec.continue_from), "rows"), path)
+        _save_body(retain.finished(Path(spec.continue_from), "predictive"), path)
     return str(path)
 
 
