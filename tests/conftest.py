@@ -67,11 +67,11 @@ def libraries() -> None:
     import sklearn.linear_model
     import transformers
 
-    import tunesmith.runs.train
+    from tunesmith.runs import spine
 
     assert sklearn.linear_model
     assert transformers.AutoModel
-    assert tunesmith.runs.train
+    assert spine
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ import pytest
 import tunesmith as library
 from tunesmith.cli.arguments import words_of
 from tunesmith.core import registry
+from tunesmith.core.run import RunFolder
 
 Run = Callable[..., Any]
 VERBS = (
@@ -84,7 +85,7 @@ def test_flags_and_settings_reach_the_spec(run: Run, quick: list[Any], tickets: 
         "--set", "class_weights=auto", "--callback", "tensorboard", "--out", "run", "--seed", 7,
     )  # fmt: skip
     assert said.code == 0
-    spec = library.runs.train.RunFolder("run").load_spec()
+    spec = RunFolder("run").load_spec()
     assert (spec.text, spec.target, spec.seed) == (["body"], ["kind"], 7)
     assert spec.callbacks == ["early-stopping", "tensorboard"]
     assert (spec.options["learning_rate"], spec.options["class_weights"]) == (1e-4, "auto")
@@ -112,7 +113,7 @@ def test_words_that_yaml_takes_for_truth_values_stay_words(run: Run, quick: list
     assert run("train", "spec.yaml", "--out", "two").code == 0
     short = run("train", "rows.csv", *quick, "--set", "class_weights={yes:2,no:1}", "--out", "three")
     assert short.code == 0, short.stderr
-    weights = [library.runs.train.RunFolder(name).load_spec().options["class_weights"] for name in ("two", "three")]
+    weights = [RunFolder(name).load_spec().options["class_weights"] for name in ("two", "three")]
     assert weights == [{"yes": 2, "no": 1}] * 2
 
 

@@ -69,7 +69,7 @@ def prepare(  # the arguments are the flags of the command line
         texts = (joined.SIGN.join(texts),)
     wish = Wish(texts, _names(target), tuple(kinds), values, decimal)
     hints = hints_of(wish, options, reading)
-    parts = _read(source, validation, test, hints, emit, cache_dir, joins=wish.text or ())
+    parts = read_parts(source, validation, test, hints, emit, cache_dir, joins=wish.text or ())
     try:
         guess = _guess(parts, wish, options, emit)
         reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
@@ -158,7 +158,7 @@ def _names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return names or None
 
 
-def _read(
+def read_parts(
     source: Any, validation: Any, test: Any, hints: Hints, emit: Emit, cache_dir: Path, *, joins: Sequence[str] = ()
 ) -> list[Part]:
     found = {p.split: p for p in read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)}

@@ -84,7 +84,7 @@ def verdict(
     against = best_baseline(baselines, metric)
     value = compute(ours, [metric]).get(metric)
     if against is None or value is None:
-        return _undecided(metric, "it is undefined" if value is None else "no baseline has a value for it")
+        return undecided(metric, "it is undefined" if value is None else "no baseline has a value for it")
     found = paired_bootstrap(ours, baselines[against], metric, resamples=resamples, seed=seed)
     if found["low"] > 0:
         outcome: Outcomes = "better"
@@ -98,11 +98,11 @@ def verdict(
         "difference": found["difference"],
         "low": found["low"],
         "high": found["high"],
-        "sentence": _sentence(outcome, metric, against, (value, theirs), found, len(ours)),
+        "sentence": sentence_of(outcome, metric, against, (value, theirs), found, len(ours)),
     }
 
 
-def _sentence(
+def sentence_of(
     outcome: str, metric: str, against: str, values: tuple[float, float], found: Difference, rows: int
 ) -> str:
     numbers = (
@@ -118,7 +118,7 @@ def _sentence(
     return f"Not proven: {numbers}. The difference of {gain} ({span}) may be chance."
 
 
-def _undecided(metric: str, why: str) -> Verdict:
+def undecided(metric: str, why: str) -> Verdict:
     return {
         "outcome": "not proven",
         "against": None,

@@ -14,7 +14,7 @@ import numpy as np
 from tunesmith.evaluate import charts, page, words
 from tunesmith.evaluate.charts import BLUE, GREY, ORANGE, Figure, plain
 from tunesmith.evaluate.page import text
-from tunesmith.evaluate.report import _PAGE, _POLICY, _own, _plotly
+from tunesmith.evaluate.report import PAGE, POLICY, own_file, plotly_script
 
 Document = Mapping[str, Any]
 Section = tuple[str, str]
@@ -195,9 +195,9 @@ def _page(title: str, document: Document, parts: Sequence[Section]) -> str:
     facts = page.facts(known) if known else ""
     body = [f'<h1>{text(title)}</h1>{facts}<div class="banner">{sentences}</div>']
     body += [f"<section><h2>{heading}</h2>{inside}</section>" for heading, inside in parts if inside]
-    return _PAGE.format(
-        policy=_POLICY, title=text(title), style=_own("report.css"), body="\n".join(body), plotly=_plotly(),
-        script=_own("report.js"),
+    return PAGE.format(
+        policy=POLICY, title=text(title), style=own_file("report.css"), body="\n".join(body), plotly=plotly_script(),
+        script=own_file("report.js"),
     )  # fmt: skip
 
 

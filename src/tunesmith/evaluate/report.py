@@ -56,9 +56,9 @@ _OF_OUTCOMES = {
 }  # fmt: skip
 """Sections about predictions that are right or wrong; written answers have others."""
 
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
-_PAGE = """<!DOCTYPE html>
+PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -92,13 +92,13 @@ def render(evidence: Evidence) -> str:
     parts = [_head(evidence, links)]
     parts += [f'<section id="{_anchor(title)}"><h2>{title}</h2>{inside}</section>' for title, inside in known]
     parts.append(f"<footer>Made by Tunesmith {text(evidence.versions.get('tunesmith', ''))}</footer>")
-    return _PAGE.format(
-        policy=_POLICY,
+    return PAGE.format(
+        policy=POLICY,
         title=text(evidence.name),
-        style=_own("report.css"),
+        style=own_file("report.css"),
         body="\n".join(parts),
-        plotly=_plotly(),
-        script=_own("report.js"),
+        plotly=plotly_script(),
+        script=own_file("report.js"),
     )
 
 
@@ -168,11 +168,11 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^a-z]+", "-", title.lower())
 
 
-def _own(name: str) -> str:
+def own_file(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def _plotly() -> str:
+def plotly_script() -> str:
     bundle = pkgutil.get_data("plotly", "package_data/plotly.min.js")
     if bundle is None:
         raise FileNotFoundError("plotly's script plotly.min.js is missing from the installed plotly package")

@@ -24,7 +24,7 @@ import numpy as np
 
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.evaluate.bootstrap import interval, interval_of_difference, weightings
-from tunesmith.evaluate.compare import Difference, Verdict, _sentence, _undecided
+from tunesmith.evaluate.compare import Difference, Verdict, sentence_of, undecided
 from tunesmith.evaluate.types import Interval
 
 Numbers = Sequence[float] | np.ndarray
@@ -216,7 +216,7 @@ def verdict(
     known = {name: compute(some)[metric] for name, some in baselines.items() if metric in compute(some)}
     value = compute(ours).get(metric)
     if value is None or not known:
-        return _undecided(metric, "it is undefined" if value is None else "no baseline has a value for it")
+        return undecided(metric, "it is undefined" if value is None else "no baseline has a value for it")
     against = (max if higher_is_better(metric) else min)(known, key=lambda name: known[name])
     found = paired_difference(ours, baselines[against], metric, resamples=resamples, seed=seed)
     outcome: Literal["better", "not proven", "worse"] = "better" if found["low"] > 0 else "not proven"
@@ -229,7 +229,7 @@ def verdict(
         "difference": found["difference"],
         "low": found["low"],
         "high": found["high"],
-        "sentence": _sentence(outcome, metric, against, (value, known[against]), found, len(ours[metric])),
+        "sentence": sentence_of(outcome, metric, against, (value, known[against]), found, len(ours[metric])),
     }
 
 

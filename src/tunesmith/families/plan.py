@@ -33,12 +33,14 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     """
     from tunesmith.engine import devices, hardware
     from tunesmith.families.plan_data import look_at
-    from tunesmith.runs.train import _spec
+    from tunesmith.runs.train import spec_of
 
     hardware.prepare()
     gpu = None if device is None or device == devices.HERE else devices.resolve(device)
     held = None if isinstance(data, str | Path) else data
-    spec = _spec(None if held is not None else data, words if held is None else {**words, "data": type(data).__name__})
+    spec = spec_of(
+        None if held is not None else data, words if held is None else {**words, "data": type(data).__name__}
+    )
     choose.check_words(spec)
     warnings: list[str] = []
 

@@ -73,7 +73,7 @@ def train(data: Any = None, *, out: str | Path | None = None, listeners: Sequenc
     started = time.monotonic()
     given = {"data": data, **{name: words.get(name) for name in ("validation", "test")}}
     held = {name: value for name, value in given.items() if value is not None and not isinstance(value, _PATHS)}
-    spec = _spec(None if "data" in held else data, {**words, **dict.fromkeys(held, "(in memory)")})
+    spec = spec_of(None if "data" in held else data, {**words, **dict.fromkeys(held, "(in memory)")})
     choose.check_words(spec)
     name = "data" if "data" in held else Path(spec.data.rstrip("/")).name.split(".")[0]
     folder = RunFolder.create(out, name)
@@ -133,7 +133,16 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
     return Run(folder)
 
 
-def _spec(data: Any, words: Mapping[str, Any]) -> RunSpec:
+def specified(data: Any, words: Mapping[str, Any]) -> tuple[RunSpec, Any]:
+    """The words as a checked spec, and where to read from: a path, or the data themselves."""
+    held = data if data is not None and not isinstance(data, str | Path) else None
+    memory = {} if held is None else {"data": "(in memory)"}
+    spec = spec_of(None if held is not None else data, {**words, **memory})
+    choose.check_words(spec)
+    return spec, held if held is not None else spec.data
+
+
+def spec_of(data: Any, words: Mapping[str, Any]) -> RunSpec:
     """From a spec file, or from words; words given beside a file win."""
     given = {name: value for name, value in words.items() if value is not None}
     if data is not None and str(data).lower().endswith((".yaml", ".yml")):

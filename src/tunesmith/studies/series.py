@@ -21,7 +21,7 @@ from tunesmith.core.files import new_file, own_folder, read_json, remove, scratc
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.guess import Wish
-from tunesmith.data.prepare import _read, hints_of
+from tunesmith.data.prepare import hints_of, read_parts
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.targets import TargetReader
@@ -29,7 +29,7 @@ from tunesmith.evaluate import refine_report
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
 from tunesmith.runs.reading import read, read_options, split_options, value_options
-from tunesmith.runs.train import Listener, Run, _spec, resume, train
+from tunesmith.runs.train import Listener, Run, resume, specified, train
 from tunesmith.studies import generative_split
 from tunesmith.studies.shared_split import Held, same_data, shared_words
 
@@ -103,14 +103,6 @@ def hold_out(data: Any, folder: Path, words: Words) -> Held:
     return _held(spec, prepared, folder, {name: ids.tolist() for name, ids in row_ids.items()})
 
 
-def specified(data: Any, words: Words) -> tuple[RunSpec, Any]:
-    """The words as a checked spec, and where to read from: a path, or the data themselves."""
-    held = data if data is not None and not isinstance(data, str | Path) else None
-    spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
-    choose.check_words(spec)
-    return spec, held if held is not None else spec.data
-
-
 def write_parts(
     source: Any, spec: RunSpec, prepared: PreparedData, row_ids: Mapping[str, np.ndarray], folder: Path
 ) -> None:
@@ -122,7 +114,7 @@ def write_parts(
     columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
     wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
     with scratch() as cache:
-        parts = _read(
+        parts = read_parts(
             source,
             spec.validation,
             spec.test,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 from tunesmith.core.events import Decided, Event, Warned
@@ -11,10 +10,9 @@ from tunesmith.core.files import scratch
 from tunesmith.families.predictive.forecast import forecast_of
 from tunesmith.families.predictive.glance import glance
 from tunesmith.families.predictive.settle import check_model, settled
-from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
 from tunesmith.runs.reading import read
-from tunesmith.runs.train import _spec
+from tunesmith.runs.train import specified
 
 
 def check(data: Any = None, **words: Any) -> dict[str, Any]:
@@ -25,16 +23,14 @@ def check(data: Any = None, **words: Any) -> dict[str, Any]:
     same errors as `train` would before its first step.
     """
     started = time.perf_counter()
-    held = data if data is not None and not isinstance(data, str | Path) else None
-    spec = _spec(None if held is not None else data, {**words, **({"data": "(in memory)"} if held is not None else {})})
-    choose.check_words(spec)
-    if family_of(spec, held) == "generative":
+    spec, source = specified(data, words)
+    if family_of(spec, source) == "generative":
         from tunesmith.families.generative import check as language_check
 
-        return language_check.check(spec if held is None else spec.model_copy(update={"data": held}))
+        return language_check.check(spec.model_copy(update={"data": source}))
     log: list[Event] = []
     with scratch() as folder:
-        prepared = read(held if held is not None else spec.data, spec, folder, emit=log.append)
+        prepared = read(source, spec, folder, emit=log.append)
         plan = settled(spec, prepared, log.append)
         model, method = plan.spec.model, plan.spec.method
         unchecked = check_model(plan, log.append)
