@@ -30,7 +30,6 @@ from tunesmith.families.plan_words import Plan
 from tunesmith.studies.search import SearchResult
 from tunesmith.workflows import api
 
-ROOT = Path(__file__).resolve().parents[2]
 Train = Callable[..., tunesmith.Run]
 
 
@@ -62,7 +61,7 @@ WRONG = {
 def test_a_type_checker_knows_every_option(tmp_path: Path) -> None:
     # the rest of the package is not followed: it would take half a minute and say nothing about the words
     (tmp_path / "mypy.ini").write_text(
-        f"[mypy]\nfollow_imports = skip\nignore_missing_imports = True\nmypy_path = {ROOT / 'src'}\n"
+        f"[mypy]\nfollow_imports=skip\nignore_missing_imports=True\nmypy_path={Path(tunesmith.__file__).parents[1]}\n"
         "[mypy-tunesmith,tunesmith.workflows.api,tunesmith.core.words]\nfollow_imports = silent\n"
     )
     (tmp_path / "right.py").write_text(RIGHT)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.core.errors import ModelError
 from tunesmith.models.model_json import read_object
+
+if TYPE_CHECKING:
+    import numpy as np
 
 USUAL = 512
 """Tokens that are read of a text where nothing is asked, however many the model could: longer ones cost much."""
@@ -21,7 +22,7 @@ MUCH = 0.05
 
 def unread(lengths: np.ndarray, limit: int) -> float:
     """Share of all tokens of rows that lies beyond `limit` tokens of each; `lengths` [rows]."""
-    return 1 - float(np.minimum(lengths, limit).sum() / max(1, lengths.sum()))
+    return 1 - float(lengths.clip(max=limit).sum() / max(1, lengths.sum()))
 
 
 def is_much(lengths: np.ndarray, limit: int) -> bool:

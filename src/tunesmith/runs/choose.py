@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -230,10 +231,10 @@ def check_words(spec: RunSpec) -> None:
         registry.get("callbacks", name)
     if spec.goal is not None:
         parse_goal(spec.goal, "--goal")
-    files = [Path(str(one)) for one in (spec.data, spec.test, spec.validation) if one is not None]
-    books = any(path.suffix.lower() in WORKBOOK_SUFFIXES or path.is_dir() for path in files)
-    if spec.options.get("sheet") is not None and not books:
-        raise OptionError("--sheet names a sheet of a workbook, and the data is none.", "Leave it out.")
+    if spec.options.get("sheet") is not None:
+        files = [str(one) for one in (spec.data, spec.test, spec.validation) if one is not None]
+        if not any(Path(one).suffix.lower() in WORKBOOK_SUFFIXES or os.path.isdir(one) for one in files):
+            raise OptionError("--sheet names a sheet of a workbook, and the data is none.", "Leave it out.")
     if spec.model != "auto":
         catalog.find(spec.model)
     models = list(option_models(spec).values())
