@@ -40,7 +40,7 @@ OPEN_FILES = {"file", "sink", "content", "text", "self._file"}
 TO_FOLDERS = {"save_pretrained", "save_file", "SummaryWriter", "dump"}
 HANDED_A_NEW_FOLDER = {
     "engine/checkpoint.py", "callbacks/ewc.py", "callbacks/tensorboard.py", "methods/adapters.py", "methods/ia3.py",
-    "methods/lora.py", "methods/progressive.py", "models/load.py", "models/virtual.py",
+    "methods/lora.py", "methods/progressive.py", "models/loaders/encoder.py", "models/virtual.py",
     "families/predictive/continued.py", "families/export.py", "families/generative/saving.py", "studies/soup.py",
     "core/spec.py",
 }  # fmt: skip

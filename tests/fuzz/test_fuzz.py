@@ -98,7 +98,7 @@ def read_run(folder: Path, name: str, content: bytes) -> None:
 
 
 def read_base(folder: Path, source: Path, name: str, content: bytes) -> None:
-    from tunesmith.models.load import load_text_base
+    from tunesmith.models.loaders.encoder import load_text_base
 
     copy = shutil.copytree(source, folder / "base")
     (copy / name).write_bytes(content)
@@ -106,7 +106,7 @@ def read_base(folder: Path, source: Path, name: str, content: bytes) -> None:
 
 
 def read_language(folder: Path, source: Path, name: str, content: bytes) -> None:
-    from tunesmith.models.load_language import load_language_base
+    from tunesmith.models.loaders.language import load_language_base
 
     copy = shutil.copytree(source, folder / "base")
     (copy / name).write_bytes(content)
@@ -123,7 +123,7 @@ def read_finished(folder: Path, source: Path, name: str, content: bytes) -> None
 
 def read_template(folder: Path, source: Path, content: bytes) -> None:
     from tunesmith.models.chat_template import TemplateEncoder
-    from tunesmith.models.load_language import load_language_tokenizer
+    from tunesmith.models.loaders.language import load_language_tokenizer
 
     copy = shutil.copytree(source, folder / "base")
     (copy / "chat_template.jinja").write_bytes(content)
@@ -233,7 +233,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from peft import LoraConfig, get_peft_model
 
     from tunesmith.models.additions import quiet_peft
-    from tunesmith.models.load import fingerprint
+    from tunesmith.models.pretrained import fingerprint
 
     folder, base = tmp_path_factory.mktemp("adapted") / "model", language_models.folder("llama")
     config = LoraConfig(target_modules=["q_proj", "v_proj"], r=2, task_type="CAUSAL_LM")

@@ -17,8 +17,9 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Warned
 from tunesmith.families.generative.preview import previewed
 from tunesmith.models.config import read_config
-from tunesmith.models.load import load_text_base, quiet_transformers
-from tunesmith.models.load_language import load_language_base
+from tunesmith.models.loaders.encoder import load_text_base
+from tunesmith.models.loaders.language import load_language_base
+from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.workflows.base_models import blocks
 
 CODE = "open('it-ran', 'w').close()\n\n\nclass Own:\n    pass\n"

@@ -18,8 +18,9 @@ import language_models
 from tunesmith.core.errors import ModelError
 from tunesmith.models.config import read_config
 from tunesmith.models.guard import loading
-from tunesmith.models.load import fingerprint, load_text_base
-from tunesmith.models.load_language import load_language_base
+from tunesmith.models.loaders.encoder import load_text_base
+from tunesmith.models.loaders.language import load_language_base
+from tunesmith.models.pretrained import fingerprint
 from tunesmith.models.weight_files import read_header, read_weights
 from tunesmith.workflows.base_models import blocks
 

@@ -12,7 +12,7 @@ import torch
 from tunesmith.core.errors import ModelError
 from tunesmith.models import catalog
 from tunesmith.models.blocks import depths
-from tunesmith.models.load import load_text_base, load_text_finished, save_text_model
+from tunesmith.models.loaders.encoder import load_text_base, load_text_finished, save_text_model
 
 LABELS = ["bad", "good", "so-so"]
 TEXTS = [

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 import tunesmith
 from tunesmith.core.errors import ModelError
-from tunesmith.models.load import read_tokenizer
+from tunesmith.models.tokenizer import read_tokenizer
 
 ROWS = [{"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": "good"}]}
         for n in range(30)]  # fmt: skip

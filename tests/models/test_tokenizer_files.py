@@ -16,7 +16,7 @@ import language_models
 from tunesmith.core.errors import ModelError
 from tunesmith.models.chat_template import TemplateEncoder
 from tunesmith.models.guard import tokens
-from tunesmith.models.load import needed_tokens, read_tokenizer
+from tunesmith.models.tokenizer import needed_tokens, read_tokenizer
 
 
 @pytest.fixture

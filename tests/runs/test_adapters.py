@@ -17,7 +17,8 @@ import tunesmith
 from tunesmith.core import registry
 from tunesmith.models.additions import add_to
 from tunesmith.models.bottleneck import BottleneckConfig, BottleneckLayer
-from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.loaders.encoder import load_text_base
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 

@@ -15,7 +15,7 @@ import torch
 import tunesmith
 from tunesmith.core.errors import ModelError
 from tunesmith.families.predictive.zero_shot import says_something
-from tunesmith.models.load import load_text_base
+from tunesmith.models.loaders.encoder import load_text_base
 
 Train = Callable[..., tunesmith.Run]
 

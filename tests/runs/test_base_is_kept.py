@@ -17,7 +17,7 @@ from language_models import network, tokenizer
 from tunesmith.core import registry
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.load import load_text_base
+from tunesmith.models.loaders.encoder import load_text_base
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 

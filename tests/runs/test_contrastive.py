@@ -25,7 +25,8 @@ from tunesmith.engine.contrastive import (
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.families.predictive import linear_head
-from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.loaders.encoder import load_text_base
 from tunesmith.runs.choose import epochs_of
 
 CPU = torch.device("cpu")

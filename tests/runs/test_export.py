@@ -17,7 +17,7 @@ from tunesmith.core.errors import RunFailed
 from tunesmith.families import export as workflow
 from tunesmith.families.export import export
 from tunesmith.models.additions import quiet_peft
-from tunesmith.models.load import quiet_transformers
+from tunesmith.models.pretrained import quiet_transformers
 
 FEW: dict[str, Any] = {"generate_rows": 0, "few_shot": 0, "learning_rate": 2e-2}
 

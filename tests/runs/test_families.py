@@ -14,7 +14,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.models import virtual
 from tunesmith.models.blocks import depths
-from tunesmith.models.load import load_text_base, save_text_model
+from tunesmith.models.loaders.encoder import load_text_base, save_text_model
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
          "max_position_embeddings": 66, "pad_token_id": 0}  # fmt: skip

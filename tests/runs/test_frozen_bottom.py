@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import tunesmith
 from tunesmith.engine.tokens import HiddenStates
 from tunesmith.families.predictive import frozen_prefix
-from tunesmith.models.load import load_text_base
+from tunesmith.models.loaders.encoder import load_text_base
 
 
 def test_blocks_run_apart_give_what_the_whole_network_gives(tiny_model: Path) -> None:

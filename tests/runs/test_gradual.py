@@ -18,7 +18,8 @@ from tunesmith.engine.tokens import HiddenStates
 from tunesmith.families.predictive import frozen_prefix
 from tunesmith.models import blocks
 from tunesmith.models.blocks import depths
-from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.loaders.encoder import load_text_base
 from tunesmith.models.text import TextModel
 
 Train = Callable[..., tunesmith.Run]

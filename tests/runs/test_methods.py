@@ -19,8 +19,9 @@ from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.families.predictive import linear_head
 from tunesmith.models import additions
 from tunesmith.models.blocks import depths, freeze, frozen_names, list_blocks
+from tunesmith.models.bundle import Bundle
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.models.loaders.encoder import load_text_base
 from tunesmith.workflows import base_models
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")

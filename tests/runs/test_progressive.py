@@ -17,7 +17,8 @@ import tunesmith
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.models import column
-from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.loaders.encoder import load_text_base
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 FAST = {"method": "progressive", "precision": "fp32", "batch_size": 8, "learning_rate": 3e-3, "epochs": 6}

@@ -372,7 +372,7 @@ def test_verbs_for_models_that_write(writer: tunesmith.Run, in_tmp: Path) -> Non
 
 def test_a_verb_is_a_verb_whatever_is_imported() -> None:
     import tunesmith.methods.head
-    import tunesmith.models.load
+    import tunesmith.models.text
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

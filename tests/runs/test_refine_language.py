@@ -23,7 +23,7 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples
 from tunesmith.evaluate.goal import higher_is_better
-from tunesmith.models.load_language import load_language_finished
+from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.runs import choose
 from tunesmith.studies import comparison as ladders
 from tunesmith.studies import soup as soups

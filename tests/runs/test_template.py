@@ -18,7 +18,7 @@ from tunesmith.core.errors import DataError, ModelError, OptionError, TunesmithE
 from tunesmith.families.generative import preview
 from tunesmith.methods.lora import Lora, LoraOptions
 from tunesmith.models.additions import moving
-from tunesmith.models.load_language import add_tokens, load_language_base
+from tunesmith.models.loaders.language import add_tokens, load_language_base
 
 GOOD = {"role": "assistant", "content": "good"}
 ROWS = [
@@ -168,7 +168,7 @@ def test_a_preview_shows_a_judged_answer_once_and_both_of_a_pair(in_tmp: Path) -
 def test_new_tokens_are_found_in_a_text_whatever_the_normalizer_does(in_tmp: Path, plain_base: Path) -> None:
     from tokenizers import normalizers
 
-    from tunesmith.models.load_language import add_tokens, load_language_base
+    from tunesmith.models.loaders.language import add_tokens, load_language_base
 
     bundle = load_language_base(str(plain_base), kind="causal", dtype="float32")
     # as in SentencePiece vocabularies: a mark before every text, and in the place of every space

@@ -47,7 +47,7 @@ def silence() -> Iterator[list[Listener]]:
     import datasets
     from datasets.utils import are_progress_bars_disabled
 
-    from tunesmith.models.load import quiet_transformers
+    from tunesmith.models.pretrained import quiet_transformers
 
     shown = not are_progress_bars_disabled()
     datasets.disable_progress_bars()

@@ -16,7 +16,7 @@ from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.tokens import EncodedRows
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 Kind = Literal["label", "labels", "number"]
 
@@ -47,6 +47,8 @@ class Task(Protocol):
     """One line for `tunesmith tasks`."""
     kinds: ClassVar[tuple[Kind, ...]]
     """Kinds of target that it learns."""
+    loader: ClassVar[str]
+    """The kind of network that it learns with: a name of `models.loaders`."""
     metrics: tuple[str, ...]
     """Headline metrics; the first one picks the best checkpoint."""
     kind: Kind

@@ -13,7 +13,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import torch
@@ -27,11 +26,11 @@ from tunesmith.core.errors import ModelError
 from tunesmith.engine.protocols import begin_stage, stage_of
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import depths, freeze
+from tunesmith.models.bundle import Bundle, LanguageBundle
 from tunesmith.models.config import read_config
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.load import Bundle, quiet_transformers
-from tunesmith.models.load_language import LanguageBundle
 from tunesmith.models.outline import few_parts
+from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.text import TextModel, usual_pooling
 
 Kind = Literal["causal", "seq2seq", "classification"]
@@ -213,12 +212,12 @@ def _build(config: Any, kind: Kind, recipe: Recipe, on: str) -> Any:
     return network
 
 
-def _bundle(network: Any, kind: Kind) -> Bundle | LanguageBundle:
+def _bundle(network: Any, kind: Kind) -> Bundle[Any]:
     name = network.config.model_type
     words: Any = _Words(int(network.config.get_text_config().vocab_size))
     if kind == "classification":
-        return Bundle(TextModel(network, usual_pooling(name)), words, name, "", 0, 0)
-    return LanguageBundle(LanguageModel(network), words, name, Path(), "", 0, kind)
+        return Bundle(TextModel(network, usual_pooling(name)), words, name, "", 0)
+    return LanguageBundle(LanguageModel(network), words, name, "", 0, kind=kind)
 
 
 class _Words:

@@ -22,9 +22,9 @@ from torch import Tensor
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import new_file, own_folder, write_json
+from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import USUAL, chosen_limit, unread
-from tunesmith.models.load import Bundle
 
 _CHUNK = 2_000  # rows handed to the tokenizer at once
 

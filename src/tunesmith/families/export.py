@@ -13,9 +13,9 @@ from tunesmith.core.run import RunFolder
 from tunesmith.engine.generate import Sampling, begin_with, name_ends
 from tunesmith.families.generative.predictor import TextGenerator
 from tunesmith.models.additions import ADAPTER
-from tunesmith.models.load import quiet_transformers
-from tunesmith.models.load_language import MARK, load_language_finished, read_mark
+from tunesmith.models.loaders.language import MARK, load_language_finished, read_mark
 from tunesmith.models.manifest import write_manifest
+from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import can_merge, stands_beside
 
 TARGETS = ("merged",)

@@ -146,7 +146,7 @@ def _limit(config: Any, asked: int | None, family: str, known: tuple[int | None,
     here, where nothing is asked. Raises OptionError."""
     from tunesmith.engine.options import LONGEST_EXAMPLE
     from tunesmith.models.lengths import USUAL
-    from tunesmith.models.load_language import position_limit
+    from tunesmith.models.loaders.language import position_limit
 
     reads = position_limit(config) - (2 if "roberta" in config.model_type else 0)
     if asked is not None and asked > reads:

@@ -9,7 +9,7 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.models.additions import moving, new_head, split_head
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 
 class BitFitOptions(Options):

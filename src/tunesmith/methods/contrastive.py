@@ -14,7 +14,7 @@ from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 _FROZEN_SHARE = 1 / 3
 """Of the blocks, from the bottom: they are run once, and few rows would teach them nothing general."""

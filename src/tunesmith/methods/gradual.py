@@ -11,7 +11,7 @@ from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup, by_depth
 from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths, writes_text
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 
 class GradualOptions(Options):

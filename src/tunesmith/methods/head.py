@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 
 class HeadOptions(Options):

@@ -15,7 +15,7 @@ from tunesmith.models.additions import (
     quiet_peft,
     split_head,
 )
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 
 class IA3Options(Options):

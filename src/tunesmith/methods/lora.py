@@ -10,7 +10,7 @@ from pydantic import Field
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.models.additions import add_to, linear_targets, moving, new_token_targets, quiet_peft
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 from tunesmith.models.virtual import typical_size
 
 _NEW_TOKENS = "trainable_tokens_delta"

@@ -12,7 +12,7 @@ from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.models import virtual
 from tunesmith.models.additions import split_head
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 _HEAD_RATE = 0.1
 """Of a text model's head, by the rate of what stands before the text."""

@@ -12,7 +12,7 @@ from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup, by_depth
 from tunesmith.models.additions import add_to, moving, quiet_peft
 from tunesmith.models.blocks import block_names, depths
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 
 class ProgressiveOptions(Options):

@@ -10,7 +10,7 @@ import torch
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.models.additions import split_head
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 
 class ScratchOptions(Options):

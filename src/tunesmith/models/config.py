@@ -18,9 +18,10 @@ def read_config(model: str) -> tuple[Any, Any, list[str]]:
 
     from tunesmith.models import catalog
     from tunesmith.models.guard import loading
-    from tunesmith.models.load import quiet_transformers, read_tokenizer
-    from tunesmith.models.load_language import check_bases
+    from tunesmith.models.loaders.language import check_bases
+    from tunesmith.models.pretrained import quiet_transformers
     from tunesmith.models.safety import check_config_alone, code_note
+    from tunesmith.models.tokenizer import read_tokenizer
 
     run = Path(model).expanduser()
     source = catalog.Source(model, None, run / "model", None) if is_run(run) else catalog.find(model)

@@ -111,6 +111,11 @@ def families_of(method: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(registry.canonical("families", name) for name in names))
 
 
+def loader_of(task: Any) -> Any:
+    """The `models.bundle.Loader` of a task's networks; tasks of plugins that name none learn with encoders."""
+    return registry.get("models.loaders", getattr(task, "loader", "encoder"))
+
+
 def kinds_for(task: str) -> tuple[Kind, ...]:
     """The kinds of target that the task can learn; all kinds of all tasks for 'auto'."""
     names = registry.names("tasks") if task == "auto" else [task]

@@ -20,7 +20,8 @@ from tunesmith.core.options import Options
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.protocols import Kind, Toy
 from tunesmith.engine.tokens import EncodedRows, encode_rows
-from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.loaders.encoder import load_text_base
 
 _IMBALANCE = 3.0
 """`class_weights=auto` weighs when the largest class has this many times the smallest one's rows."""
@@ -43,6 +44,7 @@ class TextClassification:
     Options = TextClassificationOptions
     summary: ClassVar[str] = "one label, or any number of labels, for a text or a pair of texts"
     kinds: ClassVar[tuple[Kind, ...]] = ("label", "labels")
+    loader: ClassVar[str] = "encoder"
 
     def __init__(self, options: TextClassificationOptions):
         self.options = options

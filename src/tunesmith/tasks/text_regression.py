@@ -18,7 +18,8 @@ from tunesmith.data import scales
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.protocols import Kind, Toy
 from tunesmith.engine.tokens import EncodedRows, encode_rows
-from tunesmith.models.load import Bundle, load_text_base
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.loaders.encoder import load_text_base
 
 
 class TextRegressionOptions(Options):
@@ -33,6 +34,7 @@ class TextRegression:
     Options = TextRegressionOptions
     summary: ClassVar[str] = "a number for a text or a pair of texts"
     kinds: ClassVar[tuple[Kind, ...]] = ("number",)
+    loader: ClassVar[str] = "encoder"
     metrics: tuple[str, ...] = ("rmse", "mae", "r2", "pearson", "spearman")
     probe_loss: Loss = "squared"
 

@@ -75,8 +75,8 @@ def blocks(name: str) -> list[dict[str, Any]]:
 
     from tunesmith.models.blocks import list_blocks
     from tunesmith.models.guard import loading
-    from tunesmith.models.load import quiet_transformers
     from tunesmith.models.outline import few_parts
+    from tunesmith.models.pretrained import quiet_transformers
     from tunesmith.models.safety import check_config_alone
 
     source = catalog.fetch(name)

@@ -12,7 +12,7 @@ from tunesmith.engine.likelihood import to_device
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.load_language import add_tokens, load_language_base
+from tunesmith.models.loaders.language import add_tokens, load_language_base
 
 _ROWS = 128
 """Test rows that it is measured on: it takes the distributions of two models over all words, at every token."""

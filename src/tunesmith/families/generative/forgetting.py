@@ -21,7 +21,7 @@ from tunesmith.families.generative.items import Items, encode_items
 from tunesmith.families.generative.retained import Read, task_for
 from tunesmith.forgetting import retain
 from tunesmith.models.codec import CausalCodec
-from tunesmith.models.load_language import load_language_finished
+from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.models.mask import Encoded
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import encode_items
 from tunesmith.families.generative.settle import Plan, fitted, reader
 from tunesmith.models import catalog
-from tunesmith.models.load_language import outline
+from tunesmith.models.loaders.language import outline
 
 
 @dataclass(frozen=True)

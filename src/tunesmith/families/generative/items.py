@@ -14,7 +14,7 @@ from tunesmith.core.events import Emit, Warned
 from tunesmith.data.conversations import Examples
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.families.generative.corpus import Corpus
-from tunesmith.models.load_language import LanguageBundle
+from tunesmith.models.bundle import LanguageBundle
 from tunesmith.models.mask import Cut, Encoded, check_learned, cut
 
 _CHECKED = 20_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core import registry
 from tunesmith.core.events import Decided
 from tunesmith.core.run import is_run
 from tunesmith.engine import hardware
@@ -12,7 +13,6 @@ from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.settle import fitted
 from tunesmith.models import catalog
 from tunesmith.models.attention import LONGEST, use_for_short_rows
-from tunesmith.models.load_language import load_language_base
 
 
 def load(run: GenerativeRun) -> None:
@@ -26,8 +26,8 @@ def load(run: GenerativeRun) -> None:
     kwargs: dict[str, Any] = getattr(plan.method, "load_kwargs", dict)()
     keeps_base = bool(getattr(plan.method, "adds", False))
     dtype = "bfloat16" if precision == "bf16" and keeps_base else "float32"
-    bundle = load_language_base(
-        plan.spec.model, kind=plan.task.network, dtype=dtype, quantization=kwargs.get("quantization"),
+    bundle = registry.get("models.loaders", plan.task.network).base(
+        plan.spec.model, dtype=dtype, quantization=kwargs.get("quantization"),
         beside=plan.spec.continue_from is not None, emit=emit,
     )  # fmt: skip
     fitted(plan, bundle, emit)

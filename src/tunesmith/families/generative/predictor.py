@@ -18,7 +18,8 @@ from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_id
 from tunesmith.engine.hardware import device, prepare
 from tunesmith.evaluate.text_metrics import RowStatistics, text_rows
 from tunesmith.families.generative.prompts import Prompt, prompts_of
-from tunesmith.models.load_language import LanguageBundle, load_language_finished, read_mark
+from tunesmith.models.bundle import LanguageBundle
+from tunesmith.models.loaders.language import load_language_finished, read_mark
 from tunesmith.models.rendering import without_reasoning
 from tunesmith.runs import choose
 

@@ -25,10 +25,10 @@ from tunesmith.families.generative.corpus import asked_form
 from tunesmith.families.generative.items import cut_of, tell_unseen
 from tunesmith.models import catalog
 from tunesmith.models.guard import loading
-from tunesmith.models.load import quiet_transformers
-from tunesmith.models.load_language import MARK, load_language_tokenizer, position_limit, read_mark
+from tunesmith.models.loaders.language import MARK, load_language_tokenizer, position_limit, read_mark
 from tunesmith.models.mask import Cut, Encoded
 from tunesmith.models.own_template import use_template
+from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.safety import check_config_alone, code_note
 from tunesmith.runs import choose
 from tunesmith.runs.reading import read_options_of

@@ -13,8 +13,8 @@ from tunesmith.core.files import full_disk_as_oserror, write_json, write_table
 from tunesmith.engine.generate import ending_ids, name_ends
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.additions import ADAPTER, quiet_peft
-from tunesmith.models.load import quiet_transformers
-from tunesmith.models.load_language import MARK, base_of_adapter, load_language_finished
+from tunesmith.models.loaders.language import MARK, base_of_adapter, load_language_finished
+from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import virtual_tokens
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}

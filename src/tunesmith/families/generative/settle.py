@@ -18,7 +18,8 @@ from tunesmith.evaluate import text_metrics
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.forgetting import retain
 from tunesmith.models.blocks import freeze, frozen_names
-from tunesmith.models.load_language import LanguageBundle, add_tokens
+from tunesmith.models.bundle import LanguageBundle
+from tunesmith.models.loaders.language import add_tokens
 from tunesmith.models.virtual import room
 from tunesmith.runs import choose, settle, text_language
 from tunesmith.runs.settle import Choice, Plan

@@ -16,7 +16,7 @@ from tunesmith.engine.probe import LinearSolution
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import frozen_prefix
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 from tunesmith.runs import text_language
 from tunesmith.runs.context import RunContext
 from tunesmith.runs.cut_texts import Cut

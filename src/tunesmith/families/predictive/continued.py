@@ -22,8 +22,10 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.forgetting import retain
 from tunesmith.models import virtual
 from tunesmith.models.additions import ADAPTER, described
-from tunesmith.models.load import Bundle, load_text_finished, quiet_transformers
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.loaders.encoder import load_text_finished
 from tunesmith.models.manifest import MANIFEST
+from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.runs import text_language
 
 

@@ -31,7 +31,7 @@ from tunesmith.families.predictive.text_baselines import baselines_on_texts
 from tunesmith.forgetting import retain
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
-from tunesmith.models.load import quiet_transformers
+from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import make_room
 from tunesmith.runs import next_step
 from tunesmith.runs.cut_texts import WORDS

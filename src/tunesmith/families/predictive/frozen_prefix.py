@@ -15,7 +15,7 @@ from tunesmith.core.run import RunFolder
 from tunesmith.engine.batching import by_length, in_parts
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 CACHE_BYTES = 4_000_000_000
 """Largest cache of token states that is written without being asked for."""

@@ -115,7 +115,7 @@ def _summary(found: np.ndarray, unit: str, limit: int | None) -> dict[str, Any]:
 
 def _tokenizer(model: str) -> Any:
     """The tokenizer of a base; None where it is not here, or can not be read."""
-    from tunesmith.models.load import read_tokenizer
+    from tunesmith.models.tokenizer import read_tokenizer
 
     try:
         folder = catalog.find(model).folder

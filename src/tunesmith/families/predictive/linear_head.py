@@ -15,7 +15,7 @@ from tunesmith.engine import batching
 from tunesmith.engine.inference import gathered, parts
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, best_scale, solve
 from tunesmith.models.blocks import frozen_names
-from tunesmith.models.load import Bundle
+from tunesmith.models.bundle import Bundle
 
 if TYPE_CHECKING:
     from tunesmith.families.predictive.context import PredictiveRun

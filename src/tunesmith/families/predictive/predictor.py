@@ -26,9 +26,10 @@ from tunesmith.engine.protocols import Task
 from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.types import Outcome
+from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import loading
-from tunesmith.models.load import Bundle, load_text_finished
 from tunesmith.models.model_json import read_object
+from tunesmith.runs import choose
 
 MARK = "tunesmith.json"
 """Beside the weights: what transformers' own files can not say (columns, thresholds)."""
@@ -87,7 +88,7 @@ class Model(Shown):
             task.restore(mark["state"])
             columns = Columns.of(mark["columns"])
             thresholds = np.asarray(mark["thresholds"], np.float64) if mark["thresholds"] else None
-        model = cls(load_text_finished(folder), task, columns, thresholds)
+        model = cls(choose.loader_of(task).finished(folder), task, columns, thresholds)
         model.folder = folder
         return model
 

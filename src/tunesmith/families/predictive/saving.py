@@ -14,7 +14,7 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.families.predictive.predictor import Model, write_mark
 from tunesmith.models.lengths import USUAL
-from tunesmith.models.load import save_text_model
+from tunesmith.runs import choose
 
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
@@ -28,7 +28,7 @@ def write(work: PredictiveRun, aside: Path) -> None:
         if work.kept_method is None:
             work.plan.method.merge(work.bundle, aside)
         longest = max(8, int(work.rows.lengths.max()), _limit(work))
-        save_text_model(work.bundle, aside, max_length=longest, place=work.folder.model)
+        choose.loader_of(task).save(work.bundle, aside, max_length=longest, place=work.folder.model)
     write_mark(aside, work.plan.spec.task, task, work.data.columns, work.thresholds)
 
 

@@ -52,7 +52,6 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
     With `weights` false they need not be there.
     """
     from tunesmith.models.lengths import longest_row
-    from tunesmith.models.load import check_text_model
 
     name = plan.spec.model
     if is_run(Path(name).expanduser()):
@@ -62,7 +61,7 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
         return [f"the model: {name} is not on this machine"]
     if not weights and config_alone(folder):
         return [f"the weights of the model: {name} has none yet"]
-    check_text_model(folder, name, emit)
+    choose.loader_of(plan.task).fits(folder, name, emit)
     if plan.engine.freeze:
         from tunesmith.engine.skeleton import check_blocks
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
 
@@ -14,42 +13,23 @@ from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.run import is_run
 from tunesmith.models import catalog
 from tunesmith.models.additions import ADAPTER, quiet_peft
+from tunesmith.models.bundle import LanguageBundle, NetworkKind
 from tunesmith.models.guard import loading
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.load import fingerprint, load_network, needed_tokens, quiet_transformers, read_tokenizer
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.model_json import read_object
 from tunesmith.models.own_template import use_template
+from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_adapter_folder, check_config_alone, check_folder, config_alone
+from tunesmith.models.tokenizer import needed_tokens, read_tokenizer
 from tunesmith.models.virtual import can_merge, virtual_tokens
 
-NetworkKind = Literal["causal", "seq2seq"]
 MARK = "tunesmith.json"
 _TEXTS = ("task", "network", "base", "base_fingerprint", "form")
 _ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "megatron-bert", "roformer")
 """In transformers' table of causal models, but published as encoders that fill gaps."""
 _PADDING = 1000
 """Embeddings that no token uses: fewer are nothing to wonder at, however small the model."""
-
-
-@dataclass
-class LanguageBundle:
-    """A language model and what belongs to it."""
-
-    model: LanguageModel
-    tokenizer: Any
-    name: str
-    """What the user called the base model."""
-    folder: Path
-    """Where its weights lie."""
-    fingerprint: str
-    position_limit: int
-    """Most tokens that it can read and write together."""
-    kind: NetworkKind
-    quantization: str | None = None
-    licence: str | None = None
-    new_token_ids: list[int] = field(default_factory=list)
-    """Tokens that the run added, and others for which the base has no row; they are trained whatever the method."""
 
 
 def load_language_base(
@@ -108,7 +88,7 @@ def outline(name: str, *, kind: NetworkKind, weights: bool = True, emit: Emit = 
     tokenizer = load_language_tokenizer(folder, name, emit)
     _check_vocabulary(name, tokenizer, network, emit)
     limit = position_limit(network.config)
-    return LanguageBundle(LanguageModel(network), tokenizer, name, below, "", limit, kind)
+    return LanguageBundle(LanguageModel(network), tokenizer, name, "", limit, below, kind=kind)
 
 
 def _refuse_merge(name: str) -> NoReturn:
@@ -387,3 +367,27 @@ def _four_bits(dtype: str) -> Any:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, dtype),
     )  # fmt: skip
+
+
+class Causal:
+    """Decoders that write on; see `models.bundle.Loader`."""
+
+    kind: ClassVar[NetworkKind] = "causal"
+
+    @classmethod
+    def fits(cls, folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
+        config = check_folder(folder, name, emit)
+        check_kind(config, name, cls.kind)
+        return config
+
+    @classmethod
+    def base(cls, name: str, **how: Any) -> LanguageBundle:
+        return load_language_base(name, kind=cls.kind, **how)
+
+    finished = staticmethod(load_language_finished)
+
+
+class Seq2Seq(Causal):
+    """Encoder-decoders, which write what belongs to a source."""
+
+    kind = "seq2seq"

@@ -1,61 +1,29 @@
-"""Base and finished models into memory: safe files only, quiet, checked against the task."""
+"""Encoders with a head that gives one answer for a whole text."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tunesmith.core.errors import MissingPackageError, ModelError
+from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import described
-from tunesmith.models.guard import in_one_line, loading, tokens
+from tunesmith.models.bundle import Answers, Bundle, TextBundle
+from tunesmith.models.guard import loading
 from tunesmith.models.lengths import longest_made_for, longest_text, position_limit
-from tunesmith.models.manifest import check_manifest, digest
-from tunesmith.models.outline import check_outline
-from tunesmith.models.safety import check_adapter_folder, check_files, check_folder, foreign_code
+from tunesmith.models.manifest import check_manifest
+from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
+from tunesmith.models.safety import check_adapter_folder, check_folder
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
-from tunesmith.models.tokenizer_json import check_tokenizer_files
-from tunesmith.models.weight_files import read_weights
-
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "source.spm", "sentencepiece.bpe.model",
-               "tokenizer.model")  # fmt: skip
-_SPACE, _GPT2_END = "Ġ", "<|endoftext|>"
-"""A space, as vocabularies of GPT-2's kind write it, and the token that ends their texts."""
-
-Answers = Literal["head", "names"]
-"""By its own 'head', trained on the same labels; or, of a sentence encoder, by which of the labels' 'names' is the
-nearest to the text."""
-
-
-@dataclass
-class Bundle:
-    """A model and what belongs to it."""
-
-    model: TextModel
-    tokenizer: Any
-    name: str
-    """What the user called the base model."""
-    fingerprint: str
-    """sha256 over weights, config and tokenizer of the base model."""
-    max_length: int
-    """Longest row, in tokens, that the model was made for."""
-    position_limit: int
-    """Longest row that it can read at all."""
-    licence: str | None = None
-    answers: Answers | None = None
-    """How the base model could answer before any training."""
+from tunesmith.models.tokenizer import check_tokenizer, load_tokenizer, needed_tokens
 
 
 def load_text_base(
     name: str, *, label_names: Sequence[str], problem_type: str, dropout: float, emit: Emit = ignore
-) -> Bundle:
+) -> TextBundle:
     """The base model called `name` with a head of `len(label_names)` outputs, in float32: a new one, or its own
     in our order where it was trained on the same labels.
 
@@ -121,18 +89,6 @@ def load_text_base(
     )
 
 
-def load_network(maker: Any, folder: Path, settings: Any = None, **words: Any) -> Any:
-    """What `maker.from_pretrained` gives for a folder that `check_folder` has seen, with `settings` in place of its
-    own config, and `words` for the call. Raises ModelError for whatever goes wrong in it."""
-    from transformers import AutoConfig
-
-    given = {} if settings is None else {"config": settings}
-    with quiet_transformers(), loading(folder):
-        config = settings if given else AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        check_outline(maker, config, folder, read_weights(folder))
-        return maker.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, **given, **words)
-
-
 def _check_words(tokenizer: Any, network: Any, name: str) -> None:
     """Raises ModelError for a tokenizer with tokens that the network has no embeddings for."""
     rows, needed = getattr(network.config.get_text_config(), "vocab_size", None), needed_tokens(tokenizer)
@@ -192,7 +148,7 @@ def _settle_head(model: TextModel, order: list[int] | None, settings: Any) -> No
                 part.copy_(part[order].clone())
 
 
-def load_text_finished(folder: Path) -> Bundle:
+def load_text_finished(folder: Path) -> TextBundle:
     """A model that a run saved. Raises ModelError when its files are not whole, or not as they were saved."""
     check_manifest(folder)
     beside = virtual.stands_beside(folder)
@@ -216,7 +172,7 @@ def load_text_finished(folder: Path) -> Bundle:
     _check_words(tokenizer, network, str(folder))
     limit = position_limit(network.config) - virtual.virtual_tokens(model.prompted)
     length = min(longest_text(tokenizer, folder), limit)
-    return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), length, limit)
+    return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), limit, folder, length)
 
 
 def check_text_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
@@ -237,88 +193,11 @@ def check_text_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str, 
             f"The model {name!r} ({model_type}) has no form that gives one answer for a whole text.",
             would_fit,
         )
-    _check_tokenizer(folder)
+    check_tokenizer(folder)
     return config
 
 
-def _check_tokenizer(folder: Path) -> None:
-    if not any((folder / file).exists() for file in _TOKENIZERS):
-        raise ModelError(f"The model folder {folder} has no tokenizer.", "Expected tokenizer.json in it.")
-
-
-def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
-    """The tokenizer of a model folder. Raises ModelError where there is none that can be read."""
-    from transformers import AutoTokenizer, GPT2Tokenizer
-
-    check_files(folder)
-    _check_tokenizer(folder)
-    check_tokenizer_files(folder)
-    tokenizer, fault = None, ""
-    with quiet_transformers():
-        try:
-            with loading(folder, "tokenizer"):
-                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-                tokenizer.init_kwargs.pop("auto_map", None)
-        except ModelError as error:
-            tokenizer, fault = None, in_one_line(error.__cause__ or error)
-        words = _bare_words(folder)
-        if tokenizer is not None and 2 * len(tokenizer) >= len(words):
-            return tokenizer
-        # types of model that usually have another tokenizer: it is refused, or made without a single word
-        if {_SPACE, _GPT2_END} <= words and (folder / "merges.txt").exists():
-            with loading(folder, "tokenizer"):
-                tokenizer = GPT2Tokenizer.from_pretrained(folder, trust_remote_code=False)
-            emit(Decided("tokenizer", "GPT-2's", f"{folder} has vocab.json and merges.txt, but no tokenizer.json"))
-            return tokenizer
-    if "sentencepiece library" in fault.lower():
-        raise MissingPackageError(
-            f"The tokenizer of the model folder {folder} needs the package sentencepiece.",
-            "Install it: pip install sentencepiece",
-        )
-    if foreign_code(folder).get("tokenizer_config.json") and "custom code" in fault:
-        fault = "tokenizer_config.json asks for code of its own, which is never run"
-    elif words:
-        fault = "there is vocab.json without tokenizer.json, and transformers does not read it for this type of model"
-    raise ModelError(
-        f"The tokenizer of the model folder {folder} can not be read: {fault.rstrip('.')}.",
-        "Expected the tokenizer.json that belongs to the model, and its tokenizer_config.json"
-        + (f"; or GPT-2's pair of vocab.json, with {_GPT2_END} in it, and merges.txt." if words else "."),
-    )
-
-
-def _bare_words(folder: Path) -> set[str]:
-    """The tokens of a vocab.json that is all there is of a tokenizer."""
-    path = folder / "vocab.json"
-    if (folder / "tokenizer.json").exists() or not path.exists():
-        return set()
-    try:
-        return set(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, RecursionError):  # transformers has told what is wrong with it
-        return set()
-
-
-def needed_tokens(tokenizer: Any) -> int:
-    """How many embeddings text takes. Special tokens behind all others that mark no start, end or padding stand for
-    images and the like (Gemma 3 has one): a text that holds one is refused by its row."""
-    marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - marks
-    around = tokens(tokenizer, "a").input_ids
-    return 1 + max(around + [number for number in tokenizer.get_vocab().values() if number not in special])
-
-
-def load_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
-    tokenizer = read_tokenizer(folder, emit)
-    if tokenizer.pad_token_id is None and tokenizer.eos_token is not None:
-        tokenizer.pad_token = tokenizer.eos_token  # what is padding is masked: any token will do
-    if tokenizer.pad_token_id is None:
-        raise ModelError(
-            f"The tokenizer of {name!r} has no padding token, so rows of different length do not fit into one batch.",
-            f"Use a text encoder: {', '.join(catalog.aliases('encoder'))}.",
-        )
-    return tokenizer
-
-
-def save_text_model(bundle: Bundle, folder: Path, *, max_length: int, place: Path | None = None) -> None:
+def save_text_model(bundle: TextBundle, folder: Path, *, max_length: int, place: Path | None = None) -> None:
     """Write the finished model as a plain transformers folder (safetensors) with its tokenizer; one with virtual
     tokens as a folder that PEFT reads, which will stand at `place`.
 
@@ -338,29 +217,10 @@ def save_text_model(bundle: Bundle, folder: Path, *, max_length: int, place: Pat
             bundle.tokenizer.save_pretrained(folder / virtual.BASE)
 
 
-def fingerprint(folder: Path) -> str:
-    """sha256 over the contents that change what a model computes."""
-    found = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix == ".safetensors" or path.name in ("config.json", "tokenizer.json", "vocab.txt"):
-            found.update(f"{path.name} {digest(path)}\n".encode())
-    return found.hexdigest()
+class Encoder:
+    """See `models.bundle.Loader`."""
 
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars, no 'newly initialized' notes and no questions: the run says what happens in its own words."""
-    from transformers import dynamic_module_utils
-    from transformers.utils import logging
-
-    # seconds that it waits for a person's answer to "run the custom code?": with 0 it never asks, and refuses
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    fits = staticmethod(check_text_model)
+    base = staticmethod(load_text_base)
+    finished = staticmethod(load_text_finished)
+    save = staticmethod(save_text_model)

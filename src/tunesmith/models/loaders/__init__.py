@@ -1,0 +1,7 @@
+"""Networks into memory, one kind of network a file: what fits, base models and finished ones, and what is saved."""
+
+TABLE = {
+    "encoder": "tunesmith.models.loaders.encoder:Encoder",
+    "causal": "tunesmith.models.loaders.language:Causal",
+    "seq2seq": "tunesmith.models.loaders.language:Seq2Seq",
+}
