@@ -188,6 +188,24 @@ def test_broken_json(bench: Any, text: str, where: str) -> None:
     assert where in refused(bench, bench.write("j.json", [text]))
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        (
+            "j.jsonl",
+            '{"text": "a", "label": "x"}\n{"text": "b", "text": "c"}',
+            "line 2, row 2: the key 'text' stands 2",
+        ),
+        ("j.jsonl", '{"a": 1, "a": 2},\n{"a": 3},', "line 1, row 1: the key 'a' stands 2"),
+        ("j.json", '[{"text": "a"},\n {"text": "b", "text": "c"}]', "line 2, row 2: the key 'text' "),
+        ("j.json", '{"train": [{"text": "a"}],\n "train": [{"text": "b"}]}', "the key 'train' stands 2 times"),
+        ("j.jsonl", '{"text": "a"}\n{"text": "b", "meta": {"c": 1, "c": 2}}', "line 2, row 2: the key 'c' stands 2"),
+    ],
+)
+def test_a_key_that_stands_twice(bench: Any, name: str, text: str, where: str) -> None:
+    assert where in refused(bench, bench.write(name, [text]))
+
+
 def test_broken_json_lines_are_all_listed(bench: Any) -> None:
     message = refused(bench, bench.write("j.jsonl", ['{"text": "a"}', "[1]", "", "{bad"]))
     assert "line 2, row 2: this line is a list, not an object" in message

@@ -65,7 +65,17 @@ def test_blanks_before_the_first_row_take_no_time(bench: Any, tmp_path: Path) ->
     assert time.monotonic() - start < 8
 
 
-def test_times_that_python_can_not_hold(bench: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("unit", "second"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_durations_are_seconds_and_said(bench: Any, tmp_path: Path, unit: str, second: int) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    took = pa.array([n * second // 2 for n in range(2, len(ROWS) + 2)], pa.duration(unit))
+    pq.write_table(table.append_column("took", took), tmp_path / "a.parquet")
+    data = bench(tmp_path / "a.parquet", target="took", kinds=("number",))
+    assert data.rows[0]["target"] == 1.0
+    assert "'took'" in bench.said("durations")
+
+
+def test_durations_longer_than_any_are_read(bench: Any, tmp_path: Path) -> None:
     table = pa.Table.from_pylist(ROWS).append_column("took", pa.array([2**62] * len(ROWS), pa.duration("s")))
     pq.write_table(table, tmp_path / "a.parquet")
     assert len(bench(tmp_path / "a.parquet").rows) == len(ROWS)

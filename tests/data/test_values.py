@@ -16,6 +16,7 @@ from tunesmith.data.prepare import prepare, read_rows
 from tunesmith.data.spelling import folded, nearest, shown
 from tunesmith.data.targets import TargetReader, parse_targets
 from tunesmith.data.types import Columns, SplitOptions
+from tunesmith.data.values import to_labels
 
 from .conftest import sentence
 
@@ -135,6 +136,21 @@ def test_other_data_has_the_same_positions(bench: Any) -> None:
 def test_printed_tuples_and_sets_are_lists(bench: Any, write: Callable[[list[str]], str]) -> None:
     data = bench(rows(lambda n: write([["food", "shop"], ["sport"], ["food"]][n % 3]), name="tags"))
     assert (data.columns.kind, data.label_names) == ("labels", ["food", "shop", "sport"])
+
+
+@pytest.mark.parametrize("empty", ["set()", "Counter()", "Counter({})", "[]", "{ }", "frozenset({})", "dict()", "()"])
+def test_lists_of_nothing_hold_no_label(empty: str) -> None:
+    assert to_labels(empty, None) == []
+
+
+@pytest.mark.parametrize("label", ["main()", "print()", "Counter", "set"])
+def test_names_that_end_in_brackets_are_labels(label: str) -> None:
+    assert to_labels(label, None) == [label]
+
+
+def test_counts_are_no_labels() -> None:
+    with pytest.raises(ValueError, match="is not a list of labels"):
+        to_labels("Counter({'food': 2})", None)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import Columns, ReadOptions, read_rows
 from tunesmith.data.conversations import peek, read_examples
+from tunesmith.data.percent import percent_cells
 
 from .conftest import sentence
 
@@ -71,7 +72,8 @@ def test_titles_blank_rows_and_columns_and_merged_cells(bench: Any, tmp_path: Pa
     sheet.cell(60, 7, " ")
     workbook.save(path)
     data = bench(path)
-    assert (len(data.rows), data.label_names, data.ledger.counts()["dropped"]) == (30, ["x", "y", "z"], 0)
+    assert (len(data.rows), data.label_names) == (30, ["x", "y", "z"])
+    assert data.ledger.counts()["reasons"]["dropped"] == {"above the header": 1}
     assert "Customer messages of May" in bench.said("header")
 
 
@@ -158,15 +160,19 @@ def test_cells_merged_below_the_table_take_no_time(bench: Any, tmp_path: Path) -
     assert len(bench(path).rows) == len(ROWS)
 
 
+SPREADSHEET = (
+    "<office:document-content {}><office:body><office:spreadsheet>"
+    '<table:table table:name="S">{{}}</table:table></office:spreadsheet></office:body></office:document-content>'
+).format(
+    " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text"))
+)
+REPEATED = ' table:number-columns-repeated="2"'
+
+
 def test_a_row_repeated_a_billion_times(bench: Any, tmp_path: Path) -> None:
     cell = '<table:table-cell office:value-type="string"><text:p>x</text:p></table:table-cell>'
-    spaces = " ".join(
-        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
-    )
-    content = (
-        f'<office:document-content {spaces}><office:body><office:spreadsheet><table:table table:name="S">'
+    content = SPREADSHEET.format(
         f'<table:table-row table:number-rows-repeated="1000000000">{cell * 2}</table:table-row>'
-        "</table:table></office:spreadsheet></office:body></office:document-content>"
     )
     path = tmp_path / "t.ods"
     with zipfile.ZipFile(path, "w") as file:
@@ -182,3 +188,47 @@ def test_a_workbook_whose_sizes_are_lies(bench: Any, tmp_path: Path) -> None:
     content[at + 24 : at + 28] = (100).to_bytes(4, "little")
     path.write_bytes(content)
     assert "not a readable workbook" in refused(bench, path)
+
+
+def test_percent_is_read_as_people_see_it(bench: Any, tmp_path: Path) -> None:
+    rows = [["text", "share"], *([text, n / 100] for n, (text, _) in enumerate(ROWS))]
+    path = book(tmp_path / "t.xlsx", Notes=[["a", "b"]], Data=rows)
+    made = openpyxl.load_workbook(path)
+    for number in range(2, 32):
+        made["Data"].cell(number, 2).number_format = ["0%", "0.00%", '0.0"x"\\ %'][number % 3]
+    made.save(path)
+    data = bench(path, target="share", reading=ReadOptions(sheet="Data"))
+    assert sorted(row["target"] for row in data.rows) == [float(n) for n in range(30)]
+    assert "12 % is 12" in bench.said("target kind")
+
+
+def test_a_format_that_only_says_percent_does_not_scale(bench: Any, tmp_path: Path) -> None:
+    path = book(tmp_path / "t.xlsx", Data=[["text", "share"], *([s, n * 1.5] for n, (s, _) in enumerate(ROWS))])
+    made = openpyxl.load_workbook(path)
+    for number in range(2, 32):
+        made["Data"].cell(number, 2).number_format = '0.0" %"'
+    made.save(path)
+    assert max(row["target"] for row in bench(path, target="share").rows) == 43.5
+
+
+def test_percent_of_opendocument(tmp_path: Path) -> None:
+    cell = '<table:table-cell office:value-type="percentage" office:value="0.39"{}/>'
+    first = f'<table:table-cell table:number-columns-repeated="2"/>{cell.format("")}'
+    content = SPREADSHEET.format(
+        f'<table:table-row table:number-rows-repeated="3">{first}</table:table-row>'
+        f"<table:table-row>{cell.format(REPEATED)}</table:table-row>"
+    )
+    with zipfile.ZipFile(tmp_path / "t.ods", "w") as file:
+        file.writestr("content.xml", content)
+    found = percent_cells(tmp_path / "t.ods", "S")
+    assert found == {0: {2}, 1: {2}, 2: {2}, 3: {0, 1}}
+    assert percent_cells(tmp_path / "t.ods", "T") == {}
+
+
+def test_entities_in_a_workbook_are_refused(bench: Any, tmp_path: Path) -> None:
+    path = book(tmp_path / "t.xlsx", Data=[["text", "share"], *([s, n / 100] for n, (s, _) in enumerate(ROWS))])
+    bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><styleSheet'
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "e.xlsx", "w") as file:
+        for one in source.infolist():
+            file.writestr(one.filename, source.read(one).replace(b"<styleSheet", bomb))
+    assert "declares entities" in refused(bench, tmp_path / "e.xlsx", target="share")

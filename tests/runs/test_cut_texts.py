@@ -108,6 +108,13 @@ def test_check_plan_and_train_warn_and_the_run_remembers(
     assert len(cuts) == 2
     assert cuts[0] == cuts[1]
     assert cuts[0].startswith("2 of 3 texts are longer than the 16 tokens that this model reads of each")
+    texts = [row["text"] for row in some]
+    for ask, told in ((texts, "2 of 3 texts are longer"), (texts[1], "The text is longer than the 16")):
+        for method in (run.model.predict, run.model.predict_proba):
+            with pytest.warns(UserWarning, match=told) as caught:
+                method(ask)
+            assert len(caught) == 1
+    run.model.predict(texts[0])
     # a base that was made for less than it has positions for reads on, and so does the finished model
     base = Path(shutil.copytree(tiny_model, tmp_path / "base"))
     write_json(base / "sentence_bert_config.json", {"max_seq_length": 16})

@@ -14,11 +14,13 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tunesmith.core.files import move, new_in_place, own_folder, remove
 
 BATCH_ROWS = 10_000
 BATCH_CHARACTERS = 1 << 25
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
 class ArrowWriter:
@@ -136,10 +138,26 @@ def array_of(values: list[Any]) -> pa.Array:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """The table without metadata and with plain types: string, list<string>, float64, ..."""
+    """The table without metadata and with plain types: string, list<string>, float64, ...; durations in seconds."""
+    table = _in_seconds(table)
     fields = [(name, _plain_type(table.schema.field(name).type)) for name in table.column_names]
     schema = pa.schema(fields)
     return table.replace_schema_metadata(None).cast(schema)
+
+
+def durations(schema: pa.Schema) -> list[str]:
+    """Names of the columns that hold durations."""
+    return [field.name for field in schema if pa.types.is_duration(field.type)]
+
+
+def _in_seconds(table: pa.Table) -> pa.Table:
+    """Durations as seconds (float64): what they count in, nanoseconds to seconds, differs from file to file."""
+    for name in durations(table.schema):
+        place = table.column_names.index(name)
+        count = table.column(place).cast(pa.int64()).cast(pa.float64(), safe=False)
+        seconds = pc.divide(count, _PER_SECOND[table.schema.field(place).type.unit])
+        table = table.set_column(place, name, seconds)
+    return table
 
 
 def content_hash(table: pa.Table, hasher: Any = None) -> Any:
@@ -182,7 +200,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return _plain_type(kind.value_type)
     if pa.types.is_large_string(kind) or kind == pa.string_view():
         return pa.string()
-    if pa.types.is_duration(kind):  # Python has none as long as Arrow's
+    if pa.types.is_duration(kind):  # within lists, where nothing reads them
         return pa.int64()
     if pa.types.is_decimal(kind) or pa.types.is_float16(kind) or pa.types.is_float32(kind):
         return pa.float64()

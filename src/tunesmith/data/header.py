@@ -50,7 +50,7 @@ class Layout:
 
     names: one a column; header: whether a row holds them, which is the one on line `first` (else the first row of
     data); cells: that row as it stands. unnamed: columns without a name, which are dropped where they hold nothing.
-    titles: the rows above.
+    titles: the rows above, and above: the lines on which they begin.
     """
 
     names: list[str]
@@ -60,6 +60,7 @@ class Layout:
     cells: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
+    above: tuple[int, ...] = ()
 
 
 def find_layout(
@@ -92,7 +93,7 @@ def find_layout(
     names = [cell or name for cell, name in zip(cells, numbered(len(row)), strict=True)]
     refuse_duplicates(names, source)
     unnamed = tuple(name for cell, name in zip(cells, names, strict=True) if not cell)
-    return Layout(names, True, found.why, line, cells, unnamed, titles)
+    return Layout(names, True, found.why, line, cells, unnamed, titles, tuple(start for start, _ in rows[:above]))
 
 
 def _name(cell: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data import labelling
+from tunesmith.data.jsonkeys import DECODER, KeyTwice
 from tunesmith.data.textfile import TextFile
 
 SPLIT_WORDS = {
@@ -18,6 +19,7 @@ SPLIT_WORDS = {
     "devel": "validation", "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
 FIX_LINES = 'Every line must hold one object, such as {"text": "...", "label": "..."}.'
+_FIX_TWICE = "Keep one of the two, or give the other a key of its own."
 _FIX_LIST = 'Expected a list of objects, [{"text": ..., "label": ...}, ...], or {"data": [...]}.'
 
 
@@ -116,16 +118,28 @@ def _lines(file: TextFile) -> Iterator[Row]:
             if not words:
                 continue
             try:
-                value = json.loads(words)
+                value = _line_value(words)
+            except KeyTwice as error:
+                value = Bad(str(error))
             except (ValueError, RecursionError) as error:
-                try:
-                    value = json.loads(words.removesuffix(",")) if words.endswith("},") else None
-                except (ValueError, RecursionError):
-                    value = None
-                if value is None:
-                    shown = getattr(error, "msg", str(error))
-                    value = Bad(f"this line is not valid JSON: {shown} (character {getattr(error, 'colno', 1)})")
+                shown = getattr(error, "msg", str(error))
+                value = Bad(f"this line is not valid JSON: {shown} (character {getattr(error, 'colno', 1)})")
             yield number, value if isinstance(value, dict | Bad) else Bad(_no_object(value)), len(line)
+
+
+def _line_value(words: str) -> Any:
+    """What a line holds, with or without a comma behind it. Raises ValueError."""
+    try:
+        return DECODER.decode(words)
+    except (KeyTwice, RecursionError):
+        raise
+    except ValueError as error:
+        if not words.endswith("},"):
+            raise
+        try:
+            return DECODER.decode(words.removesuffix(","))
+        except (ValueError, RecursionError) as again:
+            raise (again if isinstance(again, KeyTwice) else error) from None
 
 
 def _no_object(value: Any) -> str:
@@ -316,12 +330,18 @@ def _skip(text: str, position: int, signs: str) -> int:
     return found.end() if found else position
 
 
+class _Twice(json.JSONDecodeError):
+    """Valid JSON but for a key that stands twice in one object."""
+
+
 def decode(text: str, start: int) -> tuple[Any, int]:
     """The value at `start` and where it ends. Raises JSONDecodeError, also for what Python alone can not hold."""
     try:
-        return json.JSONDecoder().raw_decode(text, start)
+        return DECODER.raw_decode(text, start)
     except json.JSONDecodeError:
         raise
+    except KeyTwice as error:
+        raise _Twice(str(error), text, start) from error
     except (ValueError, RecursionError) as error:
         raise json.JSONDecodeError(str(error), text, start) from error
 
@@ -368,6 +388,8 @@ def rows_of_columns(columns: dict[str, Any], file: str) -> Iterator[dict[str, An
 
 
 def _syntax(error: json.JSONDecodeError, file: str, row: int | None = None) -> DataError:
+    if isinstance(error, _Twice):
+        return DataError(Problem(error.msg, file, row=row, line=error.lineno), fix=_FIX_TWICE)
     message = f"not valid JSON: {error.msg} (character {error.colno} of the line)"
     fix = "Mend the file; `python -m json.tool FILE` shows the same place."
     return DataError(Problem(message, file, row=row, line=error.lineno), fix=fix)

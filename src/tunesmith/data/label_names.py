@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.data.jsonkeys import DECODER
 
 Given = str | Sequence[Any] | Mapping[Any, Any]
 _PAIR = re.compile(r"\s*(-?\d+)(?:\s*[:=;,\t]\s*|\s+)(\S.*?)\s*")
@@ -45,9 +45,9 @@ def given_names(given: Given) -> list[str] | dict[str, str]:
 
 def _of_json(text: str, path: Path) -> list[str] | dict[str, str]:
     try:
-        found = json.loads(text)
+        found = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        raise OptionError(f"label_names: {path} is no JSON ({error}).") from None
+        raise OptionError(f"label_names: {path} can not be read as JSON ({error}).") from None
     if isinstance(found, dict):
         found = next((found[key] for key in ("id2label", "label2id", "names") if key in found), found)
     if not isinstance(found, dict | list):

@@ -44,11 +44,11 @@ def read_source(source: Any, split: str, *, emit: Emit, cache_dir: Path, hints: 
     if isinstance(source, (datasets.DatasetDict, dict)):
         return _of_dict(source, emit, cache_dir, hints)
     if isinstance(source, datasets.Dataset):
-        return [tables.read_tables(tables.dataset_tables(source), split, "datasets.Dataset", cache_dir)]
+        return [tables.read_tables(tables.dataset_tables(source), split, "datasets.Dataset", cache_dir, emit)]
     if hasattr(source, "iloc") and hasattr(source, "columns"):
-        return [tables.read_tables(tables.frame_tables(source), split, "DataFrame", cache_dir)]
+        return [tables.read_tables(tables.frame_tables(source), split, "DataFrame", cache_dir, emit)]
     if isinstance(source, (list, tuple)):
-        return [tables.read_tables(tables.list_tables(source), split, "list of rows", cache_dir)]
+        return [tables.read_tables(tables.list_tables(source), split, "list of rows", cache_dir, emit)]
     if not isinstance(source, (str, os.PathLike)):
         raise DataError(
             Problem(f"can not read data from a {type(source).__name__}"),
@@ -208,7 +208,7 @@ def _classes(path: Path) -> list[Path]:
 def _of_classes(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
     folders = _classes(path)
     files = [file for folder in folders for file in sorted(folder.iterdir()) if file.suffix.lower() == ".txt"]
-    part = tables.read_tables(_text_tables(files, hints.options), split, str(path), cache_dir)
+    part = tables.read_tables(_text_tables(files, hints.options), split, str(path), cache_dir, emit)
     part.row_files = [str(file) for file in files]
     why = f"{path} holds {len(folders)} sub-folders of .txt files; each is a class: "
     emit(Decided("layout", "folder per class", why + ", ".join(folder.name for folder in folders[:10])))

@@ -77,7 +77,11 @@ def groups(counts: Mapping[str, int]) -> list[list[str]]:
 
 
 def merged(counts: Mapping[str, int]) -> dict[str, str]:
-    """Each rarer spelling -> the most frequent one."""
+    """Each rarer spelling -> the most frequent one.
+
+    Only for who asks (`merge_labels`); else groups are told. 'good!' beside 'good' may be a slip, or how a survey parts
+    strong from mild: a label that was merged in silence is lost, one that was told of is not.
+    """
     return {label: group[0] for group in groups(counts) for label in group[1:]}
 
 

@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.core.events import Emit
+from tunesmith.core.events import Decided, Emit
 from tunesmith.data.arrowfile import (
     BATCH_ROWS,
     HALF,
     HALF_FIX,
     ArrowWriter,
     array_of,
+    durations,
     half_characters,
     plain,
     table_of_rows,
@@ -58,9 +59,9 @@ def read_parts(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hi
     writer = ArrowWriter(cache_dir)
     try:
         if suffixes & PARQUET_SUFFIXES:
-            return [_part(_parquet(path), split, str(path), writer)]
+            return [_part(_parquet(path), split, str(path), writer, emit)]
         if suffixes & ARROW_SUFFIXES:
-            return [_part(_arrow(path), split, str(path), writer)]
+            return [_part(_arrow(path), split, str(path), writer, emit)]
         return read_text_table(path, suffixes, split, writer, emit, hints)
     except pa.ArrowException as error:  # nested more deeply than a table can be
         writer.discard()
@@ -70,11 +71,11 @@ def read_parts(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hi
         raise
 
 
-def read_tables(tables: Iterator[pa.Table], split: str, name: str, cache_dir: Path) -> Part:
+def read_tables(tables: Iterator[pa.Table], split: str, name: str, cache_dir: Path, emit: Emit) -> Part:
     """Tables in memory, one after another, as one Part."""
     writer = ArrowWriter(cache_dir)
     try:
-        return _part(tables, split, name, writer)
+        return _part(tables, split, name, writer, emit)
     except BaseException:
         writer.discard()
         raise
@@ -131,14 +132,20 @@ def flattened(table: pa.Table) -> pa.Table:
     return table
 
 
-def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter) -> Part:
+def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter, emit: Emit) -> Part:
+    timed: dict[str, None] = {}
     for table in tables:
         refuse_duplicates(table.column_names, name)
+        timed.update(dict.fromkeys(durations(table.schema)))
         writer.write(table)
     if writer.rows == 0:
         writer.discard()
         raise DataError(Problem("there are no rows", name), fix="Give data that has rows in it.")
-    return Part(split, name, writer.finish(), writer.path)
+    notes = []
+    if timed:
+        emit(Decided("durations", "in seconds", f"{Path(name).name}: {', '.join(map(repr, list(timed)[:8]))}"))
+        notes.append(f"durations in {', '.join(map(repr, list(timed)[:8]))} are read as seconds")
+    return Part(split, name, writer.finish(), writer.path, notes=notes)
 
 
 def _parquet(path: Path) -> Iterator[pa.Table]:
@@ -147,8 +154,8 @@ def _parquet(path: Path) -> Iterator[pa.Table]:
         refuse_wide(len(file.schema_arrow), path)
         size, most = 0, max(_MOST_BYTES, MOST_UNPACKED * path.stat().st_size)
         for batch in file.iter_batches(batch_size=_ARROW_BATCH):
-            table = plain(_sound(pa.Table.from_batches([batch])))
-            size += table.nbytes
+            table = _sound(pa.Table.from_batches([batch]))
+            size += plain(table).nbytes
             if size > most:
                 raise DataError(
                     Problem(f"it unpacks to more than {MOST_UNPACKED} times its size, as a trap would", str(path)),

@@ -23,6 +23,7 @@ from tunesmith.data.part import Hints, LeftOut, Part, rows_of_lines
 JSON_SUFFIXES = {".json"}
 LINES_SUFFIXES = {".jsonl", ".ndjson"}
 REPEATED_HEADER = "the header again"
+ABOVE_HEADER = "above the header"
 
 
 def read_text_table(
@@ -163,6 +164,7 @@ def finish_rows(
         emit(Decided("header", f"line {layout.first}", why))
         notes.append(why)
     part = Part(split, name, writer.finish(), writer.path, outcome.lines, None, layout.header, notes)
+    part.left_out += [LeftOut(line, ABOVE_HEADER) for line in layout.above]
     empty = [column for column in layout.unnamed if _is_blank(part.table.column(column))]
     if empty:
         part.table = part.table.drop_columns(empty)

@@ -15,9 +15,10 @@ _NUMPY_ITEM = re.compile(r"'[^']*'|\"[^\"]*\"|[-+.\w]+")
 _NUMPY_LIST = re.compile(rf"\[\s*({_NUMPY_ITEM.pattern})(\s+({_NUMPY_ITEM.pattern}))+\s*\]$")
 _WHOLE = re.compile(r"([-+]?\d+)\.0+$")
 _WRAPPED = re.compile(
-    r"(?:frozenset|set|tuple|list|array|Index|Series|deque|dict_keys|dict_values|odict_keys)?\(\s*([\[{(].*[\]})])\s*(?:,\s*dtype=[^)]*)?\)",
+    r"(?:frozenset|set|tuple|list|array|Index|Series|deque|dict_keys|dict_values|odict_keys|Counter)?\(\s*([\[{(].*[\]})])\s*(?:,\s*dtype=[^)]*)?\)",
     re.DOTALL,
 )
+_EMPTY = re.compile(r"(?:frozenset|set|tuple|list|dict|Counter)?\(\s*(?:\{\}|\[\]|\(\))?\s*\)|\{\s*\}")
 _ANGLED = re.compile(r"(?:<[^<>\s]+>)+")  # as sites of questions and answers write tags: <python><csv>
 _HASHED = re.compile(r"#[^\s#]+(?:[\s,]+#[^\s#]+)*")
 _OPENING = {"[": "]", "{": "}", "(": ")"}
@@ -66,7 +67,7 @@ def to_labels(value: Any, separator: str | None) -> list[str] | None:
 
 def looks_listed(text: str) -> bool:
     """Whether the cell is written as a list, a tuple or a set: '[a, b]', "('a',)", "{'a', 'b'}", 'set()'."""
-    if text in ("set()", "frozenset()", "{}", "()"):
+    if _EMPTY.fullmatch(text):
         return True
     if text[:1] in ("[", "{"):
         return text.endswith(_OPENING[text[0]])
@@ -83,7 +84,7 @@ def is_tagged(text: str, several: bool = False) -> bool:
 
 def parse_list(text: str) -> list[Any]:
     """The list, tuple or set that a cell holds as JSON, Python, numpy or a database wrote it. Raises ValueError."""
-    if text in ("set()", "frozenset()", "{}", "()"):
+    if _EMPTY.fullmatch(text):
         return []
     if is_tagged(text):
         return re.findall(r"<([^<>]+)>", text) if text[0] == "<" else re.split(r"[\s,]+", text)
@@ -99,9 +100,9 @@ def parse_list(text: str) -> list[Any]:
         except (SyntaxError, ValueError, MemoryError, RecursionError, TypeError):
             inner = text[1:-1].strip()
             if any(sign in inner for sign in "[]{}") or (text[:1] == "(") or "'" in inner:
-                raise ValueError("not a list") from None
+                raise ValueError(f"{text[:60]!r} is not a list of labels") from None
             if '"' in inner and text[0] != "{":
-                raise ValueError("not a list") from None
+                raise ValueError(f"{text[:60]!r} is not a list of labels") from None
             if '"' in inner:  # a database puts quotes around some: {sport,"home and garden"}
                 value = next(csv.reader([inner], skipinitialspace=True))
             else:
@@ -109,7 +110,7 @@ def parse_list(text: str) -> list[Any]:
     if isinstance(value, tuple | set | frozenset):
         value = list(value)
     if not isinstance(value, list):
-        raise ValueError("not a list")
+        raise ValueError(f"{text[:60]!r} is not a list of labels")
     return value
 
 

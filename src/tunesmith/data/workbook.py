@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from xml.parsers import expat
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit
@@ -19,6 +20,7 @@ from tunesmith.data.header import find_layout
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.limits import MOST_UNPACKED, refuse_wide
 from tunesmith.data.part import Hints, Part
+from tunesmith.data.percent import Places, as_percent, percent_cells
 from tunesmith.data.textrows import finish_rows
 
 WORKBOOK_SUFFIXES = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
@@ -61,6 +63,7 @@ class Book:
     file: Any
     path: Path
     sheets: dict[str, Any] = field(default_factory=dict)
+    percents: dict[str, Places] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -81,6 +84,15 @@ class Book:
                     raise
                 raise _damaged(self.path, error) from None
         return self.sheets[name]
+
+    def percent(self, name: str) -> Places:
+        """The cells of the sheet that are shown as percent. Raises DataError where the file is damaged."""
+        if name not in self.percents:
+            try:
+                self.percents[name] = percent_cells(self.path, name)
+            except (zipfile.BadZipFile, zlib.error, expat.ExpatError, OSError, EOFError, KeyError, ValueError) as error:
+                raise _damaged(self.path, error) from error
+        return self.percents[name]
 
 
 def _open(path: Path) -> Any:
@@ -252,8 +264,13 @@ def _rows(book: Book, name: str) -> Iterator[Row]:
     }  # fmt: skip
     values: dict[tuple[int, int], str] = {}
     starts = set(merged.values())
+    percent = book.percent(name)
     for number, row in enumerate(sheet.iter_rows(), first):
         cells = [_text(cell) for cell in row]
+        for column in percent.get(number, ()):
+            cell = row[column - left] if 0 <= column - left < len(row) else None
+            if isinstance(cell, int | float) and not isinstance(cell, bool):
+                cells[column - left] = as_percent(cell)
         if merged:
             for column, cell in enumerate(cells):
                 place = (number, column + left)
@@ -275,7 +292,7 @@ def _distinct(ranges: Sequence[Any], path: Path) -> list[Any]:
 
 
 def _text(cell: Any) -> str:
-    """A cell as people see it: 5.0 is 5, dates are ISO."""
+    """A cell as people see it: 5.0 is 5, dates are ISO. (0.39 shown as 39 % is told by its style, in `_rows`.)"""
     if isinstance(cell, str):
         return cell
     if isinstance(cell, float):

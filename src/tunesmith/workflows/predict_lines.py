@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import ignore
+from tunesmith.data.jsonkeys import DECODER, KeyTwice
 from tunesmith.engine.generate import Sampling
 from tunesmith.families.generative.predictor import TextGenerator
 from tunesmith.families.generative.prompts import prompts_of
@@ -140,7 +140,9 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
 def _object(text: str, number: int, columns: tuple[str, ...] | None) -> dict[str, Any]:
     """A line of JSON: an object, or a text, which stands for the one column that is read."""
     try:
-        value = json.loads(text)
+        value = DECODER.decode(text)
+    except KeyTwice as error:
+        raise _fault(number, str(error), "One value for each key.") from None
     except (ValueError, RecursionError) as error:
         raise _fault(number, f"not valid JSON: {error}", "One JSON object a line.") from None
     if isinstance(value, str) and (columns is None or len(columns) == 1):

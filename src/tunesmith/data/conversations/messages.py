@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tunesmith.data.jsonkeys import KeyTwice, once
+
 _SPEAKERS = {
     "human": "user", "user": "user", "prompter": "user",
     "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant", "ai": "assistant", "model": "assistant",
@@ -62,7 +64,10 @@ def decoded(value: Any) -> Any:
     """The list or object that a string holds as JSON, or as Python prints it; anything else unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(value, strict=False)  # in a table a text may have its line breaks as they are
+            # in a table a text may have its line breaks as they are
+            return json.loads(value, strict=False, object_pairs_hook=once)
+        except KeyTwice as error:
+            raise Fault(str(error)) from None
         except (ValueError, RecursionError):
             return _printed(value)
     return value

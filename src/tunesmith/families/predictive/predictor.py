@@ -117,13 +117,15 @@ class Model(Shown):
         label: {"label", "probability", "probabilities"}; labels: {"labels", "probabilities"};
         number: {"value"}. With `threshold`, a label whose probability is below it is None (abstain),
         and for several labels the threshold replaces the tuned ones. `precision` as in `predicted`. What else is to
-        be known (empty texts, column names that are taken) is a Python warning, or goes to `emit`.
+        be known (empty texts, texts that are cut, column names that are taken) is a Python warning, or goes to `emit`.
         Raises DataError for what is no text, or could be meant in two ways.
         """
         found = predict_inputs.given(data, self.columns, emit)
         texts = predict_inputs.texts_of(found.items, self.columns)
         predict_inputs.warn_of_blanks(predict_inputs.blanks(*texts.values()), emit)
+        self.cut_rows = 0
         answers = self.predicted(Dataset.from_dict(texts), threshold=threshold, precision=precision)
+        self.warn_of_cut(len(answers), emit)
         if found.frame is not None:
             return beside(found.frame, answers, self._example(), emit, probabilities)
         return answers[0] if found.one else answers
@@ -138,7 +140,10 @@ class Model(Shown):
         """
         if self.task.kind == "number":
             raise NotSupported("This model gives numbers, which have no probabilities.", "Use `predict`.")
-        return self.probabilities(data)
+        self.cut_rows = 0
+        found = self.probabilities(data)
+        self.warn_of_cut(1 if found.ndim == 1 else len(found), as_warning)
+        return found
 
     @property
     def classes_(self) -> np.ndarray:
@@ -226,7 +231,8 @@ class Model(Shown):
         cut, self.cut_rows = self.cut_rows, 0
         if cut:
             limit = self.bundle.max_length
-            told = f"{cut:,} of {rows:,} texts are longer than the {limit:,} tokens that this model reads of each"
+            several = f"{cut:,} of {rows:,} texts are" if rows > 1 else "The text is"
+            told = f"{several} longer than the {limit:,} tokens that this model reads of each"
             emit(Warned("cut texts", f"{told}: what stands further down had no say in the answer."))
 
     def outcome(self, scores: np.ndarray, targets: Sequence[Any]) -> Outcome:

@@ -1,0 +1,24 @@
+"""JSON whose objects name each key once. Python takes the last of two, others the first: neither is what was meant."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class KeyTwice(ValueError):
+    """A key stands twice in one object."""
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values, as json's `object_pairs_hook`. Raises KeyTwice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise KeyTwice(f"the key {twice[:60]!r} stands {names.count(twice)} times in one object")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=once)
+"""Decodes JSON. Raises JSONDecodeError, and KeyTwice."""
