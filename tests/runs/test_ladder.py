@@ -13,27 +13,18 @@ import pytest
 from tunesmith.cli.show_refine import show_ladder
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.evaluate.types import Outcome
+from tunesmith.launchers import process
 from tunesmith.studies import comparison as ladders
 from tunesmith.studies import series
 from tunesmith.studies.comparison import Answers, choose_rung, ladder, more_rows
-from tunesmith.studies.contender import climb, nearest, read_outcome
+from tunesmith.studies.contender import nearest, read_outcome
 from tunesmith.studies.shared_split import Held
 
 
 @pytest.fixture(scope="module")
 def words(tiny_model: Path) -> dict[str, Any]:
-    return {"model": str(tiny_model), "precision": "fp32", "test_size": 0.3}
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rungs without the seconds that a process takes to start."""
-
-    def run(command: list[str], **_: Any) -> Any:
-        climb(Path(command[-1]))
-        return type("Done", (), {"returncode": 0})
-
-    monkeypatch.setattr(ladders.subprocess, "run", run)
+    return {"model": str(tiny_model), "precision": "fp32", "test_size": 0.3, "launcher": "here"}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +42,6 @@ def test_what_auto_takes_is_among_the_usual_rungs(method: str, form: str, names:
 
 
 @pytest.mark.story
-@pytest.mark.usefixtures("in_this_process")
 def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
     names = ["majority", "tfidf", "nearest_neighbours", "head", "full"]
     # what needs no network is there unasked
@@ -87,7 +77,6 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
     assert "Quality against cost" in (tmp_path / "l" / "report.html").read_text()
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_several_labels_are_given_where_validation_says(words: dict[str, Any], tmp_path: Path) -> None:
     """Where the texts do not tell, half of the neighbours never agree on a label that a sixth of the rows has."""
     drawn = np.random.default_rng(0).integers(0, 6, 300)
@@ -108,7 +97,6 @@ def test_bases_are_told_apart() -> None:
     assert ladders.short_names(["/a/tiny", "b/tiny"]) == {"/a/tiny": "a_tiny", "b/tiny": "b_tiny"}
 
 
-@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.slow
 def test_only_rungs_that_have_a_base_are_named_for_it(
     ticket_file: Path, words: dict[str, Any], minilm: Path, tmp_path: Path
@@ -125,31 +113,27 @@ def test_rungs_have_processes_of_their_own_and_are_kept(
     curve = tmp_path / "l" / "learning_curve"
     job = ladders._job
 
-    def without_curve(path: Path, held: Any, what: dict[str, Any], folder: Path) -> dict[str, Any]:
-        return {"points": []} if folder == curve else job(path, held, what, folder)
+    def without_curve(path: Path, held: Any, what: dict[str, Any], folder: Path, launcher: Any) -> dict[str, Any]:
+        return {"points": []} if folder == curve else job(path, held, what, folder, launcher)
 
     monkeypatch.setattr(ladders, "_job", without_curve)
+    words = {**words, "launcher": "process"}
     found = ladder(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
-    log = tmp_path / "l" / "rungs" / "majority" / "log.txt"
-    assert log.exists()
-    monkeypatch.setattr(ladders.subprocess, "run", pytest.fail)
+    monkeypatch.setattr(process.subprocess, "Popen", pytest.fail)
     again = ladder(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
     assert again["rungs"] == found["rungs"]
     assert again["more_rows"] == ""
 
 
-def test_a_rung_that_fails_says_why(
-    ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = series.hold_out(ticket_file, tmp_path / "data", words)
+def test_a_rung_that_fails_says_why(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
+    held = series.hold_out(ticket_file, tmp_path / "data", {k: v for k, v in words.items() if k != "launcher"})
 
-    def fails(command: list[str], *, stdout: Any, **_: Any) -> Any:
-        stdout.write("no memory for it\n")
-        return type("Done", (), {"returncode": 3})
+    class Fails:
+        def launch(self, *_: Any) -> None:
+            raise RunFailed("no memory for it")
 
-    monkeypatch.setattr(ladders.subprocess, "run", fails)
-    with pytest.raises(RunFailed, match="no memory for it"):
-        ladders._job(tmp_path, held, {"rung": "full", "model": "auto"}, tmp_path / "rung")
+    with pytest.raises(RunFailed, match=r"(?s)rung failed: no memory for it.*with methods"):
+        ladders._job(tmp_path, held, {"rung": "full", "model": "auto"}, tmp_path / "rung", Fails())
     with pytest.raises(OptionError, match="tfidf"):
         ladder(ticket_file, out=tmp_path / "l", methods=["tfidff"])
 

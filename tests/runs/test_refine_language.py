@@ -27,7 +27,6 @@ from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.runs import choose
 from tunesmith.studies import comparison as ladders
 from tunesmith.studies import soup as soups
-from tunesmith.studies.contender import climb
 from tunesmith.studies.folds import cross_validate
 from tunesmith.studies.search import search
 from tunesmith.studies.seeds import several_seeds
@@ -76,17 +75,10 @@ def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path:
 
 
 @pytest.mark.story
-def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(
-    chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run(command: list[str], **_: Any) -> Any:
-        climb(Path(command[-1]))
-        return type("Done", (), {"returncode": 0})
-
-    monkeypatch.setattr(ladders.subprocess, "run", run)
+def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(chats: Path, tmp_path: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     words.pop("method")
-    found = ladders.ladder(chats, out=tmp_path / "l", methods=["base", "few-shot", "full"], **words)
+    found = ladders.ladder(chats, out=tmp_path / "l", methods=["base", "few-shot", "full"], launcher="here", **words)
     values = {rung["name"]: rung["value"] for rung in found["rungs"]}
     assert list(values) == ["base", "few_shot", "full"]
     document = json.loads((Path(found["rungs"][2]["run"]) / "metrics.json").read_text())

@@ -316,7 +316,7 @@ def test_time_is_kept_and_failures_are_told(
         search(noisy, out=tmp_path / "a", budget="3 trials", **words)
     assert len(tried) == 3
 
-    def takes_a_minute(_: Any, __: Any, watch: Any) -> Trial:
+    def takes_a_minute(_: Any, __: Any, watch: Any, ___: Any) -> Trial:
         tried.append(1)
         watch.trial.value, watch.trial.loss, watch.trial.seconds, watch.trial.why = 0.5, 1.0, 60.0, "done"
         return watch.trial  # type: ignore[no-any-return]
@@ -367,7 +367,7 @@ def test_a_search_ends_where_nothing_is_left_to_try(noisy: Path, tiny_model: Pat
 def test_settings_that_are_drawn_again_cost_no_trial(
     noisy: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def quick(given: Any, _: Any, watch: Any) -> Trial:
+    def quick(given: Any, _: Any, watch: Any, __: Any) -> Trial:
         watch.trial.value, watch.trial.loss, watch.trial.why = given["batch_size"] / 8, 1.0, "done"
         return watch.trial  # type: ignore[no-any-return]
 

@@ -153,10 +153,10 @@ def test_what_was_done_stays_when_a_later_step_is_refused(
 ) -> None:
     once: Callable[..., Any] = until.run_once
 
-    def refuses(path: Path, given: dict[str, Any]) -> Any:
+    def refuses(path: Path, given: dict[str, Any], launcher: Any) -> Any:
         if (tmp_path / "u" / "steps.json").exists():
             raise ModelError("The model has gone.", "Fetch it again.")
-        return once(path, given)
+        return once(path, given, launcher)
 
     monkeypatch.setattr(until, "run_once", refuses)
     request = {"metric": "log_loss<=0", "out": tmp_path / "u", "budget": "2 steps", **words}
@@ -174,19 +174,19 @@ def test_a_killed_series_goes_on_and_a_failed_step_is_told(
     made: list[Path] = []
     once: Callable[..., Any] = until.run_once
 
-    def breaks(path: Path, given: dict[str, Any]) -> Any:
+    def breaks(path: Path, given: dict[str, Any], launcher: Any) -> Any:
         made.append(path)
         if len(made) == 2:
             raise RunFailed("diverged")
         if len(made) == 3:
             raise KeyboardInterrupt
-        return once(path, given)
+        return once(path, given, launcher)
 
     monkeypatch.setattr(until, "run_once", breaks)
     request = {"metric": "log_loss<=0", "out": tmp_path / "u", "budget": "3 steps", **words}
     with pytest.raises(KeyboardInterrupt):
         until.until(ticket_file, **request)
-    monkeypatch.setattr(until, "run_once", lambda path, given: (made.append(path), once(path, given))[1])
+    monkeypatch.setattr(until, "run_once", lambda path, *given: (made.append(path), once(path, *given))[1])
     found = until.until(ticket_file, **request)
     assert [path.name for path in made] == ["step", "step", "step", "step", "run"]
     assert [step["value"] is None for step in found.steps] == [False, True, False]

@@ -68,6 +68,12 @@ Price = Annotated[
         "--price-per-hour", metavar="PRICE", help="What an hour of this machine costs.", rich_help_panel=SEVERAL
     ),
 ]
+Launcher = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Where the runs take place: here, in this process, or each in a process of its "
+                 "own, with its own memory (process).", show_default=False, rich_help_panel=SEVERAL,
+                 autocompletion=completion.launchers),
+]  # fmt: skip
 Folder = Annotated[
     Path | None,
     typer.Option(

@@ -50,6 +50,10 @@ def callbacks(incomplete: str) -> Items:
     return _after_comma(incomplete, _plugins("callbacks"))
 
 
+def launchers(incomplete: str) -> Items:
+    return _plugins("launchers")
+
+
 def settings(incomplete: str) -> Items:
     """Names of options, with the sign that follows."""
     return [(f"{name}=", text) for name, text in options().items() if f"{name}=".startswith(incomplete)]

@@ -13,6 +13,7 @@ from tunesmith.cli.arguments import (
     SEVERAL,
     DataFlag,
     Json,
+    Launcher,
     Out,
     Price,
     RunPath,
@@ -79,6 +80,7 @@ def train(
                      rich_help_panel=SEVERAL),
     ] = "30m",
     price_per_hour: Price = None,
+    launcher: Launcher = None,
     out: Out = None,
     verbose: Verbose = False,
     as_json: Json = False,
@@ -87,8 +89,9 @@ def train(
     from tunesmith.display.progress import listener
     from tunesmith.runs import train as workflow
 
-    if soup or any(value is not None for value in (cv, seeds, until)):
-        refine.many_runs(data, out, words, refine.Many(cv, seeds, soup, until, budget, price_per_hour), as_json=as_json)
+    if soup or any(value is not None for value in (cv, seeds, until, launcher)):
+        many = refine.Many(cv, seeds, soup, until, budget, price_per_hour, launcher)
+        refine.many_runs(data, out, words, many, as_json=as_json)
         return
     run = workflow.train(data, out=out, listeners=[listener(verbose=verbose)], **words)
     _show_run(run, as_json, verbose)

@@ -15,6 +15,7 @@ from tunesmith.cli.arguments import (
     Budget,
     Folder,
     Json,
+    Launcher,
     Methods,
     Models,
     Price,
@@ -32,8 +33,8 @@ commands = Commands()
 @commands.command(section=IMPROVE)
 @run_words(COMPARED)
 def compare(
-    data: str, words: dict[str, Any], models: Models = None, methods: Methods = None, out: Folder = None,
-    as_json: Json = False,
+    data: str, words: dict[str, Any], models: Models = None, methods: Methods = None, launcher: Launcher = None,
+    out: Folder = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Is fine-tuning worth it here? From the simplest way to the costliest, all on the same test rows."""
     from tunesmith.cli import show_refine
@@ -43,7 +44,7 @@ def compare(
     folder = out or folder_of(data, "compare")
     found = workflow.ladder(
         data, out=folder, models=names_of(models), methods=names_of(methods),
-        emit=listener(), **words,
+        launcher=launcher or "process", emit=listener(), **words,
     )  # fmt: skip
     print_found(found, as_json, lambda found: _with_report(show_refine.show_ladder(found), folder))
 
@@ -60,7 +61,7 @@ def search(
     pruning: Annotated[
         bool, typer.Option(help="End trials that fall behind.", rich_help_panel=SEVERAL)
     ] = True,
-    price_per_hour: Price = None, out: Folder = None, as_json: Json = False,
+    price_per_hour: Price = None, launcher: Launcher = None, out: Folder = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find the best settings within a budget; the test rows are read once, at the end."""
     from tunesmith.cli import show_refine
@@ -73,7 +74,7 @@ def search(
     found = workflow.search(
         data, out=folder, budget=series.parse_budget(budget, price_per_hour),
         space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning,
-        emit=listener(), **words,
+        launcher=launcher or "here", emit=listener(), **words,
     )  # fmt: skip
     print_found(found.document, as_json, lambda found: _with_report(show_refine.show_search(found), folder))
 
@@ -92,6 +93,7 @@ class Many:
     until: str | None
     budget: str
     price_per_hour: float | None
+    launcher: str | None
 
 
 def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *, as_json: bool) -> None:
@@ -105,9 +107,13 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
              if value is not None]  # fmt: skip
     if many.soup and many.seeds is None:
         raise OptionError("--soup averages the models of several seeds, and none are asked for.", "Add --seeds 3.")
+    if not asked:
+        raise OptionError("--launcher says where several runs take place, and this is one.",
+                          "Add --cv, --seeds or --until, or leave it out.")  # fmt: skip
     if len(asked) > 1:
         raise OptionError(f"{' and '.join(asked)} do not go together.", "Use one of them.")
     folder = out or folder_of(data, asked[0].removeprefix("--"))
+    words["launcher"] = many.launcher or "here"
     if many.cv is not None:
         group = words.pop("group", None)
         crossed = folds.cross_validate(data, out=folder, cv=many.cv, group=group, **words)

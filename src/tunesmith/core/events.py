@@ -189,12 +189,22 @@ def read(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def of_record(record: Mapping[str, Any]) -> Event | None:
+    """The event that `Event.record` made into this; None for one that is not known here."""
+    kind = _kind_of(record)
+    known = [] if kind is None else [one.name for one in fields(kind) if one.name in record]
+    return None if kind is None else kind(**{name: record[name] for name in known})
+
+
+def _kind_of(record: Mapping[str, Any]) -> type[Event] | None:
+    return next((kind for kind in Event.__subclasses__() if kind.name == record.get("event")), None)
+
+
 def _is_sound(record: dict[str, Any]) -> bool:
     """Whether it is an event, and one that is known here has what it must have."""
-    name = record.get("event")
-    kind = next((kind for kind in Event.__subclasses__() if kind.name == name), None)
+    kind = _kind_of(record)
     if kind is None:
-        return isinstance(name, str)
+        return isinstance(record.get("event"), str)
     return all(
         isinstance(record.get(one.name), _JSON_TYPES.get(str(one.type), object))
         for one in fields(kind)

@@ -15,9 +15,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.core.imports import resolved
 
 SEAMS = ("tasks", "methods", "callbacks")
-"""Those that a user asks for by name. Families and studies are reached by name too, from below."""
+"""Those with options of their own. Launchers, families and studies are reached by name too."""
 
 
 def names(seam: str) -> list[str]:
@@ -31,8 +32,7 @@ def get(seam: str, name: str) -> Any:
     if name not in known:
         singular = seam.removesuffix("s")
         raise OptionError(f"There is no {singular} called {name!r}.", did_you_mean(name, known))
-    module, _, attribute = known[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return resolved(known[name])
 
 
 def targets(seam: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a family must have: the stages of a run that differ by what a forward pass gives."""
+"""What a family must have, the stages of a run that differ by what a forward pass gives; and a launcher."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tunesmith.core.events import Emit, ignore
 from tunesmith.runs.settle import Plan
 
 
@@ -69,3 +70,17 @@ class Family(Protocol):
     @staticmethod
     def load_finished(path: Path) -> Any:
         """The model of a finished run. Raises FolderError, ModelError."""
+
+
+class Launcher(Protocol):
+    """Where the runs of a study take place."""
+
+    summary: str
+
+    def launch(self, work: str, job: dict[str, Any], log: Path, emit: Emit = ignore) -> None:
+        """Call the function `work` ("module:name") with `job`, plain values alone, and with something that reports.
+
+        What comes of it lies in files. What `emit` raises ends the work, and is raised here. `log`: where to write
+        what is printed elsewhere; it stays where the work ended without saying why. Raises what the work raises;
+        Stopped, RunFailed where its process was ended.
+        """

@@ -1,13 +1,11 @@
 """ladder: from the constant answer to training from scratch, quality and cost of each on one split.
 
-Every rung runs in a process of its own, so that its memory is its own.
+Every rung runs in a process of its own where nothing else is asked, so that its memory is its own.
 """
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +15,9 @@ import numpy as np
 from scipy import stats
 
 from tunesmith.core import registry
-from tunesmith.core.errors import OptionError, RunFailed, Stopped, did_you_mean
+from tunesmith.core.errors import OptionError, RunFailed, Stopped, TunesmithError, did_you_mean
 from tunesmith.core.events import Emit, Phase, ignore
-from tunesmith.core.files import new_in_place, own_folder, read_json, write_json
+from tunesmith.core.files import own_folder, read_json
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import compare, metrics, text_metrics
 from tunesmith.evaluate.diagnose import FEW_ROWS
@@ -28,9 +26,10 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
+from tunesmith.runs.protocols import Launcher
 from tunesmith.studies import advice
 from tunesmith.studies.contender import BASE_RUNGS, CHEAP, read_outcome, read_statistics
-from tunesmith.studies.series import fitting, hold_out, named_source, opened, publish, specified
+from tunesmith.studies.series import fitting, hold_out, launcher_of, named_source, opened, publish, specified
 from tunesmith.studies.shared_split import NO_ANSWERS, Held
 
 Words = dict[str, Any]
@@ -54,18 +53,20 @@ TITLES = {
 
 def ladder(
     data: Any, *, out: str | Path, models: Sequence[str] | None = None, methods: Sequence[str] | None = None,
-    emit: Emit = ignore, **words: Any,
+    launcher: str = "process", emit: Emit = ignore, **words: Any,
 ) -> Words:  # fmt: skip
     """Quality, time, memory and size of each way to solve the task, and which one to take.
 
     `methods`: of nearest_neighbours (few-shot) and the names of `tunesmith methods`, beside majority and tfidf; for
     text that is written of few-shot (examples in the prompt) and those names, beside base. `models`: base models,
-    for the rungs that have one. All rungs learn from, choose on and are tested on the same rows.
+    for the rungs that have one. `launcher`: where the rungs take place (`here`, `process`), which have memory of their
+    own in processes alone. All rungs learn from, choose on and are tested on the same rows.
     Returns {"rungs": [{"name", "metric", "value", "low", "high", "seconds", "peak_memory_bytes",
     "size_bytes", "forgetting" (of those that train), ...}], "recommendation": "...", "proof": which simple ways
     something is proven better than, "next_step": {"words", "command"}, ...}; written to ladder.json
     with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
     """
+    place = launcher_of(launcher)
     clean = {name: value for name, value in words.items() if value is not None}
     family = family_of(*specified(data, clean))
     known = [*CHEAP[family], *(m for m in registry.names("methods") if family in choose.families_of(m))]
@@ -88,12 +89,12 @@ def ladder(
         rungs = []
         for at, (name, base) in enumerate(jobs, 1):
             emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
-            rungs.append(_climb(path, held, name, base, short_names(bases)[base]))
+            rungs.append(_climb(path, held, name, base, short_names(bases)[base], place))
         points = []
         if family == "predictive":
             emit(Phase("compare", "what more rows would bring"))
             curve = {"rung": "learning_curve", "model": bases[0]}
-            points = _job(path, held, curve, path / "learning_curve")["points"]
+            points = _job(path, held, curve, path / "learning_curve", place)["points"]
         document = _document(path, held, rungs, points, specified(data, clean)[0])
         publish(path, "ladder", document)
         return document
@@ -119,7 +120,7 @@ def short_names(bases: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _climb(path: Path, held: Held, name: str, base: str, short: str) -> Words:
+def _climb(path: Path, held: Held, name: str, base: str, short: str, launcher: Launcher) -> Words:
     """`short`: the name of the base among several, "" where there is one."""
     cheap = name in CHEAP[held.family]
     named = short and (name in BASE_RUNGS or not cheap)
@@ -128,34 +129,33 @@ def _climb(path: Path, held: Held, name: str, base: str, short: str) -> Words:
     if not cheap or held.family == "generative":
         more = NO_ANSWERS if held.family == "generative" and name != "few_shot" else {}
         job["words"] = fitting({**held.with_test(), **more, "model": base}, held.method if cheap else name)
-    told = _job(path, held, job, folder)
+    told = _job(path, held, job, folder, launcher)
     title = TITLES.get(name, name) + (f", {short}" if named else "")
     return {"name": folder.name, "rung": name, "title": title, "metric": held.metric, "folder": str(folder), **told}
 
 
-def _job(path: Path, held: Held, job: Words, folder: Path) -> Words:
-    """What the rung's own process found; read where it was found before. Raises RunFailed, Stopped."""
-    found = folder / "rung.json"
+def _job(path: Path, held: Held, job: Words, folder: Path, launcher: Launcher) -> Words:
+    """What the rung found; read where it was found before. Raises RunFailed, Stopped."""
+    found, log = folder / "rung.json", folder / "log.txt"
     if not found.exists():
         own_folder(folder)
         shown = {**asdict(held), "folder": str(held.folder), "row_ids": {}}
-        write_json(folder / "job.json", {**job, "held": shown, "words": job.get("words", {})})
-        # arguments, no shell; the rung's own words go to its file, where they can be read
-        with new_in_place(folder / "log.txt", text=True) as log:
-            command = [sys.executable, "-m", "tunesmith.studies.contender", str(folder)]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
-        if done.returncode in (130, -2, -15):
-            full = "disk is full" in (folder / "log.txt").read_text(encoding="utf-8")
+        whole = {"words": {}, **job, "held": shown, "folder": str(folder)}
+        try:
+            launcher.launch("tunesmith.studies.contender:climb", whole, log)
+        except Stopped as error:
+            full = error.reason == "disk_full"
             why = "The disk is full" if full else "The comparison was stopped"
             first = "Free some space, then ask" if full else "Ask"
-            raise Stopped(f"{why}; what is done of the comparison is kept.", reason="disk_full" if full else "signal",
-                          fix=f"{first} for the same comparison with --out {path} to go on with it.")  # fmt: skip
-        if done.returncode or not found.exists():
-            said = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-3:]
+            raise Stopped(
+                f"{why}; what is done of the comparison is kept.", reason=error.reason,
+                fix=f"{first} for the same comparison with --out {path} to go on with it.",
+            ) from error  # fmt: skip
+        except TunesmithError as error:
+            said = f"All that it said is in {log}; leave" if log.exists() else "Leave"
             raise RunFailed(
-                f"The rung {folder.name} failed: {' '.join(said) or f'exit status {done.returncode}'}",
-                f"All that it said is in {folder / 'log.txt'}; leave it out with methods.",
-            )
+                f"The rung {folder.name} failed: {error.message}", f"{said} it out with methods."
+            ) from error
     return read_json(found)
 
 

@@ -1,12 +1,11 @@
-"""One rung of the ladder, run as a process of its own: `python -m tunesmith.studies.contender FOLDER`.
+"""One rung of the ladder, started by a launcher.
 
-FOLDER/job.json says what; FOLDER/rung.json is written last: seconds, peak memory, size; beside it
-outcome.npz, what the rung said of the test rows.
+rung.json in its folder is written last: seconds, peak memory, size; beside it outcome.npz, what the rung said of the
+test rows.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from tunesmith.core.errors import TunesmithError
-from tunesmith.core.files import folder_bytes, new_file, read_json, remove, write_json
+from tunesmith.core.events import Emit
+from tunesmith.core.files import folder_bytes, new_file, remove, write_json
 from tunesmith.evaluate.text_metrics import RowStatistics
 from tunesmith.evaluate.types import Outcome
 
@@ -43,12 +42,11 @@ def read_statistics(folder: Path) -> RowStatistics:
         return dict(file)
 
 
-def climb(folder: Path) -> None:
-    """Do what job.json says, and write rung.json."""
+def climb(job: Words, emit: Emit) -> None:
+    """Do what the job says, and write rung.json into its folder."""
     from tunesmith.engine.hardware import peak_memory_bytes
 
-    job = read_json(folder / "job.json")
-    started = time.perf_counter()
+    folder, started = Path(job["folder"]), time.perf_counter()
     name = job["rung"]
     if name == "learning_curve":
         told = {"points": _learning_curve(job, folder)}
@@ -59,7 +57,7 @@ def climb(folder: Path) -> None:
     elif name in CHEAP["generative"]:
         told = _as_it_is(job, folder)
     else:
-        told = _trained(job, folder)
+        told = _trained(job, folder, emit)
     took = round(time.perf_counter() - started, 3)
     write_json(folder / "rung.json", {**told, "seconds": took, "peak_memory_bytes": peak_memory_bytes()})
 
@@ -107,12 +105,14 @@ def _as_it_is(job: Words, folder: Path) -> Words:
     return {"size_bytes": sum(p.numel() * p.element_size() for p in work.bundle.model.network.parameters())}
 
 
-def _trained(job: Words, folder: Path) -> Words:
+def _trained(job: Words, folder: Path, emit: Emit) -> Words:
     import pyarrow.parquet as pq
 
-    from tunesmith.studies.series import run_once, saved_scores
+    from tunesmith.runs.train import Run
+    from tunesmith.studies.series import saved_scores, train_at
 
-    run = run_once(folder / "run", job["words"])
+    train_at({"out": str(folder / "run"), "words": job["words"]}, emit)
+    run = Run(folder / "run")
     table = pq.read_table(run.folder.predictions)
     if not job["held"]["form"]:
         model = run.model
@@ -271,11 +271,3 @@ def _on_halves(outcome: Outcome, metric: str) -> float | None:
     ]  # fmt: skip
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known else None
-
-
-if __name__ == "__main__":
-    try:
-        climb(Path(sys.argv[1]))
-    except TunesmithError as error:
-        print(error)
-        sys.exit(error.exit_code)

@@ -12,7 +12,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import words
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
-from tunesmith.studies.series import Watch, fitting, hold_out, try_out
+from tunesmith.studies.series import Watch, fitting, hold_out, launcher_of, try_out
 from tunesmith.studies.shared_split import Held
 
 SECONDS = 3_600
@@ -75,7 +75,7 @@ def _candidates(spec: RunSpec, held: Held) -> list[Words]:
 def _tried(folder: RunFolder, held: Held, change: Words) -> Words:
     shared = fitting({**held.without_test(), **change}, change["method"])
     try:
-        trial = try_out(shared, folder.path / "tries" / "run", Watch(held.metric))
+        trial = try_out(shared, folder.path / "tries" / "run", Watch(held.metric), launcher_of("here"))
     except RunFailed:
         return {"words": change, "value": None, "loss": None, "seconds": 0.0}
     return {"words": change, "value": trial.value, "loss": trial.loss, "seconds": trial.seconds}

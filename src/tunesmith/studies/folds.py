@@ -32,6 +32,7 @@ from tunesmith.families.generative import corpus
 from tunesmith.families.predictive.predictor import Model
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
+from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.reading import read_options, split_options
 from tunesmith.runs.train import Run
 from tunesmith.studies import generative_split
@@ -39,6 +40,7 @@ from tunesmith.studies.series import (
     Series,
     fitting,
     held_words,
+    launcher_of,
     named_source,
     opened,
     publish,
@@ -63,14 +65,17 @@ class Folds(Series):
         return self.path / "out_of_fold.parquet"
 
 
-def cross_validate(data: Any, *, out: str | Path, cv: int = 5, group: str | None = None, **words: Any) -> Folds:
+def cross_validate(
+    data: Any, *, out: str | Path, cv: int = 5, group: str | None = None, launcher: str = "here", **words: Any
+) -> Folds:
     """`cv` complete runs, each tested on another part of the rows; a test part of the data's own is left alone.
 
     Folds are stratified by target. Rows with equal `group` stay together, and so do (near-)identical texts;
     each run takes its validation rows from its own training part in the same way. Killed, it goes on when it
-    is asked for again. Writes folds.json, out_of_fold.parquet and report.html into `out`. Raises UsageError,
-    RunFailed, Stopped.
+    is asked for again. `launcher`: where the runs take place (`here`, `process`). Writes folds.json,
+    out_of_fold.parquet and report.html into `out`. Raises UsageError, RunFailed, Stopped.
     """
+    place = launcher_of(launcher)
     for name in ("validation", "test", "test_size", "time"):
         if words.get(name) is not None:
             raise OptionError(f"Cross-validation makes its own parts: {name} does not go with it.", "Leave it out.")
@@ -79,7 +84,7 @@ def cross_validate(data: Any, *, out: str | Path, cv: int = 5, group: str | None
     with opened(out, request) as path:
         spec, source = specified(data, clean)
         pool = (_texts if family_of(spec, source) == "generative" else _rows)(source, spec, cv, path)
-        runs = [_run_fold(path, pool, fold) for fold in range(cv)]
+        runs = [_run_fold(path, pool, fold, place) for fold in range(cv)]
         return _finish(path, runs, pool)
 
 
@@ -182,7 +187,7 @@ def _check(folds: int, count: int) -> None:
         raise OptionError(f"--cv {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
 
 
-def _run_fold(path: Path, pool: _Pool, fold: int) -> Run:
+def _run_fold(path: Path, pool: _Pool, fold: int, launcher: Launcher) -> Run:
     folder = path / "data" / f"fold-{fold + 1}"
     own_folder(folder)
     files = {}
@@ -190,7 +195,7 @@ def _run_fold(path: Path, pool: _Pool, fold: int) -> Run:
         file = folder / f"{part}.{pool.suffix}"
         pool.write(np.flatnonzero(chosen), file)
         files[name] = str(file.resolve())
-    return run_once(path / f"fold-{fold + 1}", {**pool.words, **files})
+    return run_once(path / f"fold-{fold + 1}", {**pool.words, **files}, launcher)
 
 
 def _finish(path: Path, runs: Sequence[Run], pool: _Pool) -> Folds:

@@ -26,6 +26,7 @@ from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.evaluate.words import seconds as spoken
 from tunesmith.runs import choose
+from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.train import Run
 from tunesmith.studies import advice
 from tunesmith.studies.series import (
@@ -35,6 +36,7 @@ from tunesmith.studies.series import (
     Watch,
     fitting,
     hold_out,
+    launcher_of,
     named_source,
     opened,
     parse_budget,
@@ -90,7 +92,7 @@ class SearchResult(Shown):
 def search(
     data: Any, *, out: str | Path, budget: str | Budget, space: Mapping[str, Any] | None = None,
     models: Sequence[str] | None = None, methods: Sequence[str] | None = None, pruning: bool = True,
-    emit: Emit = ignore, **words: Any,
+    launcher: str = "here", emit: Emit = ignore, **words: Any,
 ) -> SearchResult:  # fmt: skip
     """Try settings on train and validation rows until the budget is spent, then train and test the best.
 
@@ -98,11 +100,12 @@ def search(
     training. `space`: option -> values or {"low", "high"}; derived from the options' declarations when
     not given (`space.derive`). `words` as for `train`; what they fix is not searched. A search that was
     killed goes on when it is asked for again with the same `out`: the trial that was cut off is made
-    anew. The same words and seed give the same trials. Writes search.json and report.html; the
-    winner's run folder is `out`/run. Raises UsageError, RunFailed, Stopped.
+    anew. The same words and seed give the same trials, also with another `launcher` (`here`, `process`).
+    Writes search.json and report.html; the winner's run folder is `out`/run. Raises UsageError,
+    RunFailed, Stopped.
     """
     require("optuna", extra="search", why="A search")
-    limit = parse_budget(budget)
+    limit, place = parse_budget(budget), launcher_of(launcher)
     given = {**(space or {}), **({"model": list(models)} if models else {}),
              **({"method": list(methods)} if methods else {})}  # fmt: skip
     clean = {name: value for name, value in words.items() if value is not None}
@@ -111,7 +114,7 @@ def search(
         held = hold_out(data, path / "data", clean)
         asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods(held.family)
         where = derive(clean, given, asked, held.words["task"])
-        searching = _Search(path, held, where, limit, pruning)
+        searching = _Search(path, held, where, limit, pruning, place)
         try:
             if not is_run(path / "run"):  # else the winner is settled
                 searching.go_on(emit)
@@ -128,9 +131,12 @@ def _methods(family: str) -> list[str]:
 class _Search:
     """A study under way: asks for settings, tries them, tells what came of it."""
 
-    def __init__(self, path: Path, held: Held, space: Space, budget: Budget, pruning: bool):
+    def __init__(
+        self, path: Path, held: Held, space: Space, budget: Budget, pruning: bool, launcher: Launcher
+    ):  # fmt: skip
         import optuna
 
+        self.launcher = launcher
         self.path, self.held, self.space, self.budget, self.pruning = path, held, space, budget, pruning
         self.seed = int(held.words["seed"])
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -235,7 +241,7 @@ class _Search:
         left = self._left() if self.budget.seconds and self.told("COMPLETE") else math.inf
         watch = _Halving(self.held.metric, trial, self.pruning, time.monotonic() + left)
         try:
-            self._tell(trial, try_out(words, self.path / "trial", watch), words)
+            self._tell(trial, try_out(words, self.path / "trial", watch, self.launcher), words)
         except RunFailed as error:
             self._tell(trial, watch.trial, words, error)
         except UsageError as error:
@@ -321,7 +327,7 @@ def _finish(searching: _Search) -> SearchResult:
     held, path, best = searching.held, searching.path, searching.best()
     assert best is not None
     words = best.user_attrs["words"]
-    run = run_once(path / "run", fitting({**held.with_test(), **words}, words["method"]))
+    run = run_once(path / "run", fitting({**held.with_test(), **words}, words["method"]), searching.launcher)
     trials = [_row(trial) for trial in searching.told("COMPLETE", "PRUNED", "FAIL")]
     document = {
         "metric": held.metric, "higher_is_better": held.higher_is_better, "rows": _sizes(held),

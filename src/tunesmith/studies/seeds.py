@@ -18,6 +18,7 @@ from tunesmith.studies.series import (
     Series,
     fitting,
     hold_out,
+    launcher_of,
     named_source,
     opened,
     publish,
@@ -40,21 +41,23 @@ class Seeds(Series):
 
 
 def several_seeds(
-    data: Any, *, out: str | Path, seeds: int | Sequence[int] = 3, soup: bool = False, **words: Any
-) -> Seeds:
+    data: Any, *, out: str | Path, seeds: int | Sequence[int] = 3, soup: bool = False, launcher: str = "here",
+    **words: Any,
+) -> Seeds:  # fmt: skip
     """One run for each seed on one and the same split; metrics on the test rows with mean and spread.
 
     `seeds`: how many, counted up from the word `seed`, or which; the split is always that of the word
     `seed`. `soup`: average the runs' weights greedily (Wortsman et al. 2022, algorithm 1) in the order of
     their validation metric; a run joins only if validation gains, and the average is kept only if it is
     better there than the best single run. Its test result is read once, after that. Killed, it goes on
-    when it is asked for again. Writes seeds.json, report.html and, with a soup, the folder `soup`.
-    Raises UsageError, RunFailed, Stopped.
+    when it is asked for again. `launcher`: where the runs take place (`here`, `process`). Writes
+    seeds.json, report.html and, with a soup, the folder `soup`. Raises UsageError, RunFailed, Stopped.
     """
     first = int(words.get("seed") or 0)
     chosen = list(range(first, first + seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     if len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise OptionError(f"--seeds {seeds}: expected at least two different seeds.")
+    place = launcher_of(launcher)
     clean = {name: value for name, value in words.items() if value is not None}
     request = {"verb": "series of seeds", "data": named_source(data), "words": clean, "seeds": chosen, "soup": soup}
     with opened(out, request) as path:
@@ -64,7 +67,7 @@ def several_seeds(
         base = fitting(held.with_test(), held.method)
         if not soup and held.family == "predictive":  # a soup is made of what was trained
             base["effort"] = choose.effort_of(specified(data, clean)[0])
-        runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}) for seed in chosen]
+        runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}, place) for seed in chosen]
         document: Words = {
             "metric": held.metric,
             "runs": [{"name": f"seed {seed}", "run": str(run.path), "metrics": run.metrics,

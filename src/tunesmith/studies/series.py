@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
-from tunesmith.core.events import Event, Phase, ignore
+from tunesmith.core.events import Emit, Event, Phase, ignore
 from tunesmith.core.files import new_file, own_folder, read_json, remove, scratch, write_json, write_text
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
@@ -28,8 +28,9 @@ from tunesmith.data.targets import TargetReader
 from tunesmith.evaluate import refine_report
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
+from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.reading import read, read_options, split_options, value_options
-from tunesmith.runs.train import Listener, Run, resume, specified, train
+from tunesmith.runs.train import Run, resume, specified, train
 from tunesmith.studies import generative_split
 from tunesmith.studies.shared_split import Held, same_data, shared_words
 
@@ -260,12 +261,30 @@ def publish(path: Path, name: str, document: Words) -> None:
     write_text(path / "report.html", refine_report.PAGES[name](document))
 
 
-def run_once(path: Path, words: Words, listeners: Sequence[Listener] = ()) -> Run:
+def launcher_of(name: str) -> Launcher:
+    """Raises OptionError with the nearest name."""
+    try:
+        launcher: Launcher = registry.get("launchers", name)()
+    except OptionError as error:
+        raise OptionError(f"--launcher {name}: {error.message}", error.fix) from None
+    return launcher
+
+
+def run_once(path: Path, words: Words, launcher: Launcher) -> Run:
     """The run at `path`: as it is where it is finished, gone on with where it was begun, else trained."""
+    if not (is_run(path) and RunFolder.open(path).result.exists()):
+        launcher.launch(f"{__name__}:train_at", {"out": str(path), "words": words}, path.with_name(f"{path.name}.log"))
+    return Run(path)
+
+
+def train_at(job: Words, emit: Emit) -> None:
+    """Go on with the run at job["out"] where it was begun; else train it with job["words"]."""
+    path = Path(job["out"])
     if is_run(path):
-        return resume(path, listeners=listeners)
+        resume(path, listeners=[emit])
+        return
     remove(path)
-    return train(out=path, listeners=listeners, **words)
+    train(out=path, listeners=[emit], **job["words"])
 
 
 def saved_scores(table: pa.Table, kind: str) -> np.ndarray:
@@ -312,15 +331,16 @@ class Watch:
             raise TrialEnds("done")
 
 
-def try_out(words: Words, folder: Path, watch: Watch, listeners: Sequence[Listener] = ()) -> Trial:
+def try_out(words: Words, folder: Path, watch: Watch, launcher: Launcher) -> Trial:
     """Train with `words` up to the best checkpoint, leave out the rest, and remove the folder.
 
     Raises what `train` raises.
     """
     remove(folder)
     started = time.monotonic()
+    job = {"out": str(folder), "words": words}
     try:
-        train(out=folder, listeners=[watch, *listeners], **words)
+        launcher.launch(f"{__name__}:train_at", job, folder.with_name(f"{folder.name}.log"), watch)
     except TrialEnds as end:
         watch.trial.why = end.why
     finally:

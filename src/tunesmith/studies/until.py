@@ -20,12 +20,14 @@ from tunesmith.evaluate.goal import higher_is_better, parse_goal
 from tunesmith.evaluate.metrics import get
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
+from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.train import Run
 from tunesmith.studies.series import (
     Budget,
     Words,
     fitting,
     hold_out,
+    launcher_of,
     named_source,
     opened,
     parse_budget,
@@ -134,15 +136,18 @@ ADVICE_ONLY = (
 """Findings about the data: no option cures them, so they are told and nothing is changed."""
 
 
-def until(data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30m", **given: Any) -> UntilResult:
+def until(
+    data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30m", launcher: str = "here", **given: Any
+) -> UntilResult:
     """Train again and again, each time with the remedy for what the last diagnosis found.
 
     `metric`: the target, such as 'accuracy>=0.95' or 'rmse<=0.4'. Each step starts from the best words so
     far and changes one thing; options that `given` fixes stay as they are. Findings come from a run whose
     test part are validation rows, so that nothing of the test rows can steer. Killed, it goes on when it is
-    asked for again. Writes until.json and report.html into `out`, the kept run into `out`/run. Raises
-    UsageError, RunFailed, Stopped.
+    asked for again. `launcher`: where the runs take place (`here`, `process`). Writes until.json and
+    report.html into `out`, the kept run into `out`/run. Raises UsageError, RunFailed, Stopped.
     """
+    place = launcher_of(launcher)
     clean = {name: value for name, value in given.items() if value is not None}
     name, target = parse_target(metric)
     limit = parse_budget(budget)
@@ -154,8 +159,9 @@ def until(data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30
         elif name not in text_metrics.TABLE:
             raise OptionError(f"--until {metric}: {name} is not measured of text that is written.", _measured(held))
         sign = 1 if higher_is_better(name) else -1
-        steps = _steps(path, held, (name, target, sign), limit, set(clean))
-        return _finish(path, held, (name, target, sign), steps)
+        goal = (name, target, sign)
+        steps = _steps(path, held, goal, limit, set(clean), place)
+        return _finish(path, held, goal, steps, place)
 
 
 def parse_target(text: str) -> tuple[str, float]:
@@ -168,7 +174,9 @@ def _measured(held: Held) -> str:
     return f"Measured are {', '.join(registry.get('tasks', held.words['task']).metrics)} and those of answers."
 
 
-def _steps(path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, fixed: set[str]) -> list[Words]:
+def _steps(
+    path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, fixed: set[str], launcher: Launcher
+) -> list[Words]:
     """All steps, those of an earlier, killed process first."""
     name, target, sign = goal
     note = path / "steps.json"
@@ -184,7 +192,9 @@ def _steps(path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, 
             if found is None:
                 break
             present, change, why = found
-        step = _step(path, held, name, {"number": len(steps) + 1, "change": change, "why": why, "words": present})
+        step = _step(
+            path, held, name, {"number": len(steps) + 1, "change": change, "why": why, "words": present}, launcher
+        )
         steps.append({**step, "kept": _best([*steps, step], sign) is step})
         write_json(note, steps)
     return steps
@@ -212,12 +222,12 @@ def _spent(steps: Sequence[Words], best: Words, limit: Budget) -> bool:
     return limit.seconds is not None and sum(step["seconds"] for step in steps) + last > limit.seconds
 
 
-def _step(path: Path, held: Held, metric: str, step: Words) -> Words:
+def _step(path: Path, held: Held, metric: str, step: Words, launcher: Launcher) -> Words:
     """Train without the test rows; its value on validation, and what the diagnosis of that found."""
     folder, started = path / "step", time.monotonic()
     remove(folder)
     try:
-        run = run_once(folder, {**held.without_test(metric), **step["words"]})
+        run = run_once(folder, {**held.without_test(metric), **step["words"]}, launcher)
         document = run.document
         if metric not in document["test"]:
             found = ", ".join(document["test"])
@@ -267,12 +277,14 @@ def _present(present: Words, name: str) -> Any:
     return fields[name].default if name in fields else None
 
 
-def _finish(path: Path, held: Held, goal: tuple[str, float, int], steps: Sequence[Words]) -> UntilResult:
+def _finish(
+    path: Path, held: Held, goal: tuple[str, float, int], steps: Sequence[Words], launcher: Launcher
+) -> UntilResult:
     metric, target, sign = goal
     best = _best(steps, sign)
     assert best is not None  # the first step raises where it fails
     goal_word = f"{metric}{'>' if sign > 0 else '<'}={target:g}"
-    run = run_once(path / "run", {**held.with_test(), **best["words"], "goal": goal_word})
+    run = run_once(path / "run", {**held.with_test(), **best["words"], "goal": goal_word}, launcher)
     document: Words = {
         "metric": metric, "target": target, "reached": sign * best["value"] >= sign * target,
         "rows": {name: held.sizes[name] for name in ("train", "validation", "test")},

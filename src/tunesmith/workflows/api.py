@@ -170,11 +170,13 @@ def tasks() -> Listing:
 
 def compare(
     data: Any, *, out: str | os.PathLike[str] | None = None, models: Sequence[str] | None = None,
-    methods: Sequence[str] | None = None, verbose: bool = True, **words: Unpack[TrainWords],
+    methods: Sequence[str] | None = None, launcher: str = "process", verbose: bool = True,
+    **words: Unpack[TrainWords],
 ) -> Comparison:  # fmt: skip
     """Should I fine-tune at all? From a constant answer to full fine-tuning, on one split.
 
     `out`: the folder of the results, `runs/<name>-compare` when not given; the same one goes on where it stopped.
+    `launcher`: where each way is tried, in a process of its own with its own memory, or `here`.
     Returns a dict with "rungs" and "recommendation". Raises UsageError, RunFailed, Stopped.
     """
     from tunesmith.display.results import Comparison
@@ -183,7 +185,7 @@ def compare(
     with _spoken(verbose) as more:
         found = comparison.ladder(
             data, out=_folder(out, data, "compare"), models=_names(models), methods=_names(methods),
-            emit=_each(more), **words,
+            launcher=launcher, emit=_each(more), **words,
         )  # fmt: skip
     return Comparison(found)
 
@@ -191,18 +193,20 @@ def compare(
 def search(
     data: Any, *, out: str | os.PathLike[str] | None = None, budget: str | Budget = "20 trials",
     space: Mapping[str, Any] | None = None, models: Sequence[str] | None = None,
-    methods: Sequence[str] | None = None, pruning: bool = True, verbose: bool = True, **words: Unpack[TrainWords],
+    methods: Sequence[str] | None = None, pruning: bool = True, launcher: str = "here", verbose: bool = True,
+    **words: Unpack[TrainWords],
 ) -> SearchResult:  # fmt: skip
     """The best settings within a budget ('30m', '2h', '20 trials'); the test rows are read once, at the end.
 
-    `space`: option -> values or {"low", "high"}. `out` as for `compare`. Raises UsageError, RunFailed, Stopped.
+    `space`: option -> values or {"low", "high"}. `out` and `launcher` as for
+    `compare`. Raises UsageError, RunFailed, Stopped.
     """
     from tunesmith.studies import search as workflow
 
     with _spoken(verbose) as more:
         return workflow.search(
             data, out=_folder(out, data, "search"), budget=budget, space=space, models=_names(models),
-            methods=_names(methods), pruning=pruning, emit=_each(more), **words,
+            methods=_names(methods), pruning=pruning, launcher=launcher, emit=_each(more), **words,
         )  # fmt: skip
 
 

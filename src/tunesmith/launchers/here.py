@@ -1,0 +1,18 @@
+"""In this process: nothing to start, and memory that all runs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.events import Emit, ignore
+from tunesmith.core.imports import resolved
+
+
+class Here:
+    """See `runs.protocols.Launcher`."""
+
+    summary = "In this process, one run after the other"
+
+    def launch(self, work: str, job: dict[str, Any], log: Path, emit: Emit = ignore) -> None:
+        resolved(work)(job, emit)
