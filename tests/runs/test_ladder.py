@@ -18,7 +18,7 @@ from tunesmith.studies import comparison as ladders
 from tunesmith.studies import series
 from tunesmith.studies.comparison import Answers, choose_rung, ladder, more_rows
 from tunesmith.studies.contender import nearest, read_outcome
-from tunesmith.studies.shared_split import Held
+from tunesmith.studies.shared_split import SharedSplit
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def words(tiny_model: Path) -> dict[str, Any]:
     ],
 )
 def test_what_auto_takes_is_among_the_usual_rungs(method: str, form: str, names: str, tmp_path: Path) -> None:
-    held = Held(tmp_path, {}, "label", "accuracy", method, "", None, {}, form)
+    held = SharedSplit(tmp_path, {}, "label", "accuracy", method, "", None, {}, form)
     assert ladders.usual(held) == names.split()
 
 

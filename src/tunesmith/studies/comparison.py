@@ -30,7 +30,7 @@ from tunesmith.runs.protocols import Launcher
 from tunesmith.studies import advice
 from tunesmith.studies.contender import BASE_RUNGS, CHEAP, read_outcome, read_statistics
 from tunesmith.studies.series import fitting, hold_out, launcher_of, named_source, opened, publish, specified
-from tunesmith.studies.shared_split import NO_ANSWERS, Held
+from tunesmith.studies.shared_split import NO_ANSWERS, SharedSplit
 
 Words = dict[str, Any]
 
@@ -81,32 +81,32 @@ def ladder(
     bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
     request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
     with opened(out, request) as path:
-        held = hold_out(data, path / "data", clean)
+        split = hold_out(data, path / "data", clean)
         jobs = [
-            (name, base) for name in names or usual(held)
+            (name, base) for name in names or usual(split)
             for base in (bases if name in BASE_RUNGS or name not in CHEAP[family] else bases[:1])
         ]  # fmt: skip
         rungs = []
         for at, (name, base) in enumerate(jobs, 1):
             emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
-            rungs.append(_climb(path, held, name, base, short_names(bases)[base], place))
+            rungs.append(_climb(path, split, name, base, short_names(bases)[base], place))
         points = []
         if family == "predictive":
             emit(Phase("compare", "what more rows would bring"))
             curve = {"rung": "learning_curve", "model": bases[0]}
-            points = _job(path, held, curve, path / "learning_curve", place)["points"]
-        document = _document(path, held, rungs, points, specified(data, clean)[0])
+            points = _job(path, split, curve, path / "learning_curve", place)["points"]
+        document = _document(path, split, rungs, points, specified(data, clean)[0])
         publish(path, "ladder", document)
         return document
 
 
-def usual(held: Held) -> list[str]:
+def usual(split: SharedSplit) -> list[str]:
     """The rungs where it is not told which."""
-    trained = [name for name in TRAINED if held.family in choose.families_of(name)]
-    names = [*CHEAP[held.family], *trained]
-    if held.method not in names:  # what `auto` takes belongs among them
-        names.insert(names.index("scratch"), held.method)
-    if held.form and held.form not in _PROMPTED:
+    trained = [name for name in TRAINED if split.family in choose.families_of(name)]
+    names = [*CHEAP[split.family], *trained]
+    if split.method not in names:  # what `auto` takes belongs among them
+        names.insert(names.index("scratch"), split.method)
+    if split.form and split.form not in _PROMPTED:
         names.remove("few_shot")
     return names
 
@@ -120,27 +120,27 @@ def short_names(bases: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _climb(path: Path, held: Held, name: str, base: str, short: str, launcher: Launcher) -> Words:
+def _climb(path: Path, split: SharedSplit, name: str, base: str, short: str, launcher: Launcher) -> Words:
     """`short`: the name of the base among several, "" where there is one."""
-    cheap = name in CHEAP[held.family]
+    cheap = name in CHEAP[split.family]
     named = short and (name in BASE_RUNGS or not cheap)
     folder = path / "rungs" / (f"{name}-{short}" if named else name)
     job: Words = {"rung": name, "model": base}
-    if not cheap or held.family == "generative":
-        more = NO_ANSWERS if held.family == "generative" and name != "few_shot" else {}
-        job["words"] = fitting({**held.with_test(), **more, "model": base}, held.method if cheap else name)
-    told = _job(path, held, job, folder, launcher)
+    if not cheap or split.family == "generative":
+        more = NO_ANSWERS if split.family == "generative" and name != "few_shot" else {}
+        job["words"] = fitting({**split.with_test(), **more, "model": base}, split.method if cheap else name)
+    told = _job(path, split, job, folder, launcher)
     title = TITLES.get(name, name) + (f", {short}" if named else "")
-    return {"name": folder.name, "rung": name, "title": title, "metric": held.metric, "folder": str(folder), **told}
+    return {"name": folder.name, "rung": name, "title": title, "metric": split.metric, "folder": str(folder), **told}
 
 
-def _job(path: Path, held: Held, job: Words, folder: Path, launcher: Launcher) -> Words:
+def _job(path: Path, split: SharedSplit, job: Words, folder: Path, launcher: Launcher) -> Words:
     """What the rung found; read where it was found before. Raises RunFailed, Stopped."""
     found, log = folder / "rung.json", folder / "log.txt"
     if not found.exists():
         own_folder(folder)
-        shown = {**asdict(held), "folder": str(held.folder), "row_ids": {}}
-        whole = {"words": {}, **job, "held": shown, "folder": str(folder)}
+        shown = {**asdict(split), "folder": str(split.folder), "row_ids": {}}
+        whole = {"words": {}, **job, "split": shown, "folder": str(folder)}
         try:
             launcher.launch("tunesmith.studies.contender:climb", whole, log)
         except Stopped as error:
@@ -182,13 +182,15 @@ class Answers:
         return text_metrics.paired_difference(ours, theirs, self.metric, seed=self.seed)
 
 
-def _answers(held: Held, folder: Path) -> Answers:
-    rows = read_outcome(folder, held.kind, held.label_names) if held.family == "predictive" else read_statistics(folder)
-    return Answers(rows, held.metric, int(held.words["seed"]))
+def _answers(split: SharedSplit, folder: Path) -> Answers:
+    rows = (
+        read_outcome(folder, split.kind, split.label_names) if split.family == "predictive" else read_statistics(folder)
+    )
+    return Answers(rows, split.metric, int(split.words["seed"]))
 
 
-def _document(path: Path, held: Held, rungs: list[Words], points: list[Words], spec: RunSpec) -> Words:
-    answers = {rung["name"]: _answers(held, Path(rung["folder"])) for rung in rungs}
+def _document(path: Path, split: SharedSplit, rungs: list[Words], points: list[Words], spec: RunSpec) -> Words:
+    answers = {rung["name"]: _answers(split, Path(rung["folder"])) for rung in rungs}
     for below, rung in zip([None, *rungs[:-1]], rungs, strict=True):
         rung |= answers[rung["name"]].measured()
         rung["against_below"] = None
@@ -196,12 +198,12 @@ def _document(path: Path, held: Held, rungs: list[Words], points: list[Words], s
             gap = answers[rung["name"]].ahead_of(answers[below["name"]])
             rung["difference_to_below"] = dict(gap)
             rung["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
-    best, pick, gap = choose_rung(rungs, answers, held.higher_is_better)
+    best, pick, gap = choose_rung(rungs, answers, split.higher_is_better)
     document: Words = {
-        "metric": held.metric, "higher_is_better": held.higher_is_better,
-        "rows": {name: held.sizes[name] for name in ("train", "validation", "test")},
+        "metric": split.metric, "higher_is_better": split.higher_is_better,
+        "rows": {name: split.sizes[name] for name in ("train", "validation", "test")},
         "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
-        "more_rows": more_rows(points, held.metric) if points else "", "path": str(path),
+        "more_rows": more_rows(points, split.metric) if points else "", "path": str(path),
     }  # fmt: skip
 
     def ahead(one: Words, other: Words) -> compare.Difference:

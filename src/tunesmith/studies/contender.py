@@ -114,7 +114,7 @@ def _trained(job: Words, folder: Path, emit: Emit) -> Words:
     train_at({"out": str(folder / "run"), "words": job["words"]}, emit)
     run = Run(folder / "run")
     table = pq.read_table(run.folder.predictions)
-    if not job["held"]["form"]:
+    if not job["split"]["form"]:
         model = run.model
         _save(folder, model.outcome(saved_scores(table, model.task.kind), table.column("truth").to_pylist()))
     else:
@@ -131,10 +131,10 @@ def _prepared(job: Words, folder: Path) -> tuple[Any, Any]:
     from tunesmith.core.events import ignore
     from tunesmith.core.spec import RunSpec
     from tunesmith.studies.series import read
-    from tunesmith.studies.shared_split import Held
+    from tunesmith.studies.shared_split import SharedSplit
 
-    held = Held(**{**job["held"], "folder": Path(job["held"]["folder"])})
-    spec = RunSpec.make({**held.with_test(), "near_duplicates": 0})
+    split = SharedSplit(**{**job["split"], "folder": Path(job["split"]["folder"])})
+    spec = RunSpec.make({**split.with_test(), "near_duplicates": 0})
     prepared = read(spec.data, spec, folder / "cache")
     plugin = registry.get("tasks", spec.task)
     task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
@@ -154,7 +154,7 @@ def _baseline(job: Words, folder: Path) -> Words:
     # the prior needs no text: one row is enough to make it, and keeps the time of the constant its own
     found = text_baselines(
         task.kind, [""] * len(texts["train"]) if constant else texts["train"], truth["train"],
-        texts["test"], truth["test"], task.label_names, seed=int(job["held"]["words"]["seed"]),
+        texts["test"], truth["test"], task.label_names, seed=int(job["split"]["words"]["seed"]),
     )  # fmt: skip
     names = ("majority", "mean") if constant else ("tfidf_logistic_regression", "tfidf_ridge")
     outcome = next((found[name] for name in names if name in found), found[next(iter(found))])
@@ -204,12 +204,12 @@ def _neighbours(job: Words, folder: Path) -> Words:
         answers = np.eye(len(task.label_names))[truth["train"]]
     sign = 1 if metrics.higher_is_better(task.metrics[0]) else -1
 
-    def answered(split: str, k: int) -> Outcome:
+    def answered(part: str, k: int) -> Outcome:
         cuts = None
         if task.kind == "labels":
-            held = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
-            cuts = tune_thresholds(held)
-        return Outcome(task.kind, truth[split], told[split][k], task.label_names, cuts)
+            on_validation = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
+            cuts = tune_thresholds(on_validation)
+        return Outcome(task.kind, truth[part], told[part][k], task.label_names, cuts)
 
     def quality(k: int) -> float:
         return sign * metrics.compute(answered("validation", k), [task.metrics[0]])[task.metrics[0]]
@@ -241,17 +241,17 @@ def _learning_curve(job: Words, folder: Path) -> list[Words]:
 
     prepared, task = _prepared(job, folder)
     features, _ = _features(job, folder, prepared, task)
-    train, held = prepared.splits["train"], prepared.splits["validation"]
+    train, validation = prepared.splits["train"], prepared.splits["validation"]
     targets = task.targets(prepared.rows["target"][:])
-    order = np.random.default_rng(int(job["held"]["words"]["seed"])).permutation(train)
+    order = np.random.default_rng(int(job["split"]["words"]["seed"])).permutation(train)
     outputs, first = len(task.label_names or [0]), task.metrics[0]
     points = []
     for share in CURVE:
         some = np.sort(order[: max(8, round(share * len(order)))])
-        solution = solve(features[some], targets[some], features[held], targets[held],
+        solution = solve(features[some], targets[some], features[validation], targets[validation],
                          loss=task.probe_loss, outputs=outputs)  # fmt: skip
         outcome = Outcome(task.kind, task.truth(prepared.targets(prepared.splits["validation"])),
-                          task.scores(solution.logits(features[held])), task.label_names)  # fmt: skip
+                          task.scores(solution.logits(features[validation])), task.label_names)  # fmt: skip
         value = _on_halves(outcome, first) if task.kind == "labels" else metrics.compute(outcome, [first]).get(first)
         if value is not None:
             points.append({"rows": len(some), "value": value})

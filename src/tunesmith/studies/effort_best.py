@@ -13,7 +13,7 @@ from tunesmith.evaluate import words
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
 from tunesmith.studies.series import Watch, fitting, hold_out, launcher_of, try_out
-from tunesmith.studies.shared_split import Held
+from tunesmith.studies.shared_split import SharedSplit
 
 SECONDS = 3_600
 """Nothing more is tried where it, and the training of what is kept, would end after so long."""
@@ -33,25 +33,25 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
     given = {
         name: value for name, value in spec.words().items() if value is not None and name not in ("effort", "data")
     }
-    held = hold_out(spec.data, folder.path / "tries", given)
+    split = hold_out(spec.data, folder.path / "tries", given)
     note = folder.path / "tries.json"
     tries: list[Words] = read_json(note) if note.exists() else []
-    for number, change in enumerate(_candidates(spec, held)):
+    for number, change in enumerate(_candidates(spec, split)):
         if number < len(tries):
             continue
         if tries and sum(one["seconds"] for one in tries) + 2 * max(one["seconds"] for one in tries) > SECONDS:
             emit(Decided("tries", len(tries), f"another one would not end within {choose.minutes(SECONDS)}"))
             break
-        tries.append(_tried(folder, held, change))
+        tries.append(_tried(folder, split, change))
         write_json(note, tries)
-    sign = 1 if held.higher_is_better else -1
+    sign = 1 if split.higher_is_better else -1
     done = [one for one in tries if one["value"] is not None]
     if not done:
         raise RunFailed("None of the methods that effort=best tries could be trained.", "Name one with --method.")
     best = min(done, key=lambda one: (-sign * one["value"], one["loss"]))
     told = ", ".join(f"{_named(one['words'])} {words.number(one['value'])}" for one in done)
-    rows = f"{held.sizes['validation']:,} validation rows"
-    why = f"the best {words.metric(held.metric)} of {len(done)} ways on {rows}: {told}"
+    rows = f"{split.sizes['validation']:,} validation rows"
+    why = f"the best {words.metric(split.metric)} of {len(done)} ways on {rows}: {told}"
     emit(Decided("method", _named(best["words"]), why))
     method = best["words"]["method"]
     options = {name: value for name, value in best["words"].items() if name != "method"}
@@ -60,22 +60,22 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
     return settled
 
 
-def _candidates(spec: RunSpec, held: Held) -> list[Words]:
+def _candidates(spec: RunSpec, split: SharedSplit) -> list[Words]:
     """What is tried, the quickest first."""
-    compared = held.kind == "label" and held.sizes["train"] <= _COMPARED_ROWS
+    compared = split.kind == "label" and split.sizes["train"] <= _COMPARED_ROWS
     found: list[Words] = [{"method": "full"}, {"method": "lora"}]
     if spec.options.get("epochs") is None:
-        usual = choose.epochs_of("full", "predictive", held.sizes["train"])
+        usual = choose.epochs_of("full", "predictive", split.sizes["train"])
         found.append({"method": "full", "epochs": 2 * usual})
-    if compared and len(held.words.get("text") or []) < 2:
+    if compared and len(split.words.get("text") or []) < 2:
         found.append({"method": "contrastive"})
     return found
 
 
-def _tried(folder: RunFolder, held: Held, change: Words) -> Words:
-    shared = fitting({**held.without_test(), **change}, change["method"])
+def _tried(folder: RunFolder, split: SharedSplit, change: Words) -> Words:
+    shared = fitting({**split.without_test(), **change}, change["method"])
     try:
-        trial = try_out(shared, folder.path / "tries" / "run", Watch(held.metric), launcher_of("here"))
+        trial = try_out(shared, folder.path / "tries" / "run", Watch(split.metric), launcher_of("here"))
     except RunFailed:
         return {"words": change, "value": None, "loss": None, "seconds": 0.0}
     return {"words": change, "value": trial.value, "loss": trial.loss, "seconds": trial.seconds}

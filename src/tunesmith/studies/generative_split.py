@@ -15,13 +15,13 @@ from tunesmith.data.conversations import Examples, convert
 from tunesmith.families.generative import corpus as language_data
 from tunesmith.runs import choose
 from tunesmith.runs.reading import split_options
-from tunesmith.studies.shared_split import Held, Words, same_data, shared_words
+from tunesmith.studies.shared_split import SharedSplit, Words, same_data, shared_words
 
 _KEPT = ("chat", "completion")
 """Forms that OpenAI's own format holds whole, weights of messages among it."""
 
 
-def hold_out(source: Any, spec: RunSpec, folder: Path) -> Held:
+def hold_out(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
     """Read, clean and divide as `train` would, and write each part to a file of its own in `folder`.
 
     Raises DataError, OptionError.
@@ -35,7 +35,9 @@ def hold_out(source: Any, spec: RunSpec, folder: Path) -> Held:
         write(examples, positions, folder / f"{name}.jsonl")
     words, metric, method = held_words(spec, examples.form)
     row_ids = {name: [int(examples[int(p)]["row"]) - 1 for p in positions] for name, positions in parts.items()}
-    return Held(folder.resolve(), words, "text", metric, method, corpus.fingerprint, None, row_ids, examples.form)
+    return SharedSplit(
+        folder.resolve(), words, "text", metric, method, corpus.fingerprint, None, row_ids, examples.form
+    )
 
 
 def write(examples: Examples, positions: np.ndarray, path: Path) -> None:

@@ -44,7 +44,7 @@ from tunesmith.studies.series import (
     run_once,
     try_out,
 )
-from tunesmith.studies.shared_split import Held
+from tunesmith.studies.shared_split import SharedSplit
 from tunesmith.studies.space import Range, Space, derive
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ def search(
     clean = {name: value for name, value in words.items() if value is not None}
     request = {"verb": "search", "data": named_source(data), "words": clean, "space": given, "pruning": pruning}
     with opened(out, request) as path, full_disk_as_oserror():
-        held = hold_out(data, path / "data", clean)
-        asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods(held.family)
-        where = derive(clean, given, asked, held.words["task"])
-        searching = _Search(path, held, where, limit, pruning, place)
+        split = hold_out(data, path / "data", clean)
+        asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods(split.family)
+        where = derive(clean, given, asked, split.words["task"])
+        searching = _Search(path, split, where, limit, pruning, place)
         try:
             if not is_run(path / "run"):  # else the winner is settled
                 searching.go_on(emit)
@@ -132,18 +132,18 @@ class _Search:
     """A study under way: asks for settings, tries them, tells what came of it."""
 
     def __init__(
-        self, path: Path, held: Held, space: Space, budget: Budget, pruning: bool, launcher: Launcher
+        self, path: Path, split: SharedSplit, space: Space, budget: Budget, pruning: bool, launcher: Launcher
     ):  # fmt: skip
         import optuna
 
         self.launcher = launcher
-        self.path, self.held, self.space, self.budget, self.pruning = path, held, space, budget, pruning
-        self.seed = int(held.words["seed"])
+        self.path, self.split, self.space, self.budget, self.pruning = path, split, space, budget, pruning
+        self.seed = int(split.words["seed"])
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.storage = optuna.storages.RDBStorage(f"sqlite:///{path}/study.db")
         self.study = optuna.create_study(
             study_name="search", storage=self.storage, load_if_exists=True,
-            direction="maximize" if held.higher_is_better else "minimize",
+            direction="maximize" if split.higher_is_better else "minimize",
             pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=HALVING)
             if pruning else optuna.pruners.NopPruner(),
         )  # fmt: skip
@@ -172,7 +172,7 @@ class _Search:
         """Try until the budget is spent. Raises what can not be cured by other settings."""
         while not self._spent():
             best = self.study.best_value if self.told("COMPLETE") else None
-            so_far = "" if best is None else f", best {named(self.held.metric)} so far {number(best)}"
+            so_far = "" if best is None else f", best {named(self.split.metric)} so far {number(best)}"
             emit(Phase("search", f"trial {len(self.study.get_trials(deepcopy=False)) + 1}{so_far}"))
             try:
                 self._try_one()
@@ -223,14 +223,14 @@ class _Search:
 
     def best(self) -> optuna.trial.FrozenTrial | None:
         """The best finished trial; of equals the one with the lowest validation loss, then the first."""
-        sign = -1 if self.held.higher_is_better else 1
+        sign = -1 if self.split.higher_is_better else 1
         done = [t for t in self.told("COMPLETE") if t.value is not None]
         return min(done, key=lambda t: (sign * t.value, t.user_attrs["loss"], t.number), default=None)
 
     def _try_one(self) -> None:
         self.study.sampler = self._sampler(len(self._asked()))
         trial = self.study.ask()
-        words = {**self.held.without_test(), **self._suggest(trial)}
+        words = {**self.split.without_test(), **self._suggest(trial)}
         words = fitting(words, words["method"])
         twin = next((t for t in self.told("COMPLETE", "PRUNED") if t.params == trial.params), None)
         if twin is not None:  # the same settings and seed come to the same
@@ -239,7 +239,7 @@ class _Search:
             self._tell(trial, Trial(known["last"], known["loss"], known["step"], 0.0, known["why"]), words)
             return
         left = self._left() if self.budget.seconds and self.told("COMPLETE") else math.inf
-        watch = _Halving(self.held.metric, trial, self.pruning, time.monotonic() + left)
+        watch = _Halving(self.split.metric, trial, self.pruning, time.monotonic() + left)
         try:
             self._tell(trial, try_out(words, self.path / "trial", watch, self.launcher), words)
         except RunFailed as error:
@@ -283,7 +283,7 @@ class _Search:
         told = {"last": seen.value, "loss": seen.loss, "step": seen.step, "seconds": seen.seconds, "why": why}
         for name, value in told.items():
             trial.set_user_attr(name, value)
-        trial.set_user_attr("words", _changed(words, self.held))
+        trial.set_user_attr("words", _changed(words, self.split))
         state = optuna.trial.TrialState.COMPLETE
         if error is not None or seen.value is None:
             state = optuna.trial.TrialState.FAIL
@@ -292,9 +292,9 @@ class _Search:
         self.study.tell(trial, seen.value if state == optuna.trial.TrialState.COMPLETE else None, state=state)
 
 
-def _changed(words: Words, held: Held) -> Words:
+def _changed(words: Words, split: SharedSplit) -> Words:
     """What a trial sets beside what all runs of the search share."""
-    return {k: v for k, v in words.items() if k in ("model", "method") or held.without_test().get(k) != v}
+    return {k: v for k, v in words.items() if k in ("model", "method") or split.without_test().get(k) != v}
 
 
 class _Halving(Watch):
@@ -324,18 +324,18 @@ class _Halving(Watch):
 
 def _finish(searching: _Search) -> SearchResult:
     """Train the winner once more, now with the test rows beside it, and write down everything."""
-    held, path, best = searching.held, searching.path, searching.best()
+    split, path, best = searching.split, searching.path, searching.best()
     assert best is not None
     words = best.user_attrs["words"]
-    run = run_once(path / "run", fitting({**held.with_test(), **words}, words["method"]), searching.launcher)
+    run = run_once(path / "run", fitting({**split.with_test(), **words}, words["method"]), searching.launcher)
     trials = [_row(trial) for trial in searching.told("COMPLETE", "PRUNED", "FAIL")]
     document = {
-        "metric": held.metric, "higher_is_better": held.higher_is_better, "rows": _sizes(held),
+        "metric": split.metric, "higher_is_better": split.higher_is_better, "rows": _sizes(split),
         "budget": str(searching.budget), "seconds": round(sum(t["seconds"] for t in trials), 1),
         "space": searching.space.record(), "trials": trials,
         "best": {"number": best.number + 1, "value": best.value, "words": words},
         "importance": importance(searching.study, best, searching.seed),
-        "run": str(run.path), "test": run.document["test"][held.metric], "verdict": run.document["verdict"],
+        "run": str(run.path), "test": run.document["test"][split.metric], "verdict": run.document["verdict"],
     }  # fmt: skip
     asked = read_json(path / "request.json")
     spec = RunSpec.make({**asked["words"], "data": asked["data"]})
@@ -345,8 +345,8 @@ def _finish(searching: _Search) -> SearchResult:
     return SearchResult(path, document, run)
 
 
-def _sizes(held: Held) -> dict[str, int]:
-    return {name: held.sizes[name] for name in ("train", "validation", "test")}
+def _sizes(split: SharedSplit) -> dict[str, int]:
+    return {name: split.sizes[name] for name in ("train", "validation", "test")}
 
 
 def _row(trial: optuna.trial.FrozenTrial) -> Words:

@@ -61,21 +61,21 @@ def several_seeds(
     clean = {name: value for name, value in words.items() if value is not None}
     request = {"verb": "series of seeds", "data": named_source(data), "words": clean, "seeds": chosen, "soup": soup}
     with opened(out, request) as path:
-        held = hold_out(data, path / "data", clean)
+        split = hold_out(data, path / "data", clean)
         if soup:
-            check_soup(held)
-        base = fitting(held.with_test(), held.method)
-        if not soup and held.family == "predictive":  # a soup is made of what was trained
+            check_soup(split)
+        base = fitting(split.with_test(), split.method)
+        if not soup and split.family == "predictive":  # a soup is made of what was trained
             base["effort"] = choose.effort_of(specified(data, clean)[0])
         runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}, place) for seed in chosen]
         document: Words = {
-            "metric": held.metric,
+            "metric": split.metric,
             "runs": [{"name": f"seed {seed}", "run": str(run.path), "metrics": run.metrics,
-                      "validation": run.document["validation"][held.metric]["value"]}
+                      "validation": run.document["validation"][split.metric]["value"]}
                      for seed, run in zip(chosen, runs, strict=True)],
             **mean_and_spread([run.metrics for run in runs]),
             "forgetting": forgotten(runs),
-            "soup": greedy_soup(path / "soup", runs, held) if soup else None,
+            "soup": greedy_soup(path / "soup", runs, split) if soup else None,
         }  # fmt: skip
         document["words"] = _sentences(document)
         publish(path, "seeds", document)

@@ -32,7 +32,7 @@ from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.reading import read, read_options, split_options, value_options
 from tunesmith.runs.train import Run, resume, specified, train
 from tunesmith.studies import generative_split
-from tunesmith.studies.shared_split import Held, same_data, shared_words
+from tunesmith.studies.shared_split import SharedSplit, same_data, shared_words
 
 Words = dict[str, Any]
 
@@ -84,7 +84,7 @@ def parse_budget(text: str | Budget, price_per_hour: float | None = None) -> Bud
 # the split
 
 
-def hold_out(data: Any, folder: Path, words: Words) -> Held:
+def hold_out(data: Any, folder: Path, words: Words) -> SharedSplit:
     """Read, clean and split `data` as `train` would, and write each part to a file of its own in `folder`.
 
     Rows of one (near-identical) text and of one `group` are on one side, as in every run. Raises DataError,
@@ -158,9 +158,9 @@ def _row_ids(prepared: PreparedData, positions: np.ndarray) -> np.ndarray:
     return np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[positions]
 
 
-def _held(spec: RunSpec, prepared: PreparedData, folder: Path, row_ids: Mapping[str, Sequence[int]]) -> Held:
+def _held(spec: RunSpec, prepared: PreparedData, folder: Path, row_ids: Mapping[str, Sequence[int]]) -> SharedSplit:
     words, metric, method = held_words(spec, prepared, prepared.splits["train"])
-    return Held(
+    return SharedSplit(
         folder.resolve(), words, prepared.columns.kind, metric, method, prepared.fingerprint,
         prepared.label_names, row_ids,
     )  # fmt: skip

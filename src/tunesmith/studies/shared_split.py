@@ -22,7 +22,7 @@ NO_ANSWERS = {"generate_rows": 0, "few_shot": 0}
 
 
 @dataclass(frozen=True)
-class Held:
+class SharedSplit:
     """One split of the data, written down as files, and the words that every run on it shares.
 
     `folder` holds train, validation and test as files (all that matters, as it was) and stand_in: the validation
@@ -54,8 +54,8 @@ class Held:
     def sizes(self) -> dict[str, int]:
         return {name: len(ids) for name, ids in self.row_ids.items()}
 
-    def file(self, split: str) -> str:
-        return str(self.folder / f"{split}.{'jsonl' if self.form else 'arrow'}")
+    def file(self, part: str) -> str:
+        return str(self.folder / f"{part}.{'jsonl' if self.form else 'arrow'}")
 
     def without_test(self, metric: str | None = None) -> Words:
         """Words of a run that never sees a test row: what it calls its test part are validation rows.

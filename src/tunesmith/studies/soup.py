@@ -32,31 +32,31 @@ from tunesmith.models.additions import ADAPTER
 from tunesmith.models.manifest import MANIFEST, write_manifest
 from tunesmith.models.virtual import can_merge
 from tunesmith.runs.train import Run
-from tunesmith.studies.shared_split import Held
+from tunesmith.studies.shared_split import SharedSplit
 
 Words = dict[str, Any]
 
 
-def check_soup(held: Held) -> None:
+def check_soup(split: SharedSplit) -> None:
     """Raises OptionError for a task whose models can not be compared by themselves."""
-    if getattr(registry.get("tasks", held.words["task"]), "needs_reference", False):
+    if getattr(registry.get("tasks", split.words["task"]), "needs_reference", False):
         raise OptionError(
             "--soup: what has learned preferences is measured beside its base, and an average of weights has none.",
             "Leave --soup out; --seeds alone says how much of the result is chance.",
         )
 
 
-def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
+def greedy_soup(folder: Path, runs: Sequence[Run], split: SharedSplit) -> Words:
     """Greedy soup (Wortsman et al. 2022, algorithm 1), written to `folder` where it is better than each run alone.
 
     In the order of their validation metric, each run joins only if the average gains there. Returns {"of",
     "validation", "best_single", "kept"} and, of one that is kept, {"test", "difference"}.
     """
     with scratch() as place:
-        judge: _Judge = _Rows(held, place) if held.family == "predictive" else _Texts(held)
+        judge: _Judge = _Rows(split, place) if split.family == "predictive" else _Texts(split)
         ordered = [
             _whole(run, place)
-            for run in sorted(runs, key=lambda run: _rank(run.document["validation"], held), reverse=True)
+            for run in sorted(runs, key=lambda run: _rank(run.document["validation"], split), reverse=True)
         ]
         taken = ordered[:1]
         best = alone = _score(judge, folder, taken)
@@ -64,7 +64,7 @@ def greedy_soup(folder: Path, runs: Sequence[Run], held: Held) -> Words:
             found = _score(judge, folder, [*taken, part])
             if found > best:
                 taken, best = [*taken, part], found
-        sign = _sign(held)
+        sign = _sign(split)
         names = [part.parent.name for part in taken]
         told = {"of": names, "validation": sign * best[0], "best_single": sign * alone[0], "kept": len(taken) > 1}
         if len(taken) == 1:
@@ -93,20 +93,20 @@ def _whole(run: Run, place: Path) -> Path:
     return Path(export(run.path, out=place / run.path.name / "model")["out"])
 
 
-def _sign(held: Held) -> int:
-    return 1 if held.higher_is_better else -1
+def _sign(split: SharedSplit) -> int:
+    return 1 if split.higher_is_better else -1
 
 
-def _rank(found: Mapping[str, Any], held: Held) -> tuple[float, float]:
+def _rank(found: Mapping[str, Any], split: SharedSplit) -> tuple[float, float]:
     """Larger is better: the metric, then the log loss where there is one."""
     loss = found.get("log_loss", 0.0)
-    value, loss = (part["value"] if isinstance(part, Mapping) else part for part in (found[held.metric], loss))
-    return _sign(held) * float(value), -float(loss)
+    value, loss = (part["value"] if isinstance(part, Mapping) else part for part in (found[split.metric], loss))
+    return _sign(split) * float(value), -float(loss)
 
 
 def _score(judge: _Judge, folder: Path, parts: Sequence[Path]) -> tuple[float, float]:
     _write(folder, parts)
-    return _rank(judge.values(judge.found(folder, "validation")), judge.held)
+    return _rank(judge.values(judge.found(folder, "validation")), judge.split)
 
 
 def _write(folder: Path, parts: Sequence[Path]) -> None:
@@ -124,9 +124,9 @@ def _write(folder: Path, parts: Sequence[Path]) -> None:
 class _Judge(Protocol):
     """What a model folder is worth on a split; `found` is one answer or number a row, which the others read."""
 
-    held: Held
+    split: SharedSplit
 
-    def found(self, folder: Path, split: str) -> Any: ...
+    def found(self, folder: Path, part: str) -> Any: ...
     def values(self, found: Any) -> Mapping[str, float]: ...
     def interval(self, found: Any) -> Interval: ...
     def difference(self, ours: Any, theirs: Any) -> Difference: ...
@@ -137,26 +137,26 @@ class _Judge(Protocol):
 class _Rows:
     """Models that answer each row."""
 
-    def __init__(self, held: Held, cache: Path):
-        self.held, self.cache = held, cache
+    def __init__(self, split: SharedSplit, cache: Path):
+        self.split, self.cache = split, cache
 
-    def found(self, folder: Path, split: str) -> Outcome:
+    def found(self, folder: Path, part: str) -> Outcome:
         model = Model.load(folder)
-        rows, targets = self._read(model, split)
+        rows, targets = self._read(model, part)
         return model.outcome(model.scores(rows), targets)
 
-    def _read(self, model: Model, split: str) -> tuple[Dataset, list[Any]]:
-        rows = read_rows(self.held.file(split), emit=ignore, cache_dir=self.cache, columns=model.columns)
+    def _read(self, model: Model, part: str) -> tuple[Dataset, list[Any]]:
+        rows = read_rows(self.split.file(part), emit=ignore, cache_dir=self.cache, columns=model.columns)
         return model.texts(rows), parse_targets(rows, model.columns, model.labels)
 
     def values(self, found: Outcome) -> Mapping[str, float]:
         return metrics.compute(_tuned(found))
 
     def interval(self, found: Outcome) -> Interval:
-        return metrics.with_intervals(found, [self.held.metric])[self.held.metric]
+        return metrics.with_intervals(found, [self.split.metric])[self.split.metric]
 
     def difference(self, ours: Outcome, theirs: Outcome) -> Difference:
-        return compare.paired_bootstrap(ours, theirs, self.held.metric)
+        return compare.paired_bootstrap(ours, theirs, self.split.metric)
 
     def finish(self, folder: Path) -> None:
         tuned = _tuned(self.found(folder, "validation")).thresholds
@@ -168,23 +168,23 @@ class _Rows:
 class _Texts:
     """Models that write, by what they make of the wanted answers."""
 
-    def __init__(self, held: Held):
-        self.held = held
+    def __init__(self, split: SharedSplit):
+        self.split = split
         self._examples: dict[str, Examples] = {}
 
-    def found(self, folder: Path, split: str) -> RowStatistics:
-        if split not in self._examples:
-            self._examples[split] = read_examples(self.held.file(split), emit=ignore, form=self.held.form)
-        return use.statistics(TextGenerator.load(folder), self._examples[split])
+    def found(self, folder: Path, part: str) -> RowStatistics:
+        if part not in self._examples:
+            self._examples[part] = read_examples(self.split.file(part), emit=ignore, form=self.split.form)
+        return use.statistics(TextGenerator.load(folder), self._examples[part])
 
     def values(self, found: RowStatistics) -> Mapping[str, float]:
         return text_metrics.compute(found)
 
     def interval(self, found: RowStatistics) -> Interval:
-        return text_metrics.with_intervals({self.held.metric: found[self.held.metric]})[self.held.metric]
+        return text_metrics.with_intervals({self.split.metric: found[self.split.metric]})[self.split.metric]
 
     def difference(self, ours: RowStatistics, theirs: RowStatistics) -> Difference:
-        return text_metrics.paired_difference(ours, theirs, self.held.metric)
+        return text_metrics.paired_difference(ours, theirs, self.split.metric)
 
     def finish(self, folder: Path) -> None:
         """Nothing: its weights are all that it is."""

@@ -34,7 +34,7 @@ from tunesmith.studies.series import (
     publish,
     run_once,
 )
-from tunesmith.studies.shared_split import Held
+from tunesmith.studies.shared_split import SharedSplit
 from tunesmith.studies.space import default_of, fields_of
 
 MOST_STEPS = 12
@@ -153,15 +153,15 @@ def until(
     limit = parse_budget(budget)
     request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
     with opened(out, request) as path:
-        held = hold_out(data, path / "data", clean)
-        if held.family == "predictive":
-            get(name, held.kind)  # type: ignore[arg-type]  # must be one of this task
+        split = hold_out(data, path / "data", clean)
+        if split.family == "predictive":
+            get(name, split.kind)  # type: ignore[arg-type]  # must be one of this task
         elif name not in text_metrics.TABLE:
-            raise OptionError(f"--until {metric}: {name} is not measured of text that is written.", _measured(held))
+            raise OptionError(f"--until {metric}: {name} is not measured of text that is written.", _measured(split))
         sign = 1 if higher_is_better(name) else -1
         goal = (name, target, sign)
-        steps = _steps(path, held, goal, limit, set(clean), place)
-        return _finish(path, held, goal, steps, place)
+        steps = _steps(path, split, goal, limit, set(clean), place)
+        return _finish(path, split, goal, steps, place)
 
 
 def parse_target(text: str) -> tuple[str, float]:
@@ -170,12 +170,12 @@ def parse_target(text: str) -> tuple[str, float]:
     return goal.metric, goal.value
 
 
-def _measured(held: Held) -> str:
-    return f"Measured are {', '.join(registry.get('tasks', held.words['task']).metrics)} and those of answers."
+def _measured(split: SharedSplit) -> str:
+    return f"Measured are {', '.join(registry.get('tasks', split.words['task']).metrics)} and those of answers."
 
 
 def _steps(
-    path: Path, held: Held, goal: tuple[str, float, int], limit: Budget, fixed: set[str], launcher: Launcher
+    path: Path, split: SharedSplit, goal: tuple[str, float, int], limit: Budget, fixed: set[str], launcher: Launcher
 ) -> list[Words]:
     """All steps, those of an earlier, killed process first."""
     name, target, sign = goal
@@ -186,14 +186,14 @@ def _steps(
         if best and (sign * best["value"] >= sign * target or _spent(steps, best, limit)):
             break
         change: Words | None = None
-        why, present = "the settings that were asked for", fitting(held.words, held.method)
+        why, present = "the settings that were asked for", fitting(split.words, split.method)
         if best is not None:
             found = _remedy(steps, sign, fixed)
             if found is None:
                 break
             present, change, why = found
         step = _step(
-            path, held, name, {"number": len(steps) + 1, "change": change, "why": why, "words": present}, launcher
+            path, split, name, {"number": len(steps) + 1, "change": change, "why": why, "words": present}, launcher
         )
         steps.append({**step, "kept": _best([*steps, step], sign) is step})
         write_json(note, steps)
@@ -222,12 +222,12 @@ def _spent(steps: Sequence[Words], best: Words, limit: Budget) -> bool:
     return limit.seconds is not None and sum(step["seconds"] for step in steps) + last > limit.seconds
 
 
-def _step(path: Path, held: Held, metric: str, step: Words, launcher: Launcher) -> Words:
+def _step(path: Path, split: SharedSplit, metric: str, step: Words, launcher: Launcher) -> Words:
     """Train without the test rows; its value on validation, and what the diagnosis of that found."""
     folder, started = path / "step", time.monotonic()
     remove(folder)
     try:
-        run = run_once(folder, {**held.without_test(metric), **step["words"]}, launcher)
+        run = run_once(folder, {**split.without_test(metric), **step["words"]}, launcher)
         document = run.document
         if metric not in document["test"]:
             found = ", ".join(document["test"])
@@ -278,17 +278,17 @@ def _present(present: Words, name: str) -> Any:
 
 
 def _finish(
-    path: Path, held: Held, goal: tuple[str, float, int], steps: Sequence[Words], launcher: Launcher
+    path: Path, split: SharedSplit, goal: tuple[str, float, int], steps: Sequence[Words], launcher: Launcher
 ) -> UntilResult:
     metric, target, sign = goal
     best = _best(steps, sign)
     assert best is not None  # the first step raises where it fails
     goal_word = f"{metric}{'>' if sign > 0 else '<'}={target:g}"
-    run = run_once(path / "run", {**held.with_test(), **best["words"], "goal": goal_word}, launcher)
+    run = run_once(path / "run", {**split.with_test(), **best["words"], "goal": goal_word}, launcher)
     document: Words = {
         "metric": metric, "target": target, "reached": sign * best["value"] >= sign * target,
-        "rows": {name: held.sizes[name] for name in ("train", "validation", "test")},
-        "steps": [{**step, "words": _shown(step["words"], held)} for step in steps],
+        "rows": {name: split.sizes[name] for name in ("train", "validation", "test")},
+        "steps": [{**step, "words": _shown(step["words"], split)} for step in steps],
         "best": best["number"], "run": str(run.path), "test": run.document["test"][metric],
         "advice": [f["action"] for f in run.document["findings"] if f["name"] in ADVICE_ONLY and f["action"]],
     }  # fmt: skip
@@ -297,8 +297,8 @@ def _finish(
     return UntilResult(path, document, run)
 
 
-def _shown(found: Words, held: Held) -> Words:
-    return {k: v for k, v in found.items() if k == "method" or held.words.get(k) != v}
+def _shown(found: Words, split: SharedSplit) -> Words:
+    return {k: v for k, v in found.items() if k == "method" or split.words.get(k) != v}
 
 
 def _sentences(document: Words, best: Words) -> list[str]:
