@@ -126,7 +126,7 @@ def test_rungs_have_processes_of_their_own_and_are_kept(
 
 
 def test_a_rung_that_fails_says_why(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
-    held = series.hold_out(ticket_file, tmp_path / "data", {k: v for k, v in words.items() if k != "launcher"})
+    held = series.make_split(ticket_file, tmp_path / "data", {k: v for k, v in words.items() if k != "launcher"})
 
     class Fails:
         def launch(self, *_: Any) -> None:

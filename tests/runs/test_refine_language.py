@@ -30,7 +30,7 @@ from tunesmith.studies import soup as soups
 from tunesmith.studies.folds import cross_validate
 from tunesmith.studies.search import search
 from tunesmith.studies.seeds import several_seeds
-from tunesmith.studies.series import hold_out
+from tunesmith.studies.series import make_split
 from tunesmith.studies.space import default_of
 from tunesmith.studies.until import until
 
@@ -60,7 +60,7 @@ def bare(examples: Sequence[Any]) -> list[str]:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path: Path) -> None:
     source = jsonl(tmp_path / "rows.jsonl", FORMS[form])
-    held = hold_out(source, tmp_path / "held", {"test_size": 0.3})
+    held = make_split(source, tmp_path / "held", {"test_size": 0.3})
     before = list(read_examples(source, emit=ignore))
     parts = {
         name: list(read_examples(held.file(name), emit=ignore, form=held.form if form == "text" else None))

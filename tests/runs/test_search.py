@@ -22,7 +22,7 @@ from tunesmith.core.errors import FolderError, OptionError, RunFailed
 from tunesmith.evaluate import charts, page, refine_report
 from tunesmith.studies import series
 from tunesmith.studies.search import SearchResult, _beside_the_first, search
-from tunesmith.studies.series import Budget, Trial, hold_out, parse_budget
+from tunesmith.studies.series import Budget, Trial, make_split, parse_budget
 from tunesmith.studies.space import Range, derive, parse_space
 
 SPACE = {"learning_rate": {"low": 1e-4, "high": 2e-2}, "epochs": [2, 4], "batch_size": [4, 8]}
@@ -328,14 +328,14 @@ def test_time_is_kept_and_failures_are_told(
 
 
 def test_the_split_is_that_of_a_plain_run(noisy: Path, tmp_path: Path, tiny_model: Path) -> None:
-    held = hold_out(noisy, tmp_path / "data", {"model": str(tiny_model), "seed": 5})
+    held = make_split(noisy, tmp_path / "data", {"model": str(tiny_model), "seed": 5})
     rows = [row["text"] for row in csv.DictReader(noisy.read_text(encoding="utf-8").splitlines())]
     for split in ("train", "validation", "test"):
         assert texts_in(held.file(split)) == [rows[number] for number in held.row_ids[split]]
     ids = [number for split in ("train", "validation", "test") for number in held.row_ids[split]]
     assert sorted(ids) == list(range(60))
     with pytest.raises(FolderError, match="changed"):
-        hold_out(noisy, tmp_path / "data", {"model": str(tiny_model), "seed": 6})
+        make_split(noisy, tmp_path / "data", {"model": str(tiny_model), "seed": 6})
 
 
 def test_a_class_left_with_one_row_outside_the_test_part_can_still_be_tried(tmp_path: Path, tiny_model: Path) -> None:
@@ -344,7 +344,7 @@ def test_a_class_left_with_one_row_outside_the_test_part_can_still_be_tried(tmp_
     with open(tmp_path / "test.jsonl", "w", encoding="utf-8") as file:
         file.write('{"text": "good money", "label": "rare"}\n{"text": "a lost card", "label": "lost"}\n')
     words = {"model": str(tiny_model), "test": str(tmp_path / "test.jsonl"), "near_duplicates": 0}
-    held = hold_out(rows, tmp_path / "data", words)
+    held = make_split(rows, tmp_path / "data", words)
     assert "please help me again" in texts_in(held.file("stand_in"))
     assert "good money" not in texts_in(held.file("stand_in"))
 

@@ -29,7 +29,7 @@ from tunesmith.runs.family import family_of
 from tunesmith.runs.protocols import Launcher
 from tunesmith.studies import advice
 from tunesmith.studies.contender import BASE_RUNGS, CHEAP, read_outcome, read_statistics
-from tunesmith.studies.series import fitting, hold_out, launcher_of, named_source, opened, publish, specified
+from tunesmith.studies.series import fitting, launcher_of, make_split, named_source, opened, publish, specified
 from tunesmith.studies.shared_split import NO_ANSWERS, SharedSplit
 
 Words = dict[str, Any]
@@ -81,7 +81,7 @@ def ladder(
     bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
     request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
     with opened(out, request) as path:
-        split = hold_out(data, path / "data", clean)
+        split = make_split(data, path / "data", clean)
         jobs = [
             (name, base) for name in names or usual(split)
             for base in (bases if name in BASE_RUNGS or name not in CHEAP[family] else bases[:1])

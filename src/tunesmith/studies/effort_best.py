@@ -12,7 +12,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import words
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
-from tunesmith.studies.series import Watch, fitting, hold_out, launcher_of, try_out
+from tunesmith.studies.series import Watch, fitting, launcher_of, make_split, try_out
 from tunesmith.studies.shared_split import SharedSplit
 
 SECONDS = 3_600
@@ -33,7 +33,7 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
     given = {
         name: value for name, value in spec.words().items() if value is not None and name not in ("effort", "data")
     }
-    split = hold_out(spec.data, folder.path / "tries", given)
+    split = make_split(spec.data, folder.path / "tries", given)
     note = folder.path / "tries.json"
     tries: list[Words] = read_json(note) if note.exists() else []
     for number, change in enumerate(_candidates(spec, split)):

@@ -21,7 +21,7 @@ _KEPT = ("chat", "completion")
 """Forms that OpenAI's own format holds whole, weights of messages among it."""
 
 
-def hold_out(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
+def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
     """Read, clean and divide as `train` would, and write each part to a file of its own in `folder`.
 
     Raises DataError, OptionError.

@@ -35,8 +35,8 @@ from tunesmith.studies.series import (
     TrialEnds,
     Watch,
     fitting,
-    hold_out,
     launcher_of,
+    make_split,
     named_source,
     opened,
     parse_budget,
@@ -111,7 +111,7 @@ def search(
     clean = {name: value for name, value in words.items() if value is not None}
     request = {"verb": "search", "data": named_source(data), "words": clean, "space": given, "pruning": pruning}
     with opened(out, request) as path, full_disk_as_oserror():
-        split = hold_out(data, path / "data", clean)
+        split = make_split(data, path / "data", clean)
         asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods(split.family)
         where = derive(clean, given, asked, split.words["task"])
         searching = _Search(path, split, where, limit, pruning, place)

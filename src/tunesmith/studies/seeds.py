@@ -17,8 +17,8 @@ from tunesmith.studies.folds import forgotten, forgotten_sentence, mean_and_spre
 from tunesmith.studies.series import (
     Series,
     fitting,
-    hold_out,
     launcher_of,
+    make_split,
     named_source,
     opened,
     publish,
@@ -61,7 +61,7 @@ def several_seeds(
     clean = {name: value for name, value in words.items() if value is not None}
     request = {"verb": "series of seeds", "data": named_source(data), "words": clean, "seeds": chosen, "soup": soup}
     with opened(out, request) as path:
-        split = hold_out(data, path / "data", clean)
+        split = make_split(data, path / "data", clean)
         if soup:
             check_soup(split)
         base = fitting(split.with_test(), split.method)

@@ -84,7 +84,7 @@ def parse_budget(text: str | Budget, price_per_hour: float | None = None) -> Bud
 # the split
 
 
-def hold_out(data: Any, folder: Path, words: Words) -> SharedSplit:
+def make_split(data: Any, folder: Path, words: Words) -> SharedSplit:
     """Read, clean and split `data` as `train` would, and write each part to a file of its own in `folder`.
 
     Rows of one (near-identical) text and of one `group` are on one side, as in every run. Raises DataError,
@@ -92,7 +92,7 @@ def hold_out(data: Any, folder: Path, words: Words) -> SharedSplit:
     """
     spec, source = specified(data, words)
     if family_of(spec, source) == "generative":
-        return generative_split.hold_out(source, spec, folder)
+        return generative_split.make_split(source, spec, folder)
     with scratch() as cache:
         prepared = read(source, spec, cache)
         parts = dict(prepared.splits)

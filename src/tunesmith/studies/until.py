@@ -26,8 +26,8 @@ from tunesmith.studies.series import (
     Budget,
     Words,
     fitting,
-    hold_out,
     launcher_of,
+    make_split,
     named_source,
     opened,
     parse_budget,
@@ -153,7 +153,7 @@ def until(
     limit = parse_budget(budget)
     request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
     with opened(out, request) as path:
-        split = hold_out(data, path / "data", clean)
+        split = make_split(data, path / "data", clean)
         if split.family == "predictive":
             get(name, split.kind)  # type: ignore[arg-type]  # must be one of this task
         elif name not in text_metrics.TABLE:
