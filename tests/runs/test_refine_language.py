@@ -64,10 +64,10 @@ def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path:
     before = list(read_examples(source, emit=ignore))
     parts = {
         name: list(read_examples(held.file(name), emit=ignore, form=held.form if form == "text" else None))
-        for name in ("train", "validation", "test", "stand_in")
+        for name in ("train", "validation", "test", "validation_as_test")
     }
     assert bare([*parts["train"], *parts["validation"], *parts["test"]]) == bare(before)
-    assert bare(parts["stand_in"]) == bare(parts["validation"])
+    assert bare(parts["validation_as_test"]) == bare(parts["validation"])
     for name, some in parts.items():
         assert bare([before[row] for row in held.row_ids[name]]) == bare(some)
     assert held.without_test()["test"] != held.with_test()["test"] == held.file("test")
@@ -117,7 +117,7 @@ def test_a_search_never_sees_the_test_rows(chats: Path, tmp_path: Path, monkeypa
     words = {**WORDS, "model": str(folder("llama"))}
     found = search(chats, out=tmp_path / "s", budget="2 trials", space={"learning_rate": [1e-3, 5e-3]},
                    **{k: v for k, v in words.items() if k != "learning_rate"})  # fmt: skip
-    assert all(Path(one["test"]).name == "stand_in.jsonl" for one in seen)
+    assert all(Path(one["test"]).name == "validation_as_test.jsonl" for one in seen)
     assert found.document["metric"] == "loss"
     assert found.document["best"]["value"] == min(t["value"] for t in found.document["trials"])
     assert found.document["test"]["value"] == pytest.approx(found.run.metrics["loss"])

@@ -345,8 +345,8 @@ def test_a_class_left_with_one_row_outside_the_test_part_can_still_be_tried(tmp_
         file.write('{"text": "good money", "label": "rare"}\n{"text": "a lost card", "label": "lost"}\n')
     words = {"model": str(tiny_model), "test": str(tmp_path / "test.jsonl"), "near_duplicates": 0}
     held = make_split(rows, tmp_path / "data", words)
-    assert "please help me again" in texts_in(held.file("stand_in"))
-    assert "good money" not in texts_in(held.file("stand_in"))
+    assert "please help me again" in texts_in(held.file("validation_as_test"))
+    assert "good money" not in texts_in(held.file("validation_as_test"))
 
 
 def test_what_the_best_trial_is_beside_the_defaults() -> None:

@@ -30,7 +30,7 @@ def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
     examples = corpus.examples
     same_data(folder, corpus.fingerprint)
     parts = {name: corpus.splits[name] for name in ("train", "validation", "test")}
-    parts["stand_in"] = parts["validation"]
+    parts["validation_as_test"] = parts["validation"]
     for name, positions in parts.items():
         write(examples, positions, folder / f"{name}.jsonl")
     words, metric, method = held_words(spec, examples.form)

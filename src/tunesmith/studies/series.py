@@ -97,7 +97,7 @@ def make_split(data: Any, folder: Path, words: Words) -> SharedSplit:
         prepared = read(source, spec, cache)
         parts = dict(prepared.splits)
         lone = _lone_rows(prepared)
-        parts["stand_in"] = np.sort(np.concatenate([parts["validation"], lone]))
+        parts["validation_as_test"] = np.sort(np.concatenate([parts["validation"], lone]))
         row_ids = {name: _row_ids(prepared, positions) for name, positions in parts.items()}
         same_data(folder, prepared.fingerprint)
         write_parts(source, spec, prepared, row_ids, folder)
@@ -146,7 +146,7 @@ def write_parts(
 
 def _lone_rows(prepared: PreparedData) -> np.ndarray:
     """Training rows whose class has no other row outside the test part: a run without the test rows
-    would refuse such a class, so that the row stands in its stand-in too."""
+    would refuse such a class, so that the row stands in its place too."""
     if prepared.columns.kind != "label":
         return np.zeros(0, dtype=np.int64)
     outside = prepared.marks < 2

@@ -25,7 +25,7 @@ NO_ANSWERS = {"generate_rows": 0, "few_shot": 0}
 class SharedSplit:
     """One split of the data, written down as files, and the words that every run on it shares.
 
-    `folder` holds train, validation and test as files (all that matters, as it was) and stand_in: the validation
+    `folder` holds train, validation and test as files (all that matters, as it was) and validation_as_test: the validation
     rows once more, for runs that must be given a test part but must not see the test rows. `row_ids` are the rows
     of the source behind each file, in its order.
     """
@@ -62,7 +62,11 @@ class SharedSplit:
 
         A model that writes text writes its answers only where `metric` is measured on them.
         """
-        files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("stand_in")}
+        files = {
+            "data": self.file("train"),
+            "validation": self.file("validation"),
+            "test": self.file("validation_as_test"),
+        }
         quick: Words = {}
         if self.family == "generative":
             written = metric is not None and metric not in registry.get("tasks", self.words["task"]).metrics
