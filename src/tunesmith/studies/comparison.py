@@ -201,7 +201,7 @@ def _document(path: Path, split: SharedSplit, rungs: list[Words], points: list[W
     best, pick, gap = choose_rung(rungs, answers, split.higher_is_better)
     document: Words = {
         "metric": split.metric, "higher_is_better": split.higher_is_better,
-        "rows": {name: split.sizes[name] for name in ("train", "validation", "test")},
+        "rows": split.sizes,
         "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
         "more_rows": more_rows(points, split.metric) if points else "", "path": str(path),
     }  # fmt: skip

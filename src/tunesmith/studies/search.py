@@ -330,7 +330,7 @@ def _finish(searching: _Search) -> SearchResult:
     run = run_once(path / "run", fitting({**split.with_test(), **words}, words["method"]), searching.launcher)
     trials = [_row(trial) for trial in searching.told("COMPLETE", "PRUNED", "FAIL")]
     document = {
-        "metric": split.metric, "higher_is_better": split.higher_is_better, "rows": _sizes(split),
+        "metric": split.metric, "higher_is_better": split.higher_is_better, "rows": split.sizes,
         "budget": str(searching.budget), "seconds": round(sum(t["seconds"] for t in trials), 1),
         "space": searching.space.record(), "trials": trials,
         "best": {"number": best.number + 1, "value": best.value, "words": words},
@@ -343,10 +343,6 @@ def _finish(searching: _Search) -> SearchResult:
     document["words"] = [*_sentences(document), advice.told(document["next_step"])]
     publish(path, "search", document)
     return SearchResult(path, document, run)
-
-
-def _sizes(split: SharedSplit) -> dict[str, int]:
-    return {name: split.sizes[name] for name in ("train", "validation", "test")}
 
 
 def _row(trial: optuna.trial.FrozenTrial) -> Words:

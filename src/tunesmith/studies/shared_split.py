@@ -25,8 +25,8 @@ NO_ANSWERS = {"generate_rows": 0, "few_shot": 0}
 class SharedSplit:
     """One split of the data, written down as files, and the words that every run on it shares.
 
-    `folder` holds train, validation and test as files (all that matters, as it was) and validation_as_test: the validation
-    rows once more, for runs that must be given a test part but must not see the test rows. `row_ids` are the rows
+    `folder` holds train, validation and test as files (all that matters, as it was) and validation_as_test:
+    the validation rows once more, for runs that must be given a test part but must not see the test rows. `row_ids` are the rows
     of the source behind each file, in its order.
     """
 
@@ -52,7 +52,7 @@ class SharedSplit:
 
     @property
     def sizes(self) -> dict[str, int]:
-        return {name: len(ids) for name, ids in self.row_ids.items()}
+        return {name: len(self.row_ids[name]) for name in ("train", "validation", "test")}
 
     def file(self, part: str) -> str:
         return str(self.folder / f"{part}.{'jsonl' if self.form else 'arrow'}")

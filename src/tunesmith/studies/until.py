@@ -287,7 +287,7 @@ def _finish(
     run = run_once(path / "run", {**split.with_test(), **best["words"], "goal": goal_word}, launcher)
     document: Words = {
         "metric": metric, "target": target, "reached": sign * best["value"] >= sign * target,
-        "rows": {name: split.sizes[name] for name in ("train", "validation", "test")},
+        "rows": split.sizes,
         "steps": [{**step, "words": _shown(step["words"], split)} for step in steps],
         "best": best["number"], "run": str(run.path), "test": run.document["test"][metric],
         "advice": [f["action"] for f in run.document["findings"] if f["name"] in ADVICE_ONLY and f["action"]],
