@@ -34,6 +34,7 @@ from tunesmith.studies.series import (
     Trial,
     TrialEnds,
     Watch,
+    Words,
     fitting,
     launcher_of,
     make_split,
@@ -49,8 +50,6 @@ from tunesmith.studies.space import Range, Space, derive
 
 if TYPE_CHECKING:
     import optuna
-
-Words = dict[str, Any]
 
 STARTUP = 8
 """Trials that are drawn at random before the estimator learns from them."""

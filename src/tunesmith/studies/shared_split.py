@@ -26,8 +26,8 @@ class SharedSplit:
     """One split of the data, written down as files, and the words that every run on it shares.
 
     `folder` holds train, validation and test as files (all that matters, as it was) and validation_as_test:
-    the validation rows once more, for runs that must be given a test part but must not see the test rows. `row_ids` are the rows
-    of the source behind each file, in its order.
+    the validation rows once more, for runs that must be given a test part but must not see the test rows.
+    `row_ids` are the rows of the source behind each file, in its order.
     """
 
     folder: Path
