@@ -53,7 +53,7 @@ class Lora:
         config = LoraConfig(
             r=self.options.rank, lora_alpha=self.options.alpha, lora_dropout=self.options.lora_dropout,
             use_rslora=True, use_dora=self.options.dora, target_modules=linear_targets(bundle.model), bias="none",
-            trainable_token_indices=new_token_targets(bundle.model, getattr(bundle, "new_token_ids", [])),
+            trainable_token_indices=new_token_targets(bundle.model, bundle.new_token_ids),
         )  # fmt: skip
         self._peft = add_to(bundle.model, config, seed)
 
@@ -65,7 +65,7 @@ class Lora:
         """New tokens move faster where embeddings are large: they start at the mean of all words, Adam's steps are
         absolute, and at the rate of the additions a small model never learns to say its end-of-turn token."""
         named = moving(bundle.model)
-        if not getattr(bundle, "new_token_ids", []):
+        if not bundle.new_token_ids:
             return [ParameterGroup(named, learning_rate)]
         tokens = {name: one for name, one in named.items() if _NEW_TOKENS in name}
         added = {name: one for name, one in named.items() if name not in tokens}

@@ -65,7 +65,7 @@ def first_words(bundle: Any, count: int, text: str | None, seed: int) -> Tensor:
     common = torch.tensor([i for i in range(len(bundle.tokenizer)) if i not in special][:COMMON])
     drawn = torch.randint(len(common), (count,), generator=torch.Generator().manual_seed(seed))
     found = common[drawn]
-    if _kind(bundle) is None and getattr(bundle.tokenizer, "cls_token_id", None) is not None:
+    if bundle.kind == "encoder" and getattr(bundle.tokenizer, "cls_token_id", None) is not None:
         found[0] = bundle.tokenizer.cls_token_id
     return found
 
@@ -99,7 +99,7 @@ def add_prefix(bundle: Any, ids: Tensor) -> Any:
 
     kept = _keys_and_values(bundle, ids)
     blocks, (_, heads, _, width) = len(kept) // 2, kept[0].shape
-    both = _kind(bundle) == "seq2seq"
+    both = bundle.kind == "seq2seq"
     config = PrefixTuningConfig(
         task_type=_task(bundle), num_virtual_tokens=len(ids), token_dim=heads * width, num_attention_heads=heads,
         num_layers=blocks * (2 if both else 1), num_transformer_submodules=2 if both else 1,
@@ -240,13 +240,8 @@ def _active(model: Any) -> Any:
     return config if config.is_prompt_learning else None
 
 
-def _kind(bundle: Any) -> str | None:
-    """'causal' or 'seq2seq' where text is written, None for a text model."""
-    return getattr(bundle, "kind", None)
-
-
 def _task(bundle: Any) -> str:
-    return {"seq2seq": "SEQ_2_SEQ_LM", "causal": "CAUSAL_LM", None: "SEQ_CLS"}[_kind(bundle)]
+    return {"seq2seq": "SEQ_2_SEQ_LM", "causal": "CAUSAL_LM", "encoder": "SEQ_CLS"}[bundle.kind]
 
 
 def _wrap(bundle: Any, config: Any) -> Any:
@@ -258,7 +253,7 @@ def _wrap(bundle: Any, config: Any) -> Any:
     _put_back(bundle.model.network)
     for parameter in head:
         parameter.requires_grad_(True)
-    name = "prompted" if _kind(bundle) is None else "adapted"
+    name = "prompted" if bundle.kind == "encoder" else "adapted"
     # a new wrapper is in training mode
     setattr(bundle.model, name, _with_switch(adapted).train(bundle.model.network.training))
     return adapted
@@ -301,11 +296,11 @@ def _keys_and_values(bundle: Any, ids: Tensor) -> list[Tensor]:
     from transformers import DynamicCache
 
     network = bundle.model.network
-    if _kind(bundle) is None:
+    if bundle.kind == "encoder":
         network = network.base_model  # keeps none by itself, but fills what it is handed
     words = ids[None].to(network.device)
-    more: dict[str, Any] = {"decoder_input_ids": words} if _kind(bundle) == "seq2seq" else {}
-    handed = DynamicCache() if _kind(bundle) is None else None
+    more: dict[str, Any] = {"decoder_input_ids": words} if bundle.kind == "seq2seq" else {}
+    handed = DynamicCache() if bundle.kind == "encoder" else None
     if handed is not None:
         if "past_key_values" not in signature(network.forward).parameters:
             raise OptionError(_no_place(bundle), "Use method=prompt or method=lora with this model.")
