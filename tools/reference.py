@@ -219,13 +219,13 @@ def metrics() -> Iterator[str]:
     from tunesmith.evaluate import words
     from tunesmith.evaluate.metrics import TABLE
 
-    targets = {"label": "one label", "labels": "several labels", "number": "number"}
+    targets = {"label": "one label", "labels": "several labels", "number": "number", "text": "text that is written"}
     yield "### All metrics"
     lines = ["| name | in the report | for | better | range |", "|---|---|---|---|---|"]
     for name, metric in TABLE.items():
         low, high = (f"{end:g}".replace("inf", "∞") for end in metric.range)
         kinds = ", ".join(targets[kind] for kind in metric.kinds)
-        better = "more" if metric.higher_is_better else "less"
+        better = {True: "more", False: "less", None: "neither"}[metric.higher_is_better]
         lines.append(f"| `{name}` | {words.metric(name)} | {kinds} | {better} | {low} to {high} |")
     yield "\n".join(lines)
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.evaluate import diagnose, good, metrics, metrics_json, verdict
+from tunesmith.evaluate import diagnose, good, metrics_json, verdict
 from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Kind, Outcome
+
+FIRST = {"label": "accuracy", "labels": "f1_micro", "number": "rmse"}
 
 EVIL = "<script>alert('x')</script>"
 
@@ -86,10 +89,10 @@ def evidence(kind: Kind = "label", evil: bool = True) -> Evidence:
     if evil and kind != "number":
         names = [EVIL, *(ours.label_names or [])[1:]]
         ours, theirs = (Outcome(kind, one.truth, one.scores, names) for one in (ours, theirs))
-    first = metrics.FIRST[kind]
+    first = FIRST[kind]
     baselines = {"tfidf_logistic_regression": theirs}
-    test = metrics.with_intervals(ours, resamples=50)
-    ladder = {name: metrics.with_intervals(outcome, resamples=50) for name, outcome in baselines.items()}
+    test = with_intervals(ours, resamples=50)
+    ladder = {name: with_intervals(outcome, resamples=50) for name, outcome in baselines.items()}
     decided = verdict.of_rows(ours, baselines, first, good.judge(ours, test, None, first), simplest=None)
     curves = healthy_curves(first)
     found = diagnose.findings(

@@ -9,7 +9,7 @@ import pytest
 
 from tunesmith.core.events import Decided, Event, Warned, ignore
 from tunesmith.evaluate.baselines import text_baselines
-from tunesmith.evaluate.metrics import compute
+from tunesmith.evaluate.measured import compute
 
 TOPICS = (
     ["card", "lost", "bank", "stolen", "wallet"],

@@ -6,15 +6,15 @@ import evaluate_toys as toys
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.compare import paired_bootstrap, verdict
-from tunesmith.evaluate.metrics import compute
+from tunesmith.evaluate.compare import verdict
+from tunesmith.evaluate.measured import compute, paired_difference
 from tunesmith.evaluate.types import Outcome
 
 
 @pytest.mark.parametrize("metric", ["rmse", "mae", "r2", "pearson", "spearman"])
 def test_positive_is_better_for_errors_and_for_scores(metric: str) -> None:
     good, bad = toys.number(noise=0.3), toys.number(noise=1.5, seed=1)
-    forth, back = paired_bootstrap(good, bad, metric), paired_bootstrap(bad, good, metric)
+    forth, back = paired_difference(good, bad, metric), paired_difference(bad, good, metric)
     assert forth["low"] > 0 > back["high"]
     assert forth["difference"] == pytest.approx(-back["difference"])
 
@@ -22,7 +22,7 @@ def test_positive_is_better_for_errors_and_for_scores(metric: str) -> None:
 def test_difference_is_that_of_the_values() -> None:
     ours, theirs = toys.label(skill=2), toys.label(skill=1, seed=1)
     expected = compute(ours)["accuracy"] - compute(theirs)["accuracy"]
-    assert paired_bootstrap(ours, theirs, "accuracy")["difference"] == pytest.approx(expected)
+    assert paired_difference(ours, theirs, "accuracy")["difference"] == pytest.approx(expected)
 
 
 def test_pairing_finds_a_small_gain_that_unpaired_intervals_hide() -> None:
@@ -31,12 +31,12 @@ def test_pairing_finds_a_small_gain_that_unpaired_intervals_hide() -> None:
     theirs = np.where(np.arange(400) < 280, 0.9, 0.1)
     ours = np.where(np.arange(400) < 292, 0.9, 0.1)
     first, second = (Outcome("label", truth, np.c_[one, 1 - one], None) for one in (ours, theirs))
-    assert paired_bootstrap(first, second, "accuracy")["low"] > 0
+    assert paired_difference(first, second, "accuracy")["low"] > 0
 
 
 def test_other_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="same rows"):
-        paired_bootstrap(toys.label(200), toys.label(100), "accuracy")
+        paired_difference(toys.label(200), toys.label(100), "accuracy")
 
 
 def test_verdicts() -> None:

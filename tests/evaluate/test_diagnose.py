@@ -9,7 +9,7 @@ import numpy as np
 
 from tunesmith.evaluate import compare
 from tunesmith.evaluate.diagnose import findings, fit_state, next_step
-from tunesmith.evaluate.metrics import FIRST, with_intervals
+from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Outcome
 
 
@@ -18,7 +18,7 @@ def names(outcome: Outcome, **more: Any) -> dict[str, str]:
 
 
 def diagnosed(outcome: Outcome, **more: Any) -> list[Any]:
-    first = FIRST[outcome.kind]
+    first = toys.FIRST[outcome.kind]
     arguments: dict[str, Any] = {
         "curves": toys.healthy_curves(first),
         "baselines": {},

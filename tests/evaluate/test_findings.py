@@ -10,7 +10,7 @@ import pytest
 
 from tunesmith.evaluate.diagnose import findings
 from tunesmith.evaluate.fit import fit_state
-from tunesmith.evaluate.metrics import with_intervals
+from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Outcome
 
 STEPS = 300

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tunesmith.data.labels import histogram
-from tunesmith.evaluate import charts, data_sections, decision_sections, metrics, row_sections, sections, use_section
+from tunesmith.evaluate import charts, data_sections, decision_sections, measured, row_sections, sections, use_section
 from tunesmith.evaluate.coverage import coverage, curves
 from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.types import Outcome
@@ -45,9 +45,9 @@ def test_the_slider_says_in_the_page_what_the_script_says() -> None:
 )
 def test_curves_have_the_areas_of_the_metrics(outcome: Outcome) -> None:
     found = curves(outcome)
-    if len(outcome.names) == 2:
-        assert [curve.name for curve in found] == [outcome.names[np.bincount(outcome.truth).argmin()]]
-        assert found[0].area == pytest.approx(metrics.compute(outcome, ["roc_auc"])["roc_auc"])
+    if len(outcome.labels) == 2:
+        assert [curve.name for curve in found] == [outcome.labels[np.bincount(outcome.truth).argmin()]]
+        assert found[0].area == pytest.approx(measured.compute(outcome, ["roc_auc"])["roc_auc"])
         return
     assert found[0].name == ""
     precisions = [curve.average_precision for curve in found[1:]]

@@ -12,7 +12,10 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate import text_metrics as metrics
-from tunesmith.evaluate.text_metrics import compute, text_rows, with_intervals
+from tunesmith.evaluate.compare import verdict
+from tunesmith.evaluate.measured import compute, paired_difference, with_intervals
+from tunesmith.evaluate.metrics import TABLE, get, higher_is_better, names_for
+from tunesmith.evaluate.text_metrics import text_rows
 
 WORDS = [
     "the",
@@ -82,7 +85,7 @@ def test_rouge_is_rouge_scores(corpus: tuple[list[str], list[list[str]]]) -> Non
     rows = text_rows(predictions, references)
     scores = [scorer.score_multi(wanted, said) for said, wanted in zip(predictions, references, strict=True)]
     for ours, theirs in (("rouge1", "rouge1"), ("rouge2", "rouge2"), ("rougeL", "rougeL")):
-        np.testing.assert_allclose(rows[ours][:, 0], [score[theirs].fmeasure for score in scores], atol=1e-12)
+        np.testing.assert_allclose(rows.sums[ours][:, 0], [score[theirs].fmeasure for score in scores], atol=1e-12)
 
 
 def test_draws_of_corpus_metrics_are_those_of_the_resampled_texts(corpus: tuple[list[str], list[list[str]]]) -> None:
@@ -92,7 +95,7 @@ def test_draws_of_corpus_metrics_are_those_of_the_resampled_texts(corpus: tuple[
     weights = np.bincount(drawn, minlength=len(predictions)).astype(np.float64)[:, None]
     some = [predictions[i] for i in drawn]
     for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
-        value = metrics.TABLE[name].function(weights.T @ rows[name])[0]
+        value = TABLE[name].function(weights.T @ rows.sums[name])[0]
         assert value == pytest.approx(metric.corpus_score(some, streams([references[i] for i in drawn])).score)
 
 
@@ -121,25 +124,25 @@ def test_rates_and_lengths() -> None:
 
 
 def test_token_metrics_weigh_rows_by_their_tokens() -> None:
-    found = metrics.with_intervals(metrics.token_rows([2.0, 30.0], [2, 10], [1, 10]))
+    found = with_intervals(metrics.token_rows([2.0, 30.0], [2, 10], [1, 10]))
     assert found["loss"]["value"] == pytest.approx(32 / 12)
     assert found["perplexity"]["value"] == pytest.approx(np.exp(32 / 12))
     assert found["perplexity"]["high"] == pytest.approx(np.exp(found["loss"]["high"]))
     assert found["token_accuracy"]["value"] == pytest.approx(11 / 12)
     assert found["loss"]["low"] < found["loss"]["value"] < found["loss"]["high"]
-    assert metrics.with_intervals(metrics.token_rows([0.0], [0], [0])) == {}  # no learned token: undefined, not a crash
-    assert "perplexity" not in metrics.with_intervals(metrics.token_rows([1e4], [1], [0]))  # beyond what a float holds
+    assert with_intervals(metrics.token_rows([0.0], [0], [0])) == {}  # no learned token: undefined, not a crash
+    assert "perplexity" not in with_intervals(metrics.token_rows([1e4], [1], [0]))  # beyond what a float holds
 
 
 def test_preference_metrics_count_a_tie_as_half() -> None:
-    found = metrics.with_intervals(metrics.preference_rows([1.0, 2.0, 3.0, 0.0], [0.0, 2.0, 1.0, 2.0]))
+    found = with_intervals(metrics.preference_rows([1.0, 2.0, 3.0, 0.0], [0.0, 2.0, 1.0, 2.0]))
     assert found["reward_margin"]["value"] == pytest.approx(0.25)
     assert found["preference_accuracy"]["value"] == pytest.approx(2.5 / 4)
 
 
 def test_intervals_hold_the_value_and_shrink_with_rows(corpus: tuple[list[str], list[list[str]]]) -> None:
     rows = text_rows(*corpus, [True] * len(corpus[0]))
-    many = {name: np.tile(some, (9, 1)) for name, some in rows.items()}
+    many = rows.take(np.tile(np.arange(len(rows)), 9))
     found, narrow = with_intervals(rows), with_intervals(many)
     for name in ("token_f1", "rougeL", "bleu", "chrf"):
         assert found[name]["low"] < found[name]["value"] < found[name]["high"]
@@ -174,7 +177,7 @@ def test_one_pair_of_seven_is_enough_for_doubt() -> None:
     for rows, outcome in ((7, "not proven"), (10, "better")):
         ours = metrics.preference_rows([1.0] * (rows - 1) + [-1.0], [0.0] * rows)
         base = metrics.preference_rows([0.0] * rows, [0.0] * rows)
-        assert metrics.verdict(ours, {"base": base}, "preference_accuracy")["outcome"] == outcome
+        assert verdict(ours, {"base": base}, "preference_accuracy")["outcome"] == outcome
 
 
 def test_verdicts_are_paired() -> None:
@@ -182,22 +185,22 @@ def test_verdicts_are_paired() -> None:
     perfect = text_rows([one[0] for one in wanted], wanted)
     close = text_rows([one[0].replace("test", "exam") for one in wanted], wanted)
     far = text_rows(["nothing"] * 60, wanted)
-    found = metrics.verdict(perfect, {"far": far, "close": close}, "rougeL")
+    found = verdict(perfect, {"far": far, "close": close}, "rougeL")
     assert (found["outcome"], found["against"]) == ("better", "close")
     assert found["low"] is not None
     assert found["low"] > 0
     assert "60 test rows" in found["sentence"]
-    assert metrics.verdict(close, {"perfect": perfect}, "chrf")["outcome"] == "worse"
-    same = metrics.verdict(close, {"close": close}, "bleu")
+    assert verdict(close, {"perfect": perfect}, "chrf")["outcome"] == "worse"
+    same = verdict(close, {"close": close}, "bleu")
     assert (same["outcome"], same["difference"]) == ("not proven", 0)
-    assert metrics.verdict(close, {}, "bleu")["outcome"] == "not proven"
+    assert verdict(close, {}, "bleu")["outcome"] == "not proven"
 
 
 @pytest.mark.parametrize(("rows", "outcome"), [(1, "not proven"), (5, "not proven"), (6, "better"), (60, "better")])
 def test_a_handful_of_rows_that_agree_proves_nothing(rows: int, outcome: str) -> None:
     """Their resamples are all alike; the interval is as wide as their number leaves it, and the sign test agrees."""
     ours, base = (metrics.preference_rows([reward] * rows, [0.0] * rows) for reward in (1.0, 0.0))
-    found = metrics.verdict(ours, {"base": base}, "preference_accuracy")
+    found = verdict(ours, {"base": base}, "preference_accuracy")
     low, high = found["low"], found["high"]
     assert low is not None
     assert low == pytest.approx(0.5 * (2 * 0.025 ** (1 / rows) - 1))
@@ -215,16 +218,16 @@ def test_the_best_and_the_worst_score_still_leave_room() -> None:
 
 def test_a_lower_loss_is_a_positive_difference() -> None:
     low, high = (metrics.token_rows([loss] * 30, [1] * 30, [0] * 30) for loss in (1.0, 2.0))
-    assert metrics.paired_difference(low, high, "loss")["difference"] == 1
-    with pytest.raises(ValueError, match="can not be compared"):
-        metrics.paired_difference(low, {name: some[:9] for name, some in high.items()}, "loss")
+    assert paired_difference(low, high, "loss")["difference"] == 1
+    with pytest.raises(ValueError, match="same rows"):
+        paired_difference(low, high.take(np.arange(9)), "loss")
 
 
 def test_every_metric_says_which_way_is_better() -> None:
-    assert {name for name in metrics.TABLE if metrics.higher_is_better(name) is False} == {"loss", "perplexity"}
-    assert metrics.higher_is_better("length_ratio") is None
+    assert {name for name in names_for("text") if get(name).higher_is_better is False} == {"loss", "perplexity"}
+    assert get("length_ratio").higher_is_better is None
     with pytest.raises(OptionError, match="rougeL"):
-        metrics.higher_is_better("rouge-l")
+        higher_is_better("rouge-l")
 
 
 def test_wrong_shapes_are_refused_and_no_rows_have_no_values() -> None:

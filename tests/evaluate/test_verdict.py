@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tunesmith.core.errors import OptionError
-from tunesmith.evaluate import good, good_text, metrics, metrics_json, verdict
-from tunesmith.evaluate.compare import Difference
+from tunesmith.evaluate import good, good_text, metrics_json, verdict
 from tunesmith.evaluate.goal import Goal, parse_goal
+from tunesmith.evaluate.measured import Difference, with_intervals
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.verdict_schema import VERDICT
 
@@ -24,8 +24,8 @@ def spam(caught: int, lost: int, spam: int = 14, ham: int = 126) -> tuple[Outcom
 
 
 def judged(outcome: Outcome, constant: Outcome | None, goal: Goal | None = None) -> verdict.Good:
-    found = metrics.with_intervals(outcome, resamples=200)
-    return good.judge(outcome, found, constant, metrics.FIRST[outcome.kind], goal=goal)
+    found = with_intervals(outcome, resamples=200)
+    return good.judge(outcome, found, constant, toys.FIRST[outcome.kind], goal=goal)
 
 
 def test_a_filter_is_told_by_what_it_catches_and_loses() -> None:

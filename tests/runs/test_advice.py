@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tunesmith.core.spec import RunSpec
-from tunesmith.evaluate.compare import paired_bootstrap
+from tunesmith.evaluate.measured import paired_difference
 from tunesmith.evaluate.types import Outcome
 from tunesmith.studies import advice
 from tunesmith.studies.comparison import TITLES
@@ -33,7 +33,7 @@ def found(pick: str, **rights: int) -> tuple[str, str, str | None]:
     answers = {name: outcome(right) for name, right in rights.items()}
 
     def ahead(one: Any, other: Any) -> Any:
-        return paired_bootstrap(answers[one["name"]], answers[other["name"]], "accuracy", seed=0)
+        return paired_difference(answers[one["name"]], answers[other["name"]], "accuracy", seed=0)
 
     chosen = next(rung for rung in rungs if rung["name"] == pick)
     step = advice.after_comparison(SPEC, rungs, chosen, ahead, ROWS)

@@ -17,7 +17,7 @@ from tunesmith.launchers import process
 from tunesmith.studies import comparison as ladders
 from tunesmith.studies import series
 from tunesmith.studies.comparison import Answers, choose_rung, ladder, more_rows
-from tunesmith.studies.contender import nearest, read_outcome
+from tunesmith.studies.contender import nearest, read_measured
 from tunesmith.studies.shared_split import SharedSplit
 
 
@@ -47,7 +47,7 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
     # what needs no network is there unasked
     found = ladder(ticket_file, out=tmp_path / "l", methods=["few-shot", "head", "full"], **words)
     assert [rung["name"] for rung in found["rungs"]] == names
-    truth = [read_outcome(Path(r["folder"]), "label", None).truth for r in found["rungs"]]
+    truth = [read_measured(Path(r["folder"]), "label", None).truth for r in found["rungs"]]
     assert all(np.array_equal(truth[0], other) for other in truth[1:])
     for entry in found["rungs"]:
         assert entry["low"] <= entry["value"] <= entry["high"]
@@ -83,7 +83,7 @@ def test_several_labels_are_given_where_validation_says(words: dict[str, Any], t
     rows = [{"text": f"the card {n}", **{str(i): int(drawn[n] == i) for i in range(6)}} for n in range(300)]
     more = {"text": "text", "target": [str(i) for i in range(6)], "near_duplicates": 0}
     found = ladder(rows, out=tmp_path / "l", methods=["few-shot"], **words, **more)
-    told = read_outcome(Path(found["rungs"][-1]["folder"]), "labels", [str(i) for i in range(6)])
+    told = read_measured(Path(found["rungs"][-1]["folder"]), "labels", [str(i) for i in range(6)])
     assert told.thresholds is not None
     assert (told.thresholds != 0.5).any()
     # so has each part of the learning curve: at 0.5 none of its models would give any label

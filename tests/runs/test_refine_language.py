@@ -22,7 +22,7 @@ from tunesmith.cli.show_refine import show_ladder
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples
-from tunesmith.evaluate.goal import higher_is_better
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.runs import choose
 from tunesmith.studies import comparison as ladders

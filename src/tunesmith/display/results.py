@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.display.cards import Card, Document, Shown, Table, interval
-from tunesmith.evaluate import metrics, text_metrics, words
+from tunesmith.evaluate import words
+from tunesmith.evaluate.metrics import TABLE
 
 if TYPE_CHECKING:
     from tunesmith.core.run import RunFolder
@@ -183,5 +184,4 @@ def _contenders(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str,
 
 
 def _more_is_better(metric: str) -> bool:
-    known: Any = metrics if metric in metrics.TABLE else text_metrics
-    return bool(known.higher_is_better(metric)) if metric in known.TABLE else True
+    return metric not in TABLE or bool(TABLE[metric].higher_is_better)

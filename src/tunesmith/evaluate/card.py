@@ -5,18 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tunesmith.evaluate import text_metrics, words
+from tunesmith.evaluate import words
 from tunesmith.evaluate.diagnose import label_counts
 from tunesmith.evaluate.evidence import Evidence
-from tunesmith.evaluate.metrics import names_for
+from tunesmith.evaluate.metrics import TABLE, names_for
 from tunesmith.models.catalog import CATALOG
-
-HUB_METRICS = {
-    "accuracy": "accuracy", "f1_macro": "f1", "f1_micro": "f1", "roc_auc": "roc_auc",
-    "mcc": "matthews_correlation",
-    "rmse": "rmse", "mae": "mae", "r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr",
-}  # fmt: skip
-"""Our name -> the hub's name, for the front matter."""
 
 
 def model_card(evidence: Evidence) -> str:
@@ -29,9 +22,9 @@ def _front_matter(evidence: Evidence) -> str:
     import yaml
 
     test = evidence.metrics["test"]
-    named = dict.fromkeys(HUB_METRICS[name] for name in test if name in HUB_METRICS)
+    named = dict.fromkeys(hub for name in test if (hub := TABLE[name].hub))
     values = [
-        {"type": HUB_METRICS.get(name, name), "name": words.metric(name), "value": round(found["value"], 5)}
+        {"type": TABLE[name].hub or name, "name": words.metric(name), "value": round(found["value"], 5)}
         for name, found in test.items()
     ]
     result = {
@@ -80,8 +73,7 @@ def _title(evidence: Evidence) -> str:
 def _metrics(evidence: Evidence) -> str:
     document = evidence.metrics
     baselines = document["baselines"]
-    known = text_metrics.TABLE if evidence.kind == "text" else names_for(evidence.kind)
-    names = [name for name in known if name in document["test"]]
+    names = [name for name in names_for(evidence.kind) if name in document["test"]]
     head = ["metric", "test", "95 % interval", *map(words.baseline, baselines)]
     rows = []
     for name in names:
@@ -113,7 +105,7 @@ def _data(evidence: Evidence) -> str:
     lines = [f"- fingerprint: `{evidence.data_fingerprint or 'unknown'}`"]
     if isinstance(splits, dict):
         lines.append("- rows: " + ", ".join(f"{rows} {name}" for name, rows in splits.items()))
-    names = evidence.test.names if evidence.test is not None else None
+    names = evidence.test.labels if evidence.test is not None else None
     if names:
         shown = ", ".join(_code(name) for name in names[:100])
         lines.append(f"- {len(names)} labels: {shown}" + (" ..." if len(names) > 100 else ""))
@@ -194,7 +186,9 @@ def _read_off(evidence: Evidence) -> str:
 def _given(evidence: Evidence) -> str:
     """Python that turns probabilities into labels, by the thresholds that the results above were measured with."""
     thresholds = evidence.outcome.thresholds
-    bars = [0.5] * len(evidence.outcome.names or ()) if thresholds is None else [round(float(t), 6) for t in thresholds]
+    bars = (
+        [0.5] * len(evidence.outcome.labels or ()) if thresholds is None else [round(float(t), 6) for t in thresholds]
+    )
     return (
         f"thresholds = {bars}  # one a label\n"
         "print([model.config.id2label[i] for i, p in enumerate(probabilities) if p >= thresholds[i]])"

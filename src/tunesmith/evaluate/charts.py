@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.evaluate.metrics import TABLE
-from tunesmith.evaluate.sample import BINS, View
+from tunesmith.evaluate.sample import BINS
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import metric as named
 
@@ -193,7 +193,7 @@ def reliability(outcome: Outcome) -> Figure:
 
     Intervals are Wilson's score intervals of a share (Brown, Cai & DasGupta 2001).
     """
-    confidence, true = View(outcome).decisions
+    confidence, true = outcome.view().decisions
     order = np.argsort(confidence, kind="stable")
     low = np.searchsorted(confidence[order], UNLIKELY) if outcome.kind == "labels" else 0
     rest = order[low:]

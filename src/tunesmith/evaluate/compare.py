@@ -1,29 +1,13 @@
-"""Is this model better than that one on the same rows? Paired bootstrap and the verdict in words.
-
-Both models are resampled on the same draws of rows, so what is hard for both cancels out
-(Efron & Tibshirani 1993; Koehn 2004 for its use on model comparison).
-"""
+"""Is this model better than the best of others on the same rows? The verdict by paired bootstrap, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
-import numpy as np
-
 from tunesmith.evaluate import words
-from tunesmith.evaluate.bootstrap import interval_of_difference
-from tunesmith.evaluate.metrics import compute, get, higher_is_better, resampled
-from tunesmith.evaluate.types import Outcome
-
-
-class Difference(TypedDict):
-    """How much better ours is; positive is better, also for errors such as rmse."""
-
-    difference: float
-    low: float
-    high: float
-
+from tunesmith.evaluate.measured import Difference, Measured, paired_difference, value_of
+from tunesmith.evaluate.metrics import higher_is_better
 
 Outcomes = Literal["better", "not proven", "worse"]
 
@@ -40,57 +24,20 @@ class Verdict(TypedDict):
     sentence: str
 
 
-def paired_bootstrap(
-    ours: Outcome,
-    theirs: Outcome,
-    metric: str,
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Difference:
-    """Difference in `metric` on the same rows, with its interval; positive means ours is better.
-
-    Raises ValueError when the two outcomes are not about the same rows, or where the metric is
-    undefined for one of them.
-    """
-    if ours.kind != theirs.kind or not np.array_equal(ours.truth, theirs.truth):
-        raise ValueError("A paired comparison needs both outcomes on the same rows with the same truth.")
-    get(metric, ours.kind)
-    values = [compute(outcome, [metric]).get(metric) for outcome in (ours, theirs)]
-    if values[0] is None or values[1] is None:
-        raise ValueError(f"The metric {metric!r} is undefined on these rows.")
-    sign = 1.0 if higher_is_better(metric) else -1.0
-    draws = [resampled(outcome, [metric], resamples=resamples, seed=seed)[metric] for outcome in (ours, theirs)]
-    difference = sign * (values[0] - values[1])
-    few = len(draws[0]) < resamples
-    low, high = interval_of_difference(difference, sign * (draws[0] - draws[1]), level, rows=len(ours), smooth=few)
-    return {"difference": difference, "low": low, "high": high}
-
-
-def best_baseline(baselines: Mapping[str, Outcome], metric: str) -> str | None:
-    """Name of the baseline with the best value; the first of equals; None where none has a value."""
-    values = {name: compute(outcome, [metric]).get(metric) for name, outcome in baselines.items()}
-    known = {name: value for name, value in values.items() if value is not None}
-    if not known:
-        return None
-    return (max if higher_is_better(metric) else min)(known, key=lambda name: known[name])
-
-
 def verdict(
-    ours: Outcome, baselines: Mapping[str, Outcome], metric: str, *, resamples: int = 2000, seed: int = 0
+    ours: Measured, baselines: Mapping[str, Measured], metric: str, *, resamples: int = 2000, seed: int = 0
 ) -> Verdict:
     """Better, not proven or worse than the best baseline: decided by whether the interval holds zero."""
-    against = best_baseline(baselines, metric)
-    value = compute(ours, [metric]).get(metric)
-    if against is None or value is None:
+    value = value_of(ours, metric)
+    known = {name: its for name, one in baselines.items() if (its := value_of(one, metric)) is not None}
+    if value is None or not known:
         return undecided(metric, "it is undefined" if value is None else "no baseline has a value for it")
-    found = paired_bootstrap(ours, baselines[against], metric, resamples=resamples, seed=seed)
+    against = (max if higher_is_better(metric) else min)(known, key=lambda name: known[name])
+    found = paired_difference(ours, baselines[against], metric, resamples=resamples, seed=seed)
     if found["low"] > 0:
         outcome: Outcomes = "better"
     else:
         outcome = "worse" if found["high"] < 0 else "not proven"
-    theirs = compute(baselines[against], [metric])[metric]
     return {
         "outcome": outcome,
         "against": against,
@@ -98,7 +45,7 @@ def verdict(
         "difference": found["difference"],
         "low": found["low"],
         "high": found["high"],
-        "sentence": sentence_of(outcome, metric, against, (value, theirs), found, len(ours)),
+        "sentence": sentence_of(outcome, metric, against, (value, known[against]), found, len(ours)),
     }
 
 

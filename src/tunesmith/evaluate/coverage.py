@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunesmith.evaluate.sample import View
 from tunesmith.evaluate.types import Outcome
 
 STEPS = 101
@@ -34,7 +33,7 @@ def coverage(outcome: Outcome) -> Coverage | None:
     threshold; "labels": one threshold for all labels. None for numbers."""
     if outcome.kind == "number" or not len(outcome):
         return None
-    confidence, true = View(outcome).decisions
+    confidence, true = outcome.view().decisions
     thresholds = np.linspace(0, 1, STEPS)
     order = np.argsort(confidence, kind="stable")
     first = np.searchsorted(confidence[order], thresholds - 1e-9, side="left")
@@ -60,15 +59,15 @@ def curves(outcome: Outcome) -> list[Curve]:
     """Of two classes the rarer one; of more all together, and the labels that are told apart worst."""
     if outcome.kind == "number" or len(outcome) < FEWEST_ROWS:
         return []
-    has = np.eye(len(outcome.names), dtype=bool)[outcome.truth] if outcome.kind == "label" else outcome.truth == 1
+    has = np.eye(len(outcome.labels), dtype=bool)[outcome.truth] if outcome.kind == "label" else outcome.truth == 1
     counts = has.sum(axis=0)
     usable = np.flatnonzero((counts >= FEWEST_POSITIVE) & (counts < len(outcome)))
-    if len(outcome.names) == 2 and outcome.kind == "label":
+    if len(outcome.labels) == 2 and outcome.kind == "label":
         rarer = int(counts.argmin())
-        return [_curve(outcome.names[rarer], has[:, rarer], outcome.scores[:, rarer])] if rarer in usable else []
+        return [_curve(outcome.labels[rarer], has[:, rarer], outcome.scores[:, rarer])] if rarer in usable else []
     if not len(usable):
         return []
-    single = [_curve(outcome.names[at], has[:, at], outcome.scores[:, at]) for at in usable]
+    single = [_curve(outcome.labels[at], has[:, at], outcome.scores[:, at]) for at in usable]
     worst = sorted(single, key=lambda curve: curve.average_precision)[:MOST_LABELS]
     return [_curve("", has.ravel(), outcome.scores.ravel()), *worst]
 

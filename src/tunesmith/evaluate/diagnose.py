@@ -16,7 +16,7 @@ from tunesmith.evaluate.compare import Verdict
 from tunesmith.evaluate.fit import Curves, fit_state, of_set_aside
 from tunesmith.evaluate.linear import Frozen
 from tunesmith.evaluate.metrics import TABLE, higher_is_better
-from tunesmith.evaluate.sample import BINS, View
+from tunesmith.evaluate.sample import BINS
 from tunesmith.evaluate.tables import per_class
 from tunesmith.evaluate.types import Finding, Interval, Outcome
 from tunesmith.evaluate.words import baseline as named_baseline
@@ -175,7 +175,7 @@ def _small_test(outcome: Outcome, test: Metrics, first: str) -> list[Finding]:
 def _calibration(outcome: Outcome) -> list[Finding]:
     if not len(outcome):
         return []
-    view = View(outcome)
+    view = outcome.view()
     confidence, true = view.decisions
     error = np.abs(np.bincount(view.decision_bins, true - confidence, BINS)).sum() / len(true)
     # a calibrated model shows some error too, on few rows: the mean of |N(0, s)| is 0.8 s in each bin
@@ -242,7 +242,7 @@ def _collapse(outcome: Outcome) -> list[Finding]:
     if spread[0] >= COLLAPSED * spread[1]:
         return []
     most = np.argsort(-given, kind="stable")[: max(1, round(spread[0]))]
-    names = ", ".join(repr(outcome.names[label]) for label in most[:5]) + (" ..." if len(most) > 5 else "")
+    names = ", ".join(repr(outcome.labels[label]) for label in most[:5]) + (" ..." if len(most) > 5 else "")
     evidence = (
         f"{given[most].sum() / len(outcome):.0%} of the predictions are {names}; of the rows, "
         f"{true[most].sum() / len(outcome):.0%} are. The predictions spread over {spread[0]:.1f} labels, "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.evaluate.metrics import with_intervals
+from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import number
 
@@ -30,7 +30,7 @@ def worst(outcome: Outcome, most: int = SHOWN) -> list[dict[str, Any]]:
 
 
 def _wrong_class(outcome: Outcome, most: int) -> list[dict[str, Any]]:
-    predicted, names = outcome.predicted(), outcome.names
+    predicted, names = outcome.predicted(), outcome.labels
     wrong = np.flatnonzero(predicted != outcome.truth)
     certainty = outcome.scores[wrong, predicted[wrong]]
     return [
@@ -46,7 +46,7 @@ def _wrong_class(outcome: Outcome, most: int) -> list[dict[str, Any]]:
 
 
 def _wrong_labels(outcome: Outcome, most: int) -> list[dict[str, Any]]:
-    predicted, names = outcome.predicted(), outcome.names
+    predicted, names = outcome.predicted(), outcome.labels
     mistaken = predicted != outcome.truth
     distance = np.where(mistaken, np.abs(outcome.scores - outcome.truth), 0.0)
     wrong = np.flatnonzero(mistaken.any(axis=1))

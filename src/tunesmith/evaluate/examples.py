@@ -52,9 +52,9 @@ def _sure(outcome: Outcome, row: int) -> float | None:
 
 def _named(outcome: Outcome, value: Any) -> Any:
     if outcome.kind == "label":
-        return outcome.names[int(value)]
+        return outcome.labels[int(value)]
     if outcome.kind == "labels":
-        return [name for name, on in zip(outcome.names, value, strict=True) if on]
+        return [name for name, on in zip(outcome.labels, value, strict=True) if on]
     return float(value)
 
 

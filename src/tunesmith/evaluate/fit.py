@@ -220,7 +220,7 @@ def _too_short(validation: Points, learned: np.ndarray) -> list[Finding]:
 
 def _too_long(validation: Points, scores: Points, first: str, keeps_last: bool) -> list[Finding]:
     """Nothing came after an early best. Where the best checkpoint is kept, it costs time only."""
-    if len(validation) < 5 or first not in TABLE:
+    if len(validation) < 5 or not _judged(first):
         return []
     best_step, best = min(validation, key=lambda point: point[1])
     last_step = validation[-1][0]
@@ -288,15 +288,20 @@ def _over_fitted(
     return [{"name": "over_fitted", "severity": severity, "evidence": evidence, "action": action}]
 
 
+def _judged(first: str) -> bool:
+    """Whether runs are judged by it beside the loss; those that write are by the loss alone."""
+    return first in TABLE and "text" not in TABLE[first].kinds
+
+
 def _best_at_end(scores: Points, first: str) -> bool:
-    if first not in TABLE:
+    if not _judged(first):
         return False
     values = [value for _, value in scores]
     return values[-1] >= max(values) if higher_is_better(first) else values[-1] <= min(values)
 
 
 def _still_improving(validation: Points, scores: Points, first: str) -> list[Finding]:
-    if len(validation) < 2 or len(scores) < 2 or first not in TABLE:
+    if len(validation) < 2 or len(scores) < 2 or not _judged(first):
         return []
     (_, earlier), (step, loss) = validation[-2:]
     (_, before), (_, after) = scores[-2:]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tunesmith.evaluate.bootstrap import interval, interval_of_difference, weightings
-from tunesmith.evaluate.compare import paired_bootstrap
-from tunesmith.evaluate.metrics import compute, higher_is_better
-from tunesmith.evaluate.types import Interval, Outcome
+from tunesmith.evaluate.measured import Measured, compute, paired_difference
+from tunesmith.evaluate.metrics import higher_is_better
+from tunesmith.evaluate.types import Interval
 
 NEIGHBOURS = 10
 _RESAMPLES = 1000
@@ -93,11 +93,11 @@ def of_texts(drifted: Mapping[str, Any], name: str, rows: int) -> dict[str, Any]
 
 
 def lost_metric(
-    before: Outcome, after: Outcome, metric: str, *, name: str, probe: str, seed: int = 0
+    before: Measured, after: Measured, metric: str, *, name: str, probe: str, seed: int = 0
 ) -> dict[str, Any]:
     """The fall of a task's metric (the rise of an error), by paired bootstrap on the same rows."""
-    found = paired_bootstrap(after, before, metric, resamples=_RESAMPLES, seed=seed)
-    was, now = (compute(outcome, [metric])[metric] for outcome in (before, after))
+    found = paired_difference(after, before, metric, resamples=_RESAMPLES, seed=seed)
+    was, now = (compute(one, [metric])[metric] for one in (before, after))
     lost: Interval = {"value": -found["difference"], "low": -found["high"], "high": -found["low"]}
     lost = {"value": lost["value"] + 0.0, "low": lost["low"] + 0.0, "high": lost["high"] + 0.0}  # no -0.0
     return {

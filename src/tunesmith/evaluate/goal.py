@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.core.errors import OptionError
 from tunesmith.core.spec import RunSpec
-from tunesmith.evaluate import metrics, text_metrics, words
+from tunesmith.evaluate import words
+from tunesmith.evaluate.metrics import get, higher_is_better
 from tunesmith.evaluate.types import Interval
 
 _FORM = re.compile(r"\s*(\w+)\s*([<>]?=|[<>])\s*([-+.\deE]+)\s*")
@@ -48,23 +49,10 @@ def parse_goal(text: str, flag: str) -> Goal:
     if found[2][0] in "<>" and found[2][0] != right:
         raise OptionError(f"{flag} {text}: of {name}, {'more' if right == '>' else 'less'} is better.",
                           f"Write {name}{right}={found[3]}")  # fmt: skip
-    low, high = (metrics.TABLE[name] if name in metrics.TABLE else text_metrics.TABLE[name]).range
+    low, high = get(name).range
     if not low <= value <= high:
         raise OptionError(f"{flag} {text}: {name} lies between {low:g} and {high:g}.")
     return Goal(name, value)
-
-
-def higher_is_better(name: str) -> bool:
-    """Of a metric of rows or of texts. Raises OptionError for an unknown one, or one that is best in the middle."""
-    if name in metrics.TABLE:
-        return metrics.higher_is_better(name)
-    if name not in text_metrics.TABLE:
-        known = [*metrics.TABLE, *text_metrics.TABLE]
-        raise OptionError(f"There is no metric called {name!r}.", did_you_mean(name, known))
-    better = text_metrics.higher_is_better(name)
-    if better is None:
-        raise OptionError(f"Of {name}, neither more nor less is better: no run can be chosen by it.")
-    return better
 
 
 def goal_of(spec: RunSpec) -> Goal | None:

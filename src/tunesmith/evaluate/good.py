@@ -9,7 +9,8 @@ import numpy as np
 
 from tunesmith.evaluate import words
 from tunesmith.evaluate.goal import Goal
-from tunesmith.evaluate.metrics import compute, higher_is_better
+from tunesmith.evaluate.measured import value_of
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.tables import per_class
 from tunesmith.evaluate.types import Interval, Outcome
 from tunesmith.evaluate.verdict import Good, Level
@@ -78,7 +79,7 @@ def _by_goal(found: Interval, goal: Goal) -> tuple[Level, str]:
 def _by_scale(
     outcome: Outcome, found: Interval, metric: str, constant: Outcome | None, table: Sequence[Mapping[str, Any]]
 ) -> tuple[Level, str]:
-    at = None if constant is None else compute(constant, [metric]).get(metric)
+    at = None if constant is None else value_of(constant, metric)
     skill = {end: skill_of(found[end], at, metric) for end in ("value", "low", "high")}
     least = min(skill.values())
     if least <= 0:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunesmith.evaluate import words
-from tunesmith.evaluate.compare import Difference
-from tunesmith.evaluate.goal import Goal, higher_is_better
+from tunesmith.evaluate.goal import Goal
+from tunesmith.evaluate.measured import Difference
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.types import Interval
 from tunesmith.evaluate.verdict import Good, Level
 

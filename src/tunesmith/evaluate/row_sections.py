@@ -69,7 +69,7 @@ def errors(evidence: Evidence) -> str:
             "another label, and simpler models that work in other ways say the same. Look at these first: if the "
             "label in the file is wrong, it is the file that wants mending, not the model."
         )
-    everything = {"rows": listed + _right(evidence), "labels": evidence.outcome.names, "mistakes": len(listed)}
+    everything = {"rows": listed + _right(evidence), "labels": evidence.outcome.labels, "mistakes": len(listed)}
     search = (
         '<div class="search"><input type="search" placeholder="search in the texts and labels" '
         'aria-label="search in the errors"> <button class="link all" hidden>show all errors</button>'
@@ -106,13 +106,13 @@ def _shown(row: dict[str, Any]) -> str:
 
 def _right(evidence: Evidence) -> list[dict[str, Any]]:
     """Some rows of each label that were answered rightly, the least sure first."""
-    if evidence.kind != "label" or len(evidence.outcome.names) > charts.MOST_CLASSES * 4:
+    if evidence.kind != "label" or len(evidence.outcome.labels) > charts.MOST_CLASSES * 4:
         return []
     outcome = evidence.outcome
     predicted = outcome.predicted()
     sure = outcome.scores[np.arange(len(outcome)), predicted]
     rows = []
-    for label, name in enumerate(outcome.names):
+    for label, name in enumerate(outcome.labels):
         hits = np.flatnonzero((predicted == label) & (outcome.truth == label))
         for at in hits[np.argsort(sure[hits], kind="stable")[:RIGHT_SHOWN]]:
             weight = f"probability {words.number(float(sure[at]))}"

@@ -2,7 +2,7 @@
 
 A bootstrap resample of n rows is nothing but n integer weights, so a metric written for weights
 gives its value on a thousand resamples with a few matrix products (Efron & Tibshirani 1993).
-`View` holds what depends on the outcome only; `Sample` adds weights and the sums under them. Neither
+`View` holds what depends on the predictions only; `Sample` adds weights and the sums under them. Neither
 knows the name of a metric.
 """
 
@@ -13,8 +13,6 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sparse
 
-from tunesmith.evaluate.types import Outcome
-
 BINS = 15
 """Equal-width bins of the expected calibration error (Guo et al. 2017)."""
 
@@ -23,19 +21,13 @@ KEPT_RANKINGS = 20_000_000
 
 
 class View:
-    """Per-row facts about one outcome, computed once. n rows, k labels."""
+    """Per-row facts about one `Outcome`, whose parts these are, computed once. n rows, k labels."""
 
-    def __init__(self, outcome: Outcome):
-        self.outcome = outcome
-        self.kind = outcome.kind
-        self.truth = outcome.truth
-        self.scores = outcome.scores
-        self.rows = len(outcome)
+    def __init__(self, kind: str, truth: np.ndarray, scores: np.ndarray, predicted: np.ndarray, labels: list[str]):
+        self.kind, self.truth, self.scores = kind, truth, scores
+        self.predicted, self.labels = predicted, labels
+        self.rows = len(truth)
         self._rankings: dict[int, Ranking] = {}
-
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        return self.outcome.predicted()
 
     @cached_property
     def hit(self) -> np.ndarray:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunesmith.evaluate import charts, page, text_metrics, words
+from tunesmith.evaluate import charts, page, words
 from tunesmith.evaluate.evidence import Evidence
-from tunesmith.evaluate.metrics import TABLE, names_for
+from tunesmith.evaluate.metrics import TABLE, get, names_for
 from tunesmith.evaluate.page import text
 from tunesmith.evaluate.tables import per_class
 
 FOLDED = 4
 """Labels without a single hit, from which they are folded into one line."""
-
-
-def higher_is_better(name: str) -> bool | None:
-    """Of a metric of any kind of task; None where the middle is best."""
-    return TABLE[name].higher_is_better if name in TABLE else text_metrics.higher_is_better(name)
 
 
 def ladder(evidence: Evidence) -> str:
@@ -27,10 +22,10 @@ def ladder(evidence: Evidence) -> str:
     known = {name: part for name, part in found.items() if part}
     if not known:
         return ""
-    ordered = sorted(known, key=lambda name: known[name]["value"], reverse=bool(higher_is_better(first)))
+    ordered = sorted(known, key=lambda name: known[name]["value"], reverse=bool(get(first).higher_is_better))
     low, high = _span(first, [part[end] for part in known.values() for end in ("low", "high")])
     rows = "".join(_rung(name, known[name], low, high) for name in ordered)
-    better = "more is better" if higher_is_better(first) else "less is better"
+    better = "more is better" if get(first).higher_is_better else "less is better"
     scale = f"<span>{words.number(low)}</span><span>{better}</span><span>{words.number(high)}</span>"
     return (
         f"<h3>{text(words.metric(first))} on the test rows, with 95 % intervals</h3>"
@@ -67,12 +62,11 @@ def all_metrics(evidence: Evidence) -> str:
     if document.get("validation"):
         columns["validation"] = document["validation"]
     columns |= {words.baseline(name): part for name, part in document["baselines"].items()}
-    known = text_metrics.TABLE if evidence.kind == "text" else names_for(evidence.kind)
-    names = [name for name in known if name in document["test"]]
+    names = [name for name in names_for(evidence.kind) if name in document["test"]]
     head: list[page.Cell] = ["metric", "95 % interval", *((text(name), "n") for name in columns)]
     rows: list[list[page.Cell]] = []
     for name in names:
-        arrow = {True: "↑", False: "↓", None: ""}[higher_is_better(name)]
+        arrow = {True: "↑", False: "↓", None: ""}[TABLE[name].higher_is_better]
         values = [(words.number(part[name]["value"]) if name in part else "–", "n") for part in columns.values()]
         rows.append(
             [f"{text(words.metric(name))} {arrow}", (words.interval(document["test"][name]), "figure"), *values]

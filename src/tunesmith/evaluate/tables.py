@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.evaluate.sample import Sample, View
+from tunesmith.evaluate.sample import Sample
 from tunesmith.evaluate.types import Outcome
 
 LARGEST_MATRIX = 500
@@ -19,10 +19,10 @@ def per_class(outcome: Outcome) -> list[dict[str, Any]]:
     """Precision, recall, F1, support and number of predictions of each label; [] for numbers."""
     if outcome.kind == "number":
         return []
-    sample = Sample(View(outcome), np.ones((len(outcome), 1)))
+    sample = Sample(outcome.view(), np.ones((len(outcome), 1)))
     rows = []
     columns = (sample.hits, sample.given, sample.support)
-    for index, name in enumerate(outcome.names):
+    for index, name in enumerate(outcome.labels):
         hits, given, support = (float(column[index, 0]) for column in columns)
         row: dict[str, Any] = {
             "label": name,
@@ -42,7 +42,7 @@ def confusion(outcome: Outcome) -> dict[str, Any] | None:
     """Counts by truth (rows) and prediction (columns), and the most frequent mistakes."""
     if outcome.kind != "label":
         return None
-    names = outcome.names
+    names = outcome.labels
     pairs, counts = np.unique(np.stack([outcome.truth, outcome.predicted()]), axis=1, return_counts=True)
     matrix = None
     if len(names) <= LARGEST_MATRIX:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tunesmith.evaluate import page, words
 from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.measured import compute
 from tunesmith.evaluate.page import text
-from tunesmith.evaluate.text_metrics import compute, text_rows
+from tunesmith.evaluate.text_metrics import text_rows
 
 SHOWN = 20
 _LONGEST = 1_500

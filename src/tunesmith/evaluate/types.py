@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypedDict
 
 import numpy as np
+
+from tunesmith.evaluate.metrics import TABLE, names_for
+from tunesmith.evaluate.sample import Sample, View
 
 Kind = Literal["label", "labels", "number"]
 KINDS: tuple[Kind, ...] = ("label", "labels", "number")
@@ -28,9 +33,9 @@ class Finding(TypedDict):
     action: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a model said about some rows.
+    """What a model said about some rows: `Measured` by metrics of predictions that are right or wrong.
 
     kind "label":  truth int64 [n] class index;  scores float [n, k] probabilities, rows sum to 1
     kind "labels": truth int8 [n, k] of 0/1;     scores float [n, k] probabilities in [0, 1]
@@ -94,7 +99,7 @@ class Outcome:
         return len(self.truth)
 
     @property
-    def names(self) -> list[str]:
+    def labels(self) -> list[str]:
         """Label names, made up as "0", "1", ... where none were given; empty for numbers."""
         if self.kind == "number":
             return []
@@ -111,3 +116,29 @@ class Outcome:
     def take(self, rows: np.ndarray) -> Outcome:
         """The same for some rows only: indices or a boolean mask [n]."""
         return Outcome(self.kind, self.truth[rows], self.scores[rows], self.label_names, self.thresholds)
+
+    # Measured
+
+    @property
+    def size(self) -> int:
+        return self.scores.size
+
+    def names(self) -> list[str]:
+        """Of metrics."""
+        return names_for(self.kind)
+
+    def values(self, names: Sequence[str], weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        sample = Sample(self.view(), np.ones((len(self), 1)) if weights is None else weights)
+        return {name: TABLE[name].function(sample) for name in names}
+
+    def same_rows(self, other: object) -> bool:
+        return isinstance(other, Outcome) and self.kind == other.kind and np.array_equal(self.truth, other.truth)
+
+    def view(self) -> View:
+        """What metrics are made of, row by row."""
+        return _view(self)
+
+
+@lru_cache(maxsize=1)  # all metrics and resamples of one outcome come together; of millions of rows it is large
+def _view(outcome: Outcome) -> View:
+    return View(outcome.kind, outcome.truth, outcome.scores, outcome.predicted(), outcome.labels)

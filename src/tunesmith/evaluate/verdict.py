@@ -6,15 +6,15 @@ docs/metrics.md. What is the same for every kind of answer stands here; `good.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
 from tunesmith.evaluate import words
-from tunesmith.evaluate.compare import Difference, Outcomes, paired_bootstrap
+from tunesmith.evaluate.compare import Outcomes
 from tunesmith.evaluate.compare import Verdict as Core
 from tunesmith.evaluate.compare import verdict as against_the_best
-from tunesmith.evaluate.metrics import compute, higher_is_better
-from tunesmith.evaluate.types import Outcome
+from tunesmith.evaluate.measured import Difference, Measured, paired_difference, value_of
+from tunesmith.evaluate.metrics import higher_is_better
 
 Level = Literal["good", "fair", "poor"]
 
@@ -87,24 +87,15 @@ _SECOND: Mapping[Level, str] = {
 
 
 def of_rows(
-    ours: Outcome, baselines: Mapping[str, Outcome], metric: str, good: Good, *, simplest: str | None, seed: int = 0
+    ours: Measured, baselines: Mapping[str, Measured], metric: str, good: Good, *, simplest: str | None, seed: int = 0
 ) -> Verdict:
-    """The verdict on answers that are right or wrong. `simplest`: the baseline that the model itself is, if one.
+    """The verdict by one metric. `simplest`: the baseline that the model itself is, if one.
 
     The keys of `compare.verdict` are about the best of the other baselines.
     """
-    rivals = {name: outcome for name, outcome in baselines.items() if name != simplest}
+    rivals = {name: one for name, one in baselines.items() if name != simplest}
     core = against_the_best(ours, rivals, metric, seed=seed)
-    value = compute(ours, [metric]).get(metric)
-    found = {name: compute(outcome, [metric]).get(metric) for name, outcome in baselines.items()}
-    values = {name: one for name, one in found.items() if one is not None and value is not None}
-
-    def pair(name: str) -> Difference:
-        if name == core["against"]:
-            return _of_core(core)
-        return paired_bootstrap(ours, baselines[name], metric, seed=seed)
-
-    return whole(core, good, worth(value, values, pair, metric, simplest=simplest, higher=higher_is_better(metric)))
+    return whole(core, good, worth(ours, baselines, metric, simplest=simplest, known=core, seed=seed))
 
 
 def whole(core: Core, good: Good, worth: Worth) -> Verdict:
@@ -124,18 +115,22 @@ def whole(core: Core, good: Good, worth: Worth) -> Verdict:
 
 
 def worth(
-    value: float | None,
-    values: Mapping[str, float],
-    pair: Callable[[str], Difference],
-    metric: str,
-    *,
-    simplest: str | None,
-    higher: bool,
-) -> Worth:
-    """How the model's `value` compares with those of simpler ways, by name; `pair` compares one on the same rows."""
+    ours: Measured, baselines: Mapping[str, Measured], metric: str, *, simplest: str | None = None,
+    known: Core | None = None, seed: int = 0,
+) -> Worth:  # fmt: skip
+    """How the model compares with simpler ways, by name, on the same rows. `simplest`: the one that the model itself
+    is, if one. `known`: what `compare.verdict` found of the best of them, so that it is not compared again."""
+    value = value_of(ours, metric)
+    values = {name: its for name, one in baselines.items() if (its := value_of(one, metric)) is not None}
     if value is None or not values:
         told = f"Nothing simpler could be compared: {words.metric(metric)} has no value for it."
         return {"level": "fair", "words": told, "simplest": simplest is not None, "contenders": []}
+
+    def pair(name: str) -> Difference:
+        if known is not None and name == known["against"]:
+            return _of_core(known)
+        return paired_difference(ours, baselines[name], metric, seed=seed)
+
     order = sorted(values, key=lambda name: CONTENDERS.index(name) if name in CONTENDERS else len(CONTENDERS))
     found = [_contender(name, values[name], pair(name), name == simplest) for name in order]
     rivals = [one for one in found if not one["same"]]
@@ -145,7 +140,7 @@ def worth(
     elif any(one["outcome"] == "worse" for one in rivals):
         level = "poor"
     told = _simplest(simplest, value, metric) if simplest else ""
-    told += _compared(value, rivals, metric, higher)
+    told += _compared(value, rivals, metric, higher_is_better(metric))
     return {"level": level, "words": told.strip(), "simplest": simplest is not None, "contenders": found}
 
 

@@ -20,37 +20,8 @@ BASELINES = {
 }
 """What simpler ways are called, in tables as in sentences."""
 
-METRICS = {
-    "accuracy": "accuracy",
-    "subset_accuracy": "subset accuracy",
-    "hamming_loss": "Hamming loss",
-    "mcc": "Matthews correlation",
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "log_loss": "log loss",
-    "ece": "calibration error",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-    "within_one": "within one",
-    "pearson": "Pearson correlation",
-    "spearman": "Spearman correlation",
-    "token_accuracy": "token accuracy",
-    "exact_match": "exact match",
-    "token_f1": "token F1",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "bleu": "BLEU",
-    "chrf": "chrF",
-    "length_ratio": "length ratio",
-    "stop_rate": "stop rate",
-    "preference_accuracy": "preference accuracy",
-    "reward_margin": "reward margin",
-    "kl_to_base": "KL to the base",
-    "neighbours_kept": "neighbours kept",
-}
-
+_OTHERS = {"neighbours_kept": "neighbours kept"}
+"""Numbers that are no metrics of TABLE."""
 
 FINDINGS = {
     "fit_fine": "Neither over- nor under-fitted",
@@ -78,8 +49,10 @@ def listed(names: Sequence[str]) -> str:
 
 def metric(name: str) -> str:
     """'f1_macro' -> 'F1 (macro)'."""
-    if name in METRICS:
-        return METRICS[name]
+    from tunesmith.evaluate.metrics import TABLE  # brings numpy, which not all who say something else have loaded
+
+    if title := TABLE[name].title if name in TABLE else _OTHERS.get(name):
+        return title
     stem, _, average = name.partition("_")
     title = {"f1": "F1"}.get(stem, stem)
     return f"{title} ({average})" if average else title

@@ -21,6 +21,7 @@ from tunesmith.engine import loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.retained import Keeping, copies, moving_body
 from tunesmith.evaluate import forgetting
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.models.additions import described, moving
 from tunesmith.models.virtual import can_merge
 from tunesmith.runs import choose
@@ -265,9 +266,7 @@ def _place(model: Any, weights: Mapping[str, Tensor]) -> None:
 # measuring
 
 
-def measured(
-    work: Any, metric: str, own: float | None, higher_is_better: Callable[[str], bool]
-) -> dict[str, Any] | None:
+def measured(work: Any, metric: str, own: float | None) -> dict[str, Any] | None:
     """The part 'forgetting' of metrics.json; call it on the trained model before it is saved.
 
     `metric` and `own`: the first metric of the new task and its value on the test rows, None if it has none there.
@@ -281,7 +280,7 @@ def measured(
     spec = cast(RunSpec, work.plan.spec)
     chain = earlier(spec)
     if chain:
-        document |= _matrix(chain, found, (work.folder.name, metric, own), higher_is_better)
+        document |= _matrix(chain, found, (work.folder.name, metric, own))
     lost = document["lost"]
     if spec.retain or chain or holds(spec):
         interval = f"95 % interval {lost['low']:.4f} to {lost['high']:.4f}"
@@ -312,7 +311,6 @@ def retained_paths(spec: RunSpec) -> list[Path]:
 
 def _matrix(
     chain: Sequence[RunFolder], found: Sequence[Mapping[str, Any]], own: tuple[str, str, float | None],
-    higher_is_better: Callable[[str], bool],
 ) -> dict[str, Any]:  # fmt: skip
     """Row i: the metric of every task up to i after stage i, on the test rows of each."""
     documents = [run.load_metrics() for run in chain]

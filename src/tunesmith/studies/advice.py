@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.spec import RunSpec
-from tunesmith.evaluate.compare import Difference
+from tunesmith.evaluate.measured import Difference
 from tunesmith.evaluate.verdict import NextStep
 from tunesmith.evaluate.words import listed, number
 from tunesmith.runs import next_step

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -19,16 +19,15 @@ from tunesmith.core.errors import OptionError, RunFailed, Stopped, TunesmithErro
 from tunesmith.core.events import Emit, Phase, ignore
 from tunesmith.core.files import own_folder, read_json
 from tunesmith.core.spec import RunSpec
-from tunesmith.evaluate import compare, metrics, text_metrics
 from tunesmith.evaluate.diagnose import FEW_ROWS
-from tunesmith.evaluate.text_metrics import RowStatistics
-from tunesmith.evaluate.types import Outcome
+from tunesmith.evaluate.measured import Difference, Measured, paired_difference, with_intervals
+from tunesmith.evaluate.metrics import get
 from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
 from tunesmith.runs.protocols import Launcher
 from tunesmith.studies import advice
-from tunesmith.studies.contender import BASE_RUNGS, CHEAP, read_outcome, read_statistics
+from tunesmith.studies.contender import BASE_RUNGS, CHEAP, read_measured
 from tunesmith.studies.series import fitting, launcher_of, make_split, named_source, opened, publish, specified
 from tunesmith.studies.shared_split import NO_ANSWERS, SharedSplit
 
@@ -163,30 +162,21 @@ def _job(path: Path, split: SharedSplit, job: Words, folder: Path, launcher: Lau
 class Answers:
     """What a rung made of the test rows, to be measured and compared by one metric."""
 
-    rows: Outcome | RowStatistics
+    rows: Measured
     metric: str
     seed: int
 
     def measured(self) -> Words:
         """{"value", "low", "high"}"""
-        if isinstance(self.rows, Outcome):
-            return dict(metrics.with_intervals(self.rows, [self.metric], seed=self.seed)[self.metric])
-        some = {self.metric: self.rows[self.metric]}
-        return dict(text_metrics.with_intervals(some, seed=self.seed)[self.metric])
+        return dict(with_intervals(self.rows, [self.metric], seed=self.seed)[self.metric])
 
-    def ahead_of(self, other: Answers) -> compare.Difference:
+    def ahead_of(self, other: Answers) -> Difference:
         """How much better these are, on the same rows; paired bootstrap."""
-        if isinstance(self.rows, Outcome) and isinstance(other.rows, Outcome):
-            return compare.paired_bootstrap(self.rows, other.rows, self.metric, seed=self.seed)
-        ours, theirs = cast(RowStatistics, self.rows), cast(RowStatistics, other.rows)
-        return text_metrics.paired_difference(ours, theirs, self.metric, seed=self.seed)
+        return paired_difference(self.rows, other.rows, self.metric, seed=self.seed)
 
 
 def _answers(split: SharedSplit, folder: Path) -> Answers:
-    rows = (
-        read_outcome(folder, split.kind, split.label_names) if split.family == "predictive" else read_statistics(folder)
-    )
-    return Answers(rows, split.metric, int(split.words["seed"]))
+    return Answers(read_measured(folder, split.kind, split.label_names), split.metric, int(split.words["seed"]))
 
 
 def _document(path: Path, split: SharedSplit, rungs: list[Words], points: list[Words], spec: RunSpec) -> Words:
@@ -206,7 +196,7 @@ def _document(path: Path, split: SharedSplit, rungs: list[Words], points: list[W
         "more_rows": more_rows(points, split.metric) if points else "", "path": str(path),
     }  # fmt: skip
 
-    def ahead(one: Words, other: Words) -> compare.Difference:
+    def ahead(one: Words, other: Words) -> Difference:
         return answers[one["name"]].ahead_of(answers[other["name"]])
 
     document["proof"] = advice.proof(rungs, pick, ahead)
@@ -225,7 +215,7 @@ def _document(path: Path, split: SharedSplit, rungs: list[Words], points: list[W
 
 def choose_rung(
     rungs: Sequence[Words], answers: Mapping[str, Answers], higher_is_better: bool
-) -> tuple[Words, Words, compare.Difference]:
+) -> tuple[Words, Words, Difference]:
     """(the best rung, the one to take, how much better the best is): the one to take is the quickest that is not
     proven worse than the best, by paired bootstrap on the test rows."""
     sign = 1 if higher_is_better else -1
@@ -236,11 +226,11 @@ def choose_rung(
     return best, pick, gaps[pick["name"]]
 
 
-def _word(gap: compare.Difference) -> str:
+def _word(gap: Difference) -> str:
     return "better" if gap["low"] > 0 else "worse" if gap["high"] < 0 else "not proven"
 
 
-def _recommendation(document: Words, best: Words, pick: Words, gap: compare.Difference) -> str:
+def _recommendation(document: Words, best: Words, pick: Words, gap: Difference) -> str:
     name = metric(document["metric"])
     if any(pick["rung"] in names for names in CHEAP.values()):
         advice = f"Do not fine-tune yet: take {pick['title']}"
@@ -270,10 +260,11 @@ def more_rows(points: Sequence[Words], name: str) -> str:
     (Hestness et al. 2017); "" where there are too few points."""
     if len(points) < 3:
         return ""
-    share = metrics.TABLE[name].range == (0.0, 1.0) and metrics.higher_is_better(name)
+    known = get(name)
+    share = known.range == (0.0, 1.0) and known.higher_is_better
     errors = np.array([1 - p["value"] if share else p["value"] for p in points])
     rows = np.array([p["rows"] for p in points], dtype=np.float64)
-    if (errors <= 0).any() or not (share or not metrics.higher_is_better(name)):
+    if (errors <= 0).any() or not (share or not known.higher_is_better):
         return "Nothing can be said of more rows: the linear probe makes no error that could fall further."
     fitted = stats.linregress(np.log(rows), np.log(errors))
     slope, start = float(fitted.slope), float(fitted.intercept)

@@ -15,7 +15,8 @@ import numpy as np
 
 from tunesmith.core.events import Emit
 from tunesmith.core.files import folder_bytes, new_file, remove, write_json
-from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.measured import Measured, RowStatistics, compute, value_of
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.types import Outcome
 
 Words = dict[str, Any]
@@ -29,17 +30,13 @@ CURVE = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training rows on which the learning curve is measured."""
 
 
-def read_outcome(folder: Path, kind: Any, label_names: list[str] | None) -> Outcome:
-    """What the rung said of the test rows, where it answers each."""
-    with np.load(folder / "outcome.npz") as file:
-        thresholds = file.get("thresholds")
-        return Outcome(kind, file["truth"], file["scores"], label_names, thresholds)
-
-
-def read_statistics(folder: Path) -> RowStatistics:
-    """What the rung's model made of the test rows, where it writes text."""
-    with np.load(folder / "statistics.npz") as file:
-        return dict(file)
+def read_measured(folder: Path, kind: Any, label_names: list[str] | None) -> Measured:
+    """What the rung made of the test rows; `kind` and `label_names` where it answers each."""
+    summed = folder / "statistics.npz"
+    with np.load(summed if summed.exists() else folder / "outcome.npz") as file:
+        if summed.exists():
+            return RowStatistics(dict(file))
+        return Outcome(kind, file["truth"], file["scores"], label_names, file.get("thresholds"))
 
 
 def climb(job: Words, emit: Emit) -> None:
@@ -62,18 +59,16 @@ def climb(job: Words, emit: Emit) -> None:
     write_json(folder / "rung.json", {**told, "seconds": took, "peak_memory_bytes": peak_memory_bytes()})
 
 
-def _save(folder: Path, outcome: Outcome) -> None:
-    path = folder / "outcome.npz"
-    arrays = {"truth": outcome.truth, "scores": outcome.scores}
-    if outcome.thresholds is not None:
-        arrays["thresholds"] = outcome.thresholds
-    with new_file(path) as file:
+def _save(folder: Path, measured: Measured) -> None:
+    if isinstance(measured, RowStatistics):
+        name, arrays = "statistics.npz", dict(measured.sums)
+    else:
+        outcome = cast(Outcome, measured)
+        name, arrays = "outcome.npz", {"truth": outcome.truth, "scores": outcome.scores}
+        if outcome.thresholds is not None:
+            arrays["thresholds"] = outcome.thresholds
+    with new_file(folder / name) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _save_statistics(folder: Path, rows: RowStatistics) -> None:
-    with new_file(folder / "statistics.npz") as file:
-        np.savez(file, **rows)  # type: ignore[arg-type]
 
 
 def _as_it_is(job: Words, folder: Path) -> Words:
@@ -101,7 +96,7 @@ def _as_it_is(job: Words, folder: Path) -> Words:
         _, rows = baselines.few_shot(work, test, test[:0])
         if rows is None:
             raise OptionError(f"few_shot: examples of the form {work.data.form!r} have no prompt to show others in.")
-    _save_statistics(folder, rows)
+    _save(folder, rows)
     return {"size_bytes": sum(p.numel() * p.element_size() for p in work.bundle.model.network.parameters())}
 
 
@@ -109,17 +104,11 @@ def _trained(job: Words, folder: Path, emit: Emit) -> Words:
     import pyarrow.parquet as pq
 
     from tunesmith.runs.train import Run
-    from tunesmith.studies.series import saved_scores, train_at
+    from tunesmith.studies.series import saved_measured, train_at
 
     train_at({"out": str(folder / "run"), "words": job["words"]}, emit)
     run = Run(folder / "run")
-    table = pq.read_table(run.folder.predictions)
-    if not job["split"]["form"]:
-        model = run.model
-        _save(folder, model.outcome(saved_scores(table, model.task.kind), table.column("truth").to_pylist()))
-    else:
-        names = [name for name in table.column_names if name != "row_id"]
-        _save_statistics(folder, {name: np.array(table.column(name).to_pylist()) for name in names})
+    _save(folder, saved_measured(run, pq.read_table(run.folder.predictions)))
     lost = run.document.get("forgetting")
     told = {} if lost is None else {"forgetting": {name: lost[name] for name in ("kept", "lost", "probe")}}
     return {"run": str(run.path), "size_bytes": folder_bytes(run.folder.model), **told}
@@ -191,7 +180,6 @@ def _features(job: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.nd
 
 def _neighbours(job: Words, folder: Path) -> Words:
     """The mean answer of the nearest training rows by cosine; how many is chosen on validation rows."""
-    from tunesmith.evaluate import metrics
     from tunesmith.evaluate.thresholds import tune_thresholds
 
     prepared, task = _prepared(job, folder)
@@ -202,7 +190,7 @@ def _neighbours(job: Words, folder: Path) -> Words:
     answers = truth["train"].astype(np.float64)
     if task.kind == "label":
         answers = np.eye(len(task.label_names))[truth["train"]]
-    sign = 1 if metrics.higher_is_better(task.metrics[0]) else -1
+    sign = 1 if higher_is_better(task.metrics[0]) else -1
 
     def answered(part: str, k: int) -> Outcome:
         cuts = None
@@ -212,7 +200,7 @@ def _neighbours(job: Words, folder: Path) -> Words:
         return Outcome(task.kind, truth[part], told[part][k], task.label_names, cuts)
 
     def quality(k: int) -> float:
-        return sign * metrics.compute(answered("validation", k), [task.metrics[0]])[task.metrics[0]]
+        return sign * compute(answered("validation", k), [task.metrics[0]])[task.metrics[0]]
 
     counts = [k for k in NEIGHBOURS if k <= len(answers)]
     told = {name: nearest(splits["train"], answers, splits[name], counts) for name in ("validation", "test")}
@@ -237,7 +225,6 @@ def nearest(known: np.ndarray, answers: np.ndarray, asked: np.ndarray, counts: l
 def _learning_curve(job: Words, folder: Path) -> list[Words]:
     """The linear probe on growing parts of the training rows: [{"rows", "value"}] on validation rows."""
     from tunesmith.engine.probe import solve
-    from tunesmith.evaluate import metrics
 
     prepared, task = _prepared(job, folder)
     features, _ = _features(job, folder, prepared, task)
@@ -252,7 +239,7 @@ def _learning_curve(job: Words, folder: Path) -> list[Words]:
                          loss=task.probe_loss, outputs=outputs)  # fmt: skip
         outcome = Outcome(task.kind, task.truth(prepared.targets(prepared.splits["validation"])),
                           task.scores(solution.logits(features[validation])), task.label_names)  # fmt: skip
-        value = _on_halves(outcome, first) if task.kind == "labels" else metrics.compute(outcome, [first]).get(first)
+        value = _on_halves(outcome, first) if task.kind == "labels" else value_of(outcome, first)
         if value is not None:
             points.append({"rows": len(some), "value": value})
     return points
@@ -260,13 +247,12 @@ def _learning_curve(job: Words, folder: Path) -> list[Words]:
 
 def _on_halves(outcome: Outcome, metric: str) -> float | None:
     """A metric of several labels, on either half of the rows with thresholds tuned on the other; the mean of both."""
-    from tunesmith.evaluate import metrics
     from tunesmith.evaluate.thresholds import tune_thresholds
 
     half = np.arange(len(outcome.truth)) % 2
     parts = [replace(outcome, truth=outcome.truth[half == h], scores=outcome.scores[half == h]) for h in (0, 1)]
     found = [
-        metrics.compute(replace(mine, thresholds=tune_thresholds(other)), [metric]).get(metric)
+        value_of(replace(mine, thresholds=tune_thresholds(other)), metric)
         for mine, other in (parts, parts[::-1])
     ]  # fmt: skip
     known = [value for value in found if value is not None]

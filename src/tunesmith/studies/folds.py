@@ -22,14 +22,12 @@ from tunesmith.data.duplicates import Duplicates, find_duplicates
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.split import TEST
-from tunesmith.evaluate import metrics, text_metrics
-from tunesmith.evaluate.goal import higher_is_better
-from tunesmith.evaluate.types import Outcome
+from tunesmith.evaluate.measured import with_intervals
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.families.generative import corpus
-from tunesmith.families.predictive.predictor import Model
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
 from tunesmith.runs.protocols import Launcher
@@ -46,7 +44,7 @@ from tunesmith.studies.series import (
     publish,
     read,
     run_once,
-    saved_scores,
+    saved_measured,
     specified,
     write_parts,
 )
@@ -98,8 +96,6 @@ class _Pool:
     suffix: str
     write: Callable[[Ints, Path], None]
     """Some of the rows, by their places in `ids`, as a file that a run can read."""
-    metrics: Callable[[Run, pa.Table], Words]
-    """Of all out-of-fold predictions together, with intervals."""
 
 
 def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
@@ -121,7 +117,7 @@ def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
         generative_split.write(examples, pool[places], file)
 
     ids = np.array([examples[int(place)]["row"] - 1 for place in pool], dtype=np.int64)
-    return _Pool(ids, of, fitting(words, method), "jsonl", write, _pooled_texts)
+    return _Pool(ids, of, fitting(words, method), "jsonl", write)
 
 
 def _rows(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
@@ -141,7 +137,7 @@ def _rows(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
             writer.write_table(take(table, places))
 
     words = fitting({**base, "group": split_options(spec).group, "effort": choose.effort_of(spec)}, method)
-    return _Pool(ids, of, words, "arrow", write, _pooled_rows)
+    return _Pool(ids, of, words, "arrow", write)
 
 
 def _units(prepared: PreparedData, pool: Ints, table: pa.Table, spec: RunSpec) -> Ints:
@@ -216,7 +212,7 @@ def _finish(path: Path, runs: Sequence[Run], pool: _Pool) -> Folds:
             name: float(np.mean([d["baselines"][name][metric]["value"] for d in documents]))
             for name in documents[0]["baselines"] if all(metric in d["baselines"].get(name, {}) for d in documents)
         },
-        "out_of_fold": pool.metrics(runs[0], table),
+        "out_of_fold": _pooled(runs[0], table),
         "predictions": str(path / "out_of_fold.parquet"),
     }  # fmt: skip
     document["words"] = _sentences(document)
@@ -268,19 +264,10 @@ def _out_of_fold(runs: Sequence[Run], pool: _Pool) -> pa.Table:
     return pa.concat_tables(parts).sort_by("row_id")
 
 
-def _pooled_texts(run: Run, table: pa.Table) -> Words:
-    names = [name for name in table.column_names if name in text_metrics.TABLE]
-    return dict(text_metrics.with_intervals({name: np.array(table.column(name).to_pylist()) for name in names}))
-
-
-def _pooled_rows(run: Run, table: pa.Table) -> Words:
+def _pooled(run: Run, table: pa.Table) -> Words:
     """{} for several labels, whose thresholds differ from fold to fold."""
-    model = Model.load(run.path)
-    if model.task.kind == "labels":
-        return {}
-    scores = saved_scores(table, model.task.kind)
-    outcome = Outcome(model.task.kind, model.task.truth(table.column("truth").to_pylist()), scores, model.labels)
-    return dict(metrics.with_intervals(outcome))
+    measured = saved_measured(run, table)
+    return {} if measured.kind == "labels" else dict(with_intervals(measured))
 
 
 def _sentences(document: Words) -> list[str]:

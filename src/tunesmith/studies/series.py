@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,8 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.targets import TargetReader
 from tunesmith.evaluate import refine_report
+from tunesmith.evaluate.measured import Measured, RowStatistics
+from tunesmith.evaluate.metrics import TABLE
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_of
 from tunesmith.runs.protocols import Launcher
@@ -287,10 +289,15 @@ def train_at(job: Words, emit: Emit) -> None:
     train(out=path, listeners=[emit], **job["words"])
 
 
-def saved_scores(table: pa.Table, kind: str) -> np.ndarray:
-    """The column `scores` of a run's predictions as `Outcome` wants it: float64 [n, k], for numbers [n]."""
+def saved_measured(run: Run, table: pa.Table) -> Measured:
+    """What predictions that a run has saved are worth, all of them or some."""
+    sums = [name for name in table.column_names if name in TABLE]
+    if sums:
+        return RowStatistics({name: np.array(table.column(name).to_pylist()) for name in sums})
+    model = run.model
     scores = np.array(table.column("scores").to_pylist(), dtype=np.float64)
-    return scores[:, 0] if kind == "number" else scores
+    return cast(Measured, model.outcome(scores[:, 0] if model.task.kind == "number" else scores,
+                                        table.column("truth").to_pylist()))  # fmt: skip
 
 
 # a run that is only a trial

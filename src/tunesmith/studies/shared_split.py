@@ -12,7 +12,7 @@ from tunesmith.core.errors import FolderError
 from tunesmith.core.files import own_folder, read_json, write_json
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import SplitOptions, ValueOptions
-from tunesmith.evaluate.goal import higher_is_better
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.runs.reading import split_options
 
 Words = dict[str, Any]

@@ -19,11 +19,9 @@ from tunesmith.core.events import ignore
 from tunesmith.core.files import copy_folder, new_folder, read_json, remove, scratch, write_json
 from tunesmith.data.conversations import Examples, read_examples
 from tunesmith.data.prepare import parse_targets, read_rows
-from tunesmith.evaluate import compare, metrics, text_metrics
-from tunesmith.evaluate.compare import Difference
-from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.measured import Measured, RowStatistics, compute, paired_difference, with_intervals
 from tunesmith.evaluate.thresholds import tune_thresholds
-from tunesmith.evaluate.types import Interval, Outcome
+from tunesmith.evaluate.types import Outcome
 from tunesmith.families.export import export
 from tunesmith.families.generative import use
 from tunesmith.families.generative.predictor import TextGenerator
@@ -74,7 +72,8 @@ def greedy_soup(folder: Path, runs: Sequence[Run], split: SharedSplit) -> Words:
         judge.finish(folder)
         write_manifest(folder)
         ours, theirs = (judge.found(one, "test") for one in (folder, ordered[0]))
-        return {**told, "test": judge.interval(ours), "difference": dict(judge.difference(ours, theirs))}
+        test = with_intervals(ours, [split.metric])[split.metric]
+        return {**told, "test": test, "difference": dict(paired_difference(ours, theirs, split.metric))}
 
 
 def mean(parts: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -106,7 +105,7 @@ def _rank(found: Mapping[str, Any], split: SharedSplit) -> tuple[float, float]:
 
 def _score(judge: _Judge, folder: Path, parts: Sequence[Path]) -> tuple[float, float]:
     _write(folder, parts)
-    return _rank(judge.values(judge.found(folder, "validation")), judge.split)
+    return _rank(compute(judge.choosing(folder)), judge.split)
 
 
 def _write(folder: Path, parts: Sequence[Path]) -> None:
@@ -122,14 +121,14 @@ def _write(folder: Path, parts: Sequence[Path]) -> None:
 
 
 class _Judge(Protocol):
-    """What a model folder is worth on a split; `found` is one answer or number a row, which the others read."""
+    """What a model folder is worth on a split."""
 
     split: SharedSplit
 
-    def found(self, folder: Path, part: str) -> Any: ...
-    def values(self, found: Any) -> Mapping[str, float]: ...
-    def interval(self, found: Any) -> Interval: ...
-    def difference(self, ours: Any, theirs: Any) -> Difference: ...
+    def found(self, folder: Path, part: str) -> Measured: ...
+    def choosing(self, folder: Path) -> Measured:
+        """The validation rows, as runs are chosen by them."""
+
     def finish(self, folder: Path) -> None:
         """Settle on validation rows what belongs to the model beside its weights."""
 
@@ -145,21 +144,15 @@ class _Rows:
         rows, targets = self._read(model, part)
         return model.outcome(model.scores(rows), targets)
 
+    def choosing(self, folder: Path) -> Outcome:
+        return _tuned(self.found(folder, "validation"))
+
     def _read(self, model: Model, part: str) -> tuple[Dataset, list[Any]]:
         rows = read_rows(self.split.file(part), emit=ignore, cache_dir=self.cache, columns=model.columns)
         return model.texts(rows), parse_targets(rows, model.columns, model.labels)
 
-    def values(self, found: Outcome) -> Mapping[str, float]:
-        return metrics.compute(_tuned(found))
-
-    def interval(self, found: Outcome) -> Interval:
-        return metrics.with_intervals(found, [self.split.metric])[self.split.metric]
-
-    def difference(self, ours: Outcome, theirs: Outcome) -> Difference:
-        return compare.paired_bootstrap(ours, theirs, self.split.metric)
-
     def finish(self, folder: Path) -> None:
-        tuned = _tuned(self.found(folder, "validation")).thresholds
+        tuned = self.choosing(folder).thresholds
         if tuned is not None:
             mark = read_json(folder / MARK)
             write_json(folder / MARK, {**mark, "thresholds": [float(value) for value in tuned]})
@@ -177,14 +170,8 @@ class _Texts:
             self._examples[part] = read_examples(self.split.file(part), emit=ignore, form=self.split.form)
         return use.statistics(TextGenerator.load(folder), self._examples[part])
 
-    def values(self, found: RowStatistics) -> Mapping[str, float]:
-        return text_metrics.compute(found)
-
-    def interval(self, found: RowStatistics) -> Interval:
-        return text_metrics.with_intervals({self.split.metric: found[self.split.metric]})[self.split.metric]
-
-    def difference(self, ours: RowStatistics, theirs: RowStatistics) -> Difference:
-        return text_metrics.paired_difference(ours, theirs, self.split.metric)
+    def choosing(self, folder: Path) -> RowStatistics:
+        return self.found(folder, "validation")
 
     def finish(self, folder: Path) -> None:
         """Nothing: its weights are all that it is."""

@@ -15,9 +15,9 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import read_json, remove, write_json
 from tunesmith.core.run import is_run
-from tunesmith.evaluate import text_metrics, words
-from tunesmith.evaluate.goal import higher_is_better, parse_goal
-from tunesmith.evaluate.metrics import get
+from tunesmith.evaluate import words
+from tunesmith.evaluate.goal import parse_goal
+from tunesmith.evaluate.metrics import get, higher_is_better
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
 from tunesmith.runs.protocols import Launcher
@@ -155,8 +155,8 @@ def until(
     with opened(out, request) as path:
         split = make_split(data, path / "data", clean)
         if split.family == "predictive":
-            get(name, split.kind)  # type: ignore[arg-type]  # must be one of this task
-        elif name not in text_metrics.TABLE:
+            get(name, split.kind)  # must be one of this task
+        elif "text" not in get(name).kinds:
             raise OptionError(f"--until {metric}: {name} is not measured of text that is written.", _measured(split))
         sign = 1 if higher_is_better(name) else -1
         goal = (name, target, sign)

@@ -11,7 +11,8 @@ from tunesmith.engine.likelihood import Likelihoods, TokenLesson
 from tunesmith.engine.options import ConversationOptions
 from tunesmith.engine.protocols import Batches
 from tunesmith.engine.sequences import SequenceRows
-from tunesmith.evaluate.text_metrics import RowStatistics, token_rows
+from tunesmith.evaluate.measured import RowStatistics
+from tunesmith.evaluate.text_metrics import token_rows
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.mask import Encoded, split_long
 

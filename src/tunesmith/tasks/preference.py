@@ -15,7 +15,8 @@ from tunesmith.engine.options import ConversationOptions
 from tunesmith.engine.preference import FeedbackLesson, PairLesson, dpo_loss, kto_loss
 from tunesmith.engine.protocols import Batches
 from tunesmith.engine.sequences import SequenceRows
-from tunesmith.evaluate.text_metrics import RowStatistics, preference_rows
+from tunesmith.evaluate.measured import RowStatistics
+from tunesmith.evaluate.text_metrics import preference_rows
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.mask import Encoded
 

@@ -12,7 +12,8 @@ from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import scratch
 from tunesmith.data import seen
 from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
-from tunesmith.evaluate import metrics, words
+from tunesmith.evaluate import words
+from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.generative import use
 from tunesmith.families.generative.predictor import TextGenerator
@@ -49,7 +50,7 @@ def evaluate(run: Any, data: Any, *, seed: int = 0, emit: Emit = ignore, **readi
         model.cut_rows = 0
         outcome = model.outcome(model.scores(texts), targets)
         model.warn_of_cut(len(rows), emit)
-        found: dict[str, Any] = {"rows": len(rows), "metrics": metrics.with_intervals(outcome, seed=seed)}
+        found: dict[str, Any] = {"rows": len(rows), "metrics": with_intervals(outcome, seed=seed)}
         return found | _without_seen(model, texts, outcome, seed, emit)
 
 
@@ -71,7 +72,7 @@ def _without_seen(model: Model, texts: Dataset, outcome: Outcome, seed: int, emi
     if new.all():
         return told
     left = outcome.take(np.flatnonzero(new))
-    told["new"] = {"rows": len(left), "metrics": metrics.with_intervals(left, seed=seed) if len(left) else {}}
+    told["new"] = {"rows": len(left), "metrics": with_intervals(left, seed=seed) if len(left) else {}}
     chosen = f", {validated.sum():,} were chosen on" if validated.any() else ""
     message = f"{trained.sum():,} of {len(new):,} rows were trained on{chosen}: the text is one of the run's own. "
     first = next(iter(told["new"]["metrics"]), None)

@@ -12,7 +12,7 @@ from tunesmith.engine.batching import sample
 from tunesmith.engine.generate import Generated, Sampling, ending_ids
 from tunesmith.engine.sequences import SequenceWriter
 from tunesmith.evaluate.few_shot import FewShot, begun, count_answers
-from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.predictor import within
 

@@ -14,7 +14,7 @@ from tunesmith.engine.generate import Generated, Sampling, generate
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.precision import working
 from tunesmith.engine.sequences import SequenceRows
-from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import Items
 from tunesmith.runs.context import RunContext
@@ -34,9 +34,9 @@ class GenerativeRun(RunContext):
     predicted: dict[str, float] | None = None
     """Seconds and bytes that the training was expected to take."""
     train_seconds: float = 0.0
-    ours: RowStatistics = field(default_factory=dict)
+    ours: RowStatistics = field(init=False)  # judge
     """What the metrics of the test rows are made of, in the end."""
-    moved: RowStatistics = field(default_factory=dict)
+    moved: RowStatistics | None = None
     """How far it is from its base, of a task that learns against it."""
     answers: dict[str, list[Generated]] = field(default_factory=dict)
     """To the test rows that are answered, by contender."""

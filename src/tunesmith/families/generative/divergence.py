@@ -9,7 +9,7 @@ import numpy as np
 
 from tunesmith.engine.inference import evaluating
 from tunesmith.engine.likelihood import to_device
-from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.loaders.language import add_tokens, load_language_base
@@ -37,7 +37,7 @@ def divergence(work: GenerativeRun) -> RowStatistics:
             with without_changes():
                 theirs = base.log_probabilities(batch)
             found[at] = float((ours.exp() * (ours - theirs)).sum()), len(ours)
-    return {"kl_to_base": found}
+    return RowStatistics({"kl_to_base": found})
 
 
 def _base(work: GenerativeRun) -> tuple[LanguageModel, Callable[[], AbstractContextManager[object]]]:

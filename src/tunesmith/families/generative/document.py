@@ -8,7 +8,7 @@ from typing import Any
 from tunesmith.evaluate import examples, preview, text_metrics
 from tunesmith.evaluate.diagnose import curve_findings, gravest_first, leaked
 from tunesmith.evaluate.evidence import Answer
-from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.measured import RowStatistics, value_of, with_intervals
 from tunesmith.evaluate.types import Finding
 from tunesmith.families.generative import verdict as language_verdict
 from tunesmith.families.generative.baselines import answer_length, generate, prompts_of
@@ -24,10 +24,9 @@ from tunesmith.runs.history import read_curves
 def judge(work: GenerativeRun) -> None:
     """What the model makes of the test rows, what it has lost, and what it writes where the base wrote."""
     work.ours = work.statistics(work.items.splits["test"])
-    work.moved = divergence(work) if work.plan.task.needs_reference else {}
+    work.moved = divergence(work) if work.plan.task.needs_reference else None
     first = work.plan.task.metrics[0]
-    own = text_metrics.compute(work.ours).get(first)
-    work.forgetting = retain.measured(work, first, own, lambda name: bool(text_metrics.higher_is_better(name)))
+    work.forgetting = retain.measured(work, first, value_of(work.ours, first))
     work.answers = dict(work.base["answers"])
     if work.answers:
         work.answers["tuned"] = generate(work, prompts_of(work, work.base["items"]))
@@ -46,14 +45,17 @@ def document(work: GenerativeRun, cost: dict[str, Any]) -> dict[str, Any]:
     measured = {
         name: {
             metric: found
-            for rows in (statistics.get(name, {}), texts.get(name, {}))  # all test rows, and those answered
-            for metric, found in text_metrics.with_intervals(rows, seed=seed).items()
+            for rows in (statistics.get(name), texts.get(name))  # all test rows, and those answered
+            if rows is not None
+            for metric, found in with_intervals(rows, seed=seed).items()
         }
         for name in {**statistics, **texts}
     }
     found, work.gates = language_verdict.judge(work, statistics, texts, work.answers, wanted, measured["tuned"])
-    validation = text_metrics.with_intervals(work.statistics(work.items.splits["validation"]), seed=seed)
-    test = measured.pop("tuned") | text_metrics.with_intervals(work.moved, seed=seed)
+    validation = with_intervals(work.statistics(work.items.splits["validation"]), seed=seed)
+    test = measured.pop("tuned")
+    if work.moved is not None:
+        test |= with_intervals(work.moved, seed=seed)
     document = {
         "task": work.plan.spec.task, "model": work.plan.spec.model, "method": work.plan.spec.method,
         "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,

@@ -16,7 +16,8 @@ from tunesmith.data.predict_inputs import as_warning
 from tunesmith.display.cards import Card, Shown
 from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate
 from tunesmith.engine.hardware import device, prepare
-from tunesmith.evaluate.text_metrics import RowStatistics, text_rows
+from tunesmith.evaluate.measured import RowStatistics
+from tunesmith.evaluate.text_metrics import text_rows
 from tunesmith.families.generative.prompts import Prompt, prompts_of
 from tunesmith.models.bundle import LanguageBundle
 from tunesmith.models.loaders.language import load_language_finished, read_mark

@@ -110,5 +110,5 @@ def write_predictions(work: GenerativeRun) -> None:
 
     places = work.items.example[work.items.splits["test"]]
     columns = {"row_id": [int(work.data[int(place)]["row"]) - 1 for place in places]}
-    write_table(pa.table({**columns, **{name: some.tolist() for name, some in work.ours.items()}}),
+    write_table(pa.table({**columns, **{name: some.tolist() for name, some in work.ours.sums.items()}}),
                    work.folder.predictions)  # fmt: skip

@@ -14,7 +14,7 @@ from tunesmith.core.events import Decided, Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
 from tunesmith.engine.options import LONGEST_EXAMPLE
-from tunesmith.evaluate import text_metrics
+from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.forgetting import retain
 from tunesmith.models.blocks import freeze, frozen_names
@@ -34,7 +34,7 @@ def settled(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
     if spec.task == "auto":
         emit(Decided("task", name, f"the data is of the form {data.form!r} ({data.format})"))
     if spec.goal is not None:
-        text_metrics.higher_is_better(parse_goal(spec.goal, "--goal").metric)  # must be one of this task
+        metrics.get(parse_goal(spec.goal, "--goal").metric, "text")  # must be one of this task
     kind = registry.get("tasks", name).network
     method_name = spec.method
     if method_name == "auto":

@@ -12,7 +12,8 @@ from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.protocols import Batches, begin_stage, stage_of
-from tunesmith.evaluate import text_metrics
+from tunesmith.evaluate.measured import compute
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.cost import predict_cost
 from tunesmith.families.generative.settle import packs
@@ -29,15 +30,14 @@ def setup(work: GenerativeRun) -> loop.Setup:
     watched = batching.sample(items.splits["validation"], _VALIDATION_ITEMS, plan.spec.seed)
     if len(watched) < len(items.splits["validation"]):
         work.emit(Decided("validation_rows", len(watched), "more would take longer than they tell"))
-    higher = bool(text_metrics.higher_is_better(metric))
 
     def evaluate() -> dict[str, float]:
-        return text_metrics.compute(work.statistics(watched))
+        return compute(work.statistics(watched))
 
     made_of = identity(plan.spec, work.corpus.fingerprint, work.bundle.fingerprint)
     setup = loop.Setup(
         model=work.bundle.model, lesson=lesson(work, items.splits["train"]), evaluate=evaluate,
-        metric=metric, higher_is_better=higher,
+        metric=metric, higher_is_better=higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
         checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),

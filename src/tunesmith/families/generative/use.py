@@ -16,8 +16,7 @@ from tunesmith.data.types import ReadOptions
 from tunesmith.engine.batching import TOKENS_AT_ONCE
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
-from tunesmith.evaluate import text_metrics
-from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.measured import RowStatistics, with_intervals
 from tunesmith.families.generative.corpus import asked_form
 from tunesmith.families.generative.items import fit, start_token
 from tunesmith.families.generative.predictor import TextGenerator, references, within, written_rows
@@ -53,14 +52,14 @@ def evaluate(
             f"evaluate: a run of the task {model.mark['task']} is measured against its base, which this command lacks.",
             "See metrics.json of the run, or train with --test FILE.",
         )
-    metrics = text_metrics.with_intervals(statistics(model, examples), seed=seed)
+    metrics = with_intervals(statistics(model, examples), seed=seed)
     if examples.form != "text":
         some = [examples[i] for i in range(min(200, len(examples)))]
         limit = int(model.mark["max_length"])
         asked = [within(model.codec.prompt(example).tolist(), limit, model.bundle.kind) for example in some]
         answers = model.continued(asked)
         written = written_rows(answers, references(model.codec, some))
-        metrics |= text_metrics.with_intervals(written, seed=seed)
+        metrics |= with_intervals(written, seed=seed)
     return {"rows": len(examples), "metrics": metrics}
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tunesmith.engine.generate import Generated
-from tunesmith.evaluate import good_text, text_metrics, verdict
-from tunesmith.evaluate.compare import Difference
+from tunesmith.evaluate import compare, good_text, text_metrics, verdict
 from tunesmith.evaluate.goal import goal_of
-from tunesmith.evaluate.text_metrics import RowStatistics
+from tunesmith.evaluate.measured import Measured, paired_difference
 from tunesmith.evaluate.types import Interval
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.rendering import without_reasoning
@@ -19,8 +18,8 @@ _FEWEST = 6
 
 def judge(
     work: GenerativeRun,
-    likely: Mapping[str, RowStatistics],
-    texts: Mapping[str, RowStatistics],
+    likely: Mapping[str, Measured],
+    texts: Mapping[str, Measured],
     answers: Mapping[str, list[Generated]],
     wanted: list[list[str]],
     test: Mapping[str, Interval],
@@ -30,29 +29,23 @@ def judge(
     task, seed = work.plan.task, work.plan.spec.seed
     first = task.metrics[0]
     rivals = {name: rows for name, rows in likely.items() if name != "tuned"}
-    core = text_metrics.verdict(likely["tuned"], rivals, first, seed=seed)
+    core = compare.verdict(likely["tuned"], rivals, first, seed=seed)
     written = None
     if answers.get("tuned"):
         shown = [without_reasoning(one.text) for one in answers["tuned"]]
         written = good_text.count(shown, [one.stopped for one in answers["tuned"]], wanted)
     # answers are compared by what they say, where there is one that is wanted
-    by_text = bool(texts.get("tuned")) and not task.needs_reference and len(wanted) >= _FEWEST
+    by_text = "tuned" in texts and not task.needs_reference and len(wanted) >= _FEWEST
     metric = _metric(task.text_metric, wanted) if by_text else first
     rows = texts if by_text else likely
-    values = {name: text_metrics.compute(some).get(metric) for name, some in rows.items()}
-
-    def pair(name: str) -> Difference:
-        return text_metrics.paired_difference(rows["tuned"], rows[name], metric, seed=seed)
-
-    own = values.pop("tuned", None)
-    known = {name: value for name, value in values.items() if value is not None}
-    higher = bool(text_metrics.higher_is_better(metric))
-    worth = verdict.worth(own, known, pair, metric, simplest=None, higher=higher)
-    of_text = pair("base") if by_text and "base" in known else None
+    worth = verdict.worth(
+        rows["tuned"], {name: one for name, one in rows.items() if name != "tuned"}, metric, seed=seed
+    )
+    of_text = next((one for one in worth["contenders"] if by_text and one["name"] == "base"), None)
     gates = good_text.gates(written, of_text)
     base = None
     if "base" in rivals:
-        base = text_metrics.paired_difference(likely["tuned"], rivals["base"], first, seed=seed)
+        base = paired_difference(likely["tuned"], rivals["base"], first, seed=seed)
     good = good_text.judge(
         written, gates, test, (metric, of_text) if by_text else None, base, first, goal=goal_of(work.plan.spec)
     )

@@ -9,9 +9,10 @@ import numpy as np
 from tunesmith.engine.batching import sample
 from tunesmith.engine.inference import gathered
 from tunesmith.engine.probe import MAX_ROWS
-from tunesmith.evaluate import diagnose, examples, good, linear, metrics, metrics_json, noise, verdict
+from tunesmith.evaluate import diagnose, examples, good, linear, metrics_json, noise, verdict
 from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.goal import goal_of
+from tunesmith.evaluate.measured import value_of, with_intervals
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
@@ -34,8 +35,7 @@ def judge(work: PredictiveRun) -> None:
     work.ours = {split: work.outcome(split, values, work.thresholds) for split, values in logits.items()}
     work.others = _model_baselines(work)
     first = work.plan.task.metrics[0]
-    own = metrics.compute(work.ours["test"], [first]).get(first)
-    work.forgetting = retain.measured(work, first, own, metrics.higher_is_better)
+    work.forgetting = retain.measured(work, first, value_of(work.ours["test"], first))
 
 
 def _model_baselines(work: PredictiveRun) -> dict[str, Outcome]:
@@ -54,19 +54,19 @@ def document(work: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
     task, data, seed = work.plan.task, work.data, work.plan.spec.seed
     first, ours = task.metrics[0], work.ours
     work.others = {**work.of_texts.result(work.emit), **work.others}
-    test = metrics.with_intervals(ours["test"], seed=seed)
+    test = with_intervals(ours["test"], seed=seed)
     of_data = _of_data(work, test)
-    baselines = {name: metrics.with_intervals(other, task.metrics, seed=seed) for name, other in work.others.items()}
+    baselines = {name: with_intervals(other, task.metrics, seed=seed) for name, other in work.others.items()}
     without = None
     if len(data.leaked_test):
         clean = ~np.isin(data.splits["test"], data.leaked_test)
         if clean.any():
-            without = metrics.with_intervals(_subset(ours["test"], clean), seed=seed)
+            without = with_intervals(ours["test"].take(clean), seed=seed)
     found = _verdict(work, test)
     made = metrics_json.build(
         task=work.plan.spec.task, model=work.plan.spec.model, method=work.kept_method or work.plan.spec.method,
         first_metric=first, test=test,
-        validation=metrics.with_intervals(ours["validation"], task.metrics, seed=seed),
+        validation=with_intervals(ours["validation"], task.metrics, seed=seed),
         baselines=baselines, verdict=found, outcome=ours["test"], test_without_leaked=without,
         findings=diagnose.findings(
             curves=read_curves(work.folder.events), outcome=ours["test"], test=test, baselines=baselines,
@@ -114,10 +114,6 @@ def _verdict(work: PredictiveRun, test: diagnose.Metrics) -> verdict.Verdict:
         judged["words"] += f" {work.cut.evidence}"
     simplest = "linear_probe" if work.is_probe else None
     return verdict.of_rows(ours, others, first, judged, simplest=simplest, seed=seed)
-
-
-def _subset(outcome: Outcome, mask: np.ndarray) -> Outcome:
-    return Outcome(outcome.kind, outcome.truth[mask], outcome.scores[mask], outcome.label_names, outcome.thresholds)
 
 
 def evidence(work: PredictiveRun) -> dict[str, Any]:

@@ -13,7 +13,9 @@ import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.events import Decided, ignore
-from tunesmith.evaluate import metrics, words
+from tunesmith.evaluate import words
+from tunesmith.evaluate.measured import compute
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import continued, linear_head
@@ -83,7 +85,7 @@ def hand_over(work: PredictiveRun, watched: np.ndarray, noise: Callable[[str, fl
     if not plan.spec.effort or not plan.engine.epochs:
         return
     metric = plan.task.metrics[0]
-    higher = metrics.higher_is_better(metric)
+    higher = higher_is_better(metric)
     of_probe = work.probe_logits["validation"][np.isin(work.data.splits["validation"], watched)]
     held = work.data.splits["validation"][np.isin(work.data.splits["validation"], watched)]
     ours = _score(work, held, work.logits(held), metric, noise)
@@ -120,6 +122,6 @@ def _score(
     if outcome.kind == "labels":
         outcome = work.outcome_at(held, logits, tune_thresholds(outcome))
     priced = metric if outcome.kind == "number" else "log_loss"
-    found = metrics.compute(outcome, [metric, priced])
-    value = found.get(metric, -np.inf if metrics.higher_is_better(metric) else np.inf)
+    found = compute(outcome, [metric, priced])
+    value = found.get(metric, -np.inf if higher_is_better(metric) else np.inf)
     return Score(value, noise(metric, value, len(held)) if np.isfinite(value) else 0.0, found.get(priced, np.inf))

@@ -24,7 +24,7 @@ from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import Task
 from tunesmith.engine.tokens import EncodedRows, encode_texts
-from tunesmith.evaluate import metrics
+from tunesmith.evaluate.measured import compute
 from tunesmith.evaluate.types import Outcome
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import loading
@@ -167,7 +167,7 @@ class Model(Shown):
             raise DataError(Problem("a score needs rows, and got none"))
         outcome = self.outcome(self.scores(Dataset.from_dict(texts)), truth)
         if self.task.kind == "number":
-            return float(metrics.compute(outcome)["r2"])
+            return float(compute(outcome)["r2"])
         right = outcome.predicted() == outcome.truth
         return float((right if right.ndim == 1 else right.all(1)).mean())
 

@@ -14,7 +14,8 @@ from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.precision import working
 from tunesmith.engine.protocols import begin_stage, stage_of
-from tunesmith.evaluate import metrics as metric_table
+from tunesmith.evaluate.measured import compute
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.predictive import effort, linear_head
 from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.runs.identity import identity
@@ -62,7 +63,7 @@ def setup(work: PredictiveRun) -> loop.Setup:
         loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
         if not np.isfinite(loss):
             return {"loss": loss}
-        return {"loss": loss, **metric_table.compute(work.outcome_at(watched, logits), plan.task.metrics)}
+        return {"loss": loss, **compute(work.outcome_at(watched, logits), plan.task.metrics)}
 
     def on_stage(stage: int) -> bool:
         last = begin_stage(plan.method, work.bundle, stage)
@@ -79,7 +80,7 @@ def setup(work: PredictiveRun) -> loop.Setup:
         work.emit(Decided("kept_weights", "the last weights", why))
     return loop.Setup(
         model=model, lesson=lesson, keeps_last=last,
-        evaluate=evaluate, metric=metric, higher_is_better=metric_table.higher_is_better(metric),
+        evaluate=evaluate, metric=metric, higher_is_better=higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
         checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),
@@ -92,6 +93,6 @@ def setup(work: PredictiveRun) -> loop.Setup:
 
 def noise(metric: str, value: float, rows: int) -> float:
     """Half a standard error of a share (accuracy, F1) of `rows` rows; errors and losses have none."""
-    if not metric_table.higher_is_better(metric):
+    if not higher_is_better(metric):
         return 0.0
     return 0.5 * float(np.sqrt(max(0.0, value * (1 - value)) / rows))

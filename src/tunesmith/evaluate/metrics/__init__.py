@@ -1,0 +1,42 @@
+"""The one TABLE of metrics, of every kind of thing that is measured.
+
+To add a metric: one function and one line in the table of its kind; values, intervals, comparison, report, card,
+`metrics.json` and the conformance tests follow (`evaluate.measured`). To add a kind: a table here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.evaluate.metrics import labels, likelihoods, numbers, texts
+from tunesmith.evaluate.metrics.metric import Metric
+
+TABLE: dict[str, Metric] = labels.TABLE | numbers.TABLE | texts.TABLE | likelihoods.TABLE
+"""name -> Metric. The order is the order of tables in the report."""
+
+
+def names_for(kind: str) -> list[str]:
+    """Every metric that fits this kind, in the order of TABLE."""
+    return [name for name, metric in TABLE.items() if kind in metric.kinds]
+
+
+def get(name: str, kind: str | None = None) -> Metric:
+    """The metric of that name. Raises OptionError for an unknown one, or one that does not fit `kind`."""
+    fitting = TABLE if kind is None else names_for(kind)
+    if name not in fitting:
+        raise unknown(name, fitting, kind)
+    return TABLE[name]
+
+
+def unknown(name: str, fitting: Iterable[str], kind: str | None = None) -> OptionError:
+    of_kind = "" if kind is None else " of texts" if kind == "text" else f" for outcomes of kind {kind!r}"
+    return OptionError(f"There is no metric called {name!r}{of_kind}.", did_you_mean(name, fitting))
+
+
+def higher_is_better(name: str) -> bool:
+    """Raises OptionError for an unknown metric, or one that is best in the middle."""
+    better = get(name).higher_is_better
+    if better is None:
+        raise OptionError(f"Of {name}, neither more nor less is better: no run can be chosen by it.")
+    return better
