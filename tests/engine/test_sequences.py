@@ -19,14 +19,14 @@ import itertools
 
 from language_models import CONTEXT, SEQ2SEQ, network
 from tunesmith.core.events import Event
-from tunesmith.engine import held as held_texts
 from tunesmith.engine import likelihood, loop, sequences
+from tunesmith.engine import self_distillation as module
 from tunesmith.engine.batching import pack, plan_mixed
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.held import divergence, hold
 from tunesmith.engine.likelihood import TokenLesson, likelihoods
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.self_distillation import divergence, self_distillation
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter, windows
 from tunesmith.engine.stop import StopRequest
 from tunesmith.models.language import LanguageModel
@@ -358,7 +358,7 @@ def test_rows_that_count_alike_do_so_however_they_are_divided(rows: Many) -> Non
 def test_held_texts_cost_nothing_until_the_model_changes(rows: Many, family: str) -> None:
     sources = [length // 2 for length in LENGTHS] if family in SEQ2SEQ else None
     some, model = rows(LENGTHS, sources=sources), LanguageModel(network(family)).eval()
-    held = hold(model, TokenLesson(some, np.arange(8), 2, None, 0), 2.0, CPU)
+    held = self_distillation(model, TokenLesson(some, np.arange(8), 2, None, 0), 2.0, CPU)
     items = np.array([3, 0, 6])
     assert held.loss(model, items, CPU).item() == pytest.approx(0, abs=1e-4)
     before = model.log_probabilities(some.collate(items))
@@ -386,6 +386,8 @@ def test_the_divergence_of_all_words_is_that_of_kullback_and_leibler() -> None:
 
 
 def test_no_more_texts_are_held_than_are_affordable(rows: Many, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_texts, "_TOKENS", 70)
-    held = hold(LanguageModel(network("llama")), TokenLesson(rows(LENGTHS), np.arange(8), 2, None, 0), 1.0, CPU)
+    monkeypatch.setattr(module, "_TOKENS", 70)
+    held = self_distillation(
+        LanguageModel(network("llama")), TokenLesson(rows(LENGTHS), np.arange(8), 2, None, 0), 1.0, CPU
+    )
     assert held.lengths.tolist() == LENGTHS[:3]

@@ -20,7 +20,6 @@ from torch.nn import functional
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.options import Options
-from tunesmith.engine.held import hold
 from tunesmith.engine.inference import frozen_features
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.likelihood import TokenLesson
@@ -28,6 +27,7 @@ from tunesmith.engine.loop import Setup
 from tunesmith.engine.mixed import MixedLesson
 from tunesmith.engine.precision import working
 from tunesmith.engine.retained import Keeping, Retained, relative_distance
+from tunesmith.engine.self_distillation import self_distillation
 
 _TEMPERATURE = 2.0
 _HELD_RATE = 0.5
@@ -53,7 +53,7 @@ class Distill:
         texts = [one.lesson for one in keeping.retained if isinstance(one.lesson, TokenLesson)]
         if texts:
             with working(model, setup.precision, setup.float32_names):
-                held = [hold(model, one, self.weight, setup.device) for one in texts]
+                held = [self_distillation(model, one, self.weight, setup.device) for one in texts]
             setup.lesson = MixedLesson(lesson, held, _HELD_RATE, setup.seed)
             return
         if type(lesson) is not RowLesson:

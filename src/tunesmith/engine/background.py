@@ -17,7 +17,7 @@ _SECONDS = 0.1
 """Between looks at whether the run should stop."""
 
 
-class Beside(Generic[T]):
+class BackgroundTask(Generic[T]):
     """`compute(emit)` on a thread of its own, begun at once."""
 
     def __init__(self, compute: Callable[[Emit], T]):
@@ -40,7 +40,7 @@ class Beside(Generic[T]):
 
 
 @contextmanager
-def one_core_left() -> Iterator[None]:
+def leave_one_core() -> Iterator[None]:
     """Torch computes on all cores but one: of cores that share a product, the slowest makes all others wait."""
     cores = torch.get_num_threads()
     torch.set_num_threads(max(1, cores - 1))

@@ -75,10 +75,10 @@ def _to_all(
         if mask.dtype == torch.bool:
             mask = scores.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(scores.dtype).min)
         scores = scores + mask
-    chances = torch.softmax(scores, -1)
+    weights = torch.softmax(scores, -1)
     if dropout:  # torch's own draws bf16 numbers one by one
-        chances = chances * ((torch.rand(chances.shape) >= dropout).to(chances.dtype) / (1 - dropout))
-    return torch.bmm(chances.view(rows * heads, length, -1), v).view(rows, heads, length, -1)
+        weights = weights * ((torch.rand(weights.shape) >= dropout).to(weights.dtype) / (1 - dropout))
+    return torch.bmm(weights.view(rows * heads, length, -1), v).view(rows, heads, length, -1)
 
 
 def _mask(*positional: Any, attention_mask: Tensor | None = None, **words: Any) -> Tensor | None:
@@ -110,9 +110,9 @@ class _Causal(torch.autograd.Function):
             block = q[:, :, start:end].reshape(groups, -1, size) * scale
             scores = torch.bmm(block, k[:, :end].transpose(1, 2))
             scores.view(groups, shared, end - start, end)[..., start:] += ahead[: end - start, : end - start]
-            chances = torch.softmax(scores, -1)
-            out[:, :, start:end] = torch.bmm(chances, v[:, :end]).view(groups, shared, end - start, -1)
-            kept.append(chances)
+            weights = torch.softmax(scores, -1)
+            out[:, :, start:end] = torch.bmm(weights, v[:, :end]).view(groups, shared, end - start, -1)
+            kept.append(weights)
         ctx.scale = scale
         ctx.save_for_backward(q, k, v, *kept)
         return out.view(rows, heads, length, -1)
@@ -124,12 +124,12 @@ class _Causal(torch.autograd.Function):
         rows, heads = received[0].shape[:2]
         given = received[0].reshape(groups, shared, length, -1)
         to_q, to_k, to_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for number, chances in enumerate(kept):
+        for number, weights in enumerate(kept):
             start, end = number * _BLOCK, min(length, (number + 1) * _BLOCK)
             some = given[:, :, start:end].reshape(groups, -1, v.shape[-1])
-            to_v[:, :end] += torch.bmm(chances.transpose(1, 2), some)
+            to_v[:, :end] += torch.bmm(weights.transpose(1, 2), some)
             slopes = torch.bmm(some, v[:, :end].transpose(1, 2))
-            slopes = torch._softmax_backward_data(slopes, chances, -1, chances.dtype)
+            slopes = torch._softmax_backward_data(slopes, weights, -1, weights.dtype)
             to_q[:, :, start:end] = (torch.bmm(slopes, k[:, :end]) * ctx.scale).view(groups, shared, end - start, size)
             block = q[:, :, start:end].reshape(groups, -1, size) * ctx.scale
             to_k[:, :end] += torch.bmm(slopes.transpose(1, 2), block)

@@ -71,14 +71,14 @@ class LanguageModel(nn.Module):
         losses, right = zip(*self._in_chunks(_losses, hidden, batch["labels"]), strict=True)
         return torch.cat(losses), torch.cat(right)
 
-    def log_chances(self, batch: dict[str, Tensor], words: Tensor) -> Tensor:
+    def log_probs_of(self, batch: dict[str, Tensor], words: Tensor) -> Tensor:
         """Log-probabilities of `words` int64 [n, k] at the n learned positions, float32 [n, k]."""
         hidden = self._hidden(batch, batch["positions"])
-        return torch.cat(list(self._in_chunks(_log_chances, hidden, words)))
+        return torch.cat(list(self._in_chunks(_log_probs, hidden, words)))
 
     @torch.no_grad()
-    def likeliest(self, batch: dict[str, Tensor], count: int) -> tuple[Tensor, Tensor]:
-        """The `count` likeliest words at each learned position, int64 [n, count], and their log-probabilities."""
+    def top_k(self, batch: dict[str, Tensor], count: int) -> tuple[Tensor, Tensor]:
+        """The `count` most probable words at each learned position, int64 [n, count], and their log-probabilities."""
         hidden = self._hidden(batch, batch["positions"])
         count = min(count, self.config_vocabulary)
 
@@ -225,7 +225,7 @@ def _losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return losses, right
 
 
-def _log_chances(logits: Tensor, words: Tensor) -> Tensor:
+def _log_probs(logits: Tensor, words: Tensor) -> Tensor:
     return logits.float().log_softmax(-1).gather(1, words)
 
 
@@ -254,9 +254,9 @@ class _Loss(torch.autograd.Function):
         slopes = torch.empty_like(logits)
         for rows in _few_rows(logits):
             weights = received[0][rows, None]
-            chances = torch.softmax(logits[rows], -1, dtype=torch.float32).mul_(weights)
+            probabilities = torch.softmax(logits[rows], -1, dtype=torch.float32).mul_(weights)
             # the label's chance less one, from the loss: it may be too near to one for a difference
-            slopes[rows] = chances.scatter_(1, labels[rows, None], weights * torch.expm1(-losses[rows, None]))
+            slopes[rows] = probabilities.scatter_(1, labels[rows, None], weights * torch.expm1(-losses[rows, None]))
         return slopes, None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
-from tunesmith.engine.background import Beside
+from tunesmith.engine.background import BackgroundTask
 from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.probe import LinearSolution
@@ -34,7 +34,7 @@ class PredictiveRun(RunContext):
     resting: frozen_prefix.Resting = field(init=False)  # baselines
     features_of_base: np.ndarray = field(init=False)  # baselines
     """What the linear solution reads of the rows that need it: float32 [rows, hidden]."""
-    of_texts: Beside[dict[str, Outcome]] = field(init=False)  # baselines
+    of_texts: BackgroundTask[dict[str, Outcome]] = field(init=False)  # baselines
     probe: LinearSolution = field(init=False)  # baselines
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tunesmith.core.events import Decided
 from tunesmith.engine import hardware
-from tunesmith.engine.background import one_core_left
+from tunesmith.engine.background import leave_one_core
 from tunesmith.families.predictive import (
     continued,
     document,
@@ -109,7 +109,7 @@ class Predictive:
         run.features_of_base = features.features_of_base(run)
         run.of_texts = baselines_on_texts(plan.task, data, plan.spec.seed)
         run.clock.phase("probe", "a linear one, on what the base model makes of the texts")
-        with one_core_left():
+        with leave_one_core():
             run.probe, run.probe_logits = linear_head.of_base(run)
         run.emit(Decided("penalty", run.probe.penalty, run.probe.why))
         on_validation = outcome_of(plan, data, data.splits["validation"], run.probe_logits["validation"])

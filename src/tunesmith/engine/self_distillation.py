@@ -1,7 +1,7 @@
 """Texts on which a language model's next words stay what they were (distillation from itself: Li & Hoiem 2016).
 
-Of each position the likeliest words before training are kept, and what is left for all others together. The
-Kullback-Leibler divergence of these few chances is at most that of all of them, and close to it.
+Of each position the most probable words before training are kept, and what is left for all others together. The
+Kullback-Leibler divergence of these few probabilities is at most that of all of them, and close to it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tunesmith.engine.inference import evaluating
 from tunesmith.engine.likelihood import TokenLesson
 
 WORDS = 32
-"""Likeliest words of each position whose chances are kept."""
+"""Most probable words of each position whose probabilities are kept."""
 _TOKENS = 200_000
 """Most tokens that are held: some 50 MB."""
 _REST = 1e-6
-"""Least chance of all other words together, so that its logarithm is finite in float32."""
+"""Least probability of all other words together, so that its logarithm is finite in float32."""
 
 
 @dataclass
-class HeldLesson:
-    """The tokens of `texts`; what is learned is how far their chances are from `words` and `logs`."""
+class SelfDistillation:
+    """The tokens of `texts`; what is learned is how far their probabilities are from `words` and `logs`."""
 
     texts: TokenLesson
     starts: np.ndarray
@@ -56,23 +56,23 @@ class HeldLesson:
         places = self.starts[items][owners] + np.arange(len(owners)) - first
         words = torch.from_numpy(self.words[places].astype(np.int64)).to(device)
         before = torch.from_numpy(self.logs[places]).to(device)
-        now = model.log_chances(batch, words)
+        now = model.log_probs_of(batch, words)
         return self.strength * self.texts.total(divergence(before, now), items, batch)
 
 
-def hold(model: Any, texts: TokenLesson, strength: float, device: torch.device) -> HeldLesson:
-    """`texts`, or as many of them as are affordable, with the chances that `model` gives their words now."""
+def self_distillation(model: Any, texts: TokenLesson, strength: float, device: torch.device) -> SelfDistillation:
+    """`texts`, or as many of them as are affordable, with the probabilities that `model` gives their words now."""
     some = texts.positions[: max(1, int(np.searchsorted(np.cumsum(texts.lengths), _TOKENS, side="right")))]
     texts = replace(texts, positions=some)
     words, logs, counts = [], [], []
     with evaluating(model):
         for item in range(len(some)):
-            best, chances = model.likeliest(texts.batch(np.array([item]), device), WORDS)
+            best, logs_of_best = model.top_k(texts.batch(np.array([item]), device), WORDS)
             words.append(best.to("cpu", torch.int32).numpy())
-            logs.append(chances.cpu().numpy())
+            logs.append(logs_of_best.cpu().numpy())
             counts.append(len(best))
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
-    return HeldLesson(texts, starts, np.concatenate(words), np.concatenate(logs), strength)
+    return SelfDistillation(texts, starts, np.concatenate(words), np.concatenate(logs), strength)
 
 
 def divergence(before: Tensor, now: Tensor) -> Tensor:

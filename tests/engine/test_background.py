@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tunesmith.core.events import Decided, Emit, Event
-from tunesmith.engine.background import Beside, one_core_left
+from tunesmith.engine.background import BackgroundTask, leave_one_core
 
 
 def test_it_begins_at_once_and_is_heard_when_it_is_asked() -> None:
@@ -20,7 +20,7 @@ def test_it_begins_at_once_and_is_heard_when_it_is_asked() -> None:
             emit(Decided("number", number, "counting"))
         return 7
 
-    beside = Beside(compute)
+    beside = BackgroundTask(compute)
     assert begun.wait(10)
     assert not heard
     assert beside.result(heard.append) == 7
@@ -32,7 +32,7 @@ def test_its_fault_comes_where_the_result_is_asked_for() -> None:
     def compute(_: Emit) -> None:
         raise ValueError("no words")
 
-    beside = Beside(compute)
+    beside = BackgroundTask(compute)
     beside.wait(lambda: None)
     with pytest.raises(ValueError, match="no words"):
         beside.result(lambda _: None)
@@ -40,7 +40,7 @@ def test_its_fault_comes_where_the_result_is_asked_for() -> None:
 
 def test_a_stop_does_not_wait_for_it() -> None:
     end = threading.Event()
-    beside = Beside(lambda _: end.wait(60))
+    beside = BackgroundTask(lambda _: end.wait(60))
 
     def check() -> None:
         raise KeyboardInterrupt
@@ -53,6 +53,6 @@ def test_a_stop_does_not_wait_for_it() -> None:
 
 def test_torch_has_all_its_cores_again() -> None:
     before = torch.get_num_threads()
-    with one_core_left():
+    with leave_one_core():
         assert torch.get_num_threads() == max(1, before - 1)
     assert torch.get_num_threads() == before
