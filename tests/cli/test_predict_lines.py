@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.workflows.predict_lines import Row, together
+from tunesmith.data.lines import Row, together
 
 Run = Callable[..., Any]
 TEXTS = ["where is my card?", "thanks, i am happy", "", "my order was lost"]
@@ -64,7 +64,7 @@ def test_pairs_stand_with_a_tab_between_them(run: Run, pairs: Path) -> None:
         (["--format", "csv"], b"text,id\na,1\nb,2,3\n", "line 3: 3 cells"),
         (["--format", "xml"], b"a\n", "--format xml: expected one of text, jsonl, csv"),
         (["--out", "x.csv"], b"a\n", "--out is for --data FILE"),
-        (["--max-new-tokens", "5"], b"a\n", "this model writes none"),
+        (["--max-new-tokens", "5"], b"a\n", "a model of labels or numbers has no option 'max_new_tokens'"),
     ],
 )
 def test_what_can_not_be_read_is_said(arguments: list[str], stdin: bytes, part: str, run: Run, trained: Path) -> None:

@@ -114,7 +114,7 @@ def read_language(folder: Path, source: Path, name: str, content: bytes) -> None
 
 
 def read_finished(folder: Path, source: Path, name: str, content: bytes) -> None:
-    from tunesmith.families.load import load
+    from tunesmith.runs.load import load
 
     copy = shutil.copytree(source, folder / "model")
     (copy / name).write_bytes(content)

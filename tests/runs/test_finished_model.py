@@ -149,6 +149,15 @@ def test_a_damaged_record_is_told(name: str, keys: Any, run: Callable[[str], Pat
         tunesmith.load(model.parent)
 
 
+@pytest.mark.parametrize("name", ["text", "lora"])
+def test_a_model_of_a_later_version_says_what_to_do(name: str, run: Callable[[str], Path]) -> None:
+    model = run(name)
+    (model / MANIFEST).unlink()
+    edit(model / "tunesmith.json", format=2)
+    with pytest.raises(ModelError, match=r"has the format 2.*reads 1"):
+        tunesmith.load(model.parent)
+
+
 def test_an_adapter_whose_base_is_gone_or_another_is_told(run: Callable[[str], Path], trained: Path) -> None:
     model = run("lora")
     (model / MANIFEST).unlink()

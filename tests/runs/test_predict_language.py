@@ -15,9 +15,11 @@ import tunesmith
 from tunesmith.cli import main
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.engine.generate import Sampling
-from tunesmith.families.generative import use
-from tunesmith.families.generative.predict import predict, prompts_of
 from tunesmith.families.generative.predictor import TextGenerator
+from tunesmith.families.generative.prompts import prompts_of
+from tunesmith.runs.protocols import Streams
+from tunesmith.workflows.evaluate import evaluate
+from tunesmith.workflows.predict import predict
 
 FEW: dict[str, Any] = {"epochs": 1, "generate_rows": 0, "few_shot": 0}
 ASKED = ["anna: where is my tea?", "bob: where is my card?"]
@@ -51,16 +53,15 @@ def test_rows_of_every_format_are_asked_as_in_training(
     read: list[list[int]] = []
     whole = TextGenerator.continued
     monkeypatch.setattr(TextGenerator, "continued", lambda self, ids, how: read.extend(ids) or whole(self, ids, how))
-    assert predict(chatting / "model", str(jsonl(in_tmp / "in.jsonl", UNANSWERED[name])), "out.jsonl", short(1)) == 2
+    assert (
+        predict(chatting / "model", str(jsonl(in_tmp / "in.jsonl", UNANSWERED[name])), "out.jsonl", max_new_tokens=1)
+        == 2
+    )
     model = tunesmith.load(chatting)
     asked = [text.replace(" ", "\n", 1) for text in ASKED] if name == "alpaca" else ASKED
     assert read == [model.prompt_ids(text) for text in asked]
     written = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [{k: v for k, v in row.items() if k != "predicted"} for row in written] == UNANSWERED[name]
-
-
-def short(tokens: int) -> Sampling:
-    return Sampling(max_new_tokens=tokens)
 
 
 def test_system_history_and_tools_of_a_row_are_read(chatting: Path) -> None:
@@ -77,7 +78,7 @@ def test_system_history_and_tools_of_a_row_are_read(chatting: Path) -> None:
 def test_every_row_that_asks_nothing_or_too_much_is_named(chatting: Path, in_tmp: Path) -> None:
     rows = [{"prompt": "hi"}, {"prompt": " "}, {"prompt": "x " * 900}]
     with pytest.raises(DataError) as caught:
-        predict(chatting / "model", str(jsonl(in_tmp / "in.jsonl", rows)), "out.jsonl", short(1))
+        predict(chatting / "model", str(jsonl(in_tmp / "in.jsonl", rows)), "out.jsonl", max_new_tokens=1)
     assert [(problem.row, problem.message.split(" has ")[0]) for problem in caught.value.problems] == [
         (2, "nothing is asked: there is no prompt"), (3, "the prompt"),
     ]  # fmt: skip
@@ -102,7 +103,7 @@ def test_a_source_longer_than_in_training_is_cut_and_it_is_said(
 def test_a_column_that_is_called_predicted_is_kept(translating: Path, in_tmp: Path) -> None:
     jsonl(in_tmp / "in.jsonl", [{"source": "tea", "predicted": "mine"}])
     for suffix, mark in ((".csv", ","), (".tsv", "\t")):
-        predict(translating / "model", "in.jsonl", f"out{suffix}", short(1))
+        predict(translating / "model", "in.jsonl", f"out{suffix}", max_new_tokens=1)
         (row,) = csv.DictReader(Path(f"out{suffix}").read_text().splitlines(), delimiter=mark)
         assert row["predicted"] == "mine"
         assert list(row) == ["source", "predicted", "predicted_2"]
@@ -110,14 +111,21 @@ def test_a_column_that_is_called_predicted_is_kept(translating: Path, in_tmp: Pa
 
 def test_evaluate_cuts_what_training_cuts(translating: Path, in_tmp: Path) -> None:
     jsonl(in_tmp / "in.jsonl", [{"source": "tea " * 900, "target": "good"}] * 2)
-    assert use.evaluate(translating / "model", "in.jsonl")["rows"] == 2
+    assert evaluate(translating, "in.jsonl")["rows"] == 2
 
 
 @pytest.mark.story
 def test_evaluate_reads_what_training_reads(translating: Path, in_tmp: Path) -> None:
     """Few targets, often repeated, are classes to one who is not told what they are."""
     jsonl(in_tmp / "in.jsonl", [{"source": f"tea {number}", "target": "good"} for number in range(20)])
-    assert use.evaluate(translating / "model", "in.jsonl")["rows"] == 20
+    assert evaluate(translating, "in.jsonl")["rows"] == 20
+
+
+def test_an_answer_that_grows_is_the_answer(chatting: Path) -> None:
+    model = tunesmith.load(chatting)
+    assert isinstance(model, Streams)
+    whole = model.predict(ASKED[0], max_new_tokens=4)
+    assert "".join(model.stream(ASKED[0], Sampling(max_new_tokens=4))).strip() == whole["text"]
 
 
 def test_wrong_settings_are_told(chatting: Path) -> None:

@@ -349,9 +349,9 @@ def test_evaluate_and_predict_take_a_run_a_path_or_a_model(
     assert tunesmith.predict(first, frame, "out.csv") == 10
     assert list(pd.read_csv("out.csv")["predicted"]) == list(answers[0]["predicted"])
     assert tunesmith.predict(first, "hello", threshold=1.0)["label"] is None
-    with pytest.raises(OptionError, match="writes none"):
+    with pytest.raises(OptionError, match="a model of labels or numbers has no option 'temperature'"):
         tunesmith.predict(first, "hello", temperature=1.0)
-    with pytest.raises(OptionError, match="threshold is for models of labels"):
+    with pytest.raises(OptionError, match="a model that writes text has no option 'threshold'"):
         tunesmith.predict(writer, "hello", threshold=0.5)
 
 

@@ -284,7 +284,7 @@ def folder_of(data: str, what: str) -> Path:
 def verify_model(run: Path, verify: bool) -> None:
     """What --verify does, before the command itself. Raises FolderError, ModelError."""
     if verify:
-        from tunesmith.families.load import verify as every_byte
+        from tunesmith.runs.load import verify as every_byte
 
         every_byte(run)
 

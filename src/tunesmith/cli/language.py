@@ -40,7 +40,7 @@ def chat(
 ) -> None:
     """Talk to a trained model; /help lists the commands inside."""
     from tunesmith.cli.chat import chat_session
-    from tunesmith.families.generative.session import session_of
+    from tunesmith.workflows import chat as workflow
 
     if max_tokens is not None:
         if max_new_tokens not in (None, max_tokens):
@@ -51,7 +51,7 @@ def chat(
     words = {
         "temperature": temperature, "top_p": top_p, "max_new_tokens": most, "seed": seed, "stop": stop or [],
     }  # fmt: skip
-    chat_session(session_of(run, system=system, sampling=words))
+    chat_session(workflow.chat(run, system=system, sampling=words))
 
 
 @commands.command(section=UNDERSTAND)
@@ -102,7 +102,7 @@ def convert(
 ) -> None:
     """Write conversations in another format; what it can not hold is an error, not a loss."""
     from tunesmith.core.events import Decided, Event, Warned
-    from tunesmith.families.generative import use as workflow
+    from tunesmith.workflows import convert as workflow
 
     told: list[str] = []
 

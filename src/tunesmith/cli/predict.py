@@ -14,7 +14,6 @@ import typer
 
 from tunesmith.cli import process
 from tunesmith.cli.arguments import (
-    READING,
     Json,
     MaxNewTokens,
     RunPath,
@@ -100,14 +99,16 @@ def predict(
             f"--{next(iter(reading)).replace('_', '-')} says how a file is read.", "Give one with --data."
         )
     verify_model(run, verify)
-    words = words_of(settings, max_new_tokens=max_new_tokens)
-    options = {"threshold": threshold, "precision": precision}
+    options = words_of(
+        settings, max_new_tokens=max_new_tokens, threshold=threshold, probabilities=probabilities or None,
+        precision=None if precision == "auto" else precision,
+    )  # fmt: skip
     if piped:
-        _answer_pipe(run, format or "text", words, options, probabilities, as_json, asked=bool(texts or data))
+        _answer_pipe(run, format or "text", options, as_json, asked=bool(texts or data))
     elif data and out:
-        _answer_file(run, data, out, words, options | reading, probabilities, as_json)
+        _answer_file(run, data, out, options | reading, as_json)
     else:
-        _answer_texts(run, [process.as_utf8(text) for text in texts or []], words, options, probabilities, as_json)
+        _answer_texts(run, [process.as_utf8(text) for text in texts or []], options, as_json)
 
 
 def _piped(texts: list[str] | None, data: str | None) -> bool:
@@ -117,76 +118,44 @@ def _piped(texts: list[str] | None, data: str | None) -> bool:
     )
 
 
-def _writes(run: Path, words: dict[str, Any]) -> Path | None:
-    """The model folder of a run that writes text. Raises OptionError for words about writing to another."""
-    from tunesmith.families.load import language_folder
-
-    folder = language_folder(run, wanted=False)
-    if words and folder is None:
-        name = next(iter(words)).replace("_", "-")
-        raise OptionError(f"--{name} or --set says how answers are written, and this model writes none.")
-    return folder
-
-
-def _answer_texts(
-    run: Path, texts: list[str], words: dict[str, Any], options: dict[str, Any], probabilities: bool, as_json: bool
-) -> None:
+def _answer_texts(run: Path, texts: list[str], options: dict[str, Any], as_json: bool) -> None:
     from tunesmith.cli import show
-    from tunesmith.families.generative.predictor import TextGenerator
-    from tunesmith.families.predictive import predictor as models
+    from tunesmith.runs.load import load, options_of, predictor_of
 
-    if writes := _writes(run, words):
-        found = TextGenerator.load(writes).predict(texts, emit=show.warned, **words)
-        print_found({"predictions": found}, as_json, lambda f: "\n".join(one["text"] for one in f["predictions"]))
-        return
-    model = models.Model.load(run)
-    given: list[Any] = texts
-    if model.columns.text_pair:
-        if len(given) % 2:
-            raise OptionError(f"The model reads pairs of texts; got {len(given)} texts.", "Give two for each pair.")
-        given = list(zip(given[::2], given[1::2], strict=True))
-    answers = model.predict(given, emit=show.warned, **options)
-    print_found({"predictions": [_brief(a, probabilities) for a in answers]}, as_json, show.predicted)
+    options_of(predictor_of(run)[0], options)
+    model = load(run)
+    asked: list[Any] = texts
+    if model.columns is not None and model.columns.text_pair:
+        if len(asked) % 2:
+            raise OptionError(f"The model reads pairs of texts; got {len(asked)} texts.", "Give two for each pair.")
+        asked = list(zip(asked[::2], asked[1::2], strict=True))
+    answers = model.predict(asked, emit=show.warned, **options)
+    shown = [_brief(answer, "probabilities" in options) for answer in answers]
+    print_found({"predictions": shown}, as_json, show.predicted)
 
 
-def _answer_file(
-    run: Path, data: str, out: Path, words: dict[str, Any], options: dict[str, Any], probabilities: bool, as_json: bool
-) -> None:
+def _answer_file(run: Path, data: str, out: Path, words: dict[str, Any], as_json: bool) -> None:
     from tunesmith.cli import show
-    from tunesmith.families.generative import predict as language_predict
-    from tunesmith.families.generative.predictor import sampling_of
-    from tunesmith.runs.reading import read_options_for
     from tunesmith.workflows import predict as workflow
 
-    if writes := _writes(run, words):
-        asked = {name: value for name, value in options.items() if name in READING}
-        reading = read_options_for(run, data, asked)
-        count = language_predict.predict(
-            writes, data, out, sampling_of(words), emit=show.warned, reading=reading
-        )  # fmt: skip
-    else:
-        count = workflow.predict(run, data, out, probabilities=probabilities, emit=show.warned, **options)
+    count = workflow.predict(run, data, out, emit=show.warned, **words)
     print_found(
         {"rows": count, "out": str(out)}, as_json, lambda found: f"{found['rows']} rows written to {found['out']}"
     )
 
 
-def _answer_pipe(
-    run: Path, format: str, words: dict[str, Any], options: dict[str, Any], probabilities: bool, as_json: bool, *,
-    asked: bool,
-) -> None:  # fmt: skip
+def _answer_pipe(run: Path, format: str, options: dict[str, Any], as_json: bool, *, asked: bool) -> None:
     """Answers to what comes through standard input, each as soon as it is there."""
     from tunesmith.cli import show
     from tunesmith.data import predict_inputs
-    from tunesmith.families.generative.predictor import sampling_of
     from tunesmith.workflows.predict_lines import answered
 
     lines = iter(sys.stdin.buffer)
     first = next(lines, None)
     if first is None and not asked:
         raise OptionError("Give texts, or --data with --out; nothing came through standard input.", _EXAMPLE)
-    sampling = sampling_of(words) if _writes(run, words) else None
-    found = answered(run, _again(first, lines), format, sampling=sampling, **options)
+    probabilities = "probabilities" in options
+    found = answered(run, _again(first, lines), format, **options)
     if as_json and format == "text":
         answers = [_brief(one.answer, probabilities) for one in found]
         print(process.as_json({"predictions": answers}))

@@ -196,7 +196,9 @@ def evaluated(found: Found) -> str:
 def predicted(found: Found) -> str:
     lines = []
     for answer in found["predictions"]:
-        if "value" in answer:
+        if "text" in answer:
+            lines.append(answer["text"])
+        elif "value" in answer:
             lines.append(f"{answer['value']:.4g}")
         elif "label" in answer:
             label = answer["label"] if answer["label"] is not None else "(abstains)"

@@ -43,6 +43,16 @@ class Given:
     """(file, line) of each item that was read from one."""
 
 
+@dataclass(frozen=True)
+class FileRows:
+    """Rows of a file that is answered: as they are written again, and what the model is asked of each."""
+
+    rows: list[dict[str, Any]]
+    asked: list[Any]
+    places: list[tuple[str, int]] | None = None
+    """(file, line) of each, where that is known."""
+
+
 def given(data: Any, columns: Columns | None = None, emit: Emit = ignore) -> Given:
     """Tell what `data` is; `columns` are those that the model reads, None for one that writes.
 

@@ -8,15 +8,17 @@ from typing import Any
 import torch
 
 from tunesmith.core.errors import FolderError, OptionError, RunFailed
-from tunesmith.core.files import copy_folder, full_disk_as_oserror, new_folder, own_folder, write_json, written_to
+from tunesmith.core.files import copy_folder, full_disk_as_oserror, new_folder, own_folder, written_to
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.generate import Sampling, begin_with, name_ends
 from tunesmith.families.generative.predictor import TextGenerator
 from tunesmith.models.additions import ADAPTER
-from tunesmith.models.loaders.language import MARK, load_language_finished, read_mark
+from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.models.manifest import write_manifest
+from tunesmith.models.metadata import write_metadata
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import can_merge, stands_beside
+from tunesmith.runs.load import predictor_of
 
 TARGETS = ("merged",)
 _TOLERANCE = 1e-4
@@ -41,7 +43,8 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
         raise FolderError(f"{target} is a file; expected a folder that does not exist yet.", "Give another --out.")
     if target.exists() and any(target.iterdir()):
         raise FolderError(f"The folder {target} is not empty.", "Give another one with --out.")
-    if "network" not in read_mark(folder.model):
+    kind, _ = predictor_of(folder.model)
+    if not issubclass(kind, TextGenerator):
         reader = "peft" if stands_beside(folder.model) else "transformers"
         raise OptionError(
             f"The run {run} writes no text: {folder.model} is a plain {reader} folder already.", "Use it as it is."
@@ -53,7 +56,7 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
             "base and is no change of them, so there is nothing that could be merged.",
             f"Use {folder.model} as it is: it is read beside its base. For one plain model train with method=lora.",
         )
-    trained = TextGenerator.load(folder.model)
+    trained = kind.load(folder.model)
     if not out:
         own_folder(target.parent)
     with written_to(target), new_folder(target, private=False) as aside, full_disk_as_oserror():
@@ -62,7 +65,7 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
             write_manifest(aside)
         else:
             copy_folder(folder.model, aside)
-        apart, answers = _compare(trained, TextGenerator.load(aside))
+        apart, answers = _compare(trained, kind.load(aside))
     return {"out": str(target), "largest_difference": apart, "answers": answers}
 
 
@@ -74,7 +77,7 @@ def _merge(model: Path, trained: TextGenerator, out: Path) -> None:
         merged.model.network.config.use_cache = True
         merged.model.network.save_pretrained(out)
         merged.tokenizer.save_pretrained(out)
-    write_json(out / MARK, {**trained.mark, "quantization": None})
+    write_metadata(out, {**trained.metadata, "quantization": None})
 
 
 def _compare(trained: TextGenerator, merged: TextGenerator) -> tuple[float, int]:

@@ -1,12 +1,17 @@
-"""What a family must have, the stages of a run that differ by what a forward pass gives; and a launcher."""
+"""What a family must have: the stages of a run that differ by what a forward pass gives, and the finished model; and
+a launcher."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.options import Options
+from tunesmith.data.predict_inputs import FileRows
+from tunesmith.data.types import Columns
+from tunesmith.runs.reading import OtherData
 from tunesmith.runs.settle import Plan
 
 
@@ -67,9 +72,52 @@ class Family(Protocol):
     def write_predictions(self, run: Any) -> None:
         """predictions.parquet."""
 
-    @staticmethod
-    def load_finished(path: Path) -> Any:
-        """The model of a finished run. Raises FolderError, ModelError."""
+
+class Predictor(Protocol):
+    """A finished model, ready to answer; `runs.load` finds it by what the model's metadata say."""
+
+    Options: ClassVar[type[Options]]
+    """How it answers."""
+    summary: ClassVar[str]
+    """What it is: 'a model that ...'."""
+    together: ClassVar[int]
+    """Most rows that it answers at once, where they come one by one."""
+
+    @property
+    def columns(self) -> Columns | None:
+        """What it reads; None: rows in any format of conversations."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Predictor:
+        """From a run folder or its `model` folder. Raises FolderError, ModelError."""
+
+    def predict(self, data: Any, *, emit: Emit = ..., **options: Any) -> Any:
+        """Answers in the shape in which `data` is given. Raises DataError, OptionError."""
+
+    def answer_rows(
+        self, asked: Sequence[Any], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
+    ) -> list[dict[str, Any]]:
+        """An answer for each text, row or what else the model reads; `places`: file and line of each, for errors."""
+
+    def rows(self, other: OtherData, cache: Path, emit: Emit) -> Iterator[FileRows]:
+        """The rows of a file in parts that fit into memory; when all are answered, what is to be said of them."""
+
+    def measure(self, other: OtherData, emit: Emit) -> Any:
+        """What its metrics are made of, by row. Raises DataError."""
+
+    def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
+        """{"rows", "metrics": {name: {"value", "low", "high"}}}, and what else there is to say. Raises DataError."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A predictor whose answers can be read as they grow."""
+
+    def stream(self, asked: Any, options: Any) -> Iterator[str]:
+        """The answer in pieces. Raises DataError."""
+
+    def session(self, *, system: str | None = None, sampling: Mapping[str, Any] | None = None) -> Any:
+        """A conversation with the model. Raises OptionError."""
 
 
 class Launcher(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -53,22 +54,32 @@ def read_options_for(run: Any, data: Any, words: Mapping[str, Any]) -> ReadOptio
     return read_options_of(words, usual)
 
 
-def read_other(read: Callable[[ReadOptions], T], run: Any, data: Any, words: Mapping[str, Any]) -> T:
-    """`read` with the options for this run; where it refuses what only the run asks for, with none of its own.
+@dataclass(frozen=True)
+class OtherData:
+    """Data that a finished model is asked about, and how its files are read."""
 
-    Raises DataError, OptionError.
-    """
-    options, own = read_options_for(run, data, words), read_options_of(words)
-    try:
-        return read(options)
-    except DataError:
-        if options == own:
-            raise
+    data: Any
+    usual: ReadOptions
+    """As asked for, else as the data of the run."""
+    asked: ReadOptions
+
+    def read(self, reader: Callable[[ReadOptions], T]) -> T:
+        """With `usual`; where that refuses what only the run asks for, with none of its own. Raises DataError."""
         try:
-            return read(own)
+            return reader(self.usual)
         except DataError:
-            pass
-        raise
+            if self.usual == self.asked:
+                raise
+            try:
+                return reader(self.asked)
+            except DataError:
+                pass
+            raise
+
+
+def other_data(run: Any, data: Any, words: Mapping[str, Any]) -> OtherData:
+    """`data` for the model of `run`, read as `words` say. Raises OptionError."""
+    return OtherData(data, read_options_for(run, data, words), read_options_of(words))
 
 
 def value_options(spec: RunSpec) -> ValueOptions:

@@ -20,8 +20,8 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.display.results import RunResults
 from tunesmith.engine.stop import StopRequest
 from tunesmith.runs import choose, spine
-from tunesmith.runs.family import family_of
 from tunesmith.runs.history import versions
+from tunesmith.runs.load import load
 
 Listener = Callable[[Event], None]
 
@@ -55,7 +55,7 @@ class Run(RunResults):
     def model(self) -> Any:
         """What `tunesmith.load` gives for the run: a Model, or a TextGenerator where text is written."""
         if self._model is None:
-            self._model = registry.get("families", family_of(self.folder.load_spec())).load_finished(self.path)
+            self._model = load(self.path)
         return self._model
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
-from tunesmith.families.generative.predictor import TextGenerator
-from tunesmith.families.load import load
-from tunesmith.families.predictive.predictor import MARK, Model
+from tunesmith.models.metadata import METADATA
 from tunesmith.runs import choose
+from tunesmith.runs.load import load
+from tunesmith.runs.protocols import Predictor
 from tunesmith.studies.folds import forgotten, forgotten_sentence, mean_and_spread
 from tunesmith.studies.series import (
     Series,
@@ -34,10 +34,10 @@ class Seeds(Series):
     """What several seeds found: seeds.json as `document`, and a finished run a seed."""
 
     @property
-    def soup(self) -> Model | TextGenerator | None:
+    def soup(self) -> Predictor | None:
         """The averaged model, where it was asked for and helped on validation."""
         folder = self.path / "soup"
-        return load(folder) if (folder / MARK).exists() else None
+        return load(folder) if (folder / METADATA).exists() else None
 
 
 def several_seeds(

@@ -6,29 +6,26 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from datasets import Dataset
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
-from tunesmith.core.files import copy_folder, new_folder, read_json, remove, scratch, write_json
-from tunesmith.data.conversations import Examples, read_examples
-from tunesmith.data.prepare import parse_targets, read_rows
-from tunesmith.evaluate.measured import Measured, RowStatistics, compute, paired_difference, with_intervals
+from tunesmith.core.files import copy_folder, new_folder, remove, scratch
+from tunesmith.evaluate.measured import Measured, compute, paired_difference, with_intervals
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.export import export
-from tunesmith.families.generative import use
-from tunesmith.families.generative.predictor import TextGenerator
-from tunesmith.families.predictive.predictor import MARK, Model
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.manifest import MANIFEST, write_manifest
+from tunesmith.models.metadata import read_metadata, write_metadata
 from tunesmith.models.virtual import can_merge
+from tunesmith.runs.load import load
+from tunesmith.runs.reading import other_data
 from tunesmith.runs.train import Run
 from tunesmith.studies.shared_split import SharedSplit
 
@@ -51,15 +48,14 @@ def greedy_soup(folder: Path, runs: Sequence[Run], split: SharedSplit) -> Words:
     "validation", "best_single", "kept"} and, of one that is kept, {"test", "difference"}.
     """
     with scratch() as place:
-        judge: _Judge = _Rows(split, place) if split.family == "predictive" else _Texts(split)
         ordered = [
             _whole(run, place)
             for run in sorted(runs, key=lambda run: _rank(run.document["validation"], split), reverse=True)
         ]
         taken = ordered[:1]
-        best = alone = _score(judge, folder, taken)
+        best = alone = _score(split, folder, taken)
         for part in ordered[1:]:
-            found = _score(judge, folder, [*taken, part])
+            found = _score(split, folder, [*taken, part])
             if found > best:
                 taken, best = [*taken, part], found
         sign = _sign(split)
@@ -69,9 +65,9 @@ def greedy_soup(folder: Path, runs: Sequence[Run], split: SharedSplit) -> Words:
             remove(folder)
             return told
         _write(folder, taken)
-        judge.finish(folder)
+        _settle_thresholds(folder, split)
         write_manifest(folder)
-        ours, theirs = (judge.found(one, "test") for one in (folder, ordered[0]))
+        ours, theirs = (_measured(one, split, "test") for one in (folder, ordered[0]))
         test = with_intervals(ours, [split.metric])[split.metric]
         return {**told, "test": test, "difference": dict(paired_difference(ours, theirs, split.metric))}
 
@@ -103,9 +99,9 @@ def _rank(found: Mapping[str, Any], split: SharedSplit) -> tuple[float, float]:
     return _sign(split) * float(value), -float(loss)
 
 
-def _score(judge: _Judge, folder: Path, parts: Sequence[Path]) -> tuple[float, float]:
+def _score(split: SharedSplit, folder: Path, parts: Sequence[Path]) -> tuple[float, float]:
     _write(folder, parts)
-    return _rank(compute(judge.choosing(folder)), judge.split)
+    return _rank(compute(_choosing(folder, split)), split)
 
 
 def _write(folder: Path, parts: Sequence[Path]) -> None:
@@ -120,65 +116,23 @@ def _write(folder: Path, parts: Sequence[Path]) -> None:
             save_file(found, aside / file.name, metadata={"format": "pt"})
 
 
-class _Judge(Protocol):
-    """What a model folder is worth on a split."""
-
-    split: SharedSplit
-
-    def found(self, folder: Path, part: str) -> Measured: ...
-    def choosing(self, folder: Path) -> Measured:
-        """The validation rows, as runs are chosen by them."""
-
-    def finish(self, folder: Path) -> None:
-        """Settle on validation rows what belongs to the model beside its weights."""
+def _measured(folder: Path, split: SharedSplit, part: str) -> Measured:
+    """What a model folder makes of a part of the split."""
+    found: Measured = load(folder).measure(other_data(folder, split.file(part), {}), ignore)
+    return found
 
 
-class _Rows:
-    """Models that answer each row."""
-
-    def __init__(self, split: SharedSplit, cache: Path):
-        self.split, self.cache = split, cache
-
-    def found(self, folder: Path, part: str) -> Outcome:
-        model = Model.load(folder)
-        rows, targets = self._read(model, part)
-        return model.outcome(model.scores(rows), targets)
-
-    def choosing(self, folder: Path) -> Outcome:
-        return _tuned(self.found(folder, "validation"))
-
-    def _read(self, model: Model, part: str) -> tuple[Dataset, list[Any]]:
-        rows = read_rows(self.split.file(part), emit=ignore, cache_dir=self.cache, columns=model.columns)
-        return model.texts(rows), parse_targets(rows, model.columns, model.labels)
-
-    def finish(self, folder: Path) -> None:
-        tuned = self.choosing(folder).thresholds
-        if tuned is not None:
-            mark = read_json(folder / MARK)
-            write_json(folder / MARK, {**mark, "thresholds": [float(value) for value in tuned]})
+def _choosing(folder: Path, split: SharedSplit) -> Measured:
+    """The validation rows, as runs are chosen by them: of several labels with the thresholds that are best there."""
+    found = _measured(folder, split, "validation")
+    if isinstance(found, Outcome) and found.kind == "labels":
+        return replace(found, thresholds=tune_thresholds(found))
+    return found
 
 
-class _Texts:
-    """Models that write, by what they make of the wanted answers."""
-
-    def __init__(self, split: SharedSplit):
-        self.split = split
-        self._examples: dict[str, Examples] = {}
-
-    def found(self, folder: Path, part: str) -> RowStatistics:
-        if part not in self._examples:
-            self._examples[part] = read_examples(self.split.file(part), emit=ignore, form=self.split.form)
-        return use.statistics(TextGenerator.load(folder), self._examples[part])
-
-    def choosing(self, folder: Path) -> RowStatistics:
-        return self.found(folder, "validation")
-
-    def finish(self, folder: Path) -> None:
-        """Nothing: its weights are all that it is."""
-
-
-def _tuned(outcome: Outcome) -> Outcome:
-    """With the thresholds that are best on these rows, where there are several labels."""
-    if outcome.kind != "labels":
-        return outcome
-    return replace(outcome, thresholds=tune_thresholds(outcome))
+def _settle_thresholds(folder: Path, split: SharedSplit) -> None:
+    """On validation rows, what belongs to a model of several labels beside its weights."""
+    metadata = read_metadata(folder)
+    found = _choosing(folder, split) if metadata.get("thresholds") else None
+    if isinstance(found, Outcome) and found.thresholds is not None:
+        write_metadata(folder, {**metadata, "thresholds": [float(value) for value in found.thresholds]})

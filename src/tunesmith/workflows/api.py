@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from tunesmith.core.words import SamplingWords, TrainWords
 
@@ -119,9 +119,9 @@ def preview(
 
 def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], to: Format) -> int:
     """Write conversations in another format; returns the number of examples. Raises DataError, OptionError."""
-    from tunesmith.families.generative import use
+    from tunesmith.workflows import convert as workflow
 
-    return use.convert(str(Path(source)), Path(out), to)
+    return workflow.convert(str(Path(source)), out, to)
 
 
 # --- Understand ---------------------------------------------------------------------------------
@@ -218,9 +218,9 @@ def load(run: Place) -> Any:
 
     Raises FolderError, ModelError.
     """
-    from tunesmith.families import load as workflow
+    from tunesmith.runs import load as workflow
 
-    return workflow.load(Path(run))
+    return workflow.load(run)
 
 
 def predict(
@@ -235,15 +235,16 @@ def predict(
     from tunesmith.workflows import predict as workflow
 
     return workflow.answer(
-        run, data, out, threshold=threshold, probabilities=probabilities, precision=precision, sampling=sampling
-    )
+        run, data, out, threshold=threshold, probabilities=probabilities or None,
+        precision=None if precision == "auto" else precision, **sampling,
+    )  # fmt: skip
 
 
 def chat(run: Place, *, system: str | None = None, **sampling: Unpack[SamplingWords]) -> ChatSession:
     """A conversation with a model that writes: `chat(run).ask("Hello")`. Raises FolderError, OptionError."""
-    from tunesmith.families.generative import session as workflow
+    from tunesmith.workflows import chat as workflow
 
-    return workflow.session_of(Path(run), system=system, sampling=sampling)
+    return cast("ChatSession", workflow.chat(run, system=system, sampling=sampling))
 
 
 def export(run: Place, *, to: str = "merged", out: str | os.PathLike[str] | None = None) -> dict[str, Any]:

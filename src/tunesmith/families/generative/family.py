@@ -13,7 +13,6 @@ from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.corpus import read_corpus
 from tunesmith.families.generative.items import encode_items
 from tunesmith.families.generative.settle import reader, settle_rate, settled
-from tunesmith.families.load import load
 from tunesmith.forgetting import retain
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.runs import next_step
@@ -94,7 +93,3 @@ class Generative:
 
     def write_predictions(self, run: GenerativeRun) -> None:
         saving.write_predictions(run)
-
-    @staticmethod
-    def load_finished(path: Path) -> Any:
-        return load(path)

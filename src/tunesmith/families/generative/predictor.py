@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
+
+import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, ModelError, NotSupported, OptionError, Problem
 from tunesmith.core.events import Emit
-from tunesmith.core.options import resolve
+from tunesmith.core.files import scratch
+from tunesmith.core.options import Options
 from tunesmith.data import predict_inputs
 from tunesmith.data.answers import beside
-from tunesmith.data.predict_inputs import as_warning
+from tunesmith.data.conversations import Examples, read_examples
+from tunesmith.data.conversations.inputs import open_parts
+from tunesmith.data.part import LeftOut
+from tunesmith.data.predict_inputs import FileRows, as_warning
+from tunesmith.data.types import Columns
 from tunesmith.display.cards import Card, Shown
-from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate
+from tunesmith.engine.batching import TOKENS_AT_ONCE
+from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate, stream
 from tunesmith.engine.hardware import device, prepare
-from tunesmith.evaluate.measured import RowStatistics
+from tunesmith.engine.likelihood import likelihoods
+from tunesmith.engine.sequences import SequenceWriter
+from tunesmith.evaluate.measured import RowStatistics, with_intervals
 from tunesmith.evaluate.text_metrics import text_rows
+from tunesmith.families.generative.items import fit, start_token
 from tunesmith.families.generative.prompts import Prompt, prompts_of
+from tunesmith.families.generative.session import ChatSession
 from tunesmith.models.bundle import LanguageBundle
-from tunesmith.models.loaders.language import load_language_finished, read_mark
+from tunesmith.models.loaders.language import load_language_finished
+from tunesmith.models.metadata import read_metadata
 from tunesmith.models.rendering import without_reasoning
 from tunesmith.runs import choose
+from tunesmith.runs.load import model_folder, options_of
+from tunesmith.runs.reading import OtherData
+
+_WRITTEN = 200
+"""Most rows that `evaluate` has answers written to."""
 
 
 def references(codec: Any, examples: Iterable[Any]) -> list[list[str]]:
@@ -46,34 +64,40 @@ class TextGenerator(Shown):
     model.predict(df)                                     # the DataFrame with the column predicted
     """
 
-    def __init__(self, bundle: LanguageBundle, mark: Mapping[str, Any]):
+    Options: ClassVar[type[Options]] = Sampling
+    summary: ClassVar[str] = "a model that writes text"
+    together: ClassVar[int] = 8
+    columns: Columns | None = None
+
+    def __init__(self, bundle: LanguageBundle, metadata: Mapping[str, Any]):
         self.bundle = bundle
-        self.mark = dict(mark)
-        task = registry.get("tasks", mark["task"])
-        if choose.family_of_task(mark["task"]) != "generative":
-            raise ModelError(f"The record of the run names the task {mark['task']!r}, which writes no text.")
-        known = {name: mark[name] for name in ("prefix",) if name in task.Options.model_fields}
+        self.metadata = dict(metadata)
+        task = registry.get("tasks", metadata["task"])
+        if choose.family_of_task(metadata["task"]) != "generative":
+            raise ModelError(f"The record of the run names the task {metadata['task']!r}, which writes no text.")
+        known = {name: metadata[name] for name in ("prefix",) if name in task.Options.model_fields}
         self.task = task(task.Options(**known))
         self.codec = self.task.codec(bundle.tokenizer)
         begin_with(bundle.model.network, getattr(self.codec, "first", None))
         self.bundle.model.to(device()).eval()
 
     @classmethod
-    def load(cls, folder: Path) -> TextGenerator:
-        """From a run's model folder. Raises ModelError."""
+    def load(cls, path: str | Path) -> TextGenerator:
+        """From a run folder or its `model` folder. Raises FolderError, ModelError."""
+        folder = model_folder(path)
         prepare()
-        mark = read_mark(folder)
-        return cls(load_language_finished(folder), mark)
+        metadata = read_metadata(folder)
+        return cls(load_language_finished(folder), metadata)
 
     def _card(self) -> Card:
         asked = "conversations" if self.conversational else "texts"
-        facts = [("task", self.mark["task"]), ("base", self.bundle.name), ("continues", asked)]
+        facts = [("task", self.metadata["task"]), ("base", self.bundle.name), ("continues", asked)]
         return Card("Model that writes text", None, facts)
 
     @property
     def conversational(self) -> bool:
         """Whether it was trained on conversations, so that a text alone is what a user says."""
-        learned = self.mark.get("conversational", self.mark["form"] in ("chat", "preference", "feedback"))
+        learned = self.metadata.get("conversational", self.metadata["form"] in ("chat", "preference", "feedback"))
         return bool(learned and self.bundle.tokenizer.chat_template)
 
     @property
@@ -102,7 +126,7 @@ class TextGenerator(Shown):
 
     def within(self, ids: list[int]) -> list[int]:
         """As much of a prompt as was read of one in training."""
-        return within(ids, int(self.mark["max_length"]), self.bundle.kind) if self.bundle.kind == "seq2seq" else ids
+        return within(ids, int(self.metadata["max_length"]), self.bundle.kind) if self.bundle.kind == "seq2seq" else ids
 
     def continued(self, ids: Sequence[list[int]], sampling: Sampling | None = None) -> list[Generated]:
         """One answer per prompt of token ids."""
@@ -118,16 +142,93 @@ class TextGenerator(Shown):
         temperature, top_p, max_new_tokens, seed, stop. Raises DataError with every row that asks nothing or
         could be meant in two ways, OptionError.
         """
-        how = sampling_of(sampling)
+        how = options_of(type(self), sampling)
         found = predict_inputs.given(data, emit=emit)
-        places: list[tuple[str, int]] | list[tuple[None, int]] = found.places or [(None, 0)] * len(found.items)
-        rows = [(file, line, item) for (file, line), item in zip(places, found.items, strict=True)]
-        prompts = prompts_of(self, rows, emit)
-        written = self.continued(prompts, how) if prompts else []
-        answers = [{"text": answer.text.strip(), "stopped": answer.stopped} for answer in written]
+        answers = self.answer_rows(found.items, how, emit, found.places)
         if found.frame is not None:
             return beside(found.frame, answers, {"text": ""}, emit)
         return answers[0] if found.one else answers
+
+    def answer_rows(
+        self, asked: Sequence[Any], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
+    ) -> list[dict[str, Any]]:
+        """See `runs.protocols.Predictor`; `asked` are texts, messages or rows. {"text", "stopped"} of each."""
+        where: Sequence[tuple[str | None, int]] = places or [(None, 0)] * len(asked)
+        prompts = prompts_of(self, [(file, line, one) for (file, line), one in zip(where, asked, strict=True)], emit)
+        written = self.continued(prompts, options) if prompts else []
+        return [{"text": answer.text.strip(), "stopped": answer.stopped} for answer in written]
+
+    def rows(self, other: OtherData, cache: Path, emit: Emit) -> Iterator[FileRows]:
+        """See `runs.protocols.Predictor`; rows are of any format, and ask as they did in training."""
+        parts = other.read(lambda how: open_parts(other.data, cache, emit, how))
+        found = [(one.name, line, row) for inputs in parts.values() for one in inputs
+                 for line, row in one.rows if not isinstance(row, LeftOut)]  # fmt: skip
+        asked = [row for _, _, row in found]
+        own = [dict(row) if isinstance(row, Mapping) else {} for row in asked]  # what is no row is refused when asked
+        yield FileRows(own, asked, [(name, line) for name, line, _ in found])
+
+    def stream(self, asked: Prompt, options: Any, tools: list[Any] | None = None) -> Generator[str, None, Generated]:
+        """The answer to one prompt in pieces, as they are ready. Raises DataError."""
+        model, ids = self.bundle.model.running, self.within(self.prompt_ids(asked, tools))
+        return stream(model, self.bundle.tokenizer, ids, options, stop_ids=self.stop_ids)
+
+    def session(self, *, system: str | None = None, sampling: Mapping[str, Any] | None = None) -> ChatSession:
+        """A conversation. `sampling` are options of `Sampling`. Raises OptionError."""
+        how = options_of(type(self), {"temperature": 0.7, "top_p": 0.95, **(sampling or {})})
+        session = ChatSession(
+            self.bundle.model.running, self.bundle.tokenizer, system=system, sampling=cast(Sampling, how),
+            encode=self.prompt_ids if self.conversational else None, stop_ids=sorted(self.stop_ids),
+        )  # fmt: skip
+        session.remembers = self.conversational
+        return session
+
+    def measure(self, other: OtherData, emit: Emit) -> RowStatistics:
+        """See `runs.protocols.Predictor`; of a task that needs no reference."""
+        return self._statistics(self._examples(other, emit))
+
+    def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
+        """See `runs.protocols.Predictor`; metrics of the tokens, and of the answers written to up to 200 rows."""
+        examples = self._examples(other, emit)
+        metrics = with_intervals(self._statistics(examples), seed=seed)
+        if examples.form != "text":
+            some = [examples[i] for i in range(min(_WRITTEN, len(examples)))]
+            limit = int(self.metadata["max_length"])
+            asked = [within(self.codec.prompt(example).tolist(), limit, self.bundle.kind) for example in some]
+            written = written_rows(self.continued(asked), references(self.codec, some))
+            metrics |= with_intervals(written, seed=seed)
+        return {"rows": len(examples), "metrics": metrics}
+
+    def _examples(self, other: OtherData, emit: Emit) -> Examples:
+        """As they were read to be learned."""
+        name, forms = self.metadata["task"], tuple(self.task.forms)
+        examples = other.read(lambda how: read_examples(other.data, emit=emit, form=forms, reading=how))
+        if examples.form not in forms:
+            learned = self.metadata["form"]
+            message = f"the data is of the form {examples.form!r}, and the run learned {learned!r}"
+            raise DataError(Problem(message, examples.files[0]))
+        if self.task.sequences_per_item > 1:
+            raise OptionError(
+                f"evaluate: a run of the task {name} is measured against its base, which this command lacks.",
+                "See metrics.json of the run, or train with --test FILE.",
+            )
+        return examples
+
+    def _statistics(self, examples: Examples) -> RowStatistics:
+        """What the metrics of tokens are made of, by example."""
+        limit, bundle = int(self.metadata["max_length"]), self.bundle
+        with scratch() as place:
+            writer = SequenceWriter(place)
+            for example in examples:
+                for one, source in self.task.encode(example, example, self.codec, limit):
+                    fitted = fit(one, source, limit, "truncate", example["row"] - 1, {})
+                    if fitted is not None:
+                        writer.add(fitted[0], example["row"] - 1, fitted[1])
+            rows = writer.close(
+                bundle.tokenizer.pad_token_id, pairs=bundle.kind == "seq2seq", start_token_id=start_token(bundle)
+            )
+            on = next(bundle.model.parameters()).device
+            found = likelihoods(bundle.model, rows, np.arange(len(rows)), on=on, tokens_at_once=TOKENS_AT_ONCE)
+        return cast(RowStatistics, self.task.statistics(found))
 
     def predict_proba(self, data: Any) -> Any:
         """Raises NotSupported: texts that are written have no probabilities."""
@@ -143,17 +244,6 @@ class TextGenerator(Shown):
         raise NotSupported(
             "This model writes text, which no single number is the score of.", "Use `tunesmith.evaluate(run, data)`."
         )
-
-
-def sampling_of(words: Mapping[str, Any]) -> Sampling:
-    """How answers are written, from words of the user. Raises OptionError."""
-    wrong = set(words) - set(Sampling.model_fields)
-    if wrong:
-        raise OptionError(
-            f"predict: a model that writes text has no option {sorted(wrong)[0]!r}.",
-            f"Known: {', '.join(Sampling.model_fields)}.",
-        )
-    return cast(Sampling, resolve(dict(words), {"sampling": Sampling})["sampling"])
 
 
 def within(ids: list[int], limit: int, kind: str) -> list[int]:

@@ -25,8 +25,9 @@ from tunesmith.families.generative.corpus import asked_form
 from tunesmith.families.generative.items import cut_of, tell_unseen
 from tunesmith.models import catalog
 from tunesmith.models.guard import loading
-from tunesmith.models.loaders.language import MARK, load_language_tokenizer, position_limit, read_mark
+from tunesmith.models.loaders.language import load_language_tokenizer, position_limit
 from tunesmith.models.mask import Cut, Encoded
+from tunesmith.models.metadata import METADATA, read_metadata
 from tunesmith.models.own_template import use_template
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.safety import check_config_alone, code_note
@@ -142,8 +143,8 @@ def write_json(rows: Iterable[Previewed], out: TextIO) -> None:
 
 def _limit(folder: Path) -> int:
     """How many tokens a run would read: as many as the run that is in `folder`, or as a base can, up to a bound."""
-    if (folder / MARK).exists():
-        return int(read_mark(folder)["max_length"])
+    if (folder / METADATA).exists():
+        return int(read_metadata(folder)["max_length"])
     if not (folder / "config.json").exists():
         return LONGEST_EXAMPLE
     from transformers import AutoConfig

@@ -22,7 +22,7 @@ _ANSWER_WORDS = ("response", "completion", "target", "chosen", "rejected")
 class Writer(Protocol):
     """What is asked of a model that writes."""
 
-    mark: dict[str, Any]
+    metadata: dict[str, Any]
 
     @property
     def conversational(self) -> bool: ...
@@ -38,7 +38,7 @@ def prompts_of(model: Writer, rows: Sequence[tuple[str | None, int, Any]], emit:
     Raises DataError with every row that asks nothing.
     """
     sound = [row for _, _, row in rows if isinstance(row, Mapping)][:SAMPLE_ROWS]
-    known = _detected(sound, model.mark["form"])
+    known = _detected(sound, model.metadata["form"])
     problems, prompts, cut, fix = [], [], 0, "Correct these rows, or leave them out."
     for number, (file, line, row) in enumerate(rows, 1):
         try:
@@ -56,8 +56,9 @@ def prompts_of(model: Writer, rows: Sequence[tuple[str | None, int, Any]], emit:
     if problems:
         raise DataError(problems, fix)
     if cut:
-        emit(Warned("cut rows", f"{cut:,} of {len(rows):,} rows: longer than {model.mark['max_length']} tokens, the "
-                                "end was cut as in training"))  # fmt: skip
+        limit = model.metadata["max_length"]
+        told = f"{cut:,} of {len(rows):,} rows: longer than {limit} tokens, the end was cut as in training"
+        emit(Warned("cut rows", told))
     return prompts
 
 

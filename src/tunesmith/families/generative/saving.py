@@ -9,11 +9,12 @@ import numpy as np
 
 from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
-from tunesmith.core.files import full_disk_as_oserror, write_json, write_table
+from tunesmith.core.files import full_disk_as_oserror, write_table
 from tunesmith.engine.generate import ending_ids, name_ends
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.additions import ADAPTER, quiet_peft
-from tunesmith.models.loaders.language import MARK, base_of_adapter, load_language_finished
+from tunesmith.models.loaders.language import base_of_adapter, load_language_finished
+from tunesmith.models.metadata import write_metadata
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import virtual_tokens
 
@@ -35,8 +36,8 @@ def write(work: GenerativeRun, aside: Path) -> None:
             bundle.model.adapted.active_peft_config.base_model_name_or_path = str(bundle.folder)
             bundle.model.adapted.save_pretrained(aside, save_embedding_layers=False)
         bundle.tokenizer.save_pretrained(aside)
-    write_json(aside / MARK, {
-        "format": 1, "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
+    write_metadata(aside, {
+        "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
         "base_fingerprint": bundle.fingerprint, "base_name": bundle.name, "quantization": bundle.quantization,
         "form": work.data.form, "conversational": any(example.get("messages") for example in work.data),
         "prefix": getattr(work.plan.task.options, "prefix", ""), "max_length": work.limit,

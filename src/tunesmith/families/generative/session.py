@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -33,26 +33,6 @@ HELP = """\
 /save FILE           append the conversation to a JSONL file that can be trained on
 /help                this list
 /quit                leave"""
-
-
-def session_of(
-    run: Path, *, system: str | None = None, sampling: Mapping[str, Any] | None = None
-) -> ChatSession:  # fmt: skip
-    """A conversation with the model of a run. `sampling` are options of `Sampling`.
-
-    Raises FolderError where the run writes no text, OptionError.
-    """
-    from tunesmith.families.generative.predictor import TextGenerator, sampling_of
-    from tunesmith.families.load import language_folder
-
-    model = TextGenerator.load(language_folder(run))
-    session = ChatSession(
-        model.bundle.model.running, model.bundle.tokenizer, system=system,
-        sampling=sampling_of({"temperature": 0.7, "top_p": 0.95, **(sampling or {})}),
-        encode=model.prompt_ids if model.conversational else None, stop_ids=sorted(model.stop_ids),
-    )  # fmt: skip
-    session.remembers = model.conversational
-    return session
 
 
 class ChatSession:

@@ -25,7 +25,6 @@ from tunesmith.families.predictive import (
     zero_shot,
 )
 from tunesmith.families.predictive.context import PredictiveRun, cut_of, outcome_of, watched_of
-from tunesmith.families.predictive.predictor import Model
 from tunesmith.families.predictive.settle import settled
 from tunesmith.families.predictive.text_baselines import baselines_on_texts
 from tunesmith.forgetting import retain
@@ -165,7 +164,3 @@ class Predictive:
 
     def write_predictions(self, run: PredictiveRun) -> None:
         saving.write_predictions(run)
-
-    @staticmethod
-    def load_finished(path: Path) -> Model:
-        return Model.load(path)

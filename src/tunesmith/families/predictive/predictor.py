@@ -5,36 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from datasets import Dataset
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, FolderError, NotSupported, OptionError, Problem
+from tunesmith.core.errors import DataError, NotSupported, OptionError, Problem
 from tunesmith.core.events import Emit, Warned, ignore
-from tunesmith.core.files import scratch, write_json
-from tunesmith.core.run import RunFolder, is_run, located
-from tunesmith.data import predict_inputs
+from tunesmith.core.files import scratch
+from tunesmith.core.options import Options
+from tunesmith.data import joined, predict_inputs
 from tunesmith.data.answers import beside
-from tunesmith.data.predict_inputs import as_warning
+from tunesmith.data.predict_inputs import FileRows, as_warning
+from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
 from tunesmith.data.types import Columns
 from tunesmith.display.cards import Card, Shown
 from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import Task
 from tunesmith.engine.tokens import EncodedRows, encode_texts
-from tunesmith.evaluate.measured import compute
+from tunesmith.evaluate.measured import compute, with_intervals
 from tunesmith.evaluate.types import Outcome
+from tunesmith.families.predictive.seen_rows import without_seen
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import loading
-from tunesmith.models.model_json import read_object
+from tunesmith.models.metadata import METADATA, read_metadata, write_metadata
 from tunesmith.runs import choose
+from tunesmith.runs.load import model_folder
+from tunesmith.runs.reading import OtherData
 
-MARK = "tunesmith.json"
-"""Beside the weights: what transformers' own files can not say (columns, thresholds)."""
+_CHUNK = 20_000  # rows of a file in memory at once
 _MANY = 512
 """Rows from which on measuring the machine and computing a sample twice is worth it."""
+
+
+class AnswerOptions(Options):
+    """How a model of labels or numbers answers."""
+
+    threshold: float | None = None
+    """No answer below this probability; of several labels those with at least this one."""
+    precision: str = "auto"
+    """auto (fast, the same labels) or fp32 (every digit)."""
+    probabilities: bool = False
+    """In a table also the probability of every label."""
 
 
 class Model(Shown):
@@ -48,6 +62,10 @@ class Model(Shown):
     model.predict_proba(texts)                    # float64 [n, labels]
     model.score(df)                               # accuracy, where df has the right answers too
     """
+
+    Options: ClassVar[type[Options]] = AnswerOptions
+    summary: ClassVar[str] = "a model of labels or numbers"
+    together: ClassVar[int] = 256
 
     def __init__(self, bundle: Bundle, task: Task, columns: Columns, thresholds: np.ndarray | None):
         self.bundle = bundle
@@ -65,29 +83,15 @@ class Model(Shown):
     @classmethod
     def load(cls, path: str | Path) -> Model:
         """From a run folder or its `model` folder. Raises FolderError, ModelError."""
-        folder = located(path)
-        if is_run(folder):
-            run = RunFolder.open(folder)
-            if not run.result.exists():
-                raise FolderError(
-                    f"The run {path} is not finished ({run.status()}), so it has no model yet.",
-                    f"Finish it with `tunesmith resume {path}`.",
-                )
-            folder = run.model
-        if not folder.exists():
-            raise FolderError(f"{path}: there is no such folder.", "Give a run folder; `tunesmith runs` lists them.")
-        if not (folder / MARK).exists():
-            raise FolderError(
-                f"{path} holds no model that Tunesmith saved (no {MARK}).",
-                "Give a run folder; `tunesmith runs` lists them.",
-            )
-        mark = read_object(folder / MARK)
-        with loading(folder / MARK, "record of the run"):
-            kind = registry.get("tasks", mark["task"])
+        folder = model_folder(path)
+        metadata = read_metadata(folder)
+        with loading(folder / METADATA, "record of the run"):
+            kind = registry.get("tasks", metadata["task"])
             task: Task = kind(kind.Options())
-            task.restore(mark["state"])
-            columns = Columns.of(mark["columns"])
-            thresholds = np.asarray(mark["thresholds"], np.float64) if mark["thresholds"] else None
+            task.restore(metadata["state"])
+            columns = Columns.of(metadata["columns"])
+            cuts = metadata["thresholds"]
+            thresholds = np.asarray(cuts, np.float64) if cuts else None
         model = cls(choose.loader_of(task).finished(folder), task, columns, thresholds)
         model.folder = folder
         return model
@@ -267,6 +271,61 @@ class Model(Shown):
             for row, i in zip(scores, best, strict=True)
         ]
 
+    def answer_rows(
+        self, asked: Sequence[Any], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
+    ) -> list[dict[str, Any]]:
+        """See `runs.protocols.Predictor`; `asked` are texts, pairs of texts or rows."""
+        rows = Dataset.from_dict(predict_inputs.texts_of(asked, self.columns))
+        return self.predicted(rows, threshold=options.threshold, precision=options.precision)
+
+    def rows(self, other: OtherData, cache: Path, emit: Emit) -> Iterator[FileRows]:
+        """See `runs.protocols.Predictor`. A column of texts joined from others is not written again."""
+        self.cut_rows = 0
+        found = self._read(other, cache, emit)
+        texts = self.columns.texts
+        own = [name for name in found.column_names if name not in texts]
+        kept = [name for name in found.column_names if name not in texts or not joined.parts_of(name, own)]
+        empty: list[int] = []
+        for start in range(0, len(found), _CHUNK):
+            chunk = found.select(range(start, min(start + _CHUNK, len(found))))
+            cells = self.texts(chunk).to_dict()
+            empty += [start + at for at in predict_inputs.blanks(*cells.values())]
+            asked = list(zip(*cells.values(), strict=True)) if len(cells) > 1 else cells["text"]
+            yield FileRows(
+                [dict(zip(kept, row, strict=True)) for row in zip(*(chunk[name][:] for name in kept), strict=True)],
+                asked,
+            )
+        predict_inputs.warn_of_blanks(empty, emit)
+        self.warn_of_cut(len(found), emit)
+
+    def _read(self, other: OtherData, cache: Path, emit: Emit) -> Dataset:
+        return other.read(
+            lambda how: read_rows(other.data, emit=emit, cache_dir=cache, columns=self.columns, reading=how)
+        )
+
+    def measure(self, other: OtherData, emit: Emit) -> Outcome:
+        """See `runs.protocols.Predictor`. Raises DataError for rows without text or target, for labels that the model
+        does not know, and for missing columns."""
+        return self._measured(other, emit)[1]
+
+    def _measured(self, other: OtherData, emit: Emit) -> tuple[Dataset, Outcome]:
+        with scratch() as cache:
+            rows = self._read(other, cache, emit)
+            name = str(other.data) if isinstance(other.data, str | Path) else type(other.data).__name__
+            refuse_blank(rows, self.columns, name)
+            targets = parse_targets(rows, self.columns, self.labels, name)
+            texts = self.texts(rows)
+            self.cut_rows = 0
+            outcome = self.outcome(self.scores(texts), targets)
+            self.warn_of_cut(len(rows), emit)
+            return texts, outcome
+
+    def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
+        """See `runs.protocols.Predictor`; rows that the run has seen are counted, and `new` are those without them."""
+        texts, outcome = self._measured(other, emit)
+        found: dict[str, Any] = {"rows": len(outcome), "metrics": with_intervals(outcome, seed=seed)}
+        return found | without_seen(self.folder, texts, outcome, seed, emit)
+
     def texts(self, rows: Dataset) -> Dataset:
         """The text columns of `rows` (named as in training) under the names that `scores` expects."""
         found = {"text": self.columns.text, "text_pair": self.columns.text_pair}
@@ -276,10 +335,9 @@ class Model(Shown):
         })  # fmt: skip
 
 
-def write_mark(folder: Path, task_name: str, task: Task, columns: Columns, thresholds: np.ndarray | None) -> None:
+def describe(folder: Path, task_name: str, task: Task, columns: Columns, thresholds: np.ndarray | None) -> None:
     """Beside a saved network: everything `Model.load` needs."""
-    write_json(folder / MARK, {
-        "format": 1,
+    write_metadata(folder, {
         "task": task_name,
         "state": task.state(),
         "columns": columns.record(),

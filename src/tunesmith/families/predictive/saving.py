@@ -12,7 +12,7 @@ from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import full_disk_as_oserror, write_table
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
-from tunesmith.families.predictive.predictor import Model, write_mark
+from tunesmith.families.predictive.predictor import Model, describe
 from tunesmith.models.lengths import USUAL
 from tunesmith.runs import choose
 
@@ -29,7 +29,7 @@ def write(work: PredictiveRun, aside: Path) -> None:
             work.plan.method.merge(work.bundle, aside)
         longest = max(8, int(work.rows.lengths.max()), _limit(work))
         choose.loader_of(task).save(work.bundle, aside, max_length=longest, place=work.folder.model)
-    write_mark(aside, work.plan.spec.task, task, work.data.columns, work.thresholds)
+    describe(aside, work.plan.spec.task, task, work.data.columns, work.thresholds)
 
 
 def _limit(work: PredictiveRun) -> int:

@@ -17,15 +17,13 @@ from tunesmith.models.bundle import LanguageBundle, NetworkKind
 from tunesmith.models.guard import loading
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.manifest import check_manifest
-from tunesmith.models.model_json import read_object
+from tunesmith.models.metadata import read_metadata
 from tunesmith.models.own_template import use_template
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_adapter_folder, check_config_alone, check_folder, config_alone
 from tunesmith.models.tokenizer import needed_tokens, read_tokenizer
 from tunesmith.models.virtual import can_merge, virtual_tokens
 
-MARK = "tunesmith.json"
-_TEXTS = ("task", "network", "base", "base_fingerprint", "form")
 _ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "megatron-bert", "roformer")
 """In transformers' table of causal models, but published as encoders that fill gaps."""
 _PADDING = 1000
@@ -49,11 +47,11 @@ def load_language_base(
         source = catalog.fetch(name, emit)
     assert source.folder is not None
     apart = beside and (source.folder / ADAPTER).exists() and not can_merge(source.folder)
-    mark = read_mark(source.folder) if apart else {}
-    below = Path(mark["base"]) if apart else source.folder
+    metadata = read_metadata(source.folder) if apart else {}
+    below = Path(metadata["base"]) if apart else source.folder
     network, folder = _network(below, name, kind, dtype, quantization, emit=emit)
     if apart:
-        _same_base(source.folder, folder, below, mark["base_fingerprint"])
+        _same_base(source.folder, folder, below, metadata["base_fingerprint"])
     tokenizer = load_language_tokenizer(source.folder, name, emit)
     _check_vocabulary(name, tokenizer, network, emit)
     return LanguageBundle(
@@ -99,32 +97,17 @@ def _refuse_merge(name: str) -> NoReturn:
     )
 
 
-def read_mark(folder: Path) -> dict[str, Any]:
-    """What a run wrote beside its model. Raises ModelError where that is damaged."""
-    mark = read_object(folder / MARK)
-    needed = _TEXTS if "network" in mark else ("task",)
-    wrong = [key for key in needed if not isinstance(mark.get(key), str)]
-    if not wrong and "network" in mark and not isinstance(mark.get("max_length"), int):
-        wrong = ["max_length"]
-    if wrong or mark.get("network", "causal") not in ("causal", "seq2seq"):
-        raise ModelError(
-            f"{folder / MARK} is damaged: {', '.join(wrong) or 'network'} is absent or no such value as a run writes.",
-            "Put it back from a copy of the run, or train again.",
-        )
-    return mark
-
-
 def check_bases(folder: Path) -> Path:
     """The base below the adapter in `folder`, and below any adapter that this one stands on; the folder itself where
     it holds no adapter. Raises ModelError where a base is gone, or an adapter is its own base."""
     seen: set[Path] = set()
     while (folder / ADAPTER).exists():
         seen.add(folder.resolve())
-        mark = read_mark(folder)
-        base = Path(mark.get("base", ""))
-        if "base" not in mark or not base.is_dir():
+        metadata = read_metadata(folder)
+        base = Path(metadata.get("base", ""))
+        if "base" not in metadata or not base.is_dir():
             raise ModelError(
-                f"The base of the adapter in {folder} is gone: there is no folder {mark.get('base')!r}.",
+                f"The base of the adapter in {folder} is gone: there is no folder {metadata.get('base')!r}.",
                 "Put the base back there, or train again.",
             )
         if base.resolve() in seen:
@@ -149,9 +132,9 @@ def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool 
     were saved.
     """
     check_manifest(folder)
-    mark = read_mark(folder)
-    quantization = mark.get("quantization")
-    network, base = _network(folder, str(folder), mark["network"], dtype, quantization, merge=merge)
+    metadata = read_metadata(folder)
+    quantization = metadata.get("quantization")
+    network, base = _network(folder, str(folder), metadata["network"], dtype, quantization, merge=merge)
     adapted = None
     if (folder / ADAPTER).exists() and not merge:
         adapted = network
@@ -161,7 +144,7 @@ def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool 
     tokenizer = load_language_tokenizer(folder, str(folder))
     return LanguageBundle(
         model=model.eval(), tokenizer=tokenizer, name=folder.name, folder=folder, fingerprint=fingerprint(base),
-        position_limit=position_limit(network.config) - virtual_tokens(model.running), kind=mark["network"],
+        position_limit=position_limit(network.config) - virtual_tokens(model.running), kind=metadata["network"],
         quantization=quantization,
     )  # fmt: skip
 
@@ -172,9 +155,11 @@ def base_of_adapter(folder: Path) -> Any:
 
     Raises ModelError when the base is gone.
     """
-    mark = read_mark(folder)
-    base = Path(mark["base"])
-    network, _ = _network(base, str(base), mark["network"], "float32" if (base / ADAPTER).exists() else "auto", None)
+    metadata = read_metadata(folder)
+    base = Path(metadata["base"])
+    network, _ = _network(
+        base, str(base), metadata["network"], "float32" if (base / ADAPTER).exists() else "auto", None
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)  # what is in new rows does not matter, but is the same every time
         _fit_words(network, folder)
@@ -278,10 +263,10 @@ def _network(
 
         from tunesmith.models import bottleneck  # noqa: F401 - teaches PEFT the type, should the folder hold one
 
-        mark = read_mark(folder)
-        base = mark["base"]
+        metadata = read_metadata(folder)
+        base = metadata["base"]
         below, where = _network(Path(base), base, kind, dtype, quantization, emit=emit)
-        _same_base(folder, where, Path(base), mark["base_fingerprint"])
+        _same_base(folder, where, Path(base), metadata["base_fingerprint"])
         if merge and quantization:
             with quiet_transformers():
                 below.dequantize()  # before the additions: PEFT would merge into 4 bits again, and round

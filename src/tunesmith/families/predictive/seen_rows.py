@@ -1,0 +1,44 @@
+"""Rows of other data that the run has learned from already, told apart from those that are new to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from tunesmith.core.events import Emit, Warned
+from tunesmith.data import seen
+from tunesmith.evaluate import words
+from tunesmith.evaluate.measured import with_intervals
+from tunesmith.evaluate.types import Outcome
+
+
+def without_seen(folder: Path | None, texts: Dataset, outcome: Outcome, seed: int, emit: Emit) -> dict[str, Any]:
+    """How many of the rows the run has learned from or was chosen on, and the metrics of the others.
+
+    {"trained_rows", "validation_rows"}, and where there are any {"new": {"rows", "metrics"}}; {} where the folder of
+    the run does not say it. A row counts when its text is the same but for case, punctuation and spaces.
+    """
+    known = None if folder is None else seen.of_run(folder.parent / "data")
+    if known is None:
+        return {}
+    pairs = texts["text_pair"][:] if "text_pair" in texts.column_names else None
+    found = seen.hashes(texts["text"][:], pairs)
+    trained = np.isin(found, known["train"])
+    validated = np.isin(found, known["validation"]) & ~trained
+    told: dict[str, Any] = {"trained_rows": int(trained.sum()), "validation_rows": int(validated.sum())}
+    new = ~(trained | validated)
+    if new.all():
+        return told
+    left = outcome.take(np.flatnonzero(new))
+    told["new"] = {"rows": len(left), "metrics": with_intervals(left, seed=seed) if len(left) else {}}
+    chosen = f", {validated.sum():,} were chosen on" if validated.any() else ""
+    message = f"{trained.sum():,} of {len(new):,} rows were trained on{chosen}: the text is one of the run's own. "
+    first = next(iter(told["new"]["metrics"]), None)
+    told_new = f"Without them: {len(left):,} rows"
+    if first is not None:
+        told_new += f", {words.metric(first)} {words.number(told['new']['metrics'][first]['value'])}"
+    emit(Warned("trained rows", f"{message}{told_new if len(left) else 'No row is left that is new to the model'}."))
+    return told
