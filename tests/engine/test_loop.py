@@ -9,6 +9,7 @@ import torch
 from tunesmith.core.errors import Diverged, RunFailed, Stopped
 from tunesmith.core.events import Decided, Evaluated, Paused, RolledBack, Saved, Step
 from tunesmith.engine.loop import train
+from tunesmith.engine.setup import Callback
 
 
 def weights(setup):
@@ -23,7 +24,14 @@ class Kill(Exception):
     pass
 
 
-class KillAt:
+class Listener(Callback):
+    """A callback without options."""
+
+    def __init__(self):
+        pass
+
+
+class KillAt(Callback):
     """Dies after a step, as a process that is killed: nothing is saved on the way out."""
 
     def __init__(self, step):
@@ -51,7 +59,7 @@ def test_the_best_weights_are_the_ones_that_stay(make_setup):
     setup.groups[0].parameters  # noqa: B018 - shown: one group
 
     # from the second epoch on, a rate that destroys what was learned
-    class Spoil:
+    class Spoil(Listener):
         def on_step(self, state, event):
             if state.step >= 12:
                 with torch.no_grad():
@@ -89,7 +97,7 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(make_setup, kill_at):
 def test_stages_begin_where_they_did_before_the_interruption(make_setup, kill_at):
     losses = {0: 3.0, 12: 2.0, 24: 2.5, 36: 2.6}
 
-    class Clock:
+    class Clock(Listener):
         def on_start(self, state):
             self.step = state.step
 
@@ -122,7 +130,7 @@ def test_a_signal_saves_and_stops_and_the_rest_is_the_same(make_setup):
 
     stopped, events = make_setup("stopped")
 
-    class Ask:
+    class Ask(Listener):
         def on_step(self, state, event):
             if state.step == 8:
                 stopped.stop.signal = "SIGTERM"
@@ -140,7 +148,7 @@ def test_a_signal_saves_and_stops_and_the_rest_is_the_same(make_setup):
     assert same(weights(whole), weights(again))
 
 
-class NanOnce:
+class NanOnce(Callback):
     """Puts one NaN where it is told to, the first `times` times that the step comes by."""
 
     def __init__(self, where, step=6, times=1):

@@ -23,11 +23,11 @@ from tunesmith.core.options import Options
 from tunesmith.engine.inference import frozen_features
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.likelihood import TokenLesson
-from tunesmith.engine.loop import Setup
 from tunesmith.engine.mixed import MixedLesson
 from tunesmith.engine.precision import working
 from tunesmith.engine.retained import Keeping, Retained, relative_distance
 from tunesmith.engine.self_distillation import self_distillation
+from tunesmith.engine.setup import Callback, Setup
 
 _TEMPERATURE = 2.0
 _HELD_RATE = 0.5
@@ -39,7 +39,7 @@ class DistillOptions(Options):
     """How much keeping the old answers counts in the loss, beside the new task's 1."""
 
 
-class Distill:
+class Distill(Callback):
     Options = DistillOptions
     summary: ClassVar[str] = "against forgetting: the old answers stay what they were (learning without forgetting)"
     turn: ClassVar[int] = 0

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tunesmith.core.options import Options
 from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.setup import Callback
 from tunesmith.engine.state import TrainState
 
 
@@ -14,7 +15,7 @@ class EarlyStoppingOptions(Options):
     pass
 
 
-class EarlyStopping:
+class EarlyStopping(Callback):
     Options = EarlyStoppingOptions
     summary: ClassVar[str] = "stop when the validation metric has not improved for `patience` evaluations"
 

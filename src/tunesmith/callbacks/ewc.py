@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from tunesmith.core.files import full_disk_as_oserror, move, scratch
 from tunesmith.core.options import Options
-from tunesmith.engine.loop import Setup
 from tunesmith.engine.precision import working
 from tunesmith.engine.retained import Anchor, Keeping, Retained, copies, moving_body
+from tunesmith.engine.setup import Callback, Setup
 
 FISHER = "fisher.safetensors"
 _ROWS = 256
@@ -34,7 +34,7 @@ class EwcOptions(Options):
     """Penalty of ewc: strength/2 times the sum of F (w - w0)^2, the Fisher information F scaled to sum to a million."""
 
 
-class Ewc:
+class Ewc(Callback):
     Options = EwcOptions
     summary: ClassVar[str] = "against forgetting: weights that retained rows depend on move least (EWC)"
 

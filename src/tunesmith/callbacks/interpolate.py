@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from tunesmith.core.events import Decided
 from tunesmith.core.options import Options
-from tunesmith.engine.loop import Setup
 from tunesmith.engine.retained import Keeping, copies
+from tunesmith.engine.setup import Callback, Setup
 from tunesmith.models.additions import moving
 
 _ALPHAS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
@@ -27,7 +27,7 @@ class InterpolateOptions(Options):
     forgets least among those whose validation metric costs next to nothing beside the best one."""
 
 
-class Interpolate:
+class Interpolate(Callback):
     Options = InterpolateOptions
     summary: ClassVar[str] = "against forgetting: after training, go back part of the way to the start (WiSE-FT)"
 

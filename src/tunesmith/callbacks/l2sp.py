@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import nn
 
 from tunesmith.core.options import Options
-from tunesmith.engine.loop import Setup
 from tunesmith.engine.retained import Anchor, Keeping, copies, moving_body
+from tunesmith.engine.setup import Callback, Setup
 
 
 class L2spOptions(Options):
@@ -19,7 +19,7 @@ class L2spOptions(Options):
     """Penalty of l2sp: strength/2 times the sum of squared distances of the weights from their start."""
 
 
-class L2sp:
+class L2sp(Callback):
     Options = L2spOptions
     summary: ClassVar[str] = "against forgetting: pull the weights back to where they started (L2-SP)"
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from tunesmith.core.options import Options
-from tunesmith.engine.loop import Setup
 from tunesmith.engine.mixed import MixedLesson
 from tunesmith.engine.retained import Keeping
+from tunesmith.engine.setup import Callback, Setup
 
 
 class RehearsalOptions(Options):
@@ -21,7 +21,7 @@ class RehearsalOptions(Options):
     learned from (pseudo-rehearsal: Robins 1995; of language models: Sun et al. 2020)."""
 
 
-class Rehearsal:
+class Rehearsal(Callback):
     Options = RehearsalOptions
     summary: ClassVar[str] = "against forgetting: learn retained rows again beside the new ones"
 

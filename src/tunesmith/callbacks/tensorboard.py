@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from tunesmith.core.events import Step
 from tunesmith.core.files import own_folder, set_modes
 from tunesmith.core.options import Options
+from tunesmith.engine.setup import Callback
 from tunesmith.engine.state import TrainState
 
 
@@ -15,7 +16,7 @@ class TensorBoardOptions(Options):
     pass
 
 
-class TensorBoard:
+class TensorBoard(Callback):
     Options = TensorBoardOptions
     summary: ClassVar[str] = "write loss, learning rate and validation metrics for TensorBoard"
 

@@ -7,16 +7,17 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.core.options import Options
 from tunesmith.engine import hardware
 from tunesmith.engine.memory import operations_per_token
 from tunesmith.engine.optim import ParameterGroup, make_optimizer
-from tunesmith.engine.skeleton import Arranges, Everything, Recipe, Skeleton, shrink
+from tunesmith.engine.protocols import Method
+from tunesmith.engine.skeleton import Everything, Recipe, Skeleton, shrink
 from tunesmith.models.attention import use_for_short_rows
 
 HERE = "this machine"
@@ -148,7 +149,7 @@ def measured_speed(skeleton: Skeleton, length: int) -> float:
     method = _probed(skeleton.method)
     shape = repr((
         skeleton.config.to_json_string(use_diff=False), skeleton.kind, recipe,
-        type(method), getattr(method, "options", None), length,
+        type(method), method.options, length,
     ))  # fmt: skip
     if shape not in _SPEEDS:
         _SPEEDS[shape] = _timed_speed(skeleton, recipe, length)
@@ -179,10 +180,10 @@ def _timed_speed(skeleton: Skeleton, recipe: Recipe, length: int) -> float:
     return rows * length * operations / (one + (blocks - 1) * block)
 
 
-def _probed(method: Any) -> Arranges:
+def _probed(method: Method) -> Method:
     """The method anew where it adds to every block; where it freezes or thaws, all moves, and the operations
     that it saves are counted elsewhere."""
-    return type(method)(method.options) if getattr(method, "adds", False) else Everything()
+    return type(method)(method.options) if method.adds else Everything(Options())
 
 
 def _timed(network: Skeleton, rows: int, length: int) -> float:

@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from tunesmith.core.errors import Diverged, RunFailed, Stopped
-from tunesmith.core.events import Decided, Emit, Evaluated, Paused, RolledBack, Saved, Step
+from tunesmith.core.events import Decided, Evaluated, Paused, RolledBack, Saved, Step
 from tunesmith.engine.batching import in_parts
-from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.hardware import random_state, release_memory, set_random_state
 from tunesmith.engine.inference import is_out_of_memory
-from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.optim import (
     ParameterGroup,
     load_optimizer_tensors,
@@ -36,52 +33,15 @@ from tunesmith.engine.optim import (
     schedule_factor,
     set_learning_rate,
 )
-from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.precision import WorkingWeights, working
+from tunesmith.engine.setup import Setup
 from tunesmith.engine.state import TrainState
-from tunesmith.engine.stop import StopRequest
 
 SAVE_SECONDS = 300.0
 """Without `save_steps`, no more than this much work is ever at risk."""
 ROLLBACKS = 2
 TIDY_SECONDS = 0.8
 """Batches of ever new shapes fragment the heap; freed memory is given back so often. It takes some 10 ms."""
-
-
-@dataclass
-class Setup:
-    """Everything that one training needs."""
-
-    model: nn.Module
-    lesson: Lesson
-    evaluate: Callable[[], Mapping[str, float]]
-    """Metrics on the validation rows, 'loss' among them."""
-    metric: str
-    """The metric that picks the best checkpoint."""
-    higher_is_better: bool
-    groups: Sequence[ParameterGroup]
-    epochs: int
-    precision: str
-    options: EngineOptions
-    checkpoints: CheckpointStore
-    callbacks: Sequence[Any]
-    emit: Emit
-    stop: StopRequest
-    seed: int
-    device: torch.device
-    tokens_at_once: int | None = None
-    """Larger batches are computed in parts whose gradients are added up: less memory, the same result."""
-    noise: Callable[[float], float] = lambda _: 0.0
-    """Differences of the metric, at a value of it, that the number of validation rows can not tell."""
-    float32_names: frozenset[str] = frozenset()
-    """Parameters that stay float32 whatever the precision."""
-    keeps_last: bool = False
-    """Train to the end and keep those weights, whatever the evaluations say."""
-    stage: Callable[[int, int, bool], int] = lambda *_: 0
-    """The stage of the epoch (from 0) that begins, by that of the epoch before and whether validation stalled in it."""
-    on_stage: Callable[[int], bool] = lambda _: True
-    """Called with the stage before an epoch's first step, and when one goes on after a resume or a rollback; whether
-    no other stage follows."""
 
 
 class _NotFinite(Exception):
@@ -98,7 +58,8 @@ def train(setup: Setup) -> TrainState:
     with working(setup.model, setup.precision, setup.float32_names) as weights:
         engine = _Engine(setup, weights)
         resumed = engine.resume()
-        engine.notify("on_start", resumed or TrainState())
+        for callback in setup.callbacks:
+            callback.on_start(resumed or TrainState())
         state = resumed or engine.begin()
         setup.model.train()  # what was loaded, or has just been measured, may be in part in evaluation mode
         while state.step < engine.steps and not state.should_stop:
@@ -107,7 +68,8 @@ def train(setup: Setup) -> TrainState:
             except _NotFinite as fault:
                 state = engine.roll_back(state, fault)
         engine.restore_best(state)
-        engine.notify("on_end", state)
+        for callback in setup.callbacks:
+            callback.on_end(state)
     return state
 
 
@@ -216,7 +178,8 @@ class _Engine:
         epoch = round(state.epoch + (state.batch + len(batches)) / len(self.plan(state.epoch)), 4)
         event = Step(state.step, self.steps, epoch, loss, rate, norm, len(flat), tokens, seconds)
         self.setup.emit(event)
-        self.notify("on_step", state, event)
+        for callback in self.setup.callbacks:
+            callback.on_step(state, event)
 
     def _gradients(self, state: TrainState, batches: Sequence[np.ndarray]) -> float:
         """Fill the gradients of the mean loss over all batches together; returns that loss."""
@@ -246,8 +209,7 @@ class _Engine:
         loss = self.setup.lesson.loss(self.model, items, self.setup.device) / total
         share = self.setup.lesson.weight(items) / total
         for callback in self.setup.callbacks:
-            if hasattr(callback, "on_loss"):
-                loss = callback.on_loss(self.model, loss, share)
+            loss = callback.on_loss(self.model, loss, share)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise _NotFinite("loss", items)
@@ -256,8 +218,7 @@ class _Engine:
 
     def _penalties(self) -> float:
         """What callbacks add to the gradients of the float32 weights, once for the whole step."""
-        adding = [callback for callback in self.setup.callbacks if hasattr(callback, "on_gradients")]
-        return float(sum(callback.on_gradients(self.trainable) for callback in adding))
+        return float(sum(callback.on_gradients(self.trainable) for callback in self.setup.callbacks))
 
     # evaluation and checkpoints
 
@@ -272,7 +233,8 @@ class _Engine:
         else:
             state.evaluations_since_best += 1
         self.setup.emit(Evaluated(state.step, "validation", metrics, best=better))
-        self.notify("on_evaluate", state, metrics)
+        for callback in self.setup.callbacks:
+            callback.on_evaluate(state, metrics)
         if better or self.options.save_steps is None:
             self.save(state)
 
@@ -388,9 +350,3 @@ class _Engine:
             for name, parameter in self.trainable.items():
                 parameter.copy_(weights[name])
         self.weights.publish()
-
-    def notify(self, event: str, *arguments: Any) -> None:
-        for callback in self.setup.callbacks:
-            method = getattr(callback, event, None)
-            if method:
-                method(*arguments)

@@ -91,3 +91,8 @@ class ConversationOptions(LanguageOptions):
         if isinstance(text, str):
             datetime.date.fromisoformat(text)
         return text
+
+
+def template_of(options: LanguageOptions) -> str | None:
+    """The chat template that is asked for, of a task that has them."""
+    return options.template if isinstance(options, ConversationOptions) else None

@@ -1,11 +1,18 @@
-"""The seams: what a task, a method and a callback must have. Machinery knows these and no plugin."""
+"""The seams: what a task, a method and a callback must have, and what they may. Machinery knows these and no plugin.
+
+A plugin inherits its protocol and gets a default for all that it may have. What is abstract here, or has no value, it
+brings itself; every other name of its class begins with an underscore, so that none is misspelled unseen
+(`core.plugins`).
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from datasets import Dataset
@@ -13,10 +20,16 @@ from torch import Tensor
 
 from tunesmith.core.events import Emit
 from tunesmith.core.options import Options
+from tunesmith.engine.lesson import Lesson, RowLesson
+from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.options import LanguageOptions
 from tunesmith.engine.probe import Loss
+from tunesmith.engine.sequences import SequenceRows
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.models.bundle import Bundle
+from tunesmith.models.codec import Codec
+from tunesmith.models.mask import Encoded
 
 Kind = Literal["label", "labels", "number"]
 
@@ -39,46 +52,79 @@ class Batches:
     packed: bool = False
 
 
-class Task(Protocol):
-    """What is learned. Made from its options, then `fit` to the training rows (or `restore`d)."""
+class Task(ABC):
+    """What is learned: what every task has, whatever its family."""
 
     Options: ClassVar[type[Options]]
     summary: ClassVar[str]
     """One line for `tunesmith tasks`."""
-    kinds: ClassVar[tuple[Kind, ...]]
+    family: ClassVar[str]
+    """What a forward pass gives: the name of a family ('predictive', 'generative')."""
+    kinds: ClassVar[tuple[Kind, ...]] = ()
     """Kinds of target that it learns."""
-    loader: ClassVar[str]
-    """The kind of network that it learns with: a name of `models.loaders`."""
-    metrics: tuple[str, ...]
-    """Headline metrics; the first one picks the best checkpoint."""
-    kind: Kind
-    label_names: list[str] | None
-    probe_loss: Loss
+    forms: ClassVar[tuple[str, ...]] = ()
+    """Forms of example that it learns: 'chat', 'completion', 'text', 'preference', 'feedback', 'pair'."""
+    needs_reference: ClassVar[bool] = False
+    """Whether it learns against the base model's own likelihoods."""
 
-    def __init__(self, options: Any) -> None: ...
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[str, ...]:
+        """Headline metrics; the first one picks the best checkpoint."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @classmethod
+    @abstractmethod
+    def toys(cls) -> list[Toy]:
+        """Rows that show what it can, ten of each kind or form."""
+
+
+class PredictiveTask(Task):
+    """An answer for every row. Made from its options, then `fit` to the training rows (or `restore`d)."""
+
+    family: ClassVar[str] = "predictive"
+    loader: ClassVar[str] = "encoder"
+    """The kind of network that it learns with: a name of `models.loaders`."""
+    kind: Kind
+    label_names: list[str] | None = None
+
+    @property
+    @abstractmethod
+    def probe_loss(self) -> Loss:
+        """The loss of the linear solution that the head starts from."""
 
     def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
         """Learn what depends on the training targets: class weights, scale."""
+        self.kind, self.label_names = kind, label_names
 
+    @abstractmethod
     def load(self, model: str, emit: Emit) -> Bundle:
         """The base model with a head for this task."""
 
+    @abstractmethod
     def encode(
         self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
     ) -> EncodedRows: ...
 
-    def targets(self, values: Sequence[Any]) -> np.ndarray:
-        """Column 'target' as what `loss` compares with."""
-
+    @abstractmethod
     def truth(self, values: Sequence[Any]) -> np.ndarray:
         """Column 'target' as what metrics compare with."""
 
+    @abstractmethod
+    def targets(self, values: Sequence[Any]) -> np.ndarray:
+        """Column 'target' as what `loss` compares with."""
+
+    @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """One loss per row, float32 [rows]."""
 
     def row_weights(self, targets: np.ndarray) -> np.ndarray | None:
         """What each row counts in the loss, float32 [rows]; None when all count alike."""
+        return None
 
+    @abstractmethod
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """Logits [n, outputs] as probabilities or values in the user's units."""
 
@@ -87,72 +133,149 @@ class Task(Protocol):
 
     def state(self) -> dict[str, Any]:
         """JSON for `restore`."""
+        return {"kind": self.kind, "label_names": self.label_names}
 
-    def restore(self, state: Mapping[str, Any]) -> None: ...
-
-    @classmethod
-    def toys(cls) -> list[Toy]: ...
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.kind, self.label_names = state["kind"], state["label_names"]
 
 
-class Method(Protocol):
-    """Which weights move. A method may also have:
+class GenerativeTask(Task):
+    """Text."""
 
-    batch_rows, least_steps: rows of a batch, and steps that few rows are given epochs for · keeps_last: the end of
-    training is kept, not the best evaluation · fits_head: the head is fitted anew to the trained body in the end ·
-    same_batches: every epoch has the batches of the first · lesson(plain, bundle, label_names, emit) -> Lesson ·
-    changes_features: what it adds changes what the head reads before it has learned anything, so the head starts from
-    the linear solution on that · check(words) and check_network(bundle), which refuse what it can not work with ·
-    stage(epoch, before, stalled), on_stage(stage, bundle) and resting(stage, bundle), where other weights move in other
-    epochs
-    """
+    family: ClassVar[str] = "generative"
+    options: LanguageOptions
+    network: ClassVar[Literal["causal", "seq2seq"]]
+    """The kind of language model that it learns with: a name of `models.loaders`."""
+    text_metric: ClassVar[str] = "rougeL"
+    """What written answers are compared by."""
+    rate_factor: ClassVar[float] = 1.0
+    """Of a method's learning rate."""
+    sequences_per_item: ClassVar[int] = 1
+    """Sequences of tokens of one training item, such as a better and a worse answer."""
 
-    Options: ClassVar[type[Options]]
-    summary: ClassVar[str]
-    learning_rate: float
-    """Highest rate of the body when the user gives none."""
-    epochs: int
-    frozen_body: bool
+    @abstractmethod
+    def codec(self, tokenizer: Any) -> Codec:
+        """How examples become tokens. Raises OptionError for what the tokenizer does not have."""
+
+    @abstractmethod
+    def encode(
+        self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: Any, limit: int
+    ) -> list[tuple[Encoded, int]]:
+        """The example's sequences, each with its number of source tokens (0: there is no encoder). `partner`: another
+        example of the same split; `codec`: that of this task. Raises DataError."""
+
+    @abstractmethod
+    def lesson(
+        self,
+        rows: SequenceRows,
+        items: np.ndarray,
+        batches: Batches,
+        *,
+        reference: Likelihoods | None = None,
+        good: np.ndarray | None = None,
+    ) -> Lesson:
+        """What is learned of some items (int64 [n]). `reference`: the base model's likelihoods of all sequences, where
+        the task needs them; `good`: of judged single answers the judgement of every item, bool."""
+
+    @abstractmethod
+    def statistics(
+        self, found: Likelihoods, *, reference: Likelihoods | None = None, good: np.ndarray | None = None
+    ) -> Any:
+        """What the metrics of some items are made of, an `evaluate.measured.Measured`; `reference` and `good` are
+        of the same items."""
+
+
+class Traits:
+    """What sets a method apart, with what holds for all others as the default."""
+
+    families: ClassVar[tuple[str, ...] | None] = None
+    """Names of the families of task that it fits; None: all."""
+    language_learning_rate: ClassVar[float | None] = None
+    """Highest rate for a language model, before the task's own factor, where it is not `learning_rate`."""
+    rate_by_width: ClassVar[bool] = False
+    """Whether the rate for a language model depends on its hidden size."""
+    batch_rows: ClassVar[int | None] = None
+    """Rows of a batch, where they do not follow from the data."""
+    least_steps: ClassVar[int] = 0
+    """Steps that few rows are given more epochs for; needs `batch_rows`."""
+    frozen_body: ClassVar[bool] = False
     """The body never moves, so the head can train on features computed once."""
-    starts_from_probe: bool
+    starts_from_probe: bool = True
     """Whether the head starts from the linear solution on frozen features."""
+    changes_features: ClassVar[bool] = False
+    """What it adds changes what the head reads before it has learned anything, so the head starts from the linear
+    solution on that."""
+    fits_head: ClassVar[bool] = False
+    """The head is fitted anew to the trained body in the end, and for every look at validation rows."""
+    keeps_last: ClassVar[bool] = False
+    """The end of training is kept, not the best evaluation."""
+    same_batches: ClassVar[bool] = False
+    """Every epoch has the batches of the first."""
+    adds: ClassVar[bool] = False
+    """The base stays as it is, and what is learned can lie beside it."""
+    learns_new_tokens: bool = False
+    """Words that the vocabulary gets have embeddings that move."""
 
-    def __init__(self, options: Any) -> None: ...
+    @property
+    def virtual_tokens(self) -> int:
+        """By how much the context shrinks."""
+        return 0
 
-    def prepare(self, bundle: Bundle, seed: int) -> None:
-        """Freeze, thaw or add weights. Called once, before anything trains."""
+    def load_kwargs(self) -> dict[str, str]:
+        """How a language model is loaded: {"quantization": "nf4"}, or as it is."""
+        return {}
 
-    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]: ...
+    def check(self, words: Mapping[str, Any]) -> None:
+        """Raises OptionError for other options of the run that it can not work with."""
+
+    def check_network(self, bundle: Bundle) -> None:
+        """Raises OptionError for a text model that it can not work with; asked where it has `virtual_tokens`."""
 
     def frozen_blocks(self, bundle: Bundle) -> int:
         """How many of the lowest blocks never move (embeddings included), so that they run only once."""
+        return 0
+
+    def stage(self, epoch: int, before: int, stalled: bool) -> int:
+        """The stage (from 0) of the epoch (from 0) that begins, by the one before; `stalled` where validation has not
+        improved in that."""
+        return 0
+
+    def on_stage(self, stage: int, bundle: Bundle) -> bool:
+        """Called as an epoch of that stage begins or goes on after a resume; whether it is the last stage."""
+        return True
+
+    def resting(self, stage: int, bundle: Bundle) -> int:
+        """How many of the lowest blocks do not move in that stage, nor in those before."""
+        return self.frozen_blocks(bundle)
+
+    def lesson(self, plain: RowLesson, bundle: Bundle, label_names: list[str] | None, emit: Emit) -> Lesson:
+        """The lesson to train on in place of `plain`."""
+        return plain
+
+    def reading(self, bundle: Bundle, columns: int | None) -> AbstractContextManager[None]:
+        """The model answers as a run with that many columns left it; as it was before this one when None."""
+        return nullcontext()
 
     def merge(self, bundle: Bundle, folder: Path) -> None:
         """Fold what was added into the network; parts worth keeping apart are saved below `folder`."""
 
 
-def stage_of(method: Any, epoch: int, before: int, stalled: bool) -> int:
-    """The stage (from 0) of a method in the epoch that begins, by the one before; `stalled` where validation has not
-    improved in that. One for all epochs, where the method knows no stages."""
-    return int(method.stage(epoch, before, stalled)) if hasattr(method, "stage") else 0
-
-
-def begin_stage(method: Any, bundle: Any, stage: int) -> bool:
-    """What moves in that stage does; whether it is the last one."""
-    return bool(method.on_stage(stage, bundle)) if hasattr(method, "on_stage") else True
-
-
-class Callback(Protocol):
-    """What happens around a step. All of these are optional:
-
-    on_setup(setup, keeping) · on_start(state) · on_loss(model, loss, share) -> loss ·
-    on_gradients(masters) -> penalty · on_step(state, event) · on_evaluate(state, metrics) · on_end(state) ·
-    on_trained(setup, keeping)
-
-    on_loss is called for every part of a batch, with the share of the step that the part is; on_gradients once a
-    step, with the float32 weights and their gradients, to which it may add.
-    """
+class Method(Traits, ABC):
+    """Which weights move."""
 
     Options: ClassVar[type[Options]]
     summary: ClassVar[str]
+    """One line for `tunesmith methods`."""
+    learning_rate: ClassVar[float]
+    """Highest rate of the body when the user gives none."""
+    epochs: ClassVar[int]
 
-    def __init__(self, options: Any, *, engine: Any, folder: Path) -> None: ...
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def prepare(self, bundle: Bundle, seed: int) -> None:
+        """Freeze, thaw or add weights. Called once, before anything trains."""
+
+    @abstractmethod
+    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]: ...

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.pytorch_utils import Conv1D
 
 from tunesmith.core.errors import ModelError
-from tunesmith.engine.protocols import begin_stage, stage_of
+from tunesmith.core.options import Options
+from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import depths, freeze
 from tunesmith.models.bundle import Bundle, LanguageBundle
@@ -38,16 +40,17 @@ Kind = Literal["causal", "seq2seq", "classification"]
 _MAPPED = 24 * 2**20  # larger tensors (chunks of logits among them) go back to the system and leave no holes
 
 
-class Arranges(Protocol):
-    """What is asked of a method here: to say what moves, and add what it adds."""
-
-    def prepare(self, bundle: Any, seed: int) -> None: ...
-
-
-class Everything:
+class Everything(Method):
     """All weights move."""
 
-    def prepare(self, bundle: Any, seed: int) -> None: ...
+    Options = Options
+    summary = "all weights move"
+    learning_rate, epochs = 0.0, 0
+
+    def prepare(self, bundle: Bundle, seed: int) -> None: ...
+
+    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
+        return []
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Skeleton:
     and what the method's `prepare` raises.
     """
 
-    def __init__(self, config: Any, kind: Kind, method: Arranges, recipe: Recipe, on: str = "meta"):
+    def __init__(self, config: Any, kind: Kind, method: Method, recipe: Recipe, on: str = "meta"):
         self.kind, self.method, self.recipe, self.on = kind, method, recipe, on
         self.dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
         self.config = copy.deepcopy(config)
@@ -113,7 +116,7 @@ class Skeleton:
 
     def begin(self, epoch: int) -> None:
         """What moves in that epoch (from 0), where a method changes it on the way."""
-        begin_stage(self.method, self.bundle, stage_of(self.method, epoch, epoch - 1, True))
+        self.method.on_stage(self.method.stage(epoch, epoch - 1, True), self.bundle)
 
     @property
     def parameters(self) -> Parameters:
@@ -151,7 +154,7 @@ class Skeleton:
     def loss(self, rows: int, length: int) -> Tensor:
         """The summed loss of rows that are all the same token, as the tasks compute theirs. `length` is that of what
         is computed, with the virtual tokens that a method puts before a row."""
-        length = max(1, length - getattr(self.method, "virtual_tokens", 0))
+        length = max(1, length - self.method.virtual_tokens)
         ids = torch.ones(rows, length, dtype=torch.long, device=self.on)
         batch = {"input_ids": ids, "attention_mask": ids}
         if self.kind == "classification":
@@ -307,4 +310,4 @@ class _Fused(torch.autograd.Function):
 
 def check_blocks(model: str, patterns: Sequence[str], network: str = "classification") -> None:
     """Raises OptionError for blocks to freeze that a model of this machine does not have; reads no weights."""
-    Skeleton(read_config(model)[0], cast(Any, network), Everything(), Recipe(freeze=tuple(patterns)))
+    Skeleton(read_config(model)[0], cast(Any, network), Everything(Options()), Recipe(freeze=tuple(patterns)))

@@ -72,7 +72,7 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
 def _merge(model: Path, trained: TextGenerator, out: Path) -> None:
     merged = load_language_finished(model, merge=True)
     name_ends(merged.model.network, trained.stop_ids)
-    begin_with(merged.model.network, getattr(trained.codec, "first", None))
+    begin_with(merged.model.network, trained.codec.first)
     with quiet_transformers():
         merged.model.network.config.use_cache = True
         merged.model.network.save_pretrained(out)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Event, Warned, ignore
 from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_words import Plan
 from tunesmith.models.config import read_config
 from tunesmith.runs import choose
@@ -74,11 +75,11 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     lengths, how = token_lengths(read.texts, tokenizer)
     known = cut_texts.limits_for(lengths, plan.spec.model, tokenizer)
     limit, reads = _limit(config, plan.spec.options["max_length"], found.family, known)
-    added = getattr(method, "virtual_tokens", 0)  # before every row
+    added = method.virtual_tokens  # before every row
     tokens = counted(lengths, how, rows=read.rows, limit=limit - added)
     longest, mean = min(tokens.longest + added, limit), float(np.minimum(lengths + added, limit).mean())
     train_rows = max(1, round(found.trained * read.rows))
-    size = _batch_size(engine.batch_size, getattr(method, "batch_rows", None), found.family, train_rows, longest)
+    size = _batch_size(engine.batch_size, method.batch_rows, found.family, train_rows, longest)
     recipe = _recipe(gpu, config, found.family, method, engine, longest)
     skeleton = Skeleton(config, read.kind, method, recipe)
     steps, checked = math.ceil(train_rows / size), mean * (read.rows - train_rows)
@@ -101,7 +102,7 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
-    disk = _disk(skeleton, found, getattr(method, "adds", False), min(tokens.total, tokens.rows * limit), rests)
+    disk = _disk(skeleton, found, method.adds, min(tokens.total, tokens.rows * limit), rests)
     notes += read.notes
     cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
     if found.family == "predictive" and cut.much:
@@ -123,7 +124,7 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     )  # fmt: skip
 
 
-def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptions, longest: int) -> Recipe:
+def _recipe(gpu: Any, config: Any, family: str, method: Method, engine: EngineOptions, longest: int) -> Recipe:
     from tunesmith.engine import hardware
     from tunesmith.engine.skeleton import Recipe
     from tunesmith.models.attention import LONGEST
@@ -132,8 +133,8 @@ def _recipe(gpu: Any, config: Any, family: str, method: Any, engine: EngineOptio
     plain = gpu is None and family == "predictive" and precision == "bf16" and longest <= LONGEST
     return Recipe(
         precision=precision,
-        float32_base=family == "predictive" or not getattr(method, "adds", False),
-        packed=bool(getattr(method, "load_kwargs", dict)()),
+        float32_base=family == "predictive" or not method.adds,
+        packed=bool(method.load_kwargs()),
         attention="eager" if plain else "sdpa",
         checkpointing=engine.gradient_checkpointing,
         freeze=tuple(engine.freeze),

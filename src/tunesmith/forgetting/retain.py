@@ -20,6 +20,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.engine import loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.retained import Keeping, copies, moving_body
+from tunesmith.engine.setup import overrides
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.models.additions import described, moving
@@ -99,7 +100,7 @@ def _beside_only(path: Path, method: str, fitting: Sequence[str]) -> OptionError
 
 def stays_beside(method: str) -> bool:
     """Whether a method of models that write leaves the base as it is, and lies beside it."""
-    return "generative" in choose.families_of(method) and bool(getattr(registry.get("methods", method), "adds", False))
+    return "generative" in choose.families_of(method) and bool(registry.get("methods", method).adds)
 
 
 def stands_apart(path: Path) -> bool:
@@ -160,13 +161,13 @@ def train(work: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
 def holds(spec: RunSpec) -> bool:
     """Whether anything is done against forgetting, beside measuring it."""
     plugins = [registry.get("callbacks", name) for name in spec.callbacks]
-    return spec.forget_at_most is not None or any(hasattr(plugin, "on_setup") for plugin in plugins)
+    return spec.forget_at_most is not None or any(overrides(plugin, "on_setup") for plugin in plugins)
 
 
 def chooses(spec: RunSpec) -> bool:
     """Whether the run chooses something by what was lost, and so needs to look at rows kept for that."""
     plugins = [registry.get("callbacks", name) for name in spec.callbacks]
-    return spec.forget_at_most is not None or any(hasattr(plugin, "on_trained") for plugin in plugins)
+    return spec.forget_at_most is not None or any(overrides(plugin, "on_trained") for plugin in plugins)
 
 
 def _trained(
@@ -178,13 +179,11 @@ def _trained(
         setup.checkpoints = CheckpointStore(
             setup.checkpoints.folder / checkpoints, setup.checkpoints.identity, setup.emit
         )
-    for callback in sorted(callbacks, key=lambda one: int(getattr(one, "turn", 1))):
-        if hasattr(callback, "on_setup"):
-            callback.on_setup(setup, work.keeping)
+    for callback in sorted(callbacks, key=lambda one: one.turn):
+        callback.on_setup(setup, work.keeping)
     state = loop.train(setup)
     for callback in callbacks:
-        if hasattr(callback, "on_trained"):
-            callback.on_trained(setup, work.keeping)
+        callback.on_trained(setup, work.keeping)
     return setup, state
 
 

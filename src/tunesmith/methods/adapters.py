@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import (
     add_to,
     attention_output_targets,
@@ -27,17 +28,14 @@ class AdaptersOptions(Options):
     """How many times narrower than the network an adapter is in its middle."""
 
 
-class Adapters:
+class Adapters(Method):
     Options = AdaptersOptions
     summary: ClassVar[str] = "small layers between those of the model learn; kept apart, so that several share one base"
     learning_rate = 3e-4
     language_learning_rate = 1e-3
     """Before the task's own factor. Tiny Shakespeare, 150 steps: 5.03 falls to 4.94 at 6e-5, to 4.75 at 2e-4."""
     epochs = 4
-    frozen_body = False
-    starts_from_probe = True
     adds = True
-    """The base stays as it is, and what is learned can lie beside it."""
 
     def __init__(self, options: AdaptersOptions):
         self.options = options
@@ -52,10 +50,6 @@ class Adapters:
             targets += attention_output_targets(names)
         config = BottleneckConfig(target_modules=targets, reduction_factor=self.options.reduction_factor)
         self._peft = add_to(bundle.model, config, seed)
-
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        """0: every block gets an adapter."""
-        return 0
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """The head is faster than what is added below it, which start as the identity."""

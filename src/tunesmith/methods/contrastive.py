@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from tunesmith.core.options import Options
 from tunesmith.engine.contrastive import Comparison, ContrastiveLesson, encode_names, names_mean
 from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths
 from tunesmith.models.bundle import Bundle
@@ -38,7 +38,7 @@ class ContrastiveOptions(Options):
     the base model."""
 
 
-class Contrastive:
+class Contrastive(Method):
     Options = ContrastiveOptions
     summary: ClassVar[str] = (
         "learns by comparing: texts of one label are drawn together, all others apart; for few rows per label"
@@ -49,16 +49,11 @@ class Contrastive:
     """All rows of a batch are compared with each other."""
     least_steps = 24
     """Few rows are seen more often."""
-    frozen_body = False
     families = ("predictive",)
-    starts_from_probe = True
     keeps_last = True
     """The few validation rows that such data leave prefer the start, or any epoch, by chance (docs/log.md)."""
     fits_head = True
     """In the end, and for every look at validation rows: the one that learns along lags behind its features."""
-
-    def __init__(self, options: ContrastiveOptions):
-        self.options = options
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         depth_of, _ = depths(bundle.model)
@@ -94,6 +89,3 @@ class Contrastive:
             why = f"the nearest name is the right one for {found:.0%} of the rows; guessing gets {guess:.0%}"
         emit(Decided("learn_names", learned, why))
         return ContrastiveLesson(plain, names if learned else None, comparison)
-
-    def merge(self, bundle: Bundle, folder: Path) -> None:
-        """Nothing was added."""

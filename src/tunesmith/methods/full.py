@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup, by_depth
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths, writes_text
 from tunesmith.models.bundle import Bundle
@@ -27,22 +27,19 @@ class FullOptions(Options):
     """Start the head from the linear solution on frozen features (probe) or from noise (random)."""
 
 
-class Full:
+class Full(Method):
     Options = FullOptions
     summary: ClassVar[str] = (
         "the whole model learns, its upper layers most; best with a thousand rows or more, and some tens per label"
     )
     learning_rate = 2e-4
     epochs = 3
-    frozen_body = False
     rate_by_width = True
-    """Of a language model the rate depends on its hidden size."""
 
     def __init__(self, options: FullOptions):
         self.options = options
         self.starts_from_probe = options.head_init == "probe"
         self.learns_new_tokens = not options.frozen_share
-        """Words that the vocabulary gets have embeddings that move."""
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         depth_of, _ = depths(bundle.model)
@@ -69,6 +66,3 @@ class Full:
         if depth == top:
             return self.options.head_learning_rate or 1.5 * learning_rate
         return learning_rate * self.options.layer_decay ** max(0, top - 1 - depth)
-
-    def merge(self, bundle: Bundle, folder: Path) -> None:
-        """Nothing was added."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup, by_depth
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths, writes_text
 from tunesmith.models.bundle import Bundle
@@ -27,16 +27,13 @@ class GradualOptions(Options):
     not given, a third of a text encoder, nothing of a language model."""
 
 
-class Gradual:
+class Gradual(Method):
     Options = GradualOptions
     summary: ClassVar[str] = "the model learns from its last layer down, stage by stage"
     learning_rate = 2e-4
     language_learning_rate = 5e-4
     epochs = 5
-    frozen_body = False
     rate_by_width = True
-    """Of a language model the rate depends on its hidden size."""
-    starts_from_probe = True
     same_batches = True
     """What rests in a stage is run once, in the batches of the training; else it would round differently."""
 
@@ -104,6 +101,3 @@ class Gradual:
             return learning_rate / self.options.rate_decay ** max(0, top - 1 - depth)
 
         return by_depth(moving(bundle.model), depth_of, rate)
-
-    def merge(self, bundle: Bundle, folder: Path) -> None:
-        """Nothing was added."""

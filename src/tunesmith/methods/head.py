@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models.bundle import Bundle
 
 
@@ -14,7 +14,7 @@ class HeadOptions(Options):
     pass
 
 
-class Head:
+class Head(Method):
     Options = HeadOptions
     summary: ClassVar[str] = "only a new last layer learns: seconds, and hard to beat on texts that the model knows"
     learning_rate = 1e-3
@@ -22,22 +22,11 @@ class Head:
     """The linear solution is the optimum already; `epochs` adds gradient steps on the same features."""
     frozen_body = True
     families = ("predictive",)
-    starts_from_probe = True
-
-    def __init__(self, options: HeadOptions):
-        self.options = options
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         for parameter in bundle.model.body_parameters():
             parameter.requires_grad_(False)
 
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        """0: its features are cached already, which is more."""
-        return 0
-
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         named = {name: p for name, p in bundle.model.named_parameters() if p.requires_grad}
         return [ParameterGroup(named, learning_rate)]
-
-    def merge(self, bundle: Bundle, folder: Path) -> None:
-        """Nothing was added."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import (
     add_to,
     feed_forward_targets,
@@ -22,15 +23,12 @@ class IA3Options(Options):
     pass
 
 
-class IA3:
+class IA3(Method):
     Options = IA3Options
     summary: ClassVar[str] = "three learned scales in each block move; the smallest adapter, a few kB a block"
     learning_rate = 3e-4
     epochs = 6
-    frozen_body = False
-    starts_from_probe = True
     adds = True
-    """The base stays as it is, and what is learned can lie beside it."""
 
     def __init__(self, options: IA3Options):
         self.options = options
@@ -43,10 +41,6 @@ class IA3:
         scaled_inside = feed_forward_targets(names)
         config = IA3Config(target_modules=key_value_targets(names) + scaled_inside, feedforward_modules=scaled_inside)
         self._peft = add_to(bundle.model, config, seed)
-
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        """0: every block is scaled."""
-        return 0
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """The scales are ten times as fast, as they start at one where weights are of the size of a tenth (Adam's

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import add_to, linear_targets, moving, new_token_targets, quiet_peft
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.virtual import typical_size
@@ -31,17 +32,13 @@ class LoraOptions(Options):
     """Learn the length of each weight column apart from its direction (DoRA: Liu et al. 2024); slower."""
 
 
-class Lora:
+class Lora(Method):
     Options = LoraOptions
     summary: ClassVar[str] = "small additions to every linear layer learn; little memory, a small file"
     learning_rate = 1e-3
     epochs = 4
-    frozen_body = False
     learns_new_tokens = True
-    """Words that the vocabulary gets have embeddings that move."""
-    starts_from_probe = True
     adds = True
-    """The base stays as it is, and what is learned can lie beside it."""
 
     def __init__(self, options: LoraOptions):
         self.options = options
@@ -56,10 +53,6 @@ class Lora:
             trainable_token_indices=new_token_targets(bundle.model, bundle.new_token_ids),
         )  # fmt: skip
         self._peft = add_to(bundle.model, config, seed)
-
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        """0: every block gets additions."""
-        return 0
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """New tokens move faster where embeddings are large: they start at the mean of all words, Adam's steps are

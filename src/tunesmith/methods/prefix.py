@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models import virtual
 from tunesmith.models.additions import split_head
 from tunesmith.models.bundle import Bundle
@@ -25,21 +26,14 @@ class PrefixOptions(Options):
     """Text whose keys and values it starts from, repeated or cut to fit; common words, drawn, when not given."""
 
 
-class Prefix:
+class Prefix(Method):
     Options = PrefixOptions
     summary: ClassVar[str] = "learned keys and values before the text move in every block; the base stays as it is"
     learning_rate = 1e-2
     language_learning_rate = 3e-2
-    """Before the task's own factor."""
     epochs = 6
-    frozen_body = False
-    starts_from_probe = True
     changes_features = True
     adds = True
-    """The base stays as it is, and what is learned can lie beside it."""
-
-    def __init__(self, options: PrefixOptions):
-        self.options = options
 
     @property
     def virtual_tokens(self) -> int:
@@ -58,10 +52,6 @@ class Prefix:
         """Start from what real words give, which the paper found better than noise (section 7.4)."""
         ids = virtual.first_words(bundle, self.options.virtual_tokens, self.options.init_text, seed)
         virtual.add_prefix(bundle, ids)
-
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        """0: every block sees its part of the prefix."""
-        return 0
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         words, head = split_head(bundle.model)

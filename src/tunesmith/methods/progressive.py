@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup, by_depth
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import add_to, moving, quiet_peft
 from tunesmith.models.blocks import block_names, depths
 from tunesmith.models.bundle import Bundle
@@ -25,16 +26,13 @@ class ProgressiveOptions(Options):
     columns keeps the share it was given first."""
 
 
-class Progressive:
+class Progressive(Method):
     Options = ProgressiveOptions
     summary: ClassVar[str] = "a new column learns beside the old ones, which keep every earlier task exactly"
     families = ("predictive",)
     learning_rate = 2e-4
     epochs = 3
-    frozen_body = False
-    starts_from_probe = True
     adds = True
-    """The base stays as it is, and what is learned lies beside it."""
 
     def __init__(self, options: ProgressiveOptions):
         self.options = options

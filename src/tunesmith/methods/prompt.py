@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models import virtual
 from tunesmith.models.additions import split_head
 from tunesmith.models.bundle import Bundle
@@ -25,20 +26,14 @@ class PromptOptions(Options):
     """Text whose embeddings it starts from, repeated or cut to fit; drawn from the common words when not given."""
 
 
-class Prompt:
+class Prompt(Method):
     Options = PromptOptions
     summary: ClassVar[str] = "learned words before every text move; the smallest adapter of all, slow to learn"
     learning_rate = 0.1
     """In units of the typical entry of a word's embedding (`groups`)."""
     epochs = 8
-    frozen_body = False
-    starts_from_probe = True
     changes_features = True
     adds = True
-    """The base stays as it is, and what is learned can lie beside it."""
-
-    def __init__(self, options: PromptOptions):
-        self.options = options
 
     @property
     def virtual_tokens(self) -> int:
@@ -57,10 +52,6 @@ class Prompt:
         ids = virtual.first_words(bundle, self.options.virtual_tokens, self.options.init_text, seed)
         self._size = virtual.typical_size(bundle)
         virtual.add_prompt(bundle, ids)
-
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        """0: every block sees the prompt."""
-        return 0
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """The rate is by the size of the embeddings: Adam's steps are absolute, and what is a step for one

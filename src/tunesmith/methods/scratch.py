@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 
 from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
+from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import split_head
 from tunesmith.models.bundle import Bundle
 
@@ -17,20 +17,14 @@ class ScratchOptions(Options):
     pass
 
 
-class Scratch:
+class Scratch(Method):
     Options = ScratchOptions
     summary: ClassVar[str] = "everything learns, from random weights: shows what pre-training was worth"
     learning_rate = 3e-4
     epochs = 10
-    frozen_body = False
     rate_by_width = True
-    """Of a language model the rate depends on its hidden size."""
     learns_new_tokens = True
-    """Words that the vocabulary gets have embeddings that move."""
     starts_from_probe = False
-
-    def __init__(self, options: ScratchOptions):
-        self.options = options
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         """Draw every weight that is not frozen anew, in the way of the architecture's own configuration."""
@@ -41,13 +35,7 @@ class Scratch:
         with network.device:
             network.load_state_dict({**type(network)(network.config).state_dict(), **frozen})
 
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        return 0
-
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """The head is faster than the body, whose gradients pass through it."""
         body, head = split_head(bundle.model)
         return [ParameterGroup(body, learning_rate), ParameterGroup(head, 1.5 * learning_rate)]
-
-    def merge(self, bundle: Bundle, folder: Path) -> None:
-        """Nothing was added."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,44 @@ from tunesmith.models.mask import (
 Example = Mapping[str, Any]
 
 
-class CausalCodec:
+class Codec(ABC):
+    """How a task reads examples."""
+
+    prefix: str = ""
+    """Put before every source."""
+    languages: tuple[str, str] | None = None
+    """Of source and target, where the tokenizer knows several."""
+    first: int | None = None
+    """The token that every answer begins with, which the model is given."""
+
+    @property
+    def unseen(self) -> Mapping[str, int]:
+        """What was left out so far, and of how many examples."""
+        return {}
+
+    @property
+    @abstractmethod
+    def stop_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
+
+    @abstractmethod
+    def prompt(self, example: Example) -> np.ndarray | None:
+        """Token ids that the model is to continue with its answer; None where there is no question."""
+
+    @abstractmethod
+    def prompt_of(self, prompt: Any, tools: list[Any] | None = None) -> np.ndarray:
+        """Token ids of what a user asks."""
+
+    @abstractmethod
+    def references(self, example: Example) -> list[str]:
+        """The answers that were wanted."""
+
+    @abstractmethod
+    def question(self, example: Example) -> str:
+        """What was asked, for people."""
+
+
+class CausalCodec(Codec):
     """For models that continue a text. The chat template is looked at when a conversation comes."""
 
     def __init__(self, tokenizer: Any, date: str | None = None):
@@ -113,7 +151,7 @@ class CausalCodec:
         return str(example.get("prompt") or example.get("text") or "")
 
 
-class PairCodec:
+class PairCodec(Codec):
     """For models with an encoder: the source is read whole, the target learned token by token.
 
     Of a tokenizer of many languages (NLLB, M2M100) `languages` are those of source and target, its own where None is
@@ -141,7 +179,7 @@ class PairCodec:
     def prompt(self, example: Example) -> np.ndarray:
         return np.array(self._source(example), dtype=np.int32)
 
-    def prompt_of(self, prompt: str, tools: None = None) -> np.ndarray:
+    def prompt_of(self, prompt: str, tools: list[Any] | None = None) -> np.ndarray:
         return np.array(self._source({"source": prompt}), dtype=np.int32)
 
     def _source(self, example: Example) -> list[int]:

@@ -19,6 +19,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import Kind, ReadOptions, SplitOptions, ValueOptions
 from tunesmith.data.workbook import WORKBOOK_SUFFIXES
 from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.models import catalog
 
@@ -51,7 +52,7 @@ def check_family(method: str, family: str) -> None:
 
 def tasks_of(form: str) -> list[str]:
     """Names of the tasks that learn examples of this form ('chat', 'pair', ...), the first the default."""
-    return [name for name in registry.names("tasks") if form in getattr(registry.get("tasks", name), "forms", ())]
+    return [name for name in registry.names("tasks") if form in registry.get("tasks", name).forms]
 
 
 def task_of(asked: str, form: str, format: str, file: str) -> str:
@@ -71,7 +72,7 @@ def epochs_of(method: str, family: str, rows: int | None = None) -> int:
     """How often a run of this method sees each of its training rows when nothing is asked; `rows` of them."""
     plugin = registry.get("methods", method)
     usual = int(plugin.epochs)
-    if rows and hasattr(plugin, "least_steps"):
+    if rows and plugin.least_steps:
         usual = max(usual, math.ceil(plugin.least_steps / math.ceil(rows / plugin.batch_rows)))
     return min(usual, 3) if family == "generative" else usual
 
@@ -86,8 +87,8 @@ def rate_of(method: str, task: str, width: int | None = None) -> float:
     plugin, what = registry.get("methods", method), registry.get("tasks", task)
     if family_of_task(task) == "predictive":
         return float(plugin.learning_rate)
-    rate = float(getattr(plugin, "language_learning_rate", plugin.learning_rate) * what.rate_factor)
-    if width is None or what.needs_reference or not getattr(plugin, "rate_by_width", False):
+    rate = float((plugin.language_learning_rate or plugin.learning_rate) * what.rate_factor)
+    if width is None or what.needs_reference or not plugin.rate_by_width:
         return rate
     return float(f"{min(_HIGHEST_RATE, rate * _RATED_WIDTH / width):.2g}")
 
@@ -102,18 +103,18 @@ def median_per_label(kind: str, targets: Sequence[Any]) -> float:
 
 def family_of_task(name: str) -> str:
     """'predictive' or 'generative'."""
-    return registry.canonical("families", getattr(registry.get("tasks", name), "family", "predictive"))
+    return registry.canonical("families", registry.get("tasks", name).family)
 
 
 def families_of(method: str) -> tuple[str, ...]:
     """The kinds of task that a method fits; all where it names none."""
-    names = getattr(registry.get("methods", method), "families", registry.names("families"))
+    names = registry.get("methods", method).families or registry.names("families")
     return tuple(dict.fromkeys(registry.canonical("families", name) for name in names))
 
 
-def loader_of(task: Any) -> Any:
+def loader_of(task: PredictiveTask) -> Any:
     """The `models.bundle.Loader` of a task's networks; tasks of plugins that name none learn with encoders."""
-    return registry.get("models.loaders", getattr(task, "loader", "encoder"))
+    return registry.get("models.loaders", task.loader)
 
 
 def kinds_for(task: str) -> tuple[Kind, ...]:

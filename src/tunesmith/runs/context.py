@@ -30,7 +30,7 @@ class RunContext:
     emit: Emit
     stop: StopRequest
     clock: Clock
-    plan: Plan = field(init=False)  # settle
+    plan: Plan[Any] = field(init=False)  # settle
     bundle: Any = field(init=False)  # load
     device: torch.device = field(init=False)  # load
     precision: str = field(init=False)  # load

@@ -12,6 +12,7 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.files import own_folder, read_json, write_json
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
+from tunesmith.engine.setup import overrides
 
 _LOOSE = ("patience", "save_steps", "keep_cache", "generate_rows", "max_new_tokens", "few_shot", "goal")
 """Words that may differ without changing a weight."""
@@ -62,4 +63,4 @@ def identity(spec: RunSpec, data: str, base: str) -> dict[str, str]:
 def _changes_weights(callback: str) -> bool:
     """Others listen, and may at most stop a run."""
     plugin = registry.get("callbacks", callback)
-    return any(hasattr(plugin, hook) for hook in ("on_setup", "on_gradients", "on_trained"))
+    return overrides(plugin, "on_setup", "on_gradients", "on_trained")

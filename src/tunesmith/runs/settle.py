@@ -8,25 +8,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 from tunesmith.core import registry
 from tunesmith.core.options import resolve
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine.options import EngineOptions
+from tunesmith.engine.protocols import Method, Task
+from tunesmith.engine.setup import Callback
 from tunesmith.runs import choose
+
+T = TypeVar("T", bound=Task)
 
 
 @dataclass
-class Plan:
+class Plan(Generic[T]):
     """The spec with every name turned into a thing."""
 
     spec: RunSpec
     """With every default written out."""
-    task: Any
-    method: Any
+    task: T
+    method: Method
     engine: EngineOptions
-    callbacks: list[Any] = field(default_factory=list)
+    callbacks: list[Callback] = field(default_factory=list)
 
     def settle(self, **words: Any) -> None:
         """Write what was chosen on the way into engine and spec, so that a resumed or repeated run does not choose
@@ -59,7 +63,7 @@ class Choice:
     """What else is written into the spec."""
 
 
-def settle(spec: RunSpec, choice: Choice) -> Plan:
+def settle(spec: RunSpec, choice: Choice) -> Plan[Any]:
     """Everything that was chosen as things, and every default written out; without the callbacks, which need a run's
     folder.
 
@@ -69,14 +73,13 @@ def settle(spec: RunSpec, choice: Choice) -> Plan:
     options = resolve(spec.options, choose.parts_of(choice.task, choice.method, spec.callbacks))
     task = registry.get("tasks", choice.task)(options["task"])
     method = registry.get("methods", choice.method)(options["method"])
-    if hasattr(method, "check"):
-        method.check({word: value for part in options.values() for word, value in part.model_dump().items()})
+    written = {name: value for part in options.values() for name, value in part.model_dump().items()}
+    method.check(written)
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
         "epochs": choice.epochs if engine.epochs is None else engine.epochs,
         "learning_rate": engine.learning_rate or choice.learning_rate,
     })  # fmt: skip
-    written = {name: value for part in options.values() for name, value in part.model_dump().items()}
     written_out = spec.model_copy(update={
         "task": choice.task, "method": choice.method, "model": choice.model, **choice.words,
         "options": {**written, **engine.model_dump()},

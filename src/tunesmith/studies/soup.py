@@ -34,7 +34,7 @@ Words = dict[str, Any]
 
 def check_soup(split: SharedSplit) -> None:
     """Raises OptionError for a task whose models can not be compared by themselves."""
-    if getattr(registry.get("tasks", split.words["task"]), "needs_reference", False):
+    if registry.get("tasks", split.words["task"]).needs_reference:
         raise OptionError(
             "--soup: what has learned preferences is measured beside its base, and an average of weights has none.",
             "Leave --soup out; --seeds alone says how much of the result is chance.",

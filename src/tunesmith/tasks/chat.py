@@ -9,7 +9,7 @@ import numpy as np
 
 from tunesmith.engine.likelihood import Likelihoods, TokenLesson
 from tunesmith.engine.options import ConversationOptions
-from tunesmith.engine.protocols import Batches
+from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.evaluate.text_metrics import token_rows
@@ -21,21 +21,15 @@ class ChatOptions(ConversationOptions):
     pass
 
 
-class Chat:
+class Chat(GenerativeTask):
     Options = ChatOptions
     summary: ClassVar[str] = "conversations, instructions or plain text, with a causal language model"
-    family: ClassVar[str] = "generative"
-    kinds: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[tuple[str, ...]] = ("chat", "completion", "text")
-    network: ClassVar[str] = "causal"
+    network = "causal"
     metrics: tuple[str, ...] = ("loss", "perplexity", "token_accuracy")
-    text_metric: ClassVar[str] = "rougeL"
     rate_factor: ClassVar[float] = 0.2
-    sequences_per_item: ClassVar[int] = 1
-    needs_reference: ClassVar[bool] = False
 
-    def __init__(self, options: ChatOptions):
-        self.options = options
+    options: ChatOptions
 
     def codec(self, tokenizer: Any) -> CausalCodec:
         return CausalCodec(tokenizer, self.options.date)
@@ -61,9 +55,7 @@ class Chat:
         return token_rows(found.loss, found.tokens, found.right)  # type: ignore[arg-type]
 
     @classmethod
-    def toys(cls) -> list[Any]:
-        from tunesmith.engine.protocols import Toy
-
+    def toys(cls) -> list[Toy]:
         rows = [
             {"messages": [{"role": "user", "content": f"say {word}"}, {"role": "assistant", "content": word * 2}]}
             for word in ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")

@@ -13,7 +13,7 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.options import ConversationOptions
 from tunesmith.engine.preference import FeedbackLesson, PairLesson, dpo_loss, kto_loss
-from tunesmith.engine.protocols import Batches
+from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.evaluate.text_metrics import preference_rows
@@ -28,21 +28,17 @@ class PreferenceOptions(ConversationOptions):
     """For pairs: DPO's logistic loss, or IPO's squared one, which over-fits less. Single answers use KTO's."""
 
 
-class Preference:
+class Preference(GenerativeTask):
     Options = PreferenceOptions
     summary: ClassVar[str] = "better and worse answers (DPO, IPO), or answers judged good or bad (KTO)"
-    family: ClassVar[str] = "generative"
-    kinds: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[tuple[str, ...]] = ("preference", "feedback")
-    network: ClassVar[str] = "causal"
+    network = "causal"
     metrics: tuple[str, ...] = ("preference_accuracy", "reward_margin")
-    text_metric: ClassVar[str] = "rougeL"
     rate_factor: ClassVar[float] = 0.05
     sequences_per_item: ClassVar[int] = 2
     needs_reference: ClassVar[bool] = True
 
-    def __init__(self, options: PreferenceOptions):
-        self.options = options
+    options: PreferenceOptions
 
     def codec(self, tokenizer: Any) -> CausalCodec:
         return CausalCodec(tokenizer, self.options.date)
@@ -69,17 +65,21 @@ class Preference:
         items: np.ndarray,
         batches: Batches,
         *,
-        reference: Likelihoods,
-        good: np.ndarray | None,
+        reference: Likelihoods | None = None,
+        good: np.ndarray | None = None,
     ) -> PairLesson | FeedbackLesson:
+        assert reference is not None
         shared = (rows, items, reference, batches.rows, batches.tokens, batches.seed, self.options.beta)
         if good is None:
             return PairLesson(*shared, kind=self.options.preference_loss)
         return FeedbackLesson(*shared, good=good)
 
-    def statistics(self, found: Likelihoods, *, reference: Likelihoods, good: np.ndarray | None) -> RowStatistics:
+    def statistics(
+        self, found: Likelihoods, *, reference: Likelihoods | None = None, good: np.ndarray | None = None
+    ) -> RowStatistics:
         """Rewards are beta times log-ratios to the reference. Of single answers, a good one should have a
         positive reward and a bad one a negative one."""
+        assert reference is not None
         beta, ratios = self.options.beta, torch.as_tensor(reference.loss - found.loss)
         first, second = ratios[::2], ratios[1::2]
         if good is None:
@@ -91,9 +91,7 @@ class Preference:
         return preference_rows(np.where(good, single, 0.0), np.where(good, 0.0, single), losses.numpy())
 
     @classmethod
-    def toys(cls) -> list[Any]:
-        from tunesmith.engine.protocols import Toy
-
+    def toys(cls) -> list[Toy]:
         words = ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")
         pairs = [{"prompt": f"say {w}:", "chosen": f" {w}{w}", "rejected": f" no {w[::-1]}"} for w in words]
         single = [

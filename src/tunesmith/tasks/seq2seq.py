@@ -9,7 +9,7 @@ import numpy as np
 
 from tunesmith.engine.likelihood import Likelihoods, TokenLesson
 from tunesmith.engine.options import LanguageOptions
-from tunesmith.engine.protocols import Batches
+from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.evaluate.text_metrics import token_rows
@@ -26,21 +26,15 @@ class Seq2SeqOptions(LanguageOptions):
     """The language to write: 'deu_Latn'."""
 
 
-class Seq2Seq:
+class Seq2Seq(GenerativeTask):
     Options = Seq2SeqOptions
     summary: ClassVar[str] = "translation, summarisation, any text to text, with an encoder-decoder model"
-    family: ClassVar[str] = "generative"
-    kinds: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[tuple[str, ...]] = ("pair",)
-    network: ClassVar[str] = "seq2seq"
+    network = "seq2seq"
     metrics: tuple[str, ...] = ("loss", "perplexity", "token_accuracy")
-    text_metric: ClassVar[str] = "rougeL"
     rate_factor: ClassVar[float] = 0.5
-    sequences_per_item: ClassVar[int] = 1
-    needs_reference: ClassVar[bool] = False
 
-    def __init__(self, options: Seq2SeqOptions):
-        self.options = options
+    options: Seq2SeqOptions
 
     def codec(self, tokenizer: Any) -> PairCodec:
         return PairCodec(tokenizer, self.options.prefix, self.options.source_language, self.options.target_language)
@@ -59,8 +53,6 @@ class Seq2Seq:
         return token_rows(found.loss, found.tokens, found.right)  # type: ignore[arg-type]
 
     @classmethod
-    def toys(cls) -> list[Any]:
-        from tunesmith.engine.protocols import Toy
-
+    def toys(cls) -> list[Toy]:
         words = ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")
         return [Toy([{"source": f"say {word}", "target": word * 2} for word in words], {})]

@@ -18,7 +18,7 @@ from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
 from tunesmith.engine.probe import Loss
-from tunesmith.engine.protocols import Kind, Toy
+from tunesmith.engine.protocols import Kind, PredictiveTask, Toy
 from tunesmith.engine.tokens import EncodedRows, encode_rows
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.loaders.encoder import load_text_base
@@ -40,11 +40,10 @@ class TextClassificationOptions(Options):
     where much of the texts would not be read with that, as long as it can read; at most 512."""
 
 
-class TextClassification:
+class TextClassification(PredictiveTask):
     Options = TextClassificationOptions
     summary: ClassVar[str] = "one label, or any number of labels, for a text or a pair of texts"
     kinds: ClassVar[tuple[Kind, ...]] = ("label", "labels")
-    loader: ClassVar[str] = "encoder"
 
     def __init__(self, options: TextClassificationOptions):
         self.options = options
@@ -112,12 +111,6 @@ class TextClassification:
     def scores(self, logits: np.ndarray) -> np.ndarray:
         tensor = torch.from_numpy(np.asarray(logits, dtype=np.float64))
         return (tensor.softmax(-1) if self.kind == "label" else tensor.sigmoid()).numpy()
-
-    def finish(self, bundle: Bundle) -> None:
-        """Nothing: labels are in the network's config already."""
-
-    def state(self) -> dict[str, Any]:
-        return {"kind": self.kind, "label_names": self.label_names}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.kind, self.label_names = state["kind"], list(state["label_names"])

@@ -16,7 +16,7 @@ from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
 from tunesmith.data import scales
 from tunesmith.engine.probe import Loss
-from tunesmith.engine.protocols import Kind, Toy
+from tunesmith.engine.protocols import Kind, PredictiveTask, Toy
 from tunesmith.engine.tokens import EncodedRows, encode_rows
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.loaders.encoder import load_text_base
@@ -30,11 +30,10 @@ class TextRegressionOptions(Options):
     where much of the texts would not be read with that, as long as it can read; at most 512."""
 
 
-class TextRegression:
+class TextRegression(PredictiveTask):
     Options = TextRegressionOptions
     summary: ClassVar[str] = "a number for a text or a pair of texts"
     kinds: ClassVar[tuple[Kind, ...]] = ("number",)
-    loader: ClassVar[str] = "encoder"
     metrics: tuple[str, ...] = ("rmse", "mae", "r2", "pearson", "spearman")
     probe_loss: Loss = "squared"
 
@@ -81,9 +80,6 @@ class TextRegression:
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return (logits[:, 0] - targets).square()
-
-    def row_weights(self, targets: np.ndarray) -> np.ndarray | None:
-        return None
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         values = np.asarray(logits, dtype=np.float64)[:, 0] * self._scale + self._mean

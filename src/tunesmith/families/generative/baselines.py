@@ -49,7 +49,7 @@ def _answered(work: GenerativeRun) -> np.ndarray:
 
 def prompts_of(work: GenerativeRun, items: np.ndarray) -> list[list[int]]:
     found = [work.codec.prompt(work.data[int(work.items.example[item])]) for item in items]
-    return [within(prompt.tolist(), work.limit, work.bundle.kind) for prompt in found]
+    return [within(prompt.tolist(), work.limit, work.bundle.kind) for prompt in found if prompt is not None]
 
 
 def generate(work: GenerativeRun, prompts: list[list[int]]) -> list[Generated]:

@@ -13,17 +13,21 @@ from tunesmith.engine import batching
 from tunesmith.engine.generate import Generated, Sampling, generate
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.precision import working
+from tunesmith.engine.protocols import GenerativeTask
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import Items
+from tunesmith.models.codec import Codec
 from tunesmith.runs.context import RunContext
+from tunesmith.runs.settle import Plan
 
 
 @dataclass(kw_only=True)
 class GenerativeRun(RunContext):
     corpus: Corpus = field(init=False)  # read
-    codec: Any = field(init=False)  # load
+    plan: Plan[GenerativeTask] = field(init=False)  # settle
+    codec: Codec = field(init=False)  # load
     limit: int = field(init=False)  # load
     """Most tokens of an example."""
     items: Items = field(init=False)  # encode

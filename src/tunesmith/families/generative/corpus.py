@@ -82,7 +82,7 @@ def wish(spec: RunSpec) -> Wish:
 
 def asked_form(task: str) -> tuple[str, ...] | None:
     """The forms that a task asked for by name learns; None where it was not asked."""
-    return tuple(getattr(registry.get("tasks", task), "forms", ())) or None if task != "auto" else None
+    return registry.get("tasks", task).forms or None if task != "auto" else None
 
 
 def divided(examples: Examples, options: SplitOptions, seed: int) -> Division:

@@ -19,7 +19,7 @@ def predict_cost(work: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     plan, begun = work.plan, time.perf_counter()
     recipe = skeleton.Recipe(
         precision=work.precision,
-        float32_base=not getattr(plan.method, "adds", False),
+        float32_base=not plan.method.adds,
         packed=work.bundle.quantization is not None,
         checkpointing=plan.engine.gradient_checkpointing,
         freeze=tuple(plan.engine.freeze),

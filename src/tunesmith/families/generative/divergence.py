@@ -9,6 +9,7 @@ import numpy as np
 
 from tunesmith.engine.inference import evaluating
 from tunesmith.engine.likelihood import to_device
+from tunesmith.engine.options import template_of
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.language import LanguageModel
@@ -47,6 +48,6 @@ def _base(work: GenerativeRun) -> tuple[LanguageModel, Callable[[], AbstractCont
         return work.bundle.model, adapted.disable_adapter
     again = load_language_base(work.plan.spec.model, kind=work.bundle.kind)
     options = work.plan.task.options
-    add_tokens(again, options.new_tokens, getattr(options, "template", None))
+    add_tokens(again, options.new_tokens, template_of(options))
     again.model.whole_logits = work.bundle.model.whole_logits
     return again.model.to(work.device).eval(), nullcontext

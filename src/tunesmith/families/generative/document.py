@@ -56,7 +56,7 @@ def document(work: GenerativeRun, cost: dict[str, Any]) -> dict[str, Any]:
     test = measured.pop("tuned")
     if work.moved is not None:
         test |= with_intervals(work.moved, seed=seed)
-    document = {
+    document: dict[str, Any] = {
         "task": work.plan.spec.task, "model": work.plan.spec.model, "method": work.plan.spec.method,
         "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,
         "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(found),

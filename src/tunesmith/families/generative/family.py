@@ -40,7 +40,7 @@ class Generative:
         run.codec, run.limit = reader(run.plan, run.bundle, run.emit)
 
     def encode(self, run: GenerativeRun) -> None:
-        if getattr(run.codec, "languages", None):
+        if run.codec.languages:
             begin_with(run.bundle.model.network, run.codec.first)
         run.items = encode_items(
             run.corpus, run.plan.task, run.codec, run.bundle,

@@ -16,6 +16,7 @@ from tunesmith.engine.generate import Sampling, ending_ids
 from tunesmith.engine.likelihood import TokenLesson, likelihoods
 from tunesmith.engine.retained import Keeping, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
+from tunesmith.engine.setup import overrides
 from tunesmith.evaluate import forgetting
 from tunesmith.families.generative.items import Items, encode_items
 from tunesmith.families.generative.retained import Read, task_for
@@ -61,7 +62,7 @@ def remember(work: GenerativeRun) -> Keeping | None:
 
 
 def _refuse(spec: RunSpec) -> None:
-    idle = [name for name in spec.callbacks if hasattr(registry.get("callbacks", name), "on_setup")]
+    idle = [name for name in spec.callbacks if overrides(registry.get("callbacks", name), "on_setup")]
     asked = [f"--callback {name}" for name in idle] + ["--forget-at-most"] * (spec.forget_at_most is not None)
     if asked:
         raise OptionError(

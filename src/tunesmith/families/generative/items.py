@@ -12,9 +12,11 @@ import numpy as np
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.data.conversations import Examples
+from tunesmith.engine.protocols import GenerativeTask
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.models.bundle import LanguageBundle
+from tunesmith.models.codec import Codec
 from tunesmith.models.mask import Cut, Encoded, check_learned, cut
 
 _CHECKED = 20_000
@@ -39,7 +41,7 @@ class Items:
 
 
 def encode_items(
-    corpus: Corpus, task: Any, codec: Any, bundle: LanguageBundle, *,
+    corpus: Corpus, task: GenerativeTask, codec: Codec, bundle: LanguageBundle, *,
     limit: int, folder: Path, emit: Emit, check: Callable[[], None],
 ) -> Items:  # fmt: skip
     """Tokens of every example, the ledger of what was cut, and a stop where nothing can be learned.
@@ -169,9 +171,9 @@ def _tell_cut(data: Examples, cuts: dict[str, list[int]], emit: Emit) -> None:
         emit(Warned("dropped rows" if dropped else "cut rows", f"{len(ids):,} of {len(data):,} examples: {words}"))
 
 
-def tell_unseen(codec: Any, emit: Emit) -> None:
+def tell_unseen(codec: Codec, emit: Emit) -> None:
     """What the chat template left out of the examples that were encoded so far."""
-    for what, count in getattr(codec, "unseen", {}).items():
+    for what, count in codec.unseen.items():
         emit(Warned("not shown", f"{count:,} examples: the model's chat template leaves out {what}"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.events import Decided
@@ -23,9 +22,8 @@ def load(run: GenerativeRun) -> None:
     size = catalog.size_of(source) if source else None
     precision = hardware.choose_precision(plan.engine.precision, device, size.hidden_size if size else 512, emit)
     plan.settle(precision=precision)
-    kwargs: dict[str, Any] = getattr(plan.method, "load_kwargs", dict)()
-    keeps_base = bool(getattr(plan.method, "adds", False))
-    dtype = "bfloat16" if precision == "bf16" and keeps_base else "float32"
+    kwargs = plan.method.load_kwargs()
+    dtype = "bfloat16" if precision == "bf16" and plan.method.adds else "float32"
     bundle = registry.get("models.loaders", plan.task.network).base(
         plan.spec.model, dtype=dtype, quantization=kwargs.get("quantization"),
         beside=plan.spec.continue_from is not None, emit=emit,

@@ -78,7 +78,7 @@ class TextGenerator(Shown):
         known = {name: metadata[name] for name in ("prefix",) if name in task.Options.model_fields}
         self.task = task(task.Options(**known))
         self.codec = self.task.codec(bundle.tokenizer)
-        begin_with(bundle.model.network, getattr(self.codec, "first", None))
+        begin_with(bundle.model.network, self.codec.first)
         self.bundle.model.to(device()).eval()
 
     @classmethod

@@ -40,7 +40,7 @@ def write(work: GenerativeRun, aside: Path) -> None:
         "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
         "base_fingerprint": bundle.fingerprint, "base_name": bundle.name, "quantization": bundle.quantization,
         "form": work.data.form, "conversational": any(example.get("messages") for example in work.data),
-        "prefix": getattr(work.plan.task.options, "prefix", ""), "max_length": work.limit,
+        "prefix": work.codec.prefix, "max_length": work.limit,
         "new_tokens": work.plan.task.options.new_tokens,
     })  # fmt: skip
 

@@ -13,7 +13,7 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
-from tunesmith.engine.options import LONGEST_EXAMPLE
+from tunesmith.engine.options import LONGEST_EXAMPLE, ConversationOptions, template_of
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.forgetting import retain
@@ -79,17 +79,17 @@ def fitted(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     """The base with the words, the template and the frozen blocks that are asked for. Raises OptionError where it does
     not have them, or where new words would stay unlearned."""
     options = plan.task.options
-    add_tokens(bundle, options.new_tokens, getattr(options, "template", None), emit)
+    add_tokens(bundle, options.new_tokens, template_of(options), emit)
     _check_new_tokens(plan, bundle)
     freeze(bundle.model, plan.engine.freeze)
-    bundle.position_limit = room(bundle, getattr(plan.method, "virtual_tokens", 0))
+    bundle.position_limit = room(bundle, plan.method.virtual_tokens)
 
 
 def reader(plan: Plan, bundle: LanguageBundle, emit: Emit) -> tuple[Any, int]:
     """How rows become tokens: the task's codec, and the most tokens of an example."""
     _settle_date(plan, bundle, emit)
     codec = plan.task.codec(bundle.tokenizer)
-    if getattr(codec, "languages", None):
+    if codec.languages:
         emit(Decided("languages", list(codec.languages), "as asked for with source_language and target_language, or "
                                                          "else the tokenizer's own"))  # fmt: skip
     return codec, _limit(plan, bundle, emit)
@@ -99,7 +99,7 @@ def _settle_date(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     """The day that the chat template writes, where it asks for today's: a resumed or repeated run reads the same."""
     options = plan.task.options
     asks = "strftime_now" in str(bundle.tokenizer.chat_template or "")
-    if not asks or not hasattr(options, "date") or options.date is not None:
+    if not asks or not isinstance(options, ConversationOptions) or options.date is not None:
         return
     today = datetime.date.today().isoformat()
     emit(Decided("date", today, "the chat template writes today's; a resumed or repeated run writes this one again"))
@@ -112,10 +112,10 @@ def _check_new_tokens(plan: Plan, bundle: LanguageBundle) -> None:
     if not bundle.new_token_ids:
         return
     words = bundle.model.network.get_input_embeddings().weight
-    frozen = not getattr(plan.method, "adds", False) and any(
+    frozen = not plan.method.adds and any(
         bundle.model.get_parameter(name) is words for name in frozen_names(bundle.model, plan.engine.freeze)
     )
-    if not frozen and getattr(plan.method, "learns_new_tokens", False):
+    if not frozen and plan.method.learns_new_tokens:
         return
     some = ", ".join(bundle.tokenizer.convert_ids_to_tokens(bundle.new_token_ids)[:5])
     who = "--freeze embeddings" if frozen else f"--method {plan.spec.method}"
@@ -128,7 +128,7 @@ def _check_new_tokens(plan: Plan, bundle: LanguageBundle) -> None:
 def _limit(plan: Plan, bundle: LanguageBundle, emit: Emit) -> int:
     asked = plan.task.options.max_length
     if asked is not None and asked > bundle.position_limit:
-        virtual = getattr(plan.method, "virtual_tokens", 0)  # the bundle's limit is without them
+        virtual = plan.method.virtual_tokens  # the bundle's limit is without them
         beside = f" beside {virtual} virtual tokens" if virtual else ""
         raise OptionError(
             f"max_length={asked} is more than the model {bundle.name!r} can read{beside}.",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from tunesmith.core.events import Decided
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.lesson import Lesson
-from tunesmith.engine.protocols import Batches, begin_stage, stage_of
+from tunesmith.engine.protocols import Batches
 from tunesmith.evaluate.measured import compute
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.generative.context import GenerativeRun
@@ -43,8 +42,8 @@ def setup(work: GenerativeRun) -> loop.Setup:
         checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=hardware.tokens_at_once(work.device),
-        float32_names=work.bundle.model.float32_names, stage=partial(stage_of, plan.method),
-        on_stage=partial(begin_stage, plan.method, work.bundle),
+        float32_names=work.bundle.model.float32_names, stage=plan.method.stage,
+        on_stage=lambda stage: plan.method.on_stage(stage, work.bundle),
     )  # fmt: skip
     work.predicted = work.predicted or predict_cost(work, setup)
     return setup
@@ -62,17 +61,14 @@ def lesson(work: GenerativeRun, items: np.ndarray) -> Lesson:
         work.emit(Decided("batch_size", size, f"{why}, at most {batching.LANGUAGE_TOKENS:,} tokens a batch"))
     packed = _packing(work, lengths, size)
     batches = Batches(size, None if plan.engine.batch_size else batching.LANGUAGE_TOKENS, plan.spec.seed, packed)
-    extra: dict[str, Any] = {}
-    if work.reference is not None:
-        extra = {"reference": work.reference, "good": work.items.good}
-    return cast(Lesson, plan.task.lesson(work.items.rows, items, batches, **extra))
+    return plan.task.lesson(work.items.rows, items, batches, reference=work.reference, good=work.items.good)
 
 
 def _packing(work: GenerativeRun, lengths: np.ndarray, size: int) -> bool:
     asked = work.plan.task.options.packing
     if not packs(work.plan.task):
         return False
-    if getattr(work.plan.method, "virtual_tokens", 0):
+    if work.plan.method.virtual_tokens:
         work.emit(Decided("packing", False, f"method={work.plan.spec.method} puts its tokens before every row"))
         return False
     if asked is not None:

@@ -13,6 +13,7 @@ from tunesmith.engine.background import BackgroundTask
 from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.probe import LinearSolution
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import frozen_prefix
@@ -28,6 +29,7 @@ WATCHED_ROWS = 10_000
 
 @dataclass(kw_only=True)
 class PredictiveRun(RunContext):
+    plan: Plan[PredictiveTask] = field(init=False)  # settle
     data: PreparedData = field(init=False)  # read
     rows: EncodedRows = field(init=False)  # encode
     lesson: RowLesson = field(init=False)  # baselines
@@ -89,7 +91,11 @@ class PredictiveRun(RunContext):
 
 
 def outcome_of(
-    plan: Plan, data: PreparedData, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None
+    plan: Plan[PredictiveTask],
+    data: PreparedData,
+    positions: np.ndarray,
+    logits: np.ndarray,
+    thresholds: np.ndarray | None = None,
 ) -> Outcome:
     task = plan.task
     return Outcome(task.kind, task.truth(data.targets(positions)), task.scores(logits), task.label_names, thresholds)

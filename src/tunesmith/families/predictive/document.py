@@ -9,6 +9,7 @@ import numpy as np
 from tunesmith.engine.batching import sample
 from tunesmith.engine.inference import gathered
 from tunesmith.engine.probe import MAX_ROWS
+from tunesmith.engine.protocols import Method
 from tunesmith.evaluate import diagnose, examples, good, linear, metrics_json, noise, verdict
 from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.goal import goal_of
@@ -127,7 +128,7 @@ def evidence(work: PredictiveRun) -> dict[str, Any]:
                   "below": None if bundle.model.prompted is None else virtual.BASE},
         "test": test, "test_texts": _shown(rows), "test_row_ids": list(rows["row_id"][:]),
         "suspects": suspects(test, [work.others[name] for name in _INDEPENDENT if name in work.others]),
-        "losses_differ": hasattr(work.plan.method, "lesson"), "audit": work.data.audit(),
+        "losses_differ": type(work.plan.method).lesson is not Method.lesson, "audit": work.data.audit(),
     }  # fmt: skip
 
 

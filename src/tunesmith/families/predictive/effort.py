@@ -59,7 +59,7 @@ def only_head(plan: Plan) -> None:
 
 def keeps_last(plan: Plan, watched: int) -> bool:
     """Whether the last weights are kept whatever validation says of them."""
-    return bool(getattr(plan.method, "keeps_last", False)) and not (plan.spec.effort and watched >= WATCHED)
+    return plan.method.keeps_last and not (plan.spec.effort and watched >= WATCHED)
 
 
 @dataclass(frozen=True)

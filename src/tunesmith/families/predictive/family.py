@@ -62,7 +62,7 @@ class Predictive:
         plan = run.plan
         bundle = plan.task.load(continued.base_source(run.folder, plan.spec), run.emit)
         bundle.name = plan.spec.model
-        if count := getattr(plan.method, "virtual_tokens", 0):
+        if count := plan.method.virtual_tokens:
             with quiet_transformers():
                 plan.method.check_network(bundle)
             make_room(bundle, count, run.emit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +19,7 @@ from tunesmith.engine import batching
 from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.probe import LinearSolution, solve
-from tunesmith.engine.protocols import Task
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.retained import Keeping, Probe, Retained, relative_distance
 from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
@@ -85,7 +84,7 @@ def _task(work: PredictiveRun, read: Read, with_head: bool, number: int) -> _Tas
     return _LinearProbe(work, title, task, data, rows)
 
 
-def _head(model: Model, task: Task) -> nn.Linear:
+def _head(model: Model, task: PredictiveTask) -> nn.Linear:
     """The saved head, its answers on the scale of the task's targets."""
     head = copy.deepcopy(model.bundle.model.head).requires_grad_(False)
     if task.kind == "number":
@@ -97,7 +96,7 @@ def _head(model: Model, task: Task) -> nn.Linear:
     return head
 
 
-def _target_scale(task: Task) -> tuple[float, float]:
+def _target_scale(task: PredictiveTask) -> tuple[float, float]:
     """By what a number is multiplied, and what is added to it, to be on the scale of the task's targets."""
     low, high = (float(value) for value in task.targets([0.0, 1.0]))
     return high - low, low
@@ -106,8 +105,7 @@ def _target_scale(task: Task) -> tuple[float, float]:
 def _features(work: PredictiveRun, rows: EncodedRows, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
     """What a head reads from the body as it is now, float32 [len(positions), hidden]; of a progressive network
     from the column of a run that left that many, or from the newest before this run."""
-    reading = getattr(work.plan.method, "reading", None)
-    with reading(work.bundle, columns) if reading else nullcontext():
+    with work.plan.method.reading(work.bundle, columns):
         return work.features(rows, positions)
 
 
@@ -123,7 +121,7 @@ class _TaskProbe(ABC):
     how = ""
     head: nn.Linear
 
-    def __init__(self, work: PredictiveRun, name: str, task: Task, data: PreparedData, rows: EncodedRows):
+    def __init__(self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedRows):
         self.work, self.name, self.task, self.data, self.rows = work, name, task, data, rows
         self.seed = work.plan.spec.seed
 
@@ -158,7 +156,8 @@ class _HeadProbe(_TaskProbe):
     how = "by its own head"
 
     def __init__(
-        self, work: PredictiveRun, name: str, task: Task, data: PreparedData, rows: EncodedRows, head: nn.Linear,
+        self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedRows,
+        head: nn.Linear,
         thresholds: np.ndarray | None, columns: int,
     ):  # fmt: skip
         super().__init__(work, name, task, data, rows)
@@ -178,7 +177,9 @@ class _ApartProbe(_TaskProbe):
 
     how = "by its own adapter"
 
-    def __init__(self, work: PredictiveRun, name: str, task: Task, data: PreparedData, rows: EncodedRows, model: Model):
+    def __init__(
+        self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedRows, model: Model
+    ):
         super().__init__(work, name, task, data, rows)
         self.model, self.seen = model, dict[bool, Outcome]()
 

@@ -6,7 +6,6 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from tunesmith.core.events import Decided, Emit
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.batching import by_length, in_parts
 from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.protocols import Method
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
 from tunesmith.models.bundle import Bundle
 
@@ -45,14 +45,11 @@ class Resting:
         rows.hidden = next((kept for kept in reversed(self.states) if kept.blocks <= blocks), None)
 
 
-def planned(method: Any, bundle: Bundle, epochs: int) -> Resting:
+def planned(method: Method, bundle: Bundle, epochs: int) -> Resting:
     """What a method lets rest in each of its stages, of which there is one an epoch at most."""
     if not bundle.model.can_start_in_the_middle or not epochs or method.frozen_body:
         return Resting([0], 0)
-    always = method.frozen_blocks(bundle)
-    if not hasattr(method, "resting"):
-        return Resting([always] * epochs, always)
-    return Resting([method.resting(epoch, bundle) for epoch in range(epochs)], always)
+    return Resting([method.resting(epoch, bundle) for epoch in range(epochs)], method.frozen_blocks(bundle))
 
 
 def chosen(

@@ -67,7 +67,7 @@ def judged(work: PredictiveRun, held: np.ndarray) -> np.ndarray:
 
 def start(work: PredictiveRun, held: np.ndarray) -> None:
     """The head before training, of a method that changes what it reads from the start: the soft solution on that."""
-    if getattr(work.plan.method, "changes_features", False):
+    if work.plan.method.changes_features:
         found, _ = _of_model(work, held, choose_penalty=False)
         place(work.bundle, *found.start)
 
@@ -98,7 +98,7 @@ def _calibrate(work: PredictiveRun, held: np.ndarray) -> None:
 
 
 def _fits(work: PredictiveRun) -> bool:
-    return getattr(work.plan.method, "fits_head", False) and not _stays(work)
+    return work.plan.method.fits_head and not _stays(work)
 
 
 def _stays(work: PredictiveRun) -> bool:

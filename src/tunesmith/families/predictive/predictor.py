@@ -23,7 +23,7 @@ from tunesmith.data.types import Columns
 from tunesmith.display.cards import Card, Shown
 from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
-from tunesmith.engine.protocols import Task
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate.measured import compute, with_intervals
 from tunesmith.evaluate.types import Outcome
@@ -67,7 +67,7 @@ class Model(Shown):
     summary: ClassVar[str] = "a model of labels or numbers"
     together: ClassVar[int] = 256
 
-    def __init__(self, bundle: Bundle, task: Task, columns: Columns, thresholds: np.ndarray | None):
+    def __init__(self, bundle: Bundle, task: PredictiveTask, columns: Columns, thresholds: np.ndarray | None):
         self.bundle = bundle
         self.task = task
         self.columns = columns
@@ -87,7 +87,7 @@ class Model(Shown):
         metadata = read_metadata(folder)
         with loading(folder / METADATA, "record of the run"):
             kind = registry.get("tasks", metadata["task"])
-            task: Task = kind(kind.Options())
+            task: PredictiveTask = kind(kind.Options())
             task.restore(metadata["state"])
             columns = Columns.of(metadata["columns"])
             cuts = metadata["thresholds"]
@@ -335,7 +335,9 @@ class Model(Shown):
         })  # fmt: skip
 
 
-def describe(folder: Path, task_name: str, task: Task, columns: Columns, thresholds: np.ndarray | None) -> None:
+def describe(
+    folder: Path, task_name: str, task: PredictiveTask, columns: Columns, thresholds: np.ndarray | None
+) -> None:
     """Beside a saved network: everything `Model.load` needs."""
     write_metadata(folder, {
         "task": task_name,

@@ -67,5 +67,5 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
 
         check_blocks(name, plan.engine.freeze)
     bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))
-    check_length(plan.spec.options.get("max_length"), room(bundle, getattr(plan.method, "virtual_tokens", 0)), name)
+    check_length(plan.spec.options.get("max_length"), room(bundle, plan.method.virtual_tokens), name)
     return []

@@ -6,12 +6,12 @@ from typing import Any
 
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine.background import BackgroundTask
-from tunesmith.engine.protocols import Task
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.evaluate.baselines import text_baselines
 from tunesmith.evaluate.types import Outcome
 
 
-def baselines_on_texts(task: Task, data: PreparedData, seed: int) -> BackgroundTask[dict[str, Outcome]]:
+def baselines_on_texts(task: PredictiveTask, data: PreparedData, seed: int) -> BackgroundTask[dict[str, Outcome]]:
     """The baselines that learn from the training texts alone, on the test rows."""
     train, test = (data.rows.select(data.splits[split]) for split in ("train", "test"))
     given = texts_of(train), task.truth(train["target"][:]), texts_of(test), task.truth(test["target"][:])

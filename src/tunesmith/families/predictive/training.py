@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import cast
 
 import numpy as np
@@ -11,9 +10,8 @@ import torch
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.lesson import Lesson, RowLesson
+from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.precision import working
-from tunesmith.engine.protocols import begin_stage, stage_of
 from tunesmith.evaluate.measured import compute
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.predictive import effort, linear_head
@@ -25,8 +23,15 @@ def lesson(work: PredictiveRun) -> RowLesson:
     """The training rows, with the task's loss and the batches of this run."""
     plan, train = work.plan, work.data.splits["train"]
     batch_rows, batch_tokens = _batch(work, work.rows.lengths[train])
-    same = getattr(plan.method, "same_batches", False)
-    return RowLesson(work.rows, train, plan.task.loss, batch_rows, batch_tokens, plan.spec.seed, same_batches=same)
+    return RowLesson(
+        work.rows,
+        train,
+        plan.task.loss,
+        batch_rows,
+        batch_tokens,
+        plan.spec.seed,
+        same_batches=plan.method.same_batches,
+    )
 
 
 def _batch(work: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
@@ -34,7 +39,7 @@ def _batch(work: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
         return work.plan.engine.batch_size, None
     # few rows still deserve enough steps to learn from
     rows = int(min(batching.ROWS, max(8, 2 ** int(np.log2(max(8, len(lengths) / 20))))))
-    rows = getattr(work.plan.method, "batch_rows", rows)
+    rows = work.plan.method.batch_rows or rows
     why = f"{len(lengths)} training rows of {np.median(lengths):g} tokens (median), at most {batching.TOKENS} a batch"
     work.emit(Decided("batch_size", rows, why))
     return rows, batching.TOKENS
@@ -66,14 +71,13 @@ def setup(work: PredictiveRun) -> loop.Setup:
         return {"loss": loss, **compute(work.outcome_at(watched, logits), plan.task.metrics)}
 
     def on_stage(stage: int) -> bool:
-        last = begin_stage(plan.method, work.bundle, stage)
+        last = plan.method.on_stage(stage, work.bundle)
         work.resting.in_stage(stage, work.bundle, work.rows)
         return last
 
-    model, lesson = work.bundle.model, cast(Lesson, work.lesson)
-    if make := getattr(plan.method, "lesson", None):  # methods may have one of their own
-        with working(model, work.precision, model.float32_names):  # the states on disk are in this precision
-            lesson = make(work.lesson, work.bundle, plan.task.label_names, work.emit)
+    model = work.bundle.model
+    with working(model, work.precision, model.float32_names):  # the states on disk are in this precision
+        lesson = plan.method.lesson(work.lesson, work.bundle, plan.task.label_names, work.emit)
     made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
     if last := effort.keeps_last(plan, len(watched)):
         why = "by design of this method: so few validation rows would choose by chance, and none stop it early"
@@ -87,7 +91,7 @@ def setup(work: PredictiveRun) -> loop.Setup:
         callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
         tokens_at_once=hardware.tokens_at_once(work.device),
         noise=lambda value: noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
-        stage=partial(stage_of, plan.method), on_stage=on_stage,
+        stage=plan.method.stage, on_stage=on_stage,
     )  # fmt: skip
 
 
