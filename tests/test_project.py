@@ -41,7 +41,7 @@ WIDE_FUNCTIONS = {
     "tunesmith.evaluate.baselines.text_baselines": "two pairs of texts and truth; the rest are keyword-only",
     "tunesmith.evaluate.diagnose.findings": "keyword-only: everything that is known, half of it optional",
     "tunesmith.evaluate.metrics_json.build": "keyword-only: one parameter a part of the document",
-    "tunesmith.workflows.api.search": "the data; the rest are keyword-only: the flags of the command line",
+    "tunesmith.workflows.search.search": "the data; the rest are keyword-only: the flags of the command line",
     "tunesmith.studies.search.search": "the data; the rest are keyword-only: the flags of the command line",
     "tunesmith.families.generative.items.encode_items": "five inputs; the rest are keyword-only, two of them hooks",
 }

@@ -21,12 +21,13 @@ from tunesmith.core.version import VERSION as __version__
 os.environ.setdefault("USE_HUB_KERNELS", "0")
 
 # Name to module: importing tunesmith itself costs nothing; torch comes with the first use.
-_API = (
-    "chat", "check", "compare", "convert", "evaluate", "export", "load", "methods", "models", "plan", "predict",
-    "preview", "resume", "runs", "search", "tasks", "train",
-)  # fmt: skip
+_VERBS = ("chat", "check", "compare", "convert", "evaluate", "load", "plan", "predict", "preview", "search", "train")
 _PUBLIC = {
-    **dict.fromkeys(_API, "tunesmith.workflows.api"),
+    **{verb: f"tunesmith.workflows.{verb}" for verb in _VERBS},
+    **dict.fromkeys(("methods", "runs", "tasks"), "tunesmith.workflows.catalogues"),
+    "export": "tunesmith.families.export",
+    "models": "tunesmith.workflows.base_models",
+    "resume": "tunesmith.workflows.train",
     "Model": "tunesmith.families.predictive.predictor",
     "Run": "tunesmith.runs.train",
     "TunesmithError": "tunesmith.core.errors",
@@ -58,27 +59,22 @@ __all__ = [
 
 if TYPE_CHECKING:
     from tunesmith.core.errors import TunesmithError
+    from tunesmith.families.export import export
     from tunesmith.families.predictive.predictor import Model
     from tunesmith.runs.train import Run
-    from tunesmith.workflows.api import (
-        chat,
-        check,
-        compare,
-        convert,
-        evaluate,
-        export,
-        load,
-        methods,
-        models,
-        plan,
-        predict,
-        preview,
-        resume,
-        runs,
-        search,
-        tasks,
-        train,
-    )
+    from tunesmith.workflows.base_models import models
+    from tunesmith.workflows.catalogues import methods, runs, tasks
+    from tunesmith.workflows.chat import chat
+    from tunesmith.workflows.check import check
+    from tunesmith.workflows.compare import compare
+    from tunesmith.workflows.convert import convert
+    from tunesmith.workflows.evaluate import evaluate
+    from tunesmith.workflows.load import load
+    from tunesmith.workflows.plan import plan
+    from tunesmith.workflows.predict import predict
+    from tunesmith.workflows.preview import preview
+    from tunesmith.workflows.search import search
+    from tunesmith.workflows.train import resume, train
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ from tunesmith.data import predict_inputs
 from tunesmith.data.types import Columns
 from tunesmith.data.values import to_label
 from tunesmith.families.predictive.predictor import Model
-from tunesmith.workflows import api
+from tunesmith.workflows.train import train
 
 __all__ = ["TextClassifier", "TextRegressor"]
 
@@ -87,7 +87,7 @@ class _TextEstimator(BaseEstimator):
         else:
             words |= {"data": rows, "validation_size": self.validation_size, "out": self.out}
             self._place = None
-        self.run_ = api.train(words.pop("data"), verbose=self.verbose, **words)
+        self.run_ = train(words.pop("data"), verbose=self.verbose, **words)
         self._model: Model = self.run_.model
         self._files = self.run_.folder.model
 

@@ -17,7 +17,7 @@ from tunesmith.models import catalog
 from tunesmith.models.lengths import chosen_limit
 from tunesmith.runs.cut_texts import Cut
 from tunesmith.workflows.evaluate import evaluate
-from tunesmith.workflows.predict import predict
+from tunesmith.workflows.predict import predict_file
 
 ENGLISH = ["this is a long text that tells of many things, and of some of them more than once"] * 5
 GERMAN = ["dies ist ein langer Text, der von vielen Dingen erzählt, und von manchen mehr als einmal"] * 5
@@ -102,7 +102,7 @@ def test_check_plan_and_train_warn_and_the_run_remembers(
     source = tmp_path / "more.jsonl"
     some = [{"text": "the card", "label": "praise"}, *long_rows[:2]]
     source.write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
-    predict(run, source, tmp_path / "out.jsonl", emit=heard.append)
+    predict_file(run, source, tmp_path / "out.jsonl", emit=heard.append)
     evaluate(run.path, source, emit=heard.append)
     cuts = [event.message for event in heard if event.name == "warned" and event.what == "cut texts"]
     assert len(cuts) == 2

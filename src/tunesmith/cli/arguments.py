@@ -276,11 +276,6 @@ def names_of(values: list[str] | None) -> list[str] | None:
     return [name.strip() for value in values or [] for name in value.split(",") if name.strip()] or None
 
 
-def folder_of(data: str, what: str) -> Path:
-    """Where the results of a command on `data` go when no folder is given."""
-    return Path("runs") / f"{Path(data.rstrip('/')).name.split('.')[0]}-{what}"
-
-
 def verify_model(run: Path, verify: bool) -> None:
     """What --verify does, before the command itself. Raises FolderError, ModelError."""
     if verify:

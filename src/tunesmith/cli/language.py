@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -48,10 +48,10 @@ def chat(
         renamed("--max-tokens", "--max-new-tokens")
     most = max_new_tokens or max_tokens or 256
     verify_model(run, verify)
-    words = {
+    words: dict[str, Any] = {
         "temperature": temperature, "top_p": top_p, "max_new_tokens": most, "seed": seed, "stop": stop or [],
     }  # fmt: skip
-    chat_session(workflow.chat(run, system=system, sampling=words))
+    chat_session(workflow.chat(run, system=system, **words))
 
 
 @commands.command(section=UNDERSTAND)
@@ -112,7 +112,7 @@ def convert(
         elif isinstance(event, Decided):
             told.append(f"{event.what} = {event.value}  ({event.why})")
 
-    count = workflow.convert(source, out, to, emit=listen)
+    count = workflow.convert(source, out, cast(Any, to), emit=listen)
     found = {"rows": count, "out": str(out), "notes": told}
     print_found(found, as_json, lambda found: "\n".join([*found["notes"], f"{found['rows']} rows written to {out}"]))
 
@@ -129,7 +129,7 @@ def plan(
 ) -> None:  # fmt: skip
     """Forecast memory, time and disk of a run, here or on a GPU, before it is paid for. Trains nothing."""
     from tunesmith.cli.show_check import planned
-    from tunesmith.families import plan as workflow
+    from tunesmith.workflows import plan as workflow
 
     found = workflow.plan(data, device=device, **words)
     print_found(found.as_dict(), as_json, lambda _: planned(found, verbose))

@@ -37,13 +37,13 @@ app = Commands(name="tunesmith", no_args_is_help=True)
 def check(data: str, words: dict[str, Any], out: Out = None, verbose: Verbose = False, as_json: Json = False) -> None:
     """Show how your data is read, what would be trained on it, and what is wrong with it. Trains nothing."""
     from tunesmith.cli import show_check
-    from tunesmith.workflows import check as workflow
+    from tunesmith.workflows.check import check as checked
 
     if out is not None:
         from tunesmith.core.run import refuse_used
 
         refuse_used(out)
-    found = workflow.check(data, **words)
+    found = checked(data, **words)
     screen = show_check.checked if "form" not in found else show_check.checked_language
     print_found(found, as_json, lambda f: screen(f, verbose))
     if "form" not in found:

@@ -138,7 +138,7 @@ def _answer_file(run: Path, data: str, out: Path, words: dict[str, Any], as_json
     from tunesmith.cli import show
     from tunesmith.workflows import predict as workflow
 
-    count = workflow.predict(run, data, out, emit=show.warned, **words)
+    count = workflow.predict_file(run, data, out, emit=show.warned, **words)
     print_found(
         {"rows": count, "out": str(out)}, as_json, lambda found: f"{found['rows']} rows written to {found['out']}"
     )

@@ -19,7 +19,6 @@ from tunesmith.cli.arguments import (
     Methods,
     Models,
     Price,
-    folder_of,
     names_of,
     print_found,
     run_words,
@@ -38,10 +37,11 @@ def compare(
 ) -> None:  # fmt: skip
     """Is fine-tuning worth it here? From the simplest way to the costliest, all on the same test rows."""
     from tunesmith.cli import show_refine
+    from tunesmith.core.run import results_folder
     from tunesmith.display.progress import listener
     from tunesmith.studies import comparison as workflow
 
-    folder = out or folder_of(data, "compare")
+    folder = results_folder(out, data, "compare")
     found = workflow.ladder(
         data, out=folder, models=names_of(models), methods=names_of(methods),
         launcher=launcher or "process", emit=listener(), **words,
@@ -65,12 +65,13 @@ def search(
 ) -> None:  # fmt: skip
     """Find the best settings within a budget; the test rows are read once, at the end."""
     from tunesmith.cli import show_refine
+    from tunesmith.core.run import results_folder
     from tunesmith.display.progress import listener
     from tunesmith.studies import search as workflow
     from tunesmith.studies import series
     from tunesmith.studies.space import parse_space
 
-    folder = out or folder_of(data, "search")
+    folder = results_folder(out, data, "search")
     found = workflow.search(
         data, out=folder, budget=series.parse_budget(budget, price_per_hour),
         space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning,
@@ -99,6 +100,7 @@ class Many:
 def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *, as_json: bool) -> None:
     """`train` with --cv, --seeds or --until: several runs and what they say together."""
     from tunesmith.cli import show_refine
+    from tunesmith.core.run import results_folder
     from tunesmith.studies import folds, series
     from tunesmith.studies import seeds as several
     from tunesmith.studies import until as goal
@@ -112,7 +114,7 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
                           "Add --cv, --seeds or --until, or leave it out.")  # fmt: skip
     if len(asked) > 1:
         raise OptionError(f"{' and '.join(asked)} do not go together.", "Use one of them.")
-    folder = out or folder_of(data, asked[0].removeprefix("--"))
+    folder = results_folder(out, data, asked[0].removeprefix("--"))
     words["launcher"] = many.launcher or "here"
     if many.cv is not None:
         group = words.pop("group", None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -136,6 +136,16 @@ Emit = Callable[[Event], None]
 
 def ignore(_: Event) -> None:
     """An `Emit` for callers that do not listen."""
+
+
+def to_each(listeners: Sequence[Emit]) -> Emit:
+    """An `Emit` for several listeners."""
+
+    def emit(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return emit
 
 
 class EventLog:

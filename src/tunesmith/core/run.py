@@ -27,6 +27,14 @@ def located(path: str | os.PathLike[str]) -> Path:
     return below if len(path.parts) == 1 and not path.exists() and is_run(below) else path
 
 
+def results_folder(out: str | os.PathLike[str] | None, data: Any, what: str) -> Path:
+    """Where the results of several runs on `data` go: `out`, or when none is given runs/<name>-<what>."""
+    if out is not None:
+        return Path(out)
+    name = Path(str(data).rstrip("/")).name.split(".")[0] if isinstance(data, str | Path) else "data"
+    return Path("runs") / f"{name}-{what}"
+
+
 class RunFolder:
     """Paths of one run. Knows names and states, nothing of training.
 

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from html import escape
 from typing import IO, Any
 
@@ -58,6 +58,11 @@ def silence() -> Iterator[list[Listener]]:
     finally:
         if shown:
             datasets.enable_progress_bars()
+
+
+def spoken(verbose: bool) -> AbstractContextManager[list[Listener]]:
+    """The listeners that show progress; without `verbose` none, and the libraries are silent too."""
+    return nullcontext([progress()]) if verbose else silence()
 
 
 class Brief:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ _TOLERANCE = 1e-4
 _PROMPTS = ("Once", "The weather today", "Hello, who are you?", "1 2 3 4")
 
 
-def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None) -> dict[str, Any]:
+def export(
+    run: str | os.PathLike[str], *, to: str = "merged", out: str | os.PathLike[str] | None = None
+) -> dict[str, Any]:
     """Write the run's model with its adapter merged into the weights, as plain transformers folder; a run without an
     adapter is whole already, and gets a copy.
 
@@ -35,7 +38,7 @@ def export(run: str | Path, *, to: str = "merged", out: str | Path | None = None
     """
     if to not in TARGETS:
         raise OptionError(f"--to {to}: expected one of {', '.join(TARGETS)}.")
-    folder = RunFolder.open(run)
+    folder = RunFolder.open(Path(run))
     if not folder.result.exists():
         raise FolderError(f"The run {run} is not finished ({folder.status()}).", f"tunesmith resume {run}")
     target = Path(out) if out else folder.path / "export" / to

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from tunesmith.core import registry
+from tunesmith.display.cards import Listing
 from tunesmith.engine import speed
 from tunesmith.engine.estimate import run_cost, run_space
 from tunesmith.models import catalog
 
 
-def models(*, estimate: bool = False) -> list[dict[str, Any]]:
-    """The catalogue, with what each would cost on this machine (per 1,000 training rows of 100 letters).
+def models(*, estimate: bool = False) -> Listing:
+    """Base models: a list of dicts with size, licence, tasks, whether each is on this machine, and what it would cost
+    there (per 1,000 training rows of 100 letters).
 
     "seconds_per_1000_rows" is None where the machine was not measured yet; with `estimate` it is measured anew.
     """
@@ -20,7 +22,8 @@ def models(*, estimate: bool = False) -> list[dict[str, Any]]:
         for width in sorted({entry.hidden_size for entry in catalog.CATALOG}):
             speed.measure(width)
         speed.operations_per_second.cache_clear()
-    return [_model(entry, entry.alias in here) for entry in catalog.CATALOG]
+    rows = [_model(entry, entry.alias in here) for entry in catalog.CATALOG]
+    return Listing(rows, "Base models", without=("hub_id", "note"))
 
 
 def _model(entry: catalog.Entry, here: bool) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tunesmith.core.extras import extras
 from tunesmith.models import catalog
 
 _NEEDED = (
@@ -22,12 +23,6 @@ _NEEDED = (
     "plotly",
 )
 _REFUSED = {"kernels": "it downloads and runs native code when a model is loaded; remove it: pip uninstall kernels"}
-EXTRAS = {
-    "quickstart": "minilm, the default base model, without a download from the hub",
-    "search": "tunesmith search",
-    "qlora": "method=qlora: large language models in 4 bits",
-}
-"""What each optional part is for."""
 
 
 def doctor() -> dict[str, Any]:
@@ -59,40 +54,6 @@ def doctor() -> dict[str, Any]:
         "ok": not problems, "problems": problems, "versions": versions, "models": here, "extras": extras(),
         "machine": _machine() if "torch" in versions else {},
     }  # fmt: skip
-
-
-def extras() -> list[dict[str, Any]]:
-    """The optional parts, as this package's own metadata names them; what only its developers need is left out."""
-    try:
-        declared = requires("tunesmith") or []
-    except PackageNotFoundError:
-        return []
-    packages: dict[str, list[str]] = {}
-    for line in declared:
-        requirement, _, marker = line.partition(";")
-        if "extra ==" in marker:
-            name = marker.rpartition("==")[2].strip(" \"')")
-            packages.setdefault(name, []).append(requirement.strip())
-    packages.pop("dev", None)
-    found = []
-    for name, needed in packages.items():
-        missing = [requirement for requirement in needed if not _installed(requirement)]
-        found.append({
-            "name": name, "for": EXTRAS.get(name, ", ".join(needed)), "installed": not missing, "missing": missing,
-            "install": f"pip install 'tunesmith[{name}]'",
-        })  # fmt: skip
-    return found
-
-
-def _installed(requirement: str) -> bool:
-    name = requirement
-    for sign in "<>=!~[ (":
-        name = name.partition(sign)[0]
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _machine() -> dict[str, Any]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
-from tunesmith.core.events import Emit, ignore
+from tunesmith.core.events import Emit
+from tunesmith.data.predict_inputs import as_warning
+from tunesmith.display.notebook import silence
+from tunesmith.display.results import Evaluation
 from tunesmith.runs.load import loaded
 from tunesmith.runs.reading import other_data
 
 
-def evaluate(run: Any, data: Any, *, seed: int = 0, emit: Emit = ignore, **reading: Any) -> dict[str, Any]:
-    """`{"rows": n, "metrics": {name: {"value", "low", "high"}}}` on `data` (anything `train` reads).
+def evaluate(
+    run: Any, data: Any, *, seed: int = 0, verbose: bool = True, emit: Emit = as_warning, **reading: Any
+) -> Evaluation:
+    """Metrics of a run (or model) on other data, each with its interval: {"rows", "metrics"}.
 
-    Rows whose text the run was trained or chosen on are counted (`trained_rows`, `validation_rows`), and `new` has rows
-    and metrics without them.
+    `data` is anything that `train` reads, its columns named as in training. Rows whose text the run was trained or
+    chosen on are counted (`trained_rows`, `validation_rows`), and `new` has rows and metrics without them. `reading`:
+    how the file is read (encoding, delimiter, decimal, header_row, sheet, ...), as the data of the run was when not
+    given. What else is to be known is a Python warning, or goes to `emit`; without `verbose` nothing is said.
 
-    `run`: a path, a Run, or a loaded model. The columns must be named as in training. `reading`: how the file is read
-    (encoding, delimiter, decimal, header_row, sheet, ...), as the data of the run was when not given. Raises DataError
-    for rows without text or target, for labels that the model does not know, and for missing columns.
+    Raises DataError for rows without text or target, for labels that the model does not know, and for missing columns;
+    FolderError.
     """
-    return loaded(run).evaluate(other_data(run, data, reading), seed=seed, emit=emit)
+    with nullcontext() if verbose else silence():
+        return Evaluation(loaded(run).evaluate(other_data(run, data, reading), seed=seed, emit=emit))

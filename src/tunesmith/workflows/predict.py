@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Unpack
 
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch
+from tunesmith.core.words import SamplingWords
 from tunesmith.data import output
 from tunesmith.data.answers import as_columns, free_name
 from tunesmith.data.predict_inputs import as_warning
@@ -18,7 +19,7 @@ from tunesmith.runs.load import loaded, options_of, predictor_of
 from tunesmith.runs.reading import other_data
 
 
-def predict(run: Any, data: Any, out: str | Path, *, emit: Emit = ignore, **words: Any) -> int:
+def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit = ignore, **words: Any) -> int:
     """Write `data` to `out` with the answers as further columns; returns the number of rows.
 
     `run`: a path, a Run, or a loaded model. Columns: `predicted` and `probability` (label), `predicted` as "a|b"
@@ -31,7 +32,7 @@ def predict(run: Any, data: Any, out: str | Path, *, emit: Emit = ignore, **word
     header_row, sheet, ...), as the data of the run was when not given. Raises DataError with every row that the model
     can not be asked, OptionError, FolderError.
     """
-    target = output.checked(out, data)
+    target = output.checked(Path(out), data)
     reading = {name: words.pop(name) for name in list(words) if name in ReadOptions.model_fields}
     options = options_of(predictor_of(run)[0] if isinstance(run, str | os.PathLike) else type(run), words)
     model, other = loaded(run), other_data(run, data, reading)
@@ -51,13 +52,18 @@ def predict(run: Any, data: Any, out: str | Path, *, emit: Emit = ignore, **word
     return count
 
 
-def answer(run: Any, data: Any, out: str | os.PathLike[str] | None = None, **words: Any) -> Any:
-    """Answers in the shape in which `data` is given, or a file of them with `out`: `predict` for whatever is at hand.
+def predict(
+    run: Any, data: Any, out: str | os.PathLike[str] | None = None, *, threshold: float | None = None,
+    probabilities: bool = False, precision: Literal["auto", "fp32"] = "auto", **sampling: Unpack[SamplingWords],
+) -> Any:  # fmt: skip
+    """Answers of a run (or model) for `data`, in the shape of `Model.predict`; with `out`, a file of them.
 
-    `run`: a path, a Run, or a loaded model. `words`: how the model answers; None is none. Raises OptionError for
-    options that the model does not have.
+    A file gets all columns of `data` and returns the number of rows; the format is that of its suffix (.csv, .tsv,
+    .xlsx, .jsonl, .parquet). `sampling` is for models that write. Raises DataError, FolderError, OptionError.
     """
+    words: dict[str, Any] = {**sampling}
+    asked = {"threshold": threshold, "probabilities": probabilities or None, "precision": precision}
+    words |= {name: value for name, value in asked.items() if value not in (None, "auto")}
     model = loaded(run)
-    given = {name: value for name, value in words.items() if value is not None}
-    options_of(type(model), given)
-    return model.predict(data, **given) if out is None else predict(model, data, Path(out), emit=as_warning, **given)
+    options_of(type(model), words)
+    return model.predict(data, **words) if out is None else predict_file(model, data, out, emit=as_warning, **words)
