@@ -155,7 +155,7 @@ def test_the_winner_is_the_best_on_validation_and_trains_to_the_same(whole: Sear
     page = (whole.path / "report.html").read_text()
     assert "best so far" in page
     assert "connect-src" not in page
-    assert "http" not in refine_report._POLICY
+    assert "http" not in refine_report.POLICY
     with pytest.raises(FolderError, match="differs in data, space, words"):
         search("elsewhere.csv", out=whole.path, budget="5 trials", model="minilm")
 
