@@ -106,11 +106,11 @@ def evidence(kind: Kind = "label", evil: bool = True) -> Evidence:
     )
     document = metrics_json.build(
         task="text-classification", model="minilm", method="full", first_metric=first,
-        outcome=ours, test=test, baselines=ladder, verdict=decided, validation=test, findings=found,
+        test_rows=ours, test=test, baselines=ladder, verdict=decided, validation=test, findings=found,
         cost={"wall_seconds": 12.0},
     )  # fmt: skip
     return Evidence(
-        name=f"run {EVIL}", created="2026-01-01", task="text-classification", kind=kind, method="full",
+        name=f"run {EVIL}", created="2026-01-01", task="text-classification", kind=kind, modality="text", method="full",
         model={"name": "owner/model", "fingerprint": "abc", "licence": "Apache-2.0", "parameters": 22_000},
         metrics=document, test=ours, test_texts=[f"text {row} {EVIL}" for row in range(len(ours))],
         test_row_ids=list(range(1000, 1000 + len(ours))), curves=curves, audit=copy.deepcopy(AUDIT),

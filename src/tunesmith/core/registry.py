@@ -38,20 +38,25 @@ def get(seam: str, name: str) -> Any:
 def targets(seam: str) -> dict[str, str]:
     """Where every plugin of a seam lies: name -> "module:Class". Imports none of them."""
     table: dict[str, str] = dict(importlib.import_module(f"tunesmith.{seam}").TABLE)
-    for name, target in _added(seam, tuple((path, _changed(path)) for path in sys.path)):
+    for name, target in added(seam):
         table.setdefault(name, target)
     return table
 
 
-@cache
+def added(seam: str) -> list[tuple[str, str]]:
+    """(name, "module:name") of all that other packages bring."""
+    return _added(seam, tuple((path, _changed(path)) for path in sys.path))
+
+
 def canonical(seam: str, name: str) -> str:
     """The first name of the plugin that `name` stands for, as a plugin may have earlier names too."""
     known = targets(seam)
     return next((first for first in known if known[first] == known.get(name)), name)
 
 
+@cache
 def _added(seam: str, _: tuple[tuple[str, int], ...]) -> list[tuple[str, str]]:
-    """What other packages bring. Reading what is installed takes as long as a step of training, and is asked
+    """Reading what is installed takes as long as a step of training, and is asked
     dozens of times in a run: it is read again when a folder of packages has changed."""
     return [(point.name, point.value) for point in entry_points(group=f"tunesmith.{seam}")]
 

@@ -9,7 +9,22 @@ from tunesmith.evaluate import words
 from tunesmith.evaluate.diagnose import label_counts
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import TABLE, names_for
+from tunesmith.evaluate.types import Outcome
 from tunesmith.models.catalog import CATALOG
+
+_TAGS = {
+    "text-regression": "text-classification", "chat": "text-generation", "preference": "text-generation",
+    "seq2seq": "text2text-generation",
+}  # fmt: skip
+"""Our name -> the hub's name of a task, where they differ."""
+
+_GIVES = {
+    ("text", "label"): "one of the labels above for a text",
+    ("text", "labels"): "any number of the labels above for a text",
+    ("text", "number"): "a number for a text",
+    ("text", "text"): "an answer to a text",
+}
+"""What a model gives, by what its rows are and by what was measured."""
 
 
 def model_card(evidence: Evidence) -> str:
@@ -28,7 +43,7 @@ def _front_matter(evidence: Evidence) -> str:
         for name, found in test.items()
     ]
     result = {
-        "task": {"type": _tag(evidence)},
+        "task": {"type": _TAGS.get(evidence.task, evidence.task)},
         "dataset": {"type": "private", "name": evidence.data_fingerprint[:16] or "training data"},
         "metrics": values,
     }
@@ -39,20 +54,13 @@ def _front_matter(evidence: Evidence) -> str:
     head = {
         "license": _licence(evidence.model.get("licence")),
         **known,
-        "pipeline_tag": _tag(evidence),
+        "pipeline_tag": _TAGS.get(evidence.task, evidence.task),
         "library_name": "peft" if evidence.model.get("below") else "transformers",
         "tags": ["tunesmith", evidence.task, evidence.method],
         "metrics": list(named),
         "model-index": [{"name": evidence.name, "results": [result]}],
     }
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
-
-
-def _tag(evidence: Evidence) -> str:
-    """The hub's name of the task."""
-    if evidence.kind != "text":
-        return "text-classification"
-    return "text2text-generation" if evidence.task == "seq2seq" else "text-generation"
 
 
 def _licence(name: Any) -> str:
@@ -105,7 +113,7 @@ def _data(evidence: Evidence) -> str:
     lines = [f"- fingerprint: `{evidence.data_fingerprint or 'unknown'}`"]
     if isinstance(splits, dict):
         lines.append("- rows: " + ", ".join(f"{rows} {name}" for name, rows in splits.items()))
-    names = evidence.test.labels if evidence.test is not None else None
+    names = evidence.test.labels if isinstance(evidence.test, Outcome) else None
     if names:
         shown = ", ".join(_code(name) for name in names[:100])
         lines.append(f"- {len(names)} labels: {shown}" + (" ..." if len(names) > 100 else ""))
@@ -115,27 +123,23 @@ def _data(evidence: Evidence) -> str:
 
 
 def _use(evidence: Evidence) -> str:
-    what = {
-        "label": "one of the labels above for a text",
-        "labels": "any number of the labels above for a text",
-        "number": "a number for a text",
-        "text": "an answer to a text",
-    }[evidence.kind]
+    gives = _GIVES.get((evidence.modality, evidence.kind), "answers for rows")
     return (
-        f"## Intended use\n\nGiving {what} of the same kind, language and source as the training rows. For "
+        f"## Intended use\n\nGiving {gives} of the same kind, language and source as the training rows. For "
         "anything else, measure first: `tunesmith evaluate RUN --data new.csv`."
     )
 
 
 def _limits(evidence: Evidence) -> str:
+    rows = "texts" if evidence.modality == "text" else "rows"
     lines = [
-        "It was tested on rows like its training rows; on other texts it may be worse, and does not say so.",
+        f"It was tested on rows like its training rows; on other {rows} it may be worse, and does not say so.",
         "It inherits what the base model learned, its biases among them.",
     ]
     if evidence.kind == "text":
         lines.append("It may write what is false, with the same confidence as what is true.")
-    elif evidence.kind != "number":
-        lines.append("It always gives its known labels a probability, also for texts that fit none of them.")
+    elif evidence.kind in ("label", "labels"):
+        lines.append(f"It always gives its known labels a probability, also for {rows} that fit none of them.")
     weak = sorted(evidence.metrics["per_class"], key=lambda row: row["f1"])[:3]
     weak = [row for row in weak if row["f1"] < 0.8 and row["support"]]
     if weak:
@@ -144,7 +148,22 @@ def _limits(evidence: Evidence) -> str:
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
+_OURS = """## How to load it
+
+With Tunesmith:
+
+```python
+import tunesmith
+
+model = tunesmith.load("path/to/this/folder"){then}
+```
+
+"""
+
+
 def _loading(evidence: Evidence) -> str:
+    if (evidence.modality, evidence.kind) not in _GIVES:  # nothing that was made for another kind
+        return _OURS.format(then="").strip()
     if evidence.kind == "text":
         return _loading_language(evidence)
     turn = {
@@ -154,10 +173,7 @@ def _loading(evidence: Evidence) -> str:
     }[evidence.kind]
     pair = evidence.audit.get("columns", {}).get("text_pair")
     asked, tokenized = ('("a text", "another")', '"a text", "another"') if pair else ('"a text"', '"a text"')
-    ours = (
-        "## How to load it\n\nWith Tunesmith:\n\n```python\nimport tunesmith\n\n"
-        f'model = tunesmith.load("path/to/this/folder")\nprint(model.predict([{asked}]))\n```\n\n'
-    )
+    ours = _OURS.format(then=f"\nprint(model.predict([{asked}]))")
     lines = ["from transformers import AutoModelForSequenceClassification, AutoTokenizer", ""]
     below = evidence.model.get("below")  # the base, where virtual tokens stand before it
     if below:
@@ -197,10 +213,7 @@ def _given(evidence: Evidence) -> str:
 
 def _loading_language(evidence: Evidence) -> str:
     family = "AutoModelForSeq2SeqLM" if evidence.task == "seq2seq" else "AutoModelForCausalLM"
-    ours = (
-        "## How to load it\n\nWith Tunesmith:\n\n```python\nimport tunesmith\n\n"
-        'model = tunesmith.load("path/to/this/folder")\nprint(model.predict(["a question"]))\n```\n\n'
-    )
+    ours = _OURS.format(then='\nprint(model.predict(["a question"]))')
     imports = f"from transformers import {family}, AutoTokenizer"
     tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")'
     beside = evidence.model.get("beside")

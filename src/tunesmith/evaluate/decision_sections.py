@@ -13,7 +13,7 @@ _COLOURS = (charts.BLUE, charts.ORANGE, charts.GREY, "#10b981", "#a855f7")
 
 
 def calibration(evidence: Evidence) -> str:
-    if evidence.kind == "number" or not len(evidence.outcome):
+    if not len(evidence.outcome):
         return ""
     found = evidence.metrics["test"].get("ece")
     what = "the top class of each row" if evidence.kind == "label" else "every label of every row"
@@ -31,7 +31,7 @@ def calibration(evidence: Evidence) -> str:
 
 def thresholds(evidence: Evidence) -> str:
     """A slider: how sure it has to be, what is answered then, and how much of it is right."""
-    found = None if evidence.kind == "number" else coverage(evidence.outcome)
+    found = coverage(evidence.outcome)
     if found is None:
         return ""
     one = evidence.kind == "label"
@@ -93,7 +93,7 @@ def _coverage(found: Coverage, one: bool) -> charts.Figure:
 
 def roc_and_pr(evidence: Evidence) -> str:
     """How well the labels are told apart, whatever the threshold."""
-    found = [] if evidence.kind == "number" else curves(evidence.outcome)
+    found = curves(evidence.outcome)
     if not found:
         return ""
     names = [text(curve.name) if curve.name else "all labels together" for curve in found]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from tunesmith.evaluate.types import Kind, Outcome
+from tunesmith.evaluate.measured import Measured
+from tunesmith.evaluate.types import Outcome
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,14 @@ class Evidence:
     name: str
     created: str
     task: str
-    kind: Kind | Literal["text"]
+    kind: str
+    """What was measured: 'label', 'labels', 'number', 'text' (that is written), ..."""
+    modality: str
+    """What the rows are: 'text', ... Sections that were made for others are left out."""
     model: dict[str, Any]
     method: str
     metrics: dict[str, Any]
-    test: Outcome | None = None
+    test: Measured | None = None
     """What was predicted for the test rows; None where the answers are written text."""
     test_texts: list[str] = field(default_factory=list)
     test_row_ids: list[int] = field(default_factory=list)
@@ -64,8 +68,8 @@ class Evidence:
 
     @property
     def outcome(self) -> Outcome:
-        """`test`, for the parts of a report that are only made where there is one."""
-        assert self.test is not None
+        """`test`, for the parts of a report that are only made of predictions that are right or wrong."""
+        assert isinstance(self.test, Outcome)
         return self.test
 
     @property

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunesmith.evaluate.measured import Measured
 from tunesmith.evaluate.tables import CONFUSED_PAIRS, LARGEST_MATRIX, confusion, per_class
 from tunesmith.evaluate.types import Finding, Interval, Outcome
 from tunesmith.evaluate.verdict import Verdict
@@ -211,7 +212,7 @@ def build(
     model: str,
     method: str,
     first_metric: str,
-    outcome: Outcome,
+    test_rows: Measured | None = None,
     test: Mapping[str, Interval],
     baselines: Mapping[str, Mapping[str, Interval]],
     verdict: Verdict,
@@ -220,7 +221,8 @@ def build(
     findings: Sequence[Finding] = (),
     cost: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
-    """The whole document. `outcome` is that of the test rows; the tables by class come from it."""
+    """The whole document. The tables by class come from `test_rows`, where they have labels."""
+    outcome = test_rows if isinstance(test_rows, Outcome) else None
     return {
         "task": task,
         "model": model,
@@ -230,8 +232,8 @@ def build(
         "validation": None if validation is None else dict(validation),
         "baselines": {name: dict(found) for name, found in baselines.items()},
         "test_without_leaked": None if test_without_leaked is None else dict(test_without_leaked),
-        "per_class": per_class(outcome),
-        "confusion_matrix": confusion(outcome),
+        "per_class": [] if outcome is None else per_class(outcome),
+        "confusion_matrix": None if outcome is None else confusion(outcome),
         "verdict": dict(verdict),
         "findings": [dict(finding) for finding in findings],
         "cost": {"wall_seconds": None, "peak_memory_bytes": None, "tokens": None, **(cost or {})},

@@ -1,7 +1,7 @@
 """`report.html`: one self-contained page that a person reads first. Nothing in it loads from anywhere.
 
 A content security policy in the page forbids every connection; plotly's own bundle is written into
-it. To add a section: one function in `sections` and one line in SECTIONS.
+it. To add a section: one function and one line in SECTIONS, which says what it was made for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.core.files import write_text
 from tunesmith.evaluate import (
@@ -28,33 +28,45 @@ from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.page import text
 from tunesmith.evaluate.verdict import of_document
 
-SECTIONS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
-    ("Findings", sections.findings),
-    ("Use this model", use_section.use),
-    ("Learning curves", sections.curves),
-    ("Confusion matrix", row_sections.confusion_matrix),
-    ("Predictions and errors", sections.regression),
-    ("Errors", row_sections.errors),
-    ("Labels", sections.classes),
-    ("Thresholds", decision_sections.thresholds),
-    ("ROC and precision-recall", decision_sections.roc_and_pr),
-    ("Calibration", decision_sections.calibration),
-    ("Answers side by side", text_sections.answers),
-    ("What is learned", text_sections.preview),
-    ("Slices", row_sections.sliced),
-    ("Forgetting", sections.forgotten),
-    ("Data", data_sections.audit),
-    ("Decisions", sections.decisions),
-    ("Warnings", sections.warned),
-    ("Cost", sections.cost),
-    ("Spec", sections.spec),
-)
+_CLASSES = ("label", "labels")
+_OUTCOMES = (*_CLASSES, "number")
+_TEXT = ("text",)
 
-_OF_OUTCOMES = {
-    sections.regression, sections.classes, row_sections.confusion_matrix, row_sections.errors, row_sections.sliced,
-    decision_sections.thresholds, decision_sections.roc_and_pr, decision_sections.calibration,
-}  # fmt: skip
-"""Sections about predictions that are right or wrong; written answers have others."""
+
+class Section(NamedTuple):
+    """A line of SECTIONS. Where the run is of another kind or modality, it is not asked; empty: it fits all."""
+
+    title: str
+    html: Callable[[Evidence], str]
+    kinds: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+
+    def fits(self, evidence: Evidence) -> bool:
+        of = ((evidence.kind, self.kinds), (evidence.modality, self.modalities))
+        return all(not those or this in those for this, those in of)
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section("Findings", sections.findings),
+    Section("Use this model", use_section.use, (*_OUTCOMES, "text"), _TEXT),
+    Section("Learning curves", sections.curves),
+    Section("Confusion matrix", row_sections.confusion_matrix, ("label",)),
+    Section("Predictions and errors", sections.regression, ("number",)),
+    Section("Errors", row_sections.errors, _OUTCOMES, _TEXT),
+    Section("Labels", sections.classes, _CLASSES),
+    Section("Thresholds", decision_sections.thresholds, _CLASSES),
+    Section("ROC and precision-recall", decision_sections.roc_and_pr, _CLASSES),
+    Section("Calibration", decision_sections.calibration, _CLASSES),
+    Section("Answers side by side", text_sections.answers, _TEXT, _TEXT),
+    Section("What is learned", text_sections.preview, _TEXT, _TEXT),
+    Section("Slices", row_sections.sliced, _OUTCOMES, _TEXT),
+    Section("Forgetting", sections.forgotten),
+    Section("Data", data_sections.audit),
+    Section("Decisions", sections.decisions),
+    Section("Warnings", sections.warned),
+    Section("Cost", sections.cost),
+    Section("Spec", sections.spec),
+)
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
@@ -85,8 +97,7 @@ def write_report(evidence: Evidence, path: Path) -> None:
 
 def render(evidence: Evidence) -> str:
     """The whole page as a string (about 5 MB, nearly all of it plotly)."""
-    fitting = [part for part in SECTIONS if evidence.test is not None or part[1] not in _OF_OUTCOMES]
-    made = [(title, function(evidence)) for title, function in fitting]
+    made = [(section.title, section.html(evidence)) for section in SECTIONS if section.fits(evidence)]
     known = [(title, inside) for title, inside in made if inside]
     links = "".join(f'<a href="#{_anchor(title)}">{title}</a>' for title, _ in known)
     parts = [_head(evidence, links)]

@@ -26,6 +26,8 @@ LONGEST = 400
 
 CONFUSED_SHOWN = 15
 
+_READ = " Click on a cell to read its texts below, under Errors."
+
 SMALL_MATRIX = 8
 """A heat map of up to this many classes fits a telephone; larger ones scroll sideways."""
 
@@ -36,8 +38,8 @@ def confusion_matrix(evidence: Evidence) -> str:
         return ""
     classes = len(found["labels"])
     note = (
-        "Down: truth. Across: prediction. Colour: share of the true class. Numbers: test rows. "
-        "Click on a cell to read its texts below, under Errors."
+        "Down: truth. Across: prediction. Colour: share of the true class. Numbers: test rows."
+        f"{_READ if evidence.modality == 'text' else ''}"
     )
     if classes > charts.MOST_CLASSES:
         note += f" Shown are the {charts.MOST_CLASSES} of {classes} classes with the most mistakes."

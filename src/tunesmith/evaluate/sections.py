@@ -82,7 +82,7 @@ def curves(evidence: Evidence) -> str:
 
 
 def regression(evidence: Evidence) -> str:
-    if evidence.kind != "number" or not len(evidence.outcome):
+    if not len(evidence.outcome):
         return ""
     over, left = charts.predicted_over_true(evidence.outcome), charts.residuals(evidence.outcome)
     return f'<div class="pair">{page.chart(over)}{page.chart(left)}</div>'

@@ -1,19 +1,45 @@
 """The one TABLE of metrics, of every kind of thing that is measured.
 
 To add a metric: one function and one line in the table of its kind; values, intervals, comparison, report, card,
-`metrics.json` and the conformance tests follow (`evaluate.measured`). To add a kind: a table here.
+`metrics.json` and the conformance tests follow (`evaluate.measured`). To add a kind: a table here. Another package
+brings a metric with an entry point in the group `tunesmith.metrics` that names a `Metric`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, did_you_mean
+from tunesmith.core.imports import resolved
 from tunesmith.evaluate.metrics import labels, likelihoods, numbers, texts
 from tunesmith.evaluate.metrics.metric import Metric
 
+
+def _of_other_packages() -> dict[str, Metric]:
+    """Those with an entry point in the group `tunesmith.metrics`: a `Metric` each. Raises OptionError."""
+    found: dict[str, Metric] = {}
+    for name, target in registry.added("metrics"):
+        try:
+            found[name] = resolved(target)
+        except (ImportError, AttributeError) as error:
+            raise OptionError(
+                f"The metric {name!r} of another package can not be loaded from {target}: {error}.",
+                "Correct or uninstall that package.",
+            ) from None
+        if not isinstance(found[name], Metric):
+            raise OptionError(
+                f"{target}, which another package calls the metric {name!r}, is no `Metric`.",
+                "Make it a tunesmith.evaluate.metrics.Metric.",
+            )
+    return found
+
+
 TABLE: dict[str, Metric] = labels.TABLE | numbers.TABLE | texts.TABLE | likelihoods.TABLE
 """name -> Metric. The order is the order of tables in the report."""
+
+for _name, _metric in _of_other_packages().items():
+    TABLE.setdefault(_name, _metric)
 
 
 def names_for(kind: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.evaluate import examples, preview, text_metrics
+from tunesmith.evaluate import examples, metrics_json, preview, text_metrics
 from tunesmith.evaluate.diagnose import curve_findings, gravest_first, leaked
 from tunesmith.evaluate.evidence import Answer
 from tunesmith.evaluate.measured import RowStatistics, value_of, with_intervals
@@ -56,16 +56,15 @@ def document(work: GenerativeRun, cost: dict[str, Any]) -> dict[str, Any]:
     test = measured.pop("tuned")
     if work.moved is not None:
         test |= with_intervals(work.moved, seed=seed)
-    document: dict[str, Any] = {
-        "task": work.plan.spec.task, "model": work.plan.spec.model, "method": work.plan.spec.method,
-        "first_metric": task.metrics[0], "test": test, "validation": validation, "baselines": measured,
-        "test_without_leaked": None, "per_class": [], "confusion_matrix": None, "verdict": dict(found),
-        "findings": gravest_first(
+    document = metrics_json.build(
+        task=work.plan.spec.task, model=work.plan.spec.model, method=work.plan.spec.method,
+        first_metric=task.metrics[0], test=test, validation=validation, baselines=measured, verdict=found,
+        findings=gravest_first(
             curve_findings(read_curves(work.folder.events), task.metrics[0])
             + _findings(work, test, found, wanted if texts else None)
         ),
-        "cost": cost_of(work, cost),
-    }  # fmt: skip
+        cost=cost_of(work, cost),
+    )  # fmt: skip
     if texts:
         document["signatures"] = text_metrics.signatures(wanted)
     document["examples"] = _examples(work)
@@ -123,7 +122,7 @@ def evidence(work: GenerativeRun) -> dict[str, Any]:
             cut=frozenset(name for name, some in work.answers.items() if not some[at].stopped),
         ))  # fmt: skip
     return {
-        "kind": "text",
+        "kind": "text", "modality": "text",
         "model": {"name": work.bundle.name, "fingerprint": work.bundle.fingerprint, "licence": work.bundle.licence,
                   "parameters": sum(p.numel() for p in network.parameters()), "beside": beside(work)},
         "test_count": len(work.items.splits["test"]), "answers": shown,

@@ -68,7 +68,7 @@ def document(work: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
         task=work.plan.spec.task, model=work.plan.spec.model, method=work.kept_method or work.plan.spec.method,
         first_metric=first, test=test,
         validation=with_intervals(ours["validation"], task.metrics, seed=seed),
-        baselines=baselines, verdict=found, outcome=ours["test"], test_without_leaked=without,
+        baselines=baselines, verdict=found, test_rows=ours["test"], test_without_leaked=without,
         findings=diagnose.findings(
             curves=read_curves(work.folder.events), outcome=ours["test"], test=test, baselines=baselines,
             first_metric=first, audit=data.audit(), verdict=found, test_without_leaked=without, data=of_data,
@@ -122,7 +122,7 @@ def evidence(work: PredictiveRun) -> dict[str, Any]:
     test, rows = work.ours["test"], work.data.rows.select(work.data.splits["test"])
     bundle = work.bundle
     return {
-        "kind": work.plan.task.kind,
+        "kind": work.plan.task.kind, "modality": "text",
         "model": {"name": bundle.name, "fingerprint": bundle.fingerprint, "licence": bundle.licence,
                   "parameters": sum(p.numel() for p in bundle.model.parameters()),
                   "below": None if bundle.model.prompted is None else virtual.BASE},
