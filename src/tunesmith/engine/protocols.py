@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tunesmith.core.events import Emit
 from tunesmith.core.options import Options
+from tunesmith.data.types import Kind
 from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.optim import ParameterGroup
@@ -30,8 +31,6 @@ from tunesmith.engine.tokens import EncodedRows
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.codec import Codec
 from tunesmith.models.mask import Encoded
-
-Kind = Literal["label", "labels", "number"]
 
 
 @dataclass

@@ -12,10 +12,11 @@ import numpy as np
 import scipy.sparse as sparse
 
 from tunesmith.core.events import Decided, Emit, Warned, ignore
+from tunesmith.data.types import Kind
 from tunesmith.engine.batching import sample
 from tunesmith.evaluate.features import Texts, TfidfFeatures
 from tunesmith.evaluate.thresholds import tune_thresholds
-from tunesmith.evaluate.types import Kind, Outcome
+from tunesmith.evaluate.types import Outcome
 
 INVERSE_PENALTY = {"label": 10.0, "labels": 3.0}
 """Logistic regression's C; values that were best on held-out training rows of intent and emotion data."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunesmith.data.types import Kind
 from tunesmith.evaluate.linear import BLOCKS, Blocks
-from tunesmith.evaluate.types import Kind
 
 REPEATS = 8
 HELD_OUT = 4

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunesmith.evaluate.types import Kind
+from tunesmith.data.types import Kind
 
 MOST_ROWS = 10_000
 """More rows than this tell a linear model on frozen features little; callers take a random part."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 
+from tunesmith.data.types import Kind
 from tunesmith.evaluate.metrics import TABLE, names_for
 from tunesmith.evaluate.sample import Sample, View
-
-Kind = Literal["label", "labels", "number"]
-KINDS: tuple[Kind, ...] = ("label", "labels", "number")
 
 
 class Interval(TypedDict):
@@ -52,8 +50,8 @@ class Outcome:
     thresholds: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(get_args(Kind))}")
         truth_type = {"label": np.int64, "labels": np.int8, "number": np.float64}[self.kind]
         # float32 probabilities lose enough digits to move a log loss; the arrays are small
         scores = np.asarray(self.scores, dtype=np.float64)

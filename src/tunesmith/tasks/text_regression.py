@@ -15,8 +15,9 @@ from torch import Tensor
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
 from tunesmith.data import scales
+from tunesmith.data.types import Kind
 from tunesmith.engine.probe import Loss
-from tunesmith.engine.protocols import Kind, PredictiveTask, Toy
+from tunesmith.engine.protocols import PredictiveTask, Toy
 from tunesmith.engine.tokens import EncodedRows, encode_rows
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.loaders.encoder import load_text_base
