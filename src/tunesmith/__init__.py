@@ -21,11 +21,13 @@ from tunesmith.core.version import VERSION as __version__
 os.environ.setdefault("USE_HUB_KERNELS", "0")
 
 # Name to module: importing tunesmith itself costs nothing; torch comes with the first use.
-_VERBS = ("chat", "check", "compare", "convert", "evaluate", "load", "plan", "predict", "preview", "search", "train")
+_VERBS = (
+    "chat", "check", "compare", "convert", "evaluate", "export", "load", "plan", "predict", "preview", "search",
+    "train",
+)  # fmt: skip
 _PUBLIC = {
     **{verb: f"tunesmith.workflows.{verb}" for verb in _VERBS},
     **dict.fromkeys(("methods", "runs", "tasks"), "tunesmith.workflows.catalogues"),
-    "export": "tunesmith.families.export",
     "models": "tunesmith.workflows.base_models",
     "resume": "tunesmith.workflows.train",
     "Model": "tunesmith.families.predictive.predictor",
@@ -59,7 +61,6 @@ __all__ = [
 
 if TYPE_CHECKING:
     from tunesmith.core.errors import TunesmithError
-    from tunesmith.families.export import export
     from tunesmith.families.predictive.predictor import Model
     from tunesmith.runs.train import Run
     from tunesmith.workflows.base_models import models
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from tunesmith.workflows.compare import compare
     from tunesmith.workflows.convert import convert
     from tunesmith.workflows.evaluate import evaluate
+    from tunesmith.workflows.export import export
     from tunesmith.workflows.load import load
     from tunesmith.workflows.plan import plan
     from tunesmith.workflows.predict import predict

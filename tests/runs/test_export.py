@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 import tunesmith
 from tunesmith.core.errors import RunFailed
-from tunesmith.families import export as workflow
-from tunesmith.families.export import export
+from tunesmith.families.generative import predictor
 from tunesmith.models.additions import quiet_peft
 from tunesmith.models.pretrained import quiet_transformers
+from tunesmith.workflows.export import export
 
 FEW: dict[str, Any] = {"generate_rows": 0, "few_shot": 0, "learning_rate": 2e-2}
 
@@ -163,7 +163,7 @@ def test_training_goes_on_from_a_run_whose_base_was_in_4_bits(in_tmp: Path) -> N
 @pytest.mark.story
 def test_a_model_that_answers_differently_is_not_exported(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = short_run(CHAT, method="lora", epochs=1, **FEW)
-    monkeypatch.setattr(workflow, "_TOLERANCE", -1.0)
+    monkeypatch.setattr(predictor, "_TOLERANCE", -1.0)
     with pytest.raises(RunFailed, match="does not answer as the trained one"):
         export(run.path)
     assert not (run.path / "export" / "merged").exists()

@@ -17,8 +17,8 @@ from crashes import At, Killed, kill
 import tunesmith
 from language_models import folder
 from tunesmith.core.errors import ModelError, OptionError
-from tunesmith.families.export import export
 from tunesmith.models.additions import quiet_peft
+from tunesmith.workflows.export import export
 
 Train = Callable[..., tunesmith.Run]
 

@@ -144,7 +144,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write one plain model out of a run, and check that it answers the same."""
-    from tunesmith.families import export as workflow
+    from tunesmith.workflows import export as workflow
 
     verify_model(run, verify)
     found = workflow.export(run, to=to, out=out)

@@ -4,7 +4,7 @@ obeys formulas."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -62,8 +62,3 @@ def quoted_formula(value: Any) -> Any:
     """The value of a cell of CSV; text that a spreadsheet would run gets an apostrophe before it, as OWASP advises
     against CSV injection."""
     return f"'{value}" if isinstance(value, str) and is_formula(value) else value
-
-
-def listed(names: str | Sequence[str] | None) -> list[str] | None:
-    """One name or several as a list."""
-    return [names] if isinstance(names, str) else None if names is None else list(names)

@@ -120,6 +120,15 @@ class Streams(Protocol):
         """A conversation with the model. Raises OptionError."""
 
 
+@runtime_checkable
+class Exports(Protocol):
+    """A predictor whose folder may need another one beside it (a base), and that can be written as one plain model."""
+
+    def write_plain(self, folder: Path) -> dict[str, Any]:
+        """{"largest_difference" of logits, "answers" that are the same}. Raises RunFailed where it answers
+        differently."""
+
+
 class Launcher(Protocol):
     """Where the runs of a study take place."""
 

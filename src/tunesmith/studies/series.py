@@ -192,6 +192,11 @@ def fitting(words: Words, method: str) -> Words:
 # the folder
 
 
+def listed(names: str | Sequence[str] | None) -> list[str] | None:
+    """One name or several as a list."""
+    return [names] if isinstance(names, str) else None if names is None else list(names)
+
+
 def named_source(data: Any) -> str:
     """How a request names its data."""
     if not isinstance(data, str | Path):

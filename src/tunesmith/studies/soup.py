@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -19,12 +19,12 @@ from tunesmith.core.files import copy_folder, new_folder, remove, scratch
 from tunesmith.evaluate.measured import Measured, compute, paired_difference, with_intervals
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
-from tunesmith.families.export import export
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.manifest import MANIFEST, write_manifest
 from tunesmith.models.metadata import read_metadata, write_metadata
 from tunesmith.models.virtual import can_merge
 from tunesmith.runs.load import load
+from tunesmith.runs.protocols import Exports
 from tunesmith.runs.reading import other_data
 from tunesmith.runs.train import Run
 from tunesmith.studies.shared_split import SharedSplit
@@ -85,7 +85,10 @@ def _whole(run: Run, place: Path) -> Path:
     model = run.folder.model
     if not (model / ADAPTER).exists() or not can_merge(model):
         return model
-    return Path(export(run.path, out=place / run.path.name / "model")["out"])
+    plain = place / run.path.name / "model"
+    with new_folder(plain) as aside:
+        cast(Exports, load(model)).write_plain(aside)
+    return plain
 
 
 def _sign(split: SharedSplit) -> int:

@@ -8,11 +8,11 @@ from typing import Any, Unpack
 
 from tunesmith.core.events import to_each
 from tunesmith.core.run import results_folder
-from tunesmith.core.text import listed
 from tunesmith.core.words import TrainWords
 from tunesmith.display.notebook import spoken
 from tunesmith.display.results import Comparison
 from tunesmith.studies import comparison
+from tunesmith.studies.series import listed
 
 
 def compare(

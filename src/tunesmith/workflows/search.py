@@ -8,12 +8,11 @@ from typing import Any, Unpack
 
 from tunesmith.core.events import to_each
 from tunesmith.core.run import results_folder
-from tunesmith.core.text import listed
 from tunesmith.core.words import TrainWords
 from tunesmith.display.notebook import spoken
 from tunesmith.studies import search as searching
 from tunesmith.studies.search import SearchResult
-from tunesmith.studies.series import Budget
+from tunesmith.studies.series import Budget, listed
 
 
 def search(

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
+import torch
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, ModelError, NotSupported, OptionError, Problem
+from tunesmith.core.errors import DataError, ModelError, NotSupported, OptionError, Problem, RunFailed
 from tunesmith.core.events import Emit
-from tunesmith.core.files import scratch
+from tunesmith.core.files import copy_folder, scratch
 from tunesmith.core.options import Options
 from tunesmith.data import predict_inputs
 from tunesmith.data.answers import beside
@@ -22,7 +23,7 @@ from tunesmith.data.predict_inputs import FileRows, as_warning
 from tunesmith.data.types import Columns
 from tunesmith.display.cards import Card, Shown
 from tunesmith.engine.batching import TOKENS_AT_ONCE
-from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate, stream
+from tunesmith.engine.generate import Generated, Sampling, begin_with, ending_ids, generate, name_ends, stream
 from tunesmith.engine.hardware import device, prepare
 from tunesmith.engine.likelihood import likelihoods
 from tunesmith.engine.sequences import SequenceWriter
@@ -31,9 +32,12 @@ from tunesmith.evaluate.text_metrics import text_rows
 from tunesmith.families.generative.items import fit, start_token
 from tunesmith.families.generative.prompts import Prompt, prompts_of
 from tunesmith.families.generative.session import ChatSession
+from tunesmith.models.additions import ADAPTER
 from tunesmith.models.bundle import LanguageBundle
 from tunesmith.models.loaders.language import load_language_finished
-from tunesmith.models.metadata import read_metadata
+from tunesmith.models.manifest import write_manifest
+from tunesmith.models.metadata import read_metadata, write_metadata
+from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.rendering import without_reasoning
 from tunesmith.runs import choose
 from tunesmith.runs.load import model_folder, options_of
@@ -41,6 +45,9 @@ from tunesmith.runs.reading import OtherData
 
 _WRITTEN = 200
 """Most rows that `evaluate` has answers written to."""
+_TOLERANCE = 1e-4
+_PROMPTS = ("Once", "The weather today", "Hello, who are you?", "1 2 3 4")
+"""What a model that was written as one plain one is compared by; logits in float32 may differ by so much."""
 
 
 def references(codec: Any, examples: Iterable[Any]) -> list[list[str]]:
@@ -69,8 +76,10 @@ class TextGenerator(Shown):
     together: ClassVar[int] = 8
     columns: Columns | None = None
 
-    def __init__(self, bundle: LanguageBundle, metadata: Mapping[str, Any]):
+    def __init__(self, bundle: LanguageBundle, metadata: Mapping[str, Any], folder: Path):
         self.bundle = bundle
+        self.folder = folder
+        """Where it was loaded from."""
         self.metadata = dict(metadata)
         task = registry.get("tasks", metadata["task"])
         if choose.family_of_task(metadata["task"]) != "generative":
@@ -87,7 +96,7 @@ class TextGenerator(Shown):
         folder = model_folder(path)
         prepare()
         metadata = read_metadata(folder)
-        return cls(load_language_finished(folder), metadata)
+        return cls(load_language_finished(folder), metadata, folder)
 
     def _card(self) -> Card:
         asked = "conversations" if self.conversational else "texts"
@@ -181,6 +190,42 @@ class TextGenerator(Shown):
         )  # fmt: skip
         session.remembers = self.conversational
         return session
+
+    def write_plain(self, folder: Path) -> dict[str, Any]:
+        """See `runs.protocols.Exports`; an adapter is merged into the weights. Raises ModelError."""
+        if (self.folder / ADAPTER).exists():
+            merged = load_language_finished(self.folder, merge=True)
+            name_ends(merged.model.network, self.stop_ids)
+            begin_with(merged.model.network, self.codec.first)
+            with quiet_transformers():
+                merged.model.network.config.use_cache = True
+                merged.model.network.save_pretrained(folder)
+                merged.tokenizer.save_pretrained(folder)
+            write_metadata(folder, {**self.metadata, "quantization": None})
+            write_manifest(folder)
+        else:
+            copy_folder(self.folder, folder)
+        return self._compared_with(TextGenerator.load(folder))
+
+    def _compared_with(self, plain: TextGenerator) -> dict[str, Any]:
+        worst = 0.0
+        for text in _PROMPTS:
+            ids = torch.tensor([self.prompt_ids(text)])
+            inputs: dict[str, Any] = {"input_ids": ids}
+            if self.bundle.kind == "seq2seq":
+                inputs["decoder_input_ids"] = ids[:, :1]
+            with torch.no_grad():
+                first, second = (one.bundle.model.running(**inputs, use_cache=False).logits for one in (self, plain))
+            worst = max(worst, float((first - second).abs().max()))
+        ours, theirs = (one.generate(_PROMPTS, Sampling(max_new_tokens=24)) for one in (self, plain))
+        same = [answer.ids for answer in ours] == [answer.ids for answer in theirs]
+        if not worst <= _TOLERANCE or not same:
+            raise RunFailed(
+                f"The merged model does not answer as the trained one: logits differ by {worst:.3g} "
+                f"(allowed {_TOLERANCE}), greedy answers are {'the same' if same else 'different'}.",
+                "Nothing was written; use the adapter beside its base.",
+            )
+        return {"largest_difference": worst, "answers": len(_PROMPTS)}
 
     def measure(self, other: OtherData, emit: Emit) -> RowStatistics:
         """See `runs.protocols.Predictor`; of a task that needs no reference."""
