@@ -67,3 +67,19 @@ def test_only_families_know_their_earlier_names() -> None:
         if asked.search(line)
     ]
     assert not found, "\n".join(found)
+
+
+def test_families_are_asked_and_not_named() -> None:
+    """Outside `families/` only a task says which family it is of, as do the two bases of tasks, and a method which it
+    fits."""
+    named = re.compile(r"""["'](predictive|generative)["']""")
+    attribute = re.compile(r"^    (family: ClassVar\[str\]|families(: [^=]*)?) = ")
+    says = ("tasks", "methods", "engine")
+    found = [
+        f"{module}: {line.strip()}"
+        for module, path in MODULES.items()
+        if not module.startswith("tunesmith.families")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if named.search(line) and not (attribute.match(line) and module.split(".")[1] in says)
+    ]
+    assert not found, "ask the family (`runs.protocols.Family`): " + "\n".join(found)

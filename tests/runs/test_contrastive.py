@@ -243,4 +243,4 @@ def test_the_head_is_fitted_to_what_the_body_has_become(
 
 @pytest.mark.parametrize(("rows", "epochs"), [(10, 24), (64, 24), (65, 12), (1_000, 6), (None, 6)])
 def test_few_rows_are_seen_more_often(rows: int | None, epochs: int) -> None:
-    assert epochs_of("contrastive", "predictive", rows) == epochs
+    assert epochs_of("contrastive", rows) == epochs

@@ -21,7 +21,7 @@ from forgetting_runs import WILD, Records, Rows, decided, forgotten, lost, phase
 import tunesmith
 from tunesmith.cli import show
 from tunesmith.core.errors import DataError, FolderError, OptionError
-from tunesmith.engine.retained import Keeping
+from tunesmith.engine.retained import ForgettingMonitor
 from tunesmith.evaluate import words as evaluate_words
 from tunesmith.families.predictive.predictor import Model
 from tunesmith.workflows import catalogues
@@ -166,13 +166,13 @@ def test_faults_of_what_is_retained_are_told_before_anything_is_computed(
 def test_of_tasks_with_different_metrics_the_one_with_the_least_left_is_the_worst() -> None:
     """A point of accuracy and a point of an error have no common measure."""
     probes = [SimpleNamespace(is_task=True), SimpleNamespace(is_task=True), SimpleNamespace(is_task=False)]
-    keeping = Keeping(probes, [], Path())
+    monitor = ForgettingMonitor(probes, [], Path())
     accuracy = {"metric": "accuracy", "lost": {"value": 0.3}, "kept": {"value": 0.6}}
     error = {"metric": "rmse", "lost": {"value": 0.5}, "kept": {"value": 0.9}}
     drift = {"lost": {"value": 0.9}, "kept": {"value": 0.1}}
-    assert keeping.worst([error, accuracy, drift]) is accuracy
+    assert monitor.worst([error, accuracy, drift]) is accuracy
     less = {"metric": "accuracy", "lost": {"value": 0.2}, "kept": {"value": 0.5}}
-    assert keeping.worst([less, accuracy, drift]) is accuracy
+    assert monitor.worst([less, accuracy, drift]) is accuracy
 
 
 def test_several_labels_of_a_retained_file_are_cut_where_validation_says(

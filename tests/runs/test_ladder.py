@@ -13,12 +13,13 @@ import pytest
 from tunesmith.cli.show_refine import show_ladder
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.evaluate.types import Outcome
+from tunesmith.families.predictive.contenders import nearest
 from tunesmith.launchers import process
+from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.studies import comparison as ladders
 from tunesmith.studies import series
 from tunesmith.studies.comparison import Answers, choose_rung, ladder, more_rows
-from tunesmith.studies.contender import nearest, read_measured
-from tunesmith.studies.shared_split import SharedSplit
+from tunesmith.studies.contender import read_measured
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +29,17 @@ def words(tiny_model: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("method", "form", "names"),
+    ("method", "kind", "names"),
     [
-        ("contrastive", "", "majority tfidf nearest_neighbours head adapters lora full contrastive scratch"),
-        ("full", "", "majority tfidf nearest_neighbours head adapters lora full scratch"),
+        ("contrastive", "label", "majority tfidf nearest_neighbours head adapters lora full contrastive scratch"),
+        ("full", "label", "majority tfidf nearest_neighbours head adapters lora full scratch"),
         ("lora", "chat", "base few_shot adapters lora full scratch"),
         ("lora", "text", "base adapters lora full scratch"),
     ],
 )
-def test_what_auto_takes_is_among_the_usual_rungs(method: str, form: str, names: str, tmp_path: Path) -> None:
-    held = SharedSplit(tmp_path, {}, "label", "accuracy", method, "", None, {}, form)
+def test_what_auto_takes_is_among_the_usual_rungs(method: str, kind: str, names: str, tmp_path: Path) -> None:
+    family = "predictive" if kind == "label" else "generative"
+    held = SharedSplit(tmp_path, {}, family, kind, "accuracy", method, "", None, {}, "arrow")
     assert ladders.usual(held) == names.split()
 
 
@@ -113,8 +115,8 @@ def test_rungs_have_processes_of_their_own_and_are_kept(
     curve = tmp_path / "l" / "learning_curve"
     job = ladders._job
 
-    def without_curve(path: Path, held: Any, what: dict[str, Any], folder: Path, launcher: Any) -> dict[str, Any]:
-        return {"points": []} if folder == curve else job(path, held, what, folder, launcher)
+    def without_curve(path: Path, what: dict[str, Any], folder: Path, launcher: Any) -> dict[str, Any]:
+        return {"points": []} if folder == curve else job(path, what, folder, launcher)
 
     monkeypatch.setattr(ladders, "_job", without_curve)
     words = {**words, "launcher": "process"}
@@ -133,7 +135,7 @@ def test_a_rung_that_fails_says_why(ticket_file: Path, words: dict[str, Any], tm
             raise RunFailed("no memory for it")
 
     with pytest.raises(RunFailed, match=r"(?s)rung failed: no memory for it.*with methods"):
-        ladders._job(tmp_path, held, {"rung": "full", "model": "auto"}, tmp_path / "rung", Fails())
+        ladders._job(tmp_path, ladders._words(held, "full", "auto"), tmp_path / "rung", Fails())
     with pytest.raises(OptionError, match="tfidf"):
         ladder(ticket_file, out=tmp_path / "l", methods=["tfidff"])
 

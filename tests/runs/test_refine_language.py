@@ -23,8 +23,8 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples
 from tunesmith.evaluate.metrics import higher_is_better
+from tunesmith.families.generative.settle import rate_of
 from tunesmith.models.loaders.language import load_language_finished
-from tunesmith.runs import choose
 from tunesmith.studies import comparison as ladders
 from tunesmith.studies import soup as soups
 from tunesmith.studies.folds import cross_validate
@@ -63,7 +63,7 @@ def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path:
     held = make_split(source, tmp_path / "held", {"test_size": 0.3})
     before = list(read_examples(source, emit=ignore))
     parts = {
-        name: list(read_examples(held.file(name), emit=ignore, form=held.form if form == "text" else None))
+        name: list(read_examples(held.file(name), emit=ignore, form=held.kind if form == "text" else None))
         for name in ("train", "validation", "test", "validation_as_test")
     }
     assert bare([*parts["train"], *parts["validation"], *parts["test"]]) == bare(before)
@@ -245,10 +245,9 @@ def test_a_search_begins_where_a_plain_run_does() -> None:
 
 
 def test_the_rate_of_whole_language_models_falls_with_their_width() -> None:
-    assert choose.rate_of("full", "chat", 1_024) == choose.rate_of("full", "chat") == pytest.approx(4e-5)
-    assert choose.rate_of("full", "chat", 4_096) == pytest.approx(1e-5)
-    assert choose.rate_of("full", "chat", 64) == pytest.approx(6.4e-4)
-    assert choose.rate_of("full", "chat", 8) == pytest.approx(1e-3)
-    assert choose.rate_of("lora", "chat", 64) == choose.rate_of("lora", "chat")
-    assert choose.rate_of("full", "preference", 64) == choose.rate_of("full", "preference")
-    assert choose.rate_of("full", "text-classification", 64) == choose.rate_of("full", "text-classification")
+    assert rate_of("full", "chat", 1_024) == rate_of("full", "chat") == pytest.approx(4e-5)
+    assert rate_of("full", "chat", 4_096) == pytest.approx(1e-5)
+    assert rate_of("full", "chat", 64) == pytest.approx(6.4e-4)
+    assert rate_of("full", "chat", 8) == pytest.approx(1e-3)
+    assert rate_of("lora", "chat", 64) == rate_of("lora", "chat")
+    assert rate_of("full", "preference", 64) == rate_of("full", "preference")

@@ -25,7 +25,7 @@ from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.likelihood import TokenLesson
 from tunesmith.engine.mixed import MixedLesson
 from tunesmith.engine.precision import working
-from tunesmith.engine.retained import Keeping, Retained, relative_distance
+from tunesmith.engine.retained import ForgettingMonitor, Retained, relative_distance
 from tunesmith.engine.self_distillation import self_distillation
 from tunesmith.engine.setup import Callback, Setup
 
@@ -48,9 +48,9 @@ class Distill(Callback):
     def __init__(self, options: DistillOptions, *, engine: Any, folder: Path):
         self.weight = options.distill_weight
 
-    def on_setup(self, setup: Setup, keeping: Keeping) -> None:
+    def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         lesson, model = setup.lesson, setup.model
-        texts = [one.lesson for one in keeping.retained if isinstance(one.lesson, TokenLesson)]
+        texts = [one.lesson for one in monitor.retained if isinstance(one.lesson, TokenLesson)]
         if texts:
             with working(model, setup.precision, setup.float32_names):
                 held = [self_distillation(model, one, self.weight, setup.device) for one in texts]
@@ -62,10 +62,10 @@ class Distill(Callback):
                 "Use --callback rehearsal, ewc, l2sp or interpolate.",
             )
         features = frozen_features(
-            model, lesson.rows, lesson.positions, folder=keeping.folder, fingerprint=f"{keeping.fingerprint} start",
+            model, lesson.rows, lesson.positions, folder=monitor.folder, fingerprint=f"{monitor.fingerprint} start",
             precision=setup.precision, on=setup.device, check=setup.stop.check,
         )  # fmt: skip
-        heads = [one for one in keeping.retained if one.head is not None]
+        heads = [one for one in monitor.retained if one.head is not None]
         setup.lesson = DistilledLesson(
             lesson.rows, lesson.positions, lesson.row_loss, lesson.batch_rows, lesson.batch_tokens, lesson.seed,
             features, heads, self.weight, same_batches=lesson.same_batches,

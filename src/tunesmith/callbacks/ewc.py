@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tunesmith.core.files import full_disk_as_oserror, move, scratch
 from tunesmith.core.options import Options
 from tunesmith.engine.precision import working
-from tunesmith.engine.retained import Anchor, Keeping, Retained, copies, moving_body
+from tunesmith.engine.retained import Anchor, ForgettingMonitor, Retained, copies, moving_body
 from tunesmith.engine.setup import Callback, Setup
 
 FISHER = "fisher.safetensors"
@@ -42,12 +42,12 @@ class Ewc(Callback):
         self.strength, self.path = options.ewc_strength, folder / FISHER
         self._anchor: Anchor | None = None
 
-    def on_setup(self, setup: Setup, keeping: Keeping) -> None:
+    def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         """The Fisher information at the start weights, saved with the run; from there where it lies there already."""
         body, path = moving_body(setup.model), self.path
         found = load_file(path, device=str(setup.device)) if path.exists() else {}
         if found.keys() != body.keys():
-            found = fisher(setup, keeping.retained, keeping.seed)
+            found = fisher(setup, monitor.retained, monitor.seed)
             with scratch(path.parent) as folder, full_disk_as_oserror():
                 save_file({name: tensor.cpu().contiguous() for name, tensor in found.items()}, folder / path.name)
                 move(folder / path.name, path)

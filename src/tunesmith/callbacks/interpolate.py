@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tunesmith.core.events import Decided
 from tunesmith.core.options import Options
-from tunesmith.engine.retained import Keeping, copies
+from tunesmith.engine.retained import ForgettingMonitor, copies
 from tunesmith.engine.setup import Callback, Setup
 from tunesmith.models.additions import moving
 
@@ -35,17 +35,17 @@ class Interpolate(Callback):
         self.alpha = options.interpolate_alpha
         self._start: dict[str, Tensor] = {}
 
-    def on_setup(self, setup: Setup, keeping: Keeping) -> None:
+    def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         self._start = copies(moving(setup.model))
 
-    def on_trained(self, setup: Setup, keeping: Keeping) -> None:
+    def on_trained(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         if self.alpha is None:
-            self.walk(setup, keeping, self._start)
+            self.walk(setup, monitor, self._start)
         else:
             place(setup.model, self._start, _weights(setup.model, self._start), self.alpha)
 
     def walk(
-        self, setup: Setup, keeping: Keeping, start: Mapping[str, Tensor], most: float | None = None
+        self, setup: Setup, monitor: ForgettingMonitor, start: Mapping[str, Tensor], most: float | None = None
     ) -> tuple[float, float]:
         """Choose between `start` and the weights as they are, which are replaced by the choice.
 
@@ -57,7 +57,7 @@ class Interpolate(Callback):
         for alpha in _ALPHAS:
             setup.stop.check()
             place(setup.model, start, end, alpha)
-            found.append((alpha, float(setup.evaluate()[setup.metric]), keeping.lost()))
+            found.append((alpha, float(setup.evaluate()[setup.metric]), monitor.lost()))
         sign = 1.0 if setup.higher_is_better else -1.0
         able = [one for one in found if most is None or one[2]["high"] <= most] or [found[-1]]
         best, before = max(able, key=lambda one: sign * one[1])[1], found[-1][1]

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from tunesmith.core.options import Options
-from tunesmith.engine.retained import Anchor, Keeping, copies, moving_body
+from tunesmith.engine.retained import Anchor, ForgettingMonitor, copies, moving_body
 from tunesmith.engine.setup import Callback, Setup
 
 
@@ -27,7 +27,7 @@ class L2sp(Callback):
         self.strength = options.l2sp_strength
         self._anchor: Anchor | None = None
 
-    def on_setup(self, setup: Setup, keeping: Keeping) -> None:
+    def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         self._anchor = Anchor(copies(moving_body(setup.model)), self.strength)
 
     def on_gradients(self, masters: Mapping[str, nn.Parameter]) -> float:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tunesmith.core.options import Options
 from tunesmith.engine.mixed import MixedLesson
-from tunesmith.engine.retained import Keeping
+from tunesmith.engine.retained import ForgettingMonitor
 from tunesmith.engine.setup import Callback, Setup
 
 
@@ -28,5 +28,5 @@ class Rehearsal(Callback):
     def __init__(self, options: RehearsalOptions, *, engine: Any, folder: Path):
         self.rate = options.rehearsal_rate
 
-    def on_setup(self, setup: Setup, keeping: Keeping) -> None:
-        setup.lesson = MixedLesson(setup.lesson, [one.lesson for one in keeping.retained], self.rate, setup.seed)
+    def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
+        setup.lesson = MixedLesson(setup.lesson, [one.lesson for one in monitor.retained], self.rate, setup.seed)

@@ -58,7 +58,7 @@ class Task(ABC):
     summary: ClassVar[str]
     """One line for `tunesmith tasks`."""
     family: ClassVar[str]
-    """What a forward pass gives: the name of a family ('predictive', 'generative')."""
+    """What a forward pass gives: the name of a family."""
     kinds: ClassVar[tuple[Kind, ...]] = ()
     """Kinds of target that it learns."""
     forms: ClassVar[tuple[str, ...]] = ()
@@ -212,6 +212,8 @@ class Traits:
     """Every epoch has the batches of the first."""
     adds: ClassVar[bool] = False
     """The base stays as it is, and what is learned can lie beside it."""
+    keeps_base_intact: ClassVar[bool] = False
+    """What is learned lies beside the base of a text model, so that what earlier runs added to it answers as before."""
     learns_new_tokens: bool = False
     """Words that the vocabulary gets have embeddings that move."""
 

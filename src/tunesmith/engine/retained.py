@@ -1,6 +1,6 @@
 """What a run must not forget: the parts that measure it and the parts that callbacks hold it with.
 
-The workflow fills a `Keeping` before training, for rows and for language alike; callbacks see nothing else.
+The workflow fills a `ForgettingMonitor` before training, for rows and for language alike; callbacks see nothing else.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Retained:
 
 
 @dataclass
-class Keeping:
+class ForgettingMonitor:
     """Probes of what was known before, and rows to hold it with."""
 
     probes: Sequence[Probe]
@@ -67,7 +67,7 @@ class Keeping:
         """The probes of tasks; where there are none, all."""
         return [probe for probe in self.probes if probe.is_task] or list(self.probes)
 
-    def remember(self, choosing: bool) -> None:
+    def snapshot(self, choosing: bool) -> None:
         """Look at the model before anything is trained; also on the rows for `choosing`, where some will be."""
         self.before = {False: [probe.look(False) for probe in self.probes]}
         if choosing:

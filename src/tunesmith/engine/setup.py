@@ -16,7 +16,7 @@ from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.lesson import Lesson
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import EngineOptions
-from tunesmith.engine.retained import Keeping
+from tunesmith.engine.retained import ForgettingMonitor
 from tunesmith.engine.state import TrainState
 from tunesmith.engine.stop import StopRequest
 
@@ -34,7 +34,7 @@ class Callback:
         """`folder`: that of the run."""
         self.options = options
 
-    def on_setup(self, setup: Setup, keeping: Keeping) -> None:
+    def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         """Before training, where something must not be forgotten; may change `setup`."""
 
     def on_start(self, state: TrainState) -> None:
@@ -55,7 +55,7 @@ class Callback:
 
     def on_end(self, state: TrainState) -> None: ...
 
-    def on_trained(self, setup: Setup, keeping: Keeping) -> None:
+    def on_trained(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         """After training, where something must not be forgotten; the best weights are in the model."""
 
 

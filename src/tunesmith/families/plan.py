@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Event, Warned, ignore
+from tunesmith.core.files import scratch
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_words import Plan
@@ -17,7 +18,7 @@ from tunesmith.models.config import read_config
 from tunesmith.runs import choose
 
 if TYPE_CHECKING:
-    from tunesmith.engine.skeleton import Recipe
+    from tunesmith.engine.skeleton import Recipe, Skeleton
     from tunesmith.families.plan_data import Found
 
 _CHECKPOINTS = 3  # the two newest and the best
@@ -33,7 +34,7 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     OptionError (unknown method, option or device), each where `train` would.
     """
     from tunesmith.engine import devices, hardware
-    from tunesmith.families.plan_data import look_at
+    from tunesmith.runs.family import family_named, family_of
     from tunesmith.runs.train import spec_of
 
     hardware.prepare()
@@ -49,7 +50,8 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
         if isinstance(event, Warned):
             warnings.append(f"{event.what}: {event.message}")
 
-    found = look_at(held, spec, listen)
+    with scratch() as folder:
+        found: Found = family_named(family_of(spec, held)).look(held, spec, folder, listen)
     config, tokenizer, notes = read_config(found.settled.spec.model)
     made = forecast(found, config, tokenizer, gpu=gpu)
     fresh = [note for note in dict.fromkeys([*warnings, *notes]) if note not in made.notes]
@@ -66,21 +68,21 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
 
     from tunesmith.engine import devices, memory
     from tunesmith.engine.skeleton import Skeleton
-    from tunesmith.families.plan_data import counted, read_texts, token_lengths
+    from tunesmith.families.plan_data import counted, token_lengths
     from tunesmith.runs import cut_texts
 
     plan, notes = found.settled, []
     method, engine = type(plan.method)(plan.method.options), plan.engine
-    read = read_texts(found, config, tokenizer)
+    read = found.read(config, tokenizer)
     lengths, how = token_lengths(read.texts, tokenizer)
     known = cut_texts.limits_for(lengths, plan.spec.model, tokenizer)
-    limit, reads = _limit(config, plan.spec.options["max_length"], found.family, known)
+    limit, reads = _limit(config, plan.spec.options["max_length"], found, known)
     added = method.virtual_tokens  # before every row
     tokens = counted(lengths, how, rows=read.rows, limit=limit - added)
     longest, mean = min(tokens.longest + added, limit), float(np.minimum(lengths + added, limit).mean())
     train_rows = max(1, round(found.trained * read.rows))
-    size = _batch_size(engine.batch_size, method.batch_rows, found.family, train_rows, longest)
-    recipe = _recipe(gpu, config, found.family, method, engine, longest)
+    size = _batch_size(engine.batch_size, method.batch_rows, found, train_rows, longest)
+    recipe = _recipe(gpu, config, found, method, engine, longest)
     skeleton = Skeleton(config, read.kind, method, recipe)
     steps, checked = math.ceil(train_rows / size), mean * (read.rows - train_rows)
     at = None if quick and skeleton.parameters.total >= quick else devices.pace(skeleton, round(mean), gpu)
@@ -91,21 +93,19 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
             learned=read.learned,
         )  # fmt: skip
 
-    # judged answers are read once more, with the answer of another row, and nothing is learned of that
-    again = mean * train_rows if found.form == "feedback" else 0.0
     took = spent(0, mean * read.rows if method.frozen_body else checked)  # before training
     rests: list[float] = []  # share of the blocks, by epoch
     for epoch in range(epochs := cast(int, engine.epochs)):
         skeleton.begin(epoch)
         rests.append(skeleton.frozen)
-        took += spent(1, 0 if method.frozen_body else checked + again)
+        took += spent(1, 0 if method.frozen_body else checked + read.again * mean * train_rows)
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
-    disk = _disk(skeleton, found, method.adds, min(tokens.total, tokens.rows * limit), rests)
+    disk = _disk(skeleton, found, method, min(tokens.total, tokens.rows * limit), rests)
     notes += read.notes
     cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
-    if found.family == "predictive" and cut.much:
+    if found.cuts_unasked and cut.much:
         notes.append(f"{cut.evidence} {cut.advice}")
     if gpu is None and disk["total"] > devices.free_disk(Path.cwd()):
         notes.append("the disk of this folder has less free than the run would write")
@@ -124,16 +124,16 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     )  # fmt: skip
 
 
-def _recipe(gpu: Any, config: Any, family: str, method: Method, engine: EngineOptions, longest: int) -> Recipe:
+def _recipe(gpu: Any, config: Any, found: Found, method: Method, engine: EngineOptions, longest: int) -> Recipe:
     from tunesmith.engine import hardware
     from tunesmith.engine.skeleton import Recipe
     from tunesmith.models.attention import LONGEST
 
     precision = _precision(gpu, config)
-    plain = gpu is None and family == "predictive" and precision == "bf16" and longest <= LONGEST
+    plain = gpu is None and found.plain_attention and precision == "bf16" and longest <= LONGEST
     return Recipe(
         precision=precision,
-        float32_base=family == "predictive" or not method.adds,
+        float32_base=found.float32_base(method),
         packed=bool(method.load_kwargs()),
         attention="eager" if plain else "sdpa",
         checkpointing=engine.gradient_checkpointing,
@@ -142,33 +142,26 @@ def _recipe(gpu: Any, config: Any, family: str, method: Method, engine: EngineOp
     )
 
 
-def _limit(config: Any, asked: int | None, family: str, known: tuple[int | None, int | None]) -> tuple[int, int]:
+def _limit(config: Any, asked: int | None, found: Found, known: tuple[int | None, int | None]) -> tuple[int, int]:
     """(tokens that a run reads of a row, the most that the model can read). `known`: both of a model whose files are
     here, where nothing is asked. Raises OptionError."""
-    from tunesmith.engine.options import LONGEST_EXAMPLE
-    from tunesmith.models.lengths import USUAL
     from tunesmith.models.loaders.language import position_limit
 
     reads = position_limit(config) - (2 if "roberta" in config.model_type else 0)
     if asked is not None and asked > reads:
         raise OptionError(f"max_length={asked} is more than the model can read.", f"Set it to at most {reads}.")
-    if family == "generative":
-        return asked or min(reads, LONGEST_EXAMPLE), reads
     usual, most = known
-    return asked or usual or min(reads, USUAL), most or reads
+    return asked or found.limit(reads, usual), most or reads
 
 
-def _batch_size(asked: int | str | None, usual: int | None, family: str, rows: int, longest: int) -> int:
+def _batch_size(asked: int | str | None, usual: int | None, found: Found, rows: int, longest: int) -> int:
     """Rows of a batch as a run of `rows` training rows chooses them: some twenty steps at least, and not too many
     tokens."""
-    from tunesmith.engine import batching
-
     if isinstance(asked, int):
         return asked
-    most, least = (batching.ROWS, 8) if family == "predictive" else (16, 2)
+    most, least = found.batch_rows
     size = int(min(most, max(least, 2 ** int(math.log2(max(least, rows / 20))))))
-    tokens = batching.TOKENS if family == "predictive" else batching.LANGUAGE_TOKENS
-    return max(1, min(usual or size, tokens // longest))
+    return max(1, min(usual or size, found.batch_tokens // longest))
 
 
 def _precision(gpu: Any, config: Any) -> str:
@@ -179,22 +172,14 @@ def _precision(gpu: Any, config: Any) -> str:
     return hardware.choose_precision("auto", hardware.device(), int(config.get_text_config().hidden_size), ignore)
 
 
-def _disk(skeleton: Any, found: Found, adds: bool, tokens: int, rests: Sequence[float]) -> dict[str, float]:
+def _disk(skeleton: Skeleton, found: Found, method: Method, tokens: int, rests: Sequence[float]) -> dict[str, float]:
     from tunesmith.engine.memory import checkpoint_bytes
-    from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
 
     counted = skeleton.parameters
-    adapter_only = found.family == "generative" and adds
-    hidden = int(skeleton.config.get_text_config().hidden_size)
-    caches = float(_TOKEN_BYTES * tokens)
-    if found.family == "predictive":
-        caches += 4.0 * hidden * found.rows  # features
-        states = len({share for share in rests if 0 < share < 1})
-        caches += min(CACHE_BYTES, states * skeleton.dtype.itemsize * hidden * tokens)
     parts = {
         "checkpoints": _CHECKPOINTS * checkpoint_bytes(counted),
-        "model": 4.0 * (counted.trainable if adapter_only else counted.total),
-        "caches": caches,
+        "model": 4.0 * found.saved(counted, method),
+        "caches": _TOKEN_BYTES * tokens + found.feature_bytes(skeleton, tokens, rests),
     }
     return {**parts, "total": sum(parts.values())}
 

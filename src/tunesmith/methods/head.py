@@ -22,6 +22,7 @@ class Head(Method):
     """The linear solution is the optimum already; `epochs` adds gradient steps on the same features."""
     frozen_body = True
     families = ("predictive",)
+    keeps_base_intact = True
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         for parameter in bundle.model.body_parameters():

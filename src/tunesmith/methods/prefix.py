@@ -34,6 +34,7 @@ class Prefix(Method):
     epochs = 6
     changes_features = True
     adds = True
+    keeps_base_intact = True
 
     @property
     def virtual_tokens(self) -> int:

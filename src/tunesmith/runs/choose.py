@@ -26,9 +26,6 @@ from tunesmith.models import catalog
 FULL_ROWS, FULL_PER_CLASS = 2_000, 16
 """Training rows, and those of the median class, from which `full` measured as good as `contrastive`, in half the
 time; with fewer, `contrastive` was better wherever the base knew little about the classes."""
-_RATED_WIDTH = 1_024
-"""Hidden size of the language models that the methods' rates are meant for."""
-_HIGHEST_RATE = 1e-3
 MANY_PER_CLASS = 200
 """Rows of the median class from which on `contrastive`, which pairs them, is no longer chosen ..."""
 LONG_ROWS = 600
@@ -45,9 +42,9 @@ def check_family(method: str, family: str) -> None:
     """Raises OptionError for a method that is of no use to this kind of task."""
     if family in families_of(method):
         return
-    fitting = ", ".join(name for name in registry.names("methods") if family in families_of(name))
-    what = {"predictive": "tasks with one answer per row", "generative": "tasks that write text"}[family]
-    raise OptionError(f"--method {method} does not fit {what}.", f"Use one of {fitting}.")
+    fitting = ", ".join(methods_of(family))
+    tasks = registry.get("families", family).tasks
+    raise OptionError(f"--method {method} does not fit {tasks}.", f"Use one of {fitting}.")
 
 
 def tasks_of(form: str) -> list[str]:
@@ -68,29 +65,13 @@ def task_of(asked: str, form: str, format: str, file: str) -> str:
     return fitting[0] if asked == "auto" else asked
 
 
-def epochs_of(method: str, family: str, rows: int | None = None) -> int:
+def epochs_of(method: str, rows: int | None = None) -> int:
     """How often a run of this method sees each of its training rows when nothing is asked; `rows` of them."""
     plugin = registry.get("methods", method)
     usual = int(plugin.epochs)
     if rows and plugin.least_steps:
         usual = max(usual, math.ceil(plugin.least_steps / math.ceil(rows / plugin.batch_rows)))
-    return min(usual, 3) if family == "generative" else usual
-
-
-def rate_of(method: str, task: str, width: int | None = None) -> float:
-    """The highest learning rate of a run of this method on this task when nothing is asked.
-
-    `width` (hidden size) of a language model: where all its weights learn to write, the rate is by its inverse
-    (Adam: Yang et al. 2022, table 8), as rates from 5e-5 for GPT-2 to 1e-5 for 7B are. Preferences need small steps
-    at any width.
-    """
-    plugin, what = registry.get("methods", method), registry.get("tasks", task)
-    if family_of_task(task) == "predictive":
-        return float(plugin.learning_rate)
-    rate = float((plugin.language_learning_rate or plugin.learning_rate) * what.rate_factor)
-    if width is None or what.needs_reference or not plugin.rate_by_width:
-        return rate
-    return float(f"{min(_HIGHEST_RATE, rate * _RATED_WIDTH / width):.2g}")
+    return usual
 
 
 def median_per_label(kind: str, targets: Sequence[Any]) -> float:
@@ -102,8 +83,13 @@ def median_per_label(kind: str, targets: Sequence[Any]) -> float:
 
 
 def family_of_task(name: str) -> str:
-    """'predictive' or 'generative'."""
+    """The family that a task says it is of."""
     return registry.canonical("families", registry.get("tasks", name).family)
+
+
+def usual_family() -> str:
+    """The one whose data is a table, where nothing says that it is another's: the first."""
+    return registry.names("families")[0]
 
 
 def families_of(method: str) -> tuple[str, ...]:
@@ -115,6 +101,11 @@ def families_of(method: str) -> tuple[str, ...]:
 def loader_of(task: PredictiveTask) -> Any:
     """The `models.bundle.Loader` of a task's networks; tasks of plugins that name none learn with encoders."""
     return registry.get("models.loaders", task.loader)
+
+
+def methods_of(family: str) -> list[str]:
+    """Names of the methods that fit its tasks."""
+    return [name for name in registry.names("methods") if family in families_of(name)]
 
 
 def kinds_for(task: str) -> tuple[Kind, ...]:

@@ -13,7 +13,7 @@ from tunesmith.core.files import write_text
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine.loop import TrainState
-from tunesmith.engine.retained import Keeping
+from tunesmith.engine.retained import ForgettingMonitor
 from tunesmith.engine.stop import StopRequest
 from tunesmith.runs.clock import Clock
 from tunesmith.runs.settle import Plan
@@ -36,7 +36,7 @@ class RunContext:
     precision: str = field(init=False)  # load
     retained: Sequence[Any] = ()
     """The files and runs that must not be forgotten, as data."""
-    keeping: Keeping | None = None
+    monitor: ForgettingMonitor | None = None
     """What must not be forgotten, as it was before training."""
     trainable_parameters: int = 0
     state: TrainState = field(default_factory=TrainState)

@@ -9,10 +9,17 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.options import Options
+from tunesmith.core.spec import RunSpec
 from tunesmith.data.predict_inputs import FileRows
 from tunesmith.data.types import Columns
+from tunesmith.evaluate.measured import Measured
 from tunesmith.runs.reading import OtherData
 from tunesmith.runs.settle import Plan
+from tunesmith.runs.shared_split import Pool, SharedSplit
+
+Words = dict[str, Any]
+Contention = tuple[Words, Measured | None]
+"""Facts such as "size_bytes", and what was made of the test rows."""
 
 
 class Family(Protocol):
@@ -21,6 +28,22 @@ class Family(Protocol):
 
     context: Any
     """Its subclass of `runs.context.RunContext`."""
+    gives: str
+    """What its models do, as a predicate: 'gives one answer per row'."""
+    tasks: str
+    """Its tasks, in words: 'tasks with one answer per row'."""
+    usual: Mapping[str, float]
+    """Options whose default depends on the data -> what is usual."""
+    tries_methods: bool
+    """Whether effort=best can choose among several methods."""
+    contenders: Mapping[str, bool]
+    """Ways to solve its tasks that train no network -> whether they look at a base model."""
+    yardsticks: tuple[str, ...]
+    """Contenders of every comparison: without them no other one says whether to fine-tune at all."""
+    few_shot: str
+    """The contender that is shown a few examples."""
+    learning_curve: str | None
+    """What measures, as a contender does, what more rows would bring: "points" of its facts."""
 
     def read(self, run: Any) -> None:
         """The data, read, cleaned and divided."""
@@ -71,6 +94,40 @@ class Family(Protocol):
 
     def write_predictions(self, run: Any) -> None:
         """predictions.parquet."""
+
+    # before a run, and for several
+
+    def epochs(self, method: str, rows: int | None = None) -> int:
+        """How often a run of this method sees each of its `rows` training rows when nothing is asked."""
+
+    def rate(self, method: str, task: str, width: int | None = None) -> float:
+        """The highest learning rate when nothing is asked; `width`: hidden size of the base, where it is known."""
+
+    def check(self, spec: RunSpec, source: Any) -> dict[str, Any]:
+        """What a run would do, and what is wrong with its data (see `workflows.check`). Raises OptionError and
+        ModelError as a run would before its first step."""
+
+    def look(self, data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Any:
+        """The data read, divided and settled as a run would, and refused as it would, for `families.plan`. `data`: None
+        where it is not in memory; `folder`: for caches. Raises DataError, OptionError, ModelError."""
+
+    def make_split(self, source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
+        """Read, clean and divide as a run would, and write each part to a file of its own in `folder`.
+
+        Raises DataError, OptionError, FolderError (the folder is about other data).
+        """
+
+    def pool(self, source: Any, spec: RunSpec, folder: Path) -> Pool:
+        """All rows that may be cut into folds; `folder` is for files. Raises as `make_split` does."""
+
+    def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
+        """Words with which runs on the split measure `metric`. Raises OptionError where none does."""
+
+    def usual_contenders(self, kind: str) -> list[str]:
+        """Those that fit this kind of data (`SharedSplit.kind`)."""
+
+    def contend(self, name: str, words: Words, folder: Path) -> Contention:
+        """The contender called `name` on a split that others share; `folder` is for files. Raises what a run does."""
 
 
 class Predictor(Protocol):

@@ -51,7 +51,6 @@ class Plan(Generic[T]):
 class Choice:
     """What a family makes of a spec and its data, by name."""
 
-    family: str
     task: str
     model: str
     method: str
@@ -69,7 +68,7 @@ def settle(spec: RunSpec, choice: Choice) -> Plan[Any]:
 
     Raises OptionError for what the task or the method do not allow.
     """
-    choose.check_family(choice.method, choice.family)
+    choose.check_family(choice.method, choose.family_of_task(choice.task))
     options = resolve(spec.options, choose.parts_of(choice.task, choice.method, spec.callbacks))
     task = registry.get("tasks", choice.task)(options["task"])
     method = registry.get("methods", choice.method)(options["method"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +24,17 @@ from tunesmith.evaluate.measured import Difference, Measured, paired_difference,
 from tunesmith.evaluate.metrics import get
 from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
 from tunesmith.runs import choose
-from tunesmith.runs.family import family_of
+from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.protocols import Launcher
+from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.studies import advice
-from tunesmith.studies.contender import BASE_RUNGS, CHEAP, read_measured
+from tunesmith.studies.contender import read_measured
 from tunesmith.studies.series import fitting, launcher_of, make_split, named_source, opened, publish, specified
-from tunesmith.studies.shared_split import NO_ANSWERS, SharedSplit
 
 Words = dict[str, Any]
 
 TRAINED = ("head", "adapters", "lora", "full", "scratch")
 """Methods on the ladder where it is not told which, as far as they fit the task."""
-YARDSTICKS = {"predictive": ("majority", "tfidf"), "generative": ("base",)}
-"""Rungs that are always there: without them no other one says whether to fine-tune at all."""
-ALIASES = {
-    "predictive": {"few-shot": "nearest_neighbours", "few_shot": "nearest_neighbours"},
-    "generative": {"few-shot": "few_shot"},
-}  # fmt: skip
-"""What shows an encoder a few examples: it answers with those nearest to the text."""
-_PROMPTED = ("chat", "completion", "pair")
-"""Forms of examples that can stand in a prompt."""
 TITLES = {
     **{name: baseline(name) for name in ("base", "few_shot", "majority", "tfidf", "nearest_neighbours")},
     "head": f"{baseline('linear_probe')} (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
@@ -67,33 +58,34 @@ def ladder(
     """
     place = launcher_of(launcher)
     clean = {name: value for name, value in words.items() if value is not None}
-    family = family_of(*specified(data, clean))
-    known = [*CHEAP[family], *(m for m in registry.names("methods") if family in choose.families_of(m))]
-    names = list(dict.fromkeys(ALIASES[family].get(name, name) for name in methods or []))
+    name_of_family = family_of(*specified(data, clean))
+    family = family_named(name_of_family)
+    known = [*family.contenders, *choose.methods_of(name_of_family)]
+    aliases = dict.fromkeys(("few-shot", "few_shot"), family.few_shot)
+    names = list(dict.fromkeys(aliases.get(name, name) for name in methods or []))
     for name in names:
         if name not in known:
             raise OptionError(
                 f"There is no method called {name!r} to compare with for this task.", did_you_mean(name, known)
             )
     if names:
-        names = list(dict.fromkeys([*YARDSTICKS[family], *names]))
+        names = list(dict.fromkeys([*family.yardsticks, *names]))
     bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
     request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
     with opened(out, request) as path:
         split = make_split(data, path / "data", clean)
         jobs = [
             (name, base) for name in names or usual(split)
-            for base in (bases if name in BASE_RUNGS or name not in CHEAP[family] else bases[:1])
+            for base in (bases if family.contenders.get(name, True) else bases[:1])
         ]  # fmt: skip
         rungs = []
         for at, (name, base) in enumerate(jobs, 1):
             emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
             rungs.append(_climb(path, split, name, base, short_names(bases)[base], place))
         points = []
-        if family == "predictive":
+        if curve := family.learning_curve:
             emit(Phase("compare", "what more rows would bring"))
-            curve = {"rung": "learning_curve", "model": bases[0]}
-            points = _job(path, split, curve, path / "learning_curve", place)["points"]
+            points = _job(path, _words(split, curve, bases[0]), path / "learning_curve", place)["points"]
         document = _document(path, split, rungs, points, specified(data, clean)[0])
         publish(path, "ladder", document)
         return document
@@ -101,12 +93,11 @@ def ladder(
 
 def usual(split: SharedSplit) -> list[str]:
     """The rungs where it is not told which."""
-    trained = [name for name in TRAINED if split.family in choose.families_of(name)]
-    names = [*CHEAP[split.family], *trained]
+    fitting_ones = choose.methods_of(split.family)
+    trained = [name for name in TRAINED if name in fitting_ones]
+    names = [*family_named(split.family).usual_contenders(split.kind), *trained]
     if split.method not in names:  # what `auto` takes belongs among them
         names.insert(names.index("scratch"), split.method)
-    if split.form and split.form not in _PROMPTED:
-        names.remove("few_shot")
     return names
 
 
@@ -121,27 +112,27 @@ def short_names(bases: Sequence[str]) -> dict[str, str]:
 
 def _climb(path: Path, split: SharedSplit, name: str, base: str, short: str, launcher: Launcher) -> Words:
     """`short`: the name of the base among several, "" where there is one."""
-    cheap = name in CHEAP[split.family]
-    named = short and (name in BASE_RUNGS or not cheap)
+    named = short and family_named(split.family).contenders.get(name, True)
     folder = path / "rungs" / (f"{name}-{short}" if named else name)
-    job: Words = {"rung": name, "model": base}
-    if not cheap or split.family == "generative":
-        more = NO_ANSWERS if split.family == "generative" and name != "few_shot" else {}
-        job["words"] = fitting({**split.with_test(), **more, "model": base}, split.method if cheap else name)
-    told = _job(path, split, job, folder, launcher)
+    told = _job(path, _words(split, name, base), folder, launcher)
     title = TITLES.get(name, name) + (f", {short}" if named else "")
     return {"name": folder.name, "rung": name, "title": title, "metric": split.metric, "folder": str(folder), **told}
 
 
-def _job(path: Path, split: SharedSplit, job: Words, folder: Path, launcher: Launcher) -> Words:
+def _words(split: SharedSplit, name: str, base: str) -> Words:
+    """The job of a rung."""
+    more = {} if name == "few_shot" else split.brief
+    method = name if name in choose.methods_of(split.family) else split.method
+    return {"rung": name, "words": fitting({**split.with_test(), **more, "model": base}, method)}
+
+
+def _job(path: Path, job: Words, folder: Path, launcher: Launcher) -> Words:
     """What the rung found; read where it was found before. Raises RunFailed, Stopped."""
     found, log = folder / "rung.json", folder / "log.txt"
     if not found.exists():
         own_folder(folder)
-        shown = {**asdict(split), "folder": str(split.folder), "row_ids": {}}
-        whole = {"words": {}, **job, "split": shown, "folder": str(folder)}
         try:
-            launcher.launch("tunesmith.studies.contender:climb", whole, log)
+            launcher.launch("tunesmith.studies.contender:climb", {**job, "folder": str(folder)}, log)
         except Stopped as error:
             full = error.reason == "disk_full"
             why = "The disk is full" if full else "The comparison was stopped"
@@ -232,7 +223,7 @@ def _word(gap: Difference) -> str:
 
 def _recommendation(document: Words, best: Words, pick: Words, gap: Difference) -> str:
     name = metric(document["metric"])
-    if any(pick["rung"] in names for names in CHEAP.values()):
+    if pick["rung"] not in registry.names("methods"):
         advice = f"Do not fine-tune yet: take {pick['title']}"
     elif pick["rung"] == "head":
         advice = f"Train only a head: take {pick['title']}"

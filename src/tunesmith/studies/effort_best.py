@@ -11,9 +11,9 @@ from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import words
 from tunesmith.runs import choose
-from tunesmith.runs.family import family_of
+from tunesmith.runs.family import family_named, family_of
+from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.studies.series import Watch, fitting, launcher_of, make_split, try_out
-from tunesmith.studies.shared_split import SharedSplit
 
 SECONDS = 3_600
 """Nothing more is tried where it, and the training of what is kept, would end after so long."""
@@ -28,7 +28,10 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
 
     The test rows are not looked at. What was tried stands in tries.json, so that a killed run does not try it again.
     """
-    if spec.effort != "best" or spec.method != "auto" or family_of(spec) == "generative":
+    if spec.effort != "best" or spec.method != "auto":
+        return spec
+    family = family_named(family_of(spec))
+    if not family.tries_methods:
         return spec
     given = {
         name: value for name, value in spec.words().items() if value is not None and name not in ("effort", "data")
@@ -36,7 +39,7 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
     split = make_split(spec.data, folder.path / "tries", given)
     note = folder.path / "tries.json"
     tries: list[Words] = read_json(note) if note.exists() else []
-    for number, change in enumerate(_candidates(spec, split)):
+    for number, change in enumerate(_candidates(spec, split, family.epochs("full", split.sizes["train"]))):
         if number < len(tries):
             continue
         if tries and sum(one["seconds"] for one in tries) + 2 * max(one["seconds"] for one in tries) > SECONDS:
@@ -60,12 +63,11 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
     return settled
 
 
-def _candidates(spec: RunSpec, split: SharedSplit) -> list[Words]:
-    """What is tried, the quickest first."""
+def _candidates(spec: RunSpec, split: SharedSplit, usual: int) -> list[Words]:
+    """What is tried, the quickest first. `usual`: epochs of `full`."""
     compared = split.kind == "label" and split.sizes["train"] <= _COMPARED_ROWS
     found: list[Words] = [{"method": "full"}, {"method": "lora"}]
     if spec.options.get("epochs") is None:
-        usual = choose.epochs_of("full", "predictive", split.sizes["train"])
         found.append({"method": "full", "epochs": 2 * usual})
     if compared and len(split.words.get("text") or []) < 2:
         found.append({"method": "contrastive"})

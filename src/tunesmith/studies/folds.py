@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,42 +12,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunesmith.core.errors import OptionError
-from tunesmith.core.events import ignore
-from tunesmith.core.files import new_file, own_folder, scratch, write_table
-from tunesmith.core.spec import RunSpec
-from tunesmith.data import leakage
-from tunesmith.data.conversations import given, read_examples, units
-from tunesmith.data.duplicates import Duplicates, find_duplicates
-from tunesmith.data.prepared import PreparedData
-from tunesmith.data.profile import take
-from tunesmith.data.split import TEST
+from tunesmith.core.files import own_folder, write_table
 from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
-from tunesmith.families.generative import corpus
 from tunesmith.runs import choose
-from tunesmith.runs.family import family_of
+from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.protocols import Launcher
-from tunesmith.runs.reading import read_options, split_options
+from tunesmith.runs.shared_split import Pool
 from tunesmith.runs.train import Run
-from tunesmith.studies import generative_split
 from tunesmith.studies.series import (
     Series,
     fitting,
-    held_words,
     launcher_of,
     named_source,
     opened,
     publish,
-    read,
     run_once,
     saved_measured,
     specified,
-    write_parts,
 )
-from tunesmith.studies.shared_split import same_data
 
 Words = dict[str, Any]
 Ints = np.ndarray
@@ -81,91 +66,27 @@ def cross_validate(
     request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": cv}
     with opened(out, request) as path:
         spec, source = specified(data, clean)
-        pool = (_texts if family_of(spec, source) == "generative" else _rows)(source, spec, cv, path)
-        runs = [_run_fold(path, pool, fold, place) for fold in range(cv)]
-        return _finish(path, runs, pool)
+        family = family_named(family_of(spec, source))
+        pool = family.pool(source, spec, path / "data")
+        of = assign(pool.strata, pool.units, cv, spec.seed)
+        words = fitting({**pool.words, "effort": choose.effort_of(spec)}, pool.method)
+        runs = [_run_fold(path, pool, of == fold, fold, words, place) for fold in range(cv)]
+        return _finish(path, runs, pool, of)
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """The rows that take part: their ids in the source, the fold of each, and the words of the runs."""
-
-    ids: Ints
-    of: Ints
-    words: Words
-    suffix: str
-    write: Callable[[Ints, Path], None]
-    """Some of the rows, by their places in `ids`, as a file that a run can read."""
-
-
-def _texts(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
-    """Of text that is written: examples with like prompts stay together; running text is cut in blocks."""
-    options = split_options(spec)
-    examples = read_examples(
-        source, emit=ignore, group=options.group, form=corpus.wish(spec), reading=read_options(spec)
-    )
-    same_data(path / "data", examples.fingerprint)
-    pool = np.flatnonzero(given(examples) != TEST)
-    if examples.form == "text" and examples.groups is None:
-        _check(folds, pool.size)
-        of = np.arange(pool.size) * folds // pool.size
-    else:
-        of = assign(np.zeros_like(pool), units(examples)[pool], folds, spec.seed)
-    words, _, method = generative_split.held_words(spec, examples.form)
-
-    def write(places: Ints, file: Path) -> None:
-        generative_split.write(examples, pool[places], file)
-
-    ids = np.array([examples[int(place)]["row"] - 1 for place in pool], dtype=np.int64)
-    return _Pool(ids, of, fitting(words, method), "jsonl", write)
-
-
-def _rows(source: Any, spec: RunSpec, folds: int, path: Path) -> _Pool:
-    with scratch() as cache:
-        prepared = read(source, spec, cache, validation_size=0.0, test_size=0.0)
-        same_data(path / "data", prepared.fingerprint)
-        pool = np.flatnonzero(prepared.marks < 2)
-        ids = np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[pool]
-        write_parts(source, spec, prepared, {"all": ids}, path / "data")
-        with pa.ipc.open_file(str(path / "data" / "all.arrow")) as file:
-            table = file.read_all()
-        of = assign(prepared.index.strata()[pool], _units(prepared, pool, table, spec), folds, spec.seed)
-        base, _, method = held_words(spec, prepared, pool)
-
-    def write(places: Ints, file: Path) -> None:
-        with new_file(file) as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(take(table, places))
-
-    words = fitting({**base, "group": split_options(spec).group, "effort": choose.effort_of(spec)}, method)
-    return _Pool(ids, of, words, "arrow", write)
-
-
-def _units(prepared: PreparedData, pool: Ints, table: pa.Table, spec: RunSpec) -> Ints:
-    """A number per row; rows with the same one must be in the same fold: twins, and rows of one group."""
-    options = split_options(spec)
-    names = ["text"] if prepared.columns.text_pair is None else ["text", "text_pair"]
-    texts = take(prepared.rows.data.table.select(names), pool)
-    found: Duplicates = leakage.movable(find_duplicates(texts, names, options.near_duplicates))
-    if options.group is None:
-        return found.cluster
-    cells = [
-        (n,) if cell in (None, "") else str(cell) for n, cell in enumerate(table.column(options.group).to_pylist())
-    ]
-    codes = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
-    groups = np.fromiter((codes[cell] for cell in cells), np.int64, len(cells))
-    merged = leakage.merge_groups(groups, found)
-    return groups if merged is None else merged
-
-
-def assign(strata: Ints, units: Ints, folds: int, seed: int) -> Ints:
-    """The fold int64 [n] of each row: strata int64 [n] in like shares, equal `units` int64 [n] never apart.
+def assign(strata: Ints, units: Ints | None, folds: int, seed: int) -> Ints:
+    """The fold int64 [n] of each row: strata int64 [n] in like shares, equal `units` int64 [n] never apart. Without
+    units the rows are cut in blocks, as they come.
 
     Raises OptionError where there are fewer units than folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    count = np.unique(units).size
-    _check(folds, count)
+    count = strata.size if units is None else np.unique(units).size
+    if not 2 <= folds <= count:
+        raise OptionError(f"--cv {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
+    if units is None:
+        return np.arange(count) * folds // count
     whole = count == units.size
     maker = (StratifiedKFold if whole else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     of = np.empty(units.size, dtype=np.int64)
@@ -178,31 +99,26 @@ def assign(strata: Ints, units: Ints, folds: int, seed: int) -> Ints:
     return of
 
 
-def _check(folds: int, count: int) -> None:
-    if not 2 <= folds <= count:
-        raise OptionError(f"--cv {folds}: expected 2 to {count}, the number of rows or groups that may be parted.")
-
-
-def _run_fold(path: Path, pool: _Pool, fold: int, launcher: Launcher) -> Run:
+def _run_fold(path: Path, pool: Pool, tested: Ints, fold: int, words: Words, launcher: Launcher) -> Run:
     folder = path / "data" / f"fold-{fold + 1}"
     own_folder(folder)
     files = {}
-    for name, part, chosen in (("data", "train", pool.of != fold), ("test", "test", pool.of == fold)):
+    for name, part, chosen in (("data", "train", ~tested), ("test", "test", tested)):
         file = folder / f"{part}.{pool.suffix}"
         pool.write(np.flatnonzero(chosen), file)
         files[name] = str(file.resolve())
-    return run_once(path / f"fold-{fold + 1}", {**pool.words, **files}, launcher)
+    return run_once(path / f"fold-{fold + 1}", {**words, **files}, launcher)
 
 
-def _finish(path: Path, runs: Sequence[Run], pool: _Pool) -> Folds:
+def _finish(path: Path, runs: Sequence[Run], pool: Pool, of: Ints) -> Folds:
     documents = [run.document for run in runs]
     metric = documents[0]["first_metric"]
-    table = _out_of_fold(runs, pool)
+    table = _out_of_fold(runs, pool.ids, of)
     write_table(table, path / "out_of_fold.parquet")
     document = {
         "metric": metric,
         "runs": [
-            {"name": f"fold {n}", "run": str(run.path), "rows": int((pool.of == n - 1).sum()), "metrics": run.metrics,
+            {"name": f"fold {n}", "run": str(run.path), "rows": int((of == n - 1).sum()), "metrics": run.metrics,
              "verdict": run.document["verdict"]["outcome"]}
             for n, run in enumerate(runs, 1)
         ],
@@ -251,13 +167,13 @@ def forgotten_sentence(found: Mapping[str, Any]) -> str:
     )
 
 
-def _out_of_fold(runs: Sequence[Run], pool: _Pool) -> pa.Table:
+def _out_of_fold(runs: Sequence[Run], ids: Ints, of: Ints) -> pa.Table:
     """What each row was given by the run that had not seen it, in the order of the rows."""
     parts = []
     for fold, run in enumerate(runs):
         table = pq.read_table(run.folder.predictions)
-        rows = np.asarray(table.column("row_id")) - int((pool.of != fold).sum())  # test rows come after training rows
-        mine = pool.ids[pool.of == fold][rows]
+        rows = np.asarray(table.column("row_id")) - int((of != fold).sum())  # test rows come after training rows
+        mine = ids[of == fold][rows]
         parts.append(
             table.set_column(0, "row_id", pa.array(mine)).add_column(1, "fold", pa.array([fold + 1] * len(mine)))
         )

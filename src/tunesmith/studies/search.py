@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.core import registry
 from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Emit, Event, Phase, Step, ignore
 from tunesmith.core.files import full_disk_as_oserror, read_json
@@ -27,6 +26,7 @@ from tunesmith.evaluate.words import number
 from tunesmith.evaluate.words import seconds as spoken
 from tunesmith.runs import choose
 from tunesmith.runs.protocols import Launcher
+from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.runs.train import Run
 from tunesmith.studies import advice
 from tunesmith.studies.series import (
@@ -45,7 +45,6 @@ from tunesmith.studies.series import (
     run_once,
     try_out,
 )
-from tunesmith.studies.shared_split import SharedSplit
 from tunesmith.studies.space import Range, Space, derive
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def search(
 
 
 def _methods(family: str) -> list[str]:
-    known = [name for name in registry.names("methods") if family in choose.families_of(name)]
+    known = choose.methods_of(family)
     return [name for name in METHODS if name in known] or known
 
 

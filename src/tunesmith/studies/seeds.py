@@ -65,7 +65,7 @@ def several_seeds(
         if soup:
             check_soup(split)
         base = fitting(split.with_test(), split.method)
-        if not soup and split.family == "predictive":  # a soup is made of what was trained
+        if not soup:  # which is made of what was trained
             base["effort"] = choose.effort_of(specified(data, clean)[0])
         runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}, place) for seed in chosen]
         document: Words = {

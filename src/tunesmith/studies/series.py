@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +16,16 @@ import pyarrow as pa
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
-from tunesmith.core.events import Emit, Event, Phase, ignore
-from tunesmith.core.files import new_file, own_folder, read_json, remove, scratch, write_json, write_text
+from tunesmith.core.events import Emit, Event, Phase
+from tunesmith.core.files import own_folder, read_json, remove, write_json, write_text
 from tunesmith.core.run import RunFolder, is_run
-from tunesmith.core.spec import RunSpec
-from tunesmith.data.guess import Wish
-from tunesmith.data.prepare import hints_of, read_parts
-from tunesmith.data.prepared import PreparedData
-from tunesmith.data.profile import take
-from tunesmith.data.targets import TargetReader
 from tunesmith.evaluate import refine_report
 from tunesmith.evaluate.measured import Measured, RowStatistics
 from tunesmith.evaluate.metrics import TABLE
-from tunesmith.runs import choose
-from tunesmith.runs.family import family_of
+from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.protocols import Launcher
-from tunesmith.runs.reading import read, read_options, split_options, value_options
+from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.runs.train import Run, resume, specified, train
-from tunesmith.studies import generative_split
-from tunesmith.studies.shared_split import SharedSplit, same_data, shared_words
 
 Words = dict[str, Any]
 
@@ -93,93 +84,7 @@ def make_split(data: Any, folder: Path, words: Words) -> SharedSplit:
     OptionError.
     """
     spec, source = specified(data, words)
-    if family_of(spec, source) == "generative":
-        return generative_split.make_split(source, spec, folder)
-    with scratch() as cache:
-        prepared = read(source, spec, cache)
-        parts = dict(prepared.splits)
-        lone = _lone_rows(prepared)
-        parts["validation_as_test"] = np.sort(np.concatenate([parts["validation"], lone]))
-        row_ids = {name: _row_ids(prepared, positions) for name, positions in parts.items()}
-        same_data(folder, prepared.fingerprint)
-        write_parts(source, spec, prepared, row_ids, folder)
-    return _held(spec, prepared, folder, {name: ids.tolist() for name, ids in row_ids.items()})
-
-
-def write_parts(
-    source: Any, spec: RunSpec, prepared: PreparedData, row_ids: Mapping[str, np.ndarray], folder: Path
-) -> None:
-    """The rows with these ids as `folder`/<name>.arrow: texts, targets and what they are grouped by.
-
-    Targets are written as they were read: how they are meant can not be told from every part alone.
-    """
-    options = split_options(spec)
-    columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
-    wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
-    with scratch() as cache:
-        parts = read_parts(
-            source,
-            spec.validation,
-            spec.test,
-            hints_of(wish, options, read_options(spec)),
-            ignore,
-            cache,
-            joins=prepared.columns.texts,
-        )
-        reader = TargetReader.of(prepared.columns, [part.table for part in parts], value_options(spec))
-        for name, ids in row_ids.items():
-            found, start = [], 0
-            for part in parts:
-                mine = ids[(ids >= start) & (ids < start + part.rows)] - start
-                known = [column for column in dict.fromkeys(columns) if column in part.table.column_names]
-                if len(mine):
-                    some = take(part.table.select(known), mine)
-                    if len(prepared.columns.target) == 1:
-                        target = prepared.columns.target[0]
-                        some = some.set_column(known.index(target), target, reader.read(some)[0])
-                    found.append(some)
-                start += part.rows
-            table = pa.concat_tables(found, promote_options="permissive")
-            with new_file(folder / f"{name}.arrow") as file, pa.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table)
-        for part in parts:
-            part.release()
-
-
-def _lone_rows(prepared: PreparedData) -> np.ndarray:
-    """Training rows whose class has no other row outside the test part: a run without the test rows
-    would refuse such a class, so that the row stands in its place too."""
-    if prepared.columns.kind != "label":
-        return np.zeros(0, dtype=np.int64)
-    outside = prepared.marks < 2
-    counts = np.bincount(prepared.index.codes[outside], minlength=len(prepared.index.sets))
-    return np.flatnonzero(outside & (counts[prepared.index.codes] == 1)).astype(np.int64)
-
-
-def _row_ids(prepared: PreparedData, positions: np.ndarray) -> np.ndarray:
-    return np.asarray(prepared.rows.data.table.column("row_id"), dtype=np.int64)[positions]
-
-
-def _held(spec: RunSpec, prepared: PreparedData, folder: Path, row_ids: Mapping[str, Sequence[int]]) -> SharedSplit:
-    words, metric, method = held_words(spec, prepared, prepared.splits["train"])
-    return SharedSplit(
-        folder.resolve(), words, prepared.columns.kind, metric, method, prepared.fingerprint,
-        prepared.label_names, row_ids,
-    )  # fmt: skip
-
-
-def held_words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tuple[Words, str, str]:
-    """(what all runs on these rows share: columns and task settled, no split; the first metric; what `auto`
-    is as a method for the rows at the positions `train`)."""
-    kind, columns = prepared.columns.kind, prepared.columns
-    targets = prepared.targets(train)
-    task_name = choose.task_for(kind, spec.task, ignore)
-    plugin = registry.get("tasks", task_name)
-    task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
-    task.fit(kind, prepared.label_names, targets, ignore)
-    method = choose.method_for(spec, choose.training_rows(prepared, train), ignore)
-    words = {**shared_words(spec, task_name), "text": list(columns.texts), "target": list(columns.target)}
-    return words, task.metrics[0], method
+    return family_named(family_of(spec, source)).make_split(source, spec, folder)
 
 
 def fitting(words: Words, method: str) -> Words:

@@ -26,8 +26,8 @@ from tunesmith.models.virtual import can_merge
 from tunesmith.runs.load import load
 from tunesmith.runs.protocols import Exports
 from tunesmith.runs.reading import other_data
+from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.runs.train import Run
-from tunesmith.studies.shared_split import SharedSplit
 
 Words = dict[str, Any]
 

@@ -19,11 +19,10 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.engine.options import EngineOptions
 from tunesmith.models import catalog
 from tunesmith.runs import choose
+from tunesmith.runs.family import family_named
 
 TUNED = ("learning_rate", "epochs", "batch_size", "weight_decay", "dropout", "rank", "frozen_share")
 """Changed unless the caller says what: those that most often matter (Mosbach et al. 2021; Godbole et al. 2023)."""
-_UNSET = {"predictive": {"batch_size": 16, "frozen_share": 1 / 3}, "generative": {"batch_size": 8, "frozen_share": 0.0}}
-"""Middle of the range of options whose default depends on the data, for each family of tasks."""
 WIDTH = 4.0
 """Numbers without an upper bound range from a fourth to four times their default, on a log scale."""
 
@@ -112,16 +111,16 @@ def parse_space(texts: Sequence[str]) -> dict[str, Any]:
 
 def default_of(name: str, method: str, task: str, model: str | None = None) -> Any:
     """What a plain run with `method` would use, on the base `model` as far as its size is known here."""
-    plugin, family = registry.get("methods", method), choose.family_of_task(task)
+    plugin, family = registry.get("methods", method), family_named(choose.family_of_task(task))
     if name == "epochs":
-        return choose.epochs_of(method, family)
+        return family.epochs(method)
     if name == "learning_rate":
         size = None if model in (None, "auto") else catalog.size_of(catalog.find(model))
-        return choose.rate_of(method, task, size.hidden_size if size else None)
+        return family.rate(method, task, size.hidden_size if size else None)
     for options in (EngineOptions, plugin.Options):
         if name in options.model_fields:
             default = options.model_fields[name].default
-            return _UNSET[family].get(name) if default is None else default
+            return family.usual.get(name) if default is None else default
     return None  # the task's: the caller's field knows
 
 

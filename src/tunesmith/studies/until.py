@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import read_json, remove, write_json
 from tunesmith.core.run import is_run
 from tunesmith.evaluate import words
 from tunesmith.evaluate.goal import parse_goal
-from tunesmith.evaluate.metrics import get, higher_is_better
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
+from tunesmith.runs.family import family_named
 from tunesmith.runs.protocols import Launcher
+from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.runs.train import Run
 from tunesmith.studies.series import (
     Budget,
@@ -34,7 +35,6 @@ from tunesmith.studies.series import (
     publish,
     run_once,
 )
-from tunesmith.studies.shared_split import SharedSplit
 from tunesmith.studies.space import default_of, fields_of
 
 MOST_STEPS = 12
@@ -154,14 +154,10 @@ def until(
     request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
     with opened(out, request) as path:
         split = make_split(data, path / "data", clean)
-        if split.family == "predictive":
-            get(name, split.kind)  # must be one of this task
-        elif "text" not in get(name).kinds:
-            raise OptionError(f"--until {metric}: {name} is not measured of text that is written.", _measured(split))
+        measure = family_named(split.family).measured_by(name, split)
         sign = 1 if higher_is_better(name) else -1
-        goal = (name, target, sign)
-        steps = _steps(path, split, goal, limit, set(clean), place)
-        return _finish(path, split, goal, steps, place)
+        series = _Steps(path, split, {**split.without_test(), **measure}, name, target, sign, place)
+        return series.finish(series.made(limit, set(clean)))
 
 
 def parse_target(text: str) -> tuple[str, float]:
@@ -170,34 +166,88 @@ def parse_target(text: str) -> tuple[str, float]:
     return goal.metric, goal.value
 
 
-def _measured(split: SharedSplit) -> str:
-    return f"Measured are {', '.join(registry.get('tasks', split.words['task']).metrics)} and those of answers."
+@dataclass(frozen=True)
+class _Steps:
+    """The steps of one request, and what they share."""
 
+    path: Path
+    split: SharedSplit
+    words: Words
+    """Of runs without the test rows."""
+    metric: str
+    target: float
+    sign: int
+    launcher: Launcher
 
-def _steps(
-    path: Path, split: SharedSplit, goal: tuple[str, float, int], limit: Budget, fixed: set[str], launcher: Launcher
-) -> list[Words]:
-    """All steps, those of an earlier, killed process first."""
-    name, target, sign = goal
-    note = path / "steps.json"
-    steps: list[Words] = read_json(note, list) if note.exists() else []
-    while not is_run(path / "run"):  # else the run to keep is settled
-        best = _best(steps, sign)
-        if best and (sign * best["value"] >= sign * target or _spent(steps, best, limit)):
-            break
-        change: Words | None = None
-        why, present = "the settings that were asked for", fitting(split.words, split.method)
-        if best is not None:
-            found = _remedy(steps, sign, fixed)
-            if found is None:
+    def made(self, limit: Budget, fixed: set[str]) -> list[Words]:
+        """All steps, those of an earlier, killed process first."""
+        note, sign = self.path / "steps.json", self.sign
+        steps: list[Words] = read_json(note, list) if note.exists() else []
+        while not is_run(self.path / "run"):  # else the run to keep is settled
+            best = _best(steps, sign)
+            if best and (self._reaches(best) or _spent(steps, best, limit)):
                 break
-            present, change, why = found
-        step = _step(
-            path, split, name, {"number": len(steps) + 1, "change": change, "why": why, "words": present}, launcher
-        )
-        steps.append({**step, "kept": _best([*steps, step], sign) is step})
-        write_json(note, steps)
-    return steps
+            change: Words | None = None
+            why, present = "the settings that were asked for", fitting(self.split.words, self.split.method)
+            if best is not None:
+                found = _remedy(steps, sign, fixed)
+                if found is None:
+                    break
+                present, change, why = found
+            step = self._step({"number": len(steps) + 1, "change": change, "why": why, "words": present})
+            steps.append({**step, "kept": _best([*steps, step], sign) is step})
+            write_json(note, steps)
+        return steps
+
+    def _reaches(self, step: Words) -> bool:
+        return bool(self.sign * step["value"] >= self.sign * self.target)
+
+    def _step(self, step: Words) -> Words:
+        """Train without the test rows; its value on validation, and what the diagnosis of that found."""
+        folder, metric, started = self.path / "step", self.metric, time.monotonic()
+        remove(folder)
+        try:
+            run = run_once(folder, {**self.words, **step["words"]}, self.launcher)
+            document = run.document
+            if metric not in document["test"]:
+                found = ", ".join(document["test"])
+                raise OptionError(f"--until: {metric} could not be measured on the validation rows.",
+                                  f"Name one of those that could: {found}.")  # fmt: skip
+        except RunFailed as error:
+            if step["number"] == 1:
+                raise
+            took = round(time.monotonic() - started, 3)
+            return {**step, "value": None, "loss": None, "findings": [], "evidence": [error.message], "seconds": took}
+        finally:
+            remove(folder)
+        # its test part are the validation rows, so that they are of course in both
+        findings = [f for f in document["findings"] if f["name"] != "leakage"]
+        return {
+            **step,
+            "value": document["test"][metric]["value"],
+            "loss": document["test"].get("log_loss", {"value": 0.0})["value"],
+            "findings": [finding["name"] for finding in findings],
+            "evidence": [finding["evidence"] for finding in findings],
+            "seconds": round(time.monotonic() - started, 3),
+        }
+
+    def finish(self, steps: Sequence[Words]) -> UntilResult:
+        """Train and test the best."""
+        metric, target, sign, split = self.metric, self.target, self.sign, self.split
+        best = _best(steps, sign)
+        assert best is not None  # the first step raises where it fails
+        goal_word = f"{metric}{'>' if sign > 0 else '<'}={target:g}"
+        run = run_once(self.path / "run", {**split.with_test(), **best["words"], "goal": goal_word}, self.launcher)
+        document: Words = {
+            "metric": metric, "target": target, "reached": self._reaches(best),
+            "rows": split.sizes,
+            "steps": [{**step, "words": _shown(step["words"], split)} for step in steps],
+            "best": best["number"], "run": str(run.path), "test": run.document["test"][metric],
+            "advice": [f["action"] for f in run.document["findings"] if f["name"] in ADVICE_ONLY and f["action"]],
+        }  # fmt: skip
+        document["words"] = _sentences(document, best)
+        publish(self.path, "until", document)
+        return UntilResult(self.path, document, run)
 
 
 def _best(steps: Sequence[Words], sign: int) -> Words | None:
@@ -220,36 +270,6 @@ def _spent(steps: Sequence[Words], best: Words, limit: Budget) -> bool:
         return True
     last = steps[-1]["seconds"] + best["seconds"]
     return limit.seconds is not None and sum(step["seconds"] for step in steps) + last > limit.seconds
-
-
-def _step(path: Path, split: SharedSplit, metric: str, step: Words, launcher: Launcher) -> Words:
-    """Train without the test rows; its value on validation, and what the diagnosis of that found."""
-    folder, started = path / "step", time.monotonic()
-    remove(folder)
-    try:
-        run = run_once(folder, {**split.without_test(metric), **step["words"]}, launcher)
-        document = run.document
-        if metric not in document["test"]:
-            found = ", ".join(document["test"])
-            raise OptionError(f"--until: {metric} could not be measured on the validation rows.",
-                              f"Name one of those that could: {found}.")  # fmt: skip
-    except RunFailed as error:
-        if step["number"] == 1:
-            raise
-        took = round(time.monotonic() - started, 3)
-        return {**step, "value": None, "loss": None, "findings": [], "evidence": [error.message], "seconds": took}
-    finally:
-        remove(folder)
-    # its test part are the validation rows, so that they are of course in both
-    findings = [f for f in document["findings"] if f["name"] != "leakage"]
-    return {
-        **step,
-        "value": document["test"][metric]["value"],
-        "loss": document["test"].get("log_loss", {"value": 0.0})["value"],
-        "findings": [finding["name"] for finding in findings],
-        "evidence": [finding["evidence"] for finding in findings],
-        "seconds": round(time.monotonic() - started, 3),
-    }
 
 
 def _remedy(steps: Sequence[Words], sign: int, fixed: set[str]) -> tuple[Words, Words, str] | None:
@@ -275,26 +295,6 @@ def _present(present: Words, name: str) -> Any:
         return default_of(name, present["method"], present["task"], present["model"])
     fields = fields_of(present["method"], present["task"])
     return fields[name].default if name in fields else None
-
-
-def _finish(
-    path: Path, split: SharedSplit, goal: tuple[str, float, int], steps: Sequence[Words], launcher: Launcher
-) -> UntilResult:
-    metric, target, sign = goal
-    best = _best(steps, sign)
-    assert best is not None  # the first step raises where it fails
-    goal_word = f"{metric}{'>' if sign > 0 else '<'}={target:g}"
-    run = run_once(path / "run", {**split.with_test(), **best["words"], "goal": goal_word}, launcher)
-    document: Words = {
-        "metric": metric, "target": target, "reached": sign * best["value"] >= sign * target,
-        "rows": split.sizes,
-        "steps": [{**step, "words": _shown(step["words"], split)} for step in steps],
-        "best": best["number"], "run": str(run.path), "test": run.document["test"][metric],
-        "advice": [f["action"] for f in run.document["findings"] if f["name"] in ADVICE_ONLY and f["action"]],
-    }  # fmt: skip
-    document["words"] = _sentences(document, best)
-    publish(path, "until", document)
-    return UntilResult(path, document, run)
 
 
 def _shown(found: Words, split: SharedSplit) -> Words:

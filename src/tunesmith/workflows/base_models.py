@@ -57,9 +57,9 @@ def model(name: str) -> dict[str, Any]:
         "package": entry.package.replace("_", "-") if entry is not None and entry.package else None,
     }  # fmt: skip
     if entry is not None:
-        family = "predictive" if entry.kind == "encoder" else "generative"
+        families = {choose.family_of_task(task) for task in catalog.TASKS[entry.kind]}
         found |= _model(entry, source.folder is not None)
-        found["methods"] = [one for one in registry.names("methods") if family in choose.families_of(one)]
+        found["methods"] = [one for one in registry.names("methods") if families & set(choose.families_of(one))]
     elif size is not None:
         found |= {"parameters_million": round(size.parameters / 1e6, 1), **run_space(size, frozen_body=False)}
     if size is not None:

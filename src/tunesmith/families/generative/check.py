@@ -20,11 +20,9 @@ _MEASURED = 2e9
 """Weights from which on a check does not measure how fast this machine trains a model, which would take minutes."""
 
 
-def check(spec: RunSpec) -> dict[str, Any]:
-    """Format, division, problems, samples, lengths, cost, what is advised and what was not checked; trains nothing.
-
-    Raises OptionError and ModelError as a run would before its first step.
-    """
+def check(spec: RunSpec, source: Any) -> dict[str, Any]:
+    """See `runs.protocols.Family`. Faults of rows are reported, not raised."""
+    spec = spec.model_copy(update={"data": source})
     decisions: list[dict[str, Any]] = []
     warnings: list[dict[str, Any]] = []
 
@@ -65,8 +63,8 @@ def check(spec: RunSpec) -> dict[str, Any]:
 
 def _cost(plan: Plan, examples: Examples, splits: dict[str, int]) -> dict[str, float | None] | None:
     """As `tunesmith plan` reckons it, without the time where measuring would take long."""
+    from tunesmith.families.generative.plan import found_in
     from tunesmith.families.plan import forecast
-    from tunesmith.families.plan_data import found_in
     from tunesmith.models.config import read_config
 
     config, tokenizer, _ = read_config(plan.spec.model)

@@ -17,7 +17,7 @@ from tunesmith.families.generative.cost import cost_of
 from tunesmith.families.generative.divergence import divergence
 from tunesmith.families.generative.predictor import references, written_rows
 from tunesmith.families.generative.saving import beside
-from tunesmith.forgetting import retain
+from tunesmith.forgetting.monitor import measured
 from tunesmith.runs.history import read_curves
 
 
@@ -26,7 +26,7 @@ def judge(work: GenerativeRun) -> None:
     work.ours = work.statistics(work.items.splits["test"])
     work.moved = divergence(work) if work.plan.task.needs_reference else None
     first = work.plan.task.metrics[0]
-    work.forgetting = retain.measured(work, first, value_of(work.ours, first))
+    work.forgetting = measured(work, first, value_of(work.ours, first))
     work.answers = dict(work.base["answers"])
     if work.answers:
         work.answers["tuned"] = generate(work, prompts_of(work, work.base["items"]))

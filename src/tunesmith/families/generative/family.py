@@ -7,23 +7,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Emit
+from tunesmith.core.spec import RunSpec
 from tunesmith.engine.generate import begin_with
-from tunesmith.families.generative import baselines, document, forgetting, loading, retained, saving, training
+from tunesmith.evaluate.metrics import get
+from tunesmith.families.generative import (
+    baselines,
+    check,
+    document,
+    forgetting,
+    loading,
+    plan,
+    retained,
+    saving,
+    split,
+    training,
+)
+from tunesmith.families.generative.contenders import CONTENDERS, contend, usual
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.corpus import read_corpus
 from tunesmith.families.generative.items import encode_items
-from tunesmith.families.generative.settle import reader, settle_rate, settled
-from tunesmith.forgetting import retain
+from tunesmith.families.generative.settle import epochs_of, rate_of, reader, settle_rate, settled
+from tunesmith.families.plan_data import Found
+from tunesmith.forgetting import monitor
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.runs import next_step
+from tunesmith.runs.protocols import Contention, Words
 from tunesmith.runs.reading import split_options
 from tunesmith.runs.settle import Plan
+from tunesmith.runs.shared_split import Pool, SharedSplit
 
 
 class Generative:
     """See `runs.protocols.Family`."""
 
     context = GenerativeRun
+    gives = "writes text"
+    tasks = "tasks that write text"
+    usual: Mapping[str, float] = {"batch_size": 8, "frozen_share": 0.0}
+    tries_methods = False
+    contenders: Mapping[str, bool] = CONTENDERS
+    yardsticks: tuple[str, ...] = ("base",)
+    few_shot = "few_shot"
+    learning_curve: str | None = None
 
     def read(self, run: GenerativeRun) -> None:
         run.corpus = read_corpus(run.spec, split_options(run.spec), run.emit)
@@ -57,7 +85,7 @@ class Generative:
         run.base = baselines.measure_base(run)
 
     def snapshot(self, run: GenerativeRun) -> None:
-        run.keeping = forgetting.remember(run)
+        run.monitor = forgetting.snapshot(run)
 
     def prepare(self, run: GenerativeRun) -> None:
         run.plan.method.prepare(run.bundle, run.plan.spec.seed)
@@ -66,7 +94,7 @@ class Generative:
 
     def train(self, run: GenerativeRun) -> None:
         begun = time.perf_counter()
-        run.state = retain.train(run, training.setup)
+        run.state = monitor.train(run, training.setup)
         run.train_seconds += time.perf_counter() - begun
 
     def judge(self, run: GenerativeRun) -> None:
@@ -93,3 +121,36 @@ class Generative:
 
     def write_predictions(self, run: GenerativeRun) -> None:
         saving.write_predictions(run)
+
+    def epochs(self, method: str, rows: int | None = None) -> int:
+        return epochs_of(method)
+
+    def rate(self, method: str, task: str, width: int | None = None) -> float:
+        return rate_of(method, task, width)
+
+    def check(self, spec: RunSpec, source: Any) -> dict[str, Any]:
+        return check.check(spec, source)
+
+    def look(self, data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
+        return plan.look(data, spec, folder, emit)
+
+    def make_split(self, source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
+        return split.make_split(source, spec, folder)
+
+    def pool(self, source: Any, spec: RunSpec, folder: Path) -> Pool:
+        return split.pool(source, spec, folder)
+
+    def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
+        own = registry.get("tasks", split.words["task"]).metrics
+        if "text" not in get(metric).kinds:
+            raise OptionError(
+                f"--until {metric}: {metric} is not measured of text that is written.",
+                f"Measured are {', '.join(own)} and those of answers.",
+            )
+        return {} if metric in own else {"generate_rows": None}  # answers are written where they are measured
+
+    def usual_contenders(self, kind: str) -> list[str]:
+        return usual(kind)
+
+    def contend(self, name: str, words: Words, folder: Path) -> Contention:
+        return contend(self, name, words, folder)

@@ -14,13 +14,14 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
 from tunesmith.engine.generate import Sampling, ending_ids
 from tunesmith.engine.likelihood import TokenLesson, likelihoods
-from tunesmith.engine.retained import Keeping, Retained
+from tunesmith.engine.retained import ForgettingMonitor, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.engine.setup import overrides
 from tunesmith.evaluate import forgetting
 from tunesmith.families.generative.items import Items, encode_items
 from tunesmith.families.generative.retained import Read, task_for
-from tunesmith.forgetting import retain
+from tunesmith.forgetting import chain
+from tunesmith.forgetting.monitor import chooses, is_regularised
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.models.mask import Encoded
@@ -35,30 +36,30 @@ _SAMPLED_TOKENS = 128
 """Longest text that is sampled."""
 
 
-def remember(work: GenerativeRun) -> Keeping | None:
+def snapshot(work: GenerativeRun) -> ForgettingMonitor | None:
     """Look at everything that must not be forgotten, before anything is trained. None where nothing can be.
 
     An encoder-decoder has no loss on plain sentences, so nothing is known of it unless something is retained.
     """
     spec = work.plan.spec
-    chain = [run.path.resolve() for run in retain.earlier(spec)]
-    tasks = [_task(work, one, one.path in chain, number) for number, one in enumerate(work.retained)]
+    continued = [run.path.resolve() for run in chain.earlier(spec)]
+    tasks = [_task(work, one, one.path in continued, number) for number, one in enumerate(work.retained)]
     general = [_general(work)] if work.bundle.kind == "causal" else []
     if not tasks and not general:
         _refuse(spec)
         return None
     folder, fingerprint = work.folder.cache, work.bundle.fingerprint
-    keeping = Keeping([*tasks, *general], [], folder, fingerprint, spec.seed)
-    keeping.remember(choosing=retain.chooses(spec))
-    if retain.holds(spec):
+    monitor = ForgettingMonitor([*tasks, *general], [], folder, fingerprint, spec.seed)
+    monitor.snapshot(choosing=chooses(spec))
+    if is_regularised(spec):
         asked = int(spec.options.get("sampled_texts") or 0)
         sampled = [_sampled(work, asked)] if asked else []
         held = [*(probe for probe in tasks if not isinstance(probe, _ApartProbe)), *sampled]
-        keeping.retained = [probe.retained() for probe in held or general]
+        monitor.retained = [probe.retained() for probe in held or general]
         if not held:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
             work.emit(Decided("retained", "general sentences", why))
-    return keeping
+    return monitor
 
 
 def _refuse(spec: RunSpec) -> None:
@@ -173,6 +174,6 @@ def _task(work: GenerativeRun, read: Read, continued: bool, number: int) -> Loss
         corpus, task, task.codec(work.bundle.tokenizer), work.bundle,
         limit=work.limit, folder=work.folder.cache / f"retained-{number}", emit=ignore, check=work.stop.check,
     )  # fmt: skip
-    if continued and retain.stands_apart(path):
+    if continued and chain.stands_apart(path):
         return _ApartProbe(work, path.name, items, path / "model")
     return LossProbe(work, path.name if read.is_run else path.stem, items.rows, items.splits, is_task=True)

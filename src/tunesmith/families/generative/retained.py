@@ -12,7 +12,7 @@ from tunesmith.core.events import ignore
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.families.generative.corpus import Corpus, read_corpus
-from tunesmith.forgetting import retain
+from tunesmith.forgetting import chain
 from tunesmith.runs.reading import split_options
 
 
@@ -33,11 +33,11 @@ class Read:
 def read(spec: RunSpec, kind: str) -> list[Read]:
     """Everything that is retained, so that faults in it are told before anything is computed; `kind` of network.
     Raises DataError, OptionError."""
-    return [_read(spec, path, kind) for path in retain.retained_paths(spec)]
+    return [_read(spec, path, kind) for path in chain.retained_paths(spec)]
 
 
 def _read(own: RunSpec, path: Path, kind: str) -> Read:
-    run = retain.finished(path, "generative") if is_run(path) else None
+    run = chain.finished(path, "generative") if is_run(path) else None
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
     corpus = read_corpus(spec, split_options(spec), ignore)
     if task_for(corpus.examples.form, kind) is None:

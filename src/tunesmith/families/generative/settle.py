@@ -6,6 +6,7 @@ The run and `check` both begin with it, so that what one refuses the other does.
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from typing import Any
 
 from tunesmith.core import registry
@@ -16,13 +17,18 @@ from tunesmith.data.conversations import Examples
 from tunesmith.engine.options import LONGEST_EXAMPLE, ConversationOptions, template_of
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
-from tunesmith.forgetting import retain
+from tunesmith.forgetting import chain
 from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.bundle import LanguageBundle
 from tunesmith.models.loaders.language import add_tokens
 from tunesmith.models.virtual import room
 from tunesmith.runs import choose, settle, text_language
 from tunesmith.runs.settle import Choice, Plan
+
+_RATED_WIDTH = 1_024
+"""Hidden size of the base models that the methods' rates are meant for."""
+_HIGHEST_RATE = 1e-3
+_MOST_EPOCHS = 3
 
 
 def settled(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
@@ -40,13 +46,22 @@ def settled(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
     if method_name == "auto":
         method_name = "lora"
         emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
-    retain.check(spec, "generative")
-    model_name = text_language.base_for(retain.base_name(spec), text_language.sample_of(data), emit, kind)
+    chain.check(spec, "generative")
+    _check_continued(spec)
+    model_name = text_language.base_for(chain.base_name(spec), text_language.sample_of(data), emit, kind)
     epochs = _epochs(spec, method_name)
-    plan = settle.settle(spec, Choice("generative", name, model_name, method_name, epochs, learning_rate=None))
+    plan = settle.settle(spec, Choice(name, model_name, method_name, epochs, learning_rate=None))
     if plan.task.options.packing and not packs(plan.task):
         raise OptionError(f"packing=true: --task {name} can not pack its examples.", "Leave it out.")
     return plan
+
+
+def _check_continued(spec: RunSpec) -> None:
+    """Raises OptionError where the method would move what an earlier run's adapter lies beside."""
+    path = None if spec.continue_from is None else Path(spec.continue_from)
+    methods = [name for name in choose.methods_of("generative") if registry.get("methods", name).adds]
+    if path and chain.stands_apart(path) and spec.method not in methods:
+        raise chain.beside_only(path, spec.method, methods)
 
 
 def _epochs(spec: RunSpec, method: str) -> int:
@@ -56,7 +71,13 @@ def _epochs(spec: RunSpec, method: str) -> int:
             "--effort best tries methods for tasks with one answer per row, and this one writes text.",
             "Use better, or try settings with: tunesmith search",
         )
-    return 1 if spec.effort == "quick" else choose.epochs_of(method, "generative")
+    return 1 if spec.effort == "quick" else epochs_of(method)
+
+
+def epochs_of(method: str) -> int:
+    """How often a run of this method sees each of its training rows when nothing is asked: text is soon learned by
+    heart."""
+    return min(choose.epochs_of(method), _MOST_EPOCHS)
 
 
 def packs(task: Any) -> bool:
@@ -64,13 +85,27 @@ def packs(task: Any) -> bool:
     return task.network != "seq2seq" and task.sequences_per_item == 1
 
 
+def rate_of(method: str, task: str, width: int | None = None) -> float:
+    """The highest learning rate of a run of this method on this task when nothing is asked.
+
+    `width` (hidden size) of the base: where all its weights learn to write, the rate is by its inverse
+    (Adam: Yang et al. 2022, table 8), as rates from 5e-5 for GPT-2 to 1e-5 for 7B are. Preferences need small steps
+    at any width.
+    """
+    plugin, what = registry.get("methods", method), registry.get("tasks", task)
+    rate = float((plugin.language_learning_rate or plugin.learning_rate) * what.rate_factor)
+    if width is None or what.needs_reference or not plugin.rate_by_width:
+        return rate
+    return float(f"{min(_HIGHEST_RATE, rate * _RATED_WIDTH / width):.2g}")
+
+
 def settle_rate(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     """The learning rate when none is asked; in some methods it depends on the model's size."""
     if plan.engine.learning_rate:
         return
     names, width = (plan.spec.method, plan.spec.task), bundle.model.network.config.get_text_config().hidden_size
-    rate = choose.rate_of(*names, width)
-    if rate != choose.rate_of(*names):
+    rate = rate_of(*names, width)
+    if rate != rate_of(*names):
         emit(Decided("learning_rate", rate, f"the wider a model, the smaller the steps it takes; this one has {width}"))
     plan.settle(learning_rate=rate)
 

@@ -6,7 +6,8 @@ import copy
 from collections.abc import Sequence
 from pathlib import Path
 
-from tunesmith.core.errors import ModelError
+from tunesmith.core import registry
+from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.core.events import Emit
 from tunesmith.core.files import (
     copy_file,
@@ -19,7 +20,7 @@ from tunesmith.core.files import (
 )
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
-from tunesmith.forgetting import retain
+from tunesmith.forgetting import chain
 from tunesmith.models import virtual
 from tunesmith.models.additions import ADAPTER, described
 from tunesmith.models.bundle import Bundle
@@ -32,8 +33,15 @@ from tunesmith.runs import text_language
 def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit) -> str:
     """The name of the base model: the run that is continued, what was asked for, or what speaks the language of the
     texts. Raises what `check` does."""
-    retain.check(spec, "predictive")
-    name = text_language.base_for(retain.base_name(spec), texts, emit)
+    chain.check(spec, "predictive")
+    if spec.options.get("sampled_texts"):
+        raise OptionError(
+            "sampled_texts: a model with one answer per row writes no text that could be retained.",
+            "Give what it must not forget with --retain.",
+        )
+    if spec.continue_from:
+        _check_additions(Path(spec.continue_from), spec.method)
+    name = text_language.base_for(chain.base_name(spec), texts, emit)
     if spec.continue_from is None and described(Path(name)):
         raise ModelError(
             f"The model folder {name} holds a base and, beside it, what a run added to it.",
@@ -42,20 +50,33 @@ def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit) -> str:
     return name
 
 
+def _check_additions(path: Path, method: str) -> None:
+    """Of runs whose body is more than one network, those with columns can be continued: by another column."""
+    kind = chain.additions(path).get("peft_type")
+    if kind == "COLUMN" and method != "progressive":
+        raise OptionError(
+            f"The run {path} is a progressive network, whose columns stay as they are.",
+            "Learn the next task in a column of its own: --method progressive.",
+        )
+    intact = [name for name in registry.names("methods") if registry.get("methods", name).keeps_base_intact]
+    if kind not in (None, "COLUMN") and method not in intact:
+        raise chain.beside_only(path, method, intact)
+
+
 def base_source(folder: RunFolder, spec: RunSpec) -> str:
     """What `load_text_base` loads: for a continued run, a folder in the cache with its network without its head."""
     if spec.continue_from is None:
         return spec.model
     path = folder.cache / "base"
     if not path.exists():
-        _save_body(retain.finished(Path(spec.continue_from), "predictive"), path)
+        _save_body(chain.finished(Path(spec.continue_from), "predictive"), path)
     return str(path)
 
 
 def _save_body(run: RunFolder, path: Path) -> None:
     """Written aside and renamed; the pooling goes along in the way of sentence encoders, and columns of
     earlier tasks as they lie beside the body."""
-    added = retain.additions(run.path).get("peft_type")
+    added = chain.additions(run.path).get("peft_type")
     columns = added == "COLUMN"
     bundle = load_text_finished(run.model) if columns or added is None else _without_adapter(run.model, path)
     if columns:

@@ -19,7 +19,7 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.families.predictive.features import features_of_base
 from tunesmith.families.predictive.text_baselines import texts_of
-from tunesmith.forgetting import retain
+from tunesmith.forgetting.monitor import measured
 from tunesmith.models import virtual
 from tunesmith.runs.history import read_curves
 
@@ -36,7 +36,7 @@ def judge(work: PredictiveRun) -> None:
     work.ours = {split: work.outcome(split, values, work.thresholds) for split, values in logits.items()}
     work.others = _model_baselines(work)
     first = work.plan.task.metrics[0]
-    work.forgetting = retain.measured(work, first, value_of(work.ours["test"], first))
+    work.forgetting = measured(work, first, value_of(work.ours["test"], first))
 
 
 def _model_baselines(work: PredictiveRun) -> dict[str, Outcome]:

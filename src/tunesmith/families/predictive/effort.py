@@ -107,8 +107,8 @@ def hand_over(work: PredictiveRun, watched: np.ndarray, noise: Callable[[str, fl
     bundle.model.rest(0)
     work.rows.hidden = None
     work.bundle, work.kept_method = bundle, "head"
-    if work.keeping is not None:
-        work.keeping.moves = False  # the base is as it was
+    if work.monitor is not None:
+        work.monitor.moves = False  # the base is as it was
     why = f"on {rows} the linear head on the frozen base is better than what {plan.spec.method} made of it: {numbers}"
     if untrained:
         why = f"no epoch of {plan.spec.method} was better on {rows} than the linear head on the frozen base"

@@ -8,10 +8,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from tunesmith.core.events import Decided
+from tunesmith.core import registry
+from tunesmith.core.events import Decided, Emit
+from tunesmith.core.spec import RunSpec
 from tunesmith.engine import hardware
 from tunesmith.engine.background import leave_one_core
+from tunesmith.evaluate.metrics import get
+from tunesmith.families.plan_data import Found
 from tunesmith.families.predictive import (
+    check,
     continued,
     document,
     effort,
@@ -19,23 +24,28 @@ from tunesmith.families.predictive import (
     forgetting,
     frozen_prefix,
     linear_head,
+    plan,
     retained,
     saving,
+    split,
     training,
     zero_shot,
 )
+from tunesmith.families.predictive.contenders import CONTENDERS, LEARNING_CURVE, contend
 from tunesmith.families.predictive.context import PredictiveRun, cut_of, outcome_of, watched_of
 from tunesmith.families.predictive.settle import settled
 from tunesmith.families.predictive.text_baselines import baselines_on_texts
-from tunesmith.forgetting import retain
+from tunesmith.forgetting import monitor
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import make_room
-from tunesmith.runs import next_step
+from tunesmith.runs import choose, next_step
 from tunesmith.runs.cut_texts import WORDS
+from tunesmith.runs.protocols import Contention, Words
 from tunesmith.runs.reading import read
 from tunesmith.runs.settle import Plan
+from tunesmith.runs.shared_split import Pool, SharedSplit
 
 _EARLY_STOPPING = "early-stopping"
 
@@ -44,6 +54,14 @@ class Predictive:
     """See `runs.protocols.Family`."""
 
     context = PredictiveRun
+    gives = "gives one answer per row"
+    tasks = "tasks with one answer per row"
+    usual: Mapping[str, float] = {"batch_size": 16, "frozen_share": 1 / 3}
+    tries_methods = True
+    contenders: Mapping[str, bool] = CONTENDERS
+    yardsticks: tuple[str, ...] = ("majority", "tfidf")
+    few_shot = "nearest_neighbours"
+    learning_curve: str | None = LEARNING_CURVE
 
     def read(self, run: PredictiveRun) -> None:
         run.data = read(run.spec.data, run.spec, run.folder.cache, emit=run.emit)
@@ -121,7 +139,7 @@ class Predictive:
 
     def snapshot(self, run: PredictiveRun) -> None:
         run.clock.phase("retain", "what the base model knows, to see later what was forgotten")
-        run.keeping = forgetting.remember(run)
+        run.monitor = forgetting.snapshot(run)
         if run.plan.engine.epochs:  # a training needs all cores
             run.of_texts.wait(run.stop.check)
 
@@ -133,7 +151,7 @@ class Predictive:
     def train(self, run: PredictiveRun) -> None:
         run.resting.throughout(run.bundle, run.rows)
         linear_head.start(run, run.watched)
-        run.state = retain.train(run, training.setup)
+        run.state = monitor.train(run, training.setup)
         linear_head.finish(run, run.watched)
         run.resting.throughout(run.bundle, run.rows)
         effort.hand_over(run, run.watched, training.noise)
@@ -164,3 +182,31 @@ class Predictive:
 
     def write_predictions(self, run: PredictiveRun) -> None:
         saving.write_predictions(run)
+
+    def epochs(self, method: str, rows: int | None = None) -> int:
+        return choose.epochs_of(method, rows)
+
+    def rate(self, method: str, task: str, width: int | None = None) -> float:
+        return float(registry.get("methods", method).learning_rate)
+
+    def check(self, spec: RunSpec, source: Any) -> dict[str, Any]:
+        return check.check(spec, source)
+
+    def look(self, data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
+        return plan.look(data, spec, folder, emit)
+
+    def make_split(self, source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
+        return split.make_split(source, spec, folder)
+
+    def pool(self, source: Any, spec: RunSpec, folder: Path) -> Pool:
+        return split.pool(source, spec, folder)
+
+    def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
+        get(metric, split.kind)
+        return {}
+
+    def usual_contenders(self, kind: str) -> list[str]:
+        return list(self.contenders)
+
+    def contend(self, name: str, words: Words, folder: Path) -> Contention:
+        return contend(name, words, folder)

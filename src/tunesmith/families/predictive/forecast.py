@@ -31,7 +31,7 @@ def forecast_of(model: str, data: PreparedData, spec: RunSpec) -> Callable[[str]
             return None
         return estimate.run_cost(
             size, frozen_body=registry.get("methods", method).frozen_body,
-            epochs=choose.epochs_of(method, "predictive", train) if epochs is None else epochs,
+            epochs=choose.epochs_of(method, train) if epochs is None else epochs,
             rows=len(data.rows), train_rows=train, characters=characters,
         )  # fmt: skip
 

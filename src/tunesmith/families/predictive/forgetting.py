@@ -20,14 +20,15 @@ from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import PredictiveTask
-from tunesmith.engine.retained import Keeping, Probe, Retained, relative_distance
+from tunesmith.engine.retained import ForgettingMonitor, Probe, Retained, relative_distance
 from tunesmith.engine.tokens import EncodedRows, encode_texts
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.predictor import Model
 from tunesmith.families.predictive.retained import Read
-from tunesmith.forgetting import retain
+from tunesmith.forgetting import chain
+from tunesmith.forgetting.monitor import chooses, is_regularised
 from tunesmith.models.lengths import USUAL
 from tunesmith.runs import choose
 
@@ -38,22 +39,22 @@ _PROBE_ROWS = 2_000
 """Most rows of a retained task that are fitted or chosen on."""
 
 
-def remember(work: PredictiveRun) -> Keeping:
+def snapshot(work: PredictiveRun) -> ForgettingMonitor:
     """Look at everything that must not be forgotten, before anything is trained."""
     spec = work.plan.spec
-    chain = [run.path.resolve() for run in retain.earlier(spec)]
-    tasks = [_task(work, one, one.path in chain, number) for number, one in enumerate(work.retained)]
+    continued = [run.path.resolve() for run in chain.earlier(spec)]
+    tasks = [_task(work, one, one.path in continued, number) for number, one in enumerate(work.retained)]
     drift = _general(work)
     probes: list[Probe] = [*tasks, drift]
-    keeping = Keeping(probes, [], work.folder.cache, work.bundle.fingerprint, spec.seed)
-    keeping.remember(choosing=retain.chooses(spec))
-    if retain.holds(spec):
+    monitor = ForgettingMonitor(probes, [], work.folder.cache, work.bundle.fingerprint, spec.seed)
+    monitor.snapshot(choosing=chooses(spec))
+    if is_regularised(spec):
         held = [probe for probe in tasks if not isinstance(probe, _ApartProbe)]
-        keeping.retained = [probe.retained() for probe in held or [drift]]
+        monitor.retained = [probe.retained() for probe in held or [drift]]
         if not held:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
             work.emit(Decided("retained", "general sentences", why))
-    return keeping
+    return monitor
 
 
 # retained tasks
@@ -76,9 +77,9 @@ def _task(work: PredictiveRun, read: Read, with_head: bool, number: int) -> _Tas
     title = path.name if read.is_run else path.stem
     if read.is_run and with_head:
         model = Model.load(path)
-        if retain.additions(path).get("peft_type") not in (None, "COLUMN"):
+        if chain.additions(path).get("peft_type") not in (None, "COLUMN"):
             return _ApartProbe(work, title, task, data, rows, model)
-        columns = int(retain.additions(path).get("columns", 0))
+        columns = int(chain.additions(path).get("columns", 0))
         head = _head(model, task).to(work.device)
         return _HeadProbe(work, title, task, data, rows, head, model.thresholds, columns)
     return _LinearProbe(work, title, task, data, rows)
@@ -170,7 +171,7 @@ class _HeadProbe(_TaskProbe):
 
 
 class _ApartProbe(_TaskProbe):
-    """The earlier run's own model: its adapter and head beside a base that this run leaves as it is (`retain.APART`).
+    """The earlier run's own model: its adapter and head beside a base that this run leaves as it is .
 
     There is nothing to hold, and nothing that could change, so it looks once.
     """

@@ -17,7 +17,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import peek, read_examples
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
-from tunesmith.forgetting import retain
+from tunesmith.forgetting import chain
 from tunesmith.runs import reading
 
 _PROBE_TEXTS = 1_000
@@ -48,11 +48,11 @@ class Read:
 
 def read(folder: RunFolder, spec: RunSpec) -> list[Read]:
     """Everything that is retained, so that faults in it are told before anything is computed. Raises DataError."""
-    return [_read(folder, spec, path) for path in retain.retained_paths(spec)]
+    return [_read(folder, spec, path) for path in chain.retained_paths(spec)]
 
 
 def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
-    run = retain.finished(path, "predictive") if is_run(path) else None
+    run = chain.finished(path, "predictive") if is_run(path) else None
     if run is None and (found := peek(str(path))) is not None and found.form == "text":
         return Read(path, False, own, None, _own_texts(path, own.seed))
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)

@@ -39,9 +39,9 @@ def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
         "effort": choose.effort_of(spec), "target": list(data.columns.target),
         "text": [c for c in (data.columns.text, data.columns.text_pair) if c],
     }  # fmt: skip
-    epochs = choose.epochs_of(method_name, "predictive", len(train))
+    epochs = choose.epochs_of(method_name, len(train))
     rate = registry.get("methods", method_name).learning_rate
-    plan = settle.settle(spec, Choice("predictive", task_name, model_name, method_name, epochs, rate, words))
+    plan = settle.settle(spec, Choice(task_name, model_name, method_name, epochs, rate, words))
     plan.task.fit(kind, data.label_names, data.targets(train), emit)
     return plan
 

@@ -1,13 +1,14 @@
-"""A split that several runs share, written down once."""
+"""What several runs share: a split that is written down once, or the rows that are cut into folds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunesmith.core import registry
+import numpy as np
+
 from tunesmith.core.errors import FolderError
 from tunesmith.core.files import own_folder, read_json, write_json
 from tunesmith.core.spec import RunSpec
@@ -16,9 +17,6 @@ from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.runs.reading import split_options
 
 Words = dict[str, Any]
-
-NO_ANSWERS = {"generate_rows": 0, "few_shot": 0}
-"""For runs that are compared by what their model makes of the wanted answers: it need not write its own."""
 
 
 @dataclass(frozen=True)
@@ -32,51 +30,62 @@ class SharedSplit:
 
     folder: Path
     words: Words
+    family: str
     kind: str
+    """Of the targets ('label', 'number', ...), or the form of the examples ('chat', 'pair', ...)."""
     metric: str
     method: str
     """What `auto` chooses for these rows."""
     fingerprint: str
     label_names: list[str] | None
     row_ids: Mapping[str, Sequence[int]] = field(repr=False)
-    form: str = ""
-    """Of examples of text that is written: 'chat', 'pair', ...; empty where each row has one answer."""
+    suffix: str
+    """Of the files."""
+    brief: Words = field(default_factory=dict)
+    """Words of runs that are compared by the task's own metrics alone, and need not measure more."""
 
     @property
     def higher_is_better(self) -> bool:
         return higher_is_better(self.metric)
 
     @property
-    def family(self) -> str:
-        return "generative" if self.form else "predictive"
-
-    @property
     def sizes(self) -> dict[str, int]:
         return {name: len(self.row_ids[name]) for name in ("train", "validation", "test")}
 
     def file(self, part: str) -> str:
-        return str(self.folder / f"{part}.{'jsonl' if self.form else 'arrow'}")
+        return str(self.folder / f"{part}.{self.suffix}")
 
-    def without_test(self, metric: str | None = None) -> Words:
-        """Words of a run that never sees a test row: what it calls its test part are validation rows.
-
-        A model that writes text writes its answers only where `metric` is measured on them.
-        """
+    def without_test(self) -> Words:
+        """Words of a run that never sees a test row: what it calls its test part are validation rows."""
         files = {
             "data": self.file("train"),
             "validation": self.file("validation"),
             "test": self.file("validation_as_test"),
         }
-        quick: Words = {}
-        if self.family == "generative":
-            written = metric is not None and metric not in registry.get("tasks", self.words["task"]).metrics
-            quick = {"few_shot": 0} if written else NO_ANSWERS
-        return {**self.words, **files, "near_duplicates": 0, **quick}
+        return {**self.words, **files, "near_duplicates": 0, **self.brief}
 
     def with_test(self) -> Words:
         """Words of the one run that is measured on the test rows."""
         files = {"data": self.file("train"), "validation": self.file("validation"), "test": self.file("test")}
         return {**self.words, **files}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The rows that are cut into folds: n in all."""
+
+    ids: np.ndarray
+    """Of the rows in their source, int64 [n]."""
+    strata: np.ndarray
+    """int64 [n]: each is to be in every fold in like shares."""
+    units: np.ndarray | None
+    """int64 [n]: rows with the same one must be in the same fold. None: rows that follow each other belong together."""
+    words: Words
+    method: str
+    """What `auto` chooses for these rows."""
+    suffix: str
+    write: Callable[[np.ndarray, Path], None]
+    """Some of the rows, by their places (int64), as a file that a run can read."""
 
 
 def same_data(folder: Path, fingerprint: str) -> None:

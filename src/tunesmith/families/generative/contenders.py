@@ -1,0 +1,44 @@
+"""The base model as it is, and shown examples in its prompt: what a comparison has beside what trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from tunesmith.core.errors import OptionError
+from tunesmith.core.events import ignore
+from tunesmith.core.files import remove
+from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import RunSpec
+from tunesmith.engine.stop import StopRequest
+from tunesmith.evaluate.measured import RowStatistics
+from tunesmith.families.generative import baselines
+from tunesmith.families.generative.context import GenerativeRun
+from tunesmith.runs import spine
+from tunesmith.runs.protocols import Contention, Family, Words
+
+CONTENDERS = {"base": True, "few_shot": True}
+_PROMPTED = ("chat", "completion", "pair")
+"""Forms of examples that can stand in a prompt."""
+
+
+def usual(form: str) -> list[str]:
+    """Those that examples of this form allow."""
+    return [name for name in CONTENDERS if name != "few_shot" or form in _PROMPTED]
+
+
+def contend(family: Family, name: str, words: Words, folder: Path) -> Contention:
+    """See `runs.protocols.Family`."""
+    remove(folder / "run")  # of one that was cut off
+    run = RunFolder.create(folder / "run", "base")
+    work = cast(GenerativeRun, spine.begin(family, run, RunSpec.make(words), ignore, StopRequest()))
+    test = work.items.splits["test"]
+    rows: RowStatistics | None
+    if name == "base":
+        work.measure_reference()
+        rows = work.statistics(test)
+    else:
+        _, rows = baselines.few_shot(work, test, test[:0])
+        if rows is None:
+            raise OptionError(f"few_shot: examples of the form {work.data.form!r} have no prompt to show others in.")
+    return {"size_bytes": sum(p.numel() * p.element_size() for p in work.bundle.model.network.parameters())}, rows

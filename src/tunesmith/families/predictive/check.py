@@ -1,0 +1,40 @@
+"""check for tasks with an answer for each row: read, cleaned and divided as a run would. Loads no weights."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tunesmith.core.events import Decided, Event, Warned
+from tunesmith.core.files import scratch
+from tunesmith.core.spec import RunSpec
+from tunesmith.families.predictive.forecast import forecast_of
+from tunesmith.families.predictive.glance import glance
+from tunesmith.families.predictive.settle import check_model, settled
+from tunesmith.runs.reading import read
+
+
+def check(spec: RunSpec, source: Any) -> dict[str, Any]:
+    """See `runs.protocols.Family`."""
+    started = time.perf_counter()
+    log: list[Event] = []
+    with scratch() as folder:
+        prepared = read(source, spec, folder, emit=log.append)
+        plan = settled(spec, prepared, log.append)
+        model, method = plan.spec.model, plan.spec.method
+        unchecked = check_model(plan, log.append)
+        looked = glance(prepared, model, spec.options.get("max_length"), log.append)
+        return {
+            "task": plan.spec.task,
+            "model": model,
+            "method": method,
+            "columns": vars(prepared.columns) | {"target": list(prepared.columns.target)},
+            "splits": {name: len(positions) for name, positions in prepared.splits.items()},
+            "audit": prepared.audit(),
+            "decisions": [vars(event) for event in log if isinstance(event, Decided)],
+            "warnings": [vars(event) for event in log if isinstance(event, Warned)],
+            "unchecked": unchecked,
+            "estimate": forecast_of(model, prepared, spec)(method),
+            **looked,
+            "seconds": round(time.perf_counter() - started, 3),
+        }

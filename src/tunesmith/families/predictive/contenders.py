@@ -1,0 +1,158 @@
+"""Ways to answer each row that train no network: what a comparison has beside what trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core.events import ignore
+from tunesmith.core.spec import RunSpec
+from tunesmith.engine import hardware
+from tunesmith.engine.inference import frozen_features
+from tunesmith.engine.probe import solve
+from tunesmith.evaluate.baselines import text_baselines
+from tunesmith.evaluate.features import TfidfFeatures
+from tunesmith.evaluate.measured import compute, value_of
+from tunesmith.evaluate.metrics import higher_is_better
+from tunesmith.evaluate.thresholds import tune_thresholds
+from tunesmith.evaluate.types import Outcome
+from tunesmith.families.predictive.split import fitted_task
+from tunesmith.runs import text_language
+from tunesmith.runs.protocols import Contention, Words
+from tunesmith.runs.reading import read
+
+CONTENDERS = {"majority": False, "tfidf": False, "nearest_neighbours": True}
+LEARNING_CURVE = "learning_curve"
+_NEIGHBOURS = (1, 3, 5, 10, 20, 50)
+_CURVE = (0.125, 0.25, 0.5, 1.0)
+"""Shares of the training rows on which the learning curve is measured."""
+
+
+def contend(name: str, words: Words, folder: Path) -> Contention:
+    """See `runs.protocols.Family`."""
+    if name == LEARNING_CURVE:
+        return {"points": _learning_curve(words, folder)}, None
+    return _neighbours(words, folder) if CONTENDERS[name] else _baseline(name, words, folder)
+
+
+def _prepared(words: Words, folder: Path) -> tuple[Any, Any]:
+    """(prepared data, task fitted to it) of the split that all contenders share."""
+    spec = RunSpec.make({**words, "near_duplicates": 0})
+    prepared = read(spec.data, spec, folder / "cache")
+    return prepared, fitted_task(spec.task, spec, prepared, prepared.splits["train"])
+
+
+def _baseline(name: str, words: Words, folder: Path) -> Contention:
+    """What needs no base model: a constant, or counted words."""
+    prepared, task = _prepared(words, folder)
+    texts = {split: _texts(prepared, split) for split in ("train", "test")}
+    truth = {split: task.truth(prepared.targets(prepared.splits[split])) for split in texts}
+    outputs = len(task.label_names or [0])
+    constant = name == "majority"
+    # the prior needs no text: one row is enough to make it, and keeps the time of the constant its own
+    found = text_baselines(
+        task.kind, [""] * len(texts["train"]) if constant else texts["train"], truth["train"],
+        texts["test"], truth["test"], task.label_names, seed=int(words["seed"]),
+    )  # fmt: skip
+    names = ("majority", "mean") if constant else ("tfidf_logistic_regression", "tfidf_ridge")
+    outcome = next((found[name] for name in names if name in found), found[next(iter(found))])
+    weights = 1 if constant else TfidfFeatures(texts["train"]).of_training.shape[1] + 1
+    return {"size_bytes": 8 * outputs * weights}, outcome
+
+
+def _texts(prepared: Any, split: str) -> list[Any]:
+    rows = prepared.rows.select(prepared.splits[split])
+    if "text_pair" in rows.column_names:
+        return list(zip(rows["text"][:], rows["text_pair"][:], strict=True))
+    return list(rows["text"][:])
+
+
+def _features(words: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.ndarray, int]:
+    """(features float32 [rows, hidden] of the frozen base, bytes of the base)."""
+    hardware.prepare()
+    bundle = task.load(text_language.base_for(words["model"], text_language.sample(prepared), ignore), ignore)
+    rows = task.encode(prepared.rows, bundle, folder / "cache" / "tokens", ignore, lambda: None)
+    device = hardware.device()
+    bundle.model.to(device)
+    features = frozen_features(
+        bundle.model, rows, np.arange(len(rows)), folder=folder / "cache", fingerprint=bundle.fingerprint,
+        precision="fp32", on=device,
+    )  # fmt: skip
+    return np.asarray(features), sum(p.numel() * p.element_size() for p in bundle.model.parameters())
+
+
+def _neighbours(words: Words, folder: Path) -> Contention:
+    """The mean answer of the nearest training rows by cosine; how many is chosen on validation rows."""
+    prepared, task = _prepared(words, folder)
+    features, base = _features(words, folder, prepared, task)
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    splits = {name: unit[positions] for name, positions in prepared.splits.items()}
+    truth = {name: task.truth(prepared.targets(prepared.splits[name])) for name in splits}
+    answers = truth["train"].astype(np.float64)
+    if task.kind == "label":
+        answers = np.eye(len(task.label_names))[truth["train"]]
+    sign = 1 if higher_is_better(task.metrics[0]) else -1
+
+    def answered(part: str, k: int) -> Outcome:
+        cuts = None
+        if task.kind == "labels":
+            on_validation = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
+            cuts = tune_thresholds(on_validation)
+        return Outcome(task.kind, truth[part], told[part][k], task.label_names, cuts)
+
+    def quality(k: int) -> float:
+        return sign * compute(answered("validation", k), [task.metrics[0]])[task.metrics[0]]
+
+    counts = [k for k in _NEIGHBOURS if k <= len(answers)]
+    told = {name: nearest(splits["train"], answers, splits[name], counts) for name in ("validation", "test")}
+    best = max(counts, key=quality)
+    return {"neighbours": best, "size_bytes": base + int(splits["train"].nbytes)}, answered("test", best)
+
+
+def nearest(known: np.ndarray, answers: np.ndarray, asked: np.ndarray, counts: list[int]) -> dict[int, np.ndarray]:
+    """For each count k, the mean of `answers` [n] or [n, d] over the k rows of `known` [n, h] nearest to each row
+    of `asked` [m, h], all of unit length: float64 [m] or [m, d]."""
+    most = max(counts)
+    parts: dict[int, list[np.ndarray]] = {k: [] for k in counts}
+    for start in range(0, len(asked), 512):
+        likeness = asked[start : start + 512] @ known.T
+        order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
+        for k in counts:
+            parts[k].append(answers[order[:, :k]].mean(axis=1))
+    return {k: np.concatenate(found) for k, found in parts.items()}
+
+
+def _learning_curve(words: Words, folder: Path) -> list[Words]:
+    """The linear probe on growing parts of the training rows: [{"rows", "value"}] on validation rows."""
+    prepared, task = _prepared(words, folder)
+    features, _ = _features(words, folder, prepared, task)
+    train, validation = prepared.splits["train"], prepared.splits["validation"]
+    targets = task.targets(prepared.rows["target"][:])
+    order = np.random.default_rng(int(words["seed"])).permutation(train)
+    outputs, first = len(task.label_names or [0]), task.metrics[0]
+    points = []
+    for share in _CURVE:
+        some = np.sort(order[: max(8, round(share * len(order)))])
+        solution = solve(features[some], targets[some], features[validation], targets[validation],
+                         loss=task.probe_loss, outputs=outputs)  # fmt: skip
+        outcome = Outcome(task.kind, task.truth(prepared.targets(prepared.splits["validation"])),
+                          task.scores(solution.logits(features[validation])), task.label_names)  # fmt: skip
+        value = _on_halves(outcome, first) if task.kind == "labels" else value_of(outcome, first)
+        if value is not None:
+            points.append({"rows": len(some), "value": value})
+    return points
+
+
+def _on_halves(outcome: Outcome, metric: str) -> float | None:
+    """A metric of several labels, on either half of the rows with thresholds tuned on the other; the mean of both."""
+    half = np.arange(len(outcome.truth)) % 2
+    parts = [replace(outcome, truth=outcome.truth[half == h], scores=outcome.scores[half == h]) for h in (0, 1)]
+    found = [
+        value_of(replace(mine, thresholds=tune_thresholds(other)), metric)
+        for mine, other in (parts, parts[::-1])
+    ]  # fmt: skip
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,53 @@
+"""What a run with an answer for each row costs, as far as that differs by family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.events import Emit
+from tunesmith.core.spec import RunSpec
+from tunesmith.engine import batching
+from tunesmith.engine.skeleton import Parameters, Skeleton
+from tunesmith.families.plan_data import Found, Texts, spread
+from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
+from tunesmith.families.predictive.settle import check_model, settled
+from tunesmith.models.lengths import USUAL
+from tunesmith.runs.reading import read
+
+
+class Rows(Found):
+    """Rows with a text, or two, and an answer."""
+
+    batch_rows = (batching.ROWS, 8)
+    batch_tokens = batching.TOKENS
+    plain_attention = True
+    cuts_unasked = True
+
+    def read(self, config: Any, tokenizer: Any) -> Texts:
+        texts = [" ".join(row[name] for name in ("text", "text_pair") if row.get(name)) for row in self.some]
+        return Texts("classification", self.rows, texts, [])
+
+    def limit(self, reads: int, usual: int | None) -> int:
+        return usual or min(reads, USUAL)
+
+    def float32_base(self, method: Any) -> bool:
+        return True
+
+    def saved(self, parameters: Parameters, method: Any) -> int:
+        return parameters.total
+
+    def feature_bytes(self, skeleton: Skeleton, tokens: int, rests: Sequence[float]) -> float:
+        hidden = int(skeleton.config.get_text_config().hidden_size)
+        states = len({share for share in rests if 0 < share < 1})
+        return 4.0 * hidden * self.rows + min(CACHE_BYTES, states * skeleton.dtype.itemsize * hidden * tokens)
+
+
+def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Rows:
+    """See `runs.protocols.Family`."""
+    prepared = read(spec.data if data is None else data, spec, folder, emit=emit)
+    plan = settled(spec, prepared, emit)
+    splits = {name: len(rows) for name, rows in prepared.splits.items()}
+    some = list(prepared.rows.select(spread(len(prepared.rows))))
+    return Rows(prepared.columns.kind, splits, some, plan, tuple(check_model(plan, emit, weights=False)))

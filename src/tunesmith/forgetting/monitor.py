@@ -1,0 +1,103 @@
+"""Training without forgetting: callbacks are set up with what is to be kept, and what was lost is measured.
+
+The same for every family, which makes the `ForgettingMonitor` of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from tunesmith.core import registry
+from tunesmith.core.events import Decided
+from tunesmith.core.spec import RunSpec
+from tunesmith.engine import loop
+from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine.retained import ForgettingMonitor, copies, moving_body
+from tunesmith.engine.setup import overrides
+from tunesmith.evaluate import forgetting
+from tunesmith.forgetting.chain import earlier, matrix
+from tunesmith.forgetting.forget_at_most import Search
+from tunesmith.models.additions import moving
+
+
+def train(work: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
+    """`loop.train` on the Setup that `make(work)` gives, with the callbacks against forgetting around it.
+
+    With `forget_at_most`, also everything that it takes to lose no more.
+    """
+    monitor: ForgettingMonitor | None = work.monitor
+    spec = cast(RunSpec, work.plan.spec)
+    if monitor is None or not moving_body(work.bundle.model):
+        if monitor is not None:
+            monitor.moves = False
+            if is_regularised(spec):
+                why = f"--method {spec.method} moves nothing below the head, so there is nothing to hold"
+                work.emit(Decided("forgetting", "impossible", why))
+        return loop.train(make(work))
+
+    def trained(callbacks: Sequence[Any], checkpoints: str | None = None) -> tuple[loop.Setup, loop.TrainState]:
+        return _trained(work, make, callbacks, checkpoints)
+
+    start = copies(moving(work.bundle.model))
+    setup, state = trained(work.plan.callbacks)
+    if spec.forget_at_most is not None:
+        state = Search(work, trained, start, spec.forget_at_most).run(setup, state)
+    return state
+
+
+def is_regularised(spec: RunSpec) -> bool:
+    """Whether anything is done against forgetting, beside measuring it."""
+    plugins = [registry.get("callbacks", name) for name in spec.callbacks]
+    return spec.forget_at_most is not None or any(overrides(plugin, "on_setup") for plugin in plugins)
+
+
+def chooses(spec: RunSpec) -> bool:
+    """Whether the run chooses something by what was lost, and so needs to look at rows kept for that."""
+    plugins = [registry.get("callbacks", name) for name in spec.callbacks]
+    return spec.forget_at_most is not None or any(overrides(plugin, "on_trained") for plugin in plugins)
+
+
+def _trained(
+    work: Any, make: Callable[[Any], loop.Setup], callbacks: Sequence[Any], checkpoints: str | None
+) -> tuple[loop.Setup, loop.TrainState]:
+    setup = make(work)
+    setup.callbacks = list(callbacks)
+    if checkpoints:
+        setup.checkpoints = CheckpointStore(
+            setup.checkpoints.folder / checkpoints, setup.checkpoints.identity, setup.emit
+        )
+    for callback in sorted(callbacks, key=lambda one: one.turn):
+        callback.on_setup(setup, work.monitor)
+    state = loop.train(setup)
+    for callback in callbacks:
+        callback.on_trained(setup, work.monitor)
+    return setup, state
+
+
+def measured(work: Any, metric: str, own: float | None) -> dict[str, Any] | None:
+    """The part 'forgetting' of metrics.json; call it on the trained model before it is saved.
+
+    `metric` and `own`: the first metric of the new task and its value on the test rows, None if it has none there.
+    """
+    monitor: ForgettingMonitor | None = work.monitor
+    if monitor is None:
+        return None
+    found = monitor.compare()
+    counts = monitor.worst(found)
+    document = forgetting.document(found, counts)
+    spec = cast(RunSpec, work.plan.spec)
+    chain = earlier(spec)
+    if chain:
+        document |= matrix(chain, found, (work.folder.name, metric, own))
+    lost = document["lost"]
+    if spec.retain or chain or is_regularised(spec):
+        interval = f"95 % interval {lost['low']:.4f} to {lost['high']:.4f}"
+        work.emit(Decided("lost", round(lost["value"], 4), f"{interval}; before against after: {counts['probe']}"))
+    most = spec.forget_at_most
+    if most is not None:
+        lost = max((one["lost"] for one in monitor.counted(found)), key=lambda one: float(one["high"]))
+        kept = "kept to" if lost["high"] <= most else "not certain" if lost["value"] <= most else "missed"
+        why = f"lost {lost['value']:.4f} ({lost['low']:.4f} to {lost['high']:.4f}) on rows that nothing was chosen by"
+        work.emit(Decided("forget_at_most", kept, why))
+    return document
