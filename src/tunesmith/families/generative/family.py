@@ -9,8 +9,6 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
-from tunesmith.core.events import Emit
-from tunesmith.core.spec import RunSpec
 from tunesmith.engine.generate import begin_with
 from tunesmith.evaluate.metrics import get
 from tunesmith.families.generative import (
@@ -25,19 +23,18 @@ from tunesmith.families.generative import (
     split,
     training,
 )
-from tunesmith.families.generative.contenders import CONTENDERS, contend, usual
+from tunesmith.families.generative.contenders import CONTENDERS, contend
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.corpus import read_corpus
 from tunesmith.families.generative.items import encode_items
 from tunesmith.families.generative.settle import epochs_of, rate_of, reader, settle_rate, settled
-from tunesmith.families.plan_data import Found
 from tunesmith.forgetting import monitor
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.runs import next_step
 from tunesmith.runs.protocols import Contention, Words
 from tunesmith.runs.reading import split_options
 from tunesmith.runs.settle import Plan
-from tunesmith.runs.shared_split import Pool, SharedSplit
+from tunesmith.runs.shared_split import SharedSplit
 
 
 class Generative:
@@ -52,6 +49,12 @@ class Generative:
     yardsticks: tuple[str, ...] = ("base",)
     few_shot = "few_shot"
     learning_curve: str | None = None
+    check = staticmethod(check.check)
+    look = staticmethod(plan.look)
+    make_split = staticmethod(split.make_split)
+    pool = staticmethod(split.pool)
+    rate = staticmethod(rate_of)
+    usual_contenders = staticmethod(usual_contenders)
 
     def read(self, run: GenerativeRun) -> None:
         run.corpus = read_corpus(run.spec, split_options(run.spec), run.emit)
@@ -122,24 +125,6 @@ class Generative:
     def write_predictions(self, run: GenerativeRun) -> None:
         saving.write_predictions(run)
 
-    def epochs(self, method: str, rows: int | None = None) -> int:
-        return epochs_of(method)
-
-    def rate(self, method: str, task: str, width: int | None = None) -> float:
-        return rate_of(method, task, width)
-
-    def check(self, spec: RunSpec, source: Any) -> dict[str, Any]:
-        return check.check(spec, source)
-
-    def look(self, data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
-        return plan.look(data, spec, folder, emit)
-
-    def make_split(self, source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
-        return split.make_split(source, spec, folder)
-
-    def pool(self, source: Any, spec: RunSpec, folder: Path) -> Pool:
-        return split.pool(source, spec, folder)
-
     def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
         own = registry.get("tasks", split.words["task"]).metrics
         if "text" not in get(metric).kinds:
@@ -149,8 +134,8 @@ class Generative:
             )
         return {} if metric in own else {"generate_rows": None}  # answers are written where they are measured
 
-    def usual_contenders(self, kind: str) -> list[str]:
-        return usual(kind)
+    def epochs(self, method: str, rows: int | None = None) -> int:
+        return epochs_of(method)
 
     def contend(self, name: str, words: Words, folder: Path) -> Contention:
         return contend(self, name, words, folder)

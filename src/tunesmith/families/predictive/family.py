@@ -9,12 +9,10 @@ from typing import Any, cast
 import numpy as np
 
 from tunesmith.core import registry
-from tunesmith.core.events import Decided, Emit
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.events import Decided
 from tunesmith.engine import hardware
 from tunesmith.engine.background import leave_one_core
 from tunesmith.evaluate.metrics import get
-from tunesmith.families.plan_data import Found
 from tunesmith.families.predictive import (
     check,
     continued,
@@ -42,10 +40,9 @@ from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import make_room
 from tunesmith.runs import choose, next_step
 from tunesmith.runs.cut_texts import WORDS
-from tunesmith.runs.protocols import Contention, Words
 from tunesmith.runs.reading import read
 from tunesmith.runs.settle import Plan
-from tunesmith.runs.shared_split import Pool, SharedSplit
+from tunesmith.runs.shared_split import SharedSplit
 
 _EARLY_STOPPING = "early-stopping"
 
@@ -62,6 +59,12 @@ class Predictive:
     yardsticks: tuple[str, ...] = ("majority", "tfidf")
     few_shot = "nearest_neighbours"
     learning_curve: str | None = LEARNING_CURVE
+    epochs = staticmethod(choose.epochs_of)
+    check = staticmethod(check.check)
+    look = staticmethod(plan.look)
+    make_split = staticmethod(split.make_split)
+    pool = staticmethod(split.pool)
+    contend = staticmethod(contend)
 
     def read(self, run: PredictiveRun) -> None:
         run.data = read(run.spec.data, run.spec, run.folder.cache, emit=run.emit)
@@ -183,23 +186,8 @@ class Predictive:
     def write_predictions(self, run: PredictiveRun) -> None:
         saving.write_predictions(run)
 
-    def epochs(self, method: str, rows: int | None = None) -> int:
-        return choose.epochs_of(method, rows)
-
     def rate(self, method: str, task: str, width: int | None = None) -> float:
         return float(registry.get("methods", method).learning_rate)
-
-    def check(self, spec: RunSpec, source: Any) -> dict[str, Any]:
-        return check.check(spec, source)
-
-    def look(self, data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Found:
-        return plan.look(data, spec, folder, emit)
-
-    def make_split(self, source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
-        return split.make_split(source, spec, folder)
-
-    def pool(self, source: Any, spec: RunSpec, folder: Path) -> Pool:
-        return split.pool(source, spec, folder)
 
     def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
         get(metric, split.kind)
@@ -207,6 +195,3 @@ class Predictive:
 
     def usual_contenders(self, kind: str) -> list[str]:
         return list(self.contenders)
-
-    def contend(self, name: str, words: Words, folder: Path) -> Contention:
-        return contend(name, words, folder)
