@@ -23,7 +23,7 @@ from tunesmith.families.generative import (
     split,
     training,
 )
-from tunesmith.families.generative.contenders import CONTENDERS, contend
+from tunesmith.families.generative.contenders import CONTENDERS, contend, usual_contenders
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.corpus import read_corpus
 from tunesmith.families.generative.items import encode_items
