@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunesmith.cli.show_refine import show_ladder
+from tunesmith.cli.show_refine import show_comparison
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.contenders import nearest
@@ -18,7 +18,7 @@ from tunesmith.launchers import process
 from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.studies import comparison as ladders
 from tunesmith.studies import series
-from tunesmith.studies.comparison import Answers, choose_rung, ladder, more_rows
+from tunesmith.studies.comparison import Answers, choose_contender, compare, more_rows
 from tunesmith.studies.contender import read_measured
 
 
@@ -47,7 +47,7 @@ def test_what_auto_takes_is_among_the_usual_rungs(method: str, kind: str, names:
 def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
     names = ["majority", "tfidf", "nearest_neighbours", "head", "full"]
     # what needs no network is there unasked
-    found = ladder(ticket_file, out=tmp_path / "l", methods=["few-shot", "head", "full"], **words)
+    found = compare(ticket_file, out=tmp_path / "l", methods=["few-shot", "head", "full"], **words)
     assert [rung["name"] for rung in found["rungs"]] == names
     truth = [read_measured(Path(r["folder"]), "label", None).truth for r in found["rungs"]]
     assert all(np.array_equal(truth[0], other) for other in truth[1:])
@@ -75,7 +75,7 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
     run = next(entry for entry in found["rungs"] if entry["name"] == "head")["run"]
     document = json.loads((Path(run) / "metrics.json").read_text())
     assert document["test"]["accuracy"]["value"] == values["head"]
-    assert "TF-IDF" in show_ladder(found)
+    assert "TF-IDF" in show_comparison(found)
     assert "Quality against cost" in (tmp_path / "l" / "report.html").read_text()
 
 
@@ -84,7 +84,7 @@ def test_several_labels_are_given_where_validation_says(words: dict[str, Any], t
     drawn = np.random.default_rng(0).integers(0, 6, 300)
     rows = [{"text": f"the card {n}", **{str(i): int(drawn[n] == i) for i in range(6)}} for n in range(300)]
     more = {"text": "text", "target": [str(i) for i in range(6)], "near_duplicates": 0}
-    found = ladder(rows, out=tmp_path / "l", methods=["few-shot"], **words, **more)
+    found = compare(rows, out=tmp_path / "l", methods=["few-shot"], **words, **more)
     told = read_measured(Path(found["rungs"][-1]["folder"]), "labels", [str(i) for i in range(6)])
     assert told.thresholds is not None
     assert (told.thresholds != 0.5).any()
@@ -103,7 +103,7 @@ def test_bases_are_told_apart() -> None:
 def test_only_rungs_that_have_a_base_are_named_for_it(
     ticket_file: Path, words: dict[str, Any], minilm: Path, tmp_path: Path
 ) -> None:
-    found = ladder(ticket_file, out=tmp_path / "l", methods=["head"], models=[words["model"], str(minilm)], **words)
+    found = compare(ticket_file, out=tmp_path / "l", methods=["head"], models=[words["model"], str(minilm)], **words)
     short = Path(words["model"]).name, minilm.name
     assert [rung["name"] for rung in found["rungs"]] == ["majority", "tfidf", *(f"head-{name}" for name in short)]
 
@@ -120,9 +120,9 @@ def test_rungs_have_processes_of_their_own_and_are_kept(
 
     monkeypatch.setattr(ladders, "_job", without_curve)
     words = {**words, "launcher": "process"}
-    found = ladder(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
+    found = compare(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
     monkeypatch.setattr(process.subprocess, "Popen", pytest.fail)
-    again = ladder(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
+    again = compare(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
     assert again["rungs"] == found["rungs"]
     assert again["more_rows"] == ""
 
@@ -137,7 +137,7 @@ def test_a_rung_that_fails_says_why(ticket_file: Path, words: dict[str, Any], tm
     with pytest.raises(RunFailed, match=r"(?s)rung failed: no memory for it.*with methods"):
         ladders._job(tmp_path, ladders._words(held, "full", "auto"), tmp_path / "rung", Fails())
     with pytest.raises(OptionError, match="tfidf"):
-        ladder(ticket_file, out=tmp_path / "l", methods=["tfidff"])
+        compare(ticket_file, out=tmp_path / "l", methods=["tfidff"])
 
 
 def outcome(right: int, rows: int = 400) -> Outcome:
@@ -152,11 +152,11 @@ def test_the_quickest_that_is_not_proven_worse_is_recommended() -> None:
     answers = {name: Answers(outcome(right), "accuracy", 0) for name, right in rights.items()}
     rungs = [{"name": name, "value": right / 400, "seconds": seconds}
              for (name, right), seconds in zip(rights.items(), (1, 5, 60), strict=True)]  # fmt: skip
-    best, pick, gap = choose_rung(rungs, answers, higher_is_better=True)
+    best, pick, gap = choose_contender(rungs, answers, higher_is_better=True)
     assert (best["name"], pick["name"]) == ("full", "head")
     assert gap["low"] <= 0 < gap["difference"]
     answers["head"] = Answers(outcome(340), "accuracy", 0)
-    assert choose_rung(rungs, answers, higher_is_better=True)[1]["name"] == "full"
+    assert choose_contender(rungs, answers, higher_is_better=True)[1]["name"] == "full"
 
 
 def test_what_more_rows_would_bring() -> None:

@@ -385,7 +385,7 @@ def test_a_comparison_says_how_far_it_is(
     from tunesmith.studies import comparison
 
     heard: list[str] = []
-    monkeypatch.setattr(comparison, "_climb", lambda *job: {"name": job[2]})
+    monkeypatch.setattr(comparison, "_contender", lambda *job: {"name": job[2]})
     monkeypatch.setattr(comparison, "_job", lambda *job: {"points": []})
     monkeypatch.setattr(comparison, "_document", lambda path, held, rungs, points, *_: {"rungs": rungs, "words": []})
     monkeypatch.setattr(comparison, "publish", lambda *parts: None)

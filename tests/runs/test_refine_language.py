@@ -18,7 +18,7 @@ from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, base, 
 
 import tunesmith
 from language_models import folder
-from tunesmith.cli.show_refine import show_ladder
+from tunesmith.cli.show_refine import show_comparison
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples
@@ -78,7 +78,7 @@ def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path:
 def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(chats: Path, tmp_path: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     words.pop("method")
-    found = ladders.ladder(chats, out=tmp_path / "l", methods=["base", "few-shot", "full"], launcher="here", **words)
+    found = ladders.compare(chats, out=tmp_path / "l", methods=["base", "few-shot", "full"], launcher="here", **words)
     values = {rung["name"]: rung["value"] for rung in found["rungs"]}
     assert list(values) == ["base", "few_shot", "full"]
     document = json.loads((Path(found["rungs"][2]["run"]) / "metrics.json").read_text())
@@ -96,7 +96,7 @@ def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(chats: Path, t
     assert (found["metric"], found["higher_is_better"], found["learning_curve"]) == ("loss", False, [])
     assert found["recommended"] == "full"
     assert found["recommendation"].startswith("Fine-tune: take full")
-    assert "shown examples" in show_ladder(found)
+    assert "shown examples" in show_comparison(found)
 
 
 def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: Path) -> None:
@@ -104,7 +104,7 @@ def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: P
     words.pop("method")
     for data, name in ((chats, "tfidf"), (chats, "head"), (ticket_file, "base"), (ticket_file, "qlora")):
         with pytest.raises(OptionError, match=f"no method called {name!r}"):
-            ladders.ladder(data, out=tmp_path / "l", methods=[name], model=words["model"])
+            ladders.compare(data, out=tmp_path / "l", methods=[name], model=words["model"])
 
 
 @pytest.mark.story

@@ -42,11 +42,11 @@ def compare(
     from tunesmith.studies import comparison as workflow
 
     folder = results_folder(out, data, "compare")
-    found = workflow.ladder(
+    found = workflow.compare(
         data, out=folder, models=names_of(models), methods=names_of(methods),
         launcher=launcher or "process", emit=listener(), **words,
     )  # fmt: skip
-    print_found(found, as_json, lambda found: _with_report(show_refine.show_ladder(found), folder))
+    print_found(found, as_json, lambda found: _with_report(show_refine.show_comparison(found), folder))
 
 
 @commands.command(section=IMPROVE)

@@ -42,7 +42,7 @@ def show_until(found: Found) -> str:
     return "\n".join([*found["words"], "", table(head, rows), "", f"run      {found['run']}"])
 
 
-def show_ladder(found: Found) -> str:
+def show_comparison(found: Found) -> str:
     """The words, and the rungs from the bottom up."""
     rows = [
         (r["title"], words.number(r["value"]), f"{words.number(r['low'])} to {words.number(r['high'])}",

@@ -19,19 +19,19 @@ SIMPLE = ("majority", "tfidf", "head", "base", "few_shot")
 """Ways that every other one has to beat before it is worth its cost, the cheapest first."""
 
 
-def proof(rungs: Sequence[Words], pick: Words, ahead: Ahead) -> str:
+def proof(contenders: Sequence[Words], pick: Words, ahead: Ahead) -> str:
     """Which of the simple ways `pick` is proven better than, and which of them nothing is proven better than.
     `ahead`: how much better its first is than its second, on the same test rows."""
-    simple = [rung for rung in rungs if rung["rung"] in SIMPLE]
+    simple = [contender for contender in contenders if contender["rung"] in SIMPLE]
     said = []
-    if unbeaten := [rung for rung in simple if not _beaten(rung, rungs, ahead)]:
-        said.append(f"None is proven better than {listed([_title(rung) for rung in unbeaten])}.")
-    rest = [(rung, ahead(pick, rung)) for rung in simple if rung is not pick]
-    beaten = [_title(rung) for rung, gap in rest if gap["low"] > 0]
+    if unbeaten := [contender for contender in simple if not _beaten(contender, contenders, ahead)]:
+        said.append(f"None is proven better than {listed([_title(contender) for contender in unbeaten])}.")
+    rest = [(contender, ahead(pick, contender)) for contender in simple if contender is not pick]
+    beaten = [_title(contender) for contender, gap in rest if gap["low"] > 0]
     open_ = [
-        f"{_title(rung)} ({number(gap['difference'], True)}, 95 % interval {number(gap['low'], True)} to "
+        f"{_title(contender)} ({number(gap['difference'], True)}, 95 % interval {number(gap['low'], True)} to "
         f"{number(gap['high'], True)})"
-        for rung, gap in rest if gap["low"] <= 0 and rung not in unbeaten
+        for contender, gap in rest if gap["low"] <= 0 and contender not in unbeaten
     ]  # fmt: skip
     title = f"{_title(pick)[:1].upper()}{_title(pick)[1:]}"
     if beaten:
@@ -41,25 +41,25 @@ def proof(rungs: Sequence[Words], pick: Words, ahead: Ahead) -> str:
     return " ".join(said)
 
 
-def _beaten(rung: Words, rungs: Sequence[Words], ahead: Ahead) -> bool:
-    return any(other is not rung and ahead(other, rung)["low"] > 0 for other in rungs)
+def _beaten(contender: Words, contenders: Sequence[Words], ahead: Ahead) -> bool:
+    return any(other is not contender and ahead(other, contender)["low"] > 0 for other in contenders)
 
 
-def _title(rung: Words) -> str:
-    return str(rung["title"])
+def _title(contender: Words) -> str:
+    return str(contender["title"])
 
 
 def after_comparison(
-    spec: RunSpec, rungs: Sequence[Words], pick: Words, ahead: Ahead, rows: Mapping[str, int]
+    spec: RunSpec, contenders: Sequence[Words], pick: Words, ahead: Ahead, rows: Mapping[str, int]
 ) -> NextStep:
     """What to do when `pick` is the way to take. `rows`: of each split."""
-    constant = next((rung for rung in rungs if rung["rung"] == "majority"), None)
-    if constant is not None and not _beaten(constant, rungs, ahead):
+    constant = next((contender for contender in contenders if contender["rung"] == "majority"), None)
+    if constant is not None and not _beaten(constant, contenders, ahead):
         if step := _more_tests(spec, rows):
             return step
         told = "See how the columns were read, and whether the answer can be told from the text at all."
         return next_step.made(told, _command(spec, "check"))
-    trained = [rung for rung in rungs if rung.get("run")]
+    trained = [contender for contender in contenders if contender.get("run")]
     if pick in trained:
         return _use(spec, "It is trained already: try it.", pick)
     if pick["rung"] in ("base", "few_shot"):
@@ -116,5 +116,5 @@ def _command(spec: RunSpec, verb: str, *more: str) -> str | None:
     return next_step.command(spec, verb, *more) if spec.data != "(in memory)" else None
 
 
-def _use(spec: RunSpec, words: str, rung: Mapping[str, Any]) -> NextStep:
-    return next_step.made(words, next_step.use(Path(rung["run"]), spec))
+def _use(spec: RunSpec, words: str, contender: Mapping[str, Any]) -> NextStep:
+    return next_step.made(words, next_step.use(Path(contender["run"]), spec))

@@ -1,6 +1,6 @@
-"""ladder: from the constant answer to training from scratch, quality and cost of each on one split.
+"""compare: from the constant answer to training from scratch, quality and cost of each on one split.
 
-Every rung runs in a process of its own where nothing else is asked, so that its memory is its own.
+Every contender runs in a process of its own where nothing else is asked, so that its memory is its own.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from tunesmith.studies.series import fitting, launcher_of, make_split, named_sou
 Words = dict[str, Any]
 
 TRAINED = ("head", "adapters", "lora", "full", "scratch")
-"""Methods on the ladder where it is not told which, as far as they fit the task."""
+"""Methods of a comparison where it is not told which, as far as they fit the task."""
 TITLES = {
     **{name: baseline(name) for name in ("base", "few_shot", "majority", "tfidf", "nearest_neighbours")},
     "head": f"{baseline('linear_probe')} (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
 }  # fmt: skip
 
 
-def ladder(
+def compare(
     data: Any, *, out: str | Path, models: Sequence[str] | None = None, methods: Sequence[str] | None = None,
     launcher: str = "process", emit: Emit = ignore, **words: Any,
 ) -> Words:  # fmt: skip
@@ -49,8 +49,8 @@ def ladder(
 
     `methods`: of nearest_neighbours (few-shot) and the names of `tunesmith methods`, beside majority and tfidf; for
     text that is written of few-shot (examples in the prompt) and those names, beside base. `models`: base models,
-    for the rungs that have one. `launcher`: where the rungs take place (`here`, `process`), which have memory of their
-    own in processes alone. All rungs learn from, choose on and are tested on the same rows.
+    for the contenders that have one. `launcher`: where these take place (`here`, `process`), which have memory of
+    their own in processes alone. All contenders learn from, choose on and are tested on the same rows.
     Returns {"rungs": [{"name", "metric", "value", "low", "high", "seconds", "peak_memory_bytes",
     "size_bytes", "forgetting" (of those that train), ...}], "recommendation": "...", "proof": which simple ways
     something is proven better than, "next_step": {"words", "command"}, ...}; written to ladder.json
@@ -78,21 +78,21 @@ def ladder(
             (name, base) for name in names or usual(split)
             for base in (bases if family.contenders.get(name, True) else bases[:1])
         ]  # fmt: skip
-        rungs = []
+        contenders = []
         for at, (name, base) in enumerate(jobs, 1):
             emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
-            rungs.append(_climb(path, split, name, base, short_names(bases)[base], place))
+            contenders.append(_contender(path, split, name, base, short_names(bases)[base], place))
         points = []
         if curve := family.learning_curve:
             emit(Phase("compare", "what more rows would bring"))
             points = _job(path, _words(split, curve, bases[0]), path / "learning_curve", place)["points"]
-        document = _document(path, split, rungs, points, specified(data, clean)[0])
+        document = _document(path, split, contenders, points, specified(data, clean)[0])
         publish(path, "ladder", document)
         return document
 
 
 def usual(split: SharedSplit) -> list[str]:
-    """The rungs where it is not told which."""
+    """The contenders where it is not told which."""
     fitting_ones = choose.methods_of(split.family)
     trained = [name for name in TRAINED if name in fitting_ones]
     names = [*family_named(split.family).usual_contenders(split.kind), *trained]
@@ -102,7 +102,7 @@ def usual(split: SharedSplit) -> list[str]:
 
 
 def short_names(bases: Sequence[str]) -> dict[str, str]:
-    """What tells rungs with these bases apart: the last part of the name where that is enough; "" for one alone."""
+    """What tells contenders with these bases apart: the last part of the name where that is enough; "" for one."""
     last = [Path(base).name for base in bases]
     return {
         base: "" if len(bases) == 1 else short if last.count(short) == 1 else "_".join(Path(base).parts).strip("/_")
@@ -110,7 +110,7 @@ def short_names(bases: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _climb(path: Path, split: SharedSplit, name: str, base: str, short: str, launcher: Launcher) -> Words:
+def _contender(path: Path, split: SharedSplit, name: str, base: str, short: str, launcher: Launcher) -> Words:
     """`short`: the name of the base among several, "" where there is one."""
     named = short and family_named(split.family).contenders.get(name, True)
     folder = path / "rungs" / (f"{name}-{short}" if named else name)
@@ -120,19 +120,19 @@ def _climb(path: Path, split: SharedSplit, name: str, base: str, short: str, lau
 
 
 def _words(split: SharedSplit, name: str, base: str) -> Words:
-    """The job of a rung."""
+    """The job of a contender."""
     more = {} if name == "few_shot" else split.brief
     method = name if name in choose.methods_of(split.family) else split.method
     return {"rung": name, "words": fitting({**split.with_test(), **more, "model": base}, method)}
 
 
 def _job(path: Path, job: Words, folder: Path, launcher: Launcher) -> Words:
-    """What the rung found; read where it was found before. Raises RunFailed, Stopped."""
+    """What the contender found; read where it was found before. Raises RunFailed, Stopped."""
     found, log = folder / "rung.json", folder / "log.txt"
     if not found.exists():
         own_folder(folder)
         try:
-            launcher.launch("tunesmith.studies.contender:climb", {**job, "folder": str(folder)}, log)
+            launcher.launch("tunesmith.studies.contender:contend", {**job, "folder": str(folder)}, log)
         except Stopped as error:
             full = error.reason == "disk_full"
             why = "The disk is full" if full else "The comparison was stopped"
@@ -144,14 +144,14 @@ def _job(path: Path, job: Words, folder: Path, launcher: Launcher) -> Words:
         except TunesmithError as error:
             said = f"All that it said is in {log}; leave" if log.exists() else "Leave"
             raise RunFailed(
-                f"The rung {folder.name} failed: {error.message}", f"{said} it out with methods."
+                f"The contender {folder.name} failed: {error.message}", f"{said} it out with methods."
             ) from error
     return read_json(found)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a rung made of the test rows, to be measured and compared by one metric."""
+    """What a contender made of the test rows, to be measured and compared by one metric."""
 
     rows: Measured
     metric: str
@@ -170,50 +170,50 @@ def _answers(split: SharedSplit, folder: Path) -> Answers:
     return Answers(read_measured(folder, split.kind, split.label_names), split.metric, int(split.words["seed"]))
 
 
-def _document(path: Path, split: SharedSplit, rungs: list[Words], points: list[Words], spec: RunSpec) -> Words:
-    answers = {rung["name"]: _answers(split, Path(rung["folder"])) for rung in rungs}
-    for below, rung in zip([None, *rungs[:-1]], rungs, strict=True):
-        rung |= answers[rung["name"]].measured()
-        rung["against_below"] = None
+def _document(path: Path, split: SharedSplit, contenders: list[Words], points: list[Words], spec: RunSpec) -> Words:
+    answers = {contender["name"]: _answers(split, Path(contender["folder"])) for contender in contenders}
+    for below, contender in zip([None, *contenders[:-1]], contenders, strict=True):
+        contender |= answers[contender["name"]].measured()
+        contender["against_below"] = None
         if below is not None:
-            gap = answers[rung["name"]].ahead_of(answers[below["name"]])
-            rung["difference_to_below"] = dict(gap)
-            rung["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
-    best, pick, gap = choose_rung(rungs, answers, split.higher_is_better)
+            gap = answers[contender["name"]].ahead_of(answers[below["name"]])
+            contender["difference_to_below"] = dict(gap)
+            contender["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
+    best, pick, gap = choose_contender(contenders, answers, split.higher_is_better)
     document: Words = {
         "metric": split.metric, "higher_is_better": split.higher_is_better,
         "rows": split.sizes,
-        "rungs": rungs, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
+        "rungs": contenders, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
         "more_rows": more_rows(points, split.metric) if points else "", "path": str(path),
     }  # fmt: skip
 
     def ahead(one: Words, other: Words) -> Difference:
         return answers[one["name"]].ahead_of(answers[other["name"]])
 
-    document["proof"] = advice.proof(rungs, pick, ahead)
-    document["next_step"] = advice.after_comparison(spec, rungs, pick, ahead, document["rows"])
+    document["proof"] = advice.proof(contenders, pick, ahead)
+    document["next_step"] = advice.after_comparison(spec, contenders, pick, ahead, document["rows"])
     said = [_recommendation(document, best, pick, gap), document["proof"], _doubt(document), document["more_rows"]]
     said = [sentence for sentence in said if sentence]
     document["recommendation"] = " ".join(said)
     document["words"] = [
         *said,
-        f"All on the same {document['rows']['test']:,} test rows. The highest of {len(rungs)} values on one test "
+        f"All on the same {document['rows']['test']:,} test rows. The highest of {len(contenders)} values on one test "
         "set is a little too kind: test the one that you take on new rows before you promise a number.",
         advice.told(document["next_step"]),
     ]  # fmt: skip
     return document
 
 
-def choose_rung(
-    rungs: Sequence[Words], answers: Mapping[str, Answers], higher_is_better: bool
+def choose_contender(
+    contenders: Sequence[Words], answers: Mapping[str, Answers], higher_is_better: bool
 ) -> tuple[Words, Words, Difference]:
-    """(the best rung, the one to take, how much better the best is): the one to take is the quickest that is not
+    """(the best contender, the one to take, how much better the best is): the one to take is the quickest that is not
     proven worse than the best, by paired bootstrap on the test rows."""
     sign = 1 if higher_is_better else -1
-    best = max(rungs, key=lambda rung: sign * rung["value"])
-    gaps = {rung["name"]: answers[best["name"]].ahead_of(answers[rung["name"]]) for rung in rungs}
-    as_good = [rung for rung in rungs if gaps[rung["name"]]["low"] <= 0]
-    pick = min(as_good, key=lambda rung: rung["seconds"])
+    best = max(contenders, key=lambda contender: sign * contender["value"])
+    gaps = {contender["name"]: answers[best["name"]].ahead_of(answers[contender["name"]]) for contender in contenders}
+    as_good = [contender for contender in contenders if gaps[contender["name"]]["low"] <= 0]
+    pick = min(as_good, key=lambda contender: contender["seconds"])
     return best, pick, gaps[pick["name"]]
 
 

@@ -1,7 +1,7 @@
-"""One rung of the ladder, started by a launcher.
+"""One contender of a comparison, started by a launcher.
 
-rung.json in its folder is written last: seconds, peak memory, size; beside it outcome.npz, what the rung said of the
-test rows.
+rung.json in its folder is written last: seconds, peak memory, size; beside it outcome.npz or statistics.npz, what it
+made of the test rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tunesmith.runs.protocols import Contention, Words
 
 
 def read_measured(folder: Path, kind: Any, label_names: list[str] | None) -> Measured:
-    """What the rung made of the test rows; `kind` and `label_names` where it answers each."""
+    """What the contender made of the test rows; `kind` and `label_names` where it answers each."""
     summed = folder / "statistics.npz"
     with np.load(summed if summed.exists() else folder / "outcome.npz") as file:
         if summed.exists():
@@ -31,7 +31,7 @@ def read_measured(folder: Path, kind: Any, label_names: list[str] | None) -> Mea
         return Outcome(kind, file["truth"], file["scores"], label_names, file.get("thresholds"))
 
 
-def climb(job: Words, emit: Emit) -> None:
+def contend(job: Words, emit: Emit) -> None:
     """Do what the job says, and write rung.json into its folder."""
     from tunesmith.engine.hardware import peak_memory_bytes
 

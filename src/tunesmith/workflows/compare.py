@@ -27,7 +27,7 @@ def compare(
     Returns a dict with "rungs" and "recommendation". Raises UsageError, RunFailed, Stopped.
     """
     with spoken(verbose) as more:
-        found = comparison.ladder(
+        found = comparison.compare(
             data, out=results_folder(out, data, "compare"), models=listed(models), methods=listed(methods),
             launcher=launcher, emit=to_each(more), **words,
         )  # fmt: skip
