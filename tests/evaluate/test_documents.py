@@ -7,22 +7,22 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import evaluate_toys as toys
 import numpy as np
 import pytest
 import yaml
 
+from tunesmith.data.types import Kind
 from tunesmith.evaluate import metrics_json, sections, text_sections
 from tunesmith.evaluate.card import model_card
 from tunesmith.evaluate.errors import slices, worst
 from tunesmith.evaluate.evidence import Answer
 from tunesmith.evaluate.report import render, write_report
-from tunesmith.evaluate.types import KINDS
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=get_args(Kind))
 def evidence(request: pytest.FixtureRequest) -> Any:
     return toys.evidence(request.param)
 

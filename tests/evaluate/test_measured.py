@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tunesmith.core.errors import OptionError
-from tunesmith.evaluate import card, metrics_json, report
+from tunesmith.evaluate import card, diagnose, good, metrics_json, report
+from tunesmith.evaluate import verdict as worth
 from tunesmith.evaluate.bootstrap import weightings
 from tunesmith.evaluate.compare import verdict
 from tunesmith.evaluate.measured import Measured, RowStatistics, compute, resampled, value_of, with_intervals
@@ -89,13 +90,22 @@ def test_all_rows_are_the_rows_and_no_rows_have_no_values(name: str) -> None:
 
 @pytest.mark.usefixtures("known_spans")
 def test_a_new_kind_has_a_verdict_and_a_document() -> None:
-    good, bad = _spans(), _spans(seed=5, right=0.1)
-    found = verdict(good, {"majority": bad}, "span_f1")
+    ours, bad = _spans(right=0.95), _spans(seed=5, right=0.1)
+    found = verdict(ours, {"majority": bad}, "span_f1")
     assert found["outcome"] == "better"
     assert "F1 of spans" in found["sentence"]
-    assert with_intervals(good)["span_f1"]["low"] > value_of(bad, "span_f1")  # type: ignore[operator]
+    assert with_intervals(ours)["span_f1"]["low"] > value_of(bad, "span_f1")  # type: ignore[operator]
+    judged = good.judge(ours, with_intervals(ours), bad, "span_f1")
+    assert judged["level"] == "fair"
+    assert judged["words"].startswith("F1 of spans is 0.")
+    whole = worth.of_rows(ours, {"majority": bad}, "span_f1", judged, simplest=None)
+    assert whole["title"] == "Usable with care, but better than anything simpler"
+    findings = diagnose.findings(
+        curves={}, outcome=ours, test=with_intervals(ours), baselines={}, first_metric="span_f1", verdict=found
+    )
+    assert [one["name"] for one in findings] == ["small_test_set"]
     document = metrics_json.build(
-        task="spans", model="m", method="full", first_metric="span_f1", test_rows=good, test=with_intervals(good),
+        task="spans", model="m", method="full", first_metric="span_f1", test_rows=ours, test=with_intervals(ours),
         baselines={"majority": with_intervals(bad)}, verdict=found,
     )  # fmt: skip
     assert (document["per_class"], document["confusion_matrix"]) == ([], None)

@@ -15,6 +15,7 @@ from tunesmith.evaluate import curve, noise, shift
 from tunesmith.evaluate.compare import Verdict
 from tunesmith.evaluate.fit import Curves, fit_state, of_set_aside
 from tunesmith.evaluate.linear import Frozen
+from tunesmith.evaluate.measured import Measured
 from tunesmith.evaluate.metrics import TABLE, higher_is_better
 from tunesmith.evaluate.sample import BINS
 from tunesmith.evaluate.tables import per_class
@@ -69,7 +70,7 @@ _ORDER = {"problem": 0, "warning": 1, "info": 2}
 def findings(
     *,
     curves: Curves,
-    outcome: Outcome,
+    outcome: Measured,
     test: Metrics,
     baselines: Mapping[str, Metrics],
     first_metric: str,
@@ -95,7 +96,7 @@ def findings(
     found += _worse_than_baseline(verdict)
     found += _small_test(outcome, test, first_metric)
     found += leaked(audit.get("leakage"), test, test_without_leaked, first_metric) + _conflicts(audit)
-    if outcome.kind != "number":
+    if isinstance(outcome, Outcome) and outcome.kind != "number":
         table = per_class(outcome)
         found += _calibration(outcome) + _imbalance(table, audit) + _never_predicted(table) + _collapse(outcome)
     return gravest_first([*found, *data])
@@ -157,7 +158,7 @@ def _worse_than_baseline(verdict: Verdict | None) -> list[Finding]:
     return _finding("worse_than_baseline", "problem", evidence, action)
 
 
-def _small_test(outcome: Outcome, test: Metrics, first: str) -> list[Finding]:
+def _small_test(outcome: Measured, test: Metrics, first: str) -> list[Finding]:
     found = test.get(first)
     if found is None or first not in TABLE:
         return []

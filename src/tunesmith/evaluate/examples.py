@@ -30,10 +30,11 @@ def of_rows(outcome: Outcome, texts: Sequence[str], seed: int = 0) -> list[Examp
     for row in order.tolist():
         first.setdefault(str(given[row]), row)
     chosen = [*first.values(), *(row for row in order.tolist() if row not in first.values())][:SHOWN]
+    said, truth = outcome.named(given[chosen]), outcome.named(outcome.truth[chosen])
     return [
-        {"text": _short(texts[row]), "predicted": _named(outcome, given[row]),
-         "truth": _named(outcome, outcome.truth[row]), "probability": _sure(outcome, row)}
-        for row in chosen
+        {"text": _short(texts[row]), "predicted": its, "truth": right,
+         "probability": float(outcome.scores[row].max()) if outcome.kind == "label" else None}
+        for row, its, right in zip(chosen, said, truth, strict=True)
     ]  # fmt: skip
 
 
@@ -44,18 +45,6 @@ def of_texts(asked: Sequence[str], given: Sequence[str], wanted: Sequence[str]) 
         {"text": _short(question), "predicted": _short(answer), "truth": _short(best), "probability": None}
         for question, answer, best in rows
     ]
-
-
-def _sure(outcome: Outcome, row: int) -> float | None:
-    return float(outcome.scores[row].max()) if outcome.kind == "label" else None
-
-
-def _named(outcome: Outcome, value: Any) -> Any:
-    if outcome.kind == "label":
-        return outcome.labels[int(value)]
-    if outcome.kind == "labels":
-        return [name for name, on in zip(outcome.labels, value, strict=True) if on]
-    return float(value)
 
 
 def _short(text: str) -> str:

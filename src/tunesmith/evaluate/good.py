@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tunesmith.evaluate import words
 from tunesmith.evaluate.goal import Goal
-from tunesmith.evaluate.measured import value_of
+from tunesmith.evaluate.measured import Measured, value_of
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.tables import per_class
 from tunesmith.evaluate.types import Interval, Outcome
-from tunesmith.evaluate.verdict import Good, Level
+from tunesmith.evaluate.verdict import Good, Level, answer
 
 GOOD, FAIR = 0.75, 0.4
 """Of what a constant answer gets wrong, the share that the model gets right, from which it is good, and fair: the
@@ -27,7 +27,7 @@ SEEN = 5
 
 
 def judge(
-    outcome: Outcome, test: Mapping[str, Interval], constant: Outcome | None, first: str, *, goal: Goal | None = None
+    outcome: Measured, test: Mapping[str, Interval], constant: Measured | None, first: str, *, goal: Goal | None = None
 ) -> Good:
     """`test`: the metrics of `outcome`, the test rows. `constant`: the best constant answer on the same rows."""
     metric = goal.metric if goal and goal.metric in test else _fitting(outcome, constant, first)
@@ -35,29 +35,27 @@ def judge(
         metric = first
     found = test.get(metric)
     table = per_class(outcome)
-    told = _told(outcome, table, constant)
+    told = TOLD[outcome.kind](outcome, table, constant) if outcome.kind in TOLD else ""
     if "within_one" in test:
         near = round(test["within_one"]["value"] * len(outcome))
         rounded = ", rounded to the steps of the scale," if outcome.kind == "number" else ""
         told += f" {near:,} of {len(outcome):,} ratings{rounded} are at most 1 off."
     if found is None:
-        return {"level": "fair", "words": f"{told} {words.metric(metric).capitalize()} is undefined on these rows.",
-                "metric": metric, "value": None, "low": None, "high": None, "target": None}  # fmt: skip
+        said = f"{told} {words.metric(metric).capitalize()} is undefined on these rows."
+        return answer("fair", said, metric, None, None)
     if goal and goal.metric == metric:
         level, why = _by_goal(found, goal)
     else:
-        level, why = _by_scale(outcome, found, metric, constant, table)
+        level, why = _by_scale(found, metric, constant, table)
     said = " ".join(part for part in (told, _measured(metric, found, first, len(outcome)), why) if part)
-    target = goal.value if goal and goal.metric == metric else None
-    return {"level": level, "words": said, "metric": metric, "value": found["value"], "low": found["low"],
-            "high": found["high"], "target": target}  # fmt: skip
+    return answer(level, said, metric, found, goal)
 
 
-def _fitting(outcome: Outcome, constant: Outcome | None, first: str) -> str:
+def _fitting(outcome: Measured, constant: Measured | None, first: str) -> str:
     """The metric that fits the balance of the labels."""
-    if outcome.kind != "label" or first != "accuracy":
+    if not isinstance(outcome, Outcome) or outcome.kind != "label" or first != "accuracy":
         return first
-    if constant is not None and len(constant):
+    if isinstance(constant, Outcome) and len(constant):
         shares = constant.scores[0]
         rows = shares[shares > 0]
     else:
@@ -77,7 +75,7 @@ def _by_goal(found: Interval, goal: Goal) -> tuple[Level, str]:
 
 
 def _by_scale(
-    outcome: Outcome, found: Interval, metric: str, constant: Outcome | None, table: Sequence[Mapping[str, Any]]
+    found: Interval, metric: str, constant: Measured | None, table: Sequence[Mapping[str, Any]]
 ) -> tuple[Level, str]:
     at = None if constant is None else value_of(constant, metric)
     skill = {end: skill_of(found[end], at, metric) for end in ("value", "low", "high")}
@@ -122,11 +120,7 @@ def _lost(table: Sequence[Mapping[str, Any]]) -> list[str]:
 # words
 
 
-def _told(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: Outcome | None) -> str:
-    if outcome.kind == "number":
-        return _of_numbers(outcome, constant)
-    if outcome.kind == "labels":
-        return _of_several(outcome, table)
+def _of_one(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: Outcome | None) -> str:
     right = int((outcome.predicted() == outcome.truth).sum())
     rows = len(outcome)
     told = f"{right:,} of {rows:,} test rows are right ({_share(right, rows)})."
@@ -165,7 +159,7 @@ def _weakest(table: Sequence[Mapping[str, Any]]) -> str:
     return f"The weakest label is {weakest['label']!r}: {found:,} of its {weakest['support']:,} rows are found."
 
 
-def _of_several(outcome: Outcome, table: Sequence[Mapping[str, Any]]) -> str:
+def _of_several(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: Outcome | None) -> str:
     given, truth = outcome.predicted(), outcome.truth
     hits, all_given, wanted = int((given & truth).sum()), int(given.sum()), int(truth.sum())
     whole = int((given == truth).all(axis=1).sum())
@@ -176,7 +170,7 @@ def _of_several(outcome: Outcome, table: Sequence[Mapping[str, Any]]) -> str:
     ).strip()
 
 
-def _of_numbers(outcome: Outcome, constant: Outcome | None) -> str:
+def _of_numbers(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: Outcome | None) -> str:
     errors = np.abs(outcome.scores - outcome.truth)
     told = f"On average it is off by {words.number(float(errors.mean()))}"
     if constant is not None:
@@ -184,6 +178,15 @@ def _of_numbers(outcome: Outcome, constant: Outcome | None) -> str:
         told += f" (always answering the mean: {words.number(others)})"
     most = float(np.quantile(errors, 0.9))
     return f"{told}; 9 in 10 of the {len(outcome):,} test rows are off by at most {words.number(most)}."
+
+
+TOLD: dict[str, Callable[[Any, Sequence[Mapping[str, Any]], Any], str]] = {
+    "label": _of_one,
+    "labels": _of_several,
+    "number": _of_numbers,
+}
+"""What is said in counts, of what was measured, its table by label and the constant answer, for each kind that has such
+words."""
 
 
 def _measured(metric: str, found: Interval, first: str, rows: int) -> str:

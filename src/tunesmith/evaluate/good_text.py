@@ -11,7 +11,7 @@ from tunesmith.evaluate.goal import Goal
 from tunesmith.evaluate.measured import Difference
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.types import Interval
-from tunesmith.evaluate.verdict import Good, Level
+from tunesmith.evaluate.verdict import Good, Level, answer
 
 MOST = 0.5
 """Share of the answers above which a fault is one of the model, and not of some answers."""
@@ -98,12 +98,7 @@ def judge(
     if goal is not None and value is not None and goal.metric == metric and not found:
         level, why = _by_goal(value, goal)
     told = [_told(written), _like(metric, test, text), why, _likely(first, test, against_base)]
-    return {
-        "level": level, "words": " ".join(part for part in told if part), "metric": metric,
-        "value": value["value"] if value else None, "low": value["low"] if value else None,
-        "high": value["high"] if value else None,
-        "target": goal.value if goal is not None and goal.metric == metric else None,
-    }  # fmt: skip
+    return answer(level, " ".join(part for part in told if part), metric, value, goal)
 
 
 def _level(

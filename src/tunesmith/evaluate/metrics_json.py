@@ -12,7 +12,7 @@ from typing import Any
 
 from tunesmith.evaluate.measured import Measured
 from tunesmith.evaluate.tables import CONFUSED_PAIRS, LARGEST_MATRIX, confusion, per_class
-from tunesmith.evaluate.types import Finding, Interval, Outcome
+from tunesmith.evaluate.types import Finding, Interval
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.evaluate.verdict_schema import VERDICT
 
@@ -222,7 +222,6 @@ def build(
     cost: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
     """The whole document. The tables by class come from `test_rows`, where they have labels."""
-    outcome = test_rows if isinstance(test_rows, Outcome) else None
     return {
         "task": task,
         "model": model,
@@ -232,8 +231,8 @@ def build(
         "validation": None if validation is None else dict(validation),
         "baselines": {name: dict(found) for name, found in baselines.items()},
         "test_without_leaked": None if test_without_leaked is None else dict(test_without_leaked),
-        "per_class": [] if outcome is None else per_class(outcome),
-        "confusion_matrix": None if outcome is None else confusion(outcome),
+        "per_class": per_class(test_rows),
+        "confusion_matrix": confusion(test_rows),
         "verdict": dict(verdict),
         "findings": [dict(finding) for finding in findings],
         "cost": {"wall_seconds": None, "peak_memory_bytes": None, "tokens": None, **(cost or {})},

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.evaluate.measured import Measured
 from tunesmith.evaluate.sample import Sample
 from tunesmith.evaluate.types import Outcome
 
@@ -15,9 +16,9 @@ LARGEST_MATRIX = 500
 CONFUSED_PAIRS = 50
 
 
-def per_class(outcome: Outcome) -> list[dict[str, Any]]:
-    """Precision, recall, F1, support and number of predictions of each label; [] for numbers."""
-    if outcome.kind == "number":
+def per_class(outcome: Measured | None) -> list[dict[str, Any]]:
+    """Precision, recall, F1, support and number of predictions of each label; [] of what has none."""
+    if not isinstance(outcome, Outcome) or outcome.kind == "number":
         return []
     sample = Sample(outcome.view(), np.ones((len(outcome), 1)))
     rows = []
@@ -38,9 +39,9 @@ def per_class(outcome: Outcome) -> list[dict[str, Any]]:
     return rows
 
 
-def confusion(outcome: Outcome) -> dict[str, Any] | None:
-    """Counts by truth (rows) and prediction (columns), and the most frequent mistakes."""
-    if outcome.kind != "label":
+def confusion(outcome: Measured | None) -> dict[str, Any] | None:
+    """Counts by truth (rows) and prediction (columns), and the most frequent mistakes; None but of one label a row."""
+    if not isinstance(outcome, Outcome) or outcome.kind != "label":
         return None
     names = outcome.labels
     pairs, counts = np.unique(np.stack([outcome.truth, outcome.predicted()]), axis=1, return_counts=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 
@@ -110,6 +110,14 @@ class Outcome:
         if self.kind == "labels":
             return (self.scores >= (0.5 if self.thresholds is None else self.thresholds)).astype(np.int8)
         return self.scores
+
+    def named(self, values: np.ndarray) -> list[Any]:
+        """Truth or predictions [n] in the words of the data: a label, a list of labels, or a number each."""
+        if self.kind == "label":
+            return [self.labels[index] for index in values]
+        if self.kind == "labels":
+            return [[name for name, on in zip(self.labels, row, strict=True) if on] for row in values]
+        return [float(value) for value in values]
 
     def take(self, rows: np.ndarray) -> Outcome:
         """The same for some rows only: indices or a boolean mask [n]."""

@@ -13,8 +13,10 @@ from tunesmith.evaluate import words
 from tunesmith.evaluate.compare import Outcomes
 from tunesmith.evaluate.compare import Verdict as Core
 from tunesmith.evaluate.compare import verdict as against_the_best
+from tunesmith.evaluate.goal import Goal
 from tunesmith.evaluate.measured import Difference, Measured, paired_difference, value_of
 from tunesmith.evaluate.metrics import higher_is_better
+from tunesmith.evaluate.types import Interval
 
 Level = Literal["good", "fair", "poor"]
 
@@ -33,6 +35,13 @@ class Good(TypedDict):
     low: float | None
     high: float | None
     target: float | None
+
+
+def answer(level: Level, said: str, metric: str, found: Interval | None, goal: Goal | None) -> Good:
+    """`found`: the value of `metric` on the test rows, None where it is undefined."""
+    value, low, high = (found["value"], found["low"], found["high"]) if found else (None, None, None)
+    target = goal.value if goal is not None and goal.metric == metric else None
+    return {"level": level, "words": said, "metric": metric, "value": value, "low": low, "high": high, "target": target}
 
 
 class Contender(TypedDict):

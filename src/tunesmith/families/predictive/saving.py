@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import full_disk_as_oserror, write_table
-from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.families.predictive.predictor import Model, describe
 from tunesmith.models.lengths import USUAL
@@ -56,17 +54,7 @@ def write_predictions(work: PredictiveRun) -> None:
     table = pa.table({
         "row_id": pa.array(rows["row_id"][:], pa.int64()),
         "truth": pa.array(rows["target"][:]),
-        "predicted": pa.array(_named(test)),
+        "predicted": pa.array(test.named(test.predicted())),
         "scores": pa.array(list(np.atleast_2d(test.scores.T).T)),
     })  # fmt: skip
     write_table(table, work.folder.predictions)
-
-
-def _named(outcome: Outcome) -> list[Any]:
-    """What was predicted, in the words of the data."""
-    predicted, names = outcome.predicted(), outcome.label_names or []
-    if outcome.kind == "label":
-        return [names[index] for index in predicted]
-    if outcome.kind == "labels":
-        return [[name for name, on in zip(names, row, strict=True) if on] for row in predicted]
-    return [float(value) for value in predicted]
