@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,90 +15,72 @@ from tunesmith.core.events import Emit
 from tunesmith.data import output
 from tunesmith.data.table_out import Form, Table, table_writer
 
-Rows = Sequence[Mapping[str, Any]]
+Parts = Iterable[Sequence[Mapping[str, Any]]]
 
 
-@contextmanager
-def rows_to(target: Path, form: Form, emit: Emit) -> Iterator[Callable[[Rows], None]]:
-    """A function that appends rows to `target`, which is there when all of them are.
+def write_rows(target: Path, parts: Parts, form: Form, emit: Emit) -> None:
+    """Write all parts to `target`, which is there when they are.
 
-    The first rows say which columns there are; of JSON lines each has its own. Lists and objects are JSON in cells, and
-    where Arrow has no type. `form`: how a CSV is written. Raises FolderError, OptionError.
+    The first part says which columns there are; of JSON lines each row has its own. Lists and objects are JSON in
+    cells, and where Arrow has no type. `form`: how a CSV is written. Raises FolderError, OptionError.
     """
     cells = output.Cells()
     with output.written(target) as file:
-        writer: _Writer
-        if target.suffix in (".jsonl", ".parquet"):
-            writer = _Lines(file) if target.suffix == ".jsonl" else _Parquet(file)
+        if target.suffix == ".jsonl":
+            file.writelines(_json(row).encode() + b"\n" for rows in parts for row in rows)
+        elif target.suffix == ".parquet":
+            _write_parquet(file, parts)
         else:
-            writer = _Cells(partial(table_writer, file, target.suffix, form, cells, emit))
-        yield writer.write
-        writer.close()
+            _write_cells(partial(table_writer, file, target.suffix, form, cells, emit), parts)
     cells.warn(emit)
 
 
-class _Writer(Protocol):
-    def write(self, rows: Rows) -> None: ...
-    def close(self) -> None: ...
+def _write_parquet(file: IO[bytes], parts: Parts) -> None:
+    writer: pq.ParquetWriter | None = None
+    convert: Callable[[Any], Any] = _as_it_is
+    for rows in parts:
+        names = _names(rows) if writer is None else writer.schema.names
+        try:
+            table = _table(names, rows, convert)
+        except pa.ArrowException:
+            if writer is not None:
+                raise
+            convert = _flat
+            table = _table(names, rows, convert)
+        writer = writer or pq.ParquetWriter(file, table.schema)
+        writer.write_table(table.cast(writer.schema))
+    if writer is not None:
+        writer.close()
 
 
-class _Lines:
-    def __init__(self, file: IO[bytes]):
-        self._file = file
-
-    def write(self, rows: Rows) -> None:
-        lines = (json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n" for row in rows)
-        self._file.writelines(lines)
-
-    def close(self) -> None: ...
-
-
-class _Parquet:
-    def __init__(self, file: IO[bytes]):
-        self._file = file
-        self._writer: pq.ParquetWriter | None = None
-        self._flat = False
-
-    def write(self, rows: Rows) -> None:
-        if self._writer is None:
-            names = list(dict.fromkeys(name for row in rows for name in row))
-            try:
-                table = _table(names, rows)
-            except pa.ArrowException:
-                self._flat = True
-                table = _table(names, rows, _plain)
-            self._writer = pq.ParquetWriter(self._file, table.schema)
-        else:
-            table = _table(self._writer.schema.names, rows, _plain if self._flat else None).cast(self._writer.schema)
-        self._writer.write_table(table)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-class _Cells:
-    def __init__(self, make: Callable[[], Table]):
-        self._make = make
-        self._table: Table | None = None
-        self._names: list[str] = []
-
-    def write(self, rows: Rows) -> None:
-        if self._table is None:
-            self._table = self._make()
-            self._names = list(dict.fromkeys(name for row in rows for name in row))
-            self._table.row(self._names)
+def _write_cells(make: Callable[[], Table], parts: Parts) -> None:
+    table: Table | None = None
+    names: list[str] = []
+    for rows in parts:
+        if table is None:
+            table, names = make(), _names(rows)
+            table.row(names)
         for row in rows:
-            self._table.row(row.get(name) for name in self._names)
-
-    def close(self) -> None:
-        if self._table is not None:
-            self._table.close()
+            table.row(row.get(name) for name in names)
+    if table is not None:
+        table.close()
 
 
-def _table(names: Sequence[str], rows: Rows, of: Callable[[Any], Any] | None = None) -> pa.Table:
-    return pa.table({name: [row.get(name) if of is None else of(row.get(name)) for row in rows] for name in names})
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _plain(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+def _table(names: Sequence[str], rows: Sequence[Mapping[str, Any]], convert: Callable[[Any], Any]) -> pa.Table:
+    return pa.table({name: [convert(row.get(name)) for row in rows] for name in names})
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _flat(value: Any) -> Any:
+    return _json(value) if isinstance(value, list | dict) else value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

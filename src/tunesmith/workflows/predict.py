@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -12,7 +13,7 @@ from tunesmith.core.words import SamplingWords
 from tunesmith.data import output
 from tunesmith.data.answers import as_columns, free_name
 from tunesmith.data.predict_inputs import as_warning
-from tunesmith.data.rows_out import rows_to
+from tunesmith.data.rows_out import write_rows
 from tunesmith.data.table_out import form_of
 from tunesmith.data.types import ReadOptions
 from tunesmith.runs.load import loaded, options_of, predictor_of
@@ -37,9 +38,12 @@ def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit
     options = options_of(predictor_of(run)[0] if isinstance(run, str | os.PathLike) else type(run), words)
     model, other = loaded(run), other_data(run, data, reading)
     texts, decimal = ([], None) if model.columns is None else (model.columns.texts, model.columns.decimal)
-    count, names = 0, set[str]()
-    with scratch() as cache, rows_to(target, form_of(data, other.usual, texts, decimal), emit) as write:
-        for part in model.rows(other, cache, emit):
+    count = 0
+
+    def answered(cache: Path) -> Iterator[list[dict[str, Any]]]:
+        nonlocal count
+        names: set[str] = set()
+        for part in filter(lambda part: part.asked, model.rows(other, cache, emit)):
             answers = model.answer_rows(part.asked, options, emit, part.places)
             columns = as_columns(answers, bool(words.get("probabilities")))
             if "labels" in answers[0]:
@@ -47,8 +51,11 @@ def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit
             names = names or {name for row in part.rows for name in row}
             new = [free_name(name, names) for name in columns]
             values = zip(*columns.values(), strict=True)
-            write([{**row, **dict(zip(new, cells, strict=True))} for row, cells in zip(part.rows, values, strict=True)])
+            yield [{**row, **dict(zip(new, cells, strict=True))} for row, cells in zip(part.rows, values, strict=True)]
             count += len(answers)
+
+    with scratch() as cache:
+        write_rows(target, answered(cache), form_of(data, other.usual, texts, decimal), emit)
     return count
 
 
