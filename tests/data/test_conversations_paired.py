@@ -47,6 +47,9 @@ SETS = {
     ], "question"),
     "strength": rows("response_1", "response_2", choice("preference_strength", -2, 3, 0)),
     "words": rows("completion_a", "completion_b", choice("human_preference", "Response A", "response B", "both")),
+    "names of models": rows("response_a", "response_b", [
+        {"model_a": "x", "model_b": "y", "winner": won} for won in ("x", "y", "tie")
+    ]),
     "sides": rows("answer_left", "answer_right", choice("choice", "left", "right")),
 }  # fmt: skip
 
@@ -90,6 +93,36 @@ def test_numbers_that_can_mean_either_are_refused() -> None:
     faulty = rows("response_a", "response_b", choice("preference", *["a", "b"] * 60, "purple"))
     with pytest.raises(DataError, match="'purple' names neither"):
         read_examples(faulty, emit=ignore)
+
+
+def several(key: str, cell: Any, **others: Any) -> list[dict[str, Any]]:
+    return [{"prompt": f"{ASKED} {n}", key: cell, **others} for n in range(12)]
+
+
+UNREAD = {
+    "scored": (several("completions", [{"response": GOOD, "overall_score": 5}, {"response": BAD}]), "several", "score"),
+    "ranked": (several("answers", [{"answer": GOOD, "rank": 1.0}, {"answer": BAD, "rank": 2.0}]), "several", "rank"),
+    "texts and scores": (several("responses", [GOOD, BAD], scores=[1, 0]), "scored by 'scores'", "chosen"),
+    "texts": (several("generations", [GOOD, BAD]), "several answers", "chosen"),
+    "right and wrong": (several("correct_answers", [GOOD, BAD], incorrect_answers=[BAD]), "several answers", "chosen"),
+    "no word on it": (rows("response_a", "response_b", [{}] * 8), "no column says which", "winner"),
+    "other words": (rows("response_a", "response_b", choice("winner", "x", "y")), "such as 'x', 'y'", "Write a, b"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [None, "preference"])
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_is_not_read_is_named_with_the_way_out(name: str, form: str | None) -> None:
+    given, told, fix = UNREAD[name]
+    with pytest.raises(DataError) as caught:
+        read_examples(given, emit=ignore, form=form)
+    assert told in str(caught.value)
+    assert fix in str(caught.value)
+
+
+def test_choices_with_the_right_one_are_no_preferences() -> None:
+    made = [{"question": f"{ASKED} {n}", "choices": [GOOD, BAD], "label": n % 2} for n in range(20)]
+    assert detect(list(made[0]), made) is None
 
 
 def test_pairs_to_classify_stay_what_they_are() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from tunesmith.core.errors import OptionError, did_you_mean
-from tunesmith.data.conversations import paired, verdict
+from tunesmith.data.conversations import paired, ranked, verdict
 from tunesmith.data.conversations.messages import DIALECTS, decoded, dialect_of, is_messages
 from tunesmith.data.conversations.pair_names import INSTRUCTIONS, LABELS, QUERIES, STRONG_PAIRS, WEAK_PAIRS
 from tunesmith.data.conversations.paired import Choice
@@ -102,7 +102,9 @@ def _filled(row: Row) -> list[str]:
 def _of_all(columns: Sequence[str], rows: Sequence[Row], form: Wanted) -> Format | None:
     """The first format that the columns allow."""
     sample = _Sample(columns, rows, wanted=_listed(form))
-    for find in (_chat, _gemini, _openai_preference, _preference, _paired, _prompted, _alpaca, _query, _pair, _text):
+    for find in (
+        _chat, _gemini, _openai_preference, _preference, _paired, _prompted, _alpaca, _query, _pair, _text, _ranked,
+    ):  # fmt: skip
         found = find(sample)
         found = _judged(sample, found) if found else None
         if found and sample.takes(found.name, found.form):
@@ -171,7 +173,7 @@ class _Sample:
     def texts(self, name: str) -> bool:
         """Whether the column holds text that could be written: strings, no numbers, no few repeated words."""
         cells = [cell for cell in self.values(name) if cell != "" and cell != []]
-        if not cells or not all(isinstance(cell, str) or _is_texts(cell) for cell in cells):
+        if not cells or not all(isinstance(part, str) for cell in cells for part in _parts(cell)):
             return False
         written = [cell if isinstance(cell, str) else " ".join(cell) for cell in cells]
         if sum(map(is_number, written)) > 0.5 * len(written):
@@ -195,8 +197,8 @@ class _Sample:
         return verdict.find(self.names.values(), self.rows, found.columns.values())
 
 
-def _is_texts(cell: Any) -> bool:
-    return isinstance(cell, list) and all(isinstance(part, str) for part in cell)
+def _parts(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else [cell]
 
 
 def _chat(sample: _Sample) -> Format | None:
@@ -246,10 +248,13 @@ def _worse(sample: _Sample) -> str | None:
 
 def _answers(sample: _Sample, name: str) -> bool:
     """Whether a column holds answers, and not marks."""
-    cells = sample.values(name)
-    marks = ("true", "false", "0", "1", "")
-    return any(isinstance(decoded(cell), (str, list, Mapping)) for cell in cells) and not all(
-        str(cell).strip().lower() in marks for cell in cells
+    cells, marks = sample.values(name), ("true", "false", "0", "1", "")
+    held = [cell[:1] if isinstance(cell, list) else cell for cell in map(decoded, cells)]
+    listed = any(isinstance(cell, list) and isinstance(cell[0], str) for cell in held if cell)  # as in TruthfulQA
+    return (
+        any(isinstance(cell, (str, list, Mapping)) for cell in held)
+        and not listed
+        and not all(str(cell).strip().lower() in marks for cell in cells)
     )
 
 
@@ -265,15 +270,9 @@ def _preference(sample: _Sample) -> Format | None:
             return None
         better = "" if messages else answer
     columns = sample.pick(
-        prompt=asked or messages,
-        messages=messages,
-        input="input" if sample.has("instruction") else "",
-        chosen=better,
-        rejected=worse or "",
-        system=("system", "system_prompt"),
-        history="history",
-        tools="tools",
-    )
+        prompt=asked or messages, messages=messages, input="input" if sample.has("instruction") else "", chosen=better,
+        rejected=worse or "", system=("system", "system_prompt"), history="history", tools="tools",
+    )  # fmt: skip
     sides = f"the columns {better!r} and {worse!r}" if better else f"{worse!r} beside the answer in {messages!r}"
     prompt = repr(columns["prompt"]) if "prompt" in columns else "the prompt is what both begin with"
     return Format("preference", "preference", f"{sides}; {prompt}", columns)
@@ -293,11 +292,17 @@ def _paired(sample: _Sample) -> Format | None:
     columns = {**sample.pick(prompt=asked), "chosen": first, "rejected": second}
     columns |= sample.pick(input="input" if asked == "instruction" else "", system=("system", "system_prompt"))
     columns |= {f"choice {number}": name for number, name in enumerate(found.columns)}
-    by = " and ".join(map(repr, found.columns))
-    why = (
-        f"the answers {first!r} and {second!r}, of which {f'{by} says the better' if by else 'the first is the better'}"
-    )
+    by = f"{' and '.join(map(repr, found.columns))} says" if found.columns else "the first is"
+    why = f"the answers {first!r} and {second!r}, of which {by} the better"
     return Format("preference", "preference", why, columns, choice=found)
+
+
+def _ranked(sample: _Sample) -> Format | None:
+    asked = next((name for name in _ASKED if sample.has(name)), "")
+    wanted = sample.takes("preference") and not sample.labelled()
+    if not wanted or (found := ranked.find(sample.names.values(), sample.rows, asked)) is None:
+        return None
+    return Format("preference", "preference", "several answers", sample.pick(prompt=asked), unread=found)
 
 
 def _prompted(sample: _Sample) -> Format | None:
@@ -322,12 +327,9 @@ def _alpaca(sample: _Sample) -> Format | None:
                 return None
             about = (name for other, name, _ in INSTRUCTIONS if other == asked and name and sample.has(name))
             columns = sample.pick(
-                query=asked,
-                input=given or next(about, ""),
-                response=answer,
-                system=("system", "system_prompt"),
+                query=asked, input=given or next(about, ""), response=answer, system=("system", "system_prompt"),
                 history="history",
-            )
+            )  # fmt: skip
             return Format("alpaca", "chat", f"the columns {asked!r} and {answer!r}", columns)
     return None
 

@@ -9,7 +9,7 @@ first is the better one (StackExchange).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ _CHOICE = re.compile(
     r"(preferences?|preferred|choices?|winner|winning|better|best|chosen|selected|vote|verdict|labels?|judge?ment|"
     r"annotation|pick|decision|result|answer)( ?(response|answer|output|model|side|id|idx|index|label|text))*"
 )
+_SURE = re.compile(r"(human |overall |user )?(winner|winning|preferred|preference|better|best)")
+"""Names of a column that says which answer is better, whatever stands in it."""
 _STRENGTH = re.compile(r"(overall |human )?preference (strength|score)")
 _TIE = re.compile(
     r"(tied?|draw|equal|even|same|both|neither|none|no preference|unsure|unclear|similar|undecided|=|==|a ?=+ ?b|"
@@ -49,11 +51,11 @@ class Choice:
 
     how: 'word' (by the cell of `columns[0]`, `words` to sides, None for a tie), 'sorted' (the first always is), 'flags'
     (columns of 0 and 1: the first, the second), 'scores' (the higher of two numbers), 'strength' (a number below 0 for
-    the first, above it for the second).
+    the first, above it for the second), 'named' (`columns[0]` holds what `columns[1]` or `columns[2]` does: a model).
     """
 
     answers: tuple[str, str]
-    how: Literal["word", "sorted", "flags", "scores", "strength"]
+    how: Literal["word", "sorted", "flags", "scores", "strength", "named"]
     columns: tuple[str, ...] = ()
     words: tuple[tuple[str, int], ...] = ()
 
@@ -66,6 +68,8 @@ class Choice:
             raise ValueError("is empty")
         if self.how == "word":
             return _side(cells[0], dict(self.words))
+        if self.how == "named":
+            return _named_side(cells)
         numbers = [_number(cell) for cell in cells]
         if self.how == "strength":
             numbers = [0.0, numbers[0]]
@@ -75,21 +79,28 @@ class Choice:
 def find(names: Iterable[str], rows: Sequence[Row]) -> Choice | Unread | None:
     """How these rows choose between two answers; Unread where a column seems to and can mean either; None where
     there are no two answers, or nothing that chooses."""
-    listed = list(names)
-    plain = {plain_name(name): name for name in reversed(listed)}
-    for ends in (*_ENDS, *_SORTED):
-        for first in [
-            name for name in plain if re.fullmatch(rf"{_STEM} ?{ends[0]}|[a-z]* ?y {ends[0]}|y {ends[0]}", name)
-        ]:
-            second = plain.get(first[: -len(ends[0])] + ends[1])
-            if second is None:
-                continue
-            answers = (plain[first], second)
-            if ends in _SORTED:
-                return Choice(answers, "sorted")
-            if found := _chosen(answers, ends, plain, rows):
-                return found
+    plain = {plain_name(name): name for name in reversed(list(names))}
+    for answers, ends in _sides(plain):
+        if ends in _SORTED:
+            return Choice(answers, "sorted")
+        if found := _chosen(answers, ends, plain, rows):
+            return found
     return None
+
+
+def two_answers(plain: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first two columns that hold answers side by side. plain: names in lower-case words to those of the file."""
+    return next((answers for answers, _ in _sides(plain)), None)
+
+
+def _sides(plain: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    for ends in (*_ENDS, *_SORTED):
+        for first in plain:
+            if not re.fullmatch(rf"{_STEM} ?{ends[0]}|[a-z]* ?y {ends[0]}|y {ends[0]}", first):
+                continue
+            second = plain.get(first[: -len(ends[0])] + ends[1])
+            if second is not None:
+                yield (plain[first], second), ends
 
 
 def _chosen(
@@ -106,6 +117,11 @@ def _chosen(
             unread = unread or Unread(others[word], found.shown)
         elif found is not None:
             return Choice(answers, "word", (others[word],), tuple(sorted(found.items())))
+        elif named := _named(others[word], ends, plain, rows):
+            return Choice(answers, "named", named)
+        elif _SURE.match(word):
+            shown = ", ".join(repr(cell[:30]) for cell in dict.fromkeys(map(str, cells[:3])))
+            unread = unread or Unread(others[word], f"words that name neither of the two, such as {shown}")
     if unread:
         return unread
     flags = [others.get(f"winner {stem}{end}") for stem in ("model ", "response ", "") for end in ends]
@@ -122,6 +138,27 @@ def _chosen(
         if len(pair) == 2 and all(_numbers(rows, name) for name in pair):
             return Choice(answers, "scores", pair)
     return None
+
+
+def _named(name: str, ends: tuple[str, str], plain: Mapping[str, str], rows: Sequence[Row]) -> tuple[str, ...] | None:
+    """The columns of the better one and of both, where each row names one of its two models."""
+    for stem in ("model", "model name", "assistant", "system"):
+        sides = [plain.get(f"{stem} {end}") or plain.get(f"{stem}{end}") for end in ends]
+        if sides[0] is None or sides[1] is None:
+            continue
+        held = [[row.get(column) for column in (name, sides[0], sides[1])] for row in rows]
+        if all(str(won) in map(str, both) or _TIE.fullmatch(_plain(won)) for won, *both in held if won is not None):
+            return name, sides[0], sides[1]
+    return None
+
+
+def _named_side(cells: Sequence[Any]) -> Side | None:
+    won, first, second = map(str, cells)
+    if _TIE.fullmatch(_plain(won)) or first == second:
+        return None
+    if won not in (first, second):
+        raise ValueError(f"{won[:40]!r} names neither of the two models, and no tie")
+    return 0 if won == first else 1
 
 
 def _words_of(cells: set[str], ends: tuple[str, str], answers: tuple[str, str]) -> dict[str, int] | Unread | None:

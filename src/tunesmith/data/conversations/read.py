@@ -230,6 +230,8 @@ def _tell(found: Format, columns: Sequence[str], group: str | None, emit: Emit, 
 
 def _doubt(found: Format, unread: Unread, name: str) -> DataError:
     """Why answers are not learned beside a column that seems to judge them."""
+    if unread.fix:
+        return DataError(Problem(unread.shown, name, column=unread.column or None), unread.fix)
     if found.form == "preference":
         message = f"this column seems to say which answer is better, by {unread.shown}"
         return DataError(Problem(message, name, column=unread.column), "Write a, b or tie into it.")

@@ -63,10 +63,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Unread:
-    """A column that seems to judge, and can not be read as good or bad. shown: some of its values."""
+    """A column that seems to judge, and can not be read as good or bad. shown: some of its values; where there is a
+    `fix`, what is wrong, in words."""
 
     column: str
     shown: str
+    fix: str = ""
 
 
 def says(cell: Any) -> bool | None:
