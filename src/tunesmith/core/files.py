@@ -280,12 +280,12 @@ def written_to(path: Path) -> Iterator[None]:
         if error.errno in DISK_FULL:
             raise FolderError(
                 f"{path} was not written: the disk is full ({error.strerror}).",
-                "Free some space, or choose a place on another disk with --out.",
+                "Free some space, or choose a place on another disk.",
             ) from error
         if error.errno not in _REFUSED:
             raise
         raise FolderError(
-            f"{path} can not be written: {error.strerror}.", "Choose a place where you may write with --out."
+            f"{path} can not be written: {error.strerror}.", "Choose a place where you may write."
         ) from error
 
 

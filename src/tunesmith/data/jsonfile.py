@@ -51,6 +51,7 @@ def _write(rows: Iterable[Row], writer: ArrowWriter, file: str) -> npt.NDArray[n
     batch: list[dict[str, Any]] = []
     size = 0
     for line, value, characters in rows:
+        refuse_wide(len(value), file)  # at once, and not when a batch is full
         if characters > CELL_LIMIT:
             _refuse_big_cell(value, file, len(lines) + 1, line)
         lines.append(line)

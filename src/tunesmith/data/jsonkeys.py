@@ -22,3 +22,19 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 DECODER = json.JSONDecoder(object_pairs_hook=once)
 """Decodes JSON. Raises JSONDecodeError, and KeyTwice."""
+
+
+class TwiceIn(json.JSONDecodeError):
+    """Valid JSON but for a key that stands twice in one object."""
+
+
+def decode(text: str, start: int) -> tuple[Any, int]:
+    """The value at `start` and where it ends. Raises JSONDecodeError, also for what Python alone can not hold."""
+    try:
+        return DECODER.raw_decode(text, start)
+    except json.JSONDecodeError:
+        raise
+    except KeyTwice as error:
+        raise TwiceIn(str(error), text, start) from error
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error), text, start) from error

@@ -10,7 +10,8 @@ from typing import Any
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data import labelling
-from tunesmith.data.jsonkeys import DECODER, KeyTwice
+from tunesmith.data.jsonkeys import DECODER, KeyTwice, TwiceIn, decode
+from tunesmith.data.limits import refuse_wide
 from tunesmith.data.textfile import TextFile
 
 SPLIT_WORDS = {
@@ -55,8 +56,9 @@ def open_json(file: TextFile, lines: bool) -> Document:
     source = str(file.path)
     if lines:
         first = _first_line(file)
-        if first is None or _is_row(first):
-            return _of_lines(file, first or "")
+        sample = _row_of(first or "")
+        if first is None or sample is not None:
+            return _of_lines(file, first or "", sample)
         if not first.startswith(("[", "{")) or _is_list_of_cells(first):
             return _of_lines(file, first)
     with file.open() as stream:
@@ -86,28 +88,32 @@ def _first_line(file: TextFile) -> str | None:
         return next((line.strip().removeprefix("\ufeff") for line in stream if line.strip()), None)
 
 
-def _is_row(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line.rstrip().removesuffix(",")), dict)
-    except (ValueError, RecursionError):
-        return False
+def _row_of(line: str) -> dict[str, Any] | None:
+    """The object that the line holds, if it holds one."""
+    value = _value_of(line.rstrip().removesuffix(","))
+    return value if isinstance(value, dict) else None
 
 
 def _is_list_of_cells(line: str) -> bool:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
+    value = _value_of(line)
     return isinstance(value, list) and bool(value) and not isinstance(value[0], dict | list)
 
 
-def _of_lines(file: TextFile, first: str) -> Document:
-    """One object a line; `first` is the first of them."""
+def _value_of(text: str) -> Any:
+    """What the text holds, None where it is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_lines(file: TextFile, first: str, sample: dict[str, Any] | None = None) -> Document:
+    """One object a line; `first` is the first of them, and what it holds the `sample`."""
     found = Document({})
-    sample = json.loads(first.removesuffix(",")) if first and _is_row(first) else {}
+    refuse_wide(len(sample or {}), file.path)
     if first.endswith(","):
         found.layout, found.why = "one object a line", "a comma behind each is passed over"
-    found.parts[""] = _converted(_lines(file), sample, found, str(file.path))
+    found.parts[""] = _converted(_lines(file), sample or {}, found, str(file.path))
     return found
 
 
@@ -330,22 +336,6 @@ def _skip(text: str, position: int, signs: str) -> int:
     return found.end() if found else position
 
 
-class _Twice(json.JSONDecodeError):
-    """Valid JSON but for a key that stands twice in one object."""
-
-
-def decode(text: str, start: int) -> tuple[Any, int]:
-    """The value at `start` and where it ends. Raises JSONDecodeError, also for what Python alone can not hold."""
-    try:
-        return DECODER.raw_decode(text, start)
-    except json.JSONDecodeError:
-        raise
-    except KeyTwice as error:
-        raise _Twice(str(error), text, start) from error
-    except (ValueError, RecursionError) as error:
-        raise json.JSONDecodeError(str(error), text, start) from error
-
-
 def _objects_of_list(text: str, start: int, file: str) -> Iterator[Row]:
     line = 1 + text.count("\n", 0, start)
     seen, position, row = start, _skip(text, start + 1, " \t\r\n"), 0
@@ -388,7 +378,7 @@ def rows_of_columns(columns: dict[str, Any], file: str) -> Iterator[dict[str, An
 
 
 def _syntax(error: json.JSONDecodeError, file: str, row: int | None = None) -> DataError:
-    if isinstance(error, _Twice):
+    if isinstance(error, TwiceIn):
         return DataError(Problem(error.msg, file, row=row, line=error.lineno), fix=_FIX_TWICE)
     message = f"not valid JSON: {error.msg} (character {error.colno} of the line)"
     fix = "Mend the file; `python -m json.tool FILE` shows the same place."

@@ -149,6 +149,8 @@ def _whole(first: Input) -> Iterator[tuple[int, Any]]:
 
 
 def _format(rows: list[Any]) -> Format | None:
+    if any(len(row) > _MOST_COLUMNS for row in rows):
+        return None
     names = {simple(str(name)) for row in rows for name in row}
     rows = [plain(row) for row in rows]
     columns = list(dict.fromkeys(name for row in rows for name in row))
