@@ -323,6 +323,8 @@ def test_runs_and_show(run: Run, trained: Path) -> None:
     assert (row["status"], row["metric"]) == ("finished", "accuracy")
     assert run("runs").stdout == "No runs here. Start one with: tunesmith train FILE\n"
     assert run("runs", "--json").json == {"runs": []}
+    missing = run("runs", "nope")
+    assert (missing.code, "nope: there is no such folder." in missing.stderr) == (2, True)
     assert "verdict  " in run("show", trained).stdout
     assert run("show", trained, "--json").json["document"]["first_metric"] == "accuracy"
     document = {"words": ["rmse over 2 seeds: 0.5"], "runs": [], "mean": {"rmse": 0.5}, "spread": {"rmse": 0.1}}

@@ -14,6 +14,7 @@ import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.data import tables
+from tunesmith.data.conversations import peek
 
 from .conftest import sentence
 
@@ -79,3 +80,13 @@ def test_durations_longer_than_any_are_read(bench: Any, tmp_path: Path) -> None:
     table = pa.Table.from_pylist(ROWS).append_column("took", pa.array([2**62] * len(ROWS), pa.duration("s")))
     pq.write_table(table, tmp_path / "a.parquet")
     assert len(bench(tmp_path / "a.parquet").rows) == len(ROWS)
+
+
+def test_a_million_keys_in_a_row_are_refused_before_they_are_looked_at(bench: Any, tmp_path: Path) -> None:
+    line = "{" + ", ".join(f'"key {n}": 1' for n in range(300_000)) + "}\n"
+    path = _put(tmp_path / "a.jsonl", line * 2)
+    start = time.process_time()
+    assert peek(path) is None
+    with pytest.raises(DataError, match="300,000 cells"):
+        bench(path)
+    assert time.process_time() - start < 4

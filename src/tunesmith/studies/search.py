@@ -168,10 +168,13 @@ class _Search:
 
     def go_on(self, emit: Emit = ignore) -> None:
         """Try until the budget is spent. Raises what can not be cured by other settings."""
+        said = ""
         while not self._spent():
             best = self.study.best_value if self.told("COMPLETE") else None
             so_far = "" if best is None else f", best {named(self.split.metric)} so far {number(best)}"
-            emit(Phase("search", f"trial {len(self.study.get_trials(deepcopy=False)) + 1}{so_far}"))
+            if (told := f"trial {len(self.told()) + 1}{so_far}") != said:  # settings drawn again are no trial
+                emit(Phase("search", told))
+            said = told
             try:
                 self._try_one()
             except (Stopped, KeyboardInterrupt):
@@ -180,13 +183,14 @@ class _Search:
                     fix=f"Ask for the same search with --out {self.path} to go on with it.",
                 ) from None  # fmt: skip
         if not self.told("COMPLETE"):
-            reasons = {trial.user_attrs["why"] for trial in self.told("FAIL")}
+            reasons = {trial.user_attrs["why"] for trial in self.told()}
             raise RunFailed(f"No trial of the search came to an end: {'; '.join(sorted(reasons)) or 'no time'}.")
 
     def told(self, *states: str) -> list[optuna.trial.FrozenTrial]:
-        """Trials that ended in one of these states. Those that were cut off by a kill are no trials, nor are settings
+        """Trials that ended, in one of these states. Those that were cut off by a kill are no trials, nor are settings
         that were drawn again: their result was known, and nothing of the budget is spent on them."""
-        return [t for t in self._asked() if t.state.name in states and not t.user_attrs.get("repeats")]
+        ended = [t for t in self._asked() if not states or t.state.name in states]
+        return [t for t in ended if not t.user_attrs.get("repeats")]
 
     def _asked(self) -> list[optuna.trial.FrozenTrial]:
         cut_off = self._cut_off()
@@ -194,14 +198,12 @@ class _Search:
         return [t for t in trials if "why" in t.user_attrs and t.number not in cut_off]
 
     def _spent(self) -> bool:
-        done = self.told("COMPLETE", "PRUNED", "FAIL")
-        if self._repeated() >= REPEATS:
-            return True  # a space of a few settings: all that there is was tried
+        if self._repeated() >= REPEATS:  # a space of a few settings: all that there is was tried
+            return True
         if self.budget.trials:
-            return len(done) >= self.budget.trials
-        waiting = [t.user_attrs["seconds"] for t in self.told("COMPLETE")]
-        usual = sorted(waiting)[len(waiting) // 2] if waiting else 0.0
-        return bool(waiting) and self._left() < 0.5 * usual
+            return len(self.told()) >= self.budget.trials
+        waiting = sorted(t.user_attrs["seconds"] for t in self.told("COMPLETE"))
+        return bool(waiting) and self._left() < 0.5 * waiting[len(waiting) // 2]
 
     def _repeated(self) -> int:
         """How many of the last trials were settings that had been tried before."""
@@ -215,8 +217,7 @@ class _Search:
     def _left(self) -> float:
         """Seconds for trials: what is not spent, less what training the winner again will take."""
         assert self.budget.seconds is not None
-        took = sum(t.user_attrs["seconds"] for t in self.told("COMPLETE", "PRUNED", "FAIL"))
-        best = self.best()
+        took, best = sum(t.user_attrs["seconds"] for t in self.told()), self.best()
         return self.budget.seconds - took - (best.user_attrs["seconds"] if best else 0.0)
 
     def best(self) -> optuna.trial.FrozenTrial | None:
@@ -317,21 +318,19 @@ class _Halving(Watch):
                 raise TrialEnds(f"fell behind after epoch {self._reported}")
 
 
-# the end
-
-
 def _finish(searching: _Search) -> SearchResult:
     """Train the winner once more, now with the test rows beside it, and write down everything."""
     split, path, best = searching.split, searching.path, searching.best()
     assert best is not None
     words = best.user_attrs["words"]
     run = run_once(path / "run", fitting({**split.with_test(), **words}, words["method"]), searching.launcher)
-    trials = [_row(trial) for trial in searching.told("COMPLETE", "PRUNED", "FAIL")]
+    tried = searching.told()  # what was cut off or drawn again has no number
+    trials = [_row(trial, number) for number, trial in enumerate(tried, 1)]
     document = {
         "metric": split.metric, "higher_is_better": split.higher_is_better, "rows": split.sizes,
         "budget": str(searching.budget), "seconds": round(sum(t["seconds"] for t in trials), 1),
         "space": searching.space.record(), "trials": trials,
-        "best": {"number": best.number + 1, "value": best.value, "words": words},
+        "best": {"number": 1 + tried.index(best), "value": best.value, "words": words},
         "importance": importance(searching.study, best, searching.seed),
         "run": str(run.path), "test": run.document["test"][split.metric], "verdict": run.document["verdict"],
     }  # fmt: skip
@@ -343,8 +342,8 @@ def _finish(searching: _Search) -> SearchResult:
     return SearchResult(path, document, run)
 
 
-def _row(trial: optuna.trial.FrozenTrial) -> Words:
-    return {"number": trial.number + 1, "state": trial.state.name.lower(), "value": trial.user_attrs["last"],
+def _row(trial: optuna.trial.FrozenTrial, number: int) -> Words:
+    return {"number": number, "state": trial.state.name.lower(), "value": trial.user_attrs["last"],
             **{name: trial.user_attrs[name] for name in ("words", "loss", "step", "seconds", "why")}}  # fmt: skip
 
 
@@ -371,11 +370,11 @@ def importance(study: optuna.Study, best: optuna.trial.FrozenTrial, seed: int) -
 
 
 def _beside_the_first(best: Words, first: Words | None) -> str:
-    """The first trials are the defaults."""
-    if first is None or first["number"] == best["number"]:
+    if first is None or first["number"] == best["number"]:  # the first trials are the defaults
         return "; nothing beat the defaults."
-    had = f"; the defaults had {number(first['value'])}"
-    return had + (", with a higher validation loss." if first["value"] == best["value"] else ".")
+    return f"; the defaults had {number(first['value'])}" + (
+        ", with a higher validation loss." if first["value"] == best["value"] else "."
+    )
 
 
 def _sentences(document: Words) -> list[str]:
@@ -383,8 +382,8 @@ def _sentences(document: Words) -> list[str]:
     states = {state: sum(t["state"] == state for t in trials) for state in ("complete", "pruned", "fail")}
     first = next((t for t in trials if t["state"] == "complete"), None)
     found = [
-        f"{len(trials)} trials in {spoken(document['seconds'])}: {states['complete']} went to the end, "
-        f"{states['pruned']} were ended early, {states['fail']} failed.",
+        f"{len(trials)} trial{'s' * (len(trials) != 1)} in {spoken(document['seconds'])}: {states['complete']} went to "
+        f"the end, {states['pruned']} were ended early, {states['fail']} failed.",
         f"The best on the validation rows was trial {best['number']} with {metric} {number(best['value'])}"
         + _beside_the_first(best, first),
         f"On the {document['rows']['test']:,} test rows, which no trial has seen, it has {metric} "

@@ -41,7 +41,7 @@ class Budget:
     seconds: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.trials} trials" if self.trials else f"{self.seconds:.0f} s"
+        return f"{self.trials} trial{'s' * (self.trials > 1)}" if self.trials else f"{self.seconds:.0f} s"
 
 
 _UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}

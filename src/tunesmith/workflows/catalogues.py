@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core import registry
-from tunesmith.core.errors import TunesmithError
+from tunesmith.core.errors import FolderError, TunesmithError
 from tunesmith.core.files import read_json
 from tunesmith.core.options import describe
 from tunesmith.core.run import RunFolder, list_runs
@@ -17,9 +17,13 @@ from tunesmith.runs.summary import in_full, readable, row
 
 def runs(root: str | os.PathLike[str] = "runs") -> Listing:
     """The run folders below `root`: a list of dicts, with their state, first metric and verdict. Of a damaged one the
-    status says so, and `problem` what is wrong."""
+    status says so, and `problem` what is wrong. Raises FolderError for a folder that is not there; that `runs` is not
+    means that nothing was trained yet."""
+    place = Path(root)
+    if not place.is_dir() and (place.exists() or place != Path("runs")):
+        raise FolderError(f"{root}: there is no such folder.", "Give the folder in which the runs lie.")
     found = []
-    for folder in list_runs(Path(root)):
+    for folder in list_runs(place):
         try:
             with readable(folder):
                 found.append(row(folder))
