@@ -17,12 +17,14 @@ ROUNDS = 5
 """How often every label may move; nearly always none does after three."""
 
 
-def tune_thresholds(outcome_on_validation: Outcome, *, least: int = 5) -> np.ndarray:
-    """Per label, its threshold float64 [k], tuned on these rows ("labels" outcomes).
+def tune_thresholds(outcome_on_validation: Outcome, *, least: int = 5) -> np.ndarray | None:
+    """Per label, its threshold float64 [k], tuned on these rows; None where rows have no more than one label.
 
     It lies half-way between the last score taken in and the next one. Labels with fewer than `least` rows have
     the threshold of all; it is 0.5 where all labels together have no more.
     """
+    if outcome_on_validation.kind != "labels":
+        return None
     truth, scores = outcome_on_validation.truth, outcome_on_validation.scores
     if truth.sum() < least:
         return np.full(truth.shape[1], 0.5)

@@ -128,9 +128,7 @@ def _measured(folder: Path, split: SharedSplit, part: str) -> Measured:
 def _choosing(folder: Path, split: SharedSplit) -> Measured:
     """The validation rows, as runs are chosen by them: of several labels with the thresholds that are best there."""
     found = _measured(folder, split, "validation")
-    if isinstance(found, Outcome) and found.kind == "labels":
-        return replace(found, thresholds=tune_thresholds(found))
-    return found
+    return replace(found, thresholds=tune_thresholds(found)) if isinstance(found, Outcome) else found
 
 
 def _settle_thresholds(folder: Path, split: SharedSplit) -> None:

@@ -97,11 +97,8 @@ def _neighbours(words: Words, folder: Path) -> Contention:
     sign = 1 if higher_is_better(task.metrics[0]) else -1
 
     def answered(part: str, k: int) -> Outcome:
-        cuts = None
-        if task.kind == "labels":
-            on_validation = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
-            cuts = tune_thresholds(on_validation)
-        return Outcome(task.kind, truth[part], told[part][k], task.label_names, cuts)
+        on_validation = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
+        return Outcome(task.kind, truth[part], told[part][k], task.label_names, tune_thresholds(on_validation))
 
     def quality(k: int) -> float:
         return sign * compute(answered("validation", k), [task.metrics[0]])[task.metrics[0]]

@@ -31,8 +31,7 @@ def judge(work: PredictiveRun) -> None:
     """What the model says of validation and test rows, with thresholds tuned on validation where there are several
     labels; and what it has lost."""
     logits = {split: work.logits(work.data.splits[split]) for split in ("validation", "test")}
-    if work.plan.task.kind == "labels":
-        work.thresholds = tune_thresholds(work.outcome("validation", logits["validation"]))
+    work.thresholds = tune_thresholds(work.outcome("validation", logits["validation"]))
     work.ours = {split: work.outcome(split, values, work.thresholds) for split, values in logits.items()}
     work.others = _model_baselines(work)
     first = work.plan.task.metrics[0]
@@ -41,9 +40,7 @@ def judge(work: PredictiveRun) -> None:
 
 def _model_baselines(work: PredictiveRun) -> dict[str, Outcome]:
     """The frozen base with a linear head and, where it can answer, the base as it is."""
-    thresholds = None
-    if work.plan.task.kind == "labels":
-        thresholds = tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
+    thresholds = tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
     found = {"linear_probe": work.outcome("test", work.probe_logits["test"], thresholds)}
     if work.base_logits is not None:
         found["base"] = work.outcome("test", work.base_logits)

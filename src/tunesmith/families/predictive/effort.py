@@ -118,9 +118,7 @@ def hand_over(work: PredictiveRun, watched: np.ndarray, noise: Callable[[str, fl
 def _score(
     work: PredictiveRun, held: np.ndarray, logits: np.ndarray, metric: str, noise: Callable[[str, float, int], float]
 ) -> Score:
-    outcome = work.outcome_at(held, logits)
-    if outcome.kind == "labels":
-        outcome = work.outcome_at(held, logits, tune_thresholds(outcome))
+    outcome = work.outcome_at(held, logits, tune_thresholds(work.outcome_at(held, logits)))
     priced = metric if outcome.kind == "number" else "log_loss"
     found = compute(outcome, [metric, priced])
     value = found.get(metric, -np.inf if higher_is_better(metric) else np.inf)
