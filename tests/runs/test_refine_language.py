@@ -99,6 +99,14 @@ def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(chats: Path, t
     assert "shown examples" in show_comparison(found)
 
 
+def test_effort_counts_for_several_runs_too(chats: Path, tmp_path: Path) -> None:
+    words = {**WORDS, "model": str(folder("llama")), "effort": "best"}
+    words.pop("method", None)
+    with pytest.raises(OptionError, match="--effort best tries methods"):
+        several_seeds(chats, out=tmp_path / "s", seeds=2, **words)
+    assert not (tmp_path / "s" / "seed-0").exists()
+
+
 def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     words.pop("method")

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from tunesmith.core import registry
 from tunesmith.core.events import Emit
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
@@ -16,7 +15,7 @@ from tunesmith.engine.stop import StopRequest
 from tunesmith.models.additions import trainable_parameters
 from tunesmith.runs.clock import Clock
 from tunesmith.runs.context import RunContext
-from tunesmith.runs.family import family_of
+from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.identity import check_data, check_retained
 from tunesmith.runs.protocols import Family
 from tunesmith.runs.report import report
@@ -31,7 +30,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, started
 
     `started`: when the run began, by `time.monotonic`. Raises the errors of `core.errors`.
     """
-    family: Family = registry.get("families", family_of(spec))()
+    family = family_named(family_of(spec))
     run = begin(family, folder, spec, emit, stop)
     family.baselines(run)
     family.snapshot(run)
