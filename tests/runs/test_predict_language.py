@@ -128,6 +128,17 @@ def test_an_answer_that_grows_is_the_answer(chatting: Path) -> None:
     assert "".join(model.stream(ASKED[0], Sampling(max_new_tokens=4))).strip() == whole["text"]
 
 
+@pytest.mark.parametrize("option", [["--threshold", "0.5"], ["--probabilities"], ["--precision", "fp32"]])
+def test_what_is_for_labels_alone_is_refused(
+    option: list[str], chatting: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tunesmith", "predict", str(chatting), "hi", *option])
+    with pytest.raises(SystemExit) as stopped:
+        main.main()
+    assert stopped.value.code == 2
+    assert f"a model that writes text has no option '{option[0].strip('-')}'" in capsys.readouterr().err
+
+
 def test_wrong_settings_are_told(chatting: Path) -> None:
     model = tunesmith.load(chatting)
     with pytest.raises(OptionError, match="temperature"):

@@ -40,20 +40,6 @@ def read_options_of(words: Mapping[str, Any], default: ReadOptions | None = None
     return cast(ReadOptions, resolve({**usual, **given}, {"read": ReadOptions})["read"])
 
 
-def read_options_for(run: Any, data: Any, words: Mapping[str, Any]) -> ReadOptions:
-    """How other data is read for a run: as `words` say, else as its own files were, where that fits the file.
-
-    Raises OptionError.
-    """
-    spec = located(run) / "spec.yaml" if isinstance(run, str | os.PathLike) else None
-    if spec is None or not spec.exists():
-        return read_options_of(words)
-    usual = read_options(RunSpec.load(spec))
-    if usual.encoding is not None and not is_file_of(data, usual.encoding):
-        usual = usual.model_copy(update={"encoding": None})
-    return read_options_of(words, usual)
-
-
 @dataclass(frozen=True)
 class OtherData:
     """Data that a finished model is asked about, and how its files are read."""
@@ -78,8 +64,16 @@ class OtherData:
 
 
 def other_data(run: Any, data: Any, words: Mapping[str, Any]) -> OtherData:
-    """`data` for the model of `run`, read as `words` say. Raises OptionError."""
-    return OtherData(data, read_options_for(run, data, words), read_options_of(words))
+    """`data` for the model of `run` (a path, a Run; of a loaded model nothing is known), read as `words` say, else as
+    the run's own files were, where that fits the file. Raises OptionError."""
+    asked = read_options_of(words)
+    spec = located(run) / "spec.yaml" if isinstance(run, str | os.PathLike) else None
+    if spec is None or not spec.exists():
+        return OtherData(data, asked, asked)
+    usual = read_options(RunSpec.load(spec))
+    if usual.encoding is not None and not is_file_of(data, usual.encoding):
+        usual = usual.model_copy(update={"encoding": None})
+    return OtherData(data, read_options_of(words, usual), asked)
 
 
 def value_options(spec: RunSpec) -> ValueOptions:

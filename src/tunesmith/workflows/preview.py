@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from tunesmith.families.generative.preview import Preview, previewed
@@ -17,7 +16,5 @@ def preview(
 
     `options` are the task's, such as overflow. Raises DataError, ModelError, OptionError.
     """
-    return Preview(list(previewed(
-        data, model=str(Path(model)) if not isinstance(model, str) else model, row=row, task=task, template=template,
-        max_length=max_length, **options,
-    )))  # fmt: skip
+    words = {"row": row, "task": task, "template": template, "max_length": max_length, **options}
+    return Preview(list(previewed(data, model=os.fspath(model), **words)))

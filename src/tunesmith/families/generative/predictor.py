@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, ModelError, NotSupported, OptionError, Problem, RunFailed
+from tunesmith.core.errors import DataError, NotSupported, OptionError, Problem, RunFailed
 from tunesmith.core.events import Emit
 from tunesmith.core.files import copy_folder, scratch
 from tunesmith.core.options import Options
@@ -39,7 +39,6 @@ from tunesmith.models.manifest import write_manifest
 from tunesmith.models.metadata import read_metadata, write_metadata
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.rendering import without_reasoning
-from tunesmith.runs import choose
 from tunesmith.runs.load import model_folder, options_of
 from tunesmith.runs.reading import OtherData
 
@@ -82,8 +81,6 @@ class TextGenerator(Shown):
         """Where it was loaded from."""
         self.metadata = dict(metadata)
         task = registry.get("tasks", metadata["task"])
-        if choose.family_of_task(metadata["task"]) != "generative":
-            raise ModelError(f"The record of the run names the task {metadata['task']!r}, which writes no text.")
         known = {name: metadata[name] for name in ("prefix",) if name in task.Options.model_fields}
         self.task = task(task.Options(**known))
         self.codec = self.task.codec(bundle.tokenizer)
