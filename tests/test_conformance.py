@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -256,48 +255,3 @@ def test_no_two_parts_of_a_run_declare_the_same_option() -> None:
             names = [n for model in option_models(RunSpec.make(words)).values() for n in model.model_fields]
             assert sorted(names) == sorted(set(names))
             assert not set(names) & set(RunSpec.model_fields)
-
-
-PLUGIN = '''
-from pathlib import Path
-from tunesmith.core.options import Options
-
-class ShoutOptions(Options):
-    volume: int = 1
-    """How loud."""
-
-class Shout:
-    Options = ShoutOptions
-    summary = "write down every step"
-
-    def __init__(self, options, *, engine, folder):
-        self.file = Path(folder) / "shouted.txt"
-        self.volume = options.volume
-
-    def on_step(self, state, event):
-        with open(self.file, "a") as file:
-            print("!" * self.volume, event.step, file=file)
-'''
-
-
-@pytest.mark.story
-def test_a_plugin_of_another_package_is_found_by_its_entry_point(
-    in_tmp: Path, tiny_model: Path, tickets: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (in_tmp / "shouting_plugin.py").write_text(PLUGIN, encoding="utf-8")
-    monkeypatch.syspath_prepend(in_tmp)
-
-    def points(group: str) -> list[EntryPoint]:
-        own = EntryPoint("shout", "shouting_plugin:Shout", group)
-        usurper = EntryPoint("tensorboard", "shouting_plugin:Shout", group)
-        return [own, usurper] if group == "tunesmith.callbacks" else []
-
-    monkeypatch.setattr(registry, "entry_points", points)
-    assert registry.names("callbacks")[:2] == ["early-stopping", "tensorboard"]
-    assert registry.names("callbacks")[-1] == "shout"
-    assert registry.get("callbacks", "tensorboard").__name__ == "TensorBoard"  # what is built in stays
-    run = tunesmith.train(
-        tickets, model=str(tiny_model), method="full", precision="fp32", out="run",
-        callbacks=["shout"], volume=3, max_steps=2,
-    )  # fmt: skip
-    assert (run.path / "shouted.txt").read_text().split("\n") == ["!!! 1", "!!! 2", ""]

@@ -63,9 +63,9 @@ def test_it_thaws_from_the_highest_part_that_is_not_frozen(
 ) -> None:
     blocks.freeze(bundle.model, [freeze])
     method = make(stages=3, kept_share=0.0)
-    assert [method.thawed(epoch, bundle) for epoch in range(3)] == seen
+    assert [method._thawed(epoch, bundle) for epoch in range(3)] == seen
     method.prepare(bundle, 0)
-    assert [method.thawed(epoch, bundle) for epoch in range(3)] == seen
+    assert [method._thawed(epoch, bundle) for epoch in range(3)] == seen
     train(ticket_file, method="gradual", stages=3, kept_share=0.0, freeze=[freeze])
 
 

@@ -1,5 +1,7 @@
 """What happens around a training step: one file a callback, any number per run."""
 
+PROTOCOLS = ("tunesmith.engine.setup:Callback",)
+
 TABLE = {
     "early-stopping": "tunesmith.callbacks.early_stopping:EarlyStopping",
     "tensorboard": "tunesmith.callbacks.tensorboard:TensorBoard",

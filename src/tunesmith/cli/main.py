@@ -259,7 +259,10 @@ def _list_seam(seam: str, name: str | None, as_json: bool) -> None:
         print_found({seam: catalogues.plugins(seam)}, as_json, show.plugins)
         return
     registry.get(seam, name)
-    print_found(next(one for one in catalogues.plugins(seam) if one["name"] == name), as_json, show.plugin)
+    found = next(one for one in catalogues.plugins(seam) if one["name"] == name)
+    if "problem" in found:
+        raise OptionError(found["problem"])
+    print_found(found, as_json, show.plugin)
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def _reached(row: Found) -> str:
 def plugins(found: Found) -> str:
     """What each is, in a line."""
     seam, listed = next(iter(found.items()))
-    rows = [(plugin["name"], plugin["summary"]) for plugin in listed]
+    rows = [(plugin["name"], plugin.get("problem", plugin["summary"])) for plugin in listed]
     width = max(len(name) for name, _ in rows) + 2
     lines = [entry(name, summary, indent=width) for name, summary in rows]
     return "\n".join([*lines, "", f"The options of one: tunesmith {seam} NAME"])

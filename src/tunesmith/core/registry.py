@@ -11,11 +11,12 @@ import importlib
 import os
 import sys
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.imports import resolved
+from tunesmith.core.plugins import load
 
 SEAMS = ("tasks", "methods", "callbacks")
 """Those with options of their own. Launchers, families and studies are reached by name too."""
@@ -27,24 +28,49 @@ def names(seam: str) -> list[str]:
 
 
 def get(seam: str, name: str) -> Any:
-    """The plugin class called `name`. Raises OptionError with the nearest name."""
+    """The plugin class called `name`. Raises OptionError with the nearest name, or with what is wrong with a plugin of
+    another package."""
     known = targets(seam)
     if name not in known:
         singular = seam.removesuffix("s")
         raise OptionError(f"There is no {singular} called {name!r}.", did_you_mean(name, known))
-    return resolved(known[name])
+    point = outside(seam, name)
+    return resolved(known[name]) if point is None else _loaded(seam, point)
+
+
+def usable(seam: str) -> dict[str, Any]:
+    """Every plugin of a seam by name, without those of other packages that can not be used."""
+    found = {}
+    for name in names(seam):
+        try:
+            found[name] = get(seam, name)
+        except OptionError:  # `tunesmith doctor` and the lists of plugins say why
+            continue
+    return found
 
 
 def targets(seam: str) -> dict[str, str]:
     """Where every plugin of a seam lies: name -> "module:Class". Imports none of them."""
-    table: dict[str, str] = dict(importlib.import_module(f"tunesmith.{seam}").TABLE)
-    for name, target in added(seam):
-        table.setdefault(name, target)
-    return table
+    own = _own(seam)
+    return own | {name: point.value for name, point in added(seam).items() if name not in own}
 
 
-def added(seam: str) -> list[tuple[str, str]]:
-    """(name, "module:name") of all that other packages bring."""
+def outside(seam: str, name: str) -> EntryPoint | None:
+    """The entry point of a plugin that another package brings; None for one of ours."""
+    return None if name in _own(seam) else added(seam)[name]
+
+
+def _own(seam: str) -> dict[str, str]:
+    return dict(importlib.import_module(f"tunesmith.{seam}").TABLE)
+
+
+@cache
+def _loaded(seam: str, point: EntryPoint) -> Any:
+    return load(seam, point, targets("families"))
+
+
+def added(seam: str) -> dict[str, EntryPoint]:
+    """What other packages bring, by name."""
     return _added(seam, tuple((path, _changed(path)) for path in sys.path))
 
 
@@ -55,10 +81,10 @@ def canonical(seam: str, name: str) -> str:
 
 
 @cache
-def _added(seam: str, _: tuple[tuple[str, int], ...]) -> list[tuple[str, str]]:
+def _added(seam: str, _: tuple[tuple[str, int], ...]) -> dict[str, EntryPoint]:
     """Reading what is installed takes as long as a step of training, and is asked
     dozens of times in a run: it is read again when a folder of packages has changed."""
-    return [(point.name, point.value) for point in entry_points(group=f"tunesmith.{seam}")]
+    return {point.name: point for point in reversed(list(entry_points(group=f"tunesmith.{seam}")))}
 
 
 def _changed(path: str) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from tunesmith.core import registry
 from tunesmith.core.events import Decided
 from tunesmith.engine import loop
+from tunesmith.engine.interpolation import walk
 from tunesmith.engine.retained import copies
 
 ATTEMPTS: tuple[dict[str, dict[str, float]], ...] = (
@@ -69,9 +70,7 @@ class Search:
 
     def _good_enough(self, setup: loop.Setup, state: loop.TrainState, what: str, plain: float) -> bool:
         """Go back as far as needed, note what that gives, and say whether the new task suffered."""
-        interpolate = registry.get("callbacks", "interpolate")
-        walker = interpolate(interpolate.Options(), engine=setup.options, folder=self.work.folder.path)
-        value, before = walker.walk(setup, self.work.monitor, self.start, self.most)
+        value, before = walk(setup, self.work.monitor, self.start, self.most)
         sign = 1.0 if setup.higher_is_better else -1.0
         good = sign * (plain - value) <= max(2 * setup.noise(plain), _COST * abs(plain - before))
         lost = self.work.monitor.lost()

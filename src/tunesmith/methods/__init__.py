@@ -1,5 +1,7 @@
 """Which weights move: one file a method, exactly one per run."""
 
+PROTOCOLS = ("tunesmith.engine.protocols:Method",)
+
 TABLE = {
     "full": "tunesmith.methods.full:Full",
     "head": "tunesmith.methods.head:Head",

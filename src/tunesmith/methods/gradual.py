@@ -59,7 +59,7 @@ class Gradual(Method):
 
     def on_stage(self, stage: int, bundle: Bundle) -> bool:
         """Called as an epoch of that stage begins or goes on after a resume; whether it is the last stage."""
-        lowest = self.thawed(stage, bundle)
+        lowest = self._thawed(stage, bundle)
         for name, parameter in bundle.model.named_parameters():
             if name in self._later:
                 parameter.requires_grad_(self._later[name] >= lowest)
@@ -67,7 +67,7 @@ class Gradual(Method):
                     parameter.grad = None
         return stage >= self.options.stages - 1
 
-    def thawed(self, stage: int, bundle: Bundle) -> int:
+    def _thawed(self, stage: int, bundle: Bundle) -> int:
         """The depth from which on the network moves in that stage; in the first of several that of the highest part
         that is not frozen, which is the head where nobody asks for another."""
         lowest = self._lowest(bundle)
@@ -79,7 +79,7 @@ class Gradual(Method):
 
     def resting(self, stage: int, bundle: Bundle) -> int:
         """How many of the lowest blocks do not move in that stage, nor in those before."""
-        return max(0, self.thawed(stage, bundle) - 1)
+        return max(0, self._thawed(stage, bundle) - 1)
 
     def _lowest(self, bundle: Bundle) -> int:
         return 0 if self._kept(bundle) == 0 else 1 + self.frozen_blocks(bundle)

@@ -15,6 +15,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options, faults_of, nearest
+from tunesmith.core.plugins import origin
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import Kind, ReadOptions, SplitOptions, ValueOptions
 from tunesmith.data.workbook import WORKBOOK_SUFFIXES
@@ -49,7 +50,7 @@ def check_family(method: str, family: str) -> None:
 
 def tasks_of(form: str) -> list[str]:
     """Names of the tasks that learn examples of this form ('chat', 'pair', ...), the first the default."""
-    return [name for name in registry.names("tasks") if form in registry.get("tasks", name).forms]
+    return [name for name, task in registry.usable("tasks").items() if form in task.forms]
 
 
 def task_of(asked: str, form: str, format: str, file: str) -> str:
@@ -105,19 +106,19 @@ def loader_of(task: PredictiveTask) -> Any:
 
 def methods_of(family: str) -> list[str]:
     """Names of the methods that fit its tasks."""
-    return [name for name in registry.names("methods") if family in families_of(name)]
+    return [name for name in registry.usable("methods") if family in families_of(name)]
 
 
 def kinds_for(task: str) -> tuple[Kind, ...]:
     """The kinds of target that the task can learn; all kinds of all tasks for 'auto'."""
-    names = registry.names("tasks") if task == "auto" else [task]
-    return tuple(kind for name in names for kind in registry.get("tasks", name).kinds)
+    tasks = registry.usable("tasks").values() if task == "auto" else [registry.get("tasks", task)]
+    return tuple(kind for one in tasks for kind in one.kinds)
 
 
 def task_for(kind: Kind, asked: str, emit: Emit) -> str:
     if asked != "auto":
         return asked
-    name = next(name for name in registry.names("tasks") if kind in registry.get("tasks", name).kinds)
+    name = next(name for name, task in registry.usable("tasks").items() if kind in task.kinds)
     what = {"label": "one label per row", "labels": "several labels per row", "number": "a number per row"}
     emit(Decided("task", name, f"the target holds {what[kind]}"))
     return name
@@ -224,8 +225,7 @@ def check_words(spec: RunSpec) -> None:
                 registry.get(seam, asked)
             except OptionError as error:
                 raise OptionError(f"--{seam.removesuffix('s')} {asked}: {error.message}", error.fix) from None
-    for name in spec.callbacks:
-        registry.get("callbacks", name)
+    check_option_names(spec.task, spec.method, spec.callbacks)
     if spec.goal is not None:
         parse_goal(spec.goal, "--goal")
     if spec.options.get("sheet") is not None:
@@ -248,12 +248,29 @@ def check_words(spec: RunSpec) -> None:
     _check_sizes(spec)
 
 
+def check_option_names(task: str = "auto", method: str = "auto", callbacks: Sequence[str] = ()) -> None:
+    """Raises OptionError where two parts of a run have an option of one name, as a plugin of another package may."""
+    every = (RunSpec, EngineOptions, SplitOptions, ReadOptions, ValueOptions)
+    owners = {name: "of every run" for model in every for name in model.model_fields}
+    for seam, plugin in (("tasks", task), ("methods", method), *(("callbacks", name) for name in callbacks)):
+        if plugin == "auto":
+            continue
+        point = registry.outside(seam, plugin)
+        this = f"of the {origin(seam, point)}" if point else f"of the {seam.removesuffix('s')} {plugin}"
+        for name in registry.get(seam, plugin).Options.model_fields:
+            if owners.setdefault(name, this) != this:
+                raise OptionError(
+                    f"An option {name!r} is one {this}, and one {owners[name]}; a run can not have two of one name.",
+                    "Leave one of the two out, or rename the option in the package that is not Tunesmith's.",
+                )
+
+
 def _elsewhere(name: str) -> str:
     """' here: it belongs to method lora', where a plugin that this spec does not use has such an option."""
     owners = [
         f"{seam.removesuffix('s')} {plugin}"
-        for seam in registry.SEAMS for plugin in registry.names(seam)
-        if name in registry.get(seam, plugin).Options.model_fields
+        for seam in registry.SEAMS for plugin, kind in registry.usable(seam).items()
+        if name in kind.Options.model_fields
     ]  # fmt: skip
     return f" here: it belongs to {', '.join(owners)}" if owners else ""
 
@@ -294,8 +311,8 @@ def option_models(spec: RunSpec) -> dict[str, type[Options]]:
         "engine": EngineOptions, "split": SplitOptions, "read": ReadOptions, "values": ValueOptions,
     }  # fmt: skip
     for seam, asked in (("tasks", spec.task), ("methods", spec.method)):
-        for name in registry.names(seam) if asked == "auto" else [asked]:
-            models[f"{seam.removesuffix('s')} {name}"] = registry.get(seam, name).Options
+        plugins = registry.usable(seam) if asked == "auto" else {asked: registry.get(seam, asked)}
+        models |= {f"{seam.removesuffix('s')} {name}": plugin.Options for name, plugin in plugins.items()}
     for name in spec.callbacks:
         models[f"callback {name}"] = registry.get("callbacks", name).Options
     return models

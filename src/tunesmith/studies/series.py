@@ -90,7 +90,7 @@ def make_split(data: Any, folder: Path, words: Words) -> SharedSplit:
 def fitting(words: Words, method: str) -> Words:
     """The words with `method`, without the options that only other methods have."""
     own = registry.get("methods", method).Options.model_fields
-    others = {f for name in registry.names("methods") for f in registry.get("methods", name).Options.model_fields}
+    others = {f for plugin in registry.usable("methods").values() for f in plugin.Options.model_fields}
     return {**{k: v for k, v in words.items() if k in own or k not in others}, "method": method}
 
 

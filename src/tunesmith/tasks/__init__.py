@@ -1,5 +1,8 @@
 """What is learned: one file a task."""
 
+PROTOCOLS = ("tunesmith.engine.protocols:PredictiveTask", "tunesmith.engine.protocols:GenerativeTask")
+"""One a family, the first that of a task which names none."""
+
 TABLE = {
     "text-classification": "tunesmith.tasks.text_classification:TextClassification",
     "text-regression": "tunesmith.tasks.text_regression:TextRegression",

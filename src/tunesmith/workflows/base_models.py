@@ -59,7 +59,7 @@ def model(name: str) -> dict[str, Any]:
     if entry is not None:
         families = {choose.family_of_task(task) for task in catalog.TASKS[entry.kind]}
         found |= _model(entry, source.folder is not None)
-        found["methods"] = [one for one in registry.names("methods") if families & set(choose.families_of(one))]
+        found["methods"] = [one for one in registry.usable("methods") if families & set(choose.families_of(one))]
     elif size is not None:
         found |= {"parameters_million": round(size.parameters / 1e6, 1), **run_space(size, frozen_body=False)}
     if size is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core import registry
-from tunesmith.core.errors import FolderError, TunesmithError
+from tunesmith.core.errors import FolderError, OptionError, TunesmithError
 from tunesmith.core.files import read_json
 from tunesmith.core.options import describe
 from tunesmith.core.run import RunFolder, list_runs
@@ -64,9 +64,15 @@ def tasks() -> Listing:
 
 
 def plugins(seam: str) -> Listing:
-    """Name, one line and options of every plugin of a seam."""
+    """Name, one line and options of every plugin of a seam; of one that can not be used, `problem` says why."""
+    from tunesmith.runs import choose
+
     found = []
     for name in registry.names(seam):
-        plugin = registry.get(seam, name)
-        found.append({"name": name, "summary": plugin.summary, "options": describe(plugin.Options)})
+        try:
+            plugin = registry.get(seam, name)
+            choose.check_option_names(**{seam: [name]} if seam == "callbacks" else {seam.removesuffix("s"): name})
+            found.append({"name": name, "summary": plugin.summary, "options": describe(plugin.Options)})
+        except OptionError as error:
+            found.append({"name": name, "summary": "can not be used", "options": [], "problem": str(error)})
     return Listing(found, seam.capitalize(), without=("options",))

@@ -8,8 +8,10 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tunesmith.core import registry
 from tunesmith.core.extras import extras
 from tunesmith.models import catalog
+from tunesmith.workflows import catalogues
 
 _NEEDED = (
     "torch",
@@ -42,6 +44,9 @@ def doctor() -> dict[str, Any]:
             import torchvision  # noqa: F401
         except Exception as error:
             problems.append(f"torchvision is broken ({error}) and breaks transformers: pip uninstall torchvision")
+    for seam in registry.SEAMS if "torch" in versions else ():
+        if any(registry.outside(seam, name) for name in registry.names(seam)):  # ours need no look
+            problems += [plugin["problem"] for plugin in catalogues.plugins(seam) if "problem" in plugin]
     here = catalog.on_this_machine()
     for alias in here:
         try:

@@ -19,17 +19,17 @@ from tunesmith.evaluate.metrics.metric import Metric
 def _of_other_packages() -> dict[str, Metric]:
     """Those with an entry point in the group `tunesmith.metrics`: a `Metric` each. Raises OptionError."""
     found: dict[str, Metric] = {}
-    for name, target in registry.added("metrics"):
+    for name, point in registry.added("metrics").items():
         try:
-            found[name] = resolved(target)
+            found[name] = resolved(point.value)
         except (ImportError, AttributeError) as error:
             raise OptionError(
-                f"The metric {name!r} of another package can not be loaded from {target}: {error}.",
+                f"The metric {name!r} of another package can not be loaded from {point.value}: {error}.",
                 "Correct or uninstall that package.",
             ) from None
         if not isinstance(found[name], Metric):
             raise OptionError(
-                f"{target}, which another package calls the metric {name!r}, is no `Metric`.",
+                f"{point.value}, which another package calls the metric {name!r}, is no `Metric`.",
                 "Make it a tunesmith.evaluate.metrics.Metric.",
             )
     return found

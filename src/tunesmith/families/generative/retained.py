@@ -50,8 +50,7 @@ def _read(own: RunSpec, path: Path, kind: str) -> Read:
 
 def task_for(form: str, kind: str) -> Any:
     """The task that learns such examples token by token with such a network, None where there is none."""
-    for name in registry.names("tasks"):
-        plugin = registry.get("tasks", name)
+    for plugin in registry.usable("tasks").values():
         if form in plugin.forms and plugin.network == kind and plugin.sequences_per_item == 1:
             return plugin
     return None

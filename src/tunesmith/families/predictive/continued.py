@@ -58,7 +58,7 @@ def _check_additions(path: Path, method: str) -> None:
             f"The run {path} is a progressive network, whose columns stay as they are.",
             "Learn the next task in a column of its own: --method progressive.",
         )
-    intact = [name for name in registry.names("methods") if registry.get("methods", name).keeps_base_intact]
+    intact = [name for name, method in registry.usable("methods").items() if method.keeps_base_intact]
     if kind not in (None, "COLUMN") and method not in intact:
         raise chain.beside_only(path, method, intact)
 

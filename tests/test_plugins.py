@@ -1,0 +1,180 @@
+"""Plugins of another package: those that work, and how each fault is told, without breaking what does not use them."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tunesmith
+from tunesmith.core import registry
+from tunesmith.core.errors import OptionError
+from tunesmith.core.plugins import faults_of, protocol_of
+from tunesmith.workflows import catalogues
+
+EXTRAS = Path(__file__).parent / "plugins"
+Install = Callable[..., str]
+_NUMBERS = itertools.count()
+
+OPTIONS = """
+from tunesmith.core.options import Options
+from tunesmith.engine.protocols import GenerativeTask, Method, PredictiveTask
+from tunesmith.engine.setup import Callback
+
+class Own(Options):
+    volume: int = 1
+    "How loud."
+"""
+
+
+@pytest.fixture
+def install(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """`install("callbacks", "shout", source)`: a package with one module and one entry point, as pip leaves it. Gives
+    the module's name, which no other test has."""
+    monkeypatch.syspath_prepend(str(in_tmp))
+
+    def make(seam: str, name: str, source: str) -> str:
+        module = f"outsider_{next(_NUMBERS)}"
+        (in_tmp / f"{module}.py").write_text(OPTIONS + source, encoding="utf-8")
+        about = in_tmp / f"{module}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}-pkg\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[tunesmith.{seam}]\n{name} = {module}:Plugin\n")
+        importlib.invalidate_caches()
+        return module
+
+    return make
+
+
+@pytest.fixture
+def extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXTRAS))
+
+
+def test_every_plugin_of_ours_has_what_it_must_and_nothing_misspelled() -> None:
+    for seam in registry.SEAMS:
+        protocols = importlib.import_module(f"tunesmith.{seam}").PROTOCOLS
+        for name in registry.names(seam):
+            plugin = registry.get(seam, name)
+            protocol = protocol_of(plugin, protocols, registry.targets("families"))
+            assert protocol is not None
+            assert list(faults_of(plugin, protocol)) == [], name
+
+
+CALLBACK = """
+class Plugin:
+    Options = Own
+    summary = "x"
+    {line}
+"""
+METHOD = """
+class Plugin(Method):
+    Options = Own
+    summary = "x"
+    learning_rate, epochs = 1e-3, 1
+    def prepare(self, bundle, seed): ...
+    def groups(self, bundle, learning_rate): return []
+    {line}
+"""
+FAULTS = [
+    ("callbacks", "import a_package_that_is_not_there", "can not be imported: ModuleNotFoundError"),
+    ("callbacks", "raise SystemExit(3)", "can not be imported: SystemExit"),
+    ("callbacks", "", "can not be imported: AttributeError"),
+    ("callbacks", "Plugin = 3", "it is no class"),
+    ("callbacks", CALLBACK.format(line="def on_stepp(self, state, event): ..."), "'on_stepp'.*Did you mean 'on_step'"),
+    ("callbacks", CALLBACK.format(line="def on_step(self, state): ..."), "its on_step does not take"),
+    ("callbacks", "class Plugin: summary = 'x'", "it has no Options"),
+    ("callbacks", CALLBACK.format(line="Options = dict"), "its Options are no class below"),
+    ("methods", METHOD.format(line="virtual_token = 3"), "'virtual_token'.*Did you mean 'virtual_tokens'"),
+    ("methods", METHOD.format(line="").replace("def prepare(self, bundle, seed): ...", ""), "it has no prepare"),
+    ("tasks", "class Plugin(PredictiveTask):\n    summary, Options, family = 'x', Own, 'diffusion'",
+     "family 'diffusion', which is not installed"),
+    ("tasks", "class Plugin(GenerativeTask):\n    summary, Options = 'x', Own", "encode, lesson, metrics, network"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seam", "source", "told"), FAULTS)
+def test_a_plugin_that_can_not_be_used_is_told_and_breaks_nothing_else(
+    seam: str, source: str, told: str, install: Install
+) -> None:
+    module = install(seam, "broken", source)
+    with pytest.raises(OptionError, match=told) as caught:
+        registry.get(seam, "broken")
+    assert f"'broken' of the package {module}-pkg (entry point {module}:Plugin)" in str(caught.value)
+    assert "uninstall it" in str(caught.value)
+    assert "broken" not in registry.usable(seam)
+    listed = catalogues.plugins(seam)
+    assert [row["name"] for row in listed if "problem" in row] == ["broken"]
+    assert len(listed) == len(registry.names(seam))
+
+
+def test_two_parts_with_one_option_are_told(install: Install, tiny_model: Path, tickets: Any) -> None:
+    source = "class Rank(Options):\n    rank: int = 1\n" + CALLBACK.format(line="").replace("Own", "Rank")
+    module = install("callbacks", "loud", source)
+    words: dict[str, Any] = {"model": str(tiny_model), "callbacks": ["loud"], "out": "run"}
+    with pytest.raises(
+        OptionError, match=rf"'rank' is one of the callback 'loud' of the package {module}-pkg.*method lora"
+    ):
+        tunesmith.train(tickets, method="lora", **words)
+    assert not Path("run").exists()
+
+
+def test_an_option_of_every_run_is_taken(install: Install) -> None:
+    source = "class Mine(Options):\n    seed: int = 1\n" + CALLBACK.format(line="").replace("Own", "Mine")
+    install("callbacks", "seeded", source)
+    [problem] = [row["problem"] for row in catalogues.plugins("callbacks") if "problem" in row]
+    assert "An option 'seed' is one of the callback 'seeded'" in problem
+
+
+def test_a_plugin_of_an_earlier_version_gets_the_defaults(install: Install) -> None:
+    """It inherits nothing, and names the families as they were called."""
+    source = METHOD.format(line="families = ('rows',)").replace("(Method)", "")
+    install("methods", "old", source)
+    plugin = registry.get("methods", "old")
+    assert (plugin.adds, plugin.keeps_last, plugin.__name__) == (False, False, "Plugin")
+    assert plugin(plugin.Options()).options == plugin.Options()
+    from tunesmith.runs.choose import families_of
+
+    assert families_of("old") == ("predictive",)
+
+
+@pytest.mark.story
+def test_a_broken_plugin_on_the_command_line(
+    install: Install, tunesmith: Any, in_tmp: Path, tiny_model: Path
+) -> None:  # fmt: skip
+    install("methods", "broken", "import a_package_that_is_not_there")
+    Path("rows.csv").write_text("text,label\n" + "".join(f"word {n},{'ab'[n % 2]}\n" for n in range(40)))
+    path = {"PYTHONPATH": f"{in_tmp}:{Path(registry.__file__).parents[2]}"}
+    asked = ("rows.csv", "--method", "broken", "--model", tiny_model)
+    for command in (("check", *asked), ("train", *asked), ("methods", "broken")):
+        done = tunesmith(*command, **path)
+        assert done.code == 2, done.stderr
+        assert "broken" in done.stderr
+        assert "Traceback" not in done.stderr
+    done = tunesmith("methods", **path)
+    assert done.code == 0
+    assert "can not be imported" in " ".join(done.stdout.split())
+    assert tunesmith("check", "rows.csv", "--model", tiny_model, **path).code == 0
+
+
+@pytest.mark.story
+@pytest.mark.usefixtures("extras")
+def test_a_package_of_its_own_adds_a_task_a_method_and_a_callback(in_tmp: Path, tiny_model: Path, tickets: Any) -> None:
+    run = tunesmith.train(
+        tickets, task="text-focal", method="last-block", callbacks=["shout"], volume=3, focus=1.0, max_steps=2,
+        model=str(tiny_model), precision="fp32", out="run",
+    )  # fmt: skip
+    assert (run.path / "shouted.txt").read_text().split("\n") == ["!!! 1", "!!! 2", ""]
+    again = tunesmith.load(run.path)
+    assert {answer["label"] for answer in again.predict(["the parcel is broken"])} <= set(again.labels)
+    assert max(len(path.read_text().splitlines()) for path in EXTRAS.rglob("*.py")) < 80
+
+
+def test_what_is_built_in_stays(install: Install) -> None:
+    install("callbacks", "tensorboard", CALLBACK.format(line=""))
+    assert registry.names("callbacks")[:2] == ["early-stopping", "tensorboard"]
+    assert registry.get("callbacks", "tensorboard").__name__ == "TensorBoard"
