@@ -160,3 +160,11 @@ def test_lines_to_use_the_model_are_ready_to_be_copied() -> None:
     for code in shown[2:]:
         compile(code, "report", "exec")
         assert '"where is my order?"' in code
+
+
+@pytest.mark.parametrize(("best", "side"), [(0, "left"), (1, "left"), (3, "right")])
+def test_the_mark_of_the_kept_step_stays_within_the_axis(best: int, side: str) -> None:
+    points = [{"step": 10 * n, "loss": 1.0, "best": n == best} for n in range(4)]
+    drawn = charts.loss_curves({"train": [], "validation": points})
+    assert drawn is not None
+    assert drawn["layout"]["annotations"][0]["xanchor"] == side

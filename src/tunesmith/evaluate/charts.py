@@ -69,14 +69,16 @@ def loss_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], apart: bool =
 
 def _with_kept(layout: dict[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """A dashed line at the step whose weights were kept."""
+    steps = [int(point["step"]) for point in curves.get("validation", ())]
     kept = [int(point["step"]) for point in curves.get("validation", ()) if point.get("best")]
     if not kept:
         return layout
+    left = kept[-1] < max(steps) / 2  # words beyond the axis would begin it below 0
     mark = {"x": kept[-1], "xref": "x", "yref": "paper"}
     rule = {"type": "line", "x0": kept[-1], "x1": kept[-1], "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
             "line": {"color": GREY, "width": 1.5, "dash": "dash"}}  # fmt: skip
     note = {**mark, "y": 0.02, "text": f"kept: step {kept[-1]:,}", "showarrow": False, "yanchor": "bottom",
-            "xanchor": "left" if kept[-1] == 0 else "right", "xshift": 4 if kept[-1] == 0 else -4}  # fmt: skip
+            "xanchor": "left" if left else "right", "xshift": 4 if left else -4}  # fmt: skip
     return {**layout, "shapes": [rule], "annotations": [note]}
 
 

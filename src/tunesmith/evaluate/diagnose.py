@@ -365,7 +365,8 @@ def _conflicts(audit: Mapping[str, Any]) -> list[Finding]:
     texts = int(entry["texts"]) if isinstance(entry, Mapping) and "texts" in entry else count(entry)
     if not texts:
         return []
-    evidence = f"{texts:,} texts occur with different labels; no model can get all of them right."
+    occur = "text occurs" if texts == 1 else "texts occur"
+    evidence = f"{texts:,} {occur} with different labels; no model can get all of them right."
     action = "Decide on one label for each of them; the data audit lists examples."
     return _finding("conflicting_labels", "warning", evidence, action)
 

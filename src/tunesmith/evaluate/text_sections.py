@@ -29,7 +29,7 @@ def answers(evidence: Evidence) -> str:
     note = f"{len(ranked)} test rows were answered; the least alike come first."
     if any(answer.cut for answer in ranked[:SHOWN]):
         note += f"{_CUT}: the answer did not end by itself, and was cut at the limit of tokens."
-    return f'<p class="soft small">{note}</p>' + page.table(head, rows)
+    return f'<p class="soft small">{note}</p>' + page.table(head, rows, fold=True)
 
 
 def _name(contender: str) -> str:
