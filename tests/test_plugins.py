@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import tunesmith
+from tunesmith import testing
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.plugins import faults_of, protocol_of
@@ -172,6 +173,16 @@ def test_a_package_of_its_own_adds_a_task_a_method_and_a_callback(in_tmp: Path, 
     again = tunesmith.load(run.path)
     assert {answer["label"] for answer in again.predict(["the parcel is broken"])} <= set(again.labels)
     assert max(len(path.read_text().splitlines()) for path in EXTRAS.rglob("*.py")) < 80
+
+
+@pytest.mark.story
+@pytest.mark.usefixtures("extras")
+def test_the_suite_for_plugins_runs_those_of_another_package(tmp_path: Path) -> None:
+    assert list(testing.cases(["text-focal"], ["last-block", "qlora"])) == [("text-focal", 0, "last-block")]
+    run = testing.check("text-focal", 0, "last-block", tmp_path, testing.tiny_encoder)
+    assert run.metrics["accuracy"] >= 0.9
+    [mark] = testing.conformance(["text-focal"], ["last-block"]).pytestmark  # type: ignore[attr-defined]
+    assert mark.args[1] == [("text-focal", 0, "last-block")]
 
 
 def test_what_is_built_in_stays(install: Install) -> None:

@@ -1,42 +1,10 @@
-"""A tiny random BERT with its tokenizer, and the sixty short messages that it learns from."""
+"""The sixty short messages that tests learn from, and the tiny model that learns them."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from tunesmith.testing import tiny_encoder as save_bert
 
-import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-_WORDS = (
-    "the a is was my your this it and not i you we thanks sorry please where when how why what card order "
-    "parcel refund app money password broken lost late happy angry works arrived help again never good bad"
-)
-
-
-def save_bert(folder: Path) -> Path:
-    """Two random blocks (32 wide, some 30 thousand weights, the same at every call) and a tokenizer, in `folder`."""
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789.,?!'@#-")
-    pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *_WORDS.split()]
-    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=64,
-        pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
-    )  # fmt: skip
-    wrapped.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=64, max_position_embeddings=64,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder, safe_serialization=True)
-    return folder
+__all__ = ["save_bert", "tickets"]
 
 
 def tickets() -> list[dict[str, str]]:
