@@ -169,6 +169,6 @@ def test_another_package_brings_a_metric(tmp_path: Path) -> None:
     ("target", "why"), [("brier:BRIAR", "can not be loaded"), ("brier:function", "is no `Metric`")]
 )
 def test_a_metric_that_can_not_be_used_is_refused_in_words(tmp_path: Path, target: str, why: str) -> None:
-    code = "from tunesmith.core.errors import OptionError\ntry:\n    import tunesmith.evaluate.metrics\n"
-    done = _ask(tmp_path, target, code + "except OptionError as error:\n    print(error)")
+    code = "from tunesmith.core.errors import OptionError\nfrom tunesmith.evaluate.metrics import get\n"
+    done = _ask(tmp_path, target, code + "try:\n    get('brier')\nexcept OptionError as error:\n    print(error)")
     assert why in done.stdout, done.stderr

@@ -15,31 +15,28 @@ from tunesmith.core.imports import resolved
 from tunesmith.evaluate.metrics import labels, likelihoods, numbers, texts
 from tunesmith.evaluate.metrics.metric import Metric
 
-
-def _of_other_packages() -> dict[str, Metric]:
-    """Those with an entry point in the group `tunesmith.metrics`: a `Metric` each. Raises OptionError."""
-    found: dict[str, Metric] = {}
-    for name, point in registry.added("metrics").items():
-        try:
-            found[name] = resolved(point.value)
-        except (ImportError, AttributeError) as error:
-            raise OptionError(
-                f"The metric {name!r} of another package can not be loaded from {point.value}: {error}.",
-                "Correct or uninstall that package.",
-            ) from None
-        if not isinstance(found[name], Metric):
-            raise OptionError(
-                f"{point.value}, which another package calls the metric {name!r}, is no `Metric`.",
-                "Make it a tunesmith.evaluate.metrics.Metric.",
-            )
-    return found
-
-
 TABLE: dict[str, Metric] = labels.TABLE | numbers.TABLE | texts.TABLE | likelihoods.TABLE
 """name -> Metric. The order is the order of tables in the report."""
 
-for _name, _metric in _of_other_packages().items():
-    TABLE.setdefault(_name, _metric)
+UNUSABLE: dict[str, str] = {}
+"""name -> why not, of metrics that other packages bring: they break nothing, and who asks for one is told."""
+
+
+def _add_those_of_other_packages() -> None:
+    """Those with an entry point in the group `tunesmith.metrics`: a `Metric` each."""
+    for name, point in registry.added("metrics").items():
+        try:
+            found = resolved(point.value)
+        except Exception as error:  # whatever it runs when it is imported
+            UNUSABLE[name] = f"can not be loaded from {point.value}: {error}"
+            continue
+        if isinstance(found, Metric):
+            TABLE.setdefault(name, found)
+        else:
+            UNUSABLE[name] = f"is no `Metric` ({point.value})"
+
+
+_add_those_of_other_packages()
 
 
 def names_for(kind: str) -> list[str]:
@@ -56,6 +53,8 @@ def get(name: str, kind: str | None = None) -> Metric:
 
 
 def unknown(name: str, fitting: Iterable[str], kind: str | None = None) -> OptionError:
+    if name in UNUSABLE:
+        return OptionError(f"The metric {name!r} of another package {UNUSABLE[name]}.", "Correct or uninstall it.")
     of_kind = "" if kind is None else " of texts" if kind == "text" else f" for outcomes of kind {kind!r}"
     return OptionError(f"There is no metric called {name!r}{of_kind}.", did_you_mean(name, fitting))
 
