@@ -178,7 +178,7 @@ def test_long_lines_break_behind_their_name_on_a_terminal_only(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("command", "module", "verb"), [("compare", "comparison", "ladder"), ("search", "search", "search")]
+    ("command", "module", "verb"), [("compare", "comparison", "compare"), ("search", "search", "search")]
 )
 def test_what_takes_long_says_how_far_it_is(
     command: str, module: str, verb: str, run: Run, ticket_csv: Path, monkeypatch: pytest.MonkeyPatch
