@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +12,10 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from language_models import network, tokenizer
+from language_models import CONTEXT, network, tokenizer
 from tunesmith.core import registry
 from tunesmith.models.additions import quiet_peft
+from tunesmith.models.bundle import Bundle
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.loaders.encoder import load_text_base
 
@@ -62,7 +62,7 @@ class Written:
 
     def __init__(self, family: str):
         model = LanguageModel(network(family).eval())
-        self.bundle: Any = SimpleNamespace(model=model, tokenizer=tokenizer(family), kind="causal", name=family)
+        self.bundle = Bundle(model, tokenizer(family), family, "", CONTEXT, kind="causal")
         ids = torch.randint(5, 250, (2, 9), generator=torch.Generator().manual_seed(0))
         self.batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 

@@ -255,9 +255,10 @@ def check_option_names(task: str = "auto", method: str = "auto", callbacks: Sequ
     for seam, plugin in (("tasks", task), ("methods", method), *(("callbacks", name) for name in callbacks)):
         if plugin == "auto":
             continue
+        fields = registry.get(seam, plugin).Options.model_fields
         point = registry.outside(seam, plugin)
         this = f"of the {origin(seam, point)}" if point else f"of the {seam.removesuffix('s')} {plugin}"
-        for name in registry.get(seam, plugin).Options.model_fields:
+        for name in fields:
             if owners.setdefault(name, this) != this:
                 raise OptionError(
                     f"An option {name!r} is one {this}, and one {owners[name]}; a run can not have two of one name.",
