@@ -42,7 +42,7 @@ HANDED_A_NEW_FOLDER = {
     "engine/checkpoint.py", "callbacks/ewc.py", "callbacks/tensorboard.py", "methods/adapters.py", "methods/ia3.py",
     "methods/lora.py", "methods/progressive.py", "models/loaders/encoder.py", "models/virtual.py",
     "families/predictive/continued.py", "families/generative/predictor.py", "families/generative/saving.py",
-    "studies/soup.py", "core/spec.py",
+    "studies/soup.py", "core/spec.py", "testing.py",
 }  # fmt: skip
 """Where libraries write to paths: in a folder that `core/files.py` made for it. `dump` gives text in core/spec.py."""
 

@@ -18,6 +18,7 @@ import torch
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
+from tunesmith.core.files import write_text
 from tunesmith.runs.choose import families_of, family_of_task
 from tunesmith.runs.train import Run
 
@@ -66,7 +67,7 @@ def check(task: str, toy: int, method: str, folder: Path, base: Callable[[Path],
 
     found = registry.get("tasks", task).toys()[toy]
     rows = folder / "rows.jsonl"
-    rows.write_text("".join(json.dumps(row) + "\n" for row in found.rows), encoding="utf-8")
+    write_text(rows, "".join(json.dumps(row) + "\n" for row in found.rows))
     usual = {"task": task, "method": method, "model": str(base(folder / "base")), "precision": "fp32", "batch_size": 5}
     usual |= {"epochs": 4, "learning_rate": 3e-3, "verbose": False}
     run = tunesmith.train(

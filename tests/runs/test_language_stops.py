@@ -21,9 +21,8 @@ import tunesmith
 from language_models import folder, network
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.core.events import Warned
-from tunesmith.engine.generate import Sampling
-from tunesmith.families.generative import predict
-from tunesmith.models import load_language
+from tunesmith.models.loaders import language as load_language
+from tunesmith.workflows.predict import predict_file
 
 
 @pytest.fixture(name="train")
@@ -113,14 +112,13 @@ def test_rows_that_can_not_be_answered_are_told_together(train: Train, in_tmp: P
     asked = in_tmp / "asked.jsonl"
     hi = '{"messages": [{"role": "user", "content": "hi"}]}'
     asked.write_text("\n".join((hi, "{bad", '{"messages": 5}')), encoding="utf-8")
-    short = Sampling(max_new_tokens=4)
     with pytest.raises(DataError) as refused:
-        predict.predict(run.path / "model", str(asked), in_tmp / "out.jsonl", short)
+        predict_file(run.path / "model", str(asked), in_tmp / "out.jsonl", max_new_tokens=4)
     assert [(problem.row, problem.line) for problem in refused.value.problems] == [(2, 2), (3, 3)]
     answers = []
     for line in (hi, '{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "yo"}]}'):
         asked.write_text(line, encoding="utf-8")
-        assert predict.predict(run.path / "model", str(asked), in_tmp / "out.jsonl", short) == 1
+        assert predict_file(run.path / "model", str(asked), in_tmp / "out.jsonl", max_new_tokens=4) == 1
         answers.append(json.loads((in_tmp / "out.jsonl").read_text("utf-8"))["predicted"])
     assert answers[0] == answers[1]  # both say the same
 
