@@ -55,6 +55,10 @@ class Generative:
     pool = staticmethod(split.pool)
     rate = staticmethod(rate_of)
     usual_contenders = staticmethod(usual_contenders)
+    write = staticmethod(saving.write)
+    read_back = staticmethod(saving.read_back)
+    evidence = staticmethod(document.evidence)
+    write_predictions = staticmethod(saving.write_predictions)
 
     def read(self, run: GenerativeRun) -> None:
         run.corpus = read_corpus(run.spec, split_options(run.spec), run.emit)
@@ -104,12 +108,6 @@ class Generative:
         run.clock.phase("evaluate", f"{len(run.items.splits['test'])} test examples")
         document.judge(run)
 
-    def write(self, run: GenerativeRun, aside: Path) -> None:
-        saving.write(run, aside)
-
-    def read_back(self, run: GenerativeRun, aside: Path) -> None:
-        saving.read_back(run, aside)
-
     def document(self, run: GenerativeRun, cost: Mapping[str, Any]) -> dict[str, Any]:
         return document.document(run, dict(cost))
 
@@ -118,12 +116,6 @@ class Generative:
 
     def headline(self, run: GenerativeRun) -> tuple[str, ...]:
         return (*run.plan.task.metrics, run.plan.task.text_metric)
-
-    def evidence(self, run: GenerativeRun) -> dict[str, Any]:
-        return document.evidence(run)
-
-    def write_predictions(self, run: GenerativeRun) -> None:
-        saving.write_predictions(run)
 
     def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
         own = registry.get("tasks", split.words["task"]).metrics

@@ -17,7 +17,6 @@ from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import frozen_prefix
-from tunesmith.models.bundle import Bundle
 from tunesmith.runs import text_language
 from tunesmith.runs.context import RunContext
 from tunesmith.runs.cut_texts import Cut
@@ -59,7 +58,7 @@ class PredictiveRun(RunContext):
     @property
     def watched(self) -> np.ndarray:
         """Positions of the validation rows that are looked at while training."""
-        return watched_of(self.data, self.plan.spec.seed)
+        return batching.sample(self.data.splits["validation"], WATCHED_ROWS, self.plan.spec.seed)
 
     def logits(self, positions: np.ndarray) -> np.ndarray:
         """The model as it is now, on some rows: float32 [len(positions), outputs]."""
@@ -76,7 +75,11 @@ class PredictiveRun(RunContext):
     @cached_property
     def cut(self) -> Cut:
         """How much of the texts is not read."""
-        return cut_of(self.plan, self.data, self.bundle, self.rows)
+        rows, bundle = self.rows, self.bundle
+        return Cut(
+            rows.whole_lengths, len(rows), int(rows.lengths.max()), self.plan.spec.model, bundle.position_limit,
+            text_language.sample(self.data),
+        )  # fmt: skip
 
     @property
     def is_probe(self) -> bool:
@@ -87,27 +90,5 @@ class PredictiveRun(RunContext):
         return self.outcome_at(self.data.splits[split], logits, thresholds)
 
     def outcome_at(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
-        return outcome_of(self.plan, self.data, positions, logits, thresholds)
-
-
-def outcome_of(
-    plan: Plan[PredictiveTask],
-    data: PreparedData,
-    positions: np.ndarray,
-    logits: np.ndarray,
-    thresholds: np.ndarray | None = None,
-) -> Outcome:
-    task = plan.task
-    return Outcome(task.kind, task.truth(data.targets(positions)), task.scores(logits), task.label_names, thresholds)
-
-
-def cut_of(plan: Plan, data: PreparedData, bundle: Bundle, rows: EncodedRows) -> Cut:
-    return Cut(
-        rows.whole_lengths, len(rows), int(rows.lengths.max()), plan.spec.model, bundle.position_limit,
-        text_language.sample(data),
-    )  # fmt: skip
-
-
-def watched_of(data: PreparedData, seed: int) -> np.ndarray:
-    """Positions of the validation rows that are looked at while training."""
-    return batching.sample(data.splits["validation"], WATCHED_ROWS, seed)
+        task, targets = self.plan.task, self.data.targets(positions)
+        return Outcome(task.kind, task.truth(targets), task.scores(logits), task.label_names, thresholds)

@@ -17,7 +17,6 @@ from tunesmith.evaluate.measured import value_of, with_intervals
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
-from tunesmith.families.predictive.features import features_of_base
 from tunesmith.families.predictive.text_baselines import texts_of
 from tunesmith.forgetting.monitor import measured
 from tunesmith.models import virtual
@@ -90,7 +89,7 @@ def _of_data(work: PredictiveRun, test: diagnose.Metrics) -> list[diagnose.Findi
 def _frozen(work: PredictiveRun) -> linear.Frozen:
     """The rows as the base model saw them before training: features that are still on disk."""
     task, data = work.plan.task, work.data
-    features = features_of_base(work)
+    features = work.features_of_base
     seed, test = work.plan.spec.seed, data.splits["test"]
     train = sample(sample(data.splits["train"], MAX_ROWS, seed), linear.MOST_ROWS, seed)
     rows = data.rows.select(train)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -30,7 +29,7 @@ from tunesmith.families.predictive import (
     zero_shot,
 )
 from tunesmith.families.predictive.contenders import CONTENDERS, LEARNING_CURVE, contend
-from tunesmith.families.predictive.context import PredictiveRun, cut_of, outcome_of, watched_of
+from tunesmith.families.predictive.context import WATCHED_ROWS, PredictiveRun
 from tunesmith.families.predictive.settle import settled
 from tunesmith.families.predictive.text_baselines import baselines_on_texts
 from tunesmith.forgetting import monitor
@@ -65,13 +64,18 @@ class Predictive:
     make_split = staticmethod(split.make_split)
     pool = staticmethod(split.pool)
     contend = staticmethod(contend)
+    write = staticmethod(saving.write)
+    read_back = staticmethod(saving.read_back)
+    evidence = staticmethod(document.evidence)
+    write_predictions = staticmethod(saving.write_predictions)
 
     def read(self, run: PredictiveRun) -> None:
         run.data = read(run.spec.data, run.spec, run.folder.cache, emit=run.emit)
 
     def settle(self, run: PredictiveRun) -> Plan:
         plan = settled(run.spec, run.data, run.emit)
-        if effort.keeps_last(plan, len(watched_of(run.data, plan.spec.seed))):  # nothing can stop it early
+        watched = min(len(run.data.splits["validation"]), WATCHED_ROWS)
+        if effort.keeps_last(plan, watched):  # nothing can stop it early
             listening = [name for name in run.spec.callbacks if name != _EARLY_STOPPING]
             plan.spec = plan.spec.model_copy(update={"callbacks": listening})
         return plan
@@ -94,6 +98,7 @@ class Predictive:
         plan, data, bundle = run.plan, run.data, run.bundle
         rows = plan.task.encode(data.rows, bundle, run.folder.cache / "tokens", run.emit, run.stop.check)
         row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
+        run.rows = rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
         if len(rows.cut):
             limit, share = int(rows.lengths.max()), len(rows.cut) / len(rows)
             data.ledger.cut(row_ids[rows.cut], f"longer than {limit} tokens: the end was cut off")
@@ -101,9 +106,7 @@ class Predictive:
                 f"{share:.1%} of the rows are longer than {limit} tokens, about {round(limit * WORDS)} words; "
                 "their end is not read; --max-length sets the limit"
             )
-            cut = cut_of(plan, data, bundle, rows)
-            run.emit(cut.warning if cut.much else Decided("cut", len(rows.cut), told))
-        run.rows = rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
+            run.emit(run.cut.warning if run.cut.much else Decided("cut", len(rows.cut), told))
         data.save(run.folder.data)
         run.device = hardware.device()
         bundle.model.to(run.device)
@@ -132,7 +135,7 @@ class Predictive:
         with leave_one_core():
             run.probe, run.probe_logits = linear_head.of_base(run)
         run.emit(Decided("penalty", run.probe.penalty, run.probe.why))
-        on_validation = outcome_of(plan, data, data.splits["validation"], run.probe_logits["validation"])
+        on_validation = run.outcome("validation", run.probe_logits["validation"])
         if why := effort.enough(plan, on_validation):
             run.emit(Decided("method", "head", why))
             effort.only_head(plan)
@@ -163,12 +166,6 @@ class Predictive:
         run.clock.phase("evaluate", f"{len(run.data.splits['test'])} test rows")
         document.judge(run)
 
-    def write(self, run: PredictiveRun, aside: Path) -> None:
-        saving.write(run, aside)
-
-    def read_back(self, run: PredictiveRun, aside: Path) -> None:
-        saving.read_back(run, aside)
-
     def document(self, run: PredictiveRun, cost: Mapping[str, Any]) -> dict[str, Any]:
         return document.document(run, dict(cost))
 
@@ -179,12 +176,6 @@ class Predictive:
 
     def headline(self, run: PredictiveRun) -> tuple[str, ...]:
         return tuple(run.plan.task.metrics)
-
-    def evidence(self, run: PredictiveRun) -> dict[str, Any]:
-        return document.evidence(run)
-
-    def write_predictions(self, run: PredictiveRun) -> None:
-        saving.write_predictions(run)
 
     def rate(self, method: str, task: str, width: int | None = None) -> float:
         return float(registry.get("methods", method).learning_rate)
