@@ -94,7 +94,7 @@ FAULTS = [
     ("methods", METHOD.format(line="").replace("def prepare(self, bundle, seed): ...", ""), "it has no prepare"),
     ("tasks", "class Plugin(PredictiveTask):\n    summary, Options, family = 'x', Own, 'diffusion'",
      "family 'diffusion', which is not installed"),
-    ("tasks", "class Plugin(GenerativeTask):\n    summary, Options = 'x', Own", "encode, lesson, metrics, network"),
+    ("tasks", "class Plugin(GenerativeTask):\n    summary, Options = 'x', Own", "encode, metrics, network, objective"),
 ]  # fmt: skip
 
 
@@ -111,6 +111,13 @@ def test_a_plugin_that_can_not_be_used_is_told_and_breaks_nothing_else(
     listed = catalogues.plugins(seam)
     assert [row["name"] for row in listed if "problem" in row] == ["broken"]
     assert len(listed) == len(registry.names(seam))
+
+
+def test_an_attribute_of_an_earlier_version_is_taken_and_said(install: Install) -> None:
+    install("methods", "old", METHOD.format(line="def lesson(self, plain, bundle, label_names, emit): return 'own'"))
+    with pytest.warns(FutureWarning, match="Plugin.lesson is called objective now"):
+        plugin = registry.get("methods", "old")
+    assert plugin(plugin.Options()).objective(None, None, None, None) == "own"
 
 
 def test_two_parts_with_one_option_are_told(install: Install, tiny_model: Path, tickets: Any) -> None:

@@ -13,8 +13,8 @@ from torch import nn
 
 from tunesmith.core.events import Event
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.lesson import RowLesson
 from tunesmith.engine.loop import Setup
+from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.stop import StopRequest
@@ -75,7 +75,7 @@ def make_setup(tmp_path: Path) -> Callable[..., tuple[Setup, list[Event]]]:
 
         store = CheckpointStore(tmp_path / folder / "checkpoints", {"data": "d"})
         setup = Setup(
-            model=model, lesson=RowLesson(rows, np.arange(ROWS), loss, 4, None, seed=7), evaluate=evaluate,
+            model=model, objective=RowObjective(rows, np.arange(ROWS), loss, 4, None, seed=7), evaluate=evaluate,
             metric="loss", higher_is_better=False, groups=[ParameterGroup(dict(model.named_parameters()), 0.01)],
             epochs=epochs, precision="fp32", options=EngineOptions(**options),
             checkpoints=store, callbacks=list(callbacks), emit=events.append, stop=StopRequest(), seed=7,

@@ -197,7 +197,7 @@ def test_one_nan_rolls_back_and_training_goes_on(make_setup, where):
 
 def test_nan_in_the_data_fails_after_two_halvings_and_names_the_rows(make_setup):
     setup, events = make_setup(save_steps=2)
-    setup.lesson.rows.features[17, 2] = np.nan
+    setup.objective.rows.features[17, 2] = np.nan
     setup.evaluate = lambda: {"loss": 1.0}
     with pytest.raises(Diverged) as caught:
         train(setup)
@@ -273,7 +273,7 @@ def test_a_single_row_that_does_not_fit_is_an_error_with_a_way_out(make_setup):
 
 def test_accumulation_equals_one_large_batch(make_setup):
     large, _ = make_setup("large", epochs=2)
-    large.lesson.batch_rows = 48
+    large.objective.batch_rows = 48
     large.model.dropout.p = 0.0
     train(large)
     small, _ = make_setup("small", epochs=2, gradient_accumulation=12)

@@ -19,7 +19,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from language_models import network
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
-from tunesmith.engine.preference import FeedbackLesson, PairLesson, dpo_loss, kto_loss
+from tunesmith.engine.preference import FeedbackObjective, PairObjective, dpo_loss, kto_loss
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.mask import Encoded
@@ -102,10 +102,10 @@ def gradients(model: Any, loss: Tensor) -> list[Tensor]:
     return [parameter.grad.clone() for parameter in model.parameters()]
 
 
-def compare(judged: Judged, theirs: Any, inputs: dict[str, Tensor], lesson: Any, items: np.ndarray) -> None:
-    """Loss and gradients, the lesson's being sums over items and TRL's means."""
+def compare(judged: Judged, theirs: Any, inputs: dict[str, Tensor], objective: Any, items: np.ndarray) -> None:
+    """Loss and gradients, the objective's being sums over items and TRL's means."""
     expected = theirs._compute_loss(theirs.model, inputs, False)
-    loss = lesson.loss(LanguageModel(judged.policy), items, CPU) / lesson.weight(items)
+    loss = objective.loss(LanguageModel(judged.policy), items, CPU) / objective.weight(items)
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
     for found, gradient in zip(gradients(judged.policy, loss), gradients(theirs.model, expected), strict=True):
         torch.testing.assert_close(found, gradient, atol=1e-5, rtol=1e-3)
@@ -117,8 +117,8 @@ def compare(judged: Judged, theirs: Any, inputs: dict[str, Tensor], lesson: Any,
 def test_losses_on_pairs_are_those_of_trl(judged: Judged, kind: Any, beta: float) -> None:
     items = np.array([4, 0, 3, 5])
     theirs = trainer("dpo", judged, beta=beta, loss_types=[kind], loss_weights=[1.0])
-    lesson = PairLesson(judged.rows, np.arange(6), judged.reference, 4, None, 0, beta, kind=kind)
-    compare(judged, theirs, padded(judged.rows, np.r_[2 * items, 2 * items + 1]), lesson, items)
+    objective = PairObjective(judged.rows, np.arange(6), judged.reference, 4, None, 0, beta, kind=kind)
+    compare(judged, theirs, padded(judged.rows, np.r_[2 * items, 2 * items + 1]), objective, items)
 
 
 @pytest.mark.parametrize("shift", [-3.0, 0.0, 3.0], ids=["moved away", "as it is", "moved towards"])
@@ -134,8 +134,8 @@ def test_the_loss_on_judged_answers_is_that_of_trl(judged: Judged, shift: float)
     inputs |= {"label": torch.from_numpy(GOOD[items]), "ref_logps": torch.tensor(-reference[2 * items]).float(),
                "ref_KL_logps": torch.tensor(-reference[2 * items + 1]).float()}  # fmt: skip
     found = Likelihoods(reference, judged.reference.tokens, judged.reference.right)
-    lesson = FeedbackLesson(judged.rows, np.arange(6), found, 4, None, 0, beta, good=GOOD)
-    compare(judged, theirs, inputs, lesson, items)
+    objective = FeedbackObjective(judged.rows, np.arange(6), found, 4, None, 0, beta, good=GOOD)
+    compare(judged, theirs, inputs, objective, items)
     assert (theirs._metrics["eval"]["kl"][-1] > 0.1) is (shift > 0)
 
 
@@ -146,9 +146,9 @@ def test_at_the_reference_every_loss_has_its_known_value(judged: Judged) -> None
     model, items = LanguageModel(judged.base), np.arange(6)
     words: tuple[Any, ...] = (judged.rows, items, judged.reference, 6, None, 0, 0.1)
     with torch.no_grad():
-        sigmoid = PairLesson(*words, kind="sigmoid").loss(model, items, CPU)
-        ipo = PairLesson(*words, kind="ipo").loss(model, items, CPU)
-        kto = FeedbackLesson(*words, good=GOOD).loss(model, items, CPU)
+        sigmoid = PairObjective(*words, kind="sigmoid").loss(model, items, CPU)
+        ipo = PairObjective(*words, kind="ipo").loss(model, items, CPU)
+        kto = FeedbackObjective(*words, good=GOOD).loss(model, items, CPU)
     assert float(sigmoid) == pytest.approx(6 * np.log(2), abs=1e-4)
     assert float(ipo) == pytest.approx(6 * 25, abs=1e-2)  # (1 / (2 * 0.1)) squared
     assert float(kto) == pytest.approx((2 * 2 + 4) * 0.5, abs=1e-4)
@@ -186,25 +186,25 @@ def test_good_answers_are_pulled_up_and_bad_ones_down(answers: list[tuple[float,
 
 def test_both_judgements_weigh_the_same_together(judged: Judged) -> None:
     some = np.array([5, 1, 0, 3, 2])  # two good answers, three bad ones
-    lesson = FeedbackLesson(judged.rows, some, judged.reference, 2, None, 0, 0.1, good=GOOD)
-    weights = lesson._weights
+    objective = FeedbackObjective(judged.rows, some, judged.reference, 2, None, 0, 0.1, good=GOOD)
+    weights = objective._weights
     assert weights[GOOD[some]].sum() == pytest.approx(weights[~GOOD[some]].sum())
     assert weights.min() == 1
-    all_good = FeedbackLesson(judged.rows, np.array([0, 3]), judged.reference, 2, None, 0, 0.1, good=GOOD)
+    all_good = FeedbackObjective(judged.rows, np.array([0, 3]), judged.reference, 2, None, 0, 0.1, good=GOOD)
     assert all_good._weights.tolist() == [1, 1]
 
 
 def test_batches_take_every_item_once_and_name_its_row(judged: Judged) -> None:
     some = np.array([5, 1, 4])
-    lesson = PairLesson(judged.rows, some, judged.reference, 2, None, 0, 0.1)
-    assert lesson.row_ids.tolist() == [105, 101, 104]
-    assert lesson.lengths.tolist() == [int(judged.rows.lengths[2 * i : 2 * i + 2].sum()) for i in some]
+    objective = PairObjective(judged.rows, some, judged.reference, 2, None, 0, 0.1)
+    assert objective.row_ids.tolist() == [105, 101, 104]
+    assert objective.lengths.tolist() == [int(judged.rows.lengths[2 * i : 2 * i + 2].sum()) for i in some]
     for epoch in range(2):
-        assert sorted(np.concatenate(lesson.plan(epoch))) == [0, 1, 2]
-    whole = PairLesson(judged.rows, np.arange(6), judged.reference, 2, None, 0, 0.1)
+        assert sorted(np.concatenate(objective.plan(epoch))) == [0, 1, 2]
+    whole = PairObjective(judged.rows, np.arange(6), judged.reference, 2, None, 0, 0.1)
     model = LanguageModel(judged.policy)
-    with torch.no_grad():  # item 1 of the lesson is item 1 of all, item 0 is item 5
-        assert float(lesson.loss(model, np.array([0, 1]), CPU)) == pytest.approx(
+    with torch.no_grad():  # item 1 of the objective is item 1 of all, item 0 is item 5
+        assert float(objective.loss(model, np.array([0, 1]), CPU)) == pytest.approx(
             float(whole.loss(model, np.array([1, 5]), CPU)), rel=1e-5
         )
         parts = [float(whole.loss(model, np.array(part), CPU)) for part in ([0, 1, 2], [3], [4, 5])]
@@ -216,11 +216,11 @@ def test_training_does_what_the_judgement_asks(judged: Judged, kind: Any) -> Non
     policy = copy.deepcopy(judged.base)
     model, items = LanguageModel(policy), np.arange(6)
     words: tuple[Any, ...] = (judged.rows, items, judged.reference, 6, None, 0, 0.1)
-    lesson: Any = FeedbackLesson(*words, good=GOOD) if kind == "kto" else PairLesson(*words, kind=kind)
+    objective: Any = FeedbackObjective(*words, good=GOOD) if kind == "kto" else PairObjective(*words, kind=kind)
     optimizer = torch.optim.Adam(policy.parameters(), 5e-3)
     for _ in range(15):
         optimizer.zero_grad()
-        lesson.loss(model, items, CPU).backward()
+        objective.loss(model, items, CPU).backward()
         optimizer.step()
     ratios = judged.reference.loss - likelihoods(model, judged.rows, np.arange(12), on=CPU, tokens_at_once=99).loss
     if kind == "kto":

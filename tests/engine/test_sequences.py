@@ -23,7 +23,7 @@ from tunesmith.engine import likelihood, loop, sequences
 from tunesmith.engine import self_distillation as module
 from tunesmith.engine.batching import pack, plan_mixed
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.likelihood import TokenLesson, likelihoods
+from tunesmith.engine.likelihood import TokenObjective, likelihoods
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.self_distillation import divergence, self_distillation
@@ -266,7 +266,7 @@ def test_measuring_leaves_training_mode_as_it_was(rows: Many) -> None:
 LENGTHS = [3, 60, 5, 44, 4, 31, 8, 52]
 
 
-class InOrder(TokenLesson):
+class InOrder(TokenObjective):
     """Batches as the rows come, whatever their size, so that only the division differs."""
 
     def plan(self, epoch: int) -> list[np.ndarray]:
@@ -282,7 +282,7 @@ def trained(
     words = {"packed": False, "tokens_at_once": None, **more}
     items = np.arange(len(rows))
     setup = loop.Setup(
-        model=model, lesson=InOrder(rows, items, size, None, 0, words["packed"]),
+        model=model, objective=InOrder(rows, items, size, None, 0, words["packed"]),
         evaluate=lambda: {"loss": float(likelihoods(model, rows, items, on=CPU, tokens_at_once=999).loss.sum())},
         metric="loss", higher_is_better=False, groups=[ParameterGroup(dict(model.named_parameters()), 1e-3)],
         epochs=3, precision="fp32", options=EngineOptions(batch_size=size, gradient_accumulation=accumulate),
@@ -325,30 +325,30 @@ def test_the_loss_of_a_step_is_the_mean_over_all_its_learned_tokens(rows: Many, 
     assert first.loss == pytest.approx(found.loss.sum() / found.tokens.sum(), abs=1e-5)
 
 
-def test_a_lesson_counts_what_is_computed(rows: Many) -> None:
+def test_an_objective_counts_what_is_computed(rows: Many) -> None:
     some = rows(LENGTHS)
     items = np.array([0, 1, 4])
-    lesson = TokenLesson(some, np.array([7, 6, 5, 4, 3]), 2, None, 0)
-    assert lesson.lengths.tolist() == [52, 8, 31, 4, 44]
-    assert lesson.row_ids.tolist() == [107, 106, 105, 104, 103]
-    assert lesson.tokens(items) == 3 * 52
-    assert lesson.weight(items) == some.learned_counts[[7, 6, 3]].sum()
-    assert likelihood.TokenLesson(some, lesson.positions, 2, None, 0, packed=True).tokens(items) == 52 + 8 + 44
+    objective = TokenObjective(some, np.array([7, 6, 5, 4, 3]), 2, None, 0)
+    assert objective.lengths.tolist() == [52, 8, 31, 4, 44]
+    assert objective.row_ids.tolist() == [107, 106, 105, 104, 103]
+    assert objective.tokens(items) == 3 * 52
+    assert objective.weight(items) == some.learned_counts[[7, 6, 3]].sum()
+    assert likelihood.TokenObjective(some, objective.positions, 2, None, 0, packed=True).tokens(items) == 52 + 8 + 44
     model = LanguageModel(network("llama")).eval()
     expected = losses(model, some, [7, 6, 3], packed=False).sum()
-    value = lesson.loss(model, items, CPU).detach()
+    value = objective.loss(model, items, CPU).detach()
     assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
 def test_rows_that_count_alike_do_so_however_they_are_divided(rows: Many) -> None:
     some = rows(LENGTHS)
-    lesson = TokenLesson(some, np.arange(8), 2, None, 0, by_item=True)
+    objective = TokenObjective(some, np.arange(8), 2, None, 0, by_item=True)
     model = LanguageModel(network("llama")).eval()
     found = likelihoods(model, some, np.arange(8), on=CPU, tokens_at_once=999)
     parts = [np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6, 7])]
-    values = [float(lesson.loss(model, items, CPU).detach()) for items in parts]
+    values = [float(objective.loss(model, items, CPU).detach()) for items in parts]
     assert sum(values) == pytest.approx((found.loss / found.tokens).sum(), rel=1e-5)
-    assert lesson.weight(parts[0]) == 3
+    assert objective.weight(parts[0]) == 3
 
 
 # held texts
@@ -358,7 +358,7 @@ def test_rows_that_count_alike_do_so_however_they_are_divided(rows: Many) -> Non
 def test_held_texts_cost_nothing_until_the_model_changes(rows: Many, family: str) -> None:
     sources = [length // 2 for length in LENGTHS] if family in SEQ2SEQ else None
     some, model = rows(LENGTHS, sources=sources), LanguageModel(network(family)).eval()
-    held = self_distillation(model, TokenLesson(some, np.arange(8), 2, None, 0), 2.0, CPU)
+    held = self_distillation(model, TokenObjective(some, np.arange(8), 2, None, 0), 2.0, CPU)
     items = np.array([3, 0, 6])
     assert held.loss(model, items, CPU).item() == pytest.approx(0, abs=1e-4)
     before = model.log_probabilities(some.collate(items))
@@ -388,6 +388,6 @@ def test_the_divergence_of_all_words_is_that_of_kullback_and_leibler() -> None:
 def test_no_more_texts_are_held_than_are_affordable(rows: Many, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TOKENS", 70)
     held = self_distillation(
-        LanguageModel(network("llama")), TokenLesson(rows(LENGTHS), np.arange(8), 2, None, 0), 1.0, CPU
+        LanguageModel(network("llama")), TokenObjective(rows(LENGTHS), np.arange(8), 2, None, 0), 1.0, CPU
     )
     assert held.lengths.tolist() == LENGTHS[:3]

@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 import tunesmith
 from tunesmith.engine.contrastive import (
     Comparison,
-    ContrastiveLesson,
+    ContrastiveObjective,
     alike,
     contrast,
     encode_names,
     names_mean,
     spelled,
 )  # fmt: skip
-from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.families.predictive import linear_head
 from tunesmith.models.bundle import Bundle
@@ -57,14 +57,14 @@ def row_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
 
 
-def plain(bundle: Bundle, targets: np.ndarray = CLASSES, batch: int = 4, tokens: int | None = None) -> RowLesson:
-    return RowLesson(encoded(bundle, TEXTS, targets), np.arange(len(TEXTS)), row_loss, batch, tokens, 0)
+def plain(bundle: Bundle, targets: np.ndarray = CLASSES, batch: int = 4, tokens: int | None = None) -> RowObjective:
+    return RowObjective(encoded(bundle, TEXTS, targets), np.arange(len(TEXTS)), row_loss, batch, tokens, 0)
 
 
-def lesson(bundle: Bundle, *, named: bool = False, weight: float = 1.0, **words: Any) -> ContrastiveLesson:
+def objective(bundle: Bundle, *, named: bool = False, weight: float = 1.0, **words: Any) -> ContrastiveObjective:
     inner = plain(bundle, **words)
     names = encode_names(NAMES, bundle.tokenizer, inner.rows) if named else None
-    return ContrastiveLesson(inner, names, Comparison(rows_per_class=2, temperature=0.1, weight=weight))
+    return ContrastiveObjective(inner, names, Comparison(rows_per_class=2, temperature=0.1, weight=weight))
 
 
 # the loss
@@ -100,12 +100,12 @@ def test_a_row_alone_has_no_loss_and_gradients_that_are_numbers() -> None:
     assert not features.grad.any()
 
 
-# the lesson
+# the objective
 
 
 @pytest.mark.parametrize("named", [False, True])
 def test_an_epoch_has_every_item_once_in_groups_of_a_class(bundle: Bundle, named: bool) -> None:
-    found = lesson(bundle, named=named)
+    found = objective(bundle, named=named)
     count = 13 if named else 10
     targets = np.concatenate([CLASSES, [0, 1, 2]])
     for epoch in range(5):
@@ -120,12 +120,12 @@ def test_an_epoch_has_every_item_once_in_groups_of_a_class(bundle: Bundle, named
 
 
 def test_long_rows_make_smaller_batches(bundle: Bundle) -> None:
-    longest = int(lesson(bundle).lengths.max())
-    assert max(map(len, lesson(bundle, tokens=2 * longest).plan(0))) <= 2 + 1
+    longest = int(objective(bundle).lengths.max())
+    assert max(map(len, objective(bundle, tokens=2 * longest).plan(0))) <= 2 + 1
 
 
 def test_computing_in_parts_of_like_length_changes_nothing(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    found, items = lesson(bundle), np.array([8, 2, 5, 0, 7])
+    found, items = objective(bundle), np.array([8, 2, 5, 0, 7])
     whole = found.loss(bundle.model, items, CPU)
     monkeypatch.setattr("tunesmith.engine.contrastive._CHUNK", 2)
     torch.testing.assert_close(found.loss(bundle.model, items, CPU), whole)
@@ -135,12 +135,12 @@ def test_computing_in_parts_of_like_length_changes_nothing(bundle: Bundle, monke
 def test_without_weight_the_loss_is_the_plain_one(bundle: Bundle) -> None:
     items = np.arange(10)
     expected = plain(bundle).loss(bundle.model, items, CPU)
-    torch.testing.assert_close(lesson(bundle, weight=0.0).loss(bundle.model, items, CPU), expected)
-    assert float(lesson(bundle).loss(bundle.model, items, CPU).detach()) > float(expected.detach()) + 0.1
+    torch.testing.assert_close(objective(bundle, weight=0.0).loss(bundle.model, items, CPU), expected)
+    assert float(objective(bundle).loss(bundle.model, items, CPU).detach()) > float(expected.detach()) + 0.1
 
 
 def test_names_are_rows_of_their_class(bundle: Bundle) -> None:
-    found = lesson(bundle, named=True, weight=0.0)
+    found = objective(bundle, named=True, weight=0.0)
     assert list(found.row_ids[-3:]) == [-1, -1, -1]
     batch = dict(bundle.tokenizer(["broken card", "order", "thanks"], padding=True, return_tensors="pt"))
     expected = row_loss(bundle.model(batch), torch.tensor([0, 1, 2]))
@@ -158,7 +158,7 @@ def test_names_are_spelled_as_words() -> None:
 
 def test_names_that_are_like_their_rows_mean_something(bundle: Bundle) -> None:
     texts = ["broken card", "order", "thanks"] * 2
-    inner = RowLesson(encoded(bundle, texts, np.array([0, 1, 2] * 2)), np.arange(6), row_loss, 4, None, 0)
+    inner = RowObjective(encoded(bundle, texts, np.array([0, 1, 2] * 2)), np.arange(6), row_loss, 4, None, 0)
     named = encode_names(NAMES, bundle.tokenizer, inner.rows)
     assert names_mean(bundle.model, inner, named, CPU) == (1.0, pytest.approx(1 / 3))
     inner.rows.targets = np.array([1, 2, 0] * 2)

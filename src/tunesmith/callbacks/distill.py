@@ -21,9 +21,9 @@ from torch.nn import functional
 from tunesmith.core.errors import OptionError
 from tunesmith.core.options import Options
 from tunesmith.engine.inference import frozen_features
-from tunesmith.engine.lesson import RowLesson
-from tunesmith.engine.likelihood import TokenLesson
-from tunesmith.engine.mixed import MixedLesson
+from tunesmith.engine.likelihood import TokenObjective
+from tunesmith.engine.mixed import MixedObjective
+from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.precision import working
 from tunesmith.engine.retained import ForgettingMonitor, Retained, relative_distance
 from tunesmith.engine.self_distillation import self_distillation
@@ -43,37 +43,38 @@ class Distill(Callback):
     Options = DistillOptions
     summary: ClassVar[str] = "against forgetting: the old answers stay what they were (learning without forgetting)"
     turn: ClassVar[int] = 0
-    """Before callbacks that add other rows to the lesson."""
+    """Before callbacks that add other rows to the objective."""
 
     def __init__(self, options: DistillOptions, *, engine: Any, folder: Path):
         self.weight = options.distill_weight
 
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
-        lesson, model = setup.lesson, setup.model
-        texts = [one.lesson for one in monitor.retained if isinstance(one.lesson, TokenLesson)]
+        objective, model = setup.objective, setup.model
+        texts = [one.objective for one in monitor.retained if isinstance(one.objective, TokenObjective)]
         if texts:
             with working(model, setup.precision, setup.float32_names):
                 held = [self_distillation(model, one, self.weight, setup.device) for one in texts]
-            setup.lesson = MixedLesson(lesson, held, _HELD_RATE, setup.seed)
+            setup.objective = MixedObjective(objective, held, _HELD_RATE, setup.seed)
             return
-        if type(lesson) is not RowLesson:
+        if type(objective) is not RowObjective:
             raise OptionError(
                 "--callback distill needs a method that learns row by row, and this one learns from pairs of rows.",
                 "Use --callback rehearsal, ewc, l2sp or interpolate.",
             )
         features = frozen_features(
-            model, lesson.rows, lesson.positions, folder=monitor.folder, fingerprint=f"{monitor.fingerprint} start",
-            precision=setup.precision, on=setup.device, check=setup.stop.check,
+            model, objective.rows, objective.positions, folder=monitor.folder,
+            fingerprint=f"{monitor.fingerprint} start", precision=setup.precision,
+            on=setup.device, check=setup.stop.check,
         )  # fmt: skip
         heads = [one for one in monitor.retained if one.head is not None]
-        setup.lesson = DistilledLesson(
-            lesson.rows, lesson.positions, lesson.row_loss, lesson.batch_rows, lesson.batch_tokens, lesson.seed,
-            features, heads, self.weight, same_batches=lesson.same_batches,
+        setup.objective = DistilledObjective(
+            objective.rows, objective.positions, objective.row_loss, objective.batch_rows, objective.batch_tokens,
+            objective.seed, features, heads, self.weight, same_batches=objective.same_batches,
         )  # fmt: skip
 
 
 @dataclass
-class DistilledLesson(RowLesson):
+class DistilledObjective(RowObjective):
     """The rows' own losses, and what it costs that their old answers change."""
 
     features: np.ndarray

@@ -68,7 +68,7 @@ def fisher(setup: Setup, retained: Sequence[Retained], seed: int) -> dict[str, T
     setup.model.eval()
     with working(setup.model, setup.precision, setup.float32_names):
         for one in retained:
-            drawn = np.random.default_rng(seed).permutation(len(one.lesson.lengths))[:each]
+            drawn = np.random.default_rng(seed).permutation(len(one.objective.lengths))[:each]
             for item in drawn:
                 setup.stop.check()
                 loss = one.surprise(setup.model, np.array([item]), setup.device, chance)

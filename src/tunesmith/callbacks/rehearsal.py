@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from tunesmith.core.options import Options
-from tunesmith.engine.mixed import MixedLesson
+from tunesmith.engine.mixed import MixedObjective
 from tunesmith.engine.retained import ForgettingMonitor
 from tunesmith.engine.setup import Callback, Setup
 
@@ -29,4 +29,6 @@ class Rehearsal(Callback):
         self.rate = options.rehearsal_rate
 
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
-        setup.lesson = MixedLesson(setup.lesson, [one.lesson for one in monitor.retained], self.rate, setup.seed)
+        setup.objective = MixedObjective(
+            setup.objective, [one.objective for one in monitor.retained], self.rate, setup.seed
+        )

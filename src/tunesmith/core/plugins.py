@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 from tunesmith.core.errors import OptionError
 from tunesmith.core.imports import resolved
 from tunesmith.core.options import Options, nearest
+
+_RENAMED = {"lesson": "objective"}
+"""What plugins may still call by the name of the version before."""
 
 
 def origin(seam: str, point: EntryPoint) -> str:
@@ -50,7 +54,7 @@ def load(seam: str, point: EntryPoint, families: Mapping[str, str]) -> Any:
 
 def faults_of(kind: type, protocol: type) -> Iterator[str]:
     """What is wrong with a class that has the defaults of its protocol."""
-    known = {*dir(protocol), *_annotated(protocol)}
+    known = {*dir(protocol), *_annotated(protocol), *_RENAMED}
     own = [base for base in kind.__mro__ if base not in protocol.__mro__ and _home(base) == _home(kind)]
     for name in sorted({name for base in own for name in (*vars(base), *_annotated(base)) if name[0] != "_"} - known):
         near = nearest(name, {name for name in known if name[0] != "_"})
@@ -81,6 +85,7 @@ def protocol_of(kind: type, targets: Sequence[str], families: Mapping[str, str])
 def _with_defaults(found: Any, targets: Sequence[str], families: Mapping[str, str]) -> tuple[Any, list[str]]:
     if not isinstance(found, type):
         return found, ["it is no class"]
+    found = _with_new_names(found)
     protocol = protocol_of(found, targets, families)
     if protocol is None:
         asked = inspect.getattr_static(found, "family")
@@ -88,6 +93,17 @@ def _with_defaults(found: Any, targets: Sequence[str], families: Mapping[str, st
     if not issubclass(found, protocol):
         found = type(found.__name__, (found, protocol), {"__module__": found.__module__, "__doc__": found.__doc__})
     return found, list(faults_of(found, protocol))
+
+
+def _with_new_names(found: type) -> type:
+    old = [name for name, new in _RENAMED.items() if hasattr(found, name) and new not in vars(found)]
+    if not old:
+        return found
+    for name in old:
+        note = f"{found.__name__}.{name} is called {_RENAMED[name]} now; the old name goes on working for one version."
+        warnings.warn(note, FutureWarning, stacklevel=2)
+    own = {_RENAMED[name]: inspect.getattr_static(found, name) for name in old}
+    return type(found.__name__, (found,), {"__module__": found.__module__, "__doc__": found.__doc__, **own})
 
 
 def _annotated(kind: type) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A lesson that teaches the body which rows belong together, beside the loss of each row.
+"""An objective that teaches the body which rows belong together, beside the loss of each row.
 
 Every row of a batch is compared with every other one (supervised contrastive loss: Khosla et al. 2020,
 equation 2), so b rows give b * (b - 1) comparisons for b passes; SetFit (Tunstall et al. 2022) passes both
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tunesmith.engine.inference import evaluating, run_rows
-from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.tokens import EncodedRows
 
 _CHUNK = 16
@@ -40,13 +40,13 @@ class Comparison:
     """What the comparisons count beside the loss of the head."""
 
 
-class ContrastiveLesson:
+class ContrastiveObjective:
     """`plain`, whose targets are classes (int64 [n]) or sets of labels (float32 [n, labels]), with comparisons.
 
     Items from `len(plain.positions)` on are the rows of `names`.
     """
 
-    def __init__(self, plain: RowLesson, names: EncodedRows | None, comparison: Comparison):
+    def __init__(self, plain: RowObjective, names: EncodedRows | None, comparison: Comparison):
         self.plain, self.names, self.comparison = plain, names, comparison
         assert plain.rows.targets is not None
         self._targets = plain.rows.targets[plain.positions]
@@ -70,7 +70,7 @@ class ContrastiveLesson:
         return self._fill([groups[number] for number in random.permutation(len(groups))])
 
     def _fill(self, groups: list[np.ndarray]) -> list[np.ndarray]:
-        """Groups one after the other into about equal batches, of as many rows as the plain lesson's."""
+        """Groups one after the other into about equal batches, of as many rows as the plain objective's."""
         rows, most = self.plain.batch_rows, self.plain.batch_tokens
         if most is not None:
             rows = max(1, min(rows, most // int(self.lengths.max())))
@@ -172,18 +172,18 @@ def spelled(name: str) -> str:
     return " ".join(re.sub(r"[_\-./]+", " ", words).lower().split()) or name
 
 
-def names_mean(model: Any, lesson: RowLesson, names: EncodedRows, device: torch.device) -> tuple[float, float]:
+def names_mean(model: Any, objective: RowObjective, names: EncodedRows, device: torch.device) -> tuple[float, float]:
     """Share of training rows whose nearest name is one of their labels, and what a guess would have.
 
     Nearest by the cosine of the features, before training.
     """
-    assert lesson.rows.targets is not None
-    asked = np.random.default_rng(lesson.seed).permutation(lesson.positions)[:_ROWS_ASKED]
+    assert objective.rows.targets is not None
+    asked = np.random.default_rng(objective.seed).permutation(objective.positions)[:_ROWS_ASKED]
     with evaluating(model):
-        rows = torch.from_numpy(run_rows(model.features, lesson.rows, asked, on=device))
+        rows = torch.from_numpy(run_rows(model.features, objective.rows, asked, on=device))
         named = torch.from_numpy(run_rows(model.features, names, np.arange(len(names)), on=device))
     nearest = (functional.normalize(rows, dim=1) @ functional.normalize(named, dim=1).T).argmax(1).numpy()
-    targets = lesson.rows.targets[asked]
+    targets = objective.rows.targets[asked]
     if targets.ndim == 1:
         return float((nearest == targets).mean()), 1 / len(names)
     return float(targets[np.arange(len(asked)), nearest].mean()), float(targets.mean())

@@ -63,7 +63,7 @@ def to_device(batch: dict[str, Tensor], on: torch.device) -> dict[str, Tensor]:
 
 
 @dataclass
-class TokenLesson:
+class TokenObjective:
     """Every learned token counts alike, whichever row, batch or device it is in; with `by_item` every row does."""
 
     rows: SequenceRows

@@ -2,7 +2,7 @@
 
     for each epoch: for each batch: forward, backward, clip, step; now and then evaluate and save.
 
-It knows a model, a lesson that turns its items into batches and losses, named parameter groups, and
+It knows a model, an objective that turns its items into batches and losses, named parameter groups, and
 nothing of tasks, methods or data. Losses and gradients are checked
 at every step; what is not finite is never stepped on and never saved.
 """
@@ -132,7 +132,7 @@ class _Engine:
     def plan(self, epoch: int) -> list[np.ndarray]:
         """The batches of one epoch; the last one asked for is kept, as planning sorts all rows."""
         if self._planned is None or self._planned[0] != epoch:
-            self._planned = (epoch, self.setup.lesson.plan(epoch))
+            self._planned = (epoch, self.setup.objective.plan(epoch))
         return self._planned[1]
 
     def tidy(self) -> None:
@@ -171,7 +171,7 @@ class _Engine:
         self.weights.drop_gradients()
         state.step += 1
         state.rows += len(flat)
-        tokens = int(self.setup.lesson.lengths[flat].sum())
+        tokens = int(self.setup.objective.lengths[flat].sum())
         state.tokens += tokens
         seconds = time.perf_counter() - start
         state.seconds += seconds
@@ -183,7 +183,7 @@ class _Engine:
 
     def _gradients(self, state: TrainState, batches: Sequence[np.ndarray]) -> float:
         """Fill the gradients of the mean loss over all batches together; returns that loss."""
-        total = sum(self.setup.lesson.weight(batch) for batch in batches)
+        total = sum(self.setup.objective.weight(batch) for batch in batches)
         while True:
             try:
                 parts = [part for batch in batches for part in self._parts(batch, state.splits)]
@@ -203,11 +203,11 @@ class _Engine:
                 self.setup.emit(Decided("batch_parts", state.splits, why))
 
     def _parts(self, batch: np.ndarray, splits: int) -> list[np.ndarray]:
-        return in_parts(batch, self.setup.lesson.tokens(batch), self.setup.tokens_at_once, splits)
+        return in_parts(batch, self.setup.objective.tokens(batch), self.setup.tokens_at_once, splits)
 
     def _backward(self, items: np.ndarray, total: float) -> float:
-        loss = self.setup.lesson.loss(self.model, items, self.setup.device) / total
-        share = self.setup.lesson.weight(items) / total
+        loss = self.setup.objective.loss(self.model, items, self.setup.device) / total
+        share = self.setup.objective.weight(items) / total
         for callback in self.setup.callbacks:
             loss = callback.on_loss(self.model, loss, share)
         value = float(loss.detach())
@@ -302,7 +302,7 @@ class _Engine:
     def roll_back(self, state: TrainState, fault: _NotFinite) -> TrainState:
         """Back to the last checkpoint with half the learning rate. Raises Diverged the third time."""
         step, items = (state.step, self._stepped) if fault.items is None else (state.step + 1, fault.items)
-        row_ids = [int(row_id) for row_id in self.setup.lesson.row_ids[items]]
+        row_ids = [int(row_id) for row_id in self.setup.objective.row_ids[items]]
         path = self.setup.checkpoints.newest()
         if state.rollbacks >= ROLLBACKS or path is None:
             raise Diverged(

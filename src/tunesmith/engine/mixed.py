@@ -1,4 +1,4 @@
-"""Lessons learned together: items of one beside those of others, in the same steps."""
+"""Objectives learned together: items of one beside those of others, in the same steps."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.lesson import Lesson
+from tunesmith.engine.objective import Objective
 
 
 @dataclass
-class MixedLesson:
-    """`new`, with `rate` items of the `retained` lessons added for each of its items.
+class MixedObjective:
+    """`new`, with `rate` items of the `retained` objectives added for each of its items.
 
-    Items are numbered through: first the new ones, then those of each retained lesson. Retained rows lie in
+    Items are numbered through: first the new ones, then those of each retained objective. Retained rows lie in
     other files, so their `row_ids` are -1.
     """
 
-    new: Lesson
-    retained: Sequence[Lesson]
+    new: Objective
+    retained: Sequence[Objective]
     rate: float
     seed: int
 
     def __post_init__(self) -> None:
-        self.lessons = [self.new, *self.retained]
-        self.starts = np.cumsum([0, *(len(lesson.lengths) for lesson in self.lessons)])
-        self.lengths = np.concatenate([lesson.lengths for lesson in self.lessons])
+        self.objectives = [self.new, *self.retained]
+        self.starts = np.cumsum([0, *(len(objective.lengths) for objective in self.objectives)])
+        self.lengths = np.concatenate([objective.lengths for objective in self.objectives])
         unknown = np.full(int(self.starts[-1] - self.starts[1]), -1, dtype=np.int64)
         self.row_ids = np.concatenate([self.new.row_ids, unknown])
 
@@ -48,17 +48,17 @@ class MixedLesson:
         while True:
             yield from chance.permutation(np.arange(self.starts[1], self.starts[-1])).tolist()
 
-    def _parts(self, items: np.ndarray) -> Iterator[tuple[Lesson, np.ndarray]]:
+    def _parts(self, items: np.ndarray) -> Iterator[tuple[Objective, np.ndarray]]:
         owners = np.searchsorted(self.starts, items, side="right") - 1
         for owner in np.unique(owners):
-            yield self.lessons[owner], items[owners == owner] - self.starts[owner]
+            yield self.objectives[owner], items[owners == owner] - self.starts[owner]
 
     def tokens(self, items: np.ndarray) -> int:
-        return sum(lesson.tokens(part) for lesson, part in self._parts(items))
+        return sum(objective.tokens(part) for objective, part in self._parts(items))
 
     def weight(self, items: np.ndarray) -> float:
-        return sum(lesson.weight(part) for lesson, part in self._parts(items))
+        return sum(objective.weight(part) for objective, part in self._parts(items))
 
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
-        losses = [lesson.loss(model, part, device) for lesson, part in self._parts(items)]
+        losses = [objective.loss(model, part, device) for objective, part in self._parts(items)]
         return torch.stack(losses).sum()

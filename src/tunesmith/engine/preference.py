@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tunesmith.engine.lesson import EqualItems
 from tunesmith.engine.likelihood import Likelihoods, to_device
+from tunesmith.engine.objective import EqualItems
 from tunesmith.engine.sequences import SequenceRows
 
 PairLoss = Literal["sigmoid", "ipo"]
@@ -43,7 +43,7 @@ def kto_loss(ratios: Tensor, good: Tensor, mismatched: Tensor, *, beta: float) -
 
 
 @dataclass
-class _JudgedLesson(EqualItems):
+class _JudgedObjective(EqualItems):
     """Item i is made of the sequences 2i and 2i + 1 of `rows`."""
 
     rows: SequenceRows
@@ -69,7 +69,7 @@ class _JudgedLesson(EqualItems):
 
 
 @dataclass
-class PairLesson(_JudgedLesson):
+class PairObjective(_JudgedObjective):
     """Even sequences are chosen, odd ones rejected."""
 
     kind: PairLoss = "sigmoid"
@@ -83,7 +83,7 @@ class PairLesson(_JudgedLesson):
 
 
 @dataclass
-class FeedbackLesson(_JudgedLesson):
+class FeedbackObjective(_JudgedObjective):
     """Even sequences are answers judged `good` or not [items of all rows], odd ones the same prompts
     with the answer of another row."""
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from tunesmith.core.events import Emit
 from tunesmith.core.options import Options
 from tunesmith.data.types import Kind
-from tunesmith.engine.lesson import Lesson, RowLesson
 from tunesmith.engine.likelihood import Likelihoods
+from tunesmith.engine.objective import Objective, RowObjective
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import LanguageOptions
 from tunesmith.engine.probe import Loss
@@ -164,7 +164,7 @@ class GenerativeTask(Task):
         example of the same split; `codec`: that of this task. Raises DataError."""
 
     @abstractmethod
-    def lesson(
+    def objective(
         self,
         rows: SequenceRows,
         items: np.ndarray,
@@ -172,7 +172,7 @@ class GenerativeTask(Task):
         *,
         reference: Likelihoods | None = None,
         good: np.ndarray | None = None,
-    ) -> Lesson:
+    ) -> Objective:
         """What is learned of some items (int64 [n]). `reference`: the base model's likelihoods of all sequences, where
         the task needs them; `good`: of judged single answers the judgement of every item, bool."""
 
@@ -249,8 +249,8 @@ class Traits:
         """How many of the lowest blocks do not move in that stage, nor in those before."""
         return self.frozen_blocks(bundle)
 
-    def lesson(self, plain: RowLesson, bundle: Bundle, label_names: list[str] | None, emit: Emit) -> Lesson:
-        """The lesson to train on in place of `plain`."""
+    def objective(self, plain: RowObjective, bundle: Bundle, label_names: list[str] | None, emit: Emit) -> Objective:
+        """The objective to train on in place of `plain`."""
         return plain
 
     def reading(self, bundle: Bundle, columns: int | None) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tunesmith.engine.lesson import Lesson
+from tunesmith.engine.objective import Objective
 from tunesmith.models.additions import moving, new_head
 
 
@@ -37,7 +37,7 @@ class Retained:
     """Rows of something learned before, with what is needed to learn them again."""
 
     name: str
-    lesson: Lesson
+    objective: Objective
     surprise: Callable[[Any, np.ndarray, torch.device, torch.Generator], Tensor]
     """The summed loss of the items for targets that the model itself draws; its gradients give the Fisher
     information (Martens 2020, section 5). Where drawing is no option, the loss of the true targets."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.engine.inference import evaluating
-from tunesmith.engine.likelihood import TokenLesson
+from tunesmith.engine.likelihood import TokenObjective
 
 WORDS = 32
 """Most probable words of each position whose probabilities are kept."""
@@ -28,7 +28,7 @@ _REST = 1e-6
 class SelfDistillation:
     """The tokens of `texts`; what is learned is how far their probabilities are from `words` and `logs`."""
 
-    texts: TokenLesson
+    texts: TokenObjective
     starts: np.ndarray
     """Place in `words` of the first token of each item, int64 [items]."""
     words: np.ndarray
@@ -60,7 +60,7 @@ class SelfDistillation:
         return self.strength * self.texts.total(divergence(before, now), items, batch)
 
 
-def self_distillation(model: Any, texts: TokenLesson, strength: float, device: torch.device) -> SelfDistillation:
+def self_distillation(model: Any, texts: TokenObjective, strength: float, device: torch.device) -> SelfDistillation:
     """`texts`, or as many of them as are affordable, with the probabilities that `model` gives their words now."""
     some = texts.positions[: max(1, int(np.searchsorted(np.cumsum(texts.lengths), _TOKENS, side="right")))]
     texts = replace(texts, positions=some)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from tunesmith.core.events import Emit, Step
 from tunesmith.core.options import Options
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.lesson import Lesson
+from tunesmith.engine.objective import Objective
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.retained import ForgettingMonitor
@@ -69,7 +70,7 @@ class Setup:
     """Everything that one training needs."""
 
     model: nn.Module
-    lesson: Lesson
+    objective: Objective
     evaluate: Callable[[], Mapping[str, float]]
     """Metrics on the validation rows, 'loss' among them."""
     metric: str
@@ -98,3 +99,13 @@ class Setup:
     on_stage: Callable[[int], bool] = lambda _: True
     """Called with the stage before an epoch's first step, and when one goes on after a resume or a rollback; whether
     no other stage follows."""
+
+    @property
+    def lesson(self) -> Objective:
+        """`objective`, as callbacks of an earlier version call it."""
+        return self.objective
+
+    @lesson.setter
+    def lesson(self, value: Objective) -> None:
+        warnings.warn("Setup.lesson is called objective now; the old name goes on working.", FutureWarning, 2)
+        self.objective = value

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
-from tunesmith.engine.contrastive import Comparison, ContrastiveLesson, encode_names, names_mean
-from tunesmith.engine.lesson import Lesson, RowLesson
+from tunesmith.engine.contrastive import Comparison, ContrastiveObjective, encode_names, names_mean
+from tunesmith.engine.objective import Objective, RowObjective
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import moving
@@ -75,8 +75,8 @@ class Contrastive(Method):
 
         return [ParameterGroup({name: p}, rate(depth_of[name])) for name, p in moving(bundle.model).items()]
 
-    def lesson(self, plain: RowLesson, bundle: Bundle, label_names: list[str] | None, emit: Emit) -> Lesson:
-        """The lesson to train on in place of `plain`; numbers (no `label_names`) keep it."""
+    def objective(self, plain: RowObjective, bundle: Bundle, label_names: list[str] | None, emit: Emit) -> Objective:
+        """The objective to train on in place of `plain`; numbers (no `label_names`) keep it."""
         if label_names is None:
             return plain
         options = self.options
@@ -88,4 +88,4 @@ class Contrastive(Method):
             learned = found >= guess + _MEANING * (1 - guess)
             why = f"the nearest name is the right one for {found:.0%} of the rows; guessing gets {guess:.0%}"
         emit(Decided("learn_names", learned, why))
-        return ContrastiveLesson(plain, names if learned else None, comparison)
+        return ContrastiveObjective(plain, names if learned else None, comparison)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tunesmith.engine.likelihood import Likelihoods, TokenLesson
+from tunesmith.engine.likelihood import Likelihoods, TokenObjective
 from tunesmith.engine.options import ConversationOptions
 from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
@@ -48,8 +48,8 @@ class Chat(GenerativeTask):
         pieces = [Encoded(whole.ids[at : at + limit], whole.learned[at : at + limit], ()) for at in cuts]
         return [(piece, 0) for piece in pieces if len(piece) > 1]
 
-    def lesson(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: Any) -> TokenLesson:
-        return TokenLesson(rows, items, batches.rows, batches.tokens, batches.seed, batches.packed)
+    def objective(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: Any) -> TokenObjective:
+        return TokenObjective(rows, items, batches.rows, batches.tokens, batches.seed, batches.packed)
 
     def statistics(self, found: Likelihoods, **_: Any) -> RowStatistics:
         return token_rows(found.loss, found.tokens, found.right)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from pydantic import Field
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.options import ConversationOptions
-from tunesmith.engine.preference import FeedbackLesson, PairLesson, dpo_loss, kto_loss
+from tunesmith.engine.preference import FeedbackObjective, PairObjective, dpo_loss, kto_loss
 from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
@@ -59,7 +59,7 @@ class Preference(GenerativeTask):
             )
         return [(one, 0) for one in found]
 
-    def lesson(
+    def objective(
         self,
         rows: SequenceRows,
         items: np.ndarray,
@@ -67,12 +67,12 @@ class Preference(GenerativeTask):
         *,
         reference: Likelihoods | None = None,
         good: np.ndarray | None = None,
-    ) -> PairLesson | FeedbackLesson:
+    ) -> PairObjective | FeedbackObjective:
         assert reference is not None
         shared = (rows, items, reference, batches.rows, batches.tokens, batches.seed, self.options.beta)
         if good is None:
-            return PairLesson(*shared, kind=self.options.preference_loss)
-        return FeedbackLesson(*shared, good=good)
+            return PairObjective(*shared, kind=self.options.preference_loss)
+        return FeedbackObjective(*shared, good=good)
 
     def statistics(
         self, found: Likelihoods, *, reference: Likelihoods | None = None, good: np.ndarray | None = None

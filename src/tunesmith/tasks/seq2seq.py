@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tunesmith.engine.likelihood import Likelihoods, TokenLesson
+from tunesmith.engine.likelihood import Likelihoods, TokenObjective
 from tunesmith.engine.options import LanguageOptions
 from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
@@ -46,8 +46,8 @@ class Seq2Seq(GenerativeTask):
         sequence, source = codec.sequence(example)
         return [(sequence, source)]
 
-    def lesson(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: Any) -> TokenLesson:
-        return TokenLesson(rows, items, batches.rows, batches.tokens, batches.seed, packed=False)
+    def objective(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: Any) -> TokenObjective:
+        return TokenObjective(rows, items, batches.rows, batches.tokens, batches.seed, packed=False)
 
     def statistics(self, found: Likelihoods, **_: Any) -> RowStatistics:
         return token_rows(found.loss, found.tokens, found.right)  # type: ignore[arg-type]

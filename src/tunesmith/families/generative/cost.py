@@ -28,15 +28,15 @@ def predict_cost(work: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     bones = skeleton.Skeleton(
         work.bundle.model.network.config, work.bundle.kind, type(plan.method)(plan.method.options), recipe
     )
-    batches = setup.lesson.plan(0)
-    lengths = setup.lesson.lengths
+    batches = setup.objective.plan(0)
+    lengths = setup.objective.lengths
     longest = max(batches, key=lambda items: len(items) * int(lengths[items].max()))
     mean = float(np.mean(lengths))
     rows = work.items.rows
     some = work.sequences(work.items.splits["train"])
     learned = float(rows.learned_counts[some].sum() / max(1, rows.lengths[some].sum()))
     read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
-    pace, trained = devices.pace(bones, round(mean), None), float(sum(map(setup.lesson.tokens, batches)))
+    pace, trained = devices.pace(bones, round(mean), None), float(sum(map(setup.objective.tokens, batches)))
     # of judged answers the half that answers other prompts is read only
     again = 0.0 if work.items.good is None else trained / 2
 

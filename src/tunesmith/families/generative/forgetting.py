@@ -13,7 +13,7 @@ from tunesmith.core.events import Decided, ignore
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
 from tunesmith.engine.generate import Sampling, ending_ids
-from tunesmith.engine.likelihood import TokenLesson, likelihoods
+from tunesmith.engine.likelihood import TokenObjective, likelihoods
 from tunesmith.engine.retained import ForgettingMonitor, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.engine.setup import overrides
@@ -96,8 +96,10 @@ class LossProbe:
     def retained(self) -> Retained:
         # beside preferences, which count by item, a text counts as one item too
         by_item = self.work.plan.task.sequences_per_item > 1
-        lesson = TokenLesson(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed, by_item=by_item)
-        return Retained(self.name, lesson, lambda model, items, on, _: lesson.loss(model, items, on), kind="tokens")
+        objective = TokenObjective(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed, by_item=by_item)
+        return Retained(
+            self.name, objective, lambda model, items, on, _: objective.loss(model, items, on), kind="tokens"
+        )
 
 
 class _ApartProbe(LossProbe):

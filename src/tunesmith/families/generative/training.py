@@ -9,7 +9,7 @@ import numpy as np
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.lesson import Lesson
+from tunesmith.engine.objective import Objective
 from tunesmith.engine.protocols import Batches
 from tunesmith.evaluate.measured import compute
 from tunesmith.evaluate.metrics import higher_is_better
@@ -35,7 +35,7 @@ def setup(work: GenerativeRun) -> loop.Setup:
 
     made_of = identity(plan.spec, work.corpus.fingerprint, work.bundle.fingerprint)
     setup = loop.Setup(
-        model=work.bundle.model, lesson=lesson(work, items.splits["train"]), evaluate=evaluate,
+        model=work.bundle.model, objective=objective(work, items.splits["train"]), evaluate=evaluate,
         metric=metric, higher_is_better=higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
@@ -49,8 +49,8 @@ def setup(work: GenerativeRun) -> loop.Setup:
     return setup
 
 
-def lesson(work: GenerativeRun, items: np.ndarray) -> Lesson:
-    """The task's lesson on some items, its batches planned and said."""
+def objective(work: GenerativeRun, items: np.ndarray) -> Objective:
+    """The task's objective on some items, its batches planned and said."""
     plan = work.plan
     sequences = work.sequences(items)
     lengths = work.items.rows.lengths[sequences]
@@ -61,7 +61,7 @@ def lesson(work: GenerativeRun, items: np.ndarray) -> Lesson:
         work.emit(Decided("batch_size", size, f"{why}, at most {batching.LANGUAGE_TOKENS:,} tokens a batch"))
     packed = _packing(work, lengths, size)
     batches = Batches(size, None if plan.engine.batch_size else batching.LANGUAGE_TOKENS, plan.spec.seed, packed)
-    return plan.task.lesson(work.items.rows, items, batches, reference=work.reference, good=work.items.good)
+    return plan.task.objective(work.items.rows, items, batches, reference=work.reference, good=work.items.good)
 
 
 def _packing(work: GenerativeRun, lengths: np.ndarray, size: int) -> bool:

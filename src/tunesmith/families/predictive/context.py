@@ -11,7 +11,7 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.background import BackgroundTask
 from tunesmith.engine.inference import answering, run_rows
-from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import LinearSolution
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.tokens import EncodedRows
@@ -31,7 +31,7 @@ class PredictiveRun(RunContext):
     plan: Plan[PredictiveTask] = field(init=False)  # settle
     data: PreparedData = field(init=False)  # read
     rows: EncodedRows = field(init=False)  # encode
-    lesson: RowLesson = field(init=False)  # baselines
+    objective: RowObjective = field(init=False)  # baselines
     resting: frozen_prefix.Resting = field(init=False)  # baselines
     features_of_base: np.ndarray = field(init=False)  # baselines
     """What the linear solution reads of the rows that need it: float32 [rows, hidden]."""

@@ -124,7 +124,7 @@ def evidence(work: PredictiveRun) -> dict[str, Any]:
                   "below": None if bundle.model.prompted is None else virtual.BASE},
         "test": test, "test_texts": _shown(rows), "test_row_ids": list(rows["row_id"][:]),
         "suspects": suspects(test, [work.others[name] for name in _INDEPENDENT if name in work.others]),
-        "losses_differ": type(work.plan.method).lesson is not Method.lesson, "audit": work.data.audit(),
+        "losses_differ": type(work.plan.method).objective is not Method.objective, "audit": work.data.audit(),
     }  # fmt: skip
 
 

@@ -120,12 +120,12 @@ class Predictive:
         """The frozen base with a linear head, as it is, and what learns from the texts alone, begun beside these."""
         plan, data, bundle = run.plan, run.data, run.bundle
         run.clock.phase("bottom", "the layers that stay as they are, run once")
-        run.lesson = training.lesson(run)
+        run.objective = training.objective(run)
         run.resting = frozen_prefix.planned(plan.method, bundle, cast(int, plan.engine.epochs))
         features.run_bottom_once(run)
         # where they are the same in every epoch, the states come in the batches of the training, and so would the
         # features
-        if not run.lesson.same_batches:
+        if not run.objective.same_batches:
             run.resting.throughout(bundle, run.rows)
             bundle.model.rest(0)
         run.clock.phase("features", f"{len(features.rows_of_features(run))} rows, once")

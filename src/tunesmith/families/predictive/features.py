@@ -14,14 +14,15 @@ from tunesmith.families.predictive.context import PredictiveRun
 
 def run_bottom_once(work: PredictiveRun) -> None:
     """Keep the token states after the blocks that do not move, where that pays and fits."""
-    rest, lesson, rows, model = work.resting, work.lesson, work.rows, work.bundle.model
+    rest, objective, rows, model = work.resting, work.objective, work.rows, work.bundle.model
     token_bytes = model.head.in_features * (2 if work.precision == "bf16" else 4)
     asked, tokens = work.plan.engine.frozen_cache, int(rows.offsets[-1])
     depths = frozen_prefix.chosen(rest, token_bytes, tokens, asked, work.folder, work.emit)
     if not depths:
         return
     batches = (
-        frozen_prefix.batches_of(lesson, work.watched, hardware.tokens_at_once(work.device)) if lesson.same_batches
+        frozen_prefix.batches_of(objective, work.watched, hardware.tokens_at_once(work.device))
+        if objective.same_batches
         else list(batching.by_length(rows.lengths))
     )  # fmt: skip
     rest.states = frozen_bottom(

@@ -17,7 +17,7 @@ from tunesmith.core.events import Decided, ignore
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.inference import answering, run_rows
-from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.retained import ForgettingMonitor, Probe, Retained, relative_distance
@@ -140,11 +140,11 @@ class _TaskProbe(ABC):
         return forgetting.lost_metric(before, after, metric, name=self.name, probe=probe, seed=self.seed)
 
     def retained(self) -> Retained:
-        lesson = HeadLesson(
+        objective = HeadObjective(
             self.rows, self.data.splits["train"], self.task.loss, batching.ROWS, batching.TOKENS, self.seed, self.head,
             self.task.kind,
         )  # fmt: skip
-        return Retained(self.name, lesson, lesson.surprise, self.head, self.task.kind)
+        return Retained(self.name, objective, objective.surprise, self.head, self.task.kind)
 
     def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
         truth = self.task.truth(self.data.targets(positions))
@@ -262,10 +262,10 @@ class _DriftProbe:
         held = np.arange(0, len(self.rows) if self.is_task else self.general, 2)
         features = np.zeros((len(self.rows), self.work.bundle.model.head.in_features), dtype=np.float32)
         features[held] = _features(self.work, self.rows, held)
-        lesson = FeatureLesson(
+        objective = FeatureObjective(
             self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.work.plan.spec.seed, features,
         )  # fmt: skip
-        return Retained("general sentences" if self.general else self.name, lesson, lesson.surprise)
+        return Retained("general sentences" if self.general else self.name, objective, objective.surprise)
 
 
 def _general(work: PredictiveRun) -> _DriftProbe:
@@ -280,7 +280,7 @@ def _first_texts(rows: Any) -> list[str]:
 
 
 @dataclass
-class HeadLesson(RowLesson):
+class HeadObjective(RowObjective):
     """An earlier task's rows through its own head, which stays as it is."""
 
     head: nn.Linear
@@ -305,7 +305,7 @@ def _draw(kind: str, logits: Tensor, chance: torch.Generator) -> Tensor:
 
 
 @dataclass
-class FeatureLesson(RowLesson):
+class FeatureObjective(RowObjective):
     """Texts whose features are to stay what they were."""
 
     before: np.ndarray

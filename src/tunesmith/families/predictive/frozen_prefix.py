@@ -12,7 +12,7 @@ import numpy as np
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.batching import by_length, in_parts
-from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.protocols import Method
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
 from tunesmith.models.bundle import Bundle
@@ -82,8 +82,8 @@ def chosen(
     return kept
 
 
-def batches_of(lesson: RowLesson, watched: np.ndarray, limit: int | None) -> Sequence[np.ndarray]:
+def batches_of(objective: RowObjective, watched: np.ndarray, limit: int | None) -> Sequence[np.ndarray]:
     """The positions that are computed together, `limit` tokens at most, in every epoch with the same batches."""
-    parts = [part for batch in lesson.plan(0) for part in in_parts(batch, lesson.tokens(batch), limit)]
-    lengths = lesson.rows.lengths[watched]
-    return [*(lesson.positions[part] for part in parts), *(watched[some] for some in by_length(lengths))]
+    parts = [part for batch in objective.plan(0) for part in in_parts(batch, objective.tokens(batch), limit)]
+    lengths = objective.rows.lengths[watched]
+    return [*(objective.positions[part] for part in parts), *(watched[some] for some in by_length(lengths))]

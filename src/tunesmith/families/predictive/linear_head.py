@@ -110,7 +110,7 @@ def _of_model(work: PredictiveRun, held: np.ndarray, *, choose_penalty: bool) ->
     """The solution on what the model as it is now makes of the training rows, and its features of those at `held`."""
     targets = work.rows.targets
     assert targets is not None
-    seen = batching.sample(work.lesson.positions, MAX_ROWS, work.plan.spec.seed)
+    seen = batching.sample(work.objective.positions, MAX_ROWS, work.plan.spec.seed)
     both = work.features(work.rows, np.concatenate([seen, held]))
     learned, others = both[: len(seen)], both[len(seen) :]
     found = solution(

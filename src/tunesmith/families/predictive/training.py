@@ -10,7 +10,7 @@ import torch
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching, hardware, loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.lesson import RowLesson
+from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.precision import working
 from tunesmith.evaluate.measured import compute
 from tunesmith.evaluate.metrics import higher_is_better
@@ -19,11 +19,11 @@ from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.runs.identity import identity
 
 
-def lesson(work: PredictiveRun) -> RowLesson:
+def objective(work: PredictiveRun) -> RowObjective:
     """The training rows, with the task's loss and the batches of this run."""
     plan, train = work.plan, work.data.splits["train"]
     batch_rows, batch_tokens = _batch(work, work.rows.lengths[train])
-    return RowLesson(
+    return RowObjective(
         work.rows,
         train,
         plan.task.loss,
@@ -77,13 +77,13 @@ def setup(work: PredictiveRun) -> loop.Setup:
 
     model = work.bundle.model
     with working(model, work.precision, model.float32_names):  # the states on disk are in this precision
-        lesson = plan.method.lesson(work.lesson, work.bundle, plan.task.label_names, work.emit)
+        objective = plan.method.objective(work.objective, work.bundle, plan.task.label_names, work.emit)
     made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
     if last := effort.keeps_last(plan, len(watched)):
         why = "by design of this method: so few validation rows would choose by chance, and none stop it early"
         work.emit(Decided("kept_weights", "the last weights", why))
     return loop.Setup(
-        model=model, lesson=lesson, keeps_last=last,
+        model=model, objective=objective, keeps_last=last,
         evaluate=evaluate, metric=metric, higher_is_better=higher_is_better(metric),
         groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
         epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,

@@ -14,7 +14,7 @@ from tunesmith.engine.batching import again, plan_epoch
 from tunesmith.engine.tokens import EncodedRows
 
 
-class Lesson(Protocol):
+class Objective(Protocol):
     """The training items of a run, numbered from 0."""
 
     lengths: np.ndarray
@@ -36,7 +36,7 @@ class Lesson(Protocol):
 
 
 class EqualItems:
-    """The part of a lesson whose items count alike and are batched by length."""
+    """The part of an objective whose items count alike and are batched by length."""
 
     lengths: np.ndarray
     batch_rows: int
@@ -60,7 +60,7 @@ class EqualItems:
 
 
 @dataclass
-class RowLesson(EqualItems):
+class RowObjective(EqualItems):
     """One loss per row, every row counting alike."""
 
     rows: EncodedRows
