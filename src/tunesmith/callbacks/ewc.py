@@ -71,7 +71,7 @@ def fisher(setup: Setup, retained: Sequence[Retained], seed: int) -> dict[str, T
             drawn = np.random.default_rng(seed).permutation(len(one.objective.lengths))[:each]
             for item in drawn:
                 setup.stop.check()
-                loss = one.surprise(setup.model, np.array([item]), setup.device, chance)
+                loss = one.sampled_nll(setup.model, np.array([item]), setup.device, chance)
                 gradients = torch.autograd.grad(loss, list(body.values()), allow_unused=True)
                 for name, gradient in zip(body, gradients, strict=True):
                     if gradient is not None:

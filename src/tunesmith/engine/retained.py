@@ -38,7 +38,7 @@ class Retained:
 
     name: str
     objective: Objective
-    surprise: Callable[[Any, np.ndarray, torch.device, torch.Generator], Tensor]
+    sampled_nll: Callable[[Any, np.ndarray, torch.device, torch.Generator], Tensor]
     """The summed loss of the items for targets that the model itself draws; its gradients give the Fisher
     information (Martens 2020, section 5). Where drawing is no option, the loss of the true targets."""
     head: nn.Module | None = None

@@ -144,7 +144,7 @@ class _TaskProbe(ABC):
             self.rows, self.data.splits["train"], self.task.loss, batching.ROWS, batching.TOKENS, self.seed, self.head,
             self.task.kind,
         )  # fmt: skip
-        return Retained(self.name, objective, objective.surprise, self.head, self.task.kind)
+        return Retained(self.name, objective, objective.sampled_nll, self.head, self.task.kind)
 
     def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
         truth = self.task.truth(self.data.targets(positions))
@@ -265,7 +265,7 @@ class _DriftProbe:
         objective = FeatureObjective(
             self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.work.plan.spec.seed, features,
         )  # fmt: skip
-        return Retained("general sentences" if self.general else self.name, objective, objective.surprise)
+        return Retained("general sentences" if self.general else self.name, objective, objective.sampled_nll)
 
 
 def _general(work: PredictiveRun) -> _DriftProbe:
@@ -289,7 +289,7 @@ class HeadObjective(RowObjective):
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
         return super().loss(lambda batch: self.head(model.features(batch)), items, device)
 
-    def surprise(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+    def sampled_nll(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
         """The loss of targets drawn from what the model answers (for numbers, with deviation 1)."""
         logits = self.head(_now(self.rows, self.positions[items], model, device))
         drawn = _draw(self.kind, logits.detach(), chance)
@@ -315,7 +315,7 @@ class FeatureObjective(RowObjective):
         before = torch.from_numpy(self.before[self.positions[items]]).to(device)
         return relative_distance(before, _now(self.rows, self.positions[items], model, device))
 
-    def surprise(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+    def sampled_nll(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
         """For features with noise of deviation 1, up to a constant."""
         now = _now(self.rows, self.positions[items], model, device)
         return (now * torch.randn(now.shape, generator=chance, device=device)).sum()
