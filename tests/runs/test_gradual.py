@@ -140,11 +140,11 @@ def test_states_are_read_in_every_stage(train: Train, ticket_file: Path, monkeyp
 def test_where_the_disk_has_no_room_the_lowest_states_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[Any] = []
     folder = RunFolder(tmp_path)
-    rest = frozen_prefix.Resting([6, 5, 4, 4, 3, 2], 2)
+    prefix = frozen_prefix.FrozenPrefix([6, 5, 4, 4, 3, 2], 2)
 
-    def kept(megabytes: int, asked: bool | None = None, plan: frozen_prefix.Resting = rest) -> list[int]:
+    def kept(megabytes: int, asked: bool | None = None, plan: frozen_prefix.FrozenPrefix = prefix) -> list[int]:
         monkeypatch.setattr(frozen_prefix, "CACHE_BYTES", megabytes * 1_000_000)
-        return frozen_prefix.chosen(plan, 1_000, 1_000, asked, folder, said.append)
+        return frozen_prefix.cache_depths(plan, 1_000, 1_000, asked, folder, said.append)
 
     assert kept(100) == [2, 3, 4, 5]  # after all six: read once, at the price of being computed once
     assert kept(2) == [2, 3]
@@ -152,6 +152,6 @@ def test_where_the_disk_has_no_room_the_lowest_states_are_kept(tmp_path: Path, m
     assert kept(0) == []
     assert kept(0, asked=True) == [2, 3, 4, 5]
     assert kept(100, asked=False) == []
-    assert kept(100, plan=frozen_prefix.Resting([2, 2, 2], 2)) == [2]
-    assert kept(100, plan=frozen_prefix.Resting([1, 0], 0)) == [1]
-    assert kept(100, plan=frozen_prefix.Resting([0], 0)) == []
+    assert kept(100, plan=frozen_prefix.FrozenPrefix([2, 2, 2], 2)) == [2]
+    assert kept(100, plan=frozen_prefix.FrozenPrefix([1, 0], 0)) == [1]
+    assert kept(100, plan=frozen_prefix.FrozenPrefix([0], 0)) == []

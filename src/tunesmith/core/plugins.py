@@ -17,7 +17,7 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.imports import resolved
 from tunesmith.core.options import Options, nearest
 
-_RENAMED = {"lesson": "objective"}
+_RENAMED = {"lesson": "objective", "resting": "frozen_prefix"}
 """What plugins may still call by the name of the version before."""
 
 

@@ -245,7 +245,7 @@ class Traits:
         """Called as an epoch of that stage begins or goes on after a resume; whether it is the last stage."""
         return True
 
-    def resting(self, stage: int, bundle: Bundle) -> int:
+    def frozen_prefix(self, stage: int, bundle: Bundle) -> int:
         """How many of the lowest blocks do not move in that stage, nor in those before."""
         return self.frozen_blocks(bundle)
 

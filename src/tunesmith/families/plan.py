@@ -94,15 +94,15 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
         )  # fmt: skip
 
     took = spent(0, mean * read.rows if method.frozen_body else checked)  # before training
-    rests: list[float] = []  # share of the blocks, by epoch
+    frozen: list[float] = []  # share of the blocks, by epoch
     for epoch in range(epochs := cast(int, engine.epochs)):
         skeleton.begin(epoch)
-        rests.append(skeleton.frozen)
+        frozen.append(skeleton.frozen)
         took += spent(1, 0 if method.frozen_body else checked + read.again * mean * train_rows)
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
-    disk = _disk(skeleton, found, method, min(tokens.total, tokens.rows * limit), rests)
+    disk = _disk(skeleton, found, method, min(tokens.total, tokens.rows * limit), frozen)
     notes += read.notes
     cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
     if found.cuts_unasked and cut.much:
@@ -172,14 +172,14 @@ def _precision(gpu: Any, config: Any) -> str:
     return hardware.choose_precision("auto", hardware.device(), int(config.get_text_config().hidden_size), ignore)
 
 
-def _disk(skeleton: Skeleton, found: Found, method: Method, tokens: int, rests: Sequence[float]) -> dict[str, float]:
+def _disk(skeleton: Skeleton, found: Found, method: Method, tokens: int, frozen: Sequence[float]) -> dict[str, float]:
     from tunesmith.engine.memory import checkpoint_bytes
 
     counted = skeleton.parameters
     parts = {
         "checkpoints": _CHECKPOINTS * checkpoint_bytes(counted),
         "model": 4.0 * found.saved(counted, method),
-        "caches": _TOKEN_BYTES * tokens + found.feature_bytes(skeleton, tokens, rests),
+        "caches": _TOKEN_BYTES * tokens + found.feature_bytes(skeleton, tokens, frozen),
     }
     return {**parts, "total": sum(parts.values())}
 

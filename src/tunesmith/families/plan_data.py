@@ -83,8 +83,8 @@ class Found(ABC):
         """Weights of the finished model."""
 
     @abstractmethod
-    def feature_bytes(self, skeleton: Skeleton, tokens: int, rests: Sequence[float]) -> float:
-        """On disk beside the tokens. `rests`: the share of the blocks that rests, by epoch."""
+    def feature_bytes(self, skeleton: Skeleton, tokens: int, frozen: Sequence[float]) -> float:
+        """On disk beside the tokens. `frozen`: the share of the blocks that is frozen, by epoch."""
 
 
 @dataclass(frozen=True)

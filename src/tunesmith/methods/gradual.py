@@ -35,7 +35,7 @@ class Gradual(Method):
     epochs = 5
     rate_by_width = True
     same_batches = True
-    """What rests in a stage is run once, in the batches of the training; else it would round differently."""
+    """What is frozen in a stage is run once, in the batches of the training; else it would round differently."""
 
     def __init__(self, options: GradualOptions):
         self.options = options
@@ -77,7 +77,7 @@ class Gradual(Method):
         highest = max((depth_of[name] for name in self._later or moving(bundle.model)), default=lowest)
         return highest - round((highest - lowest) * stage / (self.options.stages - 1))
 
-    def resting(self, stage: int, bundle: Bundle) -> int:
+    def frozen_prefix(self, stage: int, bundle: Bundle) -> int:
         """How many of the lowest blocks do not move in that stage, nor in those before."""
         return max(0, self._thawed(stage, bundle) - 1)
 

@@ -59,7 +59,7 @@ class TextModel(nn.Module):
         self.pooling = pooling
         self.prompted: Any = None
         """PEFT's wrapper around `network` where virtual tokens stand before every text; it is what runs then."""
-        self.resting = 0
+        self.frozen_prefix = 0
         """Blocks, from the bottom, that do not learn: with the embeddings below them they answer as in evaluation."""
         use_for_short_rows(network)
         self.head_name = _find_head(network)
@@ -101,22 +101,22 @@ class TextModel(nn.Module):
             pooled = functional.dropout(pooled, self.config.hidden_dropout_prob)
         return self.head(pooled)
 
-    def rest(self, blocks: int) -> None:
-        """So many blocks do not learn for now (`resting`)."""
-        self.resting = blocks
+    def freeze_prefix(self, blocks: int) -> None:
+        """So many blocks do not learn for now (`frozen_prefix`)."""
+        self.frozen_prefix = blocks
         self.train(self.training)
 
     def train(self, mode: bool = True) -> TextModel:
-        """No dropout in what rests, so that its states are the same every time, and can be kept."""
+        """No dropout in what is frozen, so that its states are the same every time, and can be kept."""
         super().train(mode)
-        if self.resting:
+        if self.frozen_prefix:
             self.network.base_model.embeddings.eval()
-            for layer in _layers(self.network)[: self.resting]:
+            for layer in _layers(self.network)[: self.frozen_prefix]:
                 layer.eval()
         return self
 
     @property
-    def can_start_in_the_middle(self) -> bool:
+    def splittable(self) -> bool:
         """Whether the lowest blocks can be run apart from the others (`bottom`)."""
         return self.pooling != "own"
 
@@ -141,15 +141,15 @@ class TextModel(nn.Module):
     def features(self, batch: dict[str, Tensor]) -> Tensor:
         """What the head reads, float32 [rows, hidden].
 
-        With 'hidden' and 'blocks' in the batch (from `bottom`) only the blocks above are run. What rests is run
+        With 'hidden' and 'blocks' in the batch (from `bottom`) only the blocks above are run. What is frozen is run
         apart from the others in any case, so that kept states change nothing.
         """
         if self.pooling == "own":
             return self._head_input(batch)
         if self.prompted is not None:
             return self._behind_virtual_tokens(batch)
-        if self.resting or "hidden" in batch:
-            below = max(self.resting, int(batch.get("blocks", 0)))
+        if self.frozen_prefix or "hidden" in batch:
+            below = max(self.frozen_prefix, int(batch.get("blocks", 0)))
             with torch.no_grad():
                 hidden = self.bottom(batch, below)
             hidden = self._blocks(hidden, batch["attention_mask"], below, None).float()

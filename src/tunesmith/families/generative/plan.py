@@ -51,7 +51,7 @@ class Written(Found):
     def saved(self, parameters: Parameters, method: Any) -> int:
         return parameters.trainable if method.adds else parameters.total
 
-    def feature_bytes(self, skeleton: Skeleton, tokens: int, rests: Sequence[float]) -> float:
+    def feature_bytes(self, skeleton: Skeleton, tokens: int, frozen: Sequence[float]) -> float:
         return 0.0
 
 

@@ -16,7 +16,7 @@ from tunesmith.engine.probe import LinearSolution
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.types import Outcome
-from tunesmith.families.predictive import frozen_prefix
+from tunesmith.families.predictive.frozen_prefix import FrozenPrefix
 from tunesmith.runs import text_language
 from tunesmith.runs.context import RunContext
 from tunesmith.runs.cut_texts import Cut
@@ -32,7 +32,7 @@ class PredictiveRun(RunContext):
     data: PreparedData = field(init=False)  # read
     rows: EncodedRows = field(init=False)  # encode
     objective: RowObjective = field(init=False)  # baselines
-    resting: frozen_prefix.Resting = field(init=False)  # baselines
+    frozen_prefix: FrozenPrefix = field(init=False)  # baselines
     features_of_base: np.ndarray = field(init=False)  # baselines
     """What the linear solution reads of the rows that need it: float32 [rows, hidden]."""
     of_texts: BackgroundTask[dict[str, Outcome]] = field(init=False)  # baselines

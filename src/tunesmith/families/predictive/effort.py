@@ -104,7 +104,7 @@ def hand_over(work: PredictiveRun, watched: np.ndarray, noise: Callable[[str, fl
     bundle.name = plan.spec.model
     bundle.model.to(work.device)
     linear_head.place(bundle, work.probe.weight, work.probe.bias)
-    bundle.model.rest(0)
+    bundle.model.freeze_prefix(0)
     work.rows.hidden = None
     work.bundle, work.kept_method = bundle, "head"
     if work.monitor is not None:

@@ -121,13 +121,13 @@ class Predictive:
         plan, data, bundle = run.plan, run.data, run.bundle
         run.clock.phase("bottom", "the layers that stay as they are, run once")
         run.objective = training.objective(run)
-        run.resting = frozen_prefix.planned(plan.method, bundle, cast(int, plan.engine.epochs))
+        run.frozen_prefix = frozen_prefix.plan(plan.method, bundle, cast(int, plan.engine.epochs))
         features.run_bottom_once(run)
         # where they are the same in every epoch, the states come in the batches of the training, and so would the
         # features
         if not run.objective.same_batches:
-            run.resting.throughout(bundle, run.rows)
-            bundle.model.rest(0)
+            run.frozen_prefix.apply_permanent(bundle, run.rows)
+            bundle.model.freeze_prefix(0)
         run.clock.phase("features", f"{len(features.rows_of_features(run))} rows, once")
         run.features_of_base = features.features_of_base(run)
         run.of_texts = baselines_on_texts(plan.task, data, plan.spec.seed)
@@ -139,7 +139,7 @@ class Predictive:
         if why := effort.enough(plan, on_validation):
             run.emit(Decided("method", "head", why))
             effort.only_head(plan)
-            run.resting = frozen_prefix.planned(plan.method, bundle, 0)
+            run.frozen_prefix = frozen_prefix.plan(plan.method, bundle, 0)
             run.write_spec()
         run.base_logits = zero_shot.logits(run, run.features_of_base)
 
@@ -155,11 +155,11 @@ class Predictive:
         training.place_head(run)
 
     def train(self, run: PredictiveRun) -> None:
-        run.resting.throughout(run.bundle, run.rows)
+        run.frozen_prefix.apply_permanent(run.bundle, run.rows)
         linear_head.start(run, run.watched)
         run.state = monitor.train(run, training.setup)
         linear_head.finish(run, run.watched)
-        run.resting.throughout(run.bundle, run.rows)
+        run.frozen_prefix.apply_permanent(run.bundle, run.rows)
         effort.hand_over(run, run.watched, training.noise)
 
     def judge(self, run: PredictiveRun) -> None:

@@ -14,10 +14,10 @@ from tunesmith.families.predictive.context import PredictiveRun
 
 def run_bottom_once(work: PredictiveRun) -> None:
     """Keep the token states after the blocks that do not move, where that pays and fits."""
-    rest, objective, rows, model = work.resting, work.objective, work.rows, work.bundle.model
+    prefix, objective, rows, model = work.frozen_prefix, work.objective, work.rows, work.bundle.model
     token_bytes = model.head.in_features * (2 if work.precision == "bf16" else 4)
     asked, tokens = work.plan.engine.frozen_cache, int(rows.offsets[-1])
-    depths = frozen_prefix.chosen(rest, token_bytes, tokens, asked, work.folder, work.emit)
+    depths = frozen_prefix.cache_depths(prefix, token_bytes, tokens, asked, work.folder, work.emit)
     if not depths:
         return
     batches = (
@@ -25,7 +25,7 @@ def run_bottom_once(work: PredictiveRun) -> None:
         if objective.same_batches
         else list(batching.by_length(rows.lengths))
     )  # fmt: skip
-    rest.states = frozen_bottom(
+    prefix.states = frozen_bottom(
         model, rows, batches, depths, folder=work.folder.cache, fingerprint=work.bundle.fingerprint,
         precision=work.precision, on=work.device, check=work.stop.check,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What of the network rests, epoch by epoch: run once for all epochs, and read from disk in each."""
+"""The lowest blocks that do not move, epoch by epoch: run once for all epochs, and read from disk in each."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ CACHE_BYTES = 4_000_000_000
 
 
 @dataclass
-class Resting:
+class FrozenPrefix:
     """Blocks, from the bottom, that do not move."""
 
     blocks: list[int]
     """In each stage; 0 where the network can not be run in two pieces."""
-    always: int
+    permanent: int
     """In all of them."""
     states: list[HiddenStates] = field(default_factory=list)
     """Token states of the base on disk, after ever more blocks."""
 
-    def in_stage(self, stage: int, bundle: Bundle, rows: EncodedRows) -> None:
+    def apply_stage(self, stage: int, bundle: Bundle, rows: EncodedRows) -> None:
         """The network and its rows are as that stage (from 0) has them."""
         self._apply(self.blocks[min(stage, len(self.blocks) - 1)], bundle, rows)
 
-    def throughout(self, bundle: Bundle, rows: EncodedRows) -> None:
+    def apply_permanent(self, bundle: Bundle, rows: EncodedRows) -> None:
         """The network and its rows are so that the weights of every epoch fit."""
-        self._apply(self.always, bundle, rows)
+        self._apply(self.permanent, bundle, rows)
 
     def _apply(self, blocks: int, bundle: Bundle, rows: EncodedRows) -> None:
-        bundle.model.rest(blocks)
+        bundle.model.freeze_prefix(blocks)
         rows.hidden = next((kept for kept in reversed(self.states) if kept.blocks <= blocks), None)
 
 
-def planned(method: Method, bundle: Bundle, epochs: int) -> Resting:
-    """What a method lets rest in each of its stages, of which there is one an epoch at most."""
-    if not bundle.model.can_start_in_the_middle or not epochs or method.frozen_body:
-        return Resting([0], 0)
-    return Resting([method.resting(epoch, bundle) for epoch in range(epochs)], method.frozen_blocks(bundle))
+def plan(method: Method, bundle: Bundle, epochs: int) -> FrozenPrefix:
+    """What a method freezes in each of its stages, of which there is one an epoch at most."""
+    if not bundle.model.splittable or not epochs or method.frozen_body:
+        return FrozenPrefix([0], 0)
+    return FrozenPrefix([method.frozen_prefix(epoch, bundle) for epoch in range(epochs)], method.frozen_blocks(bundle))
 
 
-def chosen(
-    resting: Resting, token_bytes: int, tokens: int, asked: bool | None, folder: RunFolder, emit: Emit
+def cache_depths(
+    prefix: FrozenPrefix, token_bytes: int, tokens: int, asked: bool | None, folder: RunFolder, emit: Emit
 ) -> list[int]:
     """The depths after which states are kept, ascending: those that spare work, as far as they fit on the disk.
 
     `token_bytes` are those of one token's state. The lowest are kept first: they serve longest.
     """
-    uses = Counter(blocks for blocks in [*resting.blocks, resting.always] if blocks)
+    uses = Counter(blocks for blocks in [*prefix.blocks, prefix.permanent] if blocks)
     if asked is False and uses:
         emit(Decided("frozen_cache", False, "asked for"))
     if asked is False or not uses:

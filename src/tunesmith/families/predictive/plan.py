@@ -38,9 +38,9 @@ class Rows(Found):
     def saved(self, parameters: Parameters, method: Any) -> int:
         return parameters.total
 
-    def feature_bytes(self, skeleton: Skeleton, tokens: int, rests: Sequence[float]) -> float:
+    def feature_bytes(self, skeleton: Skeleton, tokens: int, frozen: Sequence[float]) -> float:
         hidden = int(skeleton.config.get_text_config().hidden_size)
-        states = len({share for share in rests if 0 < share < 1})
+        states = len({share for share in frozen if 0 < share < 1})
         return 4.0 * hidden * self.rows + min(CACHE_BYTES, states * skeleton.dtype.itemsize * hidden * tokens)
 
 

@@ -72,7 +72,7 @@ def setup(work: PredictiveRun) -> loop.Setup:
 
     def on_stage(stage: int) -> bool:
         last = plan.method.on_stage(stage, work.bundle)
-        work.resting.in_stage(stage, work.bundle, work.rows)
+        work.frozen_prefix.apply_stage(stage, work.bundle, work.rows)
         return last
 
     model = work.bundle.model
