@@ -103,7 +103,7 @@ def hand_over(work: PredictiveRun, watched: np.ndarray, noise: Callable[[str, fl
     bundle = plan.task.load(continued.base_source(work.folder, plan.spec), ignore)
     bundle.name = plan.spec.model
     bundle.model.to(work.device)
-    linear_head.place(bundle, work.probe.weight, work.probe.bias)
+    linear_head.set_head(bundle, work.probe.weight, work.probe.bias)
     bundle.model.freeze_prefix(0)
     work.rows.hidden = None
     work.bundle, work.kept_method = bundle, "head"

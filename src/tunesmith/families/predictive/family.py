@@ -152,7 +152,7 @@ class Predictive:
     def prepare(self, run: PredictiveRun) -> None:
         if run.plan.method.frozen_body:
             run.rows.features = run.features_of_base
-        training.place_head(run)
+        training.prepare_model(run)
 
     def train(self, run: PredictiveRun) -> None:
         run.frozen_prefix.apply_permanent(run.bundle, run.rows)

@@ -45,12 +45,12 @@ def _batch(work: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
     return rows, batching.TOKENS
 
 
-def place_head(work: PredictiveRun) -> None:
+def prepare_model(work: PredictiveRun) -> None:
     """Which weights move, and where the head starts: at the best solution if only it moves, at the
     fixed, soft one if the body has still to learn."""
     plan, bundle, probe = work.plan, work.bundle, work.probe
     if plan.method.starts_from_probe:
-        linear_head.place(bundle, *((probe.weight, probe.bias) if plan.method.frozen_body else probe.start))
+        linear_head.set_head(bundle, *((probe.weight, probe.bias) if plan.method.frozen_body else probe.start))
     plan.method.prepare(bundle, plan.spec.seed)
 
 
@@ -63,7 +63,7 @@ def setup(work: PredictiveRun) -> loop.Setup:
         work.emit(Decided("validation_rows", len(watched), why))
 
     def evaluate() -> dict[str, float]:
-        logits = linear_head.judged(work, watched)
+        logits = linear_head.validation_logits(work, watched)
         targets = torch.from_numpy(work.rows.targets[watched])  # type: ignore[index]
         loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
         if not np.isfinite(loss):
