@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tunesmith.core.files import new_file, own_folder
 from tunesmith.engine.batching import TOKENS_AT_ONCE, by_length
+from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.hardware import release_memory
 from tunesmith.engine.packed import packed
 from tunesmith.engine.precision import working
@@ -48,7 +49,7 @@ def answering(model: Any, precision: str) -> Iterator[None]:
 
 def run_rows(
     compute: Callable[[dict[str, Tensor]], Tensor],
-    rows: EncodedRows,
+    rows: EncodedItems,
     positions: np.ndarray,
     *,
     on: torch.device,
@@ -139,7 +140,7 @@ def _taking_turns(
 
 def run_rows_quickly(
     model: Any,
-    rows: EncodedRows,
+    rows: EncodedItems,
     unsure: Callable[[np.ndarray, float], np.ndarray],
     *,
     on: torch.device,
@@ -214,16 +215,16 @@ def _write_states(file: IO[bytes], states: Tensor, rows: EncodedRows, positions:
         file.write(raw[i, : end - start].tobytes())
 
 
-def _key(rows: EncodedRows, positions: np.ndarray, words: str) -> str:
+def _key(rows: EncodedItems, positions: np.ndarray, words: str) -> str:
     digest = hashlib.sha256(words.encode())
-    for array in (rows.ids, rows.offsets, positions):
+    for array in (*rows.content, positions):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:24]
 
 
 def frozen_features(
     model: Any,
-    rows: EncodedRows,
+    rows: EncodedItems,
     positions: np.ndarray,
     *,
     folder: Path,
@@ -235,7 +236,7 @@ def frozen_features(
     """What the head reads from the body as it is now, float32 [len(rows), hidden], zeros elsewhere.
 
     Only `positions` are computed (the file is sparse). Computed once, kept in `folder` under a name
-    made of `fingerprint` (of the model), the tokens, the positions and the precision; the same
+    made of `fingerprint` (of the model), the rows, the positions and the precision; the same
     question again is answered from disk.
     """
     own_folder(folder)

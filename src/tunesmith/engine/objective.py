@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.engine.batching import again, plan_epoch
-from tunesmith.engine.tokens import EncodedRows
+from tunesmith.engine.encoded import EncodedItems
 
 
 class Objective(Protocol):
@@ -63,7 +63,7 @@ class EqualItems:
 class RowObjective(EqualItems):
     """One loss per row, every row counting alike."""
 
-    rows: EncodedRows
+    rows: EncodedItems
     positions: np.ndarray
     """Positions in `rows` of the training rows, int64."""
     row_loss: Callable[[Tensor, Tensor], Tensor]

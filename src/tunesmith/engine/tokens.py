@@ -10,7 +10,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import Tensor
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import new_file, own_folder, write_json
+from tunesmith.engine.encoded import EncodedItems
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import USUAL, chosen_limit, unread
@@ -61,13 +62,12 @@ class HiddenStates:
 
 
 @dataclass
-class EncodedRows:
-    """Tokens of n rows, and what is to be learned from them.
+class EncodedRows(EncodedItems):
+    """Tokens of n rows.
 
     `ids` int32 [tokens], `types` uint8 [tokens] or None, `offsets` int64 [n + 1]: row i is
-    `ids[offsets[i]:offsets[i + 1]]`. `targets` [n] or [n, outputs]; `row_ids` int64 [n];
-    `cut` int64: positions of the rows that were longer than the limit, and `unread` int64 how many tokens of each of
-    them are left out.
+    `ids[offsets[i]:offsets[i + 1]]`. `cut` int64: positions of the rows that were
+    longer than the limit, and `unread` int64 how many tokens of each of them are left out.
     """
 
     ids: np.ndarray
@@ -75,12 +75,8 @@ class EncodedRows:
     offsets: np.ndarray
     cut: np.ndarray
     pad_token_id: int
-    targets: np.ndarray | None = None
-    row_ids: np.ndarray | None = None
     hidden: HiddenStates | None = None
     """Token states after the frozen bottom of the network, read instead of computed."""
-    features: np.ndarray | None = None
-    """Frozen features float32 [n, hidden], when the method trains on those."""
     unread: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -99,21 +95,12 @@ class EncodedRows:
             found[self.cut] += self.unread
         return found
 
-    def with_targets(self, targets: np.ndarray, row_ids: np.ndarray) -> EncodedRows:
-        return replace(self, targets=targets, row_ids=row_ids)
+    @property
+    def content(self) -> tuple[np.ndarray, ...]:
+        return self.ids, self.offsets
 
-    def collate(self, positions: np.ndarray) -> dict[str, Tensor]:
-        """One batch, padded to its longest row (or its features), with 'targets' where there are any."""
-        batch = self._features(positions) if self.features is not None else self._tokens(positions)
-        if self.targets is not None:
-            batch["targets"] = torch.from_numpy(np.ascontiguousarray(self.targets[positions]))
-        return batch
-
-    def _features(self, positions: np.ndarray) -> dict[str, Tensor]:
-        assert self.features is not None
-        return {"features": torch.from_numpy(np.ascontiguousarray(self.features[positions]))}
-
-    def _tokens(self, positions: np.ndarray) -> dict[str, Tensor]:
+    def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
+        """Tokens padded to the longest row, or the states that were kept of them."""
         starts, ends = self.offsets[positions], self.offsets[positions + 1]
         lengths = ends - starts
         shape = (len(positions), int(lengths.max()))

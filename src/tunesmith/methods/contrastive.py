@@ -12,6 +12,7 @@ from tunesmith.engine.contrastive import Comparison, ContrastiveObjective, encod
 from tunesmith.engine.objective import Objective, RowObjective
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.protocols import Method
+from tunesmith.engine.tokens import EncodedRows
 from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths
 from tunesmith.models.bundle import Bundle
@@ -80,6 +81,7 @@ class Contrastive(Method):
         if label_names is None:
             return plain
         options = self.options
+        assert isinstance(plain.rows, EncodedRows)  # names of labels are texts, and only texts are compared with them
         comparison = Comparison(options.rows_per_class, options.temperature, options.pair_weight)
         names = encode_names(label_names, bundle.tokenizer, plain.rows)
         learned, why = options.learn_names, "asked for"

@@ -10,6 +10,7 @@ import numpy as np
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.background import BackgroundTask
+from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import LinearSolution
@@ -66,7 +67,7 @@ class PredictiveRun(RunContext):
         with answering(model, self.precision):
             return run_rows(model, self.rows, positions, on=self.device, check=self.stop.check)
 
-    def features(self, rows: EncodedRows, positions: np.ndarray) -> np.ndarray:
+    def features(self, rows: EncodedItems, positions: np.ndarray) -> np.ndarray:
         """What a head reads of some rows as the body is now: float32 [len(positions), hidden]."""
         model = self.bundle.model
         with answering(model, self.precision):

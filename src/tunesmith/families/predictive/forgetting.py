@@ -16,12 +16,13 @@ from tunesmith.core import registry
 from tunesmith.core.events import Decided, ignore
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
+from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.retained import ForgettingMonitor, Probe, Retained, relative_distance
-from tunesmith.engine.tokens import EncodedRows, encode_texts
+from tunesmith.engine.tokens import encode_texts
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
@@ -103,7 +104,7 @@ def _target_scale(task: PredictiveTask) -> tuple[float, float]:
     return high - low, low
 
 
-def _features(work: PredictiveRun, rows: EncodedRows, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
+def _features(work: PredictiveRun, rows: EncodedItems, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
     """What a head reads from the body as it is now, float32 [len(positions), hidden]; of a progressive network
     from the column of a run that left that many, or from the newest before this run."""
     with work.plan.method.reading(work.bundle, columns):
@@ -122,7 +123,7 @@ class _TaskProbe(ABC):
     how = ""
     head: nn.Linear
 
-    def __init__(self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedRows):
+    def __init__(self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems):
         self.work, self.name, self.task, self.data, self.rows = work, name, task, data, rows
         self.seed = work.plan.spec.seed
 
@@ -157,7 +158,7 @@ class _HeadProbe(_TaskProbe):
     how = "by its own head"
 
     def __init__(
-        self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedRows,
+        self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems,
         head: nn.Linear,
         thresholds: np.ndarray | None, columns: int,
     ):  # fmt: skip
@@ -179,7 +180,7 @@ class _ApartProbe(_TaskProbe):
     how = "by its own adapter"
 
     def __init__(
-        self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedRows, model: Model
+        self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems, model: Model
     ):
         super().__init__(work, name, task, data, rows)
         self.model, self.seen = model, dict[bool, Outcome]()
@@ -321,7 +322,7 @@ class FeatureObjective(RowObjective):
         return (now * torch.randn(now.shape, generator=chance, device=device)).sum()
 
 
-def _now(rows: EncodedRows, positions: np.ndarray, model: Any, device: torch.device) -> Tensor:
+def _now(rows: EncodedItems, positions: np.ndarray, model: Any, device: torch.device) -> Tensor:
     batch = {name: tensor.to(device) for name, tensor in rows.collate(positions).items()}
     features: Tensor = model.features(batch)
     return features.float()
