@@ -15,7 +15,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.engine import devices, memory
 from tunesmith.engine.memory import largest_batch, peak_bytes
-from tunesmith.engine.skeleton import Kind, Parameters, Recipe, Skeleton
+from tunesmith.engine.meta_model import Kind, MetaModel, Parameters, Recipe
 from tunesmith.runs import choose
 
 LLAMA = {
@@ -26,10 +26,10 @@ LLAMA = {
 
 def bones(
     config: Any, kind: Kind, method: str = "full", *, options: dict[str, Any] | None = None, **words: Any
-) -> Skeleton:
+) -> MetaModel:
     plugin = registry.get("methods", method)
     words = {"packed": method == "qlora", **words}
-    return Skeleton(config, kind, plugin(plugin.Options(**(options or {}))), Recipe(**words))
+    return MetaModel(config, kind, plugin(plugin.Options(**(options or {}))), Recipe(**words))
 
 
 def counted(config: Any, kind: Kind, method: str = "full", **options: Any) -> Parameters:
@@ -111,8 +111,8 @@ def test_logits_are_held_in_chunks() -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_parts_add_up(precision: str) -> None:
-    skeleton = bones(llama(), "causal", precision=precision)
-    peak, weights = peak_bytes(skeleton, 1, 8), skeleton.parameters.total
+    meta_model = bones(llama(), "causal", precision=precision)
+    peak, weights = peak_bytes(meta_model, 1, 8), meta_model.parameters.total
     assert peak.weights == weights * (6 if precision == "bf16" else 4)
     assert peak.optimizer == 8 * weights
     assert peak.gradients == 4 * weights
@@ -140,7 +140,7 @@ def test_every_method_runs_on_shapes_and_moves_what_it_moves_in_a_run(method: st
             bones(SMALL[kind], kind, method)
         return
     found, real = (
-        Skeleton(SMALL[kind], kind, plugin(plugin.Options()), Recipe(precision="fp32"), on=on)
+        MetaModel(SMALL[kind], kind, plugin(plugin.Options()), Recipe(precision="fp32"), on=on)
         for plugin in [registry.get("methods", method)]
         for on in ("meta", "cpu")
     )
@@ -154,13 +154,13 @@ def test_every_method_runs_on_shapes_and_moves_what_it_moves_in_a_run(method: st
 
 def test_what_thaws_later_is_counted_when_it_does() -> None:
     method = registry.get("methods", "gradual")
-    skeleton = Skeleton(SMALL["classification"], "classification", method(method.Options(stages=3)), Recipe())
+    meta_model = MetaModel(SMALL["classification"], "classification", method(method.Options(stages=3)), Recipe())
     shares, moving, operations = [], [], []
     for epoch in range(3):
-        skeleton.begin(epoch)
-        shares.append(skeleton.frozen)
-        moving.append(skeleton.parameters.trainable)
-        operations.append(memory.operations_per_token(skeleton, 64)[1])
+        meta_model.begin(epoch)
+        shares.append(meta_model.frozen)
+        moving.append(meta_model.parameters.trainable)
+        operations.append(memory.operations_per_token(meta_model, 64)[1])
     assert shares == sorted(shares, reverse=True)
     assert moving == sorted(set(moving))
     assert operations == sorted(set(operations))
@@ -168,34 +168,34 @@ def test_what_thaws_later_is_counted_when_it_does() -> None:
 
 def test_a_language_model_is_run_whole_also_while_its_head_alone_moves() -> None:
     method = registry.get("methods", "gradual")
-    skeleton = Skeleton(llama(), "causal", method(method.Options(stages=3)), Recipe())
+    meta_model = MetaModel(llama(), "causal", method(method.Options(stages=3)), Recipe())
     weights = []
     for epoch in range(3):
-        skeleton.begin(epoch)
-        forward, training = memory.operations_per_token(skeleton, 64)
+        meta_model.begin(epoch)
+        forward, training = memory.operations_per_token(meta_model, 64)
         assert training > forward
-        weights.append(memory.weight_bytes(skeleton))
+        weights.append(memory.weight_bytes(meta_model))
     assert len(set(weights)) == 1, "what thaws later has its float32 master from the start"
 
 
 @pytest.mark.story
 def test_largest_batch_is_the_last_one_that_fits() -> None:
-    skeleton = bones(llama(), "causal")
+    meta_model = bones(llama(), "causal")
 
     def need(rows: int) -> float:
-        return peak_bytes(skeleton, rows, 128, gpu=True).total
+        return peak_bytes(meta_model, rows, 128, gpu=True).total
 
     for rows in (1, 2, 7, 61):
-        assert largest_batch(skeleton, 128, need(rows) + 1, gpu=True) == rows
-    assert largest_batch(skeleton, 128, need(1) - 1, gpu=True) == 0
+        assert largest_batch(meta_model, 128, need(rows) + 1, gpu=True) == rows
+    assert largest_batch(meta_model, 128, need(1) - 1, gpu=True) == 0
 
 
 def test_operations_are_those_of_the_textbook() -> None:
     config = llama(hidden_size=512, intermediate_size=1_376, num_hidden_layers=8)
     for method, each in (("full", 6), ("lora", 4)):
-        skeleton = bones(config, "causal", method, options={"rank": 1} if method == "lora" else {})
-        _, training = memory.operations_per_token(skeleton, 1)
-        body = skeleton.parameters.total - skeleton.parameters.embedding
+        meta_model = bones(config, "causal", method, options={"rank": 1} if method == "lora" else {})
+        _, training = memory.operations_per_token(meta_model, 1)
+        body = meta_model.parameters.total - meta_model.parameters.embedding
         assert training == pytest.approx(each * body, rel=0.03)
 
 
@@ -207,12 +207,12 @@ def test_unknown_names_are_refused_with_the_nearest_one() -> None:
 
 
 def test_time_follows_tokens_and_never_beats_the_launches() -> None:
-    skeleton = bones(llama(), "causal")
-    at = devices.pace(skeleton, 64, devices.resolve("h100"))
+    meta_model = bones(llama(), "causal")
+    at = devices.pace(meta_model, 64, devices.resolve("h100"))
     assert "not measured" in at.how
-    small, large = (devices.seconds(skeleton, at, length=64, trained=n, read=0, steps=10) for n in (64, 64e9))
+    small, large = (devices.seconds(meta_model, at, length=64, trained=n, read=0, steps=10) for n in (64, 64e9))
     assert small >= 10 * 3 * 0.002
-    assert large == pytest.approx(64e9 * memory.operations_per_token(skeleton, 64)[1] / at.operations, rel=0.01)
+    assert large == pytest.approx(64e9 * memory.operations_per_token(meta_model, 64)[1] / at.operations, rel=0.01)
 
 
 # what a run imports besides, as the prediction counts it

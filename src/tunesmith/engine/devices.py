@@ -15,9 +15,9 @@ from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.options import Options
 from tunesmith.engine import hardware
 from tunesmith.engine.memory import operations_per_token
+from tunesmith.engine.meta_model import Everything, MetaModel, Recipe, shrink
 from tunesmith.engine.optim import ParameterGroup, make_optimizer
 from tunesmith.engine.protocols import Method
-from tunesmith.engine.skeleton import Everything, Recipe, Skeleton, shrink
 from tunesmith.models.attention import use_for_short_rows
 
 HERE = "this machine"
@@ -138,32 +138,32 @@ def _free_memory() -> float:
     return float(min(free, hardware.memory_bytes()))
 
 
-def measured_speed(skeleton: Skeleton, length: int) -> float:
+def measured_speed(meta_model: MetaModel, length: int) -> float:
     """Operations per second that training reaches on this machine, with blocks of the model's own shape.
 
     Networks of one and of three blocks are timed in turn, on random weights and few tokens; the
     difference is what a block takes, and the rest what the word tables take. One shape is timed once in a process:
     the trials of a search and the folds of a test share it.
     """
-    recipe = replace(skeleton.recipe, checkpointing=False, tokens_at_once=None, packed=False, freeze=())
-    method = _probed(skeleton.method)
+    recipe = replace(meta_model.recipe, checkpointing=False, tokens_at_once=None, packed=False, freeze=())
+    method = _probed(meta_model.method)
     shape = repr((
-        skeleton.config.to_json_string(use_diff=False), skeleton.kind, recipe,
+        meta_model.config.to_json_string(use_diff=False), meta_model.kind, recipe,
         type(method), method.options, length,
     ))  # fmt: skip
     if shape not in _SPEEDS:
-        _SPEEDS[shape] = _timed_speed(skeleton, recipe, length)
+        _SPEEDS[shape] = _timed_speed(meta_model, recipe, length)
     return _SPEEDS[shape]
 
 
-def _timed_speed(skeleton: Skeleton, recipe: Recipe, length: int) -> float:
-    words = int(min(skeleton.config.get_text_config().vocab_size, _PROBE_WORDS))
+def _timed_speed(meta_model: MetaModel, recipe: Recipe, length: int) -> float:
+    words = int(min(meta_model.config.get_text_config().vocab_size, _PROBE_WORDS))
     on = str(hardware.device())
     small = [
-        Skeleton(shrink(skeleton.config, blocks, words), skeleton.kind, _probed(skeleton.method), recipe, on=on)
+        MetaModel(shrink(meta_model.config, blocks, words), meta_model.kind, _probed(meta_model.method), recipe, on=on)
         for blocks in (1, 3)
     ]
-    if on == "cpu" and skeleton.kind == "causal" and recipe.attention == "sdpa":  # as a run has it
+    if on == "cpu" and meta_model.kind == "causal" and recipe.attention == "sdpa":  # as a run has it
         for network in small:
             use_for_short_rows(network.network)
     affordable = _PROBE_OPERATIONS / operations_per_token(small[1], length)[1]
@@ -174,7 +174,7 @@ def _timed_speed(skeleton: Skeleton, recipe: Recipe, length: int) -> float:
     ), strict=True))  # fmt: skip
     block = max((three - one) / 2, three / 100)
     # the whole network as the recipe would train it without what the operations account for
-    blocks = int(skeleton.config.get_text_config().num_hidden_layers)
+    blocks = int(meta_model.config.get_text_config().num_hidden_layers)
     each = [operations_per_token(network, length)[1] for network in small]
     operations = each[0] + (blocks - 1) * (each[1] - each[0]) / 2
     return rows * length * operations / (one + (blocks - 1) * block)
@@ -186,7 +186,7 @@ def _probed(method: Method) -> Method:
     return type(method)(method.options) if method.adds else Everything(Options())
 
 
-def _timed(network: Skeleton, rows: int, length: int) -> float:
+def _timed(network: MetaModel, rows: int, length: int) -> float:
     start = time.perf_counter()
     network.loss(rows, length).backward()
     _wait()
@@ -229,24 +229,24 @@ class Pace:
     """Least time that one block takes of a step, however small the batch."""
 
 
-def pace(skeleton: Skeleton, length: int, device: Device | None) -> Pace:
+def pace(meta_model: MetaModel, length: int, device: Device | None) -> Pace:
     """Measured on this machine (None); derived from the data sheet for a named GPU."""
     if device is None:
-        speed = _WHOLE_STEPS * measured_speed(skeleton, length)
+        speed = _WHOLE_STEPS * measured_speed(meta_model, length)
         return Pace(speed, measured_update(), "measured here, on a few blocks of this model")
     how = f"derived, not measured: {UTILISATION:.0%} of the data sheet's {device.peak / 1e12:g} Tflop/s"
     return Pace(device.peak * UTILISATION, _UPDATE_BYTES / device.bandwidth, how, _LAUNCH_SECONDS)
 
 
 def seconds(
-    skeleton: Skeleton, at: Pace, *, length: float, trained: float, read: float, steps: int, learned: float = 1.0
+    meta_model: MetaModel, at: Pace, *, length: float, trained: float, read: float, steps: int, learned: float = 1.0
 ) -> float:
     """Time for `trained` tokens in `steps` optimizer steps, and `read` tokens that are only predicted.
 
     `length` is the tokens of a usual row, `learned` the share of tokens that have logits.
     """
-    forward, training = operations_per_token(skeleton, max(1, round(length)), learned)
-    update = skeleton.parameters.trainable * at.update_seconds
-    blocks = int(skeleton.config.get_text_config().num_hidden_layers)
+    forward, training = operations_per_token(meta_model, max(1, round(length)), learned)
+    update = meta_model.parameters.trainable * at.update_seconds
+    blocks = int(meta_model.config.get_text_config().num_hidden_layers)
     computed = max(trained * training / at.operations, steps * blocks * at.block_seconds)
     return computed + read * forward / at.operations + steps * update

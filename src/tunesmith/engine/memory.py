@@ -1,7 +1,7 @@
 """What a training step holds in memory, and how many operations it takes, from a model's config alone.
 
 Weights, moments and gradients are counted; activations are not guessed from a formula but taken from the network
-itself, run on shapes (`engine.skeleton`).
+itself, run on shapes (`engine.meta_model`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import math
 from dataclasses import dataclass
 
-from tunesmith.engine.skeleton import Parameters, Skeleton
+from tunesmith.engine.meta_model import MetaModel, Parameters
 
 PROCESS_BYTES = 880e6
 """The interpreter with every library imported (590 MB of resident memory), their first kernels, and what a run
@@ -43,47 +43,47 @@ class Memory:
         return self.process + self.weights + self.optimizer + self.gradients + self.activations
 
 
-def peak_bytes(skeleton: Skeleton, rows: int, length: int, *, gpu: bool = False) -> Memory:
+def peak_bytes(meta_model: MetaModel, rows: int, length: int, *, gpu: bool = False) -> Memory:
     """Most memory that training holds at once, on batches of `rows` rows of `length` tokens.
 
     Either in the middle of the backward pass (activations, and the gradients that are there already)
     or when all gradients stand in float32 before the optimizer.
     """
-    recipe, moving = skeleton.recipe, skeleton.parameters.trainable
-    step, made = skeleton.step_bytes(rows, length)
+    recipe, moving = meta_model.recipe, meta_model.parameters.trainable
+    step, made = meta_model.step_bytes(rows, length)
     if recipe.packed:
-        step += 2 * skeleton.parameters.largest_linear  # one layer at a time is unpacked
+        step += 2 * meta_model.parameters.largest_linear  # one layer at a time is unpacked
     whole = 4.0 * moving
-    gradients = whole if whole >= step else min(step, moving * skeleton.dtype.itemsize)
+    gradients = whole if whole >= step else min(step, moving * meta_model.dtype.itemsize)
     alive = max(whole, step)
     return Memory(
         process=GPU_BYTES if gpu else PROCESS_BYTES,
-        weights=weight_bytes(skeleton),
+        weights=weight_bytes(meta_model),
         optimizer=_MOMENTS * moving,
         gradients=gradients,
         activations=alive - gradients + (_GPU_SPARE * alive if gpu else _HOLES * made),
     )
 
 
-def weight_bytes(skeleton: Skeleton) -> float:
+def weight_bytes(meta_model: MetaModel) -> float:
     """Weights as the products read them, and the float32 masters behind those that move."""
-    counted, recipe = skeleton.parameters, skeleton.recipe
-    everything = sum(p.numel() for p in skeleton.weights)
+    counted, recipe = meta_model.parameters, meta_model.recipe
+    everything = sum(p.numel() for p in meta_model.weights)
     if recipe.packed:
         packed = counted.linear * NF4_BYTES
-        return packed + 2.0 * (everything - counted.linear) + 4.0 * skeleton.masters
+        return packed + 2.0 * (everything - counted.linear) + 4.0 * meta_model.masters
     if recipe.precision != "bf16":
         return 4.0 * everything
-    return 2.0 * everything + 4.0 * (everything if recipe.float32_base else skeleton.masters)
+    return 2.0 * everything + 4.0 * (everything if recipe.float32_base else meta_model.masters)
 
 
-def largest_batch(skeleton: Skeleton, length: int, limit: float, *, gpu: bool = False) -> int:
+def largest_batch(meta_model: MetaModel, length: int, limit: float, *, gpu: bool = False) -> int:
     """Most rows of `length` tokens whose training stays below `limit` bytes, at most `MANY_ROWS`; 0 when
     one row does not. Memory grows ever steeper with rows, so one and two rows bound the search."""
 
     @functools.cache
     def need(rows: int) -> float:
-        return peak_bytes(skeleton, rows, length, gpu=gpu).total
+        return peak_bytes(meta_model, rows, length, gpu=gpu).total
 
     bound = 1 + (limit - need(1)) / max(1.0, need(2) - need(1))
     return bisect.bisect_right(range(1, 1 + max(0, math.floor(min(bound, MANY_ROWS)))), limit, key=need)
@@ -94,29 +94,29 @@ def checkpoint_bytes(parameters: Parameters) -> float:
     return 12.0 * parameters.trainable
 
 
-def operations_per_token(skeleton: Skeleton, length: int, learned: float = 1.0) -> tuple[float, float]:
+def operations_per_token(meta_model: MetaModel, length: int, learned: float = 1.0) -> tuple[float, float]:
     """Operations for each token of a forward pass alone, and of a training step.
 
     2 a weight forward, 2 for the gradient that goes on to the inputs, 2 for that of a weight that moves
     (Kaplan et al. 2020, table 1); logits and recomputed blocks count twice forward. `learned` is the share of
     tokens that have logits. For encoder-decoders a token is one that is read and one that is written.
     """
-    counted, recipe = skeleton.parameters, skeleton.recipe
-    text = skeleton.config.get_text_config()
-    blocks = counted.total - counted.embedding - (0 if skeleton.tied else counted.head)
+    counted, recipe = meta_model.parameters, meta_model.recipe
+    text = meta_model.config.get_text_config()
+    blocks = counted.total - counted.embedding - (0 if meta_model.tied else counted.head)
     # queries times keys, and scores times values; an encoder-decoder has three of them
     scores = 4.0 * length * int(text.num_hidden_layers) * int(text.hidden_size)
-    through = 2.0 * blocks + scores * (3 if skeleton.kind == "seq2seq" else 1)
-    logits = 2.0 * counted.head * learned if skeleton.kind != "classification" else 0.0
-    moving = 1 - skeleton.frozen
-    if not moving and skeleton.kind == "classification":
+    through = 2.0 * blocks + scores * (3 if meta_model.kind == "seq2seq" else 1)
+    logits = 2.0 * counted.head * learned if meta_model.kind != "classification" else 0.0
+    moving = 1 - meta_model.frozen
+    if not moving and meta_model.kind == "classification":
         return through, 0.0  # the head alone, on features that are computed once
     # the frozen bottom of an encoder is run once, of a language model in every step
-    forward = through * (moving if skeleton.kind == "classification" else 1)
+    forward = through * (moving if meta_model.kind == "classification" else 1)
     again = through * moving if recipe.checkpointing else 0.0
     backward = (through + scores) * moving + 3 * logits
-    trained = counted.trainable - sum(table.numel() for table in skeleton.tables.values() if table.requires_grad)
-    if skeleton.kind != "classification" and skeleton.head.weight.requires_grad:
-        trained -= 0 if skeleton.tied else counted.head
+    trained = counted.trainable - sum(table.numel() for table in meta_model.tables.values() if table.requires_grad)
+    if meta_model.kind != "classification" and meta_model.head.weight.requires_grad:
+        trained -= 0 if meta_model.tied else counted.head
         backward += logits  # for the output layer's own gradient
     return through + logits, forward + again + backward + 2.0 * trained

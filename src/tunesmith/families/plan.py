@@ -18,7 +18,7 @@ from tunesmith.models.config import read_config
 from tunesmith.runs import choose
 
 if TYPE_CHECKING:
-    from tunesmith.engine.skeleton import Recipe, Skeleton
+    from tunesmith.engine.meta_model import MetaModel, Recipe
     from tunesmith.families.plan_data import Found
 
 _CHECKPOINTS = 3  # the two newest and the best
@@ -67,7 +67,7 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     import numpy as np
 
     from tunesmith.engine import devices, memory
-    from tunesmith.engine.skeleton import Skeleton
+    from tunesmith.engine.meta_model import MetaModel
     from tunesmith.families.plan_data import counted, token_lengths
     from tunesmith.runs import cut_texts
 
@@ -83,26 +83,26 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     train_rows = max(1, round(found.trained * read.rows))
     size = _batch_size(engine.batch_size, method.batch_rows, found, train_rows, longest)
     recipe = _recipe(gpu, config, found, method, engine, longest)
-    skeleton = Skeleton(config, read.kind, method, recipe)
+    meta_model = MetaModel(config, read.kind, method, recipe)
     steps, checked = math.ceil(train_rows / size), mean * (read.rows - train_rows)
-    at = None if quick and skeleton.parameters.total >= quick else devices.pace(skeleton, round(mean), gpu)
+    at = None if quick and meta_model.parameters.total >= quick else devices.pace(meta_model, round(mean), gpu)
 
     def spent(epochs: int, predicted: float) -> float:
         return 0.0 if at is None else devices.seconds(
-            skeleton, at, length=mean, trained=epochs * mean * train_rows, read=predicted, steps=epochs * steps,
+            meta_model, at, length=mean, trained=epochs * mean * train_rows, read=predicted, steps=epochs * steps,
             learned=read.learned,
         )  # fmt: skip
 
     took = spent(0, mean * read.rows if method.frozen_body else checked)  # before training
     frozen: list[float] = []  # share of the blocks, by epoch
     for epoch in range(epochs := cast(int, engine.epochs)):
-        skeleton.begin(epoch)
-        frozen.append(skeleton.frozen)
+        meta_model.begin(epoch)
+        frozen.append(meta_model.frozen)
         took += spent(1, 0 if method.frozen_body else checked + read.again * mean * train_rows)
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
-    peak = memory.peak_bytes(skeleton, size, longest, gpu=on_gpu)
-    largest = memory.largest_batch(skeleton, longest, available, gpu=on_gpu)
-    disk = _disk(skeleton, found, method, min(tokens.total, tokens.rows * limit), frozen)
+    peak = memory.peak_bytes(meta_model, size, longest, gpu=on_gpu)
+    largest = memory.largest_batch(meta_model, longest, available, gpu=on_gpu)
+    disk = _disk(meta_model, found, method, min(tokens.total, tokens.rows * limit), frozen)
     notes += read.notes
     cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
     if found.cuts_unasked and cut.much:
@@ -114,7 +114,7 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     return Plan(
         data=plan.spec.data, form=found.form, model=plan.spec.model, method=plan.spec.method,
         device=devices.HERE if gpu is None else gpu.name, splits=found.splits,
-        precision=recipe.precision, attention=recipe.attention, parameters=dataclasses.asdict(skeleton.parameters),
+        precision=recipe.precision, attention=recipe.attention, parameters=dataclasses.asdict(meta_model.parameters),
         tokens=tokens, max_length=limit, batch_size=size, batch_length=longest, epochs=epochs, steps=epochs * steps,
         memory={**dataclasses.asdict(peak), "total": peak.total}, memory_available=available,
         fits=peak.total <= available, largest_batch=largest,
@@ -126,7 +126,7 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
 
 def _recipe(gpu: Any, config: Any, found: Found, method: Method, engine: EngineOptions, longest: int) -> Recipe:
     from tunesmith.engine import hardware
-    from tunesmith.engine.skeleton import Recipe
+    from tunesmith.engine.meta_model import Recipe
     from tunesmith.models.attention import LONGEST
 
     precision = _precision(gpu, config)
@@ -172,14 +172,16 @@ def _precision(gpu: Any, config: Any) -> str:
     return hardware.choose_precision("auto", hardware.device(), int(config.get_text_config().hidden_size), ignore)
 
 
-def _disk(skeleton: Skeleton, found: Found, method: Method, tokens: int, frozen: Sequence[float]) -> dict[str, float]:
+def _disk(
+    meta_model: MetaModel, found: Found, method: Method, tokens: int, frozen: Sequence[float]
+) -> dict[str, float]:
     from tunesmith.engine.memory import checkpoint_bytes
 
-    counted = skeleton.parameters
+    counted = meta_model.parameters
     parts = {
         "checkpoints": _CHECKPOINTS * checkpoint_bytes(counted),
         "model": 4.0 * found.saved(counted, method),
-        "caches": _TOKEN_BYTES * tokens + found.feature_bytes(skeleton, tokens, frozen),
+        "caches": _TOKEN_BYTES * tokens + found.feature_bytes(meta_model, tokens, frozen),
     }
     return {**parts, "total": sum(parts.values())}
 

@@ -16,7 +16,7 @@ from tunesmith.models.lengths import CHARACTERS_PER_TOKEN
 from tunesmith.runs.settle import Plan
 
 if TYPE_CHECKING:
-    from tunesmith.engine.skeleton import Kind, Parameters, Skeleton
+    from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 
 SAMPLE = 2_000
 """Rows that are tokenised; of more rows, evenly spread ones stand for all."""
@@ -83,7 +83,7 @@ class Found(ABC):
         """Weights of the finished model."""
 
     @abstractmethod
-    def feature_bytes(self, skeleton: Skeleton, tokens: int, frozen: Sequence[float]) -> float:
+    def feature_bytes(self, meta_model: MetaModel, tokens: int, frozen: Sequence[float]) -> float:
         """On disk beside the tokens. `frozen`: the share of the blocks that is frozen, by epoch."""
 
 

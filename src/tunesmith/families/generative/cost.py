@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunesmith.core.events import Decided
-from tunesmith.engine import devices, loop, memory, skeleton
+from tunesmith.engine import devices, loop, memory
+from tunesmith.engine.meta_model import MetaModel, Recipe
 
 if TYPE_CHECKING:
     from tunesmith.families.generative.context import GenerativeRun
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def predict_cost(work: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     """{"peak_memory_bytes", "train_seconds"} as `tunesmith plan` reckons them, from the batches as they are."""
     plan, begun = work.plan, time.perf_counter()
-    recipe = skeleton.Recipe(
+    recipe = Recipe(
         precision=work.precision,
         float32_base=not plan.method.adds,
         packed=work.bundle.quantization is not None,
@@ -25,7 +26,7 @@ def predict_cost(work: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
         freeze=tuple(plan.engine.freeze),
         tokens_at_once=setup.tokens_at_once,
     )
-    bones = skeleton.Skeleton(
+    meta_model = MetaModel(
         work.bundle.model.network.config, work.bundle.kind, type(plan.method)(plan.method.options), recipe
     )
     batches = setup.objective.plan(0)
@@ -36,22 +37,22 @@ def predict_cost(work: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     some = work.sequences(work.items.splits["train"])
     learned = float(rows.learned_counts[some].sum() / max(1, rows.lengths[some].sum()))
     read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
-    pace, trained = devices.pace(bones, round(mean), None), float(sum(map(setup.objective.tokens, batches)))
+    pace, trained = devices.pace(meta_model, round(mean), None), float(sum(map(setup.objective.tokens, batches)))
     # of judged answers the half that answers other prompts is read only
     again = 0.0 if work.items.good is None else trained / 2
 
     def spent(epochs: int) -> float:
         return devices.seconds(
-            bones, pace, length=mean, trained=epochs * (trained - again), read=read + epochs * again,
+            meta_model, pace, length=mean, trained=epochs * (trained - again), read=read + epochs * again,
             steps=epochs * len(batches), learned=min(1.0, learned),
         )  # fmt: skip
 
     seconds = spent(0)
     for epoch in range(setup.epochs):
-        bones.begin(epoch)
+        meta_model.begin(epoch)
         seconds += spent(1)
     on_gpu = work.device.type == "cuda"  # most moves in the last epoch
-    peak = memory.peak_bytes(bones, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
+    peak = memory.peak_bytes(meta_model, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
     found = {"peak_memory_bytes": round(peak), "train_seconds": round(seconds, 1)}
     why = "from the model's shape and a second of measuring; metrics.json has what it really took beside it"
     work.train_seconds -= time.perf_counter() - begun  # predicting is no training

@@ -50,7 +50,7 @@ def in_tokens(
     if not _here(name, weights):
         return InTokens(unchecked=(f"how the model reads the rows: {name} is not on this machine",))
     if plan.engine.freeze and weights and not is_run(Path(name).expanduser()):
-        from tunesmith.engine.skeleton import check_blocks
+        from tunesmith.engine.meta_model import check_blocks
 
         check_blocks(name, plan.engine.freeze, plan.task.network)
     bundle = outline(name, kind=plan.task.network, weights=weights, emit=emit)

@@ -11,8 +11,8 @@ from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, read_examples
 from tunesmith.engine import batching
+from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 from tunesmith.engine.options import LONGEST_EXAMPLE
-from tunesmith.engine.skeleton import Kind, Parameters, Skeleton
 from tunesmith.families.generative import corpus, in_tokens
 from tunesmith.families.generative.settle import settled
 from tunesmith.families.plan_data import SAMPLE, Found, Texts, spread
@@ -51,7 +51,7 @@ class Written(Found):
     def saved(self, parameters: Parameters, method: Any) -> int:
         return parameters.trainable if method.adds else parameters.total
 
-    def feature_bytes(self, skeleton: Skeleton, tokens: int, frozen: Sequence[float]) -> float:
+    def feature_bytes(self, meta_model: MetaModel, tokens: int, frozen: Sequence[float]) -> float:
         return 0.0
 
 

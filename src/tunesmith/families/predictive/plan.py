@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
-from tunesmith.engine.skeleton import Parameters, Skeleton
+from tunesmith.engine.meta_model import MetaModel, Parameters
 from tunesmith.families.plan_data import Found, Texts, spread
 from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
 from tunesmith.families.predictive.settle import check_model, settled
@@ -38,10 +38,10 @@ class Rows(Found):
     def saved(self, parameters: Parameters, method: Any) -> int:
         return parameters.total
 
-    def feature_bytes(self, skeleton: Skeleton, tokens: int, frozen: Sequence[float]) -> float:
-        hidden = int(skeleton.config.get_text_config().hidden_size)
+    def feature_bytes(self, meta_model: MetaModel, tokens: int, frozen: Sequence[float]) -> float:
+        hidden = int(meta_model.config.get_text_config().hidden_size)
         states = len({share for share in frozen if 0 < share < 1})
-        return 4.0 * hidden * self.rows + min(CACHE_BYTES, states * skeleton.dtype.itemsize * hidden * tokens)
+        return 4.0 * hidden * self.rows + min(CACHE_BYTES, states * meta_model.dtype.itemsize * hidden * tokens)
 
 
 def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Rows:

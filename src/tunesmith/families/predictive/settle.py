@@ -63,7 +63,7 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
         return [f"the weights of the model: {name} has none yet"]
     choose.loader_of(plan.task).fits(folder, name, emit)
     if plan.engine.freeze:
-        from tunesmith.engine.skeleton import check_blocks
+        from tunesmith.engine.meta_model import check_blocks
 
         check_blocks(name, plan.engine.freeze)
     bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))

@@ -83,7 +83,7 @@ class Parameters:
     largest_linear: int
 
 
-class Skeleton:
+class MetaModel:
     """The network of `config` as `method` trains it; without storage unless another device is given.
 
     Raises ModelError when transformers has no such network, OptionError for blocks to freeze that it does not have,
@@ -310,4 +310,4 @@ class _Fused(torch.autograd.Function):
 
 def check_blocks(model: str, patterns: Sequence[str], network: str = "classification") -> None:
     """Raises OptionError for blocks to freeze that a model of this machine does not have; reads no weights."""
-    Skeleton(read_config(model)[0], cast(Any, network), Everything(Options()), Recipe(freeze=tuple(patterns)))
+    MetaModel(read_config(model)[0], cast(Any, network), Everything(Options()), Recipe(freeze=tuple(patterns)))
