@@ -172,8 +172,8 @@ class TextClassifier(ClassifierMixin, _TextEstimator):
         check_classification_targets(y)
         if type_of_target(y).startswith("multilabel"):
             names = [str(name) for name in getattr(y, "columns", range(np.shape(y)[1]))]
-            signs = np.asarray(y, dtype=np.int8)
-            self._train(texts, pd.DataFrame(signs, columns=[f"label_{n}" for n in names]), None, "text-classification")
+            binary = np.asarray(y, dtype=np.int8)
+            self._train(texts, pd.DataFrame(binary, columns=[f"label_{n}" for n in names]), None, "text-classification")
             self.classes_ = np.array(names, dtype=object)
             self._order = [(self._model.labels or []).index(f"label_{name}") for name in names]
             return self

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tunesmith.core.events import Event, Warned, ignore
-from tunesmith.data.conversations import Wish, read_examples
+from tunesmith.data.conversations import ReadRequest, read_examples
 
 USER = {"role": "user", "content": "What is the weather in Oslo?"}
 ASSISTANT = {"role": "assistant", "content": "Cold."}
@@ -71,7 +71,7 @@ def test_words_for_nothing_in_cells_beside_the_question_are_empty(word: str) -> 
     told = [event.message for event in events if isinstance(event, Warned)]
     said = "1 rows: a word for nothing in {!r} is read as an empty cell"
     assert sorted(told) == [said.format("input"), said.format("system")]
-    kept = read(row, form=Wish(keep_nothing=True))[0]
+    kept = read(row, form=ReadRequest(keep_nothing=True))[0]
     assert kept["messages"][1]["content"] == f"{USER['content']}\n{word}"
 
 
@@ -92,7 +92,7 @@ def test_an_answer_that_is_a_word_for_nothing_is_dropped_and_counted(row: dict[s
     assert len(examples) == 2
     (reason,) = examples.ledger.counts()["reasons"]["dropped"]
     assert reason in (f"a word for nothing in {column!r}", f"no {column}")
-    assert len(read(good, row, form=Wish(keep_nothing=True))) == 2
+    assert len(read(good, row, form=ReadRequest(keep_nothing=True))) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every row in exactly one place, whatever the data; twins on one side; groups and times respected."""
+"""Every row in exactly one place, whatever the data; duplicates on one side; groups and times respected."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_dates_that_could_be_two_are_refused(bench: Any, first: str) -> None:
         bench(made, time="when", text="text", target="label")
 
 
-def test_twins_stand_on_one_side(bench: Any) -> None:
+def test_duplicates_stand_on_one_side(bench: Any) -> None:
     made = rows(200)
     made += [{**row, "text": row["text"].upper() + "!!"} for row in made[:60]]
     data = bench(made)
@@ -181,7 +181,7 @@ def test_twins_stand_on_one_side(bench: Any) -> None:
     assert "moved" not in bench.said("leakage")
 
 
-def test_near_twins_stand_on_one_side(bench: Any) -> None:
+def test_near_duplicates_stand_on_one_side(bench: Any) -> None:
     long = [f"{sentence(n)} and then {sentence(n + 400)} came {sentence(n + 800)}" for n in range(100)]
     made = [{"text": text, "label": "ab"[n % 2]} for n, text in enumerate(long)]
     made += [{"text": text.replace("and", "or"), "label": "ab"[n % 2]} for n, text in enumerate(long)]

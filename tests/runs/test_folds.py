@@ -25,10 +25,10 @@ FAST = {"precision": "fp32", "method": "full", "epochs": 1}
 
 @pytest.fixture(scope="module")
 def grouped(tickets: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The tickets by their last word's author, and a near twin of every tenth."""
+    """The tickets by their last word's author, and a near duplicate of every tenth."""
     rows = [{**row, "author": f"author {number % 12}"} for number, row in enumerate(tickets)]
-    twins = [{**row, "text": row["text"].upper() + "!!", "author": f"other {n}"} for n, row in enumerate(rows[::10])]
-    return rows + twins
+    near = [{**row, "text": row["text"].upper() + "!!", "author": f"other {n}"} for n, row in enumerate(rows[::10])]
+    return rows + near
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tunesmith.cli.screen import entry, paint, table
 from tunesmith.core.text import visible
 from tunesmith.evaluate import words
 
-Found = dict[str, Any]
+Document = dict[str, Any]
 
 
 _COLOURS = {"good": "green", "fair": "yellow", "poor": "red"}
@@ -21,7 +21,7 @@ _WRITTEN = {
 _GRAVITY = {"error": "red", "warning": "yellow"}
 
 
-def run(found: Found, verbose: bool = False) -> str:
+def run(found: Document, verbose: bool = False) -> str:
     """A run: the verdict first, then what simpler ways reach, then where things are."""
     lines = [f"run      {found['run']}  ({found['status']})"]
     lines.append(f"task     {found['task']}, model {found['model']}, method {found['method']}")
@@ -78,7 +78,7 @@ def _between(interval: Any) -> str:
     return f"{words.number(interval['low'])} to {words.number(interval['high'])}"
 
 
-def _verdict(verdict: Found) -> list[str]:
+def _verdict(verdict: Document) -> list[str]:
     """Is it good, and is it worth more than something simpler?"""
     from tunesmith.evaluate.verdict import of_document  # brings scipy
 
@@ -92,7 +92,7 @@ def _verdict(verdict: Found) -> list[str]:
     ]
 
 
-def _examples(examples: list[Found]) -> list[str]:
+def _examples(examples: list[Document]) -> list[str]:
     """Three test rows with what the model says of them."""
     lines = []
     for number, one in enumerate(examples):
@@ -108,14 +108,14 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _next_step(verdict: Found) -> list[str]:
+def _next_step(verdict: Document) -> list[str]:
     step = verdict.get("next_step")
     if not step:
         return []
     return ["", entry("next", step["words"]), *([f"         {step['command']}"] if step["command"] else [])]
 
 
-def _progress(found: Found) -> list[str]:
+def _progress(found: Document) -> list[str]:
     """How far an unfinished run has come, a line for each thing that is known of it."""
     lines = []
     if phase := found.get("phase"):
@@ -137,7 +137,7 @@ def _progress(found: Found) -> list[str]:
     return lines
 
 
-def _written(document: Found) -> str:
+def _written(document: Document) -> str:
     """How alike the written answers are to the wanted ones, by contender."""
     shown = [name for name in _WRITTEN if name in document["test"]]
     contenders = {"this model": document["test"], **document["baselines"]}
@@ -148,7 +148,7 @@ def _written(document: Found) -> str:
     return table(("written answers", *(_WRITTEN[name] for name in shown)), rows)
 
 
-def _forgotten(found: Found) -> str:
+def _forgotten(found: Document) -> str:
     """What was kept of what was known before, by task where there are some, and of all tasks in turn."""
     lines = [f"{'kept':9}{words.forgotten(found)}"]
     tasks = [
@@ -170,7 +170,7 @@ def _forgotten(found: Found) -> str:
     return "\n".join(lines)
 
 
-def evaluated(found: Found) -> str:
+def evaluated(found: Document) -> str:
     new = found.get("new")
     if not new:
         only = [(words.metric(name), _likely(interval)) for name, interval in found["metrics"].items()]
@@ -193,7 +193,7 @@ def evaluated(found: Found) -> str:
     return f"{told}\n" + table(head, rows)
 
 
-def predicted(found: Found) -> str:
+def predicted(found: Document) -> str:
     lines = []
     for answer in found["predictions"]:
         if "text" in answer:
@@ -212,7 +212,7 @@ def predicted(found: Found) -> str:
     return "\n".join(lines)
 
 
-def runs(found: Found) -> str:
+def runs(found: Document) -> str:
     if not found["runs"]:
         return "No runs here. Start one with: tunesmith train FILE"
     rows = [
@@ -223,11 +223,11 @@ def runs(found: Found) -> str:
     return "\n".join([table(("run", "status", "method", "model", "test metric", "verdict"), rows), *damaged])
 
 
-def _reached(row: Found) -> str:
+def _reached(row: Document) -> str:
     return f"{words.metric(row['metric'])} {_likely(row)}" if "metric" in row else ""
 
 
-def plugins(found: Found) -> str:
+def plugins(found: Document) -> str:
     """What each is, in a line."""
     seam, listed = next(iter(found.items()))
     rows = [(plugin["name"], plugin.get("problem", plugin["summary"])) for plugin in listed]
@@ -236,7 +236,7 @@ def plugins(found: Found) -> str:
     return "\n".join([*lines, "", f"The options of one: tunesmith {seam} NAME"])
 
 
-def plugin(found: Found) -> str:
+def plugin(found: Document) -> str:
     """One of them, with its options."""
     lines = [f"{found['name']}: {found['summary']}", ""]
     for option in found["options"]:
@@ -246,7 +246,7 @@ def plugin(found: Found) -> str:
     return "\n".join(lines if found["options"] else [lines[0], "It has no options of its own."])
 
 
-def doctor(found: Found) -> str:
+def doctor(found: Document) -> str:
     """What is installed, what this machine can do in words, and what more there is."""
     machine, lines = found["machine"], [paint("Installed", "bold")]
     lines += [f"  {name:14} {value}" for name, value in found["versions"].items()]

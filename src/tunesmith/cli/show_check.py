@@ -11,14 +11,14 @@ from tunesmith.display.narration import DEPTH, decided
 from tunesmith.evaluate import words
 from tunesmith.families.plan_words import PARTS, described, way
 
-Found = dict[str, Any]
+Document = dict[str, Any]
 
 _BAR = 24
 _LABELS = 20
 """Most labels that are listed; the rest is counted."""
 
 
-def checked(found: Found, verbose: bool = False) -> str:
+def checked(found: Document, verbose: bool = False) -> str:
     """Rows, columns, labels, lengths, three samples, cost, and what was decided and is doubtful."""
     columns, audit = found["columns"], found["audit"]
     ledger = audit["ledger"]
@@ -46,7 +46,7 @@ _END = "Nothing was trained. Start with `tunesmith train` and the same arguments
 _SHOWN_ABOVE = ("text", "target", "target kind", "split", "task")
 
 
-def checked_language(found: Found, verbose: bool = False) -> str:
+def checked_language(found: Document, verbose: bool = False) -> str:
     """Format, rows, what was decided and is doubtful; or every problem."""
     lines = [
         entry("data", f"{_rows(found['rows'])}, {_dropped(found['ledger'])}"),
@@ -82,7 +82,7 @@ _FORMS = {
 }  # fmt: skip
 
 
-def _told(found: Found, verbose: bool) -> list[str]:
+def _told(found: Document, verbose: bool) -> list[str]:
     lines = []
     for one in found["decisions"]:
         if verbose:
@@ -92,11 +92,11 @@ def _told(found: Found, verbose: bool) -> list[str]:
     return lines + [entry("warning", _line(f"{one['what']}: {one['message']}"), "yellow") for one in found["warnings"]]
 
 
-def _unchecked(found: Found) -> list[str]:
+def _unchecked(found: Document) -> list[str]:
     return [entry("not", f"checked: {_line(what)}", "yellow") for what in found["unchecked"]]
 
 
-def _why(found: Found, what: str) -> str:
+def _why(found: Document, what: str) -> str:
     """The reason of a choice, in brackets; nothing where it was asked for."""
     reasons = [one["why"] for one in found["decisions"] if one["what"] == what and one["why"] != "as asked for"]
     return f" ({_line(reasons[0])})" if reasons else ""
@@ -205,7 +205,7 @@ def _cut(found: Mapping[str, Any]) -> str:
     return f"{rows}{_rows(found['longer'])} longer than {about}: their end is not read (--max-length)"
 
 
-def _cut_examples(found: Found) -> str:
+def _cut_examples(found: Document) -> str:
     """What is cut of examples that are conversations or answers, or left out for its length, in the run's words."""
     told = [one["message"] for one in found["warnings"] if one["what"] in _CUT]
     limit = found["lengths"]["limit"]

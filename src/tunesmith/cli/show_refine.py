@@ -7,10 +7,10 @@ from typing import Any
 from tunesmith.cli.screen import table
 from tunesmith.evaluate import words
 
-Found = dict[str, Any]
+Document = dict[str, Any]
 
 
-def show_search(found: Found) -> str:
+def show_search(found: Document) -> str:
     """The words, the best settings, and the ten best trials."""
     sign = -1 if found["higher_is_better"] else 1
     done = [t for t in found["trials"] if t["state"] == "complete"]
@@ -23,15 +23,15 @@ def show_search(found: Found) -> str:
     return "\n".join([*lines, f"best     {_settings(found['best']['words'])}", f"run      {found['run']}"])
 
 
-def show_folds(found: Found) -> str:
+def show_folds(found: Document) -> str:
     return _repeated(found) + f"\npredictions  {found['predictions']}"
 
 
-def show_seeds(found: Found) -> str:
+def show_seeds(found: Document) -> str:
     return _repeated(found)
 
 
-def show_until(found: Found) -> str:
+def show_until(found: Document) -> str:
     """The words, and every step with its reason."""
     rows = [
         (str(s["number"]), "failed" if s["value"] is None else f"{s['value']:.4f}", "kept" if s["kept"] else "",
@@ -42,7 +42,7 @@ def show_until(found: Found) -> str:
     return "\n".join([*found["words"], "", table(head, rows), "", f"run      {found['run']}"])
 
 
-def show_comparison(found: Found) -> str:
+def show_comparison(found: Document) -> str:
     """The words, and the rungs from the bottom up."""
     rows = [
         (r["title"], words.number(r["value"]), f"{words.number(r['low'])} to {words.number(r['high'])}",
@@ -55,7 +55,7 @@ def show_comparison(found: Found) -> str:
     return "\n".join([table(head, rows), "", *filter(None, found["words"])])
 
 
-def _repeated(found: Found) -> str:
+def _repeated(found: Document) -> str:
     names = list(found["mean"])[:5]
     rows = [(str(run["name"]), *(_value(run["metrics"].get(name)) for name in names)) for run in found["runs"]]
     rows += [(title, *(_value(found[key].get(name)) for name in names))
@@ -67,6 +67,6 @@ def _value(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _settings(words: Found) -> str:
+def _settings(words: Document) -> str:
     shown = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in words.items()}
     return ", ".join(f"{name}={value}" for name, value in shown.items())

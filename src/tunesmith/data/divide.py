@@ -1,4 +1,4 @@
-"""The division of the kept rows: given files, by group, by time, or stratified; then twins together."""
+"""The division of the kept rows: given files, by group, by time, or stratified; then duplicates together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DAY_OR_MONTH = r"^\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})(?!\d)"
 
 @dataclass
 class Division:
-    """marks: 0 train, 1 validation, 2 test for each kept row; before: the same before twins were moved."""
+    """marks: 0 train, 1 validation, 2 test for each kept row; before: the same before duplicates were moved."""
 
     marks: Marks
     before: Marks

@@ -42,7 +42,7 @@ class Duplicates:
     """For each row (by position): `identical` numbers its text, `cluster` its near-identical texts.
 
     Rows of one text have one `identical`; texts of one `cluster` are near-identical to each other, or
-    to a text that is. chained: texts of over-long chains, which were cut where no direct likeness holds.
+    to a text that is. chained: texts of over-long chains, which were cut where no direct similarity holds.
     unchecked: likely pairs that were not compared, because too many texts resemble one another.
     """
 

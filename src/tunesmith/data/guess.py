@@ -39,7 +39,7 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ColumnRequest:
     """What the user fixed; None where we choose."""
 
     text: tuple[str, ...] | None
@@ -49,25 +49,25 @@ class Wish:
     decimal: str | None = None
 
 
-def choose_columns(profiles: Sequence[Profile], wish: Wish, source: str, header: bool, emit: Emit) -> Guess:
+def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: str, header: bool, emit: Emit) -> Guess:
     """Decide on text, pair, target and kind; each choice is emitted as `Decided`.
 
     Raises DataError if a named column does not exist, text and target are the same, or the guess is
     impossible or ambiguous; the message lists the candidates and names `--text` and `--target`.
     """
     known = {profile.name: profile for profile in profiles}
-    _check_names(wish, known, source)
+    _check_names(request, known, source)
     reasons: dict[str, tuple[str, str]] = {}
-    texts = _texts(profiles, wish, source, reasons)
-    target, kind, separator = _target(profiles, texts, wish, source, reasons)
+    texts = _texts(profiles, request, source, reasons)
+    target, kind, separator = _target(profiles, texts, request, source, reasons)
     pair = texts[1] if len(texts) > 1 else None
     columns = Columns(texts[0], pair, target, kind, separator, header)
-    columns = meaning(columns, known, (wish.values, wish.decimal), source, reasons)
+    columns = meaning(columns, known, (request.values, request.decimal), source, reasons)
     for what, (value, why) in reasons.items():
         emit(Decided(what, value, why))
     if len(target) == 1:
         tell_rating(known[target[0]], columns, emit)
-        tell_other_reading(known[target[0]], columns, wish.values, emit)
+        tell_other_reading(known[target[0]], columns, request.values, emit)
     skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in (*texts, *target)}
     _tell_left_out(profiles, columns, skipped, emit)
     if skipped:
@@ -93,10 +93,10 @@ def _tell_left_out(profiles: Sequence[Profile], columns: Columns, skipped: Conta
     emit(Decided("left out columns", [profile.name for profile in left], told))
 
 
-def _check_names(wish: Wish, known: dict[str, Profile], source: str) -> None:
+def _check_names(request: ColumnRequest, known: dict[str, Profile], source: str) -> None:
     problems = []
     fix = None
-    for flag, names in (("--text", wish.text), ("--target", wish.target)):
+    for flag, names in (("--text", request.text), ("--target", request.target)):
         for name in names or ():
             if name not in known:
                 problems.append(Problem(f"there is no such column ({flag})", source, column=name))
@@ -104,8 +104,8 @@ def _check_names(wish: Wish, known: dict[str, Profile], source: str) -> None:
                 fix = f"{did_you_mean(name, known).split(' Known:')[0]} Columns: {listed}."
     if problems:
         raise DataError(problems, fix=fix)
-    read = {part for name in wish.text or () for part in (joined.parts_of(name, known.keys() - {name}) or [name])}
-    both = read & set(wish.target or ())
+    read = {part for name in request.text or () for part in (joined.parts_of(name, known.keys() - {name}) or [name])}
+    both = read & set(request.target or ())
     if both:
         raise DataError(
             Problem("the column is text and target at once", source, column=sorted(both)[0]),
@@ -114,15 +114,15 @@ def _check_names(wish: Wish, known: dict[str, Profile], source: str) -> None:
 
 
 def _texts(
-    profiles: Sequence[Profile], wish: Wish, source: str, reasons: dict[str, tuple[str, str]]
+    profiles: Sequence[Profile], request: ColumnRequest, source: str, reasons: dict[str, tuple[str, str]]
 ) -> tuple[str, ...]:
-    if wish.text:
+    if request.text:
         by_name = {profile.name for profile in profiles}
-        several = [name for name in wish.text if joined.SIGN in name and joined.parts_of(name, by_name - {name})]
+        several = [name for name in request.text if joined.SIGN in name and joined.parts_of(name, by_name - {name})]
         why = "as asked for" if not several else f"as asked for: the columns of {several[0]!r} as one text, a line each"
-        reasons["text"] = (" + ".join(wish.text), why)
-        return wish.text
-    free = [profile for profile in profiles if profile.name not in (wish.target or ())]
+        reasons["text"] = (" + ".join(request.text), why)
+        return request.text
+    free = [profile for profile in profiles if profile.name not in (request.target or ())]
     scores = {p.name: _text_score(p) for p in free}
     ranked = sorted((p for p in free if scores[p.name] > 0), key=lambda p: -scores[p.name])
     if not ranked and (named := [p for p in free if p.text_name]):
@@ -138,11 +138,11 @@ def _texts(
         reasons["text"] = (f"{pair[0]} + {pair[1]}", pair[2])
         return pair[:2]
     best = ranked[0]
-    if wish.target and len(wish.target) == 1 and not best.text_name:
-        about = [p for p in ranked if _free_text(p) and simple(wish.target[0]).startswith(f"{simple(p.name)}_")]
+    if request.target and len(request.target) == 1 and not best.text_name:
+        about = [p for p in ranked if _free_text(p) and simple(request.target[0]).startswith(f"{simple(p.name)}_")]
         if about:
             best = max(about, key=lambda p: len(p.name))
-            reasons["text"] = (best.name, f"the name of {wish.target[0]!r} begins with its name")
+            reasons["text"] = (best.name, f"the name of {request.target[0]!r} begins with its name")
             return (best.name,)
     usual = ", and the name is usual for it" if best.text_name else ""
     reasons["text"] = (best.name, f"its texts are {best.characters:.0f} characters long on average{usual}")
@@ -186,29 +186,29 @@ def _free_text(profile: Profile) -> bool:
 def _target(
     profiles: Sequence[Profile],
     texts: tuple[str, ...],
-    wish: Wish,
+    request: ColumnRequest,
     source: str,
     reasons: dict[str, tuple[str, str]],
 ) -> tuple[tuple[str, ...], Kind, str | None]:
-    if wish.target:
-        chosen = wish.target
+    if request.target:
+        chosen = request.target
         why = "as asked for"
     else:
         read = {*texts, *(part for name in texts for part in name.split(joined.SIGN))}
-        chosen, why = _guess_target([p for p in profiles if p.name not in read], wish, source)
+        chosen, why = _guess_target([p for p in profiles if p.name not in read], request, source)
     reasons["target"] = (" + ".join(chosen), why)
     _refuse_nested([p for p in profiles if p.name in chosen], source)
     if len(chosen) > 1:
         reasons["target kind"] = ("labels", "one column per label")
-        if "labels" not in wish.kinds:
+        if "labels" not in request.kinds:
             raise DataError(Problem(f"this task takes one target column, got {len(chosen)}", source))
         return chosen, "labels", None
     profile = next(p for p in profiles if p.name == chosen[0])
-    kind, separator, kind_why = natural_kind(profile, wish.values.label_separator)
-    if separator == "," and kind == "labels" and wish.values.label_separator is None:
-        kind, separator, kind_why = pairs_or_decimals(profile, wish.decimal, wish.kinds, source, kind_why)
-    if kind not in wish.kinds:
-        kind, separator, kind_why = wish.kinds[0], None, f"the task asks for it (it looks like {kind})"
+    kind, separator, kind_why = natural_kind(profile, request.values.label_separator)
+    if separator == "," and kind == "labels" and request.values.label_separator is None:
+        kind, separator, kind_why = pairs_or_decimals(profile, request.decimal, request.kinds, source, kind_why)
+    if kind not in request.kinds:
+        kind, separator, kind_why = request.kinds[0], None, f"the task asks for it (it looks like {kind})"
     reasons["target kind"] = (kind, kind_why)
     return chosen, kind, separator
 
@@ -228,12 +228,12 @@ def _refuse_nested(targets: Sequence[Profile], source: str) -> None:
         raise DataError(problems, fix="Write a label, a number or one list of labels into each cell.")
 
 
-def _guess_target(profiles: Sequence[Profile], wish: Wish, source: str) -> tuple[tuple[str, ...], str]:
-    scores = {p.name: _target_score(p, wish) for p in profiles}
+def _guess_target(profiles: Sequence[Profile], request: ColumnRequest, source: str) -> tuple[tuple[str, ...], str]:
+    scores = {p.name: _target_score(p, request) for p in profiles}
     ranked = sorted((p for p in profiles if scores[p.name] > 0), key=lambda p: -scores[p.name])
-    signs = _sign_columns(profiles, ranked, wish)
-    if signs:
-        return signs, f"{len(signs)} columns hold only 0 and 1: one per label"
+    binary = _binary_columns(profiles, ranked, request)
+    if binary:
+        return binary, f"{len(binary)} columns hold only 0 and 1: one per label"
     if not ranked and (named := [p for p in profiles if p.target_rank and p.cells]):
         return (max(named, key=lambda p: p.target_rank).name,), "the name is usual for it"
     if not ranked:
@@ -256,33 +256,33 @@ def _guess_target(profiles: Sequence[Profile], wish: Wish, source: str) -> tuple
     return (best.name,), f"{repeated}{usual}{alone}"
 
 
-def _target_score(profile: Profile, wish: Wish) -> float:
+def _target_score(profile: Profile, request: ColumnRequest) -> float:
     if profile.useless or profile.kind in ("time", "other"):
         return 0.0
     kind, _, _ = natural_kind(profile)
     if kind == "number":
-        fits = 1.0 if set(wish.kinds) & {"number"} else 0.0
+        fits = 1.0 if set(request.kinds) & {"number"} else 0.0
     elif kind == "label":
         few = 2 <= profile.distinct <= max(2, 0.5 * len(profile.cells))
-        fits = 2.0 if few and "label" in wish.kinds else 0.0
-        if "number" in wish.kinds and profile.numeric >= MOSTLY:
+        fits = 2.0 if few and "label" in request.kinds else 0.0
+        if "number" in request.kinds and profile.numeric >= MOSTLY:
             fits = max(fits, 1.0)
     else:
-        fits = 2.0 if "labels" in wish.kinds and repeats(profile) else 0.0
+        fits = 2.0 if "labels" in request.kinds and repeats(profile) else 0.0
     return fits + profile.target_rank if fits else 0.0
 
 
-def _sign_columns(profiles: Sequence[Profile], ranked: Sequence[Profile], wish: Wish) -> tuple[str, ...]:
-    signs = [p for p in profiles if p.binary and (p.distinct == 2 or p.marked)]
-    if "labels" not in wish.kinds or len(signs) < 2:
+def _binary_columns(profiles: Sequence[Profile], ranked: Sequence[Profile], request: ColumnRequest) -> tuple[str, ...]:
+    binary = [p for p in profiles if p.binary and (p.distinct == 2 or p.marked)]
+    if "labels" not in request.kinds or len(binary) < 2:
         return ()
-    # a column that is called 'label', or one with several classes, is a better target than signs
-    if any(p not in signs and (p.target_rank or natural_kind(p)[0] != "number") for p in ranked):
+    # a column that is called 'label', or one with several classes, is a better target than binary ones
+    if any(p not in binary and (p.target_rank or natural_kind(p)[0] != "number") for p in ranked):
         return ()
-    if sum(p.target_rank > 9 for p in signs) == 1:
+    if sum(p.target_rank > 9 for p in binary) == 1:
         return ()
     # columns of only 0 beside them are labels that no row of the sample has
-    found = {p.position for p in signs}
+    found = {p.position for p in binary}
     beside = {p.position: p for p in profiles if p.binary}
     while more := {place for place in beside if place not in found and {place - 1, place + 1} & found}:
         found |= more

@@ -38,7 +38,7 @@ _NOISE = re.compile(r"https?://\S+|\S+@\S+|[@#]\w+|<[^>]*>|`[^`]*`|[\d_*|~^=<>{}
 
 
 @dataclass(frozen=True)
-class Found:
+class LanguageShares:
     """shares: language -> share of the rows that could be told, the largest first. told: rows that could be. rows: all
     that were looked at."""
 
@@ -62,7 +62,7 @@ class Found:
         return " and ".join(f"{NAMES[code]} ({share:.0%})" for code, share in large)
 
 
-def detect(texts: Sequence[str]) -> Found | None:
+def detect(texts: Sequence[str]) -> LanguageShares | None:
     """The languages of at most 300 texts, taken at even distances; None where they hold no words to tell it by."""
     places = np.linspace(0, max(0, len(texts) - 1), min(SAMPLE, len(texts))).astype(int)
     rows = [_words_of(texts[int(place)]) for place in places]
@@ -80,14 +80,14 @@ def detect(texts: Sequence[str]) -> Found | None:
         together = " ".join(rows)[:4_000]
         code, sure = identifier.classify(together)
         if _letters(together) < 200 or sure < 0.8:
-            return Found({}, 0, len(rows))
+            return LanguageShares({}, 0, len(rows))
         votes = Counter({code: len(rows)})
     for code, other in _ALIKE.items():
         for rare, usual in ((code, other), (other, code)):
             if 0 < votes[rare] < 0.3 * votes[usual]:
                 votes[usual] += votes.pop(rare)
     told = votes.total()
-    return Found({code: number / told for code, number in votes.most_common() if number}, told, len(rows))
+    return LanguageShares({code: number / told for code, number in votes.most_common() if number}, told, len(rows))
 
 
 def _words_of(text: str) -> str:

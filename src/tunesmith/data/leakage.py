@@ -20,7 +20,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 def measure(marks: Marks, found: Duplicates, threshold: float) -> Leakage:
-    """Count rows of validation and test that have a twin in an earlier split."""
+    """Count rows of validation and test that have a duplicate in an earlier split."""
     identical = tainted(marks, found.identical)
     near = tainted(marks, found.cluster) & ~identical
     return Leakage(
@@ -88,24 +88,24 @@ def merge_groups(groups: Ints, found: Duplicates) -> Ints | None:
 def examples(
     table: pa.Table, text: str, marks: Marks, found: Duplicates, names: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """Up to 20 pairs of twins across splits: splits, row ids, texts, and whether they are identical."""
+    """Up to 20 pairs of duplicates across splits: splits, row ids, texts, and whether they are identical."""
     identical = tainted(marks, found.identical)
     rows = np.flatnonzero(identical | tainted(marks, found.cluster))[:_EXAMPLES]
     pairs = []
     for row in rows.tolist():
         numbers = found.identical if identical[row] else found.cluster
-        twins = np.flatnonzero((numbers == numbers[row]) & (marks < marks[row]))
-        pairs.append((row, int(twins[0]), bool(identical[row])))
-    places = sorted({place for row, twin, _ in pairs for place in (row, twin)})
+        duplicates = np.flatnonzero((numbers == numbers[row]) & (marks < marks[row]))
+        pairs.append((row, int(duplicates[0]), bool(identical[row])))
+    places = sorted({place for row, duplicate, _ in pairs for place in (row, duplicate)})
     shown = dict(zip(places, take(table.select(["row_id", text]), places).to_pylist(), strict=True))
     return [
         {
-            "splits": [names[marks[twin]], names[marks[row]]],
-            "row_ids": [shown[twin]["row_id"], shown[row]["row_id"]],
-            "texts": [shown[twin][text][:300], shown[row][text][:300]],
+            "splits": [names[marks[duplicate]], names[marks[row]]],
+            "row_ids": [shown[duplicate]["row_id"], shown[row]["row_id"]],
+            "texts": [shown[duplicate][text][:300], shown[row][text][:300]],
             "identical": same,
         }
-        for row, twin, same in pairs
+        for row, duplicate, same in pairs
     ]
 
 

@@ -149,9 +149,10 @@ def targets_of(found: Given, target: Any, columns: Columns, labels: Sequence[str
         columns = dataclasses.replace(columns, target=columns.target[:1])
     if columns.kind == "labels" and all(isinstance(cell, list | tuple | set) for cell in cells):
         names = list(labels or [])
-        signs = [len(cell) == len(names) and all(one in (0, 1) for one in cell) for cell in cells]
+        binary = [len(cell) == len(names) and all(one in (0, 1) for one in cell) for cell in cells]
         cells = [
-            [name for name, on in zip(names, cell, strict=True) if on] if all(signs) else sorted(cell) for cell in cells
+            [name for name, on in zip(names, cell, strict=True) if on] if all(binary) else sorted(cell)
+            for cell in cells
         ]
     return parse_targets(datasets.Dataset.from_dict({columns.target[0]: cells}), columns, labels)
 

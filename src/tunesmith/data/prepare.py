@@ -20,7 +20,7 @@ from tunesmith.data import canonical, joined, labels, leakage, mojibake
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import Division, KeptRows, divide
 from tunesmith.data.duplicates import Duplicates, find_duplicates
-from tunesmith.data.guess import Guess, Wish, choose_columns
+from tunesmith.data.guess import ColumnRequest, Guess, choose_columns
 from tunesmith.data.labels import TargetIndex
 from tunesmith.data.prepared import Origins, PreparedData
 from tunesmith.data.profile import profile_table
@@ -67,11 +67,11 @@ def prepare(  # the arguments are the flags of the command line
     texts = _names(text)
     if texts and len(texts) > 2:  # no pair: one text
         texts = (joined.SIGN.join(texts),)
-    wish = Wish(texts, _names(target), tuple(kinds), values, decimal)
-    hints = hints_of(wish, options, reading)
-    parts = read_parts(source, validation, test, hints, emit, cache_dir, joins=wish.text or ())
+    request = ColumnRequest(texts, _names(target), tuple(kinds), values, decimal)
+    hints = hints_of(request, options, reading)
+    parts = read_parts(source, validation, test, hints, emit, cache_dir, joins=request.text or ())
     try:
-        guess = _guess(parts, wish, options, emit)
+        guess = _guess(parts, request, options, emit)
         reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
         rows = canonical.write_rows(parts, reader, cache_dir)
         try:
@@ -84,9 +84,13 @@ def prepare(  # the arguments are the flags of the command line
             part.release()
 
 
-def hints_of(wish: Wish, options: SplitOptions, reading: ReadOptions | None) -> Hints:
+def hints_of(request: ColumnRequest, options: SplitOptions, reading: ReadOptions | None) -> Hints:
     """What is known of files before they are read: the names that they must have, and how they are to be read."""
-    names = (*joined.names_in(wish.text or ()), *(wish.target or ()), *filter(None, (options.group, options.time)))
+    names = (
+        *joined.names_in(request.text or ()),
+        *(request.target or ()),
+        *filter(None, (options.group, options.time)),
+    )
     return Hints(names, options=reading or ReadOptions())
 
 
@@ -179,7 +183,7 @@ def read_parts(
     return [found[split] for split in SPLITS if split in found]
 
 
-def _guess(parts: list[Part], wish: Wish, options: SplitOptions, emit: Emit) -> Guess:
+def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emit: Emit) -> Guess:
     train = parts[0]
     for flag, name in (("group", options.group), ("time", options.time)):
         if name is not None and name not in train.table.column_names:
@@ -188,9 +192,9 @@ def _guess(parts: list[Part], wish: Wish, options: SplitOptions, emit: Emit) -> 
                 fix=did_you_mean(name, train.table.column_names),
             )
     profiles = profile_table(train.table)
-    set_aside = {options.group, options.time} - {*(wish.text or ()), *(wish.target or ())}
+    set_aside = {options.group, options.time} - {*(request.text or ()), *(request.target or ())}
     free = [profile for profile in profiles if profile.name not in set_aside]
-    guess = choose_columns(free, wish, train.name, train.header, emit)
+    guess = choose_columns(free, request, train.name, train.header, emit)
     _check_columns(parts[1:], (*guess.columns.texts, *guess.columns.target), guess.columns.target)
     return guess
 

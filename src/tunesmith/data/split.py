@@ -63,9 +63,9 @@ def by_group(groups: Ints, validation: int, test: int, seed: int) -> Marks:
     _, codes, counts = np.unique(groups, return_inverse=True, return_counts=True)
     mark_of = np.full(counts.size, TRAIN, dtype=np.int8)
     left = np.random.default_rng(seed).permutation(counts.size).tolist()
-    wishes = [(mark, wanted) for mark, wanted in ((TEST, test), (VALIDATION, validation)) if wanted]
-    for place, (mark, wanted) in enumerate(wishes):
-        reserved = len(wishes) - place  # one group for train and each split after this one
+    asked = [(mark, wanted) for mark, wanted in ((TEST, test), (VALIDATION, validation)) if wanted]
+    for place, (mark, wanted) in enumerate(asked):
+        reserved = len(asked) - place  # one group for train and each split after this one
         chosen = _fill_with_groups(left, counts, wanted, len(left) - reserved)
         mark_of[chosen] = mark
         left = [group for group in left if group not in set(chosen)]

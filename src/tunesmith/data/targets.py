@@ -165,14 +165,14 @@ def _named(cell: Any, names: Sequence[str]) -> list[str] | None:
     """A 0/1 vector as the names of the positions that are on."""
     if cell is None or (isinstance(cell, str) and says_nothing(cell)):
         return None
-    signs = vector(cell)
-    if signs is None:
+    bits = vector(cell)
+    if bits is None:
         raise ValueError(f"{str(cell)[:60]!r} is no vector of 0 and 1, as the others are")
-    if signs and len(signs) != len(names):
+    if bits and len(bits) != len(names):
         raise ValueError(
-            f"a vector of {len(signs)} positions, where the labels are {len(names)}: {', '.join(names)[:80]}"
+            f"a vector of {len(bits)} positions, where the labels are {len(names)}: {', '.join(names)[:80]}"
         )
-    return sort_labels(name for name, on in zip(names, signs, strict=False) if on)
+    return sort_labels(name for name, on in zip(names, bits, strict=False) if on)
 
 
 def _marked(columns: Columns, tables: Sequence[pa.Table]) -> frozenset[str]:

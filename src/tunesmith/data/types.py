@@ -170,7 +170,7 @@ class Leakage:
     identical_rows / near_identical_rows: validation and test rows whose text stands (near-)identically
     in an earlier split (train, or for test also validation), before anything was moved. moved_rows:
     rows that changed their split for it. clusters: groups of such texts that stood in several splits.
-    remaining_rows: validation and test rows that still have such a twin. examples: up to 20 pairs.
+    remaining_rows: validation and test rows that still have such a duplicate. examples: up to 20 pairs.
     """
 
     identical_rows: int = 0

@@ -55,8 +55,10 @@ class FewShot:
         """Positions of the shown examples, the nearest last."""
         order = self._order
         if self._features is not None:
-            likeness = np.asarray((self._features.of_training @ self._features.transform([source]).T).todense()).ravel()
-            order = order[np.argsort(-likeness[order], kind="stable")]
+            similarity = np.asarray(
+                (self._features.of_training @ self._features.transform([source]).T).todense()
+            ).ravel()
+            order = order[np.argsort(-similarity[order], kind="stable")]
         return [int(i) for i in order if self._sources[i] != source][:k][::-1]
 
 
@@ -116,7 +118,7 @@ def _last_answer(messages: list[dict[str, Any]]) -> int:
 
 
 def _source(example: Example) -> str:
-    """What likeness is measured on: all that the user said."""
+    """What similarity is measured on: all that the user said."""
     asked = _asked(example)
     if isinstance(asked, str):
         return asked

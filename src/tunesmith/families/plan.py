@@ -19,7 +19,7 @@ from tunesmith.runs import choose
 
 if TYPE_CHECKING:
     from tunesmith.engine.meta_model import MetaModel, Recipe
-    from tunesmith.families.plan_data import Found
+    from tunesmith.families.plan_data import DataSummary
 
 _CHECKPOINTS = 3  # the two newest and the best
 _TOKEN_BYTES = 5
@@ -51,15 +51,15 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
             warnings.append(f"{event.what}: {event.message}")
 
     with scratch() as folder:
-        found: Found = family_named(family_of(spec, held)).look(held, spec, folder, listen)
-    config, tokenizer, notes = read_config(found.settled.spec.model)
-    made = forecast(found, config, tokenizer, gpu=gpu)
+        summary: DataSummary = family_named(family_of(spec, held)).look(held, spec, folder, listen)
+    config, tokenizer, notes = read_config(summary.settled.spec.model)
+    made = forecast(summary, config, tokenizer, gpu=gpu)
     fresh = [note for note in dict.fromkeys([*warnings, *notes]) if note not in made.notes]
-    return dataclasses.replace(made, data=spec.data, notes=[*made.notes, *fresh], unchecked=list(found.unchecked))
+    return dataclasses.replace(made, data=spec.data, notes=[*made.notes, *fresh], unchecked=list(summary.unchecked))
 
 
-def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quick: float | None = None) -> Plan:
-    """What a run on `found` takes with the base of `config`; the tokenizer may be None.
+def forecast(summary: DataSummary, config: Any, tokenizer: Any, *, gpu: Any = None, quick: float | None = None) -> Plan:
+    """What a run on `summary` takes with the base of `config`; the tokenizer may be None.
 
     gpu: an `engine.devices.Device`, None for this machine. quick: weights from which on nothing is measured here and
     the time is left out. Raises OptionError, ModelError.
@@ -71,18 +71,18 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     from tunesmith.families.plan_data import counted, token_lengths
     from tunesmith.runs import cut_texts
 
-    plan, notes = found.settled, []
+    plan, notes = summary.settled, []
     method, engine = type(plan.method)(plan.method.options), plan.engine
-    read = found.read(config, tokenizer)
+    read = summary.read(config, tokenizer)
     lengths, how = token_lengths(read.texts, tokenizer)
     known = cut_texts.limits_for(lengths, plan.spec.model, tokenizer)
-    limit, reads = _limit(config, plan.spec.options["max_length"], found, known)
+    limit, reads = _limit(config, plan.spec.options["max_length"], summary, known)
     added = method.virtual_tokens  # before every row
     tokens = counted(lengths, how, rows=read.rows, limit=limit - added)
     longest, mean = min(tokens.longest + added, limit), float(np.minimum(lengths + added, limit).mean())
-    train_rows = max(1, round(found.trained * read.rows))
-    size = _batch_size(engine.batch_size, method.batch_rows, found, train_rows, longest)
-    recipe = _recipe(gpu, config, found, method, engine, longest)
+    train_rows = max(1, round(summary.trained * read.rows))
+    size = _batch_size(engine.batch_size, method.batch_rows, summary, train_rows, longest)
+    recipe = _recipe(gpu, config, summary, method, engine, longest)
     meta_model = MetaModel(config, read.kind, method, recipe)
     steps, checked = math.ceil(train_rows / size), mean * (read.rows - train_rows)
     at = None if quick and meta_model.parameters.total >= quick else devices.pace(meta_model, round(mean), gpu)
@@ -102,18 +102,18 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(meta_model, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(meta_model, longest, available, gpu=on_gpu)
-    disk = _disk(meta_model, found, method, min(tokens.total, tokens.rows * limit), frozen)
+    disk = _disk(meta_model, summary, method, min(tokens.total, tokens.rows * limit), frozen)
     notes += read.notes
     cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
-    if found.cuts_unasked and cut.much:
+    if summary.cuts_unasked and cut.much:
         notes.append(f"{cut.evidence} {cut.advice}")
     if gpu is None and disk["total"] > devices.free_disk(Path.cwd()):
         notes.append("the disk of this folder has less free than the run would write")
     if peak.total > available:
         notes.append(_remedy(plan.spec.method, engine.gradient_checkpointing, largest))
     return Plan(
-        data=plan.spec.data, form=found.form, model=plan.spec.model, method=plan.spec.method,
-        device=devices.HERE if gpu is None else gpu.name, splits=found.splits,
+        data=plan.spec.data, form=summary.form, model=plan.spec.model, method=plan.spec.method,
+        device=devices.HERE if gpu is None else gpu.name, splits=summary.splits,
         precision=recipe.precision, attention=recipe.attention, parameters=dataclasses.asdict(meta_model.parameters),
         tokens=tokens, max_length=limit, batch_size=size, batch_length=longest, epochs=epochs, steps=epochs * steps,
         memory={**dataclasses.asdict(peak), "total": peak.total}, memory_available=available,
@@ -124,16 +124,16 @@ def forecast(found: Found, config: Any, tokenizer: Any, *, gpu: Any = None, quic
     )  # fmt: skip
 
 
-def _recipe(gpu: Any, config: Any, found: Found, method: Method, engine: EngineOptions, longest: int) -> Recipe:
+def _recipe(gpu: Any, config: Any, summary: DataSummary, method: Method, engine: EngineOptions, longest: int) -> Recipe:
     from tunesmith.engine import hardware
     from tunesmith.engine.meta_model import Recipe
     from tunesmith.models.attention import LONGEST
 
     precision = _precision(gpu, config)
-    plain = gpu is None and found.plain_attention and precision == "bf16" and longest <= LONGEST
+    plain = gpu is None and summary.plain_attention and precision == "bf16" and longest <= LONGEST
     return Recipe(
         precision=precision,
-        float32_base=found.float32_base(method),
+        float32_base=summary.float32_base(method),
         packed=bool(method.load_kwargs()),
         attention="eager" if plain else "sdpa",
         checkpointing=engine.gradient_checkpointing,
@@ -142,7 +142,9 @@ def _recipe(gpu: Any, config: Any, found: Found, method: Method, engine: EngineO
     )
 
 
-def _limit(config: Any, asked: int | None, found: Found, known: tuple[int | None, int | None]) -> tuple[int, int]:
+def _limit(
+    config: Any, asked: int | None, summary: DataSummary, known: tuple[int | None, int | None]
+) -> tuple[int, int]:
     """(tokens that a run reads of a row, the most that the model can read). `known`: both of a model whose files are
     here, where nothing is asked. Raises OptionError."""
     from tunesmith.models.loaders.language import position_limit
@@ -151,17 +153,17 @@ def _limit(config: Any, asked: int | None, found: Found, known: tuple[int | None
     if asked is not None and asked > reads:
         raise OptionError(f"max_length={asked} is more than the model can read.", f"Set it to at most {reads}.")
     usual, most = known
-    return asked or found.limit(reads, usual), most or reads
+    return asked or summary.limit(reads, usual), most or reads
 
 
-def _batch_size(asked: int | str | None, usual: int | None, found: Found, rows: int, longest: int) -> int:
+def _batch_size(asked: int | str | None, usual: int | None, summary: DataSummary, rows: int, longest: int) -> int:
     """Rows of a batch as a run of `rows` training rows chooses them: some twenty steps at least, and not too many
     tokens."""
     if isinstance(asked, int):
         return asked
-    most, least = found.batch_rows
+    most, least = summary.batch_rows
     size = int(min(most, max(least, 2 ** int(math.log2(max(least, rows / 20))))))
-    return max(1, min(usual or size, found.batch_tokens // longest))
+    return max(1, min(usual or size, summary.batch_tokens // longest))
 
 
 def _precision(gpu: Any, config: Any) -> str:
@@ -173,15 +175,15 @@ def _precision(gpu: Any, config: Any) -> str:
 
 
 def _disk(
-    meta_model: MetaModel, found: Found, method: Method, tokens: int, frozen: Sequence[float]
+    meta_model: MetaModel, summary: DataSummary, method: Method, tokens: int, frozen: Sequence[float]
 ) -> dict[str, float]:
     from tunesmith.engine.memory import checkpoint_bytes
 
     counted = meta_model.parameters
     parts = {
         "checkpoints": _CHECKPOINTS * checkpoint_bytes(counted),
-        "model": 4.0 * found.saved(counted, method),
-        "caches": _TOKEN_BYTES * tokens + found.feature_bytes(meta_model, tokens, frozen),
+        "model": 4.0 * summary.saved(counted, method),
+        "caches": _TOKEN_BYTES * tokens + summary.feature_bytes(meta_model, tokens, frozen),
     }
     return {**parts, "total": sum(parts.values())}
 

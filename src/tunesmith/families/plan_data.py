@@ -37,7 +37,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Found(ABC):
+class DataSummary(ABC):
     """What the data says: its form, the rows of each part, some of them, and what a run on it was settled to be. Its
     methods are what a family knows of the cost of a run."""
 

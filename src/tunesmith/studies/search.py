@@ -231,9 +231,9 @@ class _Search:
         trial = self.study.ask()
         words = {**self.split.without_test(), **self._suggest(trial)}
         words = fitting(words, words["method"])
-        twin = next((t for t in self.told("COMPLETE", "PRUNED") if t.params == trial.params), None)
-        if twin is not None:  # the same settings and seed come to the same
-            known = twin.user_attrs
+        same = next((t for t in self.told("COMPLETE", "PRUNED") if t.params == trial.params), None)
+        if same is not None:  # the same settings and seed come to the same
+            known = same.user_attrs
             trial.set_user_attr("repeats", True)
             self._tell(trial, Trial(known["last"], known["loss"], known["step"], 0.0, known["why"]), words)
             return

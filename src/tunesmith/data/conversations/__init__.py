@@ -3,7 +3,7 @@
 from tunesmith.data.conversations.convert import convert
 from tunesmith.data.conversations.divide import Division, divide, given, units
 from tunesmith.data.conversations.examples import Examples
-from tunesmith.data.conversations.formats import Format, Wish, detect
+from tunesmith.data.conversations.formats import Format, ReadRequest, detect
 from tunesmith.data.conversations.lint import lint
 from tunesmith.data.conversations.peek import peek
 from tunesmith.data.conversations.read import read_examples, read_parts
@@ -13,7 +13,7 @@ __all__ = [
     "Division",
     "Examples",
     "Format",
-    "Wish",
+    "ReadRequest",
     "convert",
     "detect",
     "divide",

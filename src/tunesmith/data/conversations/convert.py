@@ -12,7 +12,7 @@ from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import new_file
 from tunesmith.data.conversations.examples import Examples
-from tunesmith.data.conversations.formats import Format, Wish
+from tunesmith.data.conversations.formats import Format, ReadRequest
 from tunesmith.data.conversations.messages import Fault, Message
 from tunesmith.data.conversations.read import read_examples
 from tunesmith.data.conversations.shape import Example, example_of
@@ -35,7 +35,7 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     examples = (
         source
         if isinstance(source, Examples)
-        else read_examples(source, emit=emit, form=Wish(keep_nothing=True, others=True))
+        else read_examples(source, emit=emit, form=ReadRequest(keep_nothing=True, others=True))
     )
     # in a format of conversations a prompt is what a user says
     asked = examples.form == "completion" and (to, "completion") not in _WRITERS

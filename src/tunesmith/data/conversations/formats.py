@@ -63,7 +63,7 @@ Wanted = str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReadRequest:
     """What is asked of the reading of rows. keep_nothing: words for nothing ('nan', 'N/A') are texts like others.
     others: keep the columns for which the format has no use, as the example's 'others'."""
 

@@ -20,7 +20,7 @@ from tunesmith.core.files import scratch
 from tunesmith.data import mojibake
 from tunesmith.data.canonical import REPAIRED
 from tunesmith.data.conversations.examples import Examples, RowWriter, in_order, place
-from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, Wanted, Wish, check_form, detect
+from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, ReadRequest, Wanted, check_form, detect
 from tunesmith.data.conversations.inputs import Input, open_parts
 from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.shape import REPEATED, Missing, example_of
@@ -45,7 +45,7 @@ def read_examples(
     source: Any,
     *,
     emit: Emit,
-    form: Wanted | Wish = None,
+    form: Wanted | ReadRequest = None,
     group: str | None = None,
     check: bool = True,
     cache_dir: Path | None = None,
@@ -54,16 +54,16 @@ def read_examples(
     """The examples of a path (JSON, JSONL, CSV, TSV, Parquet, Arrow, .txt, each of the text files also as
     .gz; a folder), a list of dicts, a DataFrame, a datasets.Dataset or a hub id.
 
-    form: the form ('chat', 'pair', ...) or format ('sharegpt', ...), where it should not be guessed, or a Wish.
+    form: the form ('chat', 'pair', ...) or format ('sharegpt', ...), where it should not be guessed, or a ReadRequest.
     group: a column to divide by later. check: raise the problems of all rows together; False leaves them to
     `validate`. cache_dir: where the examples lie on disk while they are in use. reading: how files are read. A source
     that is divided (such as {"train": path, "test": path}, a DatasetDict, a folder with train.jsonl and test.jsonl) is
     read as a whole, and `divide` keeps its parts. Raises DataError, and OptionError for an unknown form.
     """
-    wish = form if isinstance(form, Wish) else Wish(form)
-    with _open(source, emit, wish.forms, cache_dir, reading) as parts:
+    request = form if isinstance(form, ReadRequest) else ReadRequest(form)
+    with _open(source, emit, request.forms, cache_dir, reading) as parts:
         inputs = [one for inputs in parts.values() for one in inputs]
-        return _read(inputs, emit, wish, group, check, cache_dir)
+        return _read(inputs, emit, request, group, check, cache_dir)
 
 
 def read_parts(
@@ -83,7 +83,7 @@ def read_parts(
     found: dict[str, Examples] = {}
     with _open(source, emit, form, cache_dir, reading) as parts:
         for name, inputs in parts.items():
-            found[name] = _read(inputs, emit, Wish(form), group, check, cache_dir)
+            found[name] = _read(inputs, emit, ReadRequest(form), group, check, cache_dir)
             form = form or found[name].format
     return found
 
@@ -139,9 +139,9 @@ class _Reading:
 
 
 def _read(
-    inputs: list[Input], emit: Emit, wish: Wish, group: str | None, check: bool, cache_dir: Path | None
+    inputs: list[Input], emit: Emit, request: ReadRequest, group: str | None, check: bool, cache_dir: Path | None
 ) -> Examples:
-    form, reading = wish.forms, _Reading(inputs)
+    form, reading = request.forms, _Reading(inputs)
     rows = reading.rows()
     head = list(itertools.islice(rows, SAMPLE_ROWS))
     columns = list(dict.fromkeys(name for _, row in head for name in row))
@@ -153,15 +153,15 @@ def _read(
         for _ in rows:  # every broken line is told, not only those of the first rows
             pass
         raise _refusal(reading, columns, group if found else None)
-    if found.unread is not None and not wish.others:
+    if found.unread is not None and not request.others:
         raise _doubt(found, found.unread, ", ".join(reading.files))
-    _tell(found, columns, group, emit, wish.others)
+    _tell(found, columns, group, emit, request.others)
     _tell_mojibake(inputs[0].name, [row for _, row in head], emit)
     writer, ids, groups = RowWriter(cache_dir), [], []
     for number, row in itertools.chain(head, rows):
         try:
             note = partial(reading.note, number)
-            example = example_of(found, row, note, keep_nothing=wish.keep_nothing)
+            example = example_of(found, row, note, keep_nothing=request.keep_nothing)
         except (Fault, Missing) as fault:
             other = _other_format(found, row)
             if other or isinstance(fault, Fault):
@@ -169,7 +169,7 @@ def _read(
             else:
                 reading.missing.setdefault(str(fault), []).append(number)
         else:
-            if wish.others:
+            if request.others:
                 example["others"] = {name: cell for name, cell in row.items() if name not in _known(found)}
             writer.add({"row": number + 1, **example})
             if "label" in example:

@@ -8,7 +8,7 @@ from tunesmith.core.errors import DataError
 from tunesmith.core.events import Decided, Warned
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, lint, read_examples, validate
-from tunesmith.families.generative.corpus import divided, wish
+from tunesmith.families.generative.corpus import divided, request_of
 from tunesmith.families.generative.in_tokens import InTokens, in_tokens, sources
 from tunesmith.families.generative.settle import Plan, settled
 from tunesmith.families.predictive.glance import glance_at
@@ -34,7 +34,12 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
 
     options = split_options(spec)
     examples = read_examples(
-        sources(spec), emit=listen, check=False, group=options.group, form=wish(spec), reading=read_options(spec)
+        sources(spec),
+        emit=listen,
+        check=False,
+        group=options.group,
+        form=request_of(spec),
+        reading=read_options(spec),
     )
     plan = settled(spec, examples, listen)
     problems = validate(examples)
@@ -63,10 +68,10 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
 
 def _cost(plan: Plan, examples: Examples, splits: dict[str, int]) -> dict[str, float | None] | None:
     """As `tunesmith plan` reckons it, without the time where measuring would take long."""
-    from tunesmith.families.generative.plan import found_in
+    from tunesmith.families.generative.plan import summary_of
     from tunesmith.families.plan import forecast
     from tunesmith.models.config import read_config
 
     config, tokenizer, _ = read_config(plan.spec.model)
-    made = forecast(found_in(plan, examples, splits), config, tokenizer, quick=_MEASURED)
+    made = forecast(summary_of(plan, examples, splits), config, tokenizer, quick=_MEASURED)
     return {"seconds": made.seconds, "memory_bytes": made.memory["total"], "disk_bytes": made.disk["total"]}

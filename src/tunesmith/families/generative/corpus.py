@@ -15,7 +15,7 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.core.files import own_folder, write_json, write_table
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import Division, Examples, Wish, divide, read_examples
+from tunesmith.data.conversations import Division, Examples, ReadRequest, divide, read_examples
 from tunesmith.data.ledger import STATUSES
 from tunesmith.data.types import SplitOptions
 from tunesmith.runs.reading import read_options, value_options
@@ -75,9 +75,9 @@ class Corpus:
         })  # fmt: skip
 
 
-def wish(spec: RunSpec) -> Wish:
+def request_of(spec: RunSpec) -> ReadRequest:
     """What a spec asks of the reading of its examples."""
-    return Wish(asked_form(spec.task), keep_nothing=value_options(spec).nothing == "keep")
+    return ReadRequest(asked_form(spec.task), keep_nothing=value_options(spec).nothing == "keep")
 
 
 def asked_form(task: str) -> tuple[str, ...] | None:
@@ -105,7 +105,7 @@ def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit, data: Any = No
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
     main = spec.data if data is None else data
     source = {"train": main, **given} if given else main
-    examples = read_examples(source, emit=emit, group=options.group, form=wish(spec), reading=read_options(spec))
+    examples = read_examples(source, emit=emit, group=options.group, form=request_of(spec), reading=read_options(spec))
     splits = divided(examples, options, spec.seed)
     left = splits.facts.get("remaining_rows")
     if left:

@@ -15,13 +15,13 @@ from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.families.generative import corpus, in_tokens
 from tunesmith.families.generative.settle import settled
-from tunesmith.families.plan_data import SAMPLE, Found, Texts, spread
+from tunesmith.families.plan_data import SAMPLE, DataSummary, Texts, spread
 from tunesmith.models.rendering import limits
 from tunesmith.runs.reading import read_options, split_options
 from tunesmith.runs.settle import Plan
 
 
-class Written(Found):
+class Written(DataSummary):
     """Examples of text that is written."""
 
     batch_rows = (16, 2)
@@ -60,16 +60,16 @@ def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Written:
     options = split_options(spec)
     examples = read_examples(
         in_tokens.sources(spec, data), emit=emit, cache_dir=folder, group=options.group,
-        form=corpus.wish(spec), reading=read_options(spec),
+        form=corpus.request_of(spec), reading=read_options(spec),
     )  # fmt: skip
     plan = settled(spec, examples, emit)
     division = corpus.divided(examples, options, spec.seed)
     read = in_tokens.in_tokens(plan, examples, division, emit, most=SAMPLE, weights=False)
     of_all = read.unchecked if read.lengths is None else ()  # of many rows some are looked at: that is a plan
-    return found_in(plan, examples, {name: len(rows) for name, rows in division.items()}, of_all)
+    return summary_of(plan, examples, {name: len(rows) for name, rows in division.items()}, of_all)
 
 
-def found_in(plan: Plan, examples: Examples, splits: dict[str, int], unchecked: tuple[str, ...] = ()) -> Written:
+def summary_of(plan: Plan, examples: Examples, splits: dict[str, int], unchecked: tuple[str, ...] = ()) -> Written:
     """Of examples that were read and divided, for `plan`."""
     some = [examples[int(number)] for number in spread(len(examples))]
     return Written(examples.form, splits, some, plan, unchecked)

@@ -13,7 +13,7 @@ from tunesmith.core.events import ignore
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, convert, given, read_examples, units
 from tunesmith.data.split import TEST
-from tunesmith.families.generative.corpus import read_corpus, wish
+from tunesmith.families.generative.corpus import read_corpus, request_of
 from tunesmith.runs import choose
 from tunesmith.runs.reading import read_options, split_options
 from tunesmith.runs.shared_split import Pool, SharedSplit, Words, same_data, shared_words
@@ -44,7 +44,9 @@ def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
 def pool(source: Any, spec: RunSpec, folder: Path) -> Pool:
     """See `runs.protocols.Family`. Examples with like prompts stay together; running text is cut in blocks."""
     options = split_options(spec)
-    examples = read_examples(source, emit=ignore, group=options.group, form=wish(spec), reading=read_options(spec))
+    examples = read_examples(
+        source, emit=ignore, group=options.group, form=request_of(spec), reading=read_options(spec)
+    )
     same_data(folder, examples.fingerprint)
     positions = np.flatnonzero(given(examples) != TEST)
     running = examples.form == "text" and examples.groups is None

@@ -115,8 +115,8 @@ def nearest(known: np.ndarray, answers: np.ndarray, asked: np.ndarray, counts: l
     most = max(counts)
     parts: dict[int, list[np.ndarray]] = {k: [] for k in counts}
     for start in range(0, len(asked), 512):
-        likeness = asked[start : start + 512] @ known.T
-        order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
+        similarity = asked[start : start + 512] @ known.T
+        order = np.argsort(-similarity, axis=1, kind="stable")[:, :most]
         for k in counts:
             parts[k].append(answers[order[:, :k]].mean(axis=1))
     return {k: np.concatenate(found) for k, found in parts.items()}

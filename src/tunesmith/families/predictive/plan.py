@@ -10,14 +10,14 @@ from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
 from tunesmith.engine.meta_model import MetaModel, Parameters
-from tunesmith.families.plan_data import Found, Texts, spread
+from tunesmith.families.plan_data import DataSummary, Texts, spread
 from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
 from tunesmith.families.predictive.settle import check_model, settled
 from tunesmith.models.lengths import USUAL
 from tunesmith.runs.reading import read
 
 
-class Rows(Found):
+class Rows(DataSummary):
     """Rows with a text, or two, and an answer."""
 
     batch_rows = (batching.ROWS, 8)

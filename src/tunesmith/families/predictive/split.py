@@ -15,7 +15,7 @@ from tunesmith.core.files import new_file, scratch
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
 from tunesmith.data.duplicates import Duplicates, find_duplicates
-from tunesmith.data.guess import Wish
+from tunesmith.data.guess import ColumnRequest
 from tunesmith.data.prepare import hints_of, read_parts
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
@@ -63,7 +63,7 @@ def pool(source: Any, spec: RunSpec, folder: Path) -> Pool:
 
 
 def _units(prepared: PreparedData, positions: np.ndarray, table: pa.Table, spec: RunSpec) -> np.ndarray:
-    """A number per row; rows with the same one must be in the same fold: twins, and rows of one group."""
+    """A number per row; rows with the same one must be in the same fold: duplicates, and rows of one group."""
     options = split_options(spec)
     names = ["text"] if prepared.columns.text_pair is None else ["text", "text_pair"]
     texts = take(prepared.rows.data.table.select(names), positions)
@@ -88,13 +88,13 @@ def _write_parts(
     """
     options = split_options(spec)
     columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
-    wish = Wish(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
+    request = ColumnRequest(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
     with scratch() as cache:
         parts = read_parts(
             source,
             spec.validation,
             spec.test,
-            hints_of(wish, options, read_options(spec)),
+            hints_of(request, options, read_options(spec)),
             ignore,
             cache,
             joins=prepared.columns.texts,
