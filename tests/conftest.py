@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["run_fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Set before anything imports transformers or datasets, and inherited by subprocesses: no test reaches a

@@ -7,14 +7,11 @@ validation and test data at once, as all that is asked is whether they can be le
 from __future__ import annotations
 
 import json
-import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
 import tunesmith
 from language_models import folder
 from tunesmith.core import events, registry

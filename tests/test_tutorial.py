@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
 import language_models
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from toys import sentence
 from tunesmith.core.events import Event
 from tunesmith.data import PreparedData, SplitOptions, prepare
 from tunesmith.data.types import ReadOptions, ValueOptions
@@ -53,28 +54,6 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-WORDS = [
-    "river",
-    "stone",
-    "lamp",
-    "cloud",
-    "garden",
-    "engine",
-    "paper",
-    "silver",
-    "winter",
-    "market",
-    "bridge",
-    "yellow",
-]
-
-
-def sentence(number: int) -> str:
-    """A short sentence that is far from every other number's."""
-    picks = [WORDS[(number * 7 + place * number * place + place) % 12] for place in range(4)]
-    return f"{' '.join(picks)} {number * 7919 % 10_007:x}{number * 104_729 % 65_537:x}"
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toys import sentence
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import Examples, divide, read_examples
-
-from .conftest import sentence
 
 
 def chats(prompts: list[str], system: str | None = None) -> Examples:

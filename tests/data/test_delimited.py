@@ -7,12 +7,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import Columns, ReadOptions, read_rows
 from tunesmith.data.conversations import read_examples
-
-from .conftest import sentence
 
 LABEL = Columns("text", None, ("label",), "label")
 

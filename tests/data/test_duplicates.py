@@ -9,9 +9,8 @@ import pyarrow as pa
 import pytest
 from datasketch import MinHash
 
+from toys import sentence
 from tunesmith.data import duplicates
-
-from .conftest import sentence
 
 
 def jaccard(left: str, right: str) -> float:

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import Columns, ReadOptions, read_rows
 from tunesmith.data.conversations import read_examples
 from tunesmith.data.mojibake import described, mojibake_rows
-
-from .conftest import sentence
 
 LABEL = Columns("text", None, ("label",), "label")
 WESTERN, POLISH, RUSSIAN, JAPANESE = "Schöne Grüße – ça va", "Zażółć gęślą jaźń", "Где мой заказ", "チェーンが緩い"

@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import joined
 from tunesmith.data.conversations.peek import peek
 from tunesmith.data.prepare import read_rows
-
-from .conftest import sentence
 
 
 def rows(count: int = 40, **columns: Any) -> list[dict[str, Any]]:

@@ -11,10 +11,9 @@ import datasets
 import pandas
 import pytest
 
+from toys import sentence
 from tunesmith.core.events import ignore
 from tunesmith.data import Columns, keep, parse_targets, read_rows
-
-from .conftest import sentence
 
 ROWS = [{"text": sentence(n), "label": "xyz"[n % 3]} for n in range(30)]
 FRAME = pandas.DataFrame(ROWS)

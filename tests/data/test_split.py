@@ -14,13 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import Ledger, SplitOptions, prepare, split
 from tunesmith.data.labels import leak_message
 from tunesmith.data.types import Leakage
-
-from .conftest import sentence
 
 
 def rows(count: int, classes: int = 3) -> list[dict[str, Any]]:

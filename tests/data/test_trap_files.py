@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.data import tables
 from tunesmith.data.conversations import peek
-
-from .conftest import sentence
 
 ROWS = [{"text": sentence(n), "label": "xy"[n % 2]} for n in range(30)]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from toys import sentence
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.numbers import style_of, taken_apart
@@ -17,8 +18,6 @@ from tunesmith.data.spelling import folded, nearest, shown
 from tunesmith.data.targets import TargetReader, parse_targets
 from tunesmith.data.types import Columns, SplitOptions
 from tunesmith.data.values import to_labels
-
-from .conftest import sentence
 
 
 def rows(target: Callable[[int], Any], count: int = 48, name: str = "label") -> list[dict[str, Any]]:

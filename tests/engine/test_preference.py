@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from language_models import network
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.preference import FeedbackObjective, PairObjective, dpo_loss, kto_loss

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import itertools
 
 from language_models import CONTEXT, SEQ2SEQ, network
 from tunesmith.core.events import Event

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import evaluate_toys as toys
 import numpy as np
 import pytest
 
+import evaluate_toys as toys
 from tunesmith.evaluate.compare import verdict
 from tunesmith.evaluate.measured import compute, paired_difference
 from tunesmith.evaluate.types import Outcome

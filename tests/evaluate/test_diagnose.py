@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import evaluate_toys as toys
 import numpy as np
 
+import evaluate_toys as toys
 from tunesmith.evaluate import compare
 from tunesmith.evaluate.diagnose import findings, fit_state, next_step
 from tunesmith.evaluate.measured import with_intervals

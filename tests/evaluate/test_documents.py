@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
 
-import evaluate_toys as toys
 import numpy as np
 import pytest
 import yaml
 
+import evaluate_toys as toys
 from tunesmith.data.types import Kind
 from tunesmith.evaluate import metrics_json, sections, text_sections
 from tunesmith.evaluate.card import model_card

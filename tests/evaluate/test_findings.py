@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import evaluate_toys as toys
 import numpy as np
 import pytest
 
+import evaluate_toys as toys
 from tunesmith.evaluate.diagnose import findings
 from tunesmith.evaluate.fit import fit_state
 from tunesmith.evaluate.measured import with_intervals

@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import evaluate_toys as toys
 import numpy as np
 import pytest
 
+import evaluate_toys as toys
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate import card, diagnose, good, metrics_json, report
 from tunesmith.evaluate import verdict as worth

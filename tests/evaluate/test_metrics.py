@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 
-import evaluate_toys as toys
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+import evaluate_toys as toys
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate.measured import compute, resampled, with_intervals
 from tunesmith.evaluate.metrics import TABLE, higher_is_better, names_for

@@ -8,10 +8,10 @@ import re
 import shlex
 from typing import Any
 
-import evaluate_toys as toys
 import numpy as np
 import pytest
 
+import evaluate_toys as toys
 from tunesmith.data.labels import histogram
 from tunesmith.evaluate import charts, data_sections, decision_sections, measured, row_sections, sections, use_section
 from tunesmith.evaluate.coverage import coverage, curves

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import evaluate_toys as toys
 import numpy as np
 import pytest
 import sklearn.metrics as sk
 
+import evaluate_toys as toys
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 

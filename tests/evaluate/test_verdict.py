@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import evaluate_toys as toys
 import numpy as np
 import pytest
 
+import evaluate_toys as toys
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate import good, good_text, metrics_json, verdict
 from tunesmith.evaluate.goal import Goal, parse_goal

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import VALUES, damaged_bytes, damaged_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worker import Worker
 
 import language_models
+from damage import VALUES, damaged_bytes, damaged_json
+from fuzz_worker import Worker
 from tunesmith.core import events
 from tunesmith.core.files import scratch
 from tunesmith.core.run import RunFolder

@@ -1,7 +1,7 @@
 """What runs of every kind leave behind, as hashes: the net under changes that must change nothing.
 
-    PYTHONPATH=src:tests python tests/golden/record.py            compare with tests/golden/golden.json
-    PYTHONPATH=src:tests python tests/golden/record.py --write    record it anew: say in the commit why it changed
+    PYTHONPATH=src:tests/support python tests/golden/record.py          compare with golden.json
+    PYTHONPATH=src:tests/support python tests/golden/record.py --write  record it anew: say in the commit why it changed
 
 Kernels are held to what every x86 processor has, so that the bits of one are those of another; other versions of
 torch, numpy or transformers may have others, which is why they are recorded.

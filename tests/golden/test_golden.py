@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 @pytest.mark.slow
 def test_runs_of_every_kind_end_as_they_were_recorded(tmp_path: Path) -> None:
     """In a process of its own, as its libraries must be told which kernels to use before they are loaded."""
-    places = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    places = os.pathsep.join([str(HERE.parent / "support"), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, str(HERE / "record.py")],
         capture_output=True, text=True, timeout=280, check=False, cwd=tmp_path,

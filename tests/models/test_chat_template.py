@@ -6,11 +6,11 @@ import json
 import time
 from dataclasses import replace
 
-import chat_templates as made
 import pytest
-from chat_templates import FAMILIES, called, expected, learned, said, talk, tokenizer_for
 from transformers import AddedToken, AutoTokenizer
 
+import chat_templates as made
+from chat_templates import FAMILIES, called, expected, learned, said, talk, tokenizer_for
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.models import rendering
 from tunesmith.models.chat_template import TemplateEncoder

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chat_templates import FAMILIES, said, talk, tokenizer_for
 
+from chat_templates import FAMILIES, said, talk, tokenizer_for
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.models.codec import CausalCodec, PairCodec
 from tunesmith.tasks.preference import Preference, PreferenceOptions

@@ -5,13 +5,11 @@ from __future__ import annotations
 import builtins
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Warned

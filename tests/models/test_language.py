@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from language_models import CAUSAL, SEQ2SEQ, network
 from tunesmith.engine.precision import working
 from tunesmith.models import language

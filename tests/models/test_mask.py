@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from chat_templates import FAMILIES, expected, learned, talk, tokenizer_for
 
+from chat_templates import FAMILIES, expected, learned, talk, tokenizer_for
 from tunesmith.core.errors import DataError
 from tunesmith.evaluate.preview import token_table
 from tunesmith.models.chat_template import TemplateEncoder

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import chat_templates as made
 import pytest
-from chat_templates import FAMILIES, Family, called, learned, said, talk, tokenizer_for
 
+import chat_templates as made
+from chat_templates import FAMILIES, Family, called, learned, said, talk, tokenizer_for
 from tunesmith.core.errors import DataError
 from tunesmith.models import rendering
 from tunesmith.models.chat_template import TemplateEncoder

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 import tunesmith
 from tunesmith.core.errors import ModelError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from language_models import CAUSAL, SEQ2SEQ, network, tokenizer
 from tunesmith.core.errors import OptionError
 from tunesmith.engine.generate import Sampling, context_length, generate

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crashes import FLAGS, LONG, STEPS, At, Killed, check_killed_run, kill, scalars, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tunesmith
+from crashes import FLAGS, LONG, STEPS, At, Killed, check_killed_run, kill, scalars, weights
 from tunesmith.core.errors import CorruptCheckpoint, FolderError, RunFailed, Stopped
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.checkpoint import CheckpointStore, verify

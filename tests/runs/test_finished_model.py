@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import language_models
 import tunesmith
 from tunesmith.cli.main import main

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crashes import LONG, At, Killed, check_killed_run, kill, weights
 
 import tunesmith
+from crashes import LONG, At, Killed, check_killed_run, kill, weights
 from tunesmith.cli import show
 from tunesmith.core.errors import DataError, FolderError, Stopped, UsageError
 from tunesmith.core.run import RunFolder

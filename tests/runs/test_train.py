@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from crashes import At, Killed, kill
 from safetensors.torch import load_file
 
 import tunesmith
+from crashes import At, Killed, kill
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate import metrics_json
 

@@ -17,12 +17,9 @@ from typing import Any
 import pytest
 
 import tunesmith
-from tunesmith.core import events
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
 from crashes import LONG, command_line
 from forgetting_runs import WILD, Rows
+from tunesmith.core import events
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tunesmith.runs.train", "sklearn.linear_model", "torch.utils.tensorboard", "crashes"])

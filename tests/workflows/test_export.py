@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from language_runs import CHAT, PREFERENCE, SHORT, TRANSLATION, short_run
 from safetensors.torch import load_file
 
 import tunesmith
+from language_runs import CHAT, PREFERENCE, SHORT, TRANSLATION, short_run
 from tunesmith.core.errors import RunFailed
 from tunesmith.families.generative import predictor
 from tunesmith.models.additions import quiet_peft

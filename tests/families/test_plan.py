@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from language_runs import folder, short_run
 
+from language_runs import folder, short_run
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.engine import devices
 from tunesmith.families.plan import plan

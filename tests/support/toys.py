@@ -1,10 +1,14 @@
-"""The sixty short messages that tests learn from, and the tiny model that learns them."""
+"""The sixty short messages that tests learn from, the tiny model that learns them, and sentences far apart."""
 
 from __future__ import annotations
 
 from tunesmith.testing import tiny_encoder as save_bert
 
-__all__ = ["save_bert", "tickets"]
+__all__ = ["save_bert", "sentence", "tickets"]
+
+WORDS = [
+    "river", "stone", "lamp", "cloud", "garden", "engine", "paper", "silver", "winter", "market", "bridge", "yellow",
+]  # fmt: skip
 
 
 def tickets() -> list[dict[str, str]]:
@@ -24,3 +28,9 @@ def tickets() -> list[dict[str, str]]:
         for pattern in some
         for number, subject in enumerate(subjects)
     ]
+
+
+def sentence(number: int) -> str:
+    """A short sentence that is far from every other number's."""
+    picks = [WORDS[(number * 7 + place * number * place + place) % 12] for place in range(4)]
+    return f"{' '.join(picks)} {number * 7919 % 10_007:x}{number * 104_729 % 65_537:x}"

@@ -17,7 +17,7 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.plugins import faults_of, protocol_of
 from tunesmith.workflows import catalogues
 
-EXTRAS = Path(__file__).parent / "plugins"
+EXTRAS = Path(__file__).parents[1] / "plugins"
 Install = Callable[..., str]
 _NUMBERS = itertools.count()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
-from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, base, jsonl
-
 import tunesmith
 from language_models import folder
+from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, base, jsonl
 from tunesmith.cli.show_refine import show_comparison
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from crashes import At, Killed, kill, weights
-from readers import by_transformers
 
 import tunesmith
+from crashes import At, Killed, kill, weights
+from readers import by_transformers
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.models import column

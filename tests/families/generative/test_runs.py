@@ -6,7 +6,6 @@ import json
 import math
 import re
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
+import tunesmith
+from language_models import folder, network
 from language_runs import (
     CHAT,
     FEEDBACK,
@@ -33,9 +32,6 @@ from language_runs import (
     jsonl,
     short_run,
 )  # fmt: skip
-
-import tunesmith
-from language_models import folder, network
 from tunesmith.cli import show
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.evaluate import metrics_json, report

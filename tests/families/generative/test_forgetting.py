@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forgetting_runs import Records, Rows, forgotten, lost, phases
 
 import tunesmith
+from forgetting_runs import Records, Rows, forgotten, lost, phases
 from language_models import folder
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.core.events import Decided

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
-from readers import by_transformers, by_tunesmith
 
 import tunesmith
+from readers import by_transformers, by_tunesmith
 from tunesmith.core import registry
 from tunesmith.models.additions import add_to
 from tunesmith.models.bottleneck import BottleneckConfig, BottleneckLayer

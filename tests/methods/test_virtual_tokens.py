@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from crashes import At, Killed, kill
-
 import tunesmith
+from crashes import At, Killed, kill
 from language_models import folder
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.models.additions import quiet_peft

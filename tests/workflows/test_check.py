@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-from language_runs import CHAT, PREFERENCE, TRANSLATION, Rows
-
 import tunesmith
 from language_models import folder
+from language_runs import CHAT, PREFERENCE, TRANSLATION, Rows
 from tunesmith.cli.show_check import checked_language
 from tunesmith.core.options import nearest
 from tunesmith.families.generative import preview

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import tunesmith
 from language_models import folder
 from tunesmith.core.errors import DataError, ModelError, OptionError, TunesmithError

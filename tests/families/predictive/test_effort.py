@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from crashes import At, Killed, kill, weights
 
 import tunesmith
+from crashes import At, Killed, kill, weights
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import effort

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from language_runs import CHAT, jsonl, short_run
 
 import tunesmith
 from language_models import folder
+from language_runs import CHAT, jsonl, short_run
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.words import TrainWords

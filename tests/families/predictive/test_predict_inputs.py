@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from language_runs import CHAT, short_run
 
 import tunesmith
+from language_runs import CHAT, short_run
 from tunesmith.core.errors import DataError, NotSupported, OptionError
 
 TEXTS = ["where is my parcel?", "thanks, i am happy", "the app is broken"]

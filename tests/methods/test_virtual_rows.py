@@ -16,10 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from crashes import At, Killed, kill
-
 import tunesmith
+from crashes import At, Killed, kill
 from tunesmith.core.errors import OptionError
 from tunesmith.families.plan import plan
 from tunesmith.models.additions import quiet_peft

@@ -17,7 +17,7 @@ from tunesmith.core.events import EventLog, Warned
 from tunesmith.core.run import RunFolder
 from tunesmith.data import output
 
-SOURCE = Path(__file__).resolve().parent.parent / "src" / "tunesmith"
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "tunesmith"
 THE_PLACE = SOURCE / "core" / "files.py"
 
 METHODS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+import tunesmith
 from crashes import At, Killed, kill, weights
 from forgetting_runs import WILD, Records, Rows, decided, forgotten, lost, phases
-
-import tunesmith
 from tunesmith.cli import show
 from tunesmith.core.errors import DataError, FolderError, OptionError
 from tunesmith.engine.retained import ForgettingMonitor

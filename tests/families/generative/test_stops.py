@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-from crashes import At, Killed, kill
-from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, Records, Rows, Train, jsonl, short_run
-
 import tunesmith
+from crashes import At, Killed, kill
 from language_models import folder, network
+from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, Records, Rows, Train, jsonl, short_run
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.core.events import Warned
 from tunesmith.models.loaders import language as load_language

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from language_runs import CHAT, TRANSLATION, Rows, jsonl, short_run
 
 import tunesmith
+from language_runs import CHAT, TRANSLATION, Rows, jsonl, short_run
 from tunesmith.cli import main
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.engine.generate import Sampling
