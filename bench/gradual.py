@@ -1,4 +1,4 @@
-"""What the cache of frozen blocks saves when a network thaws stage by stage, and whether it changes the result.
+"""What the cache of frozen blocks saves when a network is unfrozen stage by stage, and whether it changes the result.
 
     python bench/gradual.py                # MiniLM, 1,500 rows of banking77, six stages in six epochs
     python bench/gradual.py --data DIR     # a folder with train.csv and test.csv (text, category)

@@ -152,7 +152,7 @@ def test_every_method_runs_on_shapes_and_moves_what_it_moves_in_a_run(method: st
     assert training > forward or found.frozen == 1
 
 
-def test_what_thaws_later_is_counted_when_it_does() -> None:
+def test_what_is_unfrozen_later_is_counted_from_then_on() -> None:
     method = registry.get("methods", "gradual")
     meta_model = MetaModel(SMALL["classification"], "classification", method(method.Options(stages=3)), Recipe())
     shares, moving, operations = [], [], []
@@ -175,7 +175,7 @@ def test_a_language_model_is_run_whole_also_while_its_head_alone_moves() -> None
         forward, training = memory.operations_per_token(meta_model, 64)
         assert training > forward
         weights.append(memory.weight_bytes(meta_model))
-    assert len(set(weights)) == 1, "what thaws later has its float32 master from the start"
+    assert len(set(weights)) == 1, "what is unfrozen later has its float32 master from the start"
 
 
 @pytest.mark.story

@@ -110,9 +110,9 @@ def test_what_is_frozen_by_hand_does_not_move(table: Path, chats: Path, tiny_mod
 
 
 @pytest.mark.story
-def test_a_stage_of_thawing_costs_what_moves_in_it(table: Path, tiny_model: Path) -> None:
+def test_a_stage_of_unfreezing_costs_what_moves_in_it(table: Path, tiny_model: Path) -> None:
     words = {"model": str(tiny_model), "device": "t4", "epochs": 3}
-    slow, fast = (plan(table, method="gradual", stages=stages, kept_share=0, **words) for stages in (1, 3))
+    slow, fast = (plan(table, method="gradual", stages=stages, frozen_share=0, **words) for stages in (1, 3))
     assert slow.parameters == fast.parameters  # at the end, where the peak is
     assert slow.memory == fast.memory
     assert fast.seconds < slow.seconds

@@ -1,4 +1,4 @@
-"""Progressive unfreezing: what has thawed when, what never moves, and what the cache of frozen blocks changes."""
+"""Progressive unfreezing: what is unfrozen when, what never moves, and what the cache of frozen blocks changes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def weights(run: tunesmith.Run) -> dict[str, torch.Tensor]:
     return load_file(run.folder.model / "model.safetensors")
 
 
-def test_it_thaws_from_the_head_down(bundle: Bundle) -> None:
-    method = make(stages=3, kept_share=0.0)
+def test_it_unfreezes_from_the_head_down(bundle: Bundle) -> None:
+    method = make(stages=3, frozen_share=0.0)
     method.prepare(bundle, 0)
     depth_of, top = depths(bundle.model)
     groups = method.groups(bundle, 1e-3)
@@ -58,19 +58,19 @@ def test_it_thaws_from_the_head_down(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(("freeze", "seen"), [("head", [2, 1, 0]), ("head,layers.1", [1, 1, 0])])
-def test_it_thaws_from_the_highest_part_that_is_not_frozen(
+def test_it_unfreezes_from_the_highest_part_that_is_not_frozen(
     freeze: str, seen: list[int], bundle: Bundle, train: Train, ticket_file: Path
 ) -> None:
     blocks.freeze(bundle.model, [freeze])
-    method = make(stages=3, kept_share=0.0)
-    assert [method._thawed(epoch, bundle) for epoch in range(3)] == seen
+    method = make(stages=3, frozen_share=0.0)
+    assert [method._lowest_moving(epoch, bundle) for epoch in range(3)] == seen
     method.prepare(bundle, 0)
-    assert [method._thawed(epoch, bundle) for epoch in range(3)] == seen
-    train(ticket_file, method="gradual", stages=3, kept_share=0.0, freeze=[freeze])
+    assert [method._lowest_moving(epoch, bundle) for epoch in range(3)] == seen
+    train(ticket_file, method="gradual", stages=3, frozen_share=0.0, freeze=[freeze])
 
 
-def test_only_what_has_thawed_moves(train: Train, ticket_file: Path, tiny_model: Path) -> None:
-    words = {"stages": 4, "kept_share": 0.0, "learning_rate": 3e-3, "seed": 2}
+def test_only_what_is_unfrozen_moves(train: Train, ticket_file: Path, tiny_model: Path) -> None:
+    words = {"stages": 4, "frozen_share": 0.0, "learning_rate": 3e-3, "seed": 2}
     run = train(ticket_file, method="gradual", **words)  # two epochs: the head, then the upper block
     before, after = load_file(tiny_model / "model.safetensors"), weights(run)
     moved = {n for n in before if not n.startswith("pooler") and not torch.equal(before[n], after[f"bert.{n}"])}
@@ -79,17 +79,17 @@ def test_only_what_has_thawed_moves(train: Train, ticket_file: Path, tiny_model:
 
 
 def test_the_next_stage_waits_until_validation_stalls() -> None:
-    method = make(stages=3, thaw="stall")
+    method = make(stages=3, unfreeze="stall")
     assert [method.stage(*now) for now in ((0, 0, True), (1, 0, False), (2, 0, True), (3, 1, False))] == [0, 0, 1, 1]
     assert method.stage(9, 2, True) == 2
 
 
-def test_patience_begins_when_all_has_thawed(
+def test_patience_begins_when_all_has_lowest_moving(
     train: Train, ticket_file: Path, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     better = iter([True, True, False, False, True, False])  # before the first epoch, and after each
     monkeypatch.setattr(loop._Engine, "_is_better", lambda *_: next(better))
-    words = {"stages": 3, "kept_share": 0.0, "thaw": "stall", "patience": 1, "epochs": 9, "seed": 2}
+    words = {"stages": 3, "frozen_share": 0.0, "unfreeze": "stall", "patience": 1, "epochs": 9, "seed": 2}
     run = train(ticket_file, method="gradual", **words)
     said = [event for event in records(run, "decided") if event["what"] == "stage"]
     assert [event["value"] for event in said] == [1, 2]
@@ -98,7 +98,7 @@ def test_patience_begins_when_all_has_thawed(
     assert len(list(records(run, "evaluated"))) == 6
 
 
-HALF = {"method": "gradual", "stages": 2, "kept_share": 0.5, "epochs": 4, "patience": 9, "learning_rate": 1e-3}
+HALF = {"method": "gradual", "stages": 2, "frozen_share": 0.5, "epochs": 4, "patience": 9, "learning_rate": 1e-3}
 
 
 @pytest.mark.story
@@ -116,7 +116,7 @@ def test_the_cache_changes_no_bit(train: Train, ticket_file: Path, records: Any,
 
 
 def test_states_are_read_in_every_stage(train: Train, ticket_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two blocks, the upper of which thaws in the third epoch: states after both, then after the lower one."""
+    """Two blocks, the upper of which is unfrozen in the third epoch: states after both, then after the lower one."""
     read, ran = [], []
     of_file, blocks = HiddenStates.read, TextModel._blocks
 

@@ -116,7 +116,7 @@ def test_the_adapter_is_never_merged(method: str, train: Train, in_tmp: Path) ->
         ("ia3", {"new_tokens": ["<ticket>"]}, r"new tokens \(<ticket>\) would stay unlearned"),
         ("adapters", {"new_tokens": ["<ticket>"]}, r"new tokens \(<ticket>\) would stay unlearned"),
         ("full", {"new_tokens": ["<ticket>"], "frozen_share": 0.5}, "--method full leaves the embeddings as they are"),
-        ("gradual", {"new_tokens": ["<ticket>"], "kept_share": 0.5}, r"new tokens \(<ticket>\) would stay unlearned"),
+        ("gradual", {"new_tokens": ["<ticket>"], "frozen_share": 0.5}, r"new tokens \(<ticket>\) would stay unlearned"),
         ("full", {"new_tokens": ["<ticket>"], "freeze": ["emb*"]}, "--freeze embeddings leaves the embeddings"),
         ("prompt", {"max_length": 251}, "at most 250"),
         ("prefix", {"virtual_tokens": 250}, "virtual_tokens=250 leave 6 of the 256 tokens"),

@@ -1,4 +1,4 @@
-"""Stop when the validation metric has not improved for `patience` evaluations, and nothing is left to thaw."""
+"""Stop when the validation metric has not improved for `patience` evaluations, and nothing is left to unfreeze."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -16,6 +17,7 @@ from typing import Any
 from tunesmith.cli.screen import paint
 from tunesmith.core.errors import DataError, Stopped, TunesmithError, UsageError
 from tunesmith.core.files import DISK_FULL, nowhere
+from tunesmith.core.renamed import RenamedWarning
 from tunesmith.core.text import visible
 
 _BROKEN_PIPE = 141
@@ -25,6 +27,7 @@ _BROKEN_PIPE = 141
 def run(app: Callable[..., Any]) -> None:
     """Run the command line; every known error becomes a message and its exit code."""
     _prepare_streams()
+    warnings.formatwarning = _formatted
     _stop_on_signals()
     code: Any = None
     try:
@@ -59,6 +62,16 @@ def run(app: Callable[..., Any]) -> None:
     if code == Stopped.exit_code:  # how typer tells of Ctrl-C
         _complain(Stopped("Stopped.", reason="signal"))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_FORMATTED = warnings.formatwarning
+
+
+def _formatted(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+    """Names of the version before are noted without a place in the code, which the user did not write."""
+    if issubclass(category, RenamedWarning):
+        return f"note: {message}\n"
+    return _FORMATTED(message, category, *where, **more)
 
 
 def end(main: Callable[[], None]) -> None:

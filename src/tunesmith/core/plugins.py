@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from tunesmith.core import renamed
 from tunesmith.core.errors import OptionError
 from tunesmith.core.imports import resolved
 from tunesmith.core.options import Options, nearest
-
-_RENAMED = {"lesson": "objective", "resting": "frozen_prefix"}
-"""What plugins may still call by the name of the version before."""
 
 
 def origin(seam: str, point: EntryPoint) -> str:
@@ -54,7 +51,7 @@ def load(seam: str, point: EntryPoint, families: Mapping[str, str]) -> Any:
 
 def faults_of(kind: type, protocol: type) -> Iterator[str]:
     """What is wrong with a class that has the defaults of its protocol."""
-    known = {*dir(protocol), *_annotated(protocol), *_RENAMED}
+    known = {*dir(protocol), *_annotated(protocol), *renamed.ATTRIBUTES}
     own = [base for base in kind.__mro__ if base not in protocol.__mro__ and _home(base) == _home(kind)]
     for name in sorted({name for base in own for name in (*vars(base), *_annotated(base)) if name[0] != "_"} - known):
         near = nearest(name, {name for name in known if name[0] != "_"})
@@ -96,13 +93,12 @@ def _with_defaults(found: Any, targets: Sequence[str], families: Mapping[str, st
 
 
 def _with_new_names(found: type) -> type:
-    old = [name for name, new in _RENAMED.items() if hasattr(found, name) and new not in vars(found)]
+    old = [name for name, new in renamed.ATTRIBUTES.items() if hasattr(found, name) and new not in vars(found)]
     if not old:
         return found
     for name in old:
-        note = f"{found.__name__}.{name} is called {_RENAMED[name]} now; the old name goes on working for one version."
-        warnings.warn(note, FutureWarning, stacklevel=2)
-    own = {_RENAMED[name]: inspect.getattr_static(found, name) for name in old}
+        renamed.say(f"{found.__name__}.{name}", renamed.ATTRIBUTES[name])
+    own = {renamed.ATTRIBUTES[name]: inspect.getattr_static(found, name) for name in old}
     return type(found.__name__, (found,), {"__module__": found.__module__, "__doc__": found.__doc__, **own})
 
 

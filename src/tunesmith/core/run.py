@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from tunesmith.core import events, files
 from tunesmith.core.errors import FolderError, did_you_mean
+from tunesmith.core.renamed import RenamedWarning
 from tunesmith.core.spec import RunSpec
 
 
@@ -137,7 +139,9 @@ class RunFolder:
         return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
 
     def load_spec(self) -> RunSpec:
-        return RunSpec.load(self.spec)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RenamedWarning)  # nobody is to change what was written then
+            return RunSpec.load(self.spec)
 
     def load_metrics(self) -> dict[str, Any]:
         """The metrics document. Raises FolderError when the run has none yet."""

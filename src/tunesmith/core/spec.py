@@ -15,6 +15,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from tunesmith.core import renamed
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.files import read_bytes
 from tunesmith.core.options import Options, describe_faults, read_yaml
@@ -94,6 +95,8 @@ class RunSpec(Options):
         if not isinstance(inner, Mapping):
             raise OptionError(f"Option 'options': expected 'name: value' lines, got a {type(inner).__name__}.")
         own["options"] = {**inner, **others}
+        if renamed.OPTIONS.keys() & own["options"].keys():
+            own["options"] = renamed.given_words(own["options"])
         for name, value in words.items():
             if _holds_nul(value):
                 raise OptionError(f"Option {name!r} holds a NUL character (a zero byte), which no name can hold.")

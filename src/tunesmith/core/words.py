@@ -210,14 +210,11 @@ class TrainWords(TypedDict, total=False):
     columns keeps the share it was given first."""
     stages: int | None
     """Steps until all that is to move moves: the head alone in the first, a share of the blocks more in each."""
-    thaw: Literal["epoch", "stall"] | None
+    unfreeze: Literal["epoch", "stall"] | None
     """When the next stage begins: with each epoch, or after one in which validation has not improved (give it enough
     epochs then)."""
     rate_decay: float | None
     """Learning rate of each block by that of the block below it."""
-    kept_share: float | None
-    """Share of the network, from the bottom, that never moves. 0 moves everything in the end, embeddings too. When
-    not given, a third of a text encoder, nothing of a language model."""
     virtual_tokens: int | None
     """Length of what is learned before the text; the model's context shrinks by it."""
     init_text: str | None

@@ -181,7 +181,7 @@ def _timed_speed(meta_model: MetaModel, recipe: Recipe, length: int) -> float:
 
 
 def _probed(method: Method) -> Method:
-    """The method anew where it adds to every block; where it freezes or thaws, all moves, and the operations
+    """The method anew where it adds to every block; where it freezes or unfreezes, all moves, and the operations
     that it saves are counted elsewhere."""
     return type(method)(method.options) if method.adds else Everything(Options())
 

@@ -142,7 +142,7 @@ class _Engine:
             self._tidied_at = time.monotonic()
 
     def begin_stage(self, state: TrainState) -> None:
-        """What has just thawed has the whole of its patience."""
+        """What was just unfrozen has the whole of its patience."""
         stalled = state.evaluations_since_best > 0
         stage = self.setup.stage(state.epoch, state.stage, stalled)
         if stage != state.stage:

@@ -276,7 +276,7 @@ class Method(Traits, ABC):
 
     @abstractmethod
     def prepare(self, bundle: Bundle, seed: int) -> None:
-        """Freeze, thaw or add weights. Called once, before anything trains."""
+        """Freeze, unfreeze or add weights. Called once, before anything trains."""
 
     @abstractmethod
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tunesmith.core import renamed
 from tunesmith.core.events import Emit, Step
 from tunesmith.core.options import Options
 from tunesmith.engine.checkpoint import CheckpointStore
@@ -107,5 +107,5 @@ class Setup:
 
     @lesson.setter
     def lesson(self, value: Objective) -> None:
-        warnings.warn("Setup.lesson is called objective now; the old name goes on working.", FutureWarning, 2)
+        renamed.say("Setup.lesson", "Setup.objective")
         self.objective = value

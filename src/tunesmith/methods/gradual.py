@@ -1,4 +1,4 @@
-"""The network thaws from the head down, stage by stage, lower blocks ever slower (Howard & Ruder 2018)."""
+"""The network is unfrozen from the head down, stage by stage, lower blocks ever slower (Howard & Ruder 2018)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tunesmith.models.bundle import Bundle
 class GradualOptions(Options):
     stages: int = Field(default=3, ge=1)
     """Steps until all that is to move moves: the head alone in the first, a share of the blocks more in each."""
-    thaw: Literal["epoch", "stall"] = "epoch"
+    unfreeze: Literal["epoch", "stall"] = "epoch"
     """When the next stage begins: with each epoch, or after one in which validation has not improved (give it enough
     epochs then)."""
     rate_decay: float = Field(default=2.6, ge=1)
     """Learning rate of each block by that of the block below it."""
-    kept_share: float | None = Field(default=None, ge=0, le=1)
+    frozen_share: float | None = Field(default=None, ge=0, le=1)
     """Share of the network, from the bottom, that never moves. 0 moves everything in the end, embeddings too. When
     not given, a third of a text encoder, nothing of a language model."""
 
@@ -39,12 +39,12 @@ class Gradual(Method):
 
     def __init__(self, options: GradualOptions):
         self.options = options
-        self.learns_new_tokens = not options.kept_share
+        self.learns_new_tokens = not options.frozen_share
         self._later: dict[str, int] = {}
         """Depth of each parameter that moves at some time; empty before `prepare`."""
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
-        """Freeze what never moves. What thaws later counts as moving from the start: the optimizer knows it, and
+        """Freeze what never moves. What is unfrozen later counts as moving from the start: the optimizer knows it, and
         every checkpoint holds it. `on_stage` then says what has a gradient."""
         depth_of, _ = depths(bundle.model)
         for name, parameter in bundle.model.named_parameters():
@@ -54,12 +54,12 @@ class Gradual(Method):
 
     def stage(self, epoch: int, before: int, stalled: bool) -> int:
         """The stage (from 0) of the epoch (from 0) that begins; that of the epoch before it was `before`."""
-        wanted = epoch if self.options.thaw == "epoch" else before + (stalled and epoch > 0)
+        wanted = epoch if self.options.unfreeze == "epoch" else before + (stalled and epoch > 0)
         return min(wanted, self.options.stages - 1)
 
     def on_stage(self, stage: int, bundle: Bundle) -> bool:
         """Called as an epoch of that stage begins or goes on after a resume; whether it is the last stage."""
-        lowest = self._thawed(stage, bundle)
+        lowest = self._lowest_moving(stage, bundle)
         for name, parameter in bundle.model.named_parameters():
             if name in self._later:
                 parameter.requires_grad_(self._later[name] >= lowest)
@@ -67,7 +67,7 @@ class Gradual(Method):
                     parameter.grad = None
         return stage >= self.options.stages - 1
 
-    def _thawed(self, stage: int, bundle: Bundle) -> int:
+    def _lowest_moving(self, stage: int, bundle: Bundle) -> int:
         """The depth from which on the network moves in that stage; in the first of several that of the highest part
         that is not frozen, which is the head where nobody asks for another."""
         lowest = self._lowest(bundle)
@@ -79,19 +79,19 @@ class Gradual(Method):
 
     def frozen_prefix(self, stage: int, bundle: Bundle) -> int:
         """How many of the lowest blocks do not move in that stage, nor in those before."""
-        return max(0, self._thawed(stage, bundle) - 1)
+        return max(0, self._lowest_moving(stage, bundle) - 1)
 
     def _lowest(self, bundle: Bundle) -> int:
-        return 0 if self._kept(bundle) == 0 else 1 + self.frozen_blocks(bundle)
+        return 0 if self._share(bundle) == 0 else 1 + self.frozen_blocks(bundle)
 
-    def _kept(self, bundle: Bundle) -> float:
-        if self.options.kept_share is not None:
-            return self.options.kept_share
+    def _share(self, bundle: Bundle) -> float:
+        if self.options.frozen_share is not None:
+            return self.options.frozen_share
         return 0.0 if writes_text(bundle.model) else 1 / 3
 
     def frozen_blocks(self, bundle: Bundle) -> int:
         _, top = depths(bundle.model)
-        return round((top - 1) * self._kept(bundle))
+        return round((top - 1) * self._share(bundle))
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """One group per block, each block at the rate of the one above by `rate_decay`; the head as the top block."""

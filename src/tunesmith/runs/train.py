@@ -15,6 +15,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import Stopped, TunesmithError
 from tunesmith.core.events import Event, EventLog, Failed, Paused, Started
 from tunesmith.core.files import write_text
+from tunesmith.core.renamed import given_words
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.display.results import RunResults
@@ -144,7 +145,7 @@ def specified(data: Any, words: Mapping[str, Any]) -> tuple[RunSpec, Any]:
 
 def spec_of(data: Any, words: Mapping[str, Any]) -> RunSpec:
     """From a spec file, or from words; words given beside a file win."""
-    given = {name: value for name, value in words.items() if value is not None}
+    given = given_words(words)
     if data is not None and str(data).lower().endswith((".yaml", ".yml")):
         return RunSpec.make({**RunSpec.load(Path(data)).words(), **given})
     if data is not None:

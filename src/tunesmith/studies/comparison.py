@@ -18,6 +18,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, TunesmithError, did_you_mean
 from tunesmith.core.events import Emit, Phase, ignore
 from tunesmith.core.files import own_folder, read_json
+from tunesmith.core.renamed import given_words
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate.diagnose import FEW_ROWS
 from tunesmith.evaluate.measured import Difference, Measured, paired_difference, with_intervals
@@ -57,7 +58,7 @@ def compare(
     with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
     """
     place = launcher_of(launcher)
-    clean = {name: value for name, value in words.items() if value is not None}
+    clean = given_words(words)
     name_of_family = family_of(*specified(data, clean))
     family = family_named(name_of_family)
     known = [*family.contenders, *choose.methods_of(name_of_family)]

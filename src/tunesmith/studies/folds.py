@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.files import own_folder, write_table
+from tunesmith.core.renamed import given_words
 from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.words import baseline as named_baseline
@@ -62,7 +63,7 @@ def cross_validate(
     for name in ("validation", "test", "test_size", "time"):
         if words.get(name) is not None:
             raise OptionError(f"Cross-validation makes its own parts: {name} does not go with it.", "Leave it out.")
-    clean = {name: value for name, value in {**words, "group": group}.items() if value is not None}
+    clean = given_words({**words, "group": group})
     request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": cv}
     with opened(out, request) as path:
         spec, source = specified(data, clean)

@@ -18,6 +18,7 @@ from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Emit, Event, Phase, Step, ignore
 from tunesmith.core.files import full_disk_as_oserror, read_json
 from tunesmith.core.imports import require
+from tunesmith.core.renamed import given_words
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.display.cards import Card, Shown, Table
@@ -106,7 +107,7 @@ def search(
     limit, place = parse_budget(budget), launcher_of(launcher)
     given = {**(space or {}), **({"model": list(models)} if models else {}),
              **({"method": list(methods)} if methods else {})}  # fmt: skip
-    clean = {name: value for name, value in words.items() if value is not None}
+    clean = given_words(words)
     request = {"verb": "search", "data": named_source(data), "words": clean, "space": given, "pruning": pruning}
     with opened(out, request) as path, full_disk_as_oserror():
         split = make_split(data, path / "data", clean)

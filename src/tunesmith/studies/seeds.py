@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import OptionError
+from tunesmith.core.renamed import given_words
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.models.metadata import METADATA
@@ -58,7 +59,7 @@ def several_seeds(
     if len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise OptionError(f"--seeds {seeds}: expected at least two different seeds.")
     place = launcher_of(launcher)
-    clean = {name: value for name, value in words.items() if value is not None}
+    clean = given_words(words)
     request = {"verb": "series of seeds", "data": named_source(data), "words": clean, "seeds": chosen, "soup": soup}
     with opened(out, request) as path:
         split = make_split(data, path / "data", clean)

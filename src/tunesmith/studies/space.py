@@ -15,6 +15,7 @@ from typing import Any, Literal
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.options import Options, parse_value, resolve
+from tunesmith.core.renamed import given_words
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine.options import EngineOptions
 from tunesmith.models import catalog
@@ -77,7 +78,7 @@ def derive(words: Mapping[str, Any], space: Mapping[str, Any], methods: Sequence
     """
     models = tuple(space.get("model") or [words.get("model", "auto")])
     chosen = tuple(space.get("method") or methods)
-    asked = {name: domain for name, domain in space.items() if name not in ("model", "method")}
+    asked = given_words({name: domain for name, domain in space.items() if name not in ("model", "method")})
     fields = {method: fields_of(method, task) for method in chosen}
     known = {name for of_method in fields.values() for name in of_method}
     for name in asked:

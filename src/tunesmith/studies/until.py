@@ -13,6 +13,7 @@ from typing import Any
 
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import read_json, remove, write_json
+from tunesmith.core.renamed import given_words
 from tunesmith.core.run import is_run
 from tunesmith.evaluate import words
 from tunesmith.evaluate.goal import parse_goal
@@ -148,7 +149,7 @@ def until(
     report.html into `out`, the kept run into `out`/run. Raises UsageError, RunFailed, Stopped.
     """
     place = launcher_of(launcher)
-    clean = {name: value for name, value in given.items() if value is not None}
+    clean = given_words(given)
     name, target = parse_target(metric)
     limit = parse_budget(budget)
     request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
