@@ -40,12 +40,12 @@ class Search:
     measures. It ends with the first that is as good as plain training, as far as validation rows can tell.
     """
 
-    def __init__(self, work: Any, trained: Trained, start: Mapping[str, Tensor], most: float):
-        self.work, self.trained, self.start, self.most = work, trained, start, most
+    def __init__(self, run: Any, trained: Trained, start: Mapping[str, Tensor], most: float):
+        self.run, self.trained, self.start, self.most = run, trained, start, most
         self.best: tuple[bool, float, dict[str, Tensor], loop.TrainState, str] | None = None
 
-    def run(self, setup: loop.Setup, state: loop.TrainState) -> loop.TrainState:
-        emit, lost = self.work.emit, self.work.monitor.lost()
+    def train(self, setup: loop.Setup, state: loop.TrainState) -> loop.TrainState:
+        emit, lost = self.run.emit, self.run.monitor.lost()
         plain = float(setup.evaluate()[setup.metric])
         if lost["high"] <= self.most:
             emit(Decided("forget_at_most", "plain training", f"{_said(lost)}: at most {self.most:g}"))
@@ -56,13 +56,13 @@ class Search:
         for number, words in enumerate(ATTEMPTS, 1):
             what = ", ".join(f"{name}={value:g}" for part in words.values() for name, value in part.items())
             emit(Decided("forget_at_most", what, "what was kept so far cost the new task too much; training again"))
-            _place(self.work.bundle.model, self.start)
+            _set_weights(self.run.bundle.model, self.start)
             setup, state = self.trained(self._callbacks(words), f"again-{number}")
             if self._good_enough(setup, state, what, plain):
                 return state
         assert self.best is not None
         kept, value, weights, state, what = self.best
-        _place(self.work.bundle.model, weights)
+        _set_weights(self.run.bundle.model, weights)
         many = 1 + len(ATTEMPTS)
         why = f"the best of {many} that kept enough" if kept else f"none of {many} kept enough, nor did the start"
         emit(Decided("forget_at_most", what, f"{why}: {value:.4f}"))
@@ -70,24 +70,24 @@ class Search:
 
     def _good_enough(self, setup: loop.Setup, state: loop.TrainState, what: str, plain: float) -> bool:
         """Go back as far as needed, note what that gives, and say whether the new task suffered."""
-        value, before = walk(setup, self.work.monitor, self.start, self.most)
+        value, before = walk(setup, self.run.monitor, self.start, self.most)
         sign = 1.0 if setup.higher_is_better else -1.0
         good = sign * (plain - value) <= max(2 * setup.noise(plain), _COST * abs(plain - before))
-        lost = self.work.monitor.lost()
+        lost = self.run.monitor.lost()
         kept = lost["high"] <= self.most  # what is added to a network may cost something before it is trained
         if self.best is None or (kept, sign * value) > (self.best[0], sign * self.best[1]):
-            model = self.work.bundle.model
+            model = self.run.bundle.model
             weights = copies({name: model.get_parameter(name) for name in self.start})
             self.best = (kept, value, weights, state, what)
         verdict = "as good as plain training" if good else "worse than plain training"
         why = f"{_said(lost)}, {setup.metric} {value:.4f}: {verdict} ({plain:.4f})"
-        self.work.emit(Decided("forget_at_most", what, why))
+        self.run.emit(Decided("forget_at_most", what, why))
         return good and kept
 
     def _callbacks(self, words: Mapping[str, Mapping[str, float]]) -> list[Any]:
         plugins = {name: registry.get("callbacks", name) for name in words}
-        kept = [one for one in self.work.plan.callbacks if type(one) not in plugins.values()]
-        engine, folder = self.work.plan.engine, self.work.folder.path
+        kept = [one for one in self.run.plan.callbacks if type(one) not in plugins.values()]
+        engine, folder = self.run.plan.engine, self.run.folder.path
         return kept + [
             plugin(plugin.Options(**words[name]), engine=engine, folder=folder) for name, plugin in plugins.items()
         ]
@@ -98,7 +98,7 @@ def _said(lost: Mapping[str, float]) -> str:
 
 
 @torch.no_grad()
-def _place(model: Any, weights: Mapping[str, Tensor]) -> None:
+def _set_weights(model: Any, weights: Mapping[str, Tensor]) -> None:
     """Put `weights` into the model; they move again, also where a method had frozen some meanwhile."""
     for name, values in weights.items():
         parameter = model.get_parameter(name)

@@ -21,28 +21,28 @@ from tunesmith.forgetting.forget_at_most import Search
 from tunesmith.models.additions import moving
 
 
-def train(work: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
-    """`loop.train` on the Setup that `make(work)` gives, with the callbacks against forgetting around it.
+def train(run: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
+    """`loop.train` on the Setup that `make(run)` gives, with the callbacks against forgetting around it.
 
     With `forget_at_most`, also everything that it takes to lose no more.
     """
-    monitor: ForgettingMonitor | None = work.monitor
-    spec = cast(RunSpec, work.plan.spec)
-    if monitor is None or not moving_body(work.bundle.model):
+    monitor: ForgettingMonitor | None = run.monitor
+    spec = cast(RunSpec, run.plan.spec)
+    if monitor is None or not moving_body(run.bundle.model):
         if monitor is not None:
             monitor.moves = False
             if is_regularised(spec):
                 why = f"--method {spec.method} moves nothing below the head, so there is nothing to hold"
-                work.emit(Decided("forgetting", "impossible", why))
-        return loop.train(make(work))
+                run.emit(Decided("forgetting", "impossible", why))
+        return loop.train(make(run))
 
     def trained(callbacks: Sequence[Any], checkpoints: str | None = None) -> tuple[loop.Setup, loop.TrainState]:
-        return _trained(work, make, callbacks, checkpoints)
+        return _trained(run, make, callbacks, checkpoints)
 
-    start = copies(moving(work.bundle.model))
-    setup, state = trained(work.plan.callbacks)
+    start = copies(moving(run.bundle.model))
+    setup, state = trained(run.plan.callbacks)
     if spec.forget_at_most is not None:
-        state = Search(work, trained, start, spec.forget_at_most).run(setup, state)
+        state = Search(run, trained, start, spec.forget_at_most).train(setup, state)
     return state
 
 
@@ -59,45 +59,45 @@ def chooses(spec: RunSpec) -> bool:
 
 
 def _trained(
-    work: Any, make: Callable[[Any], loop.Setup], callbacks: Sequence[Any], checkpoints: str | None
+    run: Any, make: Callable[[Any], loop.Setup], callbacks: Sequence[Any], checkpoints: str | None
 ) -> tuple[loop.Setup, loop.TrainState]:
-    setup = make(work)
+    setup = make(run)
     setup.callbacks = list(callbacks)
     if checkpoints:
         setup.checkpoints = CheckpointStore(
             setup.checkpoints.folder / checkpoints, setup.checkpoints.identity, setup.emit
         )
     for callback in sorted(callbacks, key=lambda one: one.turn):
-        callback.on_setup(setup, work.monitor)
+        callback.on_setup(setup, run.monitor)
     state = loop.train(setup)
     for callback in callbacks:
-        callback.on_trained(setup, work.monitor)
+        callback.on_trained(setup, run.monitor)
     return setup, state
 
 
-def measured(work: Any, metric: str, own: float | None) -> dict[str, Any] | None:
+def measured(run: Any, metric: str, own: float | None) -> dict[str, Any] | None:
     """The part 'forgetting' of metrics.json; call it on the trained model before it is saved.
 
     `metric` and `own`: the first metric of the new task and its value on the test rows, None if it has none there.
     """
-    monitor: ForgettingMonitor | None = work.monitor
+    monitor: ForgettingMonitor | None = run.monitor
     if monitor is None:
         return None
     found = monitor.compare()
     counts = monitor.worst(found)
     document = forgetting.document(found, counts)
-    spec = cast(RunSpec, work.plan.spec)
+    spec = cast(RunSpec, run.plan.spec)
     chain = earlier(spec)
     if chain:
-        document |= matrix(chain, found, (work.folder.name, metric, own))
+        document |= matrix(chain, found, (run.folder.name, metric, own))
     lost = document["lost"]
     if spec.retain or chain or is_regularised(spec):
         interval = f"95 % interval {lost['low']:.4f} to {lost['high']:.4f}"
-        work.emit(Decided("lost", round(lost["value"], 4), f"{interval}; before against after: {counts['probe']}"))
+        run.emit(Decided("lost", round(lost["value"], 4), f"{interval}; before against after: {counts['probe']}"))
     most = spec.forget_at_most
     if most is not None:
         lost = max((one["lost"] for one in monitor.counted(found)), key=lambda one: float(one["high"]))
         kept = "kept to" if lost["high"] <= most else "not certain" if lost["value"] <= most else "missed"
         why = f"lost {lost['value']:.4f} ({lost['low']:.4f} to {lost['high']:.4f}) on rows that nothing was chosen by"
-        work.emit(Decided("forget_at_most", kept, why))
+        run.emit(Decided("forget_at_most", kept, why))
     return document

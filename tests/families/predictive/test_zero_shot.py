@@ -14,7 +14,7 @@ import torch
 
 import tunesmith
 from tunesmith.core.errors import ModelError
-from tunesmith.families.predictive.zero_shot import says_something
+from tunesmith.families.predictive.zero_shot import is_meaningful
 from tunesmith.models.loaders.encoder import load_text_base
 
 Train = Callable[..., tunesmith.Run]
@@ -109,7 +109,7 @@ def test_a_sentence_encoder_answers_with_the_nearest_label_name(train: Train, mi
     ("name", "says"), [("card_arrival", True), ("Top-Up", True), ("3", False), ("B", False), ("10-20", False)]
 )
 def test_labels_say_something_or_not(name: str, says: bool) -> None:
-    assert says_something(name) is says
+    assert is_meaningful(name) is says
 
 
 def test_a_file_without_the_body_is_refused(tiny_model: Path, tmp_path: Path) -> None:

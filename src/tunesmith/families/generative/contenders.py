@@ -30,15 +30,15 @@ def usual_contenders(form: str) -> list[str]:
 def contend(family: Family, name: str, words: Words, folder: Path) -> Contention:
     """See `runs.protocols.Family`."""
     remove(folder / "run")  # of one that was cut off
-    run = RunFolder.create(folder / "run", "base")
-    work = cast(GenerativeRun, spine.begin(family, run, RunSpec.make(words), ignore, StopRequest()))
-    test = work.items.splits["test"]
+    begun = RunFolder.create(folder / "run", "base")
+    run = cast(GenerativeRun, spine.begin(family, begun, RunSpec.make(words), ignore, StopRequest()))
+    test = run.items.splits["test"]
     rows: RowStatistics | None
     if name == "base":
-        work.measure_reference()
-        rows = work.statistics(test)
+        run.measure_reference()
+        rows = run.statistics(test)
     else:
-        _, rows = baselines.few_shot(work, test, test[:0])
+        _, rows = baselines.few_shot(run, test, test[:0])
         if rows is None:
-            raise OptionError(f"few_shot: examples of the form {work.data.form!r} have no prompt to show others in.")
-    return {"size_bytes": sum(p.numel() * p.element_size() for p in work.bundle.model.network.parameters())}, rows
+            raise OptionError(f"few_shot: examples of the form {run.data.form!r} have no prompt to show others in.")
+    return {"size_bytes": sum(p.numel() * p.element_size() for p in run.bundle.model.network.parameters())}, rows

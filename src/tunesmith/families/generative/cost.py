@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from tunesmith.families.generative.context import GenerativeRun
 
 
-def predict_cost(work: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
+def predict_cost(run: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     """{"peak_memory_bytes", "train_seconds"} as `tunesmith plan` reckons them, from the batches as they are."""
-    plan, begun = work.plan, time.perf_counter()
+    plan, begun = run.plan, time.perf_counter()
     recipe = Recipe(
-        precision=work.precision,
+        precision=run.precision,
         float32_base=not plan.method.adds,
-        packed=work.bundle.quantization is not None,
+        packed=run.bundle.quantization is not None,
         checkpointing=plan.engine.gradient_checkpointing,
         freeze=tuple(plan.engine.freeze),
         tokens_at_once=setup.tokens_at_once,
     )
     meta_model = MetaModel(
-        work.bundle.model.network.config, work.bundle.kind, type(plan.method)(plan.method.options), recipe
+        run.bundle.model.network.config, run.bundle.kind, type(plan.method)(plan.method.options), recipe
     )
     batches = setup.objective.plan(0)
     lengths = setup.objective.lengths
     longest = max(batches, key=lambda items: len(items) * int(lengths[items].max()))
     mean = float(np.mean(lengths))
-    rows = work.items.rows
-    some = work.sequences(work.items.splits["train"])
+    rows = run.items.rows
+    some = run.sequences(run.items.splits["train"])
     learned = float(rows.learned_counts[some].sum() / max(1, rows.lengths[some].sum()))
-    read = float(work.items.rows.lengths[work.sequences(work.items.splits["validation"])].sum())
+    read = float(run.items.rows.lengths[run.sequences(run.items.splits["validation"])].sum())
     pace, trained = devices.pace(meta_model, round(mean), None), float(sum(map(setup.objective.tokens, batches)))
     # of judged answers the half that answers other prompts is read only
-    again = 0.0 if work.items.good is None else trained / 2
+    again = 0.0 if run.items.good is None else trained / 2
 
     def spent(epochs: int) -> float:
         return devices.seconds(
@@ -51,17 +51,17 @@ def predict_cost(work: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     for epoch in range(setup.epochs):
         meta_model.begin(epoch)
         seconds += spent(1)
-    on_gpu = work.device.type == "cuda"  # most moves in the last epoch
+    on_gpu = run.device.type == "cuda"  # most moves in the last epoch
     peak = memory.peak_bytes(meta_model, len(longest), int(lengths[longest].max()), gpu=on_gpu).total
     found = {"peak_memory_bytes": round(peak), "train_seconds": round(seconds, 1)}
     why = "from the model's shape and a second of measuring; metrics.json has what it really took beside it"
-    work.train_seconds -= time.perf_counter() - begun  # predicting is no training
-    work.emit(Decided("predicted", f"{seconds:,.0f} s of training, {peak / 1e9:.2f} GB at the peak", why))
+    run.train_seconds -= time.perf_counter() - begun  # predicting is no training
+    run.emit(Decided("predicted", f"{seconds:,.0f} s of training, {peak / 1e9:.2f} GB at the peak", why))
     return found
 
 
-def cost_of(work: GenerativeRun, document: dict[str, Any]) -> dict[str, Any]:
+def cost_of(run: GenerativeRun, document: dict[str, Any]) -> dict[str, Any]:
     """`document` (the part 'cost' of metrics.json) with the seconds of training and what was predicted."""
-    predicted = {"predicted": work.predicted} if work.predicted else {}
-    own = {"trainable_parameters": work.trainable_parameters, "train_seconds": round(work.train_seconds, 3)}
+    predicted = {"predicted": run.predicted} if run.predicted else {}
+    own = {"trainable_parameters": run.trainable_parameters, "train_seconds": round(run.train_seconds, 3)}
     return {**document, **own, **predicted}

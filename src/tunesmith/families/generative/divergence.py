@@ -19,35 +19,35 @@ _ROWS = 128
 """Test rows that it is measured on: it takes the distributions of two models over all words, at every token."""
 
 
-def divergence(work: GenerativeRun) -> RowStatistics:
+def divergence(run: GenerativeRun) -> RowStatistics:
     """KL(tuned || base) of the next token, in nats: of each wanted answer the sum over its tokens, and their number.
 
     Exact at every token, over all words; on at most `_ROWS` test rows.
     """
-    test = work.items.splits["test"]
-    if work.items.good is not None:
-        test = test[work.items.good[test]]
-    wanted = work.plan.task.sequences_per_item * test[:_ROWS]  # of each item the wanted answer is the first
-    base, without_changes = _base(work)
+    test = run.items.splits["test"]
+    if run.items.good is not None:
+        test = test[run.items.good[test]]
+    wanted = run.plan.task.sequences_per_item * test[:_ROWS]  # of each item the wanted answer is the first
+    base, without_changes = _base(run)
     found = np.zeros((len(wanted), 2))
-    with evaluating(work.bundle.model):
+    with evaluating(run.bundle.model):
         for at, sequence in enumerate(wanted):
-            work.stop.check()
-            batch = to_device(work.items.rows.collate(np.array([sequence])), work.device)
-            ours = work.bundle.model.log_probabilities(batch)
+            run.stop.check()
+            batch = to_device(run.items.rows.collate(np.array([sequence])), run.device)
+            ours = run.bundle.model.log_probabilities(batch)
             with without_changes():
                 theirs = base.log_probabilities(batch)
             found[at] = float((ours.exp() * (ours - theirs)).sum()), len(ours)
     return RowStatistics({"kl_to_base": found})
 
 
-def _base(work: GenerativeRun) -> tuple[LanguageModel, Callable[[], AbstractContextManager[object]]]:
+def _base(run: GenerativeRun) -> tuple[LanguageModel, Callable[[], AbstractContextManager[object]]]:
     """The base, and what to do while it is asked: our model with its adapter off, or loaded once more."""
-    adapted = work.bundle.model.adapted
+    adapted = run.bundle.model.adapted
     if adapted is not None:
-        return work.bundle.model, adapted.disable_adapter
-    again = load_language_base(work.plan.spec.model, kind=work.bundle.kind)
-    options = work.plan.task.options
+        return run.bundle.model, adapted.disable_adapter
+    again = load_language_base(run.plan.spec.model, kind=run.bundle.kind)
+    options = run.plan.task.options
     add_tokens(again, options.new_tokens, template_of(options))
-    again.model.whole_logits = work.bundle.model.whole_logits
-    return again.model.to(work.device).eval(), nullcontext
+    again.model.whole_logits = run.bundle.model.whole_logits
+    return again.model.to(run.device).eval(), nullcontext

@@ -21,25 +21,25 @@ from tunesmith.forgetting.monitor import measured
 from tunesmith.runs.history import read_curves
 
 
-def judge(work: GenerativeRun) -> None:
+def judge(run: GenerativeRun) -> None:
     """What the model makes of the test rows, what it has lost, and what it writes where the base wrote."""
-    work.ours = work.statistics(work.items.splits["test"])
-    work.moved = divergence(work) if work.plan.task.needs_reference else None
-    first = work.plan.task.metrics[0]
-    work.forgetting = measured(work, first, value_of(work.ours, first))
-    work.answers = dict(work.base["answers"])
-    if work.answers:
-        work.answers["tuned"] = generate(work, prompts_of(work, work.base["items"]))
+    run.ours = run.statistics(run.items.splits["test"])
+    run.moved = divergence(run) if run.plan.task.needs_reference else None
+    first = run.plan.task.metrics[0]
+    run.forgetting = measured(run, first, value_of(run.ours, first))
+    run.answers = dict(run.base["answers"])
+    if run.answers:
+        run.answers["tuned"] = generate(run, prompts_of(run, run.base["items"]))
 
 
-def document(work: GenerativeRun, cost: dict[str, Any]) -> dict[str, Any]:
+def document(run: GenerativeRun, cost: dict[str, Any]) -> dict[str, Any]:
     """metrics.json."""
-    seed, task = work.plan.spec.seed, work.plan.task
-    statistics: dict[str, RowStatistics] = {"tuned": work.ours, **work.base["statistics"]}
-    wanted = _references(work)
-    texts = {name: written_rows(found, wanted) for name, found in work.answers.items()}
-    if work.data.form == "pair" and len(work.base["items"]):
-        sources = [work.data[int(work.items.example[i])]["source"] for i in work.base["items"]]
+    seed, task = run.plan.spec.seed, run.plan.task
+    statistics: dict[str, RowStatistics] = {"tuned": run.ours, **run.base["statistics"]}
+    wanted = _references(run)
+    texts = {name: written_rows(found, wanted) for name, found in run.answers.items()}
+    if run.data.form == "pair" and len(run.base["items"]):
+        sources = [run.data[int(run.items.example[i])]["source"] for i in run.base["items"]]
         texts["lead"] = text_metrics.text_rows([text_metrics.lead(source) for source in sources], wanted)
         texts["copy_source"] = text_metrics.text_rows([text_metrics.copy(source) for source in sources], wanted)
     measured = {
@@ -51,37 +51,37 @@ def document(work: GenerativeRun, cost: dict[str, Any]) -> dict[str, Any]:
         }
         for name in {**statistics, **texts}
     }
-    found, work.gates = language_verdict.judge(work, statistics, texts, work.answers, wanted, measured["tuned"])
-    validation = with_intervals(work.statistics(work.items.splits["validation"]), seed=seed)
+    found, run.gates = language_verdict.judge(run, statistics, texts, run.answers, wanted, measured["tuned"])
+    validation = with_intervals(run.statistics(run.items.splits["validation"]), seed=seed)
     test = measured.pop("tuned")
-    if work.moved is not None:
-        test |= with_intervals(work.moved, seed=seed)
+    if run.moved is not None:
+        test |= with_intervals(run.moved, seed=seed)
     document = metrics_json.build(
-        task=work.plan.spec.task, model=work.plan.spec.model, method=work.plan.spec.method,
+        task=run.plan.spec.task, model=run.plan.spec.model, method=run.plan.spec.method,
         first_metric=task.metrics[0], test=test, validation=validation, baselines=measured, verdict=found,
         findings=gravest_first(
-            curve_findings(read_curves(work.folder.events), task.metrics[0])
-            + _findings(work, test, found, wanted if texts else None)
+            curve_findings(read_curves(run.folder.events), task.metrics[0])
+            + _findings(run, test, found, wanted if texts else None)
         ),
-        cost=cost_of(work, cost),
+        cost=cost_of(run, cost),
     )  # fmt: skip
     if texts:
         document["signatures"] = text_metrics.signatures(wanted)
-    document["examples"] = _examples(work)
+    document["examples"] = _examples(run)
     return document
 
 
-def _examples(work: GenerativeRun) -> list[examples.Example]:
-    given = work.answers.get("tuned", [])[: examples.SHOWN]
-    rows = [work.data[int(work.items.example[item])] for item in work.base["items"][: len(given)]]
-    wanted = [work.codec.references(row)[0] for row in rows]
-    return examples.of_texts([work.codec.question(row) for row in rows], [one.text for one in given], wanted)
+def _examples(run: GenerativeRun) -> list[examples.Example]:
+    given = run.answers.get("tuned", [])[: examples.SHOWN]
+    rows = [run.data[int(run.items.example[item])] for item in run.base["items"][: len(given)]]
+    wanted = [run.codec.references(row)[0] for row in rows]
+    return examples.of_texts([run.codec.question(row) for row in rows], [one.text for one in given], wanted)
 
 
 def _findings(
-    work: GenerativeRun, test: Mapping[str, Any], verdict: Mapping[str, Any], wanted: list[list[str]] | None
+    run: GenerativeRun, test: Mapping[str, Any], verdict: Mapping[str, Any], wanted: list[list[str]] | None
 ) -> list[Finding]:
-    found = leaked(work.corpus.splits.facts, test, None, work.plan.task.metrics[0])
+    found = leaked(run.corpus.splits.facts, test, None, run.plan.task.metrics[0])
     note = None if wanted is None else text_metrics.language_note(wanted)
     if note:
         found.append({
@@ -93,39 +93,39 @@ def _findings(
         found.append({
             "name": "answers_do_not_stop", "severity": "warning",
             "evidence": f"{100 * (1 - rate['value']):.0f} % of the answers reached the limit of "
-                        f"{answer_length(work)} tokens.",
+                        f"{answer_length(run)} tokens.",
             "action": "Train longer, or raise max_new_tokens if the wanted answers are longer than that.",
         })  # fmt: skip
     if verdict["against"] == "few_shot" and verdict["outcome"] != "better":
         found.append({
             "name": "prompting_is_enough", "severity": "warning",
-            "evidence": f"The base model that is shown {work.plan.task.options.few_shot} examples is not beaten.",
+            "evidence": f"The base model that is shown {run.plan.task.options.few_shot} examples is not beaten.",
             "action": "Use the base model with examples in its prompt, or train on more rows.",
         })  # fmt: skip
     return found
 
 
-def _references(work: GenerativeRun) -> list[list[str]]:
-    return references(work.codec, [work.data[int(work.items.example[item])] for item in work.base["items"]])
+def _references(run: GenerativeRun) -> list[list[str]]:
+    return references(run.codec, [run.data[int(run.items.example[item])] for item in run.base["items"]])
 
 
-def evidence(work: GenerativeRun) -> dict[str, Any]:
+def evidence(run: GenerativeRun) -> dict[str, Any]:
     """What the report shows beside the metrics document."""
-    network = work.bundle.model.network
+    network = run.bundle.model.network
     shown = []
-    for at, item in enumerate(work.base["items"]):
-        example = work.data[int(work.items.example[item])]
+    for at, item in enumerate(run.base["items"]):
+        example = run.data[int(run.items.example[item])]
         shown.append(Answer(
-            row=int(example["row"]), question=work.codec.question(example),
-            wanted=work.codec.references(example)[0],
-            given={name: some[at].text for name, some in work.answers.items()},
-            cut=frozenset(name for name, some in work.answers.items() if not some[at].stopped),
+            row=int(example["row"]), question=run.codec.question(example),
+            wanted=run.codec.references(example)[0],
+            given={name: some[at].text for name, some in run.answers.items()},
+            cut=frozenset(name for name, some in run.answers.items() if not some[at].stopped),
         ))  # fmt: skip
     return {
         "kind": "text", "modality": "text",
-        "model": {"name": work.bundle.name, "fingerprint": work.bundle.fingerprint, "licence": work.bundle.licence,
-                  "parameters": sum(p.numel() for p in network.parameters()), "beside": beside(work)},
-        "test_count": len(work.items.splits["test"]), "answers": shown,
-        "previews": [preview.render_preview(one, work.bundle.tokenizer, style="html") for one in work.items.preview],
-        "audit": work.corpus.audit() | {"splits": {name: len(where) for name, where in work.items.splits.items()}},
+        "model": {"name": run.bundle.name, "fingerprint": run.bundle.fingerprint, "licence": run.bundle.licence,
+                  "parameters": sum(p.numel() for p in network.parameters()), "beside": beside(run)},
+        "test_count": len(run.items.splits["test"]), "answers": shown,
+        "previews": [preview.render_preview(one, run.bundle.tokenizer, style="html") for one in run.items.preview],
+        "audit": run.corpus.audit() | {"splits": {name: len(where) for name, where in run.items.splits.items()}},
     }  # fmt: skip

@@ -36,29 +36,29 @@ _SAMPLED_TOKENS = 128
 """Longest text that is sampled."""
 
 
-def snapshot(work: GenerativeRun) -> ForgettingMonitor | None:
+def snapshot(run: GenerativeRun) -> ForgettingMonitor | None:
     """Look at everything that must not be forgotten, before anything is trained. None where nothing can be.
 
     An encoder-decoder has no loss on plain sentences, so nothing is known of it unless something is retained.
     """
-    spec = work.plan.spec
-    continued = [run.path.resolve() for run in chain.earlier(spec)]
-    tasks = [_task(work, one, one.path in continued, number) for number, one in enumerate(work.retained)]
-    general = [_general(work)] if work.bundle.kind == "causal" else []
+    spec = run.plan.spec
+    continued = [one.path.resolve() for one in chain.earlier(spec)]
+    tasks = [_task(run, one, one.path in continued, number) for number, one in enumerate(run.retained)]
+    general = [_general(run)] if run.bundle.kind == "causal" else []
     if not tasks and not general:
         _refuse(spec)
         return None
-    folder, fingerprint = work.folder.cache, work.bundle.fingerprint
+    folder, fingerprint = run.folder.cache, run.bundle.fingerprint
     monitor = ForgettingMonitor([*tasks, *general], [], folder, fingerprint, spec.seed)
     monitor.snapshot(choosing=chooses(spec))
     if is_regularised(spec):
         asked = int(spec.options.get("sampled_texts") or 0)
-        sampled = [_sampled(work, asked)] if asked else []
+        sampled = [_sampled(run, asked)] if asked else []
         held = [*(probe for probe in tasks if not isinstance(probe, _ApartProbe)), *sampled]
         monitor.retained = [probe.retained() for probe in held or general]
         if not held:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
-            work.emit(Decided("retained", "general sentences", why))
+            run.emit(Decided("retained", "general sentences", why))
     return monitor
 
 
@@ -76,17 +76,17 @@ class LossProbe:
     """The loss of a token of texts, by sequence."""
 
     def __init__(
-        self, work: GenerativeRun, name: str, rows: SequenceRows, splits: dict[str, np.ndarray], *, is_task: bool
+        self, run: GenerativeRun, name: str, rows: SequenceRows, splits: dict[str, np.ndarray], *, is_task: bool
     ):
-        self.work, self.name, self.rows, self.splits, self.is_task = work, name, rows, splits, is_task
-        self.seed = work.plan.spec.seed
+        self.run, self.name, self.rows, self.splits, self.is_task = run, name, rows, splits, is_task
+        self.seed = run.plan.spec.seed
 
     def some(self, choosing: bool) -> np.ndarray:
         """Positions of the texts that are looked at."""
         return batching.sample(self.splits["validation" if choosing else "test"], _PROBE_ITEMS, self.seed)
 
     def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
-        found = self.work.measure(self.rows, self.some(choosing))
+        found = self.run.measure(self.rows, self.some(choosing))
         return found.loss, found.tokens
 
     def compare(self, before: Any, after: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class LossProbe:
 
     def retained(self) -> Retained:
         # beside preferences, which count by item, a text counts as one item too
-        by_item = self.work.plan.task.sequences_per_item > 1
+        by_item = self.run.plan.task.sequences_per_item > 1
         objective = TokenObjective(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed, by_item=by_item)
         return Retained(
             self.name, objective, lambda model, items, on, _: objective.loss(model, items, on), kind="tokens"
@@ -108,16 +108,16 @@ class _ApartProbe(LossProbe):
     There is nothing to hold, and nothing that could change, so it looks once.
     """
 
-    def __init__(self, work: GenerativeRun, name: str, items: Items, model: Path):
-        super().__init__(work, name, items.rows, items.splits, is_task=True)
+    def __init__(self, run: GenerativeRun, name: str, items: Items, model: Path):
+        super().__init__(run, name, items.rows, items.splits, is_task=True)
         self.model, self.seen = model, dict[bool, Any]()
 
     def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
         if choosing not in self.seen:
-            own = load_language_finished(self.model).model.to(self.work.device)
+            own = load_language_finished(self.model).model.to(self.run.device)
             found = likelihoods(
-                own, self.rows, self.some(choosing), on=self.work.device, tokens_at_once=batching.TOKENS_AT_ONCE,
-                check=self.work.stop.check,
+                own, self.rows, self.some(choosing), on=self.run.device, tokens_at_once=batching.TOKENS_AT_ONCE,
+                check=self.run.stop.check,
             )  # fmt: skip
             self.seen[choosing] = found.loss, found.tokens
         return self.seen[choosing]
@@ -127,55 +127,55 @@ class _ApartProbe(LossProbe):
         return {**found, "probe": f"{found['probe']}, by its own adapter"}
 
 
-def _general(work: GenerativeRun) -> LossProbe:
+def _general(run: GenerativeRun) -> LossProbe:
     """The bundled sentences: every second one is for holding and choosing, the others are measured."""
-    writer, codec = SequenceWriter(work.folder.cache / "general"), CausalCodec(work.bundle.tokenizer)
+    writer, codec = SequenceWriter(run.folder.cache / "general"), CausalCodec(run.bundle.tokenizer)
     for number, text in enumerate(forgetting.general_texts()):
         for whole in codec.sequences({"form": "text", "text": text}):
-            writer.add(Encoded(whole.ids[: work.limit], whole.learned[: work.limit], ()), number)
-    rows = writer.close(work.bundle.tokenizer.pad_token_id)
+            writer.add(Encoded(whole.ids[: run.limit], whole.learned[: run.limit], ()), number)
+    rows = writer.close(run.bundle.tokenizer.pad_token_id)
     held, measured = np.arange(0, len(rows), 2), np.arange(1, len(rows), 2)
     splits = {"train": held, "validation": held, "test": measured}
-    return LossProbe(work, "general text", rows, splits, is_task=False)
+    return LossProbe(run, "general text", rows, splits, is_task=False)
 
 
-def _sampled(work: GenerativeRun, count: int) -> LossProbe:
+def _sampled(run: GenerativeRun, count: int) -> LossProbe:
     """Texts that the model, as it is before training, writes when it is given nothing but the start of a text."""
-    tokenizer = work.bundle.tokenizer
+    tokenizer = run.bundle.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     lacks = "has no token that begins a text, and none that ends one." if start is None else ""
-    if work.bundle.kind != "causal":
+    if run.bundle.kind != "causal":
         lacks = "writes only what it is given a source for."
     if lacks:
         raise OptionError(
-            f"sampled_texts: {work.bundle.name} {lacks}",
+            f"sampled_texts: {run.bundle.name} {lacks}",
             "Leave sampled_texts out, and give what it must not forget with --retain.",
         )
     sampling = Sampling(
-        max_new_tokens=max(1, min(_SAMPLED_TOKENS, work.limit - 1)), temperature=1.0, seed=work.plan.spec.seed
+        max_new_tokens=max(1, min(_SAMPLED_TOKENS, run.limit - 1)), temperature=1.0, seed=run.plan.spec.seed
     )
-    written = work.generate([[start]] * count, sampling, ending_ids(work.bundle.model.network, tokenizer))
-    writer = SequenceWriter(work.folder.cache / "sampled")
+    written = run.generate([[start]] * count, sampling, ending_ids(run.bundle.model.network, tokenizer))
+    writer = SequenceWriter(run.folder.cache / "sampled")
     for number, text in enumerate(written):
         end = [tokenizer.eos_token_id] if text.stopped and tokenizer.eos_token_id is not None else []
         ids = np.array([start, *text.ids, *end], dtype=np.int32)
         if len(ids) > 1:
             writer.add(Encoded(ids, np.arange(len(ids)) > 0, ()), number)
     rows = writer.close(tokenizer.pad_token_id)
-    work.emit(Decided("sampled_texts", len(rows), f"written by {work.bundle.name} itself, at temperature 1"))
-    return LossProbe(work, "its own texts", rows, {"train": np.arange(len(rows))}, is_task=False)
+    run.emit(Decided("sampled_texts", len(rows), f"written by {run.bundle.name} itself, at temperature 1"))
+    return LossProbe(run, "its own texts", rows, {"train": np.arange(len(rows))}, is_task=False)
 
 
-def _task(work: GenerativeRun, read: Read, continued: bool, number: int) -> LossProbe:
+def _task(run: GenerativeRun, read: Read, continued: bool, number: int) -> LossProbe:
     """A file, divided as a run of its own would; a run's data, divided as they were there."""
     path, spec, corpus = read.path, read.spec, read.corpus
-    plugin = task_for(corpus.examples.form, work.bundle.kind)
-    options = {**work.plan.spec.options, **spec.options}
+    plugin = task_for(corpus.examples.form, run.bundle.kind)
+    options = {**run.plan.spec.options, **spec.options}
     task = plugin(plugin.Options(**{name: options[name] for name in plugin.Options.model_fields if name in options}))
     items = encode_items(
-        corpus, task, task.codec(work.bundle.tokenizer), work.bundle,
-        limit=work.limit, folder=work.folder.cache / f"retained-{number}", emit=ignore, check=work.stop.check,
+        corpus, task, task.codec(run.bundle.tokenizer), run.bundle,
+        limit=run.limit, folder=run.folder.cache / f"retained-{number}", emit=ignore, check=run.stop.check,
     )  # fmt: skip
     if continued and chain.stands_apart(path):
-        return _ApartProbe(work, path.name, items, path / "model")
-    return LossProbe(work, path.name if read.is_run else path.stem, items.rows, items.splits, is_task=True)
+        return _ApartProbe(run, path.name, items, path / "model")
+    return LossProbe(run, path.name if read.is_run else path.stem, items.rows, items.splits, is_task=True)

@@ -22,12 +22,12 @@ _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest difference of a sequence's mean token loss between the model trained and the model read back."""
 
 
-def write(work: GenerativeRun, aside: Path) -> None:
+def write(run: GenerativeRun, aside: Path) -> None:
     """The trained model, or what was added to its base, into `aside`."""
-    bundle = work.bundle
-    work.expected = work.measure(work.items.rows, _some(work))
+    bundle = run.bundle
+    run.expected = run.measure(run.items.rows, _some(run))
     if bundle.model.adapted is None:
-        name_ends(bundle.model.network, _ends(work))
+        name_ends(bundle.model.network, _ends(run))
     with full_disk_as_oserror(), quiet_transformers(), quiet_peft():
         if bundle.model.adapted is None:
             bundle.model.network.save_pretrained(aside)
@@ -37,44 +37,44 @@ def write(work: GenerativeRun, aside: Path) -> None:
             bundle.model.adapted.save_pretrained(aside, save_embedding_layers=False)
         bundle.tokenizer.save_pretrained(aside)
     write_metadata(aside, {
-        "task": work.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
+        "task": run.plan.spec.task, "network": bundle.kind, "base": str(bundle.folder),
         "base_fingerprint": bundle.fingerprint, "base_name": bundle.name, "quantization": bundle.quantization,
-        "form": work.data.form, "conversational": any(example.get("messages") for example in work.data),
-        "prefix": work.codec.prefix, "max_length": work.limit,
-        "new_tokens": work.plan.task.options.new_tokens,
+        "form": run.data.form, "conversational": any(example.get("messages") for example in run.data),
+        "prefix": run.codec.prefix, "max_length": run.limit,
+        "new_tokens": run.plan.task.options.new_tokens,
     })  # fmt: skip
 
 
-def read_back(work: GenerativeRun, aside: Path) -> None:
+def read_back(run: GenerativeRun, aside: Path) -> None:
     """What the saved model, read back, thinks of some test rows must be what the one in memory does; then its base
     beside it where it can not be read without. Raises RunFailed."""
-    bundle, expected = work.bundle, work.expected
-    ours, bundle.model = bundle.model, load_language_finished(aside).model.to(work.device)
-    again = work.measure(work.items.rows, _some(work))
+    bundle, expected = run.bundle, run.expected
+    ours, bundle.model = bundle.model, load_language_finished(aside).model.to(run.device)
+    again = run.measure(run.items.rows, _some(run))
     bundle.model = ours
     worst = float(np.abs((again.loss - expected.loss) / np.maximum(expected.tokens, 1)).max())
-    allowed = _TOLERANCE["bf16" if bundle.quantization else work.precision]
+    allowed = _TOLERANCE["bf16" if bundle.quantization else run.precision]
     if not worst <= allowed:
         raise RunFailed(
             f"The saved model answers differently from the trained one: the mean token loss of a test row differs "
             f"by {worst:.4g}, allowed {allowed:.4g}."
         )
-    if _needs_base(work):
-        _save_base(aside, _ends(work), work.emit)
+    if _needs_base(run):
+        _save_base(aside, _ends(run), run.emit)
 
 
-def _some(work: GenerativeRun) -> np.ndarray:
-    return work.sequences(work.items.splits["test"][:8])
+def _some(run: GenerativeRun) -> np.ndarray:
+    return run.sequences(run.items.splits["test"][:8])
 
 
-def _ends(work: GenerativeRun) -> set[int]:
-    return {*work.codec.stop_ids, *ending_ids(work.bundle.model.network, work.bundle.tokenizer)}
+def _ends(run: GenerativeRun) -> set[int]:
+    return {*run.codec.stop_ids, *ending_ids(run.bundle.model.network, run.bundle.tokenizer)}
 
 
-def _needs_base(work: GenerativeRun) -> bool:
+def _needs_base(run: GenerativeRun) -> bool:
     """Whether the adapter was trained on something else than what the base's own folder holds: with rows for new
     tokens, or on what an earlier run's adapter makes of it. Virtual tokens are put beside a base by peft alone."""
-    bundle = work.bundle
+    bundle = run.bundle
     if bundle.model.adapted is None or virtual_tokens(bundle.model.adapted):
         return False
     longest = bundle.model.network.get_input_embeddings().weight.shape[0] - 1
@@ -93,23 +93,23 @@ def _save_base(folder: Path, ends: set[int], emit: events.Emit) -> None:
     emit(events.Decided("base_saved_beside", f"{size / 1e6:,.1f} MB", why))
 
 
-def beside(work: GenerativeRun) -> dict[str, Any] | None:
+def beside(run: GenerativeRun) -> dict[str, Any] | None:
     """What plain peft needs to know to put the adapter beside its base; None of a whole model."""
-    bundle = work.bundle
+    bundle = run.bundle
     if bundle.model.adapted is None:
         return None
     return {
         "base": str(bundle.folder), "run": str(bundle.folder.parent) if (bundle.folder / ADAPTER).exists() else None,
-        "here": _needs_base(work), "quantization": bundle.quantization,
+        "here": _needs_base(run), "quantization": bundle.quantization,
         "type": str(bundle.model.adapted.active_peft_config.peft_type.value),
     }  # fmt: skip
 
 
-def write_predictions(work: GenerativeRun) -> None:
+def write_predictions(run: GenerativeRun) -> None:
     """predictions.parquet: of each test row its row_id in the source, from 0, and what each metric is made of."""
     import pyarrow as pa
 
-    places = work.items.example[work.items.splits["test"]]
-    columns = {"row_id": [int(work.data[int(place)]["row"]) - 1 for place in places]}
-    write_table(pa.table({**columns, **{name: some.tolist() for name, some in work.ours.sums.items()}}),
-                   work.folder.predictions)  # fmt: skip
+    places = run.items.example[run.items.splits["test"]]
+    columns = {"row_id": [int(run.data[int(place)]["row"]) - 1 for place in places]}
+    write_table(pa.table({**columns, **{name: some.tolist() for name, some in run.ours.sums.items()}}),
+                   run.folder.predictions)  # fmt: skip

@@ -23,58 +23,58 @@ _WASTE = 0.1
 """Share of padding from which on packing is worth it."""
 
 
-def setup(work: GenerativeRun) -> loop.Setup:
-    plan, items = work.plan, work.items
+def setup(run: GenerativeRun) -> loop.Setup:
+    plan, items = run.plan, run.items
     metric = plan.task.metrics[0]
     watched = batching.sample(items.splits["validation"], _VALIDATION_ITEMS, plan.spec.seed)
     if len(watched) < len(items.splits["validation"]):
-        work.emit(Decided("validation_rows", len(watched), "more would take longer than they tell"))
+        run.emit(Decided("validation_rows", len(watched), "more would take longer than they tell"))
 
     def evaluate() -> dict[str, float]:
-        return compute(work.statistics(watched))
+        return compute(run.statistics(watched))
 
-    made_of = identity(plan.spec, work.corpus.fingerprint, work.bundle.fingerprint)
+    made_of = identity(plan.spec, run.corpus.fingerprint, run.bundle.fingerprint)
     setup = loop.Setup(
-        model=work.bundle.model, objective=objective(work, items.splits["train"]), evaluate=evaluate,
+        model=run.bundle.model, objective=objective(run, items.splits["train"]), evaluate=evaluate,
         metric=metric, higher_is_better=higher_is_better(metric),
-        groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
-        epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
-        checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),
-        callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
-        tokens_at_once=hardware.tokens_at_once(work.device),
-        float32_names=work.bundle.model.float32_names, stage=plan.method.stage,
-        on_stage=lambda stage: plan.method.on_stage(stage, work.bundle),
+        groups=plan.method.groups(run.bundle, cast(float, plan.engine.learning_rate)),
+        epochs=cast(int, plan.engine.epochs), precision=run.precision, options=plan.engine,
+        checkpoints=CheckpointStore(run.folder.checkpoints, made_of, run.emit),
+        callbacks=plan.callbacks, emit=run.emit, stop=run.stop, seed=plan.spec.seed, device=run.device,
+        tokens_at_once=hardware.tokens_at_once(run.device),
+        float32_names=run.bundle.model.float32_names, stage=plan.method.stage,
+        on_stage=lambda stage: plan.method.on_stage(stage, run.bundle),
     )  # fmt: skip
-    work.predicted = work.predicted or predict_cost(work, setup)
+    run.predicted = run.predicted or predict_cost(run, setup)
     return setup
 
 
-def objective(work: GenerativeRun, items: np.ndarray) -> Objective:
+def objective(run: GenerativeRun, items: np.ndarray) -> Objective:
     """The task's objective on some items, its batches planned and said."""
-    plan = work.plan
-    sequences = work.sequences(items)
-    lengths = work.items.rows.lengths[sequences]
+    plan = run.plan
+    sequences = run.sequences(items)
+    lengths = run.items.rows.lengths[sequences]
     size = plan.engine.batch_size
     if size is None:
         size = int(min(16, max(2, 2 ** int(np.log2(max(2, len(items) / 20))))))
         why = f"{len(items)} training examples of {np.median(lengths):g} tokens (median)"
-        work.emit(Decided("batch_size", size, f"{why}, at most {batching.LANGUAGE_TOKENS:,} tokens a batch"))
-    packed = _packing(work, lengths, size)
+        run.emit(Decided("batch_size", size, f"{why}, at most {batching.LANGUAGE_TOKENS:,} tokens a batch"))
+    packed = _packing(run, lengths, size)
     batches = Batches(size, None if plan.engine.batch_size else batching.LANGUAGE_TOKENS, plan.spec.seed, packed)
-    return plan.task.objective(work.items.rows, items, batches, reference=work.reference, good=work.items.good)
+    return plan.task.objective(run.items.rows, items, batches, reference=run.reference, good=run.items.good)
 
 
-def _packing(work: GenerativeRun, lengths: np.ndarray, size: int) -> bool:
-    asked = work.plan.task.options.packing
-    if not packs(work.plan.task):
+def _packing(run: GenerativeRun, lengths: np.ndarray, size: int) -> bool:
+    asked = run.plan.task.options.packing
+    if not packs(run.plan.task):
         return False
-    if work.plan.method.virtual_tokens:
-        work.emit(Decided("packing", False, f"method={work.plan.spec.method} puts its tokens before every row"))
+    if run.plan.method.virtual_tokens:
+        run.emit(Decided("packing", False, f"method={run.plan.spec.method} puts its tokens before every row"))
         return False
     if asked is not None:
-        work.emit(Decided("packing", asked, "asked for"))
+        run.emit(Decided("packing", asked, "asked for"))
         return bool(asked)
     plan = batching.plan_epoch(lengths, seed=0, epoch=0, rows=size, tokens=batching.LANGUAGE_TOKENS)
     waste = batching.padding_share(plan, lengths)
-    work.emit(Decided("packing", waste > _WASTE, f"batches of similar length are {waste:.0%} padding"))
+    run.emit(Decided("packing", waste > _WASTE, f"batches of similar length are {waste:.0%} padding"))
     return waste > _WASTE

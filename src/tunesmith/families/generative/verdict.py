@@ -17,7 +17,7 @@ _FEWEST = 6
 
 
 def judge(
-    work: GenerativeRun,
+    run: GenerativeRun,
     likely: Mapping[str, Measured],
     texts: Mapping[str, Measured],
     answers: Mapping[str, list[Generated]],
@@ -26,7 +26,7 @@ def judge(
 ) -> tuple[verdict.Verdict, list[str]]:
     """The verdict, and what is wrong with the answers. `likely` and `texts`: statistics by contender ('tuned' is the
     model) of all test rows and of the answers written; `wanted`: what should have been written."""
-    task, seed = work.plan.task, work.plan.spec.seed
+    task, seed = run.plan.task, run.plan.spec.seed
     first = task.metrics[0]
     rivals = {name: rows for name, rows in likely.items() if name != "tuned"}
     core = compare.verdict(likely["tuned"], rivals, first, seed=seed)
@@ -47,7 +47,7 @@ def judge(
     if "base" in rivals:
         base = paired_difference(likely["tuned"], rivals["base"], first, seed=seed)
     good = good_text.judge(
-        written, gates, test, (metric, of_text) if by_text else None, base, first, goal=goal_of(work.plan.spec)
+        written, gates, test, (metric, of_text) if by_text else None, base, first, goal=goal_of(run.plan.spec)
     )
     if gates and core["outcome"] == "better":
         core["outcome"] = "not proven"  # losses may fall while what is written is of no use

@@ -26,49 +26,49 @@ _INDEPENDENT = ("tfidf_logistic_regression", "linear_probe")
 """Baselines that come to their answers in other ways than the model, and than each other."""
 
 
-def judge(work: PredictiveRun) -> None:
+def judge(run: PredictiveRun) -> None:
     """What the model says of validation and test rows, with thresholds tuned on validation where there are several
     labels; and what it has lost."""
-    logits = {split: work.logits(work.data.splits[split]) for split in ("validation", "test")}
-    work.thresholds = tune_thresholds(work.outcome("validation", logits["validation"]))
-    work.ours = {split: work.outcome(split, values, work.thresholds) for split, values in logits.items()}
-    work.others = _model_baselines(work)
-    first = work.plan.task.metrics[0]
-    work.forgetting = measured(work, first, value_of(work.ours["test"], first))
+    logits = {split: run.logits(run.data.splits[split]) for split in ("validation", "test")}
+    run.thresholds = tune_thresholds(run.outcome("validation", logits["validation"]))
+    run.ours = {split: run.outcome(split, values, run.thresholds) for split, values in logits.items()}
+    run.others = _model_baselines(run)
+    first = run.plan.task.metrics[0]
+    run.forgetting = measured(run, first, value_of(run.ours["test"], first))
 
 
-def _model_baselines(work: PredictiveRun) -> dict[str, Outcome]:
+def _model_baselines(run: PredictiveRun) -> dict[str, Outcome]:
     """The frozen base with a linear head and, where it can answer, the base as it is."""
-    thresholds = tune_thresholds(work.outcome("validation", work.probe_logits["validation"]))
-    found = {"linear_probe": work.outcome("test", work.probe_logits["test"], thresholds)}
-    if work.base_logits is not None:
-        found["base"] = work.outcome("test", work.base_logits)
+    thresholds = tune_thresholds(run.outcome("validation", run.probe_logits["validation"]))
+    found = {"linear_probe": run.outcome("test", run.probe_logits["test"], thresholds)}
+    if run.base_logits is not None:
+        found["base"] = run.outcome("test", run.base_logits)
     return found
 
 
-def document(work: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
+def document(run: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
     """metrics.json; noise.csv is written beside it where labels are doubtful."""
-    task, data, seed = work.plan.task, work.data, work.plan.spec.seed
-    first, ours = task.metrics[0], work.ours
-    work.others = {**work.of_texts.result(work.emit), **work.others}
+    task, data, seed = run.plan.task, run.data, run.plan.spec.seed
+    first, ours = task.metrics[0], run.ours
+    run.others = {**run.of_texts.result(run.emit), **run.others}
     test = with_intervals(ours["test"], seed=seed)
-    of_data = _of_data(work, test)
-    baselines = {name: with_intervals(other, task.metrics, seed=seed) for name, other in work.others.items()}
+    of_data = _of_data(run, test)
+    baselines = {name: with_intervals(other, task.metrics, seed=seed) for name, other in run.others.items()}
     without = None
     if len(data.leaked_test):
         clean = ~np.isin(data.splits["test"], data.leaked_test)
         if clean.any():
             without = with_intervals(ours["test"].take(clean), seed=seed)
-    found = _verdict(work, test)
+    found = _verdict(run, test)
     made = metrics_json.build(
-        task=work.plan.spec.task, model=work.plan.spec.model, method=work.kept_method or work.plan.spec.method,
+        task=run.plan.spec.task, model=run.plan.spec.model, method=run.kept_method or run.plan.spec.method,
         first_metric=first, test=test,
         validation=with_intervals(ours["validation"], task.metrics, seed=seed),
         baselines=baselines, verdict=found, test_rows=ours["test"], test_without_leaked=without,
         findings=diagnose.findings(
-            curves=read_curves(work.folder.events), outcome=ours["test"], test=test, baselines=baselines,
+            curves=read_curves(run.folder.events), outcome=ours["test"], test=test, baselines=baselines,
             first_metric=first, audit=data.audit(), verdict=found, test_without_leaked=without, data=of_data,
-            set_aside=None if work.kept_method is None else work.plan.spec.method,
+            set_aside=None if run.kept_method is None else run.plan.spec.method,
         ),
         cost=cost,
     )  # fmt: skip
@@ -76,21 +76,21 @@ def document(work: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _of_data(work: PredictiveRun, test: diagnose.Metrics) -> list[diagnose.Finding]:
+def _of_data(run: PredictiveRun, test: diagnose.Metrics) -> list[diagnose.Finding]:
     """Findings about the rows themselves; suspected labels are also listed in noise.csv."""
-    frozen = _frozen(work)
+    frozen = _frozen(run)
     found, suspected = diagnose.of_data(frozen, test)
-    found += [work.cut.finding] if work.cut.much else []
+    found += [run.cut.finding] if run.cut.much else []
     if suspected is not None:
-        noise.write(suspected, frozen, work.folder.path / "noise.csv")
+        noise.write(suspected, frozen, run.folder.path / "noise.csv")
     return found
 
 
-def _frozen(work: PredictiveRun) -> linear.Frozen:
+def _frozen(run: PredictiveRun) -> linear.Frozen:
     """The rows as the base model saw them before training: features that are still on disk."""
-    task, data = work.plan.task, work.data
-    features = work.features_of_base
-    seed, test = work.plan.spec.seed, data.splits["test"]
+    task, data = run.plan.task, run.data
+    features = run.features_of_base
+    seed, test = run.plan.spec.seed, data.splits["test"]
     train = sample(sample(data.splits["train"], MAX_ROWS, seed), linear.MOST_ROWS, seed)
     rows = data.rows.select(train)
     return linear.Frozen(
@@ -101,30 +101,30 @@ def _frozen(work: PredictiveRun) -> linear.Frozen:
     )  # fmt: skip
 
 
-def _verdict(work: PredictiveRun, test: diagnose.Metrics) -> verdict.Verdict:
+def _verdict(run: PredictiveRun, test: diagnose.Metrics) -> verdict.Verdict:
     """A run that is nothing but a linear probe is compared with what is simpler still."""
-    ours, others = work.ours["test"], work.others
-    first, seed = work.plan.task.metrics[0], work.plan.spec.seed
+    ours, others = run.ours["test"], run.others
+    first, seed = run.plan.task.metrics[0], run.plan.spec.seed
     constant = others.get("mean" if ours.kind == "number" else "majority")
-    judged = good.judge(ours, test, constant, first, goal=goal_of(work.plan.spec))
-    if work.cut.much:
-        judged["words"] += f" {work.cut.evidence}"
-    simplest = "linear_probe" if work.is_probe else None
+    judged = good.judge(ours, test, constant, first, goal=goal_of(run.plan.spec))
+    if run.cut.much:
+        judged["words"] += f" {run.cut.evidence}"
+    simplest = "linear_probe" if run.is_probe else None
     return verdict.of_rows(ours, others, first, judged, simplest=simplest, seed=seed)
 
 
-def evidence(work: PredictiveRun) -> dict[str, Any]:
+def evidence(run: PredictiveRun) -> dict[str, Any]:
     """What the report shows beside the metrics document."""
-    test, rows = work.ours["test"], work.data.rows.select(work.data.splits["test"])
-    bundle = work.bundle
+    test, rows = run.ours["test"], run.data.rows.select(run.data.splits["test"])
+    bundle = run.bundle
     return {
-        "kind": work.plan.task.kind, "modality": "text",
+        "kind": run.plan.task.kind, "modality": "text",
         "model": {"name": bundle.name, "fingerprint": bundle.fingerprint, "licence": bundle.licence,
                   "parameters": sum(p.numel() for p in bundle.model.parameters()),
                   "below": None if bundle.model.prompted is None else virtual.BASE},
         "test": test, "test_texts": _shown(rows), "test_row_ids": list(rows["row_id"][:]),
-        "suspects": suspects(test, [work.others[name] for name in _INDEPENDENT if name in work.others]),
-        "losses_differ": type(work.plan.method).objective is not Method.objective, "audit": work.data.audit(),
+        "suspects": suspects(test, [run.others[name] for name in _INDEPENDENT if name in run.others]),
+        "losses_differ": type(run.plan.method).objective is not Method.objective, "audit": run.data.audit(),
     }  # fmt: skip
 
 

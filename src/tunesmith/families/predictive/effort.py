@@ -76,49 +76,49 @@ class Score:
         return self.loss < other.loss if abs(gain) <= max(self.noise, other.noise) else gain > 0
 
 
-def hand_over(work: PredictiveRun, watched: np.ndarray, noise: Callable[[str, float, int], float]) -> None:
+def hand_over(run: PredictiveRun, watched: np.ndarray, noise: Callable[[str, float, int], float]) -> None:
     """Put the linear head on the base as it was in place of what was trained, where validation rows prefer that.
 
     `watched`: positions of those rows. Only where `effort` is asked for or was chosen.
     """
-    plan = work.plan
+    plan = run.plan
     if not plan.spec.effort or not plan.engine.epochs:
         return
     metric = plan.task.metrics[0]
     higher = higher_is_better(metric)
-    of_probe = work.probe_logits["validation"][np.isin(work.data.splits["validation"], watched)]
-    held = work.data.splits["validation"][np.isin(work.data.splits["validation"], watched)]
-    ours = _score(work, held, work.logits(held), metric, noise)
-    simple = _score(work, held, of_probe, metric, noise)
+    of_probe = run.probe_logits["validation"][np.isin(run.data.splits["validation"], watched)]
+    held = run.data.splits["validation"][np.isin(run.data.splits["validation"], watched)]
+    ours = _score(run, held, run.logits(held), metric, noise)
+    simple = _score(run, held, of_probe, metric, noise)
     name, rows = words.metric(metric), f"{len(held):,} validation rows"
     numbers = f"{name} {words.number(ours.value)} against {words.number(simple.value)}"
     if higher and abs(ours.value - simple.value) <= max(ours.noise, simple.noise):
         numbers += f", which so few rows can not tell apart, and log loss {words.number(ours.loss)} against "
         numbers += words.number(simple.loss)
-    untrained = work.state.best_step == 0 and not keeps_last(plan, len(watched))
+    untrained = run.state.best_step == 0 and not keeps_last(plan, len(watched))
     if not simple.better(ours, higher) and not untrained:
         why = f"on {rows} it is no worse than the linear head on the frozen base: {numbers}"
-        work.emit(Decided("model_kept", plan.spec.method, why))
+        run.emit(Decided("model_kept", plan.spec.method, why))
         return
-    bundle = plan.task.load(continued.base_source(work.folder, plan.spec), ignore)
+    bundle = plan.task.load(continued.base_source(run.folder, plan.spec), ignore)
     bundle.name = plan.spec.model
-    bundle.model.to(work.device)
-    linear_head.set_head(bundle, work.probe.weight, work.probe.bias)
+    bundle.model.to(run.device)
+    linear_head.set_head(bundle, run.probe.weight, run.probe.bias)
     bundle.model.freeze_prefix(0)
-    work.rows.hidden = None
-    work.bundle, work.kept_method = bundle, "head"
-    if work.monitor is not None:
-        work.monitor.moves = False  # the base is as it was
+    run.rows.hidden = None
+    run.bundle, run.kept_method = bundle, "head"
+    if run.monitor is not None:
+        run.monitor.moves = False  # the base is as it was
     why = f"on {rows} the linear head on the frozen base is better than what {plan.spec.method} made of it: {numbers}"
     if untrained:
         why = f"no epoch of {plan.spec.method} was better on {rows} than the linear head on the frozen base"
-    work.emit(Decided("model_kept", "head", why))
+    run.emit(Decided("model_kept", "head", why))
 
 
 def _score(
-    work: PredictiveRun, held: np.ndarray, logits: np.ndarray, metric: str, noise: Callable[[str, float, int], float]
+    run: PredictiveRun, held: np.ndarray, logits: np.ndarray, metric: str, noise: Callable[[str, float, int], float]
 ) -> Score:
-    outcome = work.outcome_at(held, logits, tune_thresholds(work.outcome_at(held, logits)))
+    outcome = run.outcome_at(held, logits, tune_thresholds(run.outcome_at(held, logits)))
     priced = metric if outcome.kind == "number" else "log_loss"
     found = compute(outcome, [metric, priced])
     value = found.get(metric, -np.inf if higher_is_better(metric) else np.inf)

@@ -12,47 +12,47 @@ from tunesmith.families.predictive import frozen_prefix
 from tunesmith.families.predictive.context import PredictiveRun
 
 
-def run_bottom_once(work: PredictiveRun) -> None:
+def run_bottom_once(run: PredictiveRun) -> None:
     """Keep the token states after the blocks that do not move, where that pays and fits."""
-    prefix, objective, rows, model = work.frozen_prefix, work.objective, work.rows, work.bundle.model
-    token_bytes = model.head.in_features * (2 if work.precision == "bf16" else 4)
-    asked, tokens = work.plan.engine.frozen_cache, int(rows.offsets[-1])
-    depths = frozen_prefix.cache_depths(prefix, token_bytes, tokens, asked, work.folder, work.emit)
+    prefix, objective, rows, model = run.frozen_prefix, run.objective, run.rows, run.bundle.model
+    token_bytes = model.head.in_features * (2 if run.precision == "bf16" else 4)
+    asked, tokens = run.plan.engine.frozen_cache, int(rows.offsets[-1])
+    depths = frozen_prefix.cache_depths(prefix, token_bytes, tokens, asked, run.folder, run.emit)
     if not depths:
         return
     batches = (
-        frozen_prefix.batches_of(objective, work.watched, hardware.tokens_at_once(work.device))
+        frozen_prefix.batches_of(objective, run.watched, hardware.tokens_at_once(run.device))
         if objective.same_batches
         else list(batching.by_length(rows.lengths))
     )  # fmt: skip
     prefix.states = frozen_bottom(
-        model, rows, batches, depths, folder=work.folder.cache, fingerprint=work.bundle.fingerprint,
-        precision=work.precision, on=work.device, check=work.stop.check,
+        model, rows, batches, depths, folder=run.folder.cache, fingerprint=run.bundle.fingerprint,
+        precision=run.precision, on=run.device, check=run.stop.check,
     )  # fmt: skip
 
 
-def rows_of_features(work: PredictiveRun) -> np.ndarray:
+def rows_of_features(run: PredictiveRun) -> np.ndarray:
     """Positions of the rows that need frozen features: all that are evaluated, and as many training rows
     as the linear solution (or a method that trains on them) reads."""
-    splits = work.data.splits
+    splits = run.data.splits
     train = splits["train"]
-    if not (work.plan.method.frozen_body and work.plan.engine.epochs):
-        train = batching.sample(train, MAX_ROWS, work.plan.spec.seed)
+    if not (run.plan.method.frozen_body and run.plan.engine.epochs):
+        train = batching.sample(train, MAX_ROWS, run.plan.spec.seed)
     return np.sort(np.concatenate([train, splits["validation"], splits["test"]]))
 
 
-def features_of_base(work: PredictiveRun) -> np.ndarray:
+def features_of_base(run: PredictiveRun) -> np.ndarray:
     """Frozen features, float32 [rows, hidden], from disk where they have been computed before. Raises ModelError where
     they are not finite."""
-    needed = rows_of_features(work)
+    needed = rows_of_features(run)
     features = frozen_features(
-        work.bundle.model, work.rows, needed, folder=work.folder.cache, fingerprint=work.bundle.fingerprint,
-        precision=work.precision, on=work.device, check=work.stop.check,
+        run.bundle.model, run.rows, needed, folder=run.folder.cache, fingerprint=run.bundle.fingerprint,
+        precision=run.precision, on=run.device, check=run.stop.check,
     )  # fmt: skip
     for part in parts(features, needed):
         if not np.isfinite(part).all():
             raise ModelError(
-                f"What the base model {work.plan.spec.model!r} computes is not finite: its weights are damaged, or "
+                f"What the base model {run.plan.spec.model!r} computes is not finite: its weights are damaged, or "
                 "precision=bf16 is too coarse for it.",
                 "Get the model anew, or set precision=fp32.",
             )

@@ -40,50 +40,50 @@ _PROBE_ROWS = 2_000
 """Most rows of a retained task that are fitted or chosen on."""
 
 
-def snapshot(work: PredictiveRun) -> ForgettingMonitor:
+def snapshot(run: PredictiveRun) -> ForgettingMonitor:
     """Look at everything that must not be forgotten, before anything is trained."""
-    spec = work.plan.spec
-    continued = [run.path.resolve() for run in chain.earlier(spec)]
-    tasks = [_task(work, one, one.path in continued, number) for number, one in enumerate(work.retained)]
-    drift = _general(work)
+    spec = run.plan.spec
+    continued = [one.path.resolve() for one in chain.earlier(spec)]
+    tasks = [_task(run, one, one.path in continued, number) for number, one in enumerate(run.retained)]
+    drift = _general(run)
     probes: list[Probe] = [*tasks, drift]
-    monitor = ForgettingMonitor(probes, [], work.folder.cache, work.bundle.fingerprint, spec.seed)
+    monitor = ForgettingMonitor(probes, [], run.folder.cache, run.bundle.fingerprint, spec.seed)
     monitor.snapshot(choosing=chooses(spec))
     if is_regularised(spec):
         held = [probe for probe in tasks if not isinstance(probe, _ApartProbe)]
         monitor.retained = [probe.retained() for probe in held or [drift]]
         if not held:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
-            work.emit(Decided("retained", "general sentences", why))
+            run.emit(Decided("retained", "general sentences", why))
     return monitor
 
 
 # retained tasks
 
 
-def _task(work: PredictiveRun, read: Read, with_head: bool, number: int) -> _TaskProbe | _DriftProbe:
+def _task(run: PredictiveRun, read: Read, with_head: bool, number: int) -> _TaskProbe | _DriftProbe:
     """A run's data, and its head where this run starts from its body; a file's data, to be probed anew, or its
     texts where it holds nothing else."""
     path, spec, data = read.path, read.spec, read.data
     if data is None:
-        return _DriftProbe(work, path.stem, read.texts, f"retained-{number}")
+        return _DriftProbe(run, path.stem, read.texts, f"retained-{number}")
     name = choose.task_for(data.columns.kind, spec.task, ignore)
     plugin = registry.get("tasks", name)
     fields = plugin.Options.model_fields
     task = plugin(plugin.Options(**{key: value for key, value in spec.options.items() if key in fields}))
     task.fit(data.columns.kind, data.label_names, data.targets(data.splits["train"]), ignore)
-    rows = task.encode(data.rows, work.bundle, work.folder.cache / f"retained-{number}", ignore, work.stop.check)
+    rows = task.encode(data.rows, run.bundle, run.folder.cache / f"retained-{number}", ignore, run.stop.check)
     row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
     rows = rows.with_targets(task.targets(data.rows["target"][:]), row_ids)
     title = path.name if read.is_run else path.stem
     if read.is_run and with_head:
         model = Model.load(path)
         if chain.additions(path).get("peft_type") not in (None, "COLUMN"):
-            return _ApartProbe(work, title, task, data, rows, model)
+            return _ApartProbe(run, title, task, data, rows, model)
         columns = int(chain.additions(path).get("columns", 0))
-        head = _head(model, task).to(work.device)
-        return _HeadProbe(work, title, task, data, rows, head, model.thresholds, columns)
-    return _LinearProbe(work, title, task, data, rows)
+        head = _head(model, task).to(run.device)
+        return _HeadProbe(run, title, task, data, rows, head, model.thresholds, columns)
+    return _LinearProbe(run, title, task, data, rows)
 
 
 def _head(model: Model, task: PredictiveTask) -> nn.Linear:
@@ -104,11 +104,11 @@ def _target_scale(task: PredictiveTask) -> tuple[float, float]:
     return high - low, low
 
 
-def _features(work: PredictiveRun, rows: EncodedItems, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
+def _features(run: PredictiveRun, rows: EncodedItems, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
     """What a head reads from the body as it is now, float32 [len(positions), hidden]; of a progressive network
     from the column of a run that left that many, or from the newest before this run."""
-    with work.plan.method.reading(work.bundle, columns):
-        return work.features(rows, positions)
+    with run.plan.method.reading(run.bundle, columns):
+        return run.features(rows, positions)
 
 
 def _logits(head: nn.Linear, features: np.ndarray) -> np.ndarray:
@@ -123,9 +123,9 @@ class _TaskProbe(ABC):
     how = ""
     head: nn.Linear
 
-    def __init__(self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems):
-        self.work, self.name, self.task, self.data, self.rows = work, name, task, data, rows
-        self.seed = work.plan.spec.seed
+    def __init__(self, run: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems):
+        self.run, self.name, self.task, self.data, self.rows = run, name, task, data, rows
+        self.seed = run.plan.spec.seed
 
     def split(self, choosing: bool) -> np.ndarray:
         splits = self.data.splits
@@ -158,16 +158,16 @@ class _HeadProbe(_TaskProbe):
     how = "by its own head"
 
     def __init__(
-        self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems,
+        self, run: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems,
         head: nn.Linear,
         thresholds: np.ndarray | None, columns: int,
     ):  # fmt: skip
-        super().__init__(work, name, task, data, rows)
+        super().__init__(run, name, task, data, rows)
         self.head, self.thresholds, self.columns = head, thresholds, columns
 
     def look(self, choosing: bool) -> Outcome:
         some = self.split(choosing)
-        features = _features(self.work, self.rows, some, self.columns)
+        features = _features(self.run, self.rows, some, self.columns)
         return self._outcome(some, _logits(self.head, features), self.thresholds)
 
 
@@ -180,16 +180,16 @@ class _ApartProbe(_TaskProbe):
     how = "by its own adapter"
 
     def __init__(
-        self, work: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems, model: Model
+        self, run: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems, model: Model
     ):
-        super().__init__(work, name, task, data, rows)
+        super().__init__(run, name, task, data, rows)
         self.model, self.seen = model, dict[bool, Outcome]()
 
     def look(self, choosing: bool) -> Outcome:
         if choosing not in self.seen:
-            some, model = self.split(choosing), self.model.bundle.model.to(self.work.device)
+            some, model = self.split(choosing), self.model.bundle.model.to(self.run.device)
             with answering(model, "fp32"):  # once only; its layers may round more than those it was trained with
-                logits = run_rows(model, self.rows, some, on=self.work.device, check=self.work.stop.check)
+                logits = run_rows(model, self.rows, some, on=self.run.device, check=self.run.stop.check)
             if self.task.kind == "number":
                 factor, offset = _target_scale(self.task)
                 logits = logits * factor + offset
@@ -211,22 +211,22 @@ class _LinearProbe(_TaskProbe):
             self.split(True),
             self.split(choosing),
         )
-        known = _features(self.work, self.rows, held)
+        known = _features(self.run, self.rows, held)
         found = self._solve(train, held, known)
         if not hasattr(self, "head"):
-            self.head = _linear(found, self.work.device)
+            self.head = _linear(found, self.run.device)
         cuts = None
         if self.task.kind == "labels":  # at a half, few labels of many are ever given
             cuts = tune_thresholds(self._outcome(held, found.logits(known)))
-        return self._outcome(some, found.logits(_features(self.work, self.rows, some)), cuts)
+        return self._outcome(some, found.logits(_features(self.run, self.rows, some)), cuts)
 
     def _solve(self, train: np.ndarray, held: np.ndarray, known: np.ndarray) -> LinearSolution:
         targets = cast(np.ndarray, self.rows.targets)
         outputs = len(self.task.label_names) if self.task.label_names else 1
         return solve(
-            _features(self.work, self.rows, train), targets[train], known, targets[held],
+            _features(self.run, self.rows, train), targets[train], known, targets[held],
             loss=self.task.probe_loss, outputs=outputs,
-            row_weights=self.task.row_weights(targets[train]), check=self.work.stop.check,
+            row_weights=self.task.row_weights(targets[train]), check=self.run.stop.check,
         )  # fmt: skip
 
 
@@ -242,38 +242,38 @@ class _DriftProbe:
     """How far the features of texts moved. Every second one is for holding features and for choosing, the others
     are measured."""
 
-    def __init__(self, work: PredictiveRun, name: str, texts: list[str], cache: str, general: int | None = None):
+    def __init__(self, run: PredictiveRun, name: str, texts: list[str], cache: str, general: int | None = None):
         """`general`: so many of the texts, from the first, are the bundled ones; None where they were retained."""
-        self.work, self.name, self.is_task, self.general = work, name, general is None, general or 0
-        limit = int(min(work.bundle.max_length, USUAL))
-        rows, folder = Dataset.from_dict({"text": texts}), work.folder.cache / cache
-        self.rows = encode_texts(rows, work.bundle.tokenizer, limit, folder, work.stop.check)
+        self.run, self.name, self.is_task, self.general = run, name, general is None, general or 0
+        limit = int(min(run.bundle.max_length, USUAL))
+        rows, folder = Dataset.from_dict({"text": texts}), run.folder.cache / cache
+        self.rows = encode_texts(rows, run.bundle.tokenizer, limit, folder, run.stop.check)
 
     def look(self, choosing: bool) -> tuple[np.ndarray, int]:
         """Features, and how many of them are of general sentences."""
         some = np.arange(0 if choosing else 1, len(self.rows), 2)
-        return _features(self.work, self.rows, some), int((some < self.general).sum())
+        return _features(self.run, self.rows, some), int((some < self.general).sum())
 
     def compare(self, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int]) -> dict[str, Any]:
-        found = forgetting.drift(before[0], after[0], before[1], self.work.plan.spec.seed)
+        found = forgetting.drift(before[0], after[0], before[1], self.run.plan.spec.seed)
         return forgetting.of_texts(found, self.name, len(before[0])) if self.is_task else found
 
     def retained(self) -> Retained:
         """Features that are to stay what they are."""
         held = np.arange(0, len(self.rows) if self.is_task else self.general, 2)
-        features = np.zeros((len(self.rows), self.work.bundle.model.head.in_features), dtype=np.float32)
-        features[held] = _features(self.work, self.rows, held)
+        features = np.zeros((len(self.rows), self.run.bundle.model.head.in_features), dtype=np.float32)
+        features[held] = _features(self.run, self.rows, held)
         objective = FeatureObjective(
-            self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.work.plan.spec.seed, features,
+            self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.run.plan.spec.seed, features,
         )  # fmt: skip
         return Retained("general sentences" if self.general else self.name, objective, objective.sampled_nll)
 
 
-def _general(work: PredictiveRun) -> _DriftProbe:
+def _general(run: PredictiveRun) -> _DriftProbe:
     """General sentences, and as many of the run's own validation texts."""
     texts = list(forgetting.general_texts())
-    held = work.data.rows.select(work.data.splits["validation"][: len(texts)])
-    return _DriftProbe(work, "drift", texts + _first_texts(held), "probe", len(texts))
+    held = run.data.rows.select(run.data.splits["validation"][: len(texts)])
+    return _DriftProbe(run, "drift", texts + _first_texts(held), "probe", len(texts))
 
 
 def _first_texts(rows: Any) -> list[str]:

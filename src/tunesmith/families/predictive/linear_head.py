@@ -39,85 +39,83 @@ def solution(
     )  # fmt: skip
 
 
-def of_base(work: PredictiveRun) -> tuple[LinearSolution, dict[str, np.ndarray]]:
+def of_base(run: PredictiveRun) -> tuple[LinearSolution, dict[str, np.ndarray]]:
     """The linear solution on the frozen base, chosen on the validation rows that are watched, and its logits on
     'validation' and 'test'."""
-    rows, validation, features = work.rows, work.watched, work.features_of_base
+    rows, validation, features = run.rows, run.watched, run.features_of_base
     assert rows.targets is not None
-    train = batching.sample(work.data.splits["train"], MAX_ROWS, work.plan.spec.seed)
+    train = batching.sample(run.data.splits["train"], MAX_ROWS, run.plan.spec.seed)
     found = solution(
-        work.plan, work.bundle, (gathered(features, train), gathered(features, validation)),
-        (rows.targets[train], rows.targets[validation]), work.stop.check,
+        run.plan, run.bundle, (gathered(features, train), gathered(features, validation)),
+        (rows.targets[train], rows.targets[validation]), run.stop.check,
     )  # fmt: skip
     logits = {
-        name: np.concatenate([found.logits(part) for part in parts(features, work.data.splits[name])])
+        name: np.concatenate([found.logits(part) for part in parts(features, run.data.splits[name])])
         for name in ("validation", "test")
     }
     return found, logits
 
 
-def validation_logits(work: PredictiveRun, validation: np.ndarray) -> np.ndarray:
+def validation_logits(run: PredictiveRun, validation: np.ndarray) -> np.ndarray:
     """Logits float32 [len(validation), outputs] by which the training is judged: the model's own, or, of a
     method that fits its head in the end, those of such a head."""
-    if not _fits(work):
-        return work.logits(validation)
-    found, features = _of_model(work, validation, choose_penalty=False)
+    if not _fits(run):
+        return run.logits(validation)
+    found, features = _of_model(run, validation, choose_penalty=False)
     return functional.linear(torch.from_numpy(features), *found.start).numpy()
 
 
-def start(work: PredictiveRun, validation: np.ndarray) -> None:
+def start(run: PredictiveRun, validation: np.ndarray) -> None:
     """The head before training, of a method that changes what it reads from the start: the soft solution on that."""
-    if work.plan.method.changes_features:
-        found, _ = _of_model(work, validation, choose_penalty=False)
-        set_head(work.bundle, *found.start)
+    if run.plan.method.changes_features:
+        found, _ = _of_model(run, validation, choose_penalty=False)
+        set_head(run.bundle, *found.start)
 
 
-def finish(work: PredictiveRun, validation: np.ndarray) -> None:
+def finish(run: PredictiveRun, validation: np.ndarray) -> None:
     """The head after training, as rows at `validation` want it: fitted to what the model has become, where its method
     does that, and calibrated. A head that `freeze` names stays as it is."""
-    if not work.plan.engine.epochs or _head_is_frozen(work):
+    if not run.plan.engine.epochs or _head_is_frozen(run):
         return
-    if _fits(work):
-        found, _ = _of_model(work, validation, choose_penalty=True)
-        set_head(work.bundle, found.weight, found.bias)
-    elif work.plan.task.probe_loss != "squared":
-        _calibrate(work, validation)
+    if _fits(run):
+        found, _ = _of_model(run, validation, choose_penalty=True)
+        set_head(run.bundle, found.weight, found.bias)
+    elif run.plan.task.probe_loss != "squared":
+        _calibrate(run, validation)
 
 
 @torch.no_grad()
-def _calibrate(work: PredictiveRun, validation: np.ndarray) -> None:
+def _calibrate(run: PredictiveRun, validation: np.ndarray) -> None:
     """Scale the head so that its probabilities are as often right as they say; no answer changes. Training with
     smoothed labels leaves them too low, training for long too high."""
-    assert work.rows.targets is not None
-    logits, targets = torch.from_numpy(work.logits(validation)), torch.from_numpy(work.rows.targets[validation])
-    scale = best_scale(logits, targets, work.plan.task.probe_loss)
-    head = work.bundle.model.head
-    set_head(work.bundle, scale * head.weight, None if head.bias is None else scale * head.bias)
+    assert run.rows.targets is not None
+    logits, targets = torch.from_numpy(run.logits(validation)), torch.from_numpy(run.rows.targets[validation])
+    scale = best_scale(logits, targets, run.plan.task.probe_loss)
+    head = run.bundle.model.head
+    set_head(run.bundle, scale * head.weight, None if head.bias is None else scale * head.bias)
     why = f"probabilities are calibrated on {len(validation)} validation rows (Guo et al. 2017)"
-    work.emit(Decided("scale_of_logits", round(scale, 3), why))
+    run.emit(Decided("scale_of_logits", round(scale, 3), why))
 
 
-def _fits(work: PredictiveRun) -> bool:
-    return work.plan.method.fits_head and not _head_is_frozen(work)
+def _fits(run: PredictiveRun) -> bool:
+    return run.plan.method.fits_head and not _head_is_frozen(run)
 
 
-def _head_is_frozen(work: PredictiveRun) -> bool:
-    model = work.bundle.model
-    return any(model.get_parameter(name) is model.head.weight for name in frozen_names(model, work.plan.engine.freeze))
+def _head_is_frozen(run: PredictiveRun) -> bool:
+    model = run.bundle.model
+    return any(model.get_parameter(name) is model.head.weight for name in frozen_names(model, run.plan.engine.freeze))
 
 
-def _of_model(
-    work: PredictiveRun, validation: np.ndarray, *, choose_penalty: bool
-) -> tuple[LinearSolution, np.ndarray]:
+def _of_model(run: PredictiveRun, validation: np.ndarray, *, choose_penalty: bool) -> tuple[LinearSolution, np.ndarray]:
     """The solution on what the model as it is now makes of the training rows, and its features of those at
     `validation`."""
-    targets = work.rows.targets
+    targets = run.rows.targets
     assert targets is not None
-    seen = batching.sample(work.objective.positions, MAX_ROWS, work.plan.spec.seed)
-    both = work.features(work.rows, np.concatenate([seen, validation]))
+    seen = batching.sample(run.objective.positions, MAX_ROWS, run.plan.spec.seed)
+    both = run.features(run.rows, np.concatenate([seen, validation]))
     learned, others = both[: len(seen)], both[len(seen) :]
     found = solution(
-        work.plan, work.bundle, (learned, others), (targets[seen], targets[validation]), work.stop.check, choose_penalty
+        run.plan, run.bundle, (learned, others), (targets[seen], targets[validation]), run.stop.check, choose_penalty
     )  # fmt: skip
     return found, others
 

@@ -18,29 +18,29 @@ _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
 
 
-def write(work: PredictiveRun, aside: Path) -> None:
+def write(run: PredictiveRun, aside: Path) -> None:
     """The trained model, into `aside`."""
-    task = work.plan.task
-    task.finish(work.bundle)
+    task = run.plan.task
+    task.finish(run.bundle)
     with full_disk_as_oserror():
-        if work.kept_method is None:
-            work.plan.method.merge(work.bundle, aside)
-        longest = max(8, int(work.rows.lengths.max()), _limit(work))
-        choose.loader_of(task).save(work.bundle, aside, max_length=longest, place=work.folder.model)
-    describe(aside, work.plan.spec.task, task, work.data.columns, work.thresholds)
+        if run.kept_method is None:
+            run.plan.method.merge(run.bundle, aside)
+        longest = max(8, int(run.rows.lengths.max()), _limit(run))
+        choose.loader_of(task).save(run.bundle, aside, max_length=longest, place=run.folder.model)
+    describe(aside, run.plan.spec.task, task, run.data.columns, run.thresholds)
 
 
-def _limit(work: PredictiveRun) -> int:
-    return int(work.plan.spec.options.get("max_length") or min(work.bundle.max_length, USUAL))
+def _limit(run: PredictiveRun) -> int:
+    return int(run.plan.spec.options.get("max_length") or min(run.bundle.max_length, USUAL))
 
 
-def read_back(work: PredictiveRun, aside: Path) -> None:
+def read_back(run: PredictiveRun, aside: Path) -> None:
     """The saved model, read back, must answer like the one in memory. Raises RunFailed."""
-    model, expected = Model.load(aside), work.ours["test"]
-    some = work.data.splits["test"][:16]
-    again = model.scores(work.data.rows.select(some))
+    model, expected = Model.load(aside), run.ours["test"]
+    some = run.data.splits["test"][:16]
+    again = model.scores(run.data.rows.select(some))
     scale = 1.0 if model.task.kind != "number" else float(np.abs(expected.truth).max() or 1.0)
-    allowed = (_TOLERANCE if work.precision == "fp32" else 0.1) * scale
+    allowed = (_TOLERANCE if run.precision == "fp32" else 0.1) * scale
     worst = float(np.abs(again - expected.scores[: len(some)]).max())
     if not worst <= allowed:
         raise RunFailed(
@@ -48,13 +48,13 @@ def read_back(work: PredictiveRun, aside: Path) -> None:
         )
 
 
-def write_predictions(work: PredictiveRun) -> None:
+def write_predictions(run: PredictiveRun) -> None:
     """predictions.parquet: row_id, truth, predicted and scores of every test row."""
-    test, rows = work.ours["test"], work.data.rows.select(work.data.splits["test"])
+    test, rows = run.ours["test"], run.data.rows.select(run.data.splits["test"])
     table = pa.table({
         "row_id": pa.array(rows["row_id"][:], pa.int64()),
         "truth": pa.array(rows["target"][:]),
         "predicted": pa.array(test.named(test.predicted())),
         "scores": pa.array(list(np.atleast_2d(test.scores.T).T)),
     })  # fmt: skip
-    write_table(table, work.folder.predictions)
+    write_table(table, run.folder.predictions)

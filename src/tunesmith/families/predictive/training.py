@@ -19,12 +19,12 @@ from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.runs.identity import identity
 
 
-def objective(work: PredictiveRun) -> RowObjective:
+def objective(run: PredictiveRun) -> RowObjective:
     """The training rows, with the task's loss and the batches of this run."""
-    plan, train = work.plan, work.data.splits["train"]
-    batch_rows, batch_tokens = _batch(work, work.rows.lengths[train])
+    plan, train = run.plan, run.data.splits["train"]
+    batch_rows, batch_tokens = _batch(run, run.rows.lengths[train])
     return RowObjective(
-        work.rows,
+        run.rows,
         train,
         plan.task.loss,
         batch_rows,
@@ -34,63 +34,63 @@ def objective(work: PredictiveRun) -> RowObjective:
     )
 
 
-def _batch(work: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
-    if work.plan.engine.batch_size is not None:
-        return work.plan.engine.batch_size, None
+def _batch(run: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
+    if run.plan.engine.batch_size is not None:
+        return run.plan.engine.batch_size, None
     # few rows still deserve enough steps to learn from
     rows = int(min(batching.ROWS, max(8, 2 ** int(np.log2(max(8, len(lengths) / 20))))))
-    rows = work.plan.method.batch_rows or rows
+    rows = run.plan.method.batch_rows or rows
     why = f"{len(lengths)} training rows of {np.median(lengths):g} tokens (median), at most {batching.TOKENS} a batch"
-    work.emit(Decided("batch_size", rows, why))
+    run.emit(Decided("batch_size", rows, why))
     return rows, batching.TOKENS
 
 
-def prepare_model(work: PredictiveRun) -> None:
+def prepare_model(run: PredictiveRun) -> None:
     """Which weights move, and where the head starts: at the best solution if only it moves, at the
     fixed, soft one if the body has still to learn."""
-    plan, bundle, probe = work.plan, work.bundle, work.probe
+    plan, bundle, probe = run.plan, run.bundle, run.probe
     if plan.method.starts_from_probe:
         linear_head.set_head(bundle, *((probe.weight, probe.bias) if plan.method.frozen_body else probe.start))
     plan.method.prepare(bundle, plan.spec.seed)
 
 
-def setup(work: PredictiveRun) -> loop.Setup:
-    plan, data = work.plan, work.data
+def setup(run: PredictiveRun) -> loop.Setup:
+    plan, data = run.plan, run.data
     metric = plan.task.metrics[0]
-    watched = work.watched
+    watched = run.watched
     if len(watched) < len(data.splits["validation"]):
         why = f"{len(data.splits['validation'])} rows would take longer than they tell"
-        work.emit(Decided("validation_rows", len(watched), why))
+        run.emit(Decided("validation_rows", len(watched), why))
 
     def evaluate() -> dict[str, float]:
-        logits = linear_head.validation_logits(work, watched)
-        targets = torch.from_numpy(work.rows.targets[watched])  # type: ignore[index]
+        logits = linear_head.validation_logits(run, watched)
+        targets = torch.from_numpy(run.rows.targets[watched])  # type: ignore[index]
         loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
         if not np.isfinite(loss):
             return {"loss": loss}
-        return {"loss": loss, **compute(work.outcome_at(watched, logits), plan.task.metrics)}
+        return {"loss": loss, **compute(run.outcome_at(watched, logits), plan.task.metrics)}
 
     def on_stage(stage: int) -> bool:
-        last = plan.method.on_stage(stage, work.bundle)
-        work.frozen_prefix.apply_stage(stage, work.bundle, work.rows)
+        last = plan.method.on_stage(stage, run.bundle)
+        run.frozen_prefix.apply_stage(stage, run.bundle, run.rows)
         return last
 
-    model = work.bundle.model
-    with working(model, work.precision, model.float32_names):  # the states on disk are in this precision
-        objective = plan.method.objective(work.objective, work.bundle, plan.task.label_names, work.emit)
-    made_of = identity(plan.spec, work.data.fingerprint, work.bundle.fingerprint)
+    model = run.bundle.model
+    with working(model, run.precision, model.float32_names):  # the states on disk are in this precision
+        objective = plan.method.objective(run.objective, run.bundle, plan.task.label_names, run.emit)
+    made_of = identity(plan.spec, run.data.fingerprint, run.bundle.fingerprint)
     if last := effort.keeps_last(plan, len(watched)):
         why = "by design of this method: so few validation rows would choose by chance, and none stop it early"
-        work.emit(Decided("kept_weights", "the last weights", why))
+        run.emit(Decided("kept_weights", "the last weights", why))
     return loop.Setup(
         model=model, objective=objective, keeps_last=last,
         evaluate=evaluate, metric=metric, higher_is_better=higher_is_better(metric),
-        groups=plan.method.groups(work.bundle, cast(float, plan.engine.learning_rate)),
-        epochs=cast(int, plan.engine.epochs), precision=work.precision, options=plan.engine,
-        checkpoints=CheckpointStore(work.folder.checkpoints, made_of, work.emit),
-        callbacks=plan.callbacks, emit=work.emit, stop=work.stop, seed=plan.spec.seed, device=work.device,
-        tokens_at_once=hardware.tokens_at_once(work.device),
-        noise=lambda value: noise(metric, value, len(watched)), float32_names=work.bundle.model.float32_names,
+        groups=plan.method.groups(run.bundle, cast(float, plan.engine.learning_rate)),
+        epochs=cast(int, plan.engine.epochs), precision=run.precision, options=plan.engine,
+        checkpoints=CheckpointStore(run.folder.checkpoints, made_of, run.emit),
+        callbacks=plan.callbacks, emit=run.emit, stop=run.stop, seed=plan.spec.seed, device=run.device,
+        tokens_at_once=hardware.tokens_at_once(run.device),
+        noise=lambda value: noise(metric, value, len(watched)), float32_names=run.bundle.model.float32_names,
         stage=plan.method.stage, on_stage=on_stage,
     )  # fmt: skip
 

@@ -24,30 +24,30 @@ SCALE = 20.0
 MultipleNegativesRankingLoss)."""
 
 
-def logits(work: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
+def logits(run: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
     """float32 [test rows, outputs], or None where the base model can not answer.
 
     `features` [rows, hidden] are the frozen base's, computed for the test rows at least.
     """
-    bundle, test = work.bundle, work.data.splits["test"]
+    bundle, test = run.bundle, run.data.splits["test"]
     if bundle.answers == "head":
-        work.emit(Decided("base", "its own head", "the base model was trained to answer with the same labels"))
-        return work.logits(test)
-    names = work.plan.task.label_names or []
+        run.emit(Decided("base", "its own head", "the base model was trained to answer with the same labels"))
+        return run.logits(test)
+    names = run.plan.task.label_names or []
     if (
-        bundle.answers != "names" or work.plan.task.kind != "label" or work.data.columns.text_pair is not None
-        or not all(says_something(name) for name in names)
+        bundle.answers != "names" or run.plan.task.kind != "label" or run.data.columns.text_pair is not None
+        or not all(is_meaningful(name) for name in names)
     ):  # fmt: skip
         return None
     why = "it is a sentence encoder, so the label whose name is nearest to the text is its answer before training"
-    work.emit(Decided("base", "nearest label name", why))
-    model, rows = bundle.model, encode_names(names, bundle.tokenizer, work.rows)
-    with answering(model, work.precision):
-        labels = _unit(run_rows(model.features, rows, np.arange(len(names)), on=work.device))
+    run.emit(Decided("base", "nearest label name", why))
+    model, rows = bundle.model, encode_names(names, bundle.tokenizer, run.rows)
+    with answering(model, run.precision):
+        labels = _unit(run_rows(model.features, rows, np.arange(len(names)), on=run.device))
     return np.concatenate([SCALE * _unit(part) @ labels.T for part in parts(features, test)])
 
 
-def says_something(name: str) -> bool:
+def is_meaningful(name: str) -> bool:
     """Whether a label's name has a word of two letters or more, unlike "3" or "B"."""
     return re.search(r"[^\W\d_]{2}", spelled(name)) is not None
 
