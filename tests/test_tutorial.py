@@ -147,7 +147,7 @@ def test_the_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
 def test_the_refine_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
     shutil.copytree(examples, in_tmp / "examples")
     assert len(execute(REFINE, in_tmp)) == 2
-    assert (in_tmp / "runs" / "ladder" / "report.html").exists()
+    assert (in_tmp / "runs" / "comparison" / "report.html").exists()
     assert (in_tmp / "runs" / "search" / "run" / "result.json").exists()
 
 

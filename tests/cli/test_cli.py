@@ -33,7 +33,7 @@ def table(path: Path) -> list[dict[str, str]]:
 # train, check, resume
 
 
-def test_train_says_verdict_ladder_and_where_things_are(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
+def test_train_says_verdict_contenders_and_where_things_are(run: Run, ticket_csv: Path, quick: list[Any]) -> None:
     said = run("train", ticket_csv, *quick)
     assert said.code == 0
     for part in ("verdict  ", "accuracy on the test rows", "this model", "counting words (TF-IDF)", "a linear model on",

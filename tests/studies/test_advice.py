@@ -26,7 +26,7 @@ def outcome(right: int, rows: int = 400) -> Outcome:
 
 def found(pick: str, **rights: int) -> tuple[str, str, str | None]:
     """(what is proven, the next step and its command) where so many of 400 test rows are right."""
-    rungs = [
+    contenders = [
         {"name": name, "rung": name, "title": TITLES[name], "run": f"out/rungs/{name}/run" if name in SAVED else None}
         for name in rights
     ]
@@ -35,9 +35,9 @@ def found(pick: str, **rights: int) -> tuple[str, str, str | None]:
     def ahead(one: Any, other: Any) -> Any:
         return paired_difference(answers[one["name"]], answers[other["name"]], "accuracy", seed=0)
 
-    chosen = next(rung for rung in rungs if rung["name"] == pick)
-    step = advice.after_comparison(SPEC, rungs, chosen, ahead, ROWS)
-    return advice.proof(rungs, chosen, ahead), step["words"], step["command"]
+    chosen = next(contender for contender in contenders if contender["name"] == pick)
+    step = advice.after_comparison(SPEC, contenders, chosen, ahead, ROWS)
+    return advice.proof(contenders, chosen, ahead), step["words"], step["command"]
 
 
 CONSTANT, COUNTED, HEAD = (TITLES[name] for name in ("majority", "tfidf", "head"))

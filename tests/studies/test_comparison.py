@@ -1,4 +1,4 @@
-"""The ladder: each rung in a process of its own, on one split, and plain advice at the end."""
+"""The comparison: each contender in a process of its own, on one split, and plain advice at the end."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.contenders import nearest
 from tunesmith.launchers import process
 from tunesmith.runs.shared_split import SharedSplit
-from tunesmith.studies import comparison as ladders
-from tunesmith.studies import series
-from tunesmith.studies.comparison import Answers, choose_contender, compare, more_rows
+from tunesmith.studies import comparison, series
+from tunesmith.studies.comparison import ContenderResult, choose_contender, compare, more_rows
 from tunesmith.studies.contender import read_measured
 
 
@@ -37,18 +36,18 @@ def words(tiny_model: Path) -> dict[str, Any]:
         ("lora", "text", "base adapters lora full scratch"),
     ],
 )
-def test_what_auto_takes_is_among_the_usual_rungs(method: str, kind: str, names: str, tmp_path: Path) -> None:
+def test_what_auto_takes_is_among_the_usual_contenders(method: str, kind: str, names: str, tmp_path: Path) -> None:
     family = "predictive" if kind == "label" else "generative"
     held = SharedSplit(tmp_path, {}, family, kind, "accuracy", method, "", None, {}, "arrow")
-    assert ladders.usual(held) == names.split()
+    assert comparison.usual(held) == names.split()
 
 
 @pytest.mark.story
-def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
+def test_all_contenders_stand_on_one_split(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
     names = ["majority", "tfidf", "nearest_neighbours", "head", "full"]
     # what needs no network is there unasked
     found = compare(ticket_file, out=tmp_path / "l", methods=["few-shot", "head", "full"], **words)
-    assert [rung["name"] for rung in found["rungs"]] == names
+    assert [one["name"] for one in found["rungs"]] == names
     truth = [read_measured(Path(r["folder"]), "label", None).truth for r in found["rungs"]]
     assert all(np.array_equal(truth[0], other) for other in truth[1:])
     for entry in found["rungs"]:
@@ -71,7 +70,7 @@ def test_all_rungs_stand_on_one_split(ticket_file: Path, words: dict[str, Any], 
     few = f" But {found['rows']['test']} test rows prove next to nothing"
     assert (few in found["recommendation"]) == (found["rows"]["test"] < 50)
     assert [point["rows"] for point in found["learning_curve"]] == sorted(p["rows"] for p in found["learning_curve"])
-    # the head on the ladder is the head of a plain run on the same rows
+    # the head in the comparison is the head of a plain run on the same rows
     run = next(entry for entry in found["rungs"] if entry["name"] == "head")["run"]
     document = json.loads((Path(run) / "metrics.json").read_text())
     assert document["test"]["accuracy"]["value"] == values["head"]
@@ -94,31 +93,35 @@ def test_several_labels_are_given_where_validation_says(words: dict[str, Any], t
 
 
 def test_bases_are_told_apart() -> None:
-    assert ladders.short_names(["auto"]) == {"auto": ""}
-    assert ladders.short_names(["minilm", "/a/tiny"]) == {"minilm": "minilm", "/a/tiny": "tiny"}
-    assert ladders.short_names(["/a/tiny", "b/tiny"]) == {"/a/tiny": "a_tiny", "b/tiny": "b_tiny"}
+    assert comparison.short_names(["auto"]) == {"auto": ""}
+    assert comparison.short_names(["minilm", "/a/tiny"]) == {"minilm": "minilm", "/a/tiny": "tiny"}
+    assert comparison.short_names(["/a/tiny", "b/tiny"]) == {"/a/tiny": "a_tiny", "b/tiny": "b_tiny"}
 
 
 @pytest.mark.slow
-def test_only_rungs_that_have_a_base_are_named_for_it(
+def test_only_contenders_that_have_a_base_are_named_for_it(
     ticket_file: Path, words: dict[str, Any], minilm: Path, tmp_path: Path
 ) -> None:
     found = compare(ticket_file, out=tmp_path / "l", methods=["head"], models=[words["model"], str(minilm)], **words)
     short = Path(words["model"]).name, minilm.name
-    assert [rung["name"] for rung in found["rungs"]] == ["majority", "tfidf", *(f"head-{name}" for name in short)]
+    assert [one["name"] for one in found["rungs"]] == [
+        "majority",
+        "tfidf",
+        *(f"head-{name}" for name in short),
+    ]
 
 
 @pytest.mark.story
-def test_rungs_have_processes_of_their_own_and_are_kept(
+def test_contenders_have_processes_of_their_own_and_are_kept(
     ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     curve = tmp_path / "l" / "learning_curve"
-    job = ladders._job
+    job = comparison._job
 
     def without_curve(path: Path, what: dict[str, Any], folder: Path, launcher: Any) -> dict[str, Any]:
         return {"points": []} if folder == curve else job(path, what, folder, launcher)
 
-    monkeypatch.setattr(ladders, "_job", without_curve)
+    monkeypatch.setattr(comparison, "_job", without_curve)
     words = {**words, "launcher": "process"}
     found = compare(ticket_file, out=tmp_path / "l", methods=["majority", "tfidf"], **words)
     monkeypatch.setattr(process.subprocess, "Popen", pytest.fail)
@@ -127,7 +130,7 @@ def test_rungs_have_processes_of_their_own_and_are_kept(
     assert again["more_rows"] == ""
 
 
-def test_a_rung_that_fails_says_why(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
+def test_a_contender_that_fails_says_why(ticket_file: Path, words: dict[str, Any], tmp_path: Path) -> None:
     held = series.make_split(ticket_file, tmp_path / "data", {k: v for k, v in words.items() if k != "launcher"})
 
     class Fails:
@@ -135,7 +138,7 @@ def test_a_rung_that_fails_says_why(ticket_file: Path, words: dict[str, Any], tm
             raise RunFailed("no memory for it")
 
     with pytest.raises(RunFailed, match=r"(?s)rung failed: no memory for it.*with methods"):
-        ladders._job(tmp_path, ladders._words(held, "full", "auto"), tmp_path / "rung", Fails())
+        comparison._job(tmp_path, comparison._words(held, "full", "auto"), tmp_path / "rung", Fails())
     with pytest.raises(OptionError, match="tfidf"):
         compare(ticket_file, out=tmp_path / "l", methods=["tfidff"])
 
@@ -149,14 +152,14 @@ def outcome(right: int, rows: int = 400) -> Outcome:
 
 def test_the_quickest_that_is_not_proven_worse_is_recommended() -> None:
     rights = {"tfidf": 300, "head": 379, "full": 380}
-    answers = {name: Answers(outcome(right), "accuracy", 0) for name, right in rights.items()}
-    rungs = [{"name": name, "value": right / 400, "seconds": seconds}
+    answers = {name: ContenderResult(outcome(right), "accuracy", 0) for name, right in rights.items()}
+    contenders = [{"name": name, "value": right / 400, "seconds": seconds}
              for (name, right), seconds in zip(rights.items(), (1, 5, 60), strict=True)]  # fmt: skip
-    best, pick, gap = choose_contender(rungs, answers, higher_is_better=True)
+    best, pick, gap = choose_contender(contenders, answers, higher_is_better=True)
     assert (best["name"], pick["name"]) == ("full", "head")
     assert gap["low"] <= 0 < gap["difference"]
-    answers["head"] = Answers(outcome(340), "accuracy", 0)
-    assert choose_contender(rungs, answers, higher_is_better=True)[1]["name"] == "full"
+    answers["head"] = ContenderResult(outcome(340), "accuracy", 0)
+    assert choose_contender(contenders, answers, higher_is_better=True)[1]["name"] == "full"
 
 
 def test_what_more_rows_would_bring() -> None:

@@ -22,7 +22,7 @@ from tunesmith.data.conversations import read_examples
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.generative.settle import rate_of
 from tunesmith.models.loaders.language import load_language_finished
-from tunesmith.studies import comparison as ladders
+from tunesmith.studies import comparison
 from tunesmith.studies import soup as soups
 from tunesmith.studies.folds import cross_validate
 from tunesmith.studies.search import search
@@ -72,11 +72,13 @@ def test_a_split_is_written_down_and_reads_back_to_the_same(form: str, tmp_path:
 
 
 @pytest.mark.story
-def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(chats: Path, tmp_path: Path) -> None:
+def test_the_comparison_stands_on_the_base_as_it_is_and_on_its_prompt(chats: Path, tmp_path: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     words.pop("method")
-    found = ladders.compare(chats, out=tmp_path / "l", methods=["base", "few-shot", "full"], launcher="here", **words)
-    values = {rung["name"]: rung["value"] for rung in found["rungs"]}
+    found = comparison.compare(
+        chats, out=tmp_path / "l", methods=["base", "few-shot", "full"], launcher="here", **words
+    )
+    values = {contender["name"]: contender["value"] for contender in found["rungs"]}
     assert list(values) == ["base", "few_shot", "full"]
     document = json.loads((Path(found["rungs"][2]["run"]) / "metrics.json").read_text())
     assert document["test"]["loss"]["value"] == pytest.approx(values["full"], rel=1e-6)
@@ -87,9 +89,9 @@ def test_the_ladder_stands_on_the_base_as_it_is_and_on_its_prompt(chats: Path, t
     prompted = plain.document["baselines"]["few_shot"]["loss"]["value"]
     assert values["few_shot"] != values["base"]
     assert values["few_shot"] == pytest.approx(prompted, rel=0.2)  # other examples are drawn from fewer or more
-    for rung in found["rungs"]:
-        assert rung["low"] <= rung["value"] <= rung["high"]
-        assert rung["size_bytes"] > 0
+    for contender in found["rungs"]:
+        assert contender["low"] <= contender["value"] <= contender["high"]
+        assert contender["size_bytes"] > 0
     assert (found["metric"], found["higher_is_better"], found["learning_curve"]) == ("loss", False, [])
     assert found["recommended"] == "full"
     assert found["recommendation"].startswith("Fine-tune: take full")
@@ -104,12 +106,12 @@ def test_effort_counts_for_several_runs_too(chats: Path, tmp_path: Path) -> None
     assert not (tmp_path / "s" / "seed-0").exists()
 
 
-def test_rungs_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: Path) -> None:
+def test_contenders_are_those_of_the_task(chats: Path, tmp_path: Path, ticket_file: Path) -> None:
     words = {**WORDS, "model": str(folder("llama"))}
     words.pop("method")
     for data, name in ((chats, "tfidf"), (chats, "head"), (ticket_file, "base"), (ticket_file, "qlora")):
         with pytest.raises(OptionError, match=f"no method called {name!r}"):
-            ladders.compare(data, out=tmp_path / "l", methods=[name], model=words["model"])
+            comparison.compare(data, out=tmp_path / "l", methods=[name], model=words["model"])
 
 
 @pytest.mark.story

@@ -33,11 +33,11 @@ def run(found: Document, verbose: bool = False) -> str:
         return "\n".join(lines)
     first = document["first_metric"]
     lines += ["", *_verdict(document["verdict"]), ""]
-    ladder = {
+    contenders = {
         "this model": document["test"][first],
         **{words.baseline(n): b[first] for n, b in document["baselines"].items() if first in b},
     }
-    rows = [(name, words.number(one["value"]), _between(one)) for name, one in ladder.items()]
+    rows = [(name, words.number(one["value"]), _between(one)) for name, one in contenders.items()]
     lines += [table((f"{words.metric(first)} on the test rows", "", "likely range (95 %)"), rows), ""]
     if verbose:
         every = [

@@ -43,7 +43,7 @@ def show_until(found: Document) -> str:
 
 
 def show_comparison(found: Document) -> str:
-    """The words, and the rungs from the bottom up."""
+    """The words, and the contenders from the bottom up."""
     rows = [
         (r["title"], words.number(r["value"]), f"{words.number(r['low'])} to {words.number(r['high'])}",
          words.seconds(r["seconds"]), words.size(r["peak_memory_bytes"]), words.bytes_(r["size_bytes"]),

@@ -8,10 +8,10 @@ from typing import Any
 
 from tunesmith.core.events import Emit, Warned
 
-Answers = Sequence[Mapping[str, Any]]
+Predictions = Sequence[Mapping[str, Any]]
 
 
-def as_columns(answers: Answers, probabilities: bool = False) -> dict[str, list[Any]]:
+def as_columns(answers: Predictions, probabilities: bool = False) -> dict[str, list[Any]]:
     """`predicted` and `probability` of a label, `predicted` (a list) of several labels, `predicted` of a number or
     of a written text; with `probabilities` one column `probability_<label>` each."""
     first = answers[0]
@@ -31,7 +31,9 @@ def free_name(name: str, taken: Collection[Any]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def beside(frame: Any, answers: Answers, example: Mapping[str, Any], emit: Emit, probabilities: bool = False) -> Any:
+def beside(
+    frame: Any, answers: Predictions, example: Mapping[str, Any], emit: Emit, probabilities: bool = False
+) -> Any:
     """A copy of the DataFrame with the answers as further columns, its index kept.
 
     A name that the frame has already gets `_2`, and that is said. `example`: an answer that says which columns there

@@ -237,7 +237,7 @@ class _Search:
         return pairs[both >= self.threshold * union]
 
     def _cut_chains(self, labels: Ints, edges: Ints) -> tuple[Ints, int]:
-        """Where a chain of likenesses grew too long, keep only texts that are near one representative."""
+        """Where a chain of similarities grew too long, keep only texts that are near one representative."""
         _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
         long = (counts > max(50, _CHAIN_SHARE * labels.size))[numbers]
         if not long.any():

@@ -105,7 +105,7 @@ def _labels_outcome(
     train: sparse.csr_matrix, truth: np.ndarray, test: sparse.csr_matrix, answer: Answer, seed: int
 ) -> Outcome:
     """Fitted on nine tenths of the rows; the last tenth sets the thresholds."""
-    fitted, held = _hold_out(len(truth), seed)
+    fitted, held = _holdout_split(len(truth), seed)
     both = sparse.vstack([test, train[held]]).tocsr()
     scores = _one_against_rest(train[fitted], truth[fitted] == 1, both, INVERSE_PENALTY["labels"], seed)
     rows = test.shape[0]
@@ -116,7 +116,7 @@ def _labels_outcome(
 def _number_outcome(
     train: sparse.csr_matrix, truth: np.ndarray, test: sparse.csr_matrix, answer: Answer, seed: int
 ) -> Outcome:
-    fitted, held = _hold_out(len(truth), seed)
+    fitted, held = _holdout_split(len(truth), seed)
     errors = [
         float(np.mean((_ridge(train[fitted], truth[fitted], train[held], penalty) - truth[held]) ** 2))
         for penalty in RIDGE_PENALTIES
@@ -133,7 +133,7 @@ def _ridge(train: sparse.csr_matrix, truth: np.ndarray, test: sparse.csr_matrix,
     return np.clip(model.predict(test), truth.min(), truth.max())
 
 
-def _hold_out(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _holdout_split(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(fitted, held): the same rows twice where there are too few to hold any out."""
     held = int(rows * HELD_OUT)
     if held < 1 or rows - held < 2:

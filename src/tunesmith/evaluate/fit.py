@@ -42,10 +42,10 @@ BLOCKS = 20
 STRETCH = 5
 """... of at least so many steps each; single steps are too noisy to compare."""
 
-CLIMB = 0.5
+RISE = 0.5
 """Rate too high: training loss takes back this share of what it had gained ..."""
 
-CLIMB_OF_START = 0.25
+RISE_OF_START = 0.25
 """... and at least this share of where it started ..."""
 
 STANDARD_ERRORS = 4.0
@@ -134,7 +134,7 @@ def _rate_too_high(
     if len(levels) >= 4:
         at = np.array([levels[: i + 1].argmin() for i in range(len(levels))])  # the lowest stretch so far
         rises = levels - levels[at]
-        enough = np.maximum(CLIMB * (levels[0] - levels[at]), CLIMB_OF_START * abs(levels[0]))
+        enough = np.maximum(RISE * (levels[0] - levels[at]), RISE_OF_START * abs(levels[0]))
         proven = (rises > enough) & (rises > STANDARD_ERRORS * np.sqrt(errors + errors[at]))
         if proven.any():
             peak = int(np.where(proven, rises, 0.0).argmax())
@@ -166,8 +166,8 @@ def _thrown_off(train: Points, level: float, error: float, validation: Points) -
     if len(validation) < 2 or validation[0][0] >= train[0][0]:
         return False
     start, first = validation[0][1], train[0][1]
-    risen = min(loss for _, loss in validation[1:]) - start > CLIMB * abs(start)
-    return risen and level - first > max(CLIMB * abs(first), STANDARD_ERRORS / 2 * float(np.sqrt(error)))
+    risen = min(loss for _, loss in validation[1:]) - start > RISE * abs(start)
+    return risen and level - first > max(RISE * abs(first), STANDARD_ERRORS / 2 * float(np.sqrt(error)))
 
 
 def _learned(rates: Points, validation: Points) -> np.ndarray:

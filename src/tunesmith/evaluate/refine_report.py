@@ -1,4 +1,4 @@
-"""The pages of the refining verbs: search, cross-validation, seeds, until, ladder. Self-contained, as `report`.
+"""The pages of the refining verbs: search, cross-validation, seeds, until, comparison. Self-contained, as `report`.
 
 Each page is made from the verb's JSON document alone: what is on the page is in the file beside it.
 """
@@ -124,18 +124,18 @@ def until(document: Document) -> str:
     ])  # fmt: skip
 
 
-def ladder(document: Document) -> str:
+def comparison(document: Document) -> str:
     """Quality against cost, what was compared, and what more data would bring."""
-    rungs, metric = document["rungs"], words.metric(document["metric"])
+    contenders, metric = document["rungs"], words.metric(document["metric"])
     head: list[page.Cell] = ["", (text(metric), "n"), "95 % interval", ("time", "n"), ("memory", "n"), ("size", "n"),
                              ("kept of the base", "n"), "against the one before"]  # fmt: skip
     rows = [
         (text(r["title"]), (words.number(r["value"]), "n"), f"{words.number(r['low'])} – {words.number(r['high'])}",
          (words.seconds(r["seconds"]), "n"), (words.bytes_(r["peak_memory_bytes"]), "n"),
          (words.bytes_(r["size_bytes"]), "n"), (words.kept(r.get("forgetting")), "n"), text(r["against_below"] or "–"))
-        for r in rungs
+        for r in contenders
     ]  # fmt: skip
-    figure = _quality_over_cost(rungs, document["metric"])
+    figure = _quality_over_cost(contenders, document["metric"])
     return _page("Comparison", document, [
         ("Quality against cost", page.chart(figure)),
         ("What was compared", page.table(head, rows, fold=True)),
@@ -143,21 +143,21 @@ def ladder(document: Document) -> str:
     ])  # fmt: skip
 
 
-def _quality_over_cost(rungs: Sequence[Document], metric: str) -> Figure:
+def _quality_over_cost(contenders: Sequence[Document], metric: str) -> Figure:
     """A point with its interval for each, in a colour and a shape of its own; the legend names them, so that nothing
     is written over anything on a narrow screen."""
     data = []
-    for at, r in enumerate(rungs):
+    for at, r in enumerate(contenders):
         point = _dots([max(r["seconds"], 0.01)], [r["value"]], plain(r["title"], 40), COLOURS[at % len(COLOURS)])
         point["marker"] |= {"symbol": SYMBOLS[at // len(COLOURS) % len(SYMBOLS)], "size": 11}
         low, high = [r["value"] - r["low"]], [r["high"] - r["value"]]
         point["error_y"] = {"type": "data", "symmetric": False, "array": high, "arrayminus": low}
         data.append(point)
     layout = charts.axes("time to train and test", f"{words.metric(metric)} on test")
-    layout["yaxis"] |= charts.within([r[end] for r in rungs for end in ("low", "high")], metric)
-    layout["xaxis"] |= _time_axis([r["seconds"] for r in rungs])
+    layout["yaxis"] |= charts.within([r[end] for r in contenders for end in ("low", "high")], metric)
+    layout["xaxis"] |= _time_axis([r["seconds"] for r in contenders])
     below = {"orientation": "h", "yanchor": "top", "y": -0.25, "x": 0, "xanchor": "left"}
-    return {"data": data, "layout": {**layout, "legend": below, "height": 360 + 22 * len(rungs)}}
+    return {"data": data, "layout": {**layout, "legend": below, "height": 360 + 22 * len(contenders)}}
 
 
 def _time_axis(seconds: Sequence[float]) -> dict[str, Any]:
@@ -225,6 +225,6 @@ PAGES: dict[str, Callable[[Document], str]] = {
     "folds": lambda document: repeated("Cross-validation", document),
     "seeds": lambda document: repeated("Seeds", document),
     "until": until,
-    "ladder": ladder,
+    "ladder": comparison,
 }
 """The page of each verb's document."""

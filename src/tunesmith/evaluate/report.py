@@ -131,7 +131,7 @@ def _head(evidence: Evidence, links: str) -> str:
         f"<h1>{text(evidence.name)}</h1>{page.facts(known)}<nav>{links}</nav>"
         f'<div class="banner {level}"><div class="word">{text(title)}</div>'
         f"{_headline(document['test'], shown)}{_answers(verdict, sentence)}{_following(document)}</div>"
-        f'<section id="verdict">{sections.ladder(evidence)}{sections.all_metrics(evidence)}</section>'
+        f'<section id="verdict">{sections.contenders(evidence)}{sections.all_metrics(evidence)}</section>'
     )
 
 

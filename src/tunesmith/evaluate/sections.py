@@ -14,7 +14,7 @@ FOLDED = 4
 """Labels without a single hit, from which they are folded into one line."""
 
 
-def ladder(evidence: Evidence) -> str:
+def contenders(evidence: Evidence) -> str:
     """The first metric of the model and of every baseline as dots with their intervals."""
     first = evidence.metrics["first_metric"]
     found = {"": evidence.metrics["test"].get(first)}
@@ -24,13 +24,13 @@ def ladder(evidence: Evidence) -> str:
         return ""
     ordered = sorted(known, key=lambda name: known[name]["value"], reverse=bool(get(first).higher_is_better))
     low, high = _span(first, [part[end] for part in known.values() for end in ("low", "high")])
-    rows = "".join(_rung(name, known[name], low, high) for name in ordered)
+    rows = "".join(_contender(name, known[name], low, high) for name in ordered)
     better = "more is better" if get(first).higher_is_better else "less is better"
     scale = f"<span>{words.number(low)}</span><span>{better}</span><span>{words.number(high)}</span>"
     return (
         f"<h3>{text(words.metric(first))} on the test rows, with 95 % intervals</h3>"
-        f'<div class="ladder">{rows}'
-        f'<div class="rung"><div class="scale soft small">{scale}</div></div></div>'
+        f'<div class="contenders">{rows}'
+        f'<div class="contender"><div class="scale soft small">{scale}</div></div></div>'
     )
 
 
@@ -40,14 +40,14 @@ def _span(name: str, values: list[float]) -> tuple[float, float]:
     return min(0.0, *values), max(values) * 1.05 if max(values) > 0 else 1.0
 
 
-def _rung(name: str, found: dict[str, float], low: float, high: float) -> str:
+def _contender(name: str, found: dict[str, float], low: float, high: float) -> str:
     side = "theirs" if name else "ours"
     width = high - low or 1.0
     start, end, dot = (100 * (found[key] - low) / width for key in ("low", "high", "value"))
     who = words.baseline(name) if name else "this model"
     numbers = f"{words.number(found['value'])} <span class='soft small'>{words.interval(found)}</span>"
     return (
-        f'<div class="rung"><div class="who {side}">{text(who)}</div><div class="track {side}">'
+        f'<div class="contender"><div class="who {side}">{text(who)}</div><div class="track {side}">'
         f'<i style="left:{start:.2f}%;width:{end - start:.2f}%"></i><b style="left:{dot:.2f}%"></b></div>'
         f'<div class="figure">{numbers}</div></div>'
     )

@@ -18,7 +18,7 @@ def answers(evidence: Evidence) -> str:
     if not evidence.answers:
         return ""
     contenders = list(evidence.answers[0].given)
-    ranked = sorted(evidence.answers, key=lambda answer: _likeness(answer.given.get("tuned", ""), answer.wanted))
+    ranked = sorted(evidence.answers, key=lambda answer: _similarity(answer.given.get("tuned", ""), answer.wanted))
     head: list[page.Cell] = ["row", "asked", "wanted", *(text(_name(name)) for name in contenders)]
     rows: list[list[page.Cell]] = [
         [page.number_cell(answer.row), (text(answer.question, _LONGEST), "text"),
@@ -36,7 +36,7 @@ def _name(contender: str) -> str:
     return "this model" if contender == "tuned" else words.baseline(contender)
 
 
-def _likeness(given: str, wanted: str) -> float:
+def _similarity(given: str, wanted: str) -> float:
     return compute(text_rows([given], [[wanted]])).get("chrf", 0.0)
 
 

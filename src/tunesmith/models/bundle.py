@@ -10,7 +10,7 @@ from tunesmith.core.events import Emit
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.text import TextModel
 
-Answers = Literal["head", "names"]
+ZeroShot = Literal["head", "names"]
 """By its own 'head', trained on the same labels; or, of a sentence encoder, by which of the labels' 'names' is the
 nearest to the text."""
 NetworkKind = Literal["causal", "seq2seq"]
@@ -36,7 +36,7 @@ class Bundle(Generic[M]):
     kind: str = "encoder"
     """The loader's name."""
     licence: str | None = None
-    answers: Answers | None = None
+    zero_shot: ZeroShot | None = None
     """How an encoder could answer before any training."""
     quantization: str | None = None
     new_token_ids: list[int] = field(default_factory=list)

@@ -151,7 +151,7 @@ def _job(path: Path, job: Words, folder: Path, launcher: Launcher) -> Words:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ContenderResult:
     """What a contender made of the test rows, to be measured and compared by one metric."""
 
     rows: Measured
@@ -162,25 +162,25 @@ class Answers:
         """{"value", "low", "high"}"""
         return dict(with_intervals(self.rows, [self.metric], seed=self.seed)[self.metric])
 
-    def ahead_of(self, other: Answers) -> Difference:
+    def ahead_of(self, other: ContenderResult) -> Difference:
         """How much better these are, on the same rows; paired bootstrap."""
         return paired_difference(self.rows, other.rows, self.metric, seed=self.seed)
 
 
-def _answers(split: SharedSplit, folder: Path) -> Answers:
-    return Answers(read_measured(folder, split.kind, split.label_names), split.metric, int(split.words["seed"]))
+def _result(split: SharedSplit, folder: Path) -> ContenderResult:
+    return ContenderResult(read_measured(folder, split.kind, split.label_names), split.metric, int(split.words["seed"]))
 
 
 def _document(path: Path, split: SharedSplit, contenders: list[Words], points: list[Words], spec: RunSpec) -> Words:
-    answers = {contender["name"]: _answers(split, Path(contender["folder"])) for contender in contenders}
+    results = {contender["name"]: _result(split, Path(contender["folder"])) for contender in contenders}
     for below, contender in zip([None, *contenders[:-1]], contenders, strict=True):
-        contender |= answers[contender["name"]].measured()
+        contender |= results[contender["name"]].measured()
         contender["against_below"] = None
         if below is not None:
-            gap = answers[contender["name"]].ahead_of(answers[below["name"]])
+            gap = results[contender["name"]].ahead_of(results[below["name"]])
             contender["difference_to_below"] = dict(gap)
             contender["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
-    best, pick, gap = choose_contender(contenders, answers, split.higher_is_better)
+    best, pick, gap = choose_contender(contenders, results, split.higher_is_better)
     document: Words = {
         "metric": split.metric, "higher_is_better": split.higher_is_better,
         "rows": split.sizes,
@@ -189,7 +189,7 @@ def _document(path: Path, split: SharedSplit, contenders: list[Words], points: l
     }  # fmt: skip
 
     def ahead(one: Words, other: Words) -> Difference:
-        return answers[one["name"]].ahead_of(answers[other["name"]])
+        return results[one["name"]].ahead_of(results[other["name"]])
 
     document["proof"] = advice.proof(contenders, pick, ahead)
     document["next_step"] = advice.after_comparison(spec, contenders, pick, ahead, document["rows"])
@@ -206,13 +206,13 @@ def _document(path: Path, split: SharedSplit, contenders: list[Words], points: l
 
 
 def choose_contender(
-    contenders: Sequence[Words], answers: Mapping[str, Answers], higher_is_better: bool
+    contenders: Sequence[Words], results: Mapping[str, ContenderResult], higher_is_better: bool
 ) -> tuple[Words, Words, Difference]:
     """(the best contender, the one to take, how much better the best is): the one to take is the quickest that is not
     proven worse than the best, by paired bootstrap on the test rows."""
     sign = 1 if higher_is_better else -1
     best = max(contenders, key=lambda contender: sign * contender["value"])
-    gaps = {contender["name"]: answers[best["name"]].ahead_of(answers[contender["name"]]) for contender in contenders}
+    gaps = {contender["name"]: results[best["name"]].ahead_of(results[contender["name"]]) for contender in contenders}
     as_good = [contender for contender in contenders if gaps[contender["name"]]["low"] <= 0]
     pick = min(as_good, key=lambda contender: contender["seconds"])
     return best, pick, gaps[pick["name"]]

@@ -62,7 +62,7 @@ class TextRegression(PredictiveTask):
         head = bundle.model.head
         if head.bias is None:  # it could not give the mean back
             self._mean = 0.0
-        if bundle.answers == "head":  # in the user's units, as `finish` writes it
+        if bundle.zero_shot == "head":  # in the user's units, as `finish` writes it
             with torch.no_grad():
                 head.weight.div_(self._scale)
                 if head.bias is not None:

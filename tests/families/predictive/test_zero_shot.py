@@ -49,7 +49,7 @@ def test_a_head_for_the_same_labels_answers_in_our_order(classifier: Callable[..
 
     folder = classifier("Neutral", "good", "BAD")
     bundle = load(folder, "bad", "good", "neutral")
-    assert bundle.answers == "head"
+    assert bundle.zero_shot == "head"
     assert bundle.model.pooling == "own"
     batch = dict(bundle.tokenizer(["the card is lost", "thanks"], padding=True, return_tensors="pt"))
     theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()(**batch).logits
@@ -60,7 +60,7 @@ def test_a_head_for_the_same_labels_answers_in_our_order(classifier: Callable[..
 def test_a_head_for_other_labels_starts_anew(classifier: Callable[..., Path], labels: tuple[str, ...]) -> None:
     folder = classifier(*labels)
     bundle = load(folder, "card", "order", "login", "else")
-    assert bundle.answers is None
+    assert bundle.zero_shot is None
     assert bundle.model.head.out_features == 4
     assert bundle.model.pooling == "mean"
     again = load(folder, "x", "y")

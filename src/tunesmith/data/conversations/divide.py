@@ -56,7 +56,7 @@ def divide(
     shares = [0.0 if name in examples.parts else share for name, share in sizes._wanted(options, max(1, pool.size))]
     wanted = split.wanted_sizes(pool.size, shares[0], shares[1])
     group = examples.groups if group is None else group
-    found, generic = _likenesses(examples)
+    found, generic = _similar_prompts(examples)
     moved = 0
     if not any(wanted):
         how, why = "given files", "validation and test are given, or none is wanted"
@@ -90,7 +90,7 @@ def divide(
 def units(examples: Examples) -> Ints:
     """A number for each example, int64 [n]: those with the same one belong together, for their prompts are
     (near-)identical or they are of one group. Of running text each piece is one of its own."""
-    found, _ = _likenesses(examples)
+    found, _ = _similar_prompts(examples)
     if examples.groups is None:
         return leakage.movable(found).cluster
     groups = _numbers(examples.groups, len(examples))
@@ -148,7 +148,7 @@ def _numbers(group: Sequence[Any], rows: int) -> Ints:
     return np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, rows)
 
 
-def _likenesses(examples: Examples) -> tuple[Duplicates, int]:
+def _similar_prompts(examples: Examples) -> tuple[Duplicates, int]:
     """Identical prompts (with their system message), near-identical ones (without), and how many rows have a
     generic one. Of running text whole pieces are compared, and only for identity."""
     if examples.form == "text":

@@ -30,12 +30,12 @@ def logits(run: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
     `features` [rows, hidden] are the frozen base's, computed for the test rows at least.
     """
     bundle, test = run.bundle, run.data.splits["test"]
-    if bundle.answers == "head":
+    if bundle.zero_shot == "head":
         run.emit(Decided("base", "its own head", "the base model was trained to answer with the same labels"))
         return run.logits(test)
     names = run.plan.task.label_names or []
     if (
-        bundle.answers != "names" or run.plan.task.kind != "label" or run.data.columns.text_pair is not None
+        bundle.zero_shot != "names" or run.plan.task.kind != "label" or run.data.columns.text_pair is not None
         or not all(is_meaningful(name) for name in names)
     ):  # fmt: skip
         return None

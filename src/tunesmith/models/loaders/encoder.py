@@ -11,7 +11,7 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import described
-from tunesmith.models.bundle import Answers, Bundle, TextBundle
+from tunesmith.models.bundle import Bundle, TextBundle, ZeroShot
 from tunesmith.models.guard import loading
 from tunesmith.models.lengths import longest_made_for, longest_text, position_limit
 from tunesmith.models.manifest import check_manifest
@@ -67,11 +67,11 @@ def load_text_base(
     emit(Decided("pooling", model.pooling, why))
     if marked(network.config) or f"{model.head_name}.weight" not in new:
         _settle_head(model, order, settings)
-    answers: Answers | None = None
+    zero_shot: ZeroShot | None = None
     if order is not None:
-        answers = "head"
+        zero_shot = "head"
     elif is_sentence_encoder(source.folder) and model.pooling != "own":
-        answers = "names"
+        zero_shot = "names"
     tokenizer = load_tokenizer(source.folder, name, emit)
     _check_words(tokenizer, network, name)
     text_config = network.config.get_text_config()
@@ -85,7 +85,7 @@ def load_text_base(
         max_length=longest_made_for(source.folder, settings, tokenizer),
         position_limit=position_limit(settings),
         licence=source.entry.licence if source.entry else None,
-        answers=answers,
+        zero_shot=zero_shot,
     )
 
 
