@@ -240,7 +240,7 @@ def _as_texts(X: Any) -> pd.DataFrame:
     if wide == 1 and not hasattr(X, "iloc") and isinstance(X, list | tuple) and len(X):
         wide = 2 if all(isinstance(one, list | tuple) and len(one) == 2 for one in X) else 1
     columns = Columns("text", "text_pair" if wide == 2 else None, (_LABEL,), "label")
-    items = predict_inputs.given(list(X) if isinstance(X, tuple) else X, columns).items
+    items = predict_inputs.identify(list(X) if isinstance(X, tuple) else X, columns).items
     cells = [next(iter(item.values())) if isinstance(item, dict) else item for item in items] if wide == 1 else items
     return pd.DataFrame(predict_inputs.texts_of(cells, columns), dtype=object)
 

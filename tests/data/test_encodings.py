@@ -16,7 +16,7 @@ from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import Columns, ReadOptions, read_rows
 from tunesmith.data.conversations import read_examples
-from tunesmith.data.mojibake import described, mojibake_rows
+from tunesmith.data.mojibake import describe, mojibake_rows
 
 LABEL = Columns("text", None, ("label",), "label")
 WESTERN, POLISH, RUSSIAN, JAPANESE = "Schöne Grüße – ça va", "Zażółć gęślą jaźń", "Где мой заказ", "チェーンが緩い"
@@ -178,7 +178,7 @@ def test_which_text_was_read_wrongly() -> None:
     for words, encoding in (("thé", "cp1252"), (RUSSIAN, "cp1251"), (JAPANESE, "latin-1"), ("déjà", "mac_roman")):
         wrong = words.encode().decode(encoding)
         assert mojibake_rows(pa.array(["fine", wrong])).tolist() == [1]
-        assert "perhaps" in described(wrong)
+        assert "perhaps" in describe(wrong)
 
 
 def test_a_marked_file_with_a_bad_byte(bench: Any, tmp_path: Path) -> None:

@@ -136,8 +136,8 @@ def test_columns_that_are_left_out_are_said_and_can_be_joined(bench: Any) -> Non
     assert bench(made, text=["Titel", "Text", "shop"]).columns.text == "Titel+Text+shop"
     with pytest.raises(DataError, match="no such column"):
         bench(made, text="Titel+Txt")
-    assert joined.filled({"Titel": "a", "Text": "b"}, ["Titel+Text"])["Titel+Text"] == "a\nb"
-    assert joined.filled([{"Titel": "a", "Text": None}], ["Titel+Text"])[0]["Titel+Text"] == "a"
+    assert joined.fill_columns({"Titel": "a", "Text": "b"}, ["Titel+Text"])["Titel+Text"] == "a\nb"
+    assert joined.fill_columns([{"Titel": "a", "Text": None}], ["Titel+Text"])[0]["Titel+Text"] == "a"
 
 
 def test_an_ambiguous_target_asks(bench: Any) -> None:

@@ -74,7 +74,7 @@ def test_any_rows_are_split_or_refused(pairs: Any, seed: int, threshold: float) 
 def test_stratified_split_keeps_proportions(counts: list[int], shares: tuple[float, float], seed: int) -> None:
     strata = np.repeat(np.arange(len(counts)), counts)
     validation, test = split.wanted_sizes(strata.size, *shares)
-    marks = split.stratified(strata, validation, test, seed)
+    marks = split.stratify(strata, validation, test, seed)
     for stratum, count in enumerate(counts):
         own = np.bincount(marks[strata == stratum], minlength=3)
         assert own[0] >= 1

@@ -14,7 +14,7 @@ from tunesmith.core.errors import DataError, OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.numbers import style_of, taken_apart
 from tunesmith.data.prepare import prepare, read_rows
-from tunesmith.data.spelling import folded, nearest, shown
+from tunesmith.data.spelling import fold, nearest, shown
 from tunesmith.data.targets import TargetReader, parse_targets
 from tunesmith.data.types import Columns, SplitOptions
 from tunesmith.data.values import to_labels
@@ -227,10 +227,10 @@ def test_spellings_of_one_label_are_told_and_merged(bench: Any) -> None:
 
 
 def test_what_is_one_spelling() -> None:
-    assert folded("İade") == folded("iade")
-    assert folded("Two_Wheels") == folded("two wheels ") == folded('"two-wheels".')
-    assert folded("-1") != folded("1")
-    assert folded("c++") != folded("c")
+    assert fold("İade") == fold("iade")
+    assert fold("Two_Wheels") == fold("two wheels ") == fold('"two-wheels".')
+    assert fold("-1") != fold("1")
+    assert fold("c++") != fold("c")
     assert nearest("yes", ["True", "False"]) == "True"
     assert nearest("0", ["no", "yes"]) == "no"
     assert nearest("yes", ["Ja", "Nein"]) == "Ja"

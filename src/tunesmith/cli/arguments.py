@@ -22,9 +22,9 @@ DATA, FILES, MODEL, TRAINING, KEPT, SEVERAL, OUTPUT = (
 
 
 def _located(path: Path | None) -> Path | None:
-    from tunesmith.core.run import located  # brings pydantic and YAML: not for --help
+    from tunesmith.core.run import locate  # brings pydantic and YAML: not for --help
 
-    return located(path) if path else path
+    return locate(path) if path else path
 
 
 RunPath = Annotated[

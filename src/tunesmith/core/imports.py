@@ -21,7 +21,7 @@ def require(module: str, *, extra: str, why: str) -> ModuleType:
         ) from None
 
 
-def resolved(target: str) -> Any:
+def resolve(target: str) -> Any:
     """What "module:name" stands for. Raises ImportError, AttributeError."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -14,7 +14,7 @@ from typing import Any
 
 from tunesmith.core import renamed
 from tunesmith.core.errors import OptionError
-from tunesmith.core.imports import resolved
+from tunesmith.core.imports import resolve
 from tunesmith.core.options import Options, nearest
 
 
@@ -32,7 +32,7 @@ def load(seam: str, point: EntryPoint, families: Mapping[str, str]) -> Any:
     """
     who = origin(seam, point)
     try:
-        found = resolved(point.value)
+        found = resolve(point.value)
     except (Exception, SystemExit) as error:  # whatever another package does while it is imported
         raise OptionError(
             f"The {who} can not be imported: {type(error).__name__}: {error}.",
@@ -71,7 +71,7 @@ def faults_of(kind: type, protocol: type) -> Iterator[str]:
 
 def protocol_of(kind: type, targets: Sequence[str], families: Mapping[str, str]) -> type | None:
     """The protocol of a class, of those of its seam; of tasks that of their family, None where it is not installed."""
-    protocols: list[type] = [resolved(target) for target in targets]
+    protocols: list[type] = [resolve(target) for target in targets]
     asked = inspect.getattr_static(kind, "family", None)
     if len(protocols) == 1 or asked is None:
         return protocols[0]

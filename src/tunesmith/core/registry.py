@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from tunesmith.core.errors import OptionError, did_you_mean
-from tunesmith.core.imports import resolved
+from tunesmith.core.imports import resolve
 from tunesmith.core.plugins import load
 
 SEAMS = ("tasks", "methods", "callbacks")
@@ -35,7 +35,7 @@ def get(seam: str, name: str) -> Any:
         singular = seam.removesuffix("s")
         raise OptionError(f"There is no {singular} called {name!r}.", did_you_mean(name, known))
     point = outside(seam, name)
-    return resolved(known[name]) if point is None else _loaded(seam, point)
+    return resolve(known[name]) if point is None else _loaded(seam, point)
 
 
 def usable(seam: str) -> dict[str, Any]:
@@ -52,12 +52,12 @@ def usable(seam: str) -> dict[str, Any]:
 def targets(seam: str) -> dict[str, str]:
     """Where every plugin of a seam lies: name -> "module:Class". Imports none of them."""
     own = _own(seam)
-    return own | {name: point.value for name, point in added(seam).items() if name not in own}
+    return own | {name: point.value for name, point in external_plugins(seam).items() if name not in own}
 
 
 def outside(seam: str, name: str) -> EntryPoint | None:
     """The entry point of a plugin that another package brings; None for one of ours."""
-    return None if name in _own(seam) else added(seam)[name]
+    return None if name in _own(seam) else external_plugins(seam)[name]
 
 
 def _own(seam: str) -> dict[str, str]:
@@ -69,7 +69,7 @@ def _loaded(seam: str, point: EntryPoint) -> Any:
     return load(seam, point, targets("families"))
 
 
-def added(seam: str) -> dict[str, EntryPoint]:
+def external_plugins(seam: str) -> dict[str, EntryPoint]:
     """What other packages bring, by name."""
     return _added(seam, tuple((path, _changed(path)) for path in sys.path))
 

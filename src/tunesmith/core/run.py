@@ -22,7 +22,7 @@ def is_run(path: Path) -> bool:
     return (path / "spec.yaml").exists()
 
 
-def located(path: str | os.PathLike[str]) -> Path:
+def locate(path: str | os.PathLike[str]) -> Path:
     """`path`, or where nothing lies there and it is a bare name, the run of that name below `runs`."""
     path = Path(path)
     below = Path("runs") / path
@@ -96,7 +96,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
         """An existing run, by its path or its name below `runs`. Raises FolderError, with the nearest run's name."""
-        folder = cls(located(path))
+        folder = cls(locate(path))
         if not folder.spec.exists():
             siblings = [str(run.path) for run in list_runs(folder.path.parent)]
             hint = did_you_mean(str(folder.path), siblings) if siblings else "`tunesmith runs` lists the runs."

@@ -52,7 +52,7 @@ def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Cano
     columns = reader.columns
     for part in parts:
         refuse_objects(part.table.select(list(columns.texts)), part.name)
-    ledger = opened(parts)
+    ledger = open_ledger(parts)
     writer, hasher = ArrowWriter(cache_dir), hashlib.sha256()
     problems: list[Problem] = []
     words: dict[str, Counter[str]] = {}
@@ -79,7 +79,7 @@ def write_rows(parts: list[Part], reader: TargetReader, cache_dir: Path) -> Cano
     return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"], words)
 
 
-def opened(parts: list[Part]) -> Ledger:
+def open_ledger(parts: list[Part]) -> Ledger:
     """A ledger of all rows of the parts; behind them, those that the files hold beside, in the same order."""
     total = sum(part.rows for part in parts)
     ledger = Ledger(total + sum(len(part.left_out) for part in parts))

@@ -135,7 +135,7 @@ def _carve(
     return (
         "stratified",
         f"drawn at random, every label or range of numbers in its share; seed {seed}",
-        split.stratified(strata, validation, test, seed),
+        split.stratify(strata, validation, test, seed),
     )
 
 

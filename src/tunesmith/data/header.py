@@ -89,8 +89,8 @@ def find_layout(
     titles = tuple(" ".join(cell.strip() for cell in cells if cell.strip()) for _, cells in rows[:above])
     cells = tuple(_name(cell) for cell in row)
     if not found.present:
-        return Layout(numbered(len(row)), False, found.why, line)
-    names = [cell or name for cell, name in zip(cells, numbered(len(row)), strict=True)]
+        return Layout(default_names(len(row)), False, found.why, line)
+    names = [cell or name for cell, name in zip(cells, default_names(len(row)), strict=True)]
     refuse_duplicates(names, source)
     unnamed = tuple(name for cell, name in zip(cells, names, strict=True) if not cell)
     return Layout(names, True, found.why, line, cells, unnamed, titles, tuple(start for start, _ in rows[:above]))
@@ -234,6 +234,6 @@ def refuse_duplicates(names: Sequence[str], source: str) -> None:
         )
 
 
-def numbered(width: int) -> list[str]:
+def default_names(width: int) -> list[str]:
     """The column names of a file without a header: column_1, column_2, ..."""
     return [f"column_{position}" for position in range(1, width + 1)]

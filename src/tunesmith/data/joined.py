@@ -28,7 +28,7 @@ def text(cells: Iterable[Any]) -> str | None:
     return "\n".join(filled) or None
 
 
-def added(table: pa.Table, names: Sequence[str]) -> pa.Table:
+def add_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
     """The table with a column more for each name that joins others."""
     for name in names:
         if parts := parts_of(name, table.column_names):
@@ -37,7 +37,7 @@ def added(table: pa.Table, names: Sequence[str]) -> pa.Table:
     return table
 
 
-def filled(data: Any, names: Sequence[str]) -> Any:
+def fill_columns(data: Any, names: Sequence[str]) -> Any:
     """A DataFrame, row, columns or list of rows with the joined texts that a model reads; anything else as it is."""
     wanted = [name for name in names if SIGN in name]
     if not wanted:

@@ -231,7 +231,8 @@ def _refuse_single(single: list[Any], index: TargetIndex, place: Callable[[int],
         message = f"the class {name!r} has only this one row; it can not be both learnt and tested"
         problems.append(Problem(message, found.file, found.row, column, found.line))
     fix = "Remove such rows, merge the class with another, or add more rows of it."
-    if set(spelling.merged(dict.fromkeys(index.names or (), 0))) & {(index.names or [])[label] for label in single}:
+    alone = {(index.names or [])[label] for label in single}
+    if alone & set(spelling.merge_spellings(dict.fromkeys(index.names or (), 0))):
         fix = f"Some are other spellings of a label: --set merge_labels=true reads them as one. Otherwise: {fix}"
     amounts = [name for name in index.names or () if _AMOUNT.fullmatch(name)]
     if len(amounts) > 0.5 * len(index.names or ()):

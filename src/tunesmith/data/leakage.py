@@ -21,8 +21,8 @@ Flags = npt.NDArray[np.bool_]
 
 def measure(marks: Marks, found: Duplicates, threshold: float) -> Leakage:
     """Count rows of validation and test that have a duplicate in an earlier split."""
-    identical = tainted(marks, found.identical)
-    near = tainted(marks, found.cluster) & ~identical
+    identical = find_leaks(marks, found.identical)
+    near = find_leaks(marks, found.cluster) & ~identical
     return Leakage(
         identical_rows=int(identical.sum()),
         near_identical_rows=int(near.sum()),
@@ -32,7 +32,7 @@ def measure(marks: Marks, found: Duplicates, threshold: float) -> Leakage:
     )
 
 
-def tainted(marks: Marks, numbers: Ints) -> Flags:
+def find_leaks(marks: Marks, numbers: Ints) -> Flags:
     """Rows of validation whose number also stands in train, and of test in train or validation."""
     size = int(numbers.max()) + 1 if numbers.size else 0
     in_train, in_validation = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
@@ -89,8 +89,8 @@ def examples(
     table: pa.Table, text: str, marks: Marks, found: Duplicates, names: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """Up to 20 pairs of duplicates across splits: splits, row ids, texts, and whether they are identical."""
-    identical = tainted(marks, found.identical)
-    rows = np.flatnonzero(identical | tainted(marks, found.cluster))[:_EXAMPLES]
+    identical = find_leaks(marks, found.identical)
+    rows = np.flatnonzero(identical | find_leaks(marks, found.cluster))[:_EXAMPLES]
     pairs = []
     for row in rows.tolist():
         numbers = found.identical if identical[row] else found.cluster

@@ -37,11 +37,11 @@ def first_mojibake(texts: Iterable[str]) -> str | None:
     for text in texts:
         found = _PYTHON.search(text)
         if found:
-            return described(text)
+            return describe(text)
     return None
 
 
-def described(text: str) -> str:
+def describe(text: str) -> str:
     """The place in a text that has one: "'Ã©' (perhaps 'é')"."""
     found = _PYTHON.search(text)
     if not found:

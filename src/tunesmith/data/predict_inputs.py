@@ -53,14 +53,14 @@ class FileRows:
     """(file, line) of each, where that is known."""
 
 
-def given(data: Any, columns: Columns | None = None, emit: Emit = ignore) -> Given:
+def identify(data: Any, columns: Columns | None = None, emit: Emit = ignore) -> Given:
     """Tell what `data` is; `columns` are those that the model reads, None for one that writes.
 
     The items of a table are its rows as dicts. Raises DataError for everything that is no text, list of texts,
     row, table or file.
     """
     names = () if columns is None else columns.texts
-    data = joined.filled(data, names)
+    data = joined.fill_columns(data, names)
     if _is_file(data):
         path = Path(data).expanduser()
         return _read_any(path, emit) if columns is None else _table(_read(path, columns, emit), names)

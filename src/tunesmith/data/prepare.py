@@ -26,7 +26,7 @@ from tunesmith.data.prepared import Origins, PreparedData
 from tunesmith.data.profile import profile_table
 from tunesmith.data.sources import SPLITS, read_source
 from tunesmith.data.split import NAMES
-from tunesmith.data.tables import Hints, Part, flattened
+from tunesmith.data.tables import Hints, Part, flatten
 from tunesmith.data.targets import TargetReader, parse_targets
 from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
 
@@ -108,12 +108,12 @@ def read_rows(
     hints = replace(hints, options=reading or ReadOptions())
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
     for part in parts:
-        part.table = flattened(part.table)
+        part.table = flatten(part.table)
     writer = ArrowWriter(cache_dir)
     try:
         if columns is not None:
             for part in parts:
-                part.table = joined.added(part.table, columns.texts)
+                part.table = joined.add_columns(part.table, columns.texts)
             _check_columns(parts, columns.texts)
             canonical.check_texts(parts, columns.texts)
         hasher = hashlib.sha256()
@@ -179,7 +179,7 @@ def read_parts(
             found[split] = next((part for part in others if part.split == split), others[0])
             found[split].split = split
     for part in found.values():
-        part.table = joined.added(flattened(part.table), joins)
+        part.table = joined.add_columns(flatten(part.table), joins)
     return [found[split] for split in SPLITS if split in found]
 
 
@@ -324,7 +324,7 @@ def _tell_mojibake(table: pa.Table, columns: Columns, place: Callable[[int], Pro
         found = mojibake.mojibake_rows(table.column(key))
         if found.size:
             first = int(found[0])
-            shown = mojibake.described(table.column(key)[first].as_py())
+            shown = mojibake.describe(table.column(key)[first].as_py())
             where = str(place(first)).removesuffix(": ")
             message = f"{found.size} rows of column {name!r} hold text that was once read in a wrong encoding, such as"
             emit(Warned("wrong encoding", f"{message} {shown} ({where}). {mojibake.FIX}"))
@@ -343,7 +343,7 @@ def _duplicate_facts(found: Duplicates, index: TargetIndex) -> dict[str, int]:
 
 
 def _leaked_test(division: Division, found: Duplicates) -> Any:
-    tainted = leakage.tainted(division.marks, found.cluster) & (division.marks == NAMES.index("test"))
+    tainted = leakage.find_leaks(division.marks, found.cluster) & (division.marks == NAMES.index("test"))
     return np.flatnonzero(tainted).astype(np.int64)
 
 

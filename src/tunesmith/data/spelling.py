@@ -55,7 +55,7 @@ _FALSE = frozenset(
 """Truth values, as people and programs write them."""
 
 
-def folded(label: str) -> str:
+def fold(label: str) -> str:
     """What all spellings of a label have in common: no case, no form of Unicode, no signs that are not seen, one
     space (or _ or -) between words, no quotes around and no dot behind."""
     text = unicodedata.normalize("NFKC", label)
@@ -71,12 +71,12 @@ def groups(counts: Mapping[str, int]) -> list[list[str]]:
     """The labels that are one but for their spelling, in groups of two and more, the most frequent spelling first."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for label in counts:
-        found[folded(label)].append(label)
+        found[fold(label)].append(label)
     several = [sorted(group, key=lambda label: (-counts[label], label)) for group in found.values() if len(group) > 1]
     return sorted(several)
 
 
-def merged(counts: Mapping[str, int]) -> dict[str, str]:
+def merge_spellings(counts: Mapping[str, int]) -> dict[str, str]:
     """Each rarer spelling -> the most frequent one.
 
     Only for who asks (`merge_labels`); else groups are told. 'good!' beside 'good' may be a slip, or how a survey parts
@@ -90,11 +90,11 @@ def nearest(label: str, known: Iterable[str]) -> str | None:
     value ('yes' and '1' for 'True')."""
     names = list(known)
     for name in names:
-        if folded(name) == folded(label):
+        if fold(name) == fold(label):
             return name
     for values in (_TRUE, _FALSE):
-        if folded(label) in values:
-            same = [name for name in names if folded(name) in values]
+        if fold(label) in values:
+            same = [name for name in names if fold(name) in values]
             if len(same) == 1 and len(names) == 2:
                 return same[0]
     return None

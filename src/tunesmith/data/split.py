@@ -21,7 +21,7 @@ def wanted_sizes(rows: int, validation: float, test: float) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def stratified(strata: Ints, validation: int, test: int, seed: int) -> Marks:
+def stratify(strata: Ints, validation: int, test: int, seed: int) -> Marks:
     """A mark per row; each stratum gives its share, and keeps at least one row to train on.
 
     strata: a number per row. The splits have exactly `validation` and `test` rows unless the strata are

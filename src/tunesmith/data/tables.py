@@ -125,7 +125,7 @@ def _half(rows: Sequence[Mapping[Any, Any]], start: int, source: str) -> DataErr
     return DataError(found, fix=HALF_FIX)
 
 
-def flattened(table: pa.Table) -> pa.Table:
+def flatten(table: pa.Table) -> pa.Table:
     """The table with objects in cells as columns of their own: 'meta.label' for {"meta": {"label": ...}}."""
     while any(pa.types.is_struct(column.type) for column in table.schema):
         table = table.flatten()

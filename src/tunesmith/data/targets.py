@@ -17,7 +17,7 @@ import pyarrow as pa
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.data.nothing import labels_of_nothing, may_be_nothing, says_nothing
 from tunesmith.data.numbers import NumberStyle, style_of
-from tunesmith.data.spelling import merged, nearest, shown
+from tunesmith.data.spelling import merge_spellings, nearest, shown
 from tunesmith.data.types import Columns, ValueOptions
 from tunesmith.data.values import sort_labels, to_label, to_labels, whole
 from tunesmith.data.vectors import vector
@@ -74,7 +74,7 @@ class TargetReader:
             counts = _labels(plain, tables)
         nothing = frozenset(() if keep else labels_of_nothing(counts)) | (set(columns.missing) & set(counts))
         left = {label: rows for label, rows in counts.items() if label not in nothing}
-        spellings = merged(left) if columns.merge_labels else {}
+        spellings = merge_spellings(left) if columns.merge_labels else {}
         return replace(plain, columns=columns, nothing=nothing, spellings=spellings)
 
     def read(self, table: pa.Table) -> tuple[pa.Array, list[tuple[int, str, str]]]:

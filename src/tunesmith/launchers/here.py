@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.events import Emit, ignore
-from tunesmith.core.imports import resolved
+from tunesmith.core.imports import resolve
 
 
 class Here:
@@ -15,4 +15,4 @@ class Here:
     summary = "In this process, one run after the other"
 
     def launch(self, work: str, job: dict[str, Any], log: Path, emit: Emit = ignore) -> None:
-        resolved(work)(job, emit)
+        resolve(work)(job, emit)

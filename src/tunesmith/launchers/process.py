@@ -23,7 +23,7 @@ from tunesmith.core import errors, events
 from tunesmith.core.errors import DataError, Problem, RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Emit, Event, ignore
 from tunesmith.core.files import new_in_place, nowhere, remove
-from tunesmith.core.imports import resolved
+from tunesmith.core.imports import resolve
 
 PATIENCE = 60.0
 """Seconds within which a process that was left alone ends by itself, before it is made to."""
@@ -164,7 +164,7 @@ def main(work: str) -> int:
         raise _Left
 
     try:
-        resolved(work)(json.loads(answers.readline()), emit)
+        resolve(work)(json.loads(answers.readline()), emit)
     except _Left:
         return Stopped.exit_code
     except TunesmithError as error:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from tunesmith.core import registry
 from tunesmith.core.errors import FolderError, OptionError
 from tunesmith.core.options import Options, resolve
-from tunesmith.core.run import RunFolder, is_run, located
+from tunesmith.core.run import RunFolder, is_run, locate
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.metadata import METADATA, read_metadata
 from tunesmith.runs import choose
@@ -40,7 +40,7 @@ def predictor_of(path: str | os.PathLike[str]) -> tuple[type[Predictor], Path]:
 
 def model_folder(path: str | os.PathLike[str]) -> Path:
     """Where the finished model of a run lies; `path` may be that folder itself. Raises FolderError."""
-    folder = located(path)
+    folder = locate(path)
     if is_run(folder):
         run = RunFolder.open(folder)
         if not run.result.exists():
@@ -73,5 +73,5 @@ def verify(path: str | os.PathLike[str]) -> None:
 
     Loading alone compares files of up to 1 GB as a whole, larger ones by samples.
     """
-    folder = located(path)
+    folder = locate(path)
     check_manifest(RunFolder.open(folder).model if is_run(folder) else folder, whole=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.options import resolve
-from tunesmith.core.run import located
+from tunesmith.core.run import locate
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepare import prepare
 from tunesmith.data.prepared import PreparedData
@@ -67,7 +67,7 @@ def other_data(run: Any, data: Any, words: Mapping[str, Any]) -> OtherData:
     """`data` for the model of `run` (a path, a Run; of a loaded model nothing is known), read as `words` say, else as
     the run's own files were, where that fits the file. Raises OptionError."""
     asked = read_options_of(words)
-    spec = located(run) / "spec.yaml" if isinstance(run, str | os.PathLike) else None
+    spec = locate(run) / "spec.yaml" if isinstance(run, str | os.PathLike) else None
     if spec is None or not spec.exists():
         return OtherData(data, asked, asked)
     usual = read_options(RunSpec.load(spec))

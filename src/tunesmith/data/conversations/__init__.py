@@ -1,7 +1,7 @@
 """Text to generate: conversations, completions, preferences, pairs and plain text, in all the usual formats."""
 
 from tunesmith.data.conversations.convert import convert
-from tunesmith.data.conversations.divide import Division, divide, given, units
+from tunesmith.data.conversations.divide import Division, divide, file_splits, units
 from tunesmith.data.conversations.examples import Examples
 from tunesmith.data.conversations.formats import Format, ReadRequest, detect
 from tunesmith.data.conversations.lint import lint
@@ -17,7 +17,7 @@ __all__ = [
     "convert",
     "detect",
     "divide",
-    "given",
+    "file_splits",
     "lint",
     "peek",
     "read_examples",

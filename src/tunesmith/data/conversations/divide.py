@@ -51,7 +51,7 @@ def divide(
     """
     options = resolve({"validation_size": validation, "test_size": test}, {"split": SplitOptions})["split"]
     assert isinstance(options, SplitOptions)
-    marks = given(examples)
+    marks = file_splits(examples)
     pool = np.flatnonzero(marks == TRAIN)
     shares = [0.0 if name in examples.parts else share for name, share in sizes._wanted(options, max(1, pool.size))]
     wanted = split.wanted_sizes(pool.size, shares[0], shares[1])
@@ -98,7 +98,7 @@ def units(examples: Examples) -> Ints:
     return groups if merged is None else merged
 
 
-def given(examples: Examples) -> Marks:
+def file_splits(examples: Examples) -> Marks:
     """The part of each example as its file says."""
     of_file = np.array([NAMES.index(part) for part in examples.parts], dtype=np.int8)
     marks: Marks = of_file[np.searchsorted(examples.starts, examples.ids, side="right") - 1]
@@ -114,7 +114,7 @@ def _blocks(rows: int, validation: int, test: int) -> Marks:
 
 def _by_prompt(units: Duplicates, wanted: tuple[int, int], seed: int) -> tuple[Marks, int]:
     strata = np.zeros(units.identical.size, dtype=np.int64)
-    marks = split.stratified(strata, *wanted, seed)
+    marks = split.stratify(strata, *wanted, seed)
     if leakage.measure(marks, units, 0.0).remaining_rows:
         return leakage.move_together(marks, units, strata, seed)
     return marks, 0

@@ -22,7 +22,7 @@ from tunesmith.data.conversations.messages import (
     read_tools,
     structure,
 )
-from tunesmith.data.conversations.turns import SYSTEMS, answered, merged, parted, role, short, words
+from tunesmith.data.conversations.turns import SYSTEMS, answered, merge_prompts, role, short, split_last_answer, words
 from tunesmith.data.conversations.verdict import Verdict, cell_of
 from tunesmith.data.nothing import nothing_in_text
 
@@ -173,8 +173,8 @@ def _asked_and_answered(cells: _Cells) -> tuple[list[Message], list[Message]]:
     """Prompt and completion, of which one at least is messages. The completion may be the whole conversation."""
     answer = _as_messages(cells, "completion", "assistant")
     asked = _as_messages(cells, "prompt", "user") if cells["prompt"] is not None else []
-    context, answer = parted(answer)
-    return cells.begun(merged(asked, context, cells.name("prompt"), f'"{cells.name("completion")}"')), answer
+    context, answer = split_last_answer(answer)
+    return cells.begun(merge_prompts(asked, context, cells.name("prompt"), f'"{cells.name("completion")}"')), answer
 
 
 def _as_messages(cells: _Cells, word: str, role: str) -> list[Message]:
@@ -241,7 +241,7 @@ def _preference(cells: _Cells) -> Example:
             return {"messages": None, "tools": None, **_preference_strings(cells, chosen, rejected)}
         good = _as_messages(cells, "chosen", "assistant")
         if "messages" in cells.found.columns and cells.found.columns["messages"] != cells.found.columns["prompt"]:
-            context = parted(_as_messages(cells, "messages", "user"))[0]
+            context = split_last_answer(_as_messages(cells, "messages", "user"))[0]
     else:  # the answer that is in the conversation is the better one
         good = _as_messages(cells, "messages", "user")
     given = _as_messages(cells, "prompt", "user") if prompt is not None else []
@@ -249,7 +249,7 @@ def _preference(cells: _Cells) -> Example:
         given = [_said("user", f"{prompt}\n{cells.text('input')}")]
     given = [*_history(cells), *given]
     if given and given[-1].get("role") == "assistant" and given[-1:] == good[-1:]:
-        given = parted(given)[0]  # the whole conversation, with the better answer
+        given = split_last_answer(given)[0]  # the whole conversation, with the better answer
     bad = _as_messages(cells, "rejected", "assistant")
     if given and len(good) == len(bad) == 1 and isinstance(last := given[-1].get("content"), str):
         texts = [one.get("content") for one in (*good, *bad)]
@@ -258,7 +258,7 @@ def _preference(cells: _Cells) -> Example:
             good, bad = [{**good[0], "content": cut[0]}], [{**bad[0], "content": cut[1]}]
     both, good, bad = answered(good, bad, cells.name("chosen"), cells.name("rejected"))
     sides = f'what "{cells.name("chosen")}" and "{cells.name("rejected")}" begin with'
-    given = merged(merged(given, context, cells.name("prompt"), f'"{cells.name("messages")}"'),
+    given = merge_prompts(merge_prompts(given, context, cells.name("prompt"), f'"{cells.name("messages")}"'),
                     both, cells.name("prompt"), sides)  # fmt: skip
     if not given:
         raise Fault('"chosen" and "rejected" share no beginning, and there is no key "prompt"')

@@ -42,24 +42,24 @@ def answered(
     left, right = good[shared:], bad[shared:]
     if not any(asks(side[0]) for side in (left, right) if side):
         return good[:shared], left, right
-    contexts = [parted(side)[0] for side in (good, bad)]
-    if not (parted(good)[1] and parted(bad)[1]):
+    contexts = [split_last_answer(side)[0] for side in (good, bad)]
+    if not (split_last_answer(good)[1] and split_last_answer(bad)[1]):
         return good[:shared], left, right  # a side without an answer, which validation names
     if all(contexts):
         raise Fault(
             f'key "{chosen}" and key "{rejected}" answer different prompts: they begin with '
             f"{listed(contexts[0])}, and with {listed(contexts[1])}"
         )
-    return contexts[0] or contexts[1], parted(good)[1], parted(bad)[1]
+    return contexts[0] or contexts[1], split_last_answer(good)[1], split_last_answer(bad)[1]
 
 
-def parted(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+def split_last_answer(messages: list[Message]) -> tuple[list[Message], list[Message]]:
     """A conversation up to the last that is asked, and the answer to it."""
     last = max((place for place, message in enumerate(messages, 1) if asks(message)), default=0)
     return messages[:last], messages[last:]
 
 
-def merged(given: list[Message], begun: list[Message], key: str, where: str) -> list[Message]:
+def merge_prompts(given: list[Message], begun: list[Message], key: str, where: str) -> list[Message]:
     """The prompt, where it stands twice: the longer one, if the other is its beginning or its end.
 
     Raises Fault where the two contradict each other.

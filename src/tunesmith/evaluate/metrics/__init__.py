@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, did_you_mean
-from tunesmith.core.imports import resolved
+from tunesmith.core.imports import resolve
 from tunesmith.evaluate.metrics import labels, likelihoods, numbers, texts
 from tunesmith.evaluate.metrics.metric import Metric
 
@@ -24,9 +24,9 @@ UNUSABLE: dict[str, str] = {}
 
 def _add_those_of_other_packages() -> None:
     """Those with an entry point in the group `tunesmith.metrics`: a `Metric` each."""
-    for name, point in registry.added("metrics").items():
+    for name, point in registry.external_plugins("metrics").items():
         try:
-            found = resolved(point.value)
+            found = resolve(point.value)
         except Exception as error:  # whatever it runs when it is imported
             UNUSABLE[name] = f"can not be loaded from {point.value}: {error}"
             continue

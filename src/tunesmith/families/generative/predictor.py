@@ -149,7 +149,7 @@ class TextGenerator(Shown):
         could be meant in two ways, OptionError.
         """
         how = options_of(type(self), sampling)
-        found = predict_inputs.given(data, emit=emit)
+        found = predict_inputs.identify(data, emit=emit)
         answers = self.answer_rows(found.items, how, emit, found.places)
         if found.frame is not None:
             return beside(found.frame, answers, {"text": ""}, emit)

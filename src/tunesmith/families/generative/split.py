@@ -11,7 +11,7 @@ import numpy as np
 from tunesmith.core import registry
 from tunesmith.core.events import ignore
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import Examples, convert, given, read_examples, units
+from tunesmith.data.conversations import Examples, convert, file_splits, read_examples, units
 from tunesmith.data.split import TEST
 from tunesmith.families.generative.corpus import read_corpus, request_of
 from tunesmith.runs import choose
@@ -48,7 +48,7 @@ def pool(source: Any, spec: RunSpec, folder: Path) -> Pool:
         source, emit=ignore, group=options.group, form=request_of(spec), reading=read_options(spec)
     )
     same_data(folder, examples.fingerprint)
-    positions = np.flatnonzero(given(examples) != TEST)
+    positions = np.flatnonzero(file_splits(examples) != TEST)
     running = examples.form == "text" and examples.groups is None
     words, _, method = _words(spec, examples.form)
 

@@ -124,7 +124,7 @@ class Model(Shown):
         be known (empty texts, texts that are cut, column names that are taken) is a Python warning, or goes to `emit`.
         Raises DataError for what is no text, or could be meant in two ways.
         """
-        found = predict_inputs.given(data, self.columns, emit)
+        found = predict_inputs.identify(data, self.columns, emit)
         texts = predict_inputs.texts_of(found.items, self.columns)
         predict_inputs.warn_of_blanks(predict_inputs.blanks(*texts.values()), emit)
         self.cut_rows = 0
@@ -162,7 +162,7 @@ class Model(Shown):
         `target`: the right answers; without, `data` is a table that has them too, in the columns of the training
         data. Raises DataError.
         """
-        found = predict_inputs.given(data, self.columns)
+        found = predict_inputs.identify(data, self.columns)
         if found.one:
             raise DataError(Problem("a score needs several rows, and got one text"))
         texts = predict_inputs.texts_of(found.items, self.columns)
@@ -211,7 +211,7 @@ class Model(Shown):
 
     def probabilities(self, data: Any) -> np.ndarray:
         """As `predict_proba`; for numbers their values, float64 [n]."""
-        found = predict_inputs.given(data, self.columns)
+        found = predict_inputs.identify(data, self.columns)
         scores = self.scores(Dataset.from_dict(predict_inputs.texts_of(found.items, self.columns)))
         return np.asarray(scores[0] if found.one else scores)
 
