@@ -108,7 +108,11 @@ def _name(depth: int, top: int) -> str:
 
 
 def _blocks(model: nn.Module) -> tuple[str, int]:
-    """Name and length of the longest list of modules: a transformer's blocks."""
-    lists = [(name, len(module)) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    """Name and length of the longest list of modules that is in no other: a transformer's blocks, or the stages of a
+    network whose blocks stand in stages."""
+    lists: list[tuple[str, int]] = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{outer}.") for outer, _ in lists):
+            lists.append((name, len(module)))
     name, count = max(lists, key=lambda item: item[1], default=("", 0))
     return name.replace("base_model.model.", ""), count
