@@ -17,7 +17,6 @@ model is saved and `unfold` takes it away again when our own code loads it.
 from __future__ import annotations
 
 import copy
-import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +26,7 @@ from torch.nn import functional
 
 from tunesmith.models.attention import use_for_short_rows
 from tunesmith.models.model_json import read_object
+from tunesmith.models.pooled import PooledNetwork
 from tunesmith.models.virtual import virtual_tokens
 
 Pooling = Literal["mean", "cls", "own"]
@@ -46,42 +46,18 @@ _FOLDABLE = {
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-class _Seen(Exception):
-    """The rest of a network is of no interest."""
-
-
-class TextModel(nn.Module):
+class TextModel(PooledNetwork):
     """`network` is an `AutoModelForSequenceClassification`; `pooling` says how its head is fed."""
 
     def __init__(self, network: nn.Module, pooling: Pooling):
-        super().__init__()
-        self.network: Any = network
+        super().__init__(network)
         self.pooling = pooling
-        self.prompted: Any = None
-        """PEFT's wrapper around `network` where virtual tokens stand before every text; it is what runs then."""
         self.frozen_prefix = 0
         """Blocks, from the bottom, that do not learn: with the embeddings below them they answer as in evaluation."""
         use_for_short_rows(network)
-        self.head_name = _find_head(network)
         if pooling != "own":
             for parameter in self._dense().parameters():
                 parameter.requires_grad_(False)  # folded to the identity: not used, not trained
-
-    @property
-    def config(self) -> Any:
-        return self.network.config
-
-    @property
-    def head(self) -> nn.Linear:
-        """The last linear layer: weight [outputs, hidden], bias [outputs]."""
-        module = self.network.get_submodule(self.head_name)
-        assert isinstance(module, nn.Linear)
-        return module
-
-    @property
-    def running(self) -> Any:
-        """What to call."""
-        return self.network if self.prompted is None else self.prompted
 
     @property
     def float32_names(self) -> frozenset[str]:
@@ -157,46 +133,21 @@ class TextModel(nn.Module):
             hidden = self.network.base_model(**_inputs(batch)).last_hidden_state.float()
         return _pooled(hidden, batch["attention_mask"], self.pooling, self.config.layer_norm_eps)
 
-    def body_parameters(self) -> list[nn.Parameter]:
-        """Every parameter that is not the head's."""
-        head = {id(parameter) for parameter in self.head.parameters()}
-        return [parameter for parameter in self.network.parameters() if id(parameter) not in head]
-
     def _behind_virtual_tokens(self, batch: dict[str, Tensor]) -> Tensor:
         """`features` of what PEFT runs: exactly those that the folded network will have.
 
         Virtual words are tokens like others, first among them the first of all, and count in the mean. Keys and values
         have no state of their own: for the layer that is the mean they are zero, and it still divides by their number.
         """
-        hidden = self._seen(batch, self.network.base_model, after=True).float()
+        hidden = self.seen(_inputs(batch), self.network.base_model, after=True).float()
         mask = batch["attention_mask"]
         count = virtual_tokens(self.prompted)
         words = hidden.shape[1] - mask.shape[1]
         mask = functional.pad(mask, (words, 0), value=1)
         return _pooled(hidden, mask, self.pooling, self.config.layer_norm_eps, zeros=count - words)
 
-    def _seen(self, batch: dict[str, Tensor], module: nn.Module, *, after: bool = False) -> Tensor:
-        """What `module` is given, or with `after` the last states that come out of it, when the network is run; what
-        would come then is not run."""
-        seen: list[Tensor] = []
-        thread = threading.get_ident()
-
-        def look(_module: nn.Module, inputs: tuple[Tensor], output: Any = None) -> None:
-            if threading.get_ident() == thread:  # other threads may be in this network too
-                seen.append(output.last_hidden_state if after else inputs[0])
-                raise _Seen
-
-        hook = module.register_forward_hook(look) if after else module.register_forward_pre_hook(look)
-        try:
-            self.running(**_inputs(batch))
-        except _Seen:
-            pass
-        finally:
-            hook.remove()
-        return seen[0]
-
     def _head_input(self, batch: dict[str, Tensor]) -> Tensor:
-        found = self._seen(batch, self.head).float()
+        found = self.seen(_inputs(batch), self.head).float()
         if found.ndim == 2:
             return found
         # a decoder's head answers at every token, and the one at the last that is no padding counts
@@ -311,15 +262,6 @@ def _layers(network: Any) -> nn.ModuleList:
     layers = network.base_model.encoder.layer
     assert isinstance(layers, nn.ModuleList)
     return layers
-
-
-def _find_head(network: nn.Module) -> str:
-    outputs = network.config.num_labels  # type: ignore[union-attr]
-    named = [
-        name for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and module.out_features == outputs
-    ]  # fmt: skip
-    return named[-1]
 
 
 def _inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:

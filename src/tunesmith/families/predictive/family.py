@@ -35,6 +35,7 @@ from tunesmith.families.predictive.text_baselines import baselines_on_texts
 from tunesmith.forgetting import monitor
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
+from tunesmith.models.pooled import as_splittable
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import make_room
 from tunesmith.runs import choose, next_step
@@ -127,7 +128,8 @@ class Predictive:
         # features
         if not run.objective.same_batches:
             run.frozen_prefix.apply_permanent(bundle, run.rows)
-            bundle.model.freeze_prefix(0)
+            if (splittable := as_splittable(bundle.model)) is not None:
+                splittable.freeze_prefix(0)
         run.clock.phase("features", f"{len(features.rows_of_features(run))} rows, once")
         run.features_of_base = features.features_of_base(run)
         run.of_texts = baselines_on_texts(plan.task, data, plan.spec.seed)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tunesmith.core.errors import ModelError
+from tunesmith.core.events import Decided
 from tunesmith.engine import batching, hardware
 from tunesmith.engine.inference import frozen_bottom, frozen_features, parts
 from tunesmith.engine.probe import MAX_ROWS
+from tunesmith.engine.tokens import EncodedRows
 from tunesmith.families.predictive import frozen_prefix
 from tunesmith.families.predictive.context import PredictiveRun
 
@@ -16,7 +18,12 @@ def run_bottom_once(run: PredictiveRun) -> None:
     """Keep the token states after the blocks that do not move, where that pays and fits."""
     prefix, objective, rows, model = run.frozen_prefix, run.objective, run.rows, run.bundle.model
     token_bytes = model.head.in_features * (2 if run.precision == "bf16" else 4)
-    asked, tokens = run.plan.engine.frozen_cache, int(rows.offsets[-1])
+    asked = run.plan.engine.frozen_cache
+    if not isinstance(rows, EncodedRows):
+        if asked:
+            run.emit(Decided("frozen_cache", False, "only the states of tokens can be kept"))
+        return
+    tokens = int(rows.offsets[-1])
     depths = frozen_prefix.cache_depths(prefix, token_bytes, tokens, asked, run.folder, run.emit)
     if not depths:
         return

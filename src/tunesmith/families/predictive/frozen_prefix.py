@@ -6,16 +6,19 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.batching import by_length, in_parts
+from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.protocols import Method
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
 from tunesmith.models.bundle import Bundle
+from tunesmith.models.pooled import Splittable, as_splittable
 
 CACHE_BYTES = 4_000_000_000
 """Largest cache of token states that is written without being asked for."""
@@ -32,22 +35,30 @@ class FrozenPrefix:
     states: list[HiddenStates] = field(default_factory=list)
     """Token states of the base on disk, after ever more blocks."""
 
-    def apply_stage(self, stage: int, bundle: Bundle, rows: EncodedRows) -> None:
+    def apply_stage(self, stage: int, bundle: Bundle, rows: EncodedItems) -> None:
         """The network and its rows are as that stage (from 0) has them."""
         self._apply(self.blocks[min(stage, len(self.blocks) - 1)], bundle, rows)
 
-    def apply_permanent(self, bundle: Bundle, rows: EncodedRows) -> None:
+    def apply_permanent(self, bundle: Bundle, rows: EncodedItems) -> None:
         """The network and its rows are so that the weights of every epoch fit."""
         self._apply(self.permanent, bundle, rows)
 
-    def _apply(self, blocks: int, bundle: Bundle, rows: EncodedRows) -> None:
-        bundle.model.freeze_prefix(blocks)
-        rows.hidden = next((kept for kept in reversed(self.states) if kept.blocks <= blocks), None)
+    def _apply(self, blocks: int, bundle: Bundle, rows: EncodedItems) -> None:
+        set_prefix(bundle.model, rows, blocks, self.states)
+
+
+def set_prefix(model: Any, rows: EncodedItems, blocks: int, states: Sequence[HiddenStates] = ()) -> None:
+    """So many blocks of the network are frozen, and rows are read from the highest of the `states` that this allows; 0
+    for a network that can not be run in two pieces."""
+    if isinstance(model, Splittable):
+        model.freeze_prefix(blocks)
+    if isinstance(rows, EncodedRows):
+        rows.hidden = next((kept for kept in reversed(states) if kept.blocks <= blocks), None)
 
 
 def plan(method: Method, bundle: Bundle, epochs: int) -> FrozenPrefix:
     """What a method freezes in each of its stages, of which there is one an epoch at most."""
-    if not bundle.model.splittable or not epochs or method.frozen_body:
+    if as_splittable(bundle.model) is None or not epochs or method.frozen_body:
         return FrozenPrefix([0], 0)
     return FrozenPrefix([method.frozen_prefix(epoch, bundle) for epoch in range(epochs)], method.frozen_blocks(bundle))
 
