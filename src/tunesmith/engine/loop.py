@@ -36,6 +36,7 @@ from tunesmith.engine.optim import (
 from tunesmith.engine.precision import WorkingWeights, working
 from tunesmith.engine.setup import Setup
 from tunesmith.engine.state import TrainState
+from tunesmith.models.vision import running_statistics
 
 SAVE_SECONDS = 300.0
 """Without `save_steps`, no more than this much work is ever at risk."""
@@ -111,6 +112,7 @@ class _Engine:
         self.options = setup.options
         self.accelerator = Accelerator(cpu=setup.device.type == "cpu")
         self.trainable = weights.masters
+        self.statistics = running_statistics(setup.model)
         groups = [
             ParameterGroup({name: weights.masters[name] for name in group.parameters}, group.learning_rate)
             for group in setup.groups
@@ -257,7 +259,7 @@ class _Engine:
         """One checkpoint, unless this step is saved already. Raises Stopped when the disk is full."""
         if self.saved_step == state.step:
             return
-        weights = {name: parameter.detach().cpu() for name, parameter in self.trainable.items()}
+        weights = {name: one.detach().cpu() for name, one in {**self.trainable, **self.statistics}.items()}
         broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
         if broken:
             raise _NotFinite(f"weight {broken[0]}")
@@ -347,6 +349,6 @@ class _Engine:
 
     def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, parameter in self.trainable.items():
-                parameter.copy_(weights[name])
+            for name, one in {**self.trainable, **self.statistics}.items():
+                one.copy_(weights[name])
         self.weights.publish()

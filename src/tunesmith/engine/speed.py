@@ -10,13 +10,13 @@ import json
 import math
 import os
 import platform
-import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core import files
+from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import TunesmithError
 
 _NAME = "speed.json"
@@ -44,17 +44,6 @@ def measure(hidden_size: int) -> float:
     found = max(known(hidden_size) or 0.0, 2 * 1024 * hidden_size * 4 * hidden_size / best)
     _write({**_read(), str(hidden_size): found})
     return found
-
-
-def cache_folder() -> Path:
-    """Where a user's programs keep what can be made again: `tunesmith` in there is ours."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "tunesmith"
 
 
 def _machine() -> str:

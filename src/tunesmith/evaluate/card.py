@@ -48,7 +48,7 @@ def _front_matter(evidence: Evidence) -> str:
         "metrics": values,
     }
     base = str(evidence.model.get("name") or "")
-    base = next((entry.hub_id for entry in CATALOG if entry.alias == base), base)
+    base = next((entry.hub_id or "" for entry in CATALOG if entry.alias == base), base)
     # the hub takes ids only: "owner/name" or "name", not a folder of this machine
     known = {"base_model": base} if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base) else {}
     head = {

@@ -8,7 +8,9 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from tunesmith.core.events import Emit
 from tunesmith.models.language import LanguageModel
+from tunesmith.models.processor import PictureProcessor
 from tunesmith.models.text import TextModel
+from tunesmith.models.vision import VisionModel
 
 ZeroShot = Literal["head", "names"]
 """By its own 'head', trained on the same labels; or, of a sentence encoder, by which of the labels' 'names' is the
@@ -23,6 +25,7 @@ class Bundle(Generic[M]):
 
     model: M
     tokenizer: Any
+    """None where it reads no text."""
     name: str
     """What the user called the base model."""
     fingerprint: str
@@ -39,11 +42,14 @@ class Bundle(Generic[M]):
     zero_shot: ZeroShot | None = None
     """How an encoder could answer before any training."""
     quantization: str | None = None
+    processor: PictureProcessor | None = None
+    """Of a model that reads pictures: what makes them of one size."""
     new_token_ids: list[int] = field(default_factory=list)
     """Tokens that the run added, and others for which the base has no row; they are trained whatever the method."""
 
 
 TextBundle = Bundle[TextModel]
+VisionBundle = Bundle[VisionModel]
 LanguageBundle = Bundle[LanguageModel]
 
 

@@ -6,13 +6,15 @@ Asking for a hub id is asking for the network; nothing else here uses it.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import ModelError, did_you_mean
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import sha256
@@ -24,7 +26,7 @@ class Entry:
     """One base model: `parameters` in millions, `embeddings` the part of them in the word table."""
 
     alias: str
-    hub_id: str
+    hub_id: str | None
     parameters: float
     embeddings: float
     hidden_size: int
@@ -36,7 +38,9 @@ class Entry:
     package: str | None = None
     weights_sha256: str | None = None
     kind: str = "encoder"
-    """encoder, causal (writes on from a text) or seq2seq (reads one text, writes another)."""
+    """encoder, causal (writes on from a text), seq2seq (reads one text, writes another) or vision (reads pictures)."""
+    writer: str | None = None
+    """Module whose `write` makes the model on this machine, of a base with random weights: nobody publishes those."""
 
 
 TASKS = {
@@ -108,9 +112,10 @@ apart."""
 
 
 def speaks(name: str) -> frozenset[str] | None:
-    """Codes of the languages that a base was made for; None where the catalogue does not know it."""
+    """Codes of the languages that a base was made for; None where the catalogue does not know it, or it reads no
+    text."""
     entry = next((entry for entry in CATALOG if name in (entry.alias, entry.hub_id)), None)
-    if entry is None:
+    if entry is None or entry.kind == "vision":
         return None
     if entry.languages.startswith("about"):
         return _MANY
@@ -188,7 +193,7 @@ def find(name: str) -> Source:
     neither an alias, a folder nor a possible hub id."""
     entry = next((e for e in CATALOG if name in (e.alias, e.hub_id)), None)
     if entry:
-        return Source(name, entry.hub_id, _packaged(entry) or _cached(entry.hub_id), entry)
+        return Source(name, entry.hub_id, _local(entry), entry)
     path = Path(name).expanduser()
     if path.is_dir():
         return Source(name, None, path, None)
@@ -204,11 +209,13 @@ def find(name: str) -> Source:
 
 
 def fetch(name: str, emit: Emit = ignore) -> Source:
-    """Like `find`, but gets a hub model that is not on this machine yet.
+    """Like `find`, but gets a hub model that is not on this machine yet, or makes one that has random weights.
 
     Raises ModelError when the hub does not answer, naming the models that are here.
     """
     source = find(name)
+    if source.folder is None and source.entry and source.entry.writer:
+        source = replace(source, folder=_written(source.entry, source.entry.writer))
     if source.folder is not None:
         origin = (
             "an installed package"
@@ -216,6 +223,8 @@ def fetch(name: str, emit: Emit = ignore) -> Source:
             else ""
         )
         where = origin or ("the local hub cache" if source.hub_id else "a local folder")
+        if source.entry and source.entry.writer:
+            where = "chance: they are random, and the model learns from your data alone; it was written into"
         emit(Decided("model", source.name, f"weights come from {where}: {source.folder}"))
         return source
     assert source.hub_id is not None
@@ -224,7 +233,7 @@ def fetch(name: str, emit: Emit = ignore) -> Source:
 
 def on_this_machine() -> list[str]:
     """Aliases whose weights need no network."""
-    return [entry.alias for entry in CATALOG if (_packaged(entry) or _cached(entry.hub_id)) is not None]
+    return [entry.alias for entry in CATALOG if entry.writer or _local(entry) is not None]
 
 
 def check_weights(source: Source) -> None:
@@ -239,6 +248,26 @@ def check_weights(source: Source) -> None:
             f"sha256 {found}, expected {entry.weights_sha256}.",
             f"Reinstall the package ({_pip_name(entry)}), or pass a folder you trust with --model.",
         )
+
+
+def _local(entry: Entry) -> Path | None:
+    if entry.writer:
+        folder = cache_folder() / "models" / entry.alias
+        return folder if (folder / "config.json").exists() else None
+    return _packaged(entry) or (_cached(entry.hub_id) if entry.hub_id else None)
+
+
+def _written(entry: Entry, writer: str) -> Path:
+    """The folder of a model that is made here, in the user's cache. Raises ModelError where that can not be written."""
+    folder = cache_folder() / "models" / entry.alias
+    try:
+        importlib.import_module(writer).write(folder)
+    except OSError as error:
+        raise ModelError(
+            f"The model {entry.alias!r} is made on this machine, and {folder} can not be written: {error.strerror}.",
+            "Set XDG_CACHE_HOME to a folder that can be.",
+        ) from None
+    return folder
 
 
 def _pip_name(entry: Entry) -> str:

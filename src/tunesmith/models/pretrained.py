@@ -13,6 +13,8 @@ from tunesmith.models.manifest import digest
 from tunesmith.models.outline import check_outline
 from tunesmith.models.weight_files import read_weights
 
+_READ = ("config.json", "tokenizer.json", "vocab.txt", "preprocessor_config.json")
+
 
 def load_network(maker: Any, folder: Path, settings: Any = None, **words: Any) -> Any:
     """What `maker.from_pretrained` gives for a folder that `check_folder` has seen, with `settings` in place of its
@@ -30,7 +32,7 @@ def fingerprint(folder: Path) -> str:
     """sha256 over the contents that change what a model computes."""
     found = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix == ".safetensors" or path.name in ("config.json", "tokenizer.json", "vocab.txt"):
+        if path.suffix == ".safetensors" or path.name in _READ:
             found.update(f"{path.name} {digest(path)}\n".encode())
     return found.hexdigest()
 

@@ -4,4 +4,5 @@ TABLE = {
     "encoder": "tunesmith.models.loaders.encoder:Encoder",
     "causal": "tunesmith.models.loaders.language:Causal",
     "seq2seq": "tunesmith.models.loaders.language:Seq2Seq",
+    "vision": "tunesmith.models.loaders.vision:Vision",
 }

@@ -13,10 +13,12 @@ from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import described
 from tunesmith.models.bundle import Bundle, TextBundle, ZeroShot
 from tunesmith.models.guard import loading
+from tunesmith.models.heads import check_body, own_order, set_labels, settle_head
 from tunesmith.models.lengths import longest_made_for, longest_text, position_limit
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_adapter_folder, check_folder
+from tunesmith.models.senses import refuse_other_sense
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
 from tunesmith.models.tokenizer import check_tokenizer, load_tokenizer, needed_tokens
 
@@ -39,15 +41,7 @@ def load_text_base(
     _teach_peft(source.folder)
     with quiet_transformers(), loading(source.folder, "config"):
         settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-        settings.id2label = dict(enumerate(label_names))
-        settings.label2id = {label: index for index, label in enumerate(label_names)}
-        settings.problem_type = problem_type
-        settings.__dict__.pop("auto_map", None)  # nor does what a run saves name code
-        for field in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
-                      "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout",
-                      "pooler_dropout"):  # fmt: skip
-            if hasattr(settings, field):
-                setattr(settings, field, dropout)
+        set_labels(settings, label_names, problem_type, dropout)
         if getattr(settings, "use_cache", False):
             settings.use_cache = False  # of keys and values: nothing is written here
     network, found = load_network(
@@ -55,8 +49,8 @@ def load_text_base(
         ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
     )  # fmt: skip
     new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
-    _check_body(network, new, source.folder, name)
-    order = own_order(config, label_names)
+    check_body(network, new, source.folder, name)
+    order = own_order(config, label_names, "ForSequenceClassification")
     if marked(network.config):
         model, why = unfold(network), "the run that made the model had it"
     elif order is not None:
@@ -66,7 +60,7 @@ def load_text_base(
         model = TextModel(network, pooling)
     emit(Decided("pooling", model.pooling, why))
     if marked(network.config) or f"{model.head_name}.weight" not in new:
-        _settle_head(model, order, settings)
+        settle_head(model, order, settings)
     zero_shot: ZeroShot | None = None
     if order is not None:
         zero_shot = "head"
@@ -106,48 +100,6 @@ def _teach_peft(folder: Path) -> None:
             importlib.import_module(f"tunesmith.models.{name}")
 
 
-def own_order(config: dict[str, Any], label_names: Sequence[str]) -> list[int] | None:
-    """For each of `label_names` the output of a checkpoint's trained head that stands for it; None where it has
-    no such head or one for other labels. Names count without case."""
-    if not str((config.get("architectures") or [""])[0]).endswith("ForSequenceClassification"):
-        return None
-    theirs = {str(name).strip().casefold(): int(index) for index, name in (config.get("id2label") or {}).items()}
-    ours = [name.strip().casefold() for name in label_names]
-    if len(ours) == len(theirs) == 1:  # a number, whatever it is called
-        return [0]
-    if len(theirs) != len(ours) or set(theirs) != set(ours):
-        return None
-    return [theirs[name] for name in ours]
-
-
-def _check_body(network: Any, new: set[str], folder: Path, name: str) -> None:
-    """Raises ModelError where weights of the body would have been made up. A pooler may be absent: it belongs
-    to the head."""
-    body = f"{network.base_model_prefix}."
-    absent = sorted(key for key in new if key.startswith(body) and "pooler" not in key)
-    if absent:
-        raise ModelError(
-            f"{len(absent)} weights of the model {name!r} are not in the files of {folder}, or have other sizes there "
-            f"than its config.json says: {', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}.",
-            "Get the model anew: its weights and its config.json do not belong together.",
-        )
-
-
-def _settle_head(model: TextModel, order: list[int] | None, settings: Any) -> None:
-    """A trained head in the order of our labels; a head of other labels that happens to fit starts anew."""
-    import torch
-
-    with torch.no_grad():
-        if order is None:
-            model.head.weight.normal_(0.0, getattr(settings, "initializer_range", None) or 0.02)
-            if model.head.bias is not None:
-                model.head.bias.zero_()
-            return
-        for part in (model.head.weight, model.head.bias):
-            if part is not None:
-                part.copy_(part[order].clone())
-
-
 def load_text_finished(folder: Path) -> TextBundle:
     """A model that a run saved. Raises ModelError when its files are not whole, or not as they were saved."""
     check_manifest(folder)
@@ -178,21 +130,7 @@ def load_text_finished(folder: Path) -> TextBundle:
 def check_text_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
     """The config, if this is a safe text model that can carry a classification head."""
     config = check_folder(folder, name, emit)
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
-
-    model_type = config["model_type"]
-    would_fit = f"Models that fit: {', '.join(catalog.aliases('encoder'))}."
-    if model_type not in CONFIG_MAPPING:
-        needs_code = " and its own code is not run" if "auto_map" in config else ""
-        raise ModelError(
-            f"transformers does not know the model type {model_type!r} of {name!r}{needs_code}.", would_fit
-        )
-    if model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
-        raise ModelError(
-            f"The model {name!r} ({model_type}) has no form that gives one answer for a whole text.",
-            would_fit,
-        )
+    refuse_other_sense(config, name, "texts", f"Models that fit: {', '.join(catalog.aliases('encoder'))}.")
     check_tokenizer(folder)
     return config
 

@@ -1,0 +1,53 @@
+"""A network that reads pictures, with a linear head: ResNet, ViT, ConvNeXT and other classifiers of transformers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.models.pooled import PooledNetwork
+
+
+class VisionModel(PooledNetwork):
+    """`network` is an `AutoModelForImageClassification`."""
+
+    pooling: ClassVar[str] = "own"
+    """Of the patches or places of a picture the network makes one vector in its own way."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network)
+        self._norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+
+    @property
+    def float32_names(self) -> frozenset[str]:
+        """Batch normalisation, which computes in float32 whatever it is given, and the head."""
+        kept = {id(parameter) for norm in [*self._norms, self.head] for parameter in norm.parameters()}
+        return frozenset(name for name, parameter in self.named_parameters() if id(parameter) in kept)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits [rows, outputs], from 'pixel_values' [rows, 3, height, width], or from 'features' computed before."""
+        features = batch["features"] if "features" in batch else self.features(batch)
+        return self.head(features.to(self.head.weight.dtype))
+
+    def features(self, batch: dict[str, Tensor]) -> Tensor:
+        """What the head reads, float32 [rows, hidden]."""
+        for norm in self._norms:  # what does not learn keeps its statistics too, and answers as in evaluation
+            norm.training = self.training and norm.weight is not None and norm.weight.requires_grad
+        pixels = batch["pixel_values"].to(next(self.network.parameters()).dtype)
+        return self.seen({"pixel_values": pixels}, self.head).float()
+
+    def fold(self) -> nn.Module:
+        """The network as transformers knows it."""
+        return self.network
+
+
+def running_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """What layers keep of the rows that they saw (batch normalisation), by name: it changes with training as weights
+    do, without a gradient."""
+    return {
+        name: buffer for name, buffer in model.named_buffers()
+        if name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+        and isinstance(buffer, torch.Tensor)
+    }  # fmt: skip
