@@ -12,16 +12,17 @@ from tunesmith.core.errors import DataError, OptionError, Problem, did_you_mean
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import new_file
 from tunesmith.data.conversations.examples import Examples
-from tunesmith.data.conversations.formats import Format, ReadRequest
+from tunesmith.data.conversations.formats import Form, Format, ReadRequest
 from tunesmith.data.conversations.messages import Fault, Message
 from tunesmith.data.conversations.read import read_examples
 from tunesmith.data.conversations.shape import Example, example_of
 
+Record = dict[str, Any]
 TARGETS = ("openai", "sharegpt", "alpaca", "messages", "gemini")
 _SPEAKERS = {"system": "system", "developer": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 
 
-def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> int:
+def convert(source: object, out: str | Path, to: str, *, emit: Emit = ignore) -> int:
     """Write the examples of a source (or Examples) as JSONL in the format `to`; returns how many.
 
     to: 'openai' (chat, prompt/completion, preference; of texts as messages), 'messages' (Hugging Face: the same with
@@ -42,9 +43,8 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     form = "chat" if asked else examples.form
     if (to, form) not in _WRITERS:
         fit = ", ".join(name for name, form in _WRITERS if form == examples.form)
-        raise OptionError(
-            f"the format {to!r} can not hold examples of the form {examples.form!r}", fix=f"Formats for them: {fit}."
-        )
+        message = f"the format {to!r} can not hold examples of the form {examples.form!r}"
+        raise OptionError(message, fix=f"Formats for them: {fit}.")
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     problems: list[Problem] = []
@@ -55,14 +55,14 @@ def convert(source: Any, out: str | Path, to: str, *, emit: Emit = ignore) -> in
     return len(examples)
 
 
-def _lines(examples: Examples, to: str, form: str, problems: list[Problem]) -> Iterator[str]:
-    write, reader = _WRITERS[to, form]
+def _lines(examples: Examples, to: str, form: Form, problems: list[Problem]) -> Iterator[str]:
+    write, name, columns = _WRITERS[to, form]
     for given in examples:
         others = given.pop("others", {})
         try:
             example = _as_chat(given) if form != examples.form else _as_said(given) if to == "openai" else given
-            record = write(example)
-            lost = _lost(_canonical(example), _canonical(example_of(reader, record)))
+            record = write(example) if write else _named(example, columns)
+            lost = _lost(_canonical(example), _canonical(example_of(Format(name, form, "", columns), record)))
             if taken := sorted(others.keys() & record.keys()):
                 raise Fault(f'key "{taken[0]}" of the input, whose name it has a use of its own for')
         except Fault as fault:
@@ -109,15 +109,13 @@ def _canonical(example: Example) -> Example:
 def _canonical_message(message: Message, ids: dict[str, int]) -> Message:
     clean = {key: value for key, value in message.items() if value is not None and (key, value) != ("weight", 1)}
     if "tool_calls" in clean:
-        clean["tool_calls"] = [_canonical_call(call, ids) for call in clean["tool_calls"]]
+        clean["tool_calls"] = [
+            {**call, "id": ids.setdefault(call["id"], len(ids)), "function": _parsed(call)}
+            for call in clean["tool_calls"]
+        ]
     if "tool_call_id" in clean:
         clean["tool_call_id"] = ids.get(clean["tool_call_id"])
     return clean
-
-
-def _canonical_call(call: Mapping[str, Any], ids: dict[str, int]) -> dict[str, Any]:
-    function = {**call["function"], "arguments": json.loads(call["function"]["arguments"])}
-    return {**call, "id": ids.setdefault(call["id"], len(ids)), "function": function}
 
 
 def _lost(before: Example, after: Example) -> str | None:
@@ -136,7 +134,7 @@ def _lost(before: Example, after: Example) -> str | None:
     return None
 
 
-def _with_tools(record: dict[str, Any], example: Example) -> dict[str, Any]:
+def _with_tools(record: Record, example: Example) -> Record:
     return {**record, "tools": example["tools"]} if example.get("tools") else record
 
 
@@ -144,20 +142,13 @@ def _clean(messages: list[Message]) -> list[Message]:
     return [{key: value for key, value in message.items() if value is not None} for message in messages]
 
 
-def _openai_chat(example: Example) -> dict[str, Any]:
+def _openai_chat(example: Example) -> Record:
     return _with_tools({"messages": _clean(example["messages"])}, example)
 
 
-def _openai_preference(example: Example) -> dict[str, Any]:
-    return {
-        "input": _openai_chat(example),
-        "preferred_output": _clean(example["chosen"]),
-        "non_preferred_output": _clean(example["rejected"]),
-    }
-
-
-def _prompt_completion(example: Example) -> dict[str, Any]:
-    return {"prompt": example["prompt"], "completion": example["completion"]}
+def _openai_preference(example: Example) -> Record:
+    answers = {column: _clean(example[side]) for side, column in _OPENAI_ANSWERS.items()}
+    return {"input": _openai_chat(example), **answers}
 
 
 def _plain_messages(messages: list[Message]) -> list[Message]:
@@ -171,36 +162,36 @@ def _plain_messages(messages: list[Message]) -> list[Message]:
     return found
 
 
-def _parsed(call: Mapping[str, Any]) -> dict[str, Any]:
+def _parsed(call: Record) -> Record:
     return {**call["function"], "arguments": json.loads(call["function"]["arguments"])}
 
 
-def _messages_chat(example: Example) -> dict[str, Any]:
+def _messages_chat(example: Example) -> Record:
     return _with_tools({"messages": _plain_messages(example["messages"])}, example)
 
 
-def _messages_prompted(example: Example) -> dict[str, Any]:
+def _messages_prompted(example: Example) -> Record:
     """Preference and feedback: 'prompt' and the answers, each a string or messages."""
-    record = {"prompt": example["prompt"]} if example["messages"] is None else {}
-    for key, name in (("messages", "prompt"), *((key, key) for key in ("chosen", "rejected", "completion", "label"))):
-        if example.get(key) is not None:
-            value = example[key]
-            record[name] = _plain_messages(value) if isinstance(value, list) else value
+    prompt = "prompt" if example["messages"] is None else "messages"
+    columns = {prompt: "prompt", "chosen": "chosen", "rejected": "rejected", "completion": "completion"}
+    record = {
+        column: _plain_messages(value) if isinstance(value, list) else value
+        for column, value in _named(example, {**columns, "label": "label"}).items()
+    }
     return _with_tools(record, example)
 
 
-def _named(example: Example, **names: str) -> dict[str, Any]:
-    """The parts of an example under other names, without those that it does not have."""
-    return {column: example[part] for part, column in names.items() if example.get(part) is not None}
+def _named(example: Example, columns: Mapping[str, str]) -> Record:
+    """The parts of an example in these columns, without those that it does not have."""
+    return {column: example[part] for part, column in columns.items() if example.get(part) is not None}
 
 
-def _sharegpt(example: Example) -> dict[str, Any]:
+def _sharegpt(example: Example) -> Record:
     turns = []
     for message in example["messages"]:
         if message.get("tool_calls"):
-            calls = [
-                {"name": call["name"], "arguments": call["arguments"]} for call in map(_parsed, message["tool_calls"])
-            ]
+            functions = map(_parsed, message["tool_calls"])
+            calls = [{"name": function["name"], "arguments": function["arguments"]} for function in functions]
             value = json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
             turns.append({"from": "function_call", "value": value})
         else:
@@ -210,7 +201,7 @@ def _sharegpt(example: Example) -> dict[str, Any]:
     return {**record, "tools": json.dumps(tools, ensure_ascii=False)} if tools else record
 
 
-def _alpaca(example: Example) -> dict[str, Any]:
+def _alpaca(example: Example) -> Record:
     messages = example["messages"]
     system = messages[0]["content"] if messages[0]["role"] in ("system", "developer") else None
     turns = messages[0 if system is None else 1 :]
@@ -226,13 +217,12 @@ def _alpaca(example: Example) -> dict[str, Any]:
     return record
 
 
-def _gemini(example: Example) -> dict[str, Any]:
-    messages = example["messages"]
-    contents: list[dict[str, Any]] = []
+def _gemini(example: Example) -> Record:
+    contents: list[Record] = []
     names: dict[str, str] = {}
-    answers: list[dict[str, Any]] | None = None  # parts of the tool messages that stand together
-    record: dict[str, Any] = {}
-    for message in messages:
+    answers: list[Record] | None = None  # parts of the tool messages that stand together
+    record: Record = {}
+    for message in example["messages"]:
         if message["role"] in ("system", "developer"):
             record["systemInstruction"] = {"role": "system", "parts": [{"text": message["content"]}]}
             continue
@@ -244,7 +234,7 @@ def _gemini(example: Example) -> dict[str, Any]:
             answers.append({"functionResponse": response})
             continue
         answers = None
-        parts: list[dict[str, Any]] = [{"text": message["content"]}] if message.get("content") is not None else []
+        parts: list[Record] = [{"text": message["content"]}] if message.get("content") is not None else []
         for call in message.get("tool_calls") or ():
             function = _parsed(call)
             names[call["id"]] = function["name"]
@@ -256,55 +246,36 @@ def _gemini(example: Example) -> dict[str, Any]:
     return record
 
 
-def _response(content: str) -> Any:
+def _response(content: str) -> Record:
     """The tool's answer as an object, as Gemini wants it; read back it is the same text."""
     try:
         value = json.loads(content)
     except ValueError:
         value = None
-    same = isinstance(value, dict) and list(value) != ["output"] and json.dumps(value, ensure_ascii=False) == content
-    return value if same else {"output": content}
+    if isinstance(value, dict) and list(value) != ["output"] and json.dumps(value, ensure_ascii=False) == content:
+        return value
+    return {"output": content}
 
 
-_Writer = Callable[[Example], dict[str, Any]]
 _CHAT = {"messages": "messages", "tools": "tools"}
+_COMPLETION = {"prompt": "prompt", "completion": "completion"}
+_OPENAI_ANSWERS = {"chosen": "preferred_output", "rejected": "non_preferred_output"}
 _PREFERENCE = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected", "tools": "tools"}
-_FEEDBACK = {"prompt": "prompt", "completion": "completion", "label": "label", "tools": "tools"}
-_PROMPT = Format("prompt-completion", "completion", "", {"prompt": "prompt", "completion": "completion"})
-# How each is written, and how it is read back.
-_WRITERS: dict[tuple[str, str], tuple[_Writer, Format]] = {
-    ("openai", "chat"): (_openai_chat, Format("openai", "chat", "", _CHAT)),
-    ("openai", "completion"): (_prompt_completion, _PROMPT),
-    ("openai", "preference"): (
-        _openai_preference,
-        Format(
-            "openai-preference",
-            "preference",
-            "",
-            {"input": "input", "chosen": "preferred_output", "rejected": "non_preferred_output"},
-        ),
-    ),
-    ("messages", "chat"): (_messages_chat, Format("openai", "chat", "", _CHAT)),
-    ("messages", "completion"): (_prompt_completion, _PROMPT),
-    ("messages", "preference"): (_messages_prompted, Format("preference", "preference", "", _PREFERENCE)),
-    ("messages", "feedback"): (_messages_prompted, Format("feedback", "feedback", "", _FEEDBACK)),
-    ("messages", "pair"): (
-        lambda example: _named(example, source="input_text", target="target_text", references="references"),
-        Format("pair", "pair", "", {"source": "input_text", "target": "target_text", "references": "references"}),
-    ),
-    ("messages", "text"): (lambda example: _named(example, text="text"), Format("text", "text", "", {"text": "text"})),
-    ("sharegpt", "chat"): (_sharegpt, Format("sharegpt", "chat", "", {"messages": "conversations", "tools": "tools"})),
-    ("alpaca", "chat"): (
-        _alpaca,
-        Format(
-            "alpaca",
-            "chat",
-            "",
-            {"query": "instruction", "input": "input", "response": "output", "system": "system", "history": "history"},
-        ),
-    ),
-    ("gemini", "chat"): (
-        _gemini,
-        Format("gemini", "chat", "", {"messages": "contents", "system": "systemInstruction", "tools": "tools"}),
-    ),
+_PAIR = {"source": "input_text", "target": "target_text", "references": "references"}
+_ALPACA = {"query": "instruction", "input": "input", "response": "output", "system": "system", "history": "history"}
+_GEMINI = {"messages": "contents", "system": "systemInstruction", "tools": "tools"}
+# How each is written (None: its parts as they are), and the name and columns of the format in which it is read back.
+_WRITERS: dict[tuple[str, Form], tuple[Callable[[Example], Record] | None, str, dict[str, str]]] = {
+    ("openai", "chat"): (_openai_chat, "openai", _CHAT),
+    ("openai", "completion"): (None, "prompt-completion", _COMPLETION),
+    ("openai", "preference"): (_openai_preference, "openai-preference", {"input": "input", **_OPENAI_ANSWERS}),
+    ("messages", "chat"): (_messages_chat, "openai", _CHAT),
+    ("messages", "completion"): (None, "prompt-completion", _COMPLETION),
+    ("messages", "preference"): (_messages_prompted, "preference", _PREFERENCE),
+    ("messages", "feedback"): (_messages_prompted, "feedback", {**_COMPLETION, "label": "label", "tools": "tools"}),
+    ("messages", "pair"): (None, "pair", _PAIR),
+    ("messages", "text"): (None, "text", {"text": "text"}),
+    ("sharegpt", "chat"): (_sharegpt, "sharegpt", {"messages": "conversations", "tools": "tools"}),
+    ("alpaca", "chat"): (_alpaca, "alpaca", _ALPACA),
+    ("gemini", "chat"): (_gemini, "gemini", _GEMINI),
 }

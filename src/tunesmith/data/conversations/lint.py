@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunesmith.data.conversations.examples import Examples
+from tunesmith.data.conversations.turns import common_start
 
 _FEW = 100
 _LONG = 10_000
@@ -30,17 +31,13 @@ def lint(examples: Examples) -> list[str]:
 
 
 def _prompt_advice(examples: Examples) -> list[str]:
-    prompts, completions = [], []
-    long = []
-    for example in examples:
-        prompts.append(example["prompt"])
-        completions.append(example["completion"])
-        if len(prompts[-1]) + len(completions[-1]) > _LONG:
-            long.append(example["row"])
+    cells = [(example["prompt"], example["completion"], example["row"]) for example in examples]
+    prompts, completions = [prompt for prompt, _, _ in cells], [completion for _, completion, _ in cells]
+    long = [row for prompt, completion, row in cells if len(prompt) + len(completion) > _LONG]
     advice = [f"{len(long)} examples are longer than {_LONG:,} characters: {_rows(long)}."] if long else []
     for name, texts in (("prompt", prompts), ("completion", completions)):
-        shouted = sum(_is_uppercase(text) for text in texts)
-        if shouted > len(texts) / 3:
+        shouted = [text for text in texts if sum(map(str.isupper, text)) > sum(map(str.islower, text))]
+        if len(shouted) > len(texts) / 3:
             advice.append(f"More than a third of the {name}s are in upper case; lower case is usually learned better.")
     if len(prompts) < 2:
         return advice
@@ -53,7 +50,7 @@ def _of_prompts(prompts: Sequence[str], completions: Sequence[str]) -> list[str]
     if len(set(prompts)) == 1:
         return ["All prompts are the same, so that nothing can be learned from them."]
     advice = []
-    suffix, prefix = _common_suffix(prompts), _common_prefix(prompts)
+    suffix, prefix = _common_suffix(prompts), common_start(prompts)
     if suffix:
         often = sum(text.count(suffix) > 1 for text in prompts)
         if often:
@@ -77,7 +74,7 @@ def _of_completions(completions: Sequence[str], prompted: bool) -> list[str]:
     if len(set(completions)) == 1:
         return ["All completions are the same, so that there is nothing to learn."]
     advice = []
-    prefix, suffix = _common_prefix(completions), _common_suffix(completions)
+    prefix, suffix = common_start(completions), _common_suffix(completions)
     if prompted and len(prefix) >= _COMPLETION_PREFIX:
         advice.append(f"All completions start with {prefix!r}; put it at the end of the prompts.")
     if suffix.strip():
@@ -85,18 +82,8 @@ def _of_completions(completions: Sequence[str], prompted: bool) -> list[str]:
     return advice
 
 
-def _common_prefix(texts: Sequence[str]) -> str:
-    first, last = min(texts), max(texts)  # all others lie between them
-    return first[: next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
-
-
 def _common_suffix(texts: Sequence[str]) -> str:
-    return _common_prefix([text[::-1] for text in texts])[::-1]
-
-
-def _is_uppercase(text: str) -> bool:
-    upper = sum(map(str.isupper, text))
-    return upper > sum(map(str.islower, text))
+    return common_start([text[::-1] for text in texts])[::-1]
 
 
 def _rows(rows: Sequence[int]) -> str:

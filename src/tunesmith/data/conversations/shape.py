@@ -22,7 +22,7 @@ from tunesmith.data.conversations.messages import (
     read_tools,
     structure,
 )
-from tunesmith.data.conversations.turns import SYSTEMS, answered, merge_prompts, role, short, split_last_answer, words
+from tunesmith.data.conversations.turns import SYSTEMS, answered, common_start, merge_prompts, split_last_answer, role, short, words
 from tunesmith.data.conversations.verdict import Verdict, cell_of
 from tunesmith.data.nothing import nothing_in_text
 
@@ -285,7 +285,7 @@ def _preference_strings(cells: _Cells, chosen: Any, rejected: Any) -> Example:
         return {"prompt": prompt, "chosen": good, "rejected": bad}
     if "prompt" in cells.found.columns:  # only where no row has one, it is what both begin with
         raise Fault(f'key "{cells.name("prompt")}": is missing')
-    cut = _common_start(good, bad)
+    cut = len(common_start([good, bad]))
     turn = good.rfind(_HH_TURN, 0, cut)
     cut = turn + len(_HH_TURN) if turn >= 0 else good.rfind(" ", 0, cut) + 1
     return {"prompt": good[:cut], "chosen": good[cut:], "rejected": bad[cut:]}
@@ -306,11 +306,6 @@ def _unrepeated(cells: _Cells, prompt: str, *answers: str) -> list[str]:
 _REPEAT = 8
 """Letters of a prompt, from which on an answer that begins with it repeats it."""
 _HH_TURN = "\n\nAssistant:"  # how Anthropic's helpful-and-harmless data begins an answer
-
-
-def _common_start(left: str, right: str) -> int:
-    ends = (place for place, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
-    return next(ends, min(len(left), len(right)))
 
 
 def _feedback(cells: _Cells) -> Example:
@@ -368,10 +363,6 @@ def _joined(value: Any, name: str) -> Any:
     return " ".join([_text(part, name) for part in value]) if isinstance(value, list) else value
 
 
-def _plain_text(cells: _Cells) -> Example:
-    return {"text": cells.text("text", "no text")}
-
-
 _SHAPES: dict[str, Callable[[_Cells], Example]] = {
     "openai": _chat,
     "sharegpt": _chat,
@@ -383,5 +374,5 @@ _SHAPES: dict[str, Callable[[_Cells], Example]] = {
     "preference": _preference,
     "feedback": _feedback,
     "pair": _pair,
-    "text": _plain_text,
+    "text": lambda cells: {"text": cells.text("text", "no text")},
 }

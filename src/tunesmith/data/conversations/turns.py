@@ -42,15 +42,13 @@ def answered(
     left, right = good[shared:], bad[shared:]
     if not any(asks(side[0]) for side in (left, right) if side):
         return good[:shared], left, right
-    contexts = [split_last_answer(side)[0] for side in (good, bad)]
-    if not (split_last_answer(good)[1] and split_last_answer(bad)[1]):
+    (asked, better), (other, worse) = split_last_answer(good), split_last_answer(bad)
+    if not (better and worse):
         return good[:shared], left, right  # a side without an answer, which validation names
-    if all(contexts):
-        raise Fault(
-            f'key "{chosen}" and key "{rejected}" answer different prompts: they begin with '
-            f"{listed(contexts[0])}, and with {listed(contexts[1])}"
-        )
-    return contexts[0] or contexts[1], split_last_answer(good)[1], split_last_answer(bad)[1]
+    if asked and other:
+        begun = f"they begin with {listed(asked)}, and with {listed(other)}"
+        raise Fault(f'key "{chosen}" and key "{rejected}" answer different prompts: {begun}')
+    return asked or other, better, worse
 
 
 def split_last_answer(messages: list[Message]) -> tuple[list[Message], list[Message]]:
@@ -83,9 +81,13 @@ def alike(left: Sequence[Message], right: Sequence[Message]) -> bool:
     return [plain(message) for message in left] == [plain(message) for message in right]
 
 
+def common_start(texts: Sequence[str]) -> str:
+    first, last = min(texts), max(texts)  # all others lie between them
+    return first[: next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+
+
 def _shared(left: Sequence[Message], right: Sequence[Message]) -> int:
-    """How many messages both begin with, before the last one of each. The
-    assistant has the next word."""
+    """How many messages both begin with, before the last one of each. The assistant has the next word."""
     most = max(min(len(left), len(right)) - 1, 0)
     shared = next((n for n in range(most) if left[n] != right[n]), most)
     while shared and left[shared - 1].get("role") == "assistant":

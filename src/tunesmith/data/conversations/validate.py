@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from tunesmith.core.errors import Problem
 from tunesmith.data.conversations.examples import Examples, in_order
 from tunesmith.data.conversations.messages import KEYS, kind
 from tunesmith.data.conversations.shape import Example
+from tunesmith.data.conversations.turns import role as role_of
 
 FIX = "Mend or remove these rows."
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -96,12 +98,12 @@ def _chat(check: _Check) -> Iterator[str]:
 
 
 def _last_is_assistant(check: _Check, messages: list[Any]) -> Iterator[str]:
-    roles = [_role(message) for message in messages]
+    roles = [role_of(message) for message in messages]
     if "assistant" not in roles:
         yield f'{check.key("messages")}: no message has the role "assistant"'
     elif roles[-1] != "assistant":
         yield f"message {len(roles)}, {check.key('role')}: the last message must be the assistant's"
-    spoken = [message.get("weight", 1) for message in messages if _role(message) == "assistant"]
+    spoken = [message.get("weight", 1) for message in messages if role_of(message) == "assistant"]
     if spoken and all(weight == 0 for weight in spoken):
         yield 'key "weight": it is 0 in every assistant message, so there is nothing to learn'
 
@@ -112,10 +114,6 @@ def _no_messages(messages: Any) -> str | None:
     if not isinstance(messages, list):
         return f"is {kind(messages)}, not a list of messages"
     return None if messages else "there are no messages"
-
-
-def _role(message: Any) -> Any:
-    return message.get("role") if isinstance(message, Mapping) else None
 
 
 def _messages(check: _Check, messages: list[Any], where: str = "", given: list[Any] | None = None) -> Iterator[str]:
@@ -143,7 +141,7 @@ def _messages(check: _Check, messages: list[Any], where: str = "", given: list[A
             yield from (f"{here}, {fault}" for fault in _calls(check, message, used))
             waiting |= dict.fromkeys(_ids(message))
             used |= waiting.keys()
-    if waiting and _role(messages[-1]) == "tool":
+    if waiting and role_of(messages[-1]) == "tool":
         yield from (f'{where}the tool call "{call}" is not answered by a tool message' for call in waiting)
 
 
@@ -240,7 +238,7 @@ def _prompt(check: _Check) -> Iterator[str]:
         return
     assert isinstance(messages, list)
     yield from _messages(check, messages)
-    if _role(messages[-1]) == "assistant":
+    if role_of(messages[-1]) == "assistant":
         yield f"message {len(messages)}, {check.key('role')}: the prompt must not end with the assistant"
 
 
@@ -258,9 +256,9 @@ def _reply(check: _Check, name: str) -> Iterator[str]:
     given = check.example.get("messages")
     yield from _messages(check, messages, where, given if isinstance(given, list) else [])
     for number, message in enumerate(messages, 1):
-        if _role(message) not in ("assistant", "tool", None) and _role(message) in ROLES:
+        if role_of(message) not in ("assistant", "tool", None) and role_of(message) in ROLES:
             yield f"{where}message {number}, {check.key('role')}: only assistant and tool messages can answer"
-    if "assistant" not in map(_role, messages):
+    if "assistant" not in map(role_of, messages):
         yield f'{check.key(name)}: no message has the role "assistant"'
 
 
@@ -277,21 +275,11 @@ def _feedback(check: _Check) -> Iterator[str]:
     yield from _reply(check, "completion")
 
 
-def _completion(check: _Check) -> Iterator[str]:
-    yield from check.check_text("prompt", may_be_empty=True)
-    yield from check.check_text("completion")
-
-
-def _pair(check: _Check) -> Iterator[str]:
-    yield from check.check_text("source")
-    yield from check.check_text("target")
-
-
 _RULES: dict[str, Callable[[_Check], Iterator[str]]] = {
     "chat": _chat,
-    "completion": _completion,
+    "completion": lambda check: chain(check.check_text("prompt", may_be_empty=True), check.check_text("completion")),
     "text": lambda check: check.check_text("text", most=math.inf),
     "preference": _preference,
     "feedback": _feedback,
-    "pair": _pair,
+    "pair": lambda check: chain(check.check_text("source"), check.check_text("target")),
 }
