@@ -10,6 +10,7 @@ that `fit` is given are learned, but for some on which the best state of the tra
 
 from __future__ import annotations
 
+import os
 import weakref
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,9 +49,10 @@ class _TextEstimator(BaseEstimator):
     """What both estimators share: texts in, a run, its model."""
 
     def __init__(
-        self, *, model: Any = "auto", method: str = "auto", epochs: int | None = None,
+        self, *, model: str | os.PathLike[str] = "auto", method: str = "auto", epochs: int | None = None,
         learning_rate: float | None = None, batch_size: int | None = None, max_length: int | None = None,
-        options: dict[str, Any] | None = None, validation_size: float = 0.1, random_state: Any = 0, out: Any = None,
+        options: dict[str, object] | None = None, validation_size: float = 0.1,
+        random_state: int | np.random.RandomState | None = 0, out: str | os.PathLike[str] | None = None,
         verbose: bool = False,
     ):  # fmt: skip
         self.model = model
@@ -91,14 +93,14 @@ class _TextEstimator(BaseEstimator):
         self._model: Model = self.run_.model
         self._files = self.run_.folder.model
 
-    def _texts(self, X: Any) -> pd.DataFrame:
+    def _texts(self, X: object) -> pd.DataFrame:
         """X as a DataFrame with the column text, or text and text_pair. Raises ValueError, as scikit-learn has it."""
         try:
             return _as_texts(X)
         except DataError as error:
             raise ValueError(str(error)) from error
 
-    def _known_texts(self, X: Any) -> pd.DataFrame:
+    def _known_texts(self, X: object) -> pd.DataFrame:
         """The same for a fitted estimator. Raises NotFittedError, and ValueError where pairs and texts are mixed up."""
         check_is_fitted(self)
         texts = self._texts(X)
@@ -110,7 +112,7 @@ class _TextEstimator(BaseEstimator):
             )
         return texts
 
-    def _scores(self, X: Any) -> np.ndarray:
+    def _scores(self, X: object) -> np.ndarray:
         texts = self._known_texts(X)
         return self._model.probabilities(texts) if len(texts) else self._model.probabilities([])
 
@@ -125,7 +127,7 @@ class _TextEstimator(BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Parameters, and of a fitted estimator the files of its model: it can be moved to another machine."""
         state = dict(super().__getstate__())
         if "_model" in state:
@@ -188,7 +190,7 @@ class TextClassifier(ClassifierMixin, _TextEstimator):
         self._order = [(self._model.labels or []).index(name) for name in names]
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: object) -> np.ndarray:
         """The likeliest class of each text [n], or 0/1 of each of several labels [n, n_labels]."""
         scores = self.predict_proba(X)
         if self._model.task.kind == "labels":
@@ -197,7 +199,7 @@ class TextClassifier(ClassifierMixin, _TextEstimator):
         found: np.ndarray = self.classes_[scores.argmax(1)]
         return found
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: object) -> np.ndarray:
         """float64 [n, n_classes], in the order of `classes_`."""
         check_is_fitted(self)
         scores: np.ndarray = self._scores(X)[:, self._order]
@@ -212,7 +214,7 @@ class TextClassifier(ClassifierMixin, _TextEstimator):
 class TextRegressor(RegressorMixin, _TextEstimator):
     """A fine-tuned model that gives a number for a text. Parameters are those of `TextClassifier`."""
 
-    def fit(self, X: Any, y: Any) -> TextRegressor:
+    def fit(self, X: object, y: object) -> TextRegressor:
         """Fine-tune on texts X [n] (or pairs) and numbers y [n]. Raises ValueError for what are no texts or numbers."""
         texts, y = self._texts(X), _targets(self, y)
         check_consistent_length(texts, y)
@@ -220,7 +222,7 @@ class TextRegressor(RegressorMixin, _TextEstimator):
         self._train(texts, pd.DataFrame({_NUMBER: numbers}), None, "text-regression")
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: object) -> np.ndarray:
         """A number for each text: float64 [n]."""
         check_is_fitted(self)
         return self._scores(X)

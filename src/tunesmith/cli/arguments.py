@@ -15,6 +15,8 @@ from tunesmith.cli import completion, process
 from tunesmith.core.errors import FolderError, OptionError
 from tunesmith.core.text import visible_within
 
+Found = dict[str, Any]
+
 # How the flags of a command are grouped in its help.
 DATA, FILES, MODEL, TRAINING, KEPT, SEVERAL, OUTPUT = (
     "Data", "How files are read", "Model and method", "Training", "What must be kept", "Several runs", "Output",
@@ -189,7 +191,7 @@ def reads_files(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the flags of READING; it takes those that are given as `reading`, a dict."""
 
     @functools.wraps(command)
-    def wrapped(**typed: Any) -> None:
+    def wrapped(**typed: object) -> None:
         command(reading=words_of(None, **{name: typed.pop(name) for name in READING}), **typed)
 
     own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "reading"]
@@ -256,13 +258,13 @@ def _meant(name: str, value: Any) -> Any:
     return value
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[object]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -284,12 +286,12 @@ def verify_model(run: Path, verify: bool) -> None:
         every_byte(run)
 
 
-def print_found(found: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], str]) -> None:
+def print_found(found: Found, as_json: bool, screen: Callable[[Found], str]) -> None:
     """One JSON object, or what `screen` makes of it for people: of text that can not steer their terminal."""
     print(process.as_json(found) if as_json else screen(visible_within(found)))
 
 
-def print_document(found: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], str], folder: Path) -> None:
+def print_document(found: Found, as_json: bool, screen: Callable[[Found], str], folder: Path) -> None:
     """`print_found` of what files in `folder` hold. Raises FolderError where that is not what was written there."""
     try:
         print_found(found, as_json, screen)

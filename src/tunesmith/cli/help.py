@@ -63,7 +63,7 @@ class Sections(TyperGroup):
                 with formatter.section(section):
                     formatter.write_dl(rows)
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: object) -> list[str]:
         """By section, as the help page has them."""
 
         def place(name: str) -> int:

@@ -56,7 +56,7 @@ def check(data: str, words: dict[str, Any], out: Out = None, verbose: Verbose = 
 @run_words()
 def train(
     data: str,
-    words: dict[str, Any],
+    words: dict[str, object],
     cv: Annotated[
         int | None, typer.Option(metavar="N", help="Cross-validate with this many folds.", rich_help_panel=SEVERAL)
     ] = None,

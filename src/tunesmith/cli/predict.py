@@ -118,7 +118,7 @@ def _piped(texts: list[str] | None, data: str | None) -> bool:
     )
 
 
-def _answer_texts(run: Path, texts: list[str], options: dict[str, Any], as_json: bool) -> None:
+def _answer_texts(run: Path, texts: list[str], options: dict[str, object], as_json: bool) -> None:
     from tunesmith.cli import show
     from tunesmith.runs.load import load, options_of, predictor_of
 
@@ -134,7 +134,7 @@ def _answer_texts(run: Path, texts: list[str], options: dict[str, Any], as_json:
     print_found({"predictions": shown}, as_json, show.predicted)
 
 
-def _answer_file(run: Path, data: str, out: Path, words: dict[str, Any], as_json: bool) -> None:
+def _answer_file(run: Path, data: str, out: Path, words: dict[str, object], as_json: bool) -> None:
     from tunesmith.cli import show
     from tunesmith.workflows import predict as workflow
 
@@ -144,7 +144,7 @@ def _answer_file(run: Path, data: str, out: Path, words: dict[str, Any], as_json
     )
 
 
-def _answer_pipe(run: Path, format: str, options: dict[str, Any], as_json: bool, *, asked: bool) -> None:
+def _answer_pipe(run: Path, format: str, options: dict[str, object], as_json: bool, *, asked: bool) -> None:
     """Answers to what comes through standard input, each as soon as it is there."""
     from tunesmith.cli import show
     from tunesmith.data import predict_inputs
@@ -209,14 +209,14 @@ def _written(found: Iterable[Answered], format: str, probabilities: bool) -> Ite
         yield _csv(row.values(), one.row.delimiter)
 
 
-def _csv(cells: Iterable[Any], delimiter: str) -> str:
+def _csv(cells: Iterable[object], delimiter: str) -> str:
     line = io.StringIO()
     plain = [quoted_formula("|".join(map(str, cell)) if isinstance(cell, list) else cell) for cell in cells]
     csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(plain)
     return line.getvalue().removesuffix("\n")
 
 
-def _brief(answer: dict[str, Any], probabilities: bool) -> dict[str, Any]:
+def _brief(answer: dict[str, object], probabilities: bool) -> dict[str, object]:
     """An answer without the probability of every label, where they are not asked for."""
     if probabilities or "label" not in answer:
         return answer

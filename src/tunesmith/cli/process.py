@@ -24,7 +24,7 @@ _BROKEN_PIPE = 141
 """Exit code of a process whose reader left, as the shells have it (128 + SIGPIPE)."""
 
 
-def run(app: Callable[..., Any]) -> None:
+def run(app: Callable[..., object]) -> None:
     """Run the command line; every known error becomes a message and its exit code."""
     _prepare_streams()
     warnings.formatwarning = _formatted
@@ -151,7 +151,7 @@ def _say(text: str) -> None:
         print(f"{head}{rest}", file=sys.stderr, flush=True)
 
 
-def _answer(found: dict[str, Any]) -> None:
+def _answer(found: dict[str, object]) -> None:
     """With --json an error is one JSON object on standard output too."""
     if "--json" in sys.argv:
         with suppress(OSError, ValueError):
@@ -166,7 +166,7 @@ def as_utf8(argument: str) -> str:
         return argument  # what can not be read is refused where texts are
 
 
-def as_json(found: Any) -> str:
+def as_json(found: object) -> str:
     """One line of JSON, in letters that standard output can encode."""
     utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return json.dumps(found, ensure_ascii=not utf8, default=str)

@@ -32,7 +32,7 @@ commands = Commands()
 @commands.command(section=IMPROVE)
 @run_words(COMPARED)
 def compare(
-    data: str, words: dict[str, Any], models: Models = None, methods: Methods = None, launcher: Launcher = None,
+    data: str, words: dict[str, object], models: Models = None, methods: Methods = None, launcher: Launcher = None,
     out: Folder = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Is fine-tuning worth it here? From the simplest way to the costliest, all on the same test rows."""
@@ -52,7 +52,7 @@ def compare(
 @commands.command(section=IMPROVE)
 @run_words(COMPARED)
 def search(
-    data: str, words: dict[str, Any], models: Models = None, methods: Methods = None, budget: Budget = "20 trials",
+    data: str, words: dict[str, object], models: Models = None, methods: Methods = None, budget: Budget = "20 trials",
     space: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUES", help="What to try: NAME=LOW..HIGH or NAME=A,B; repeatable.",

@@ -104,7 +104,7 @@ def _examples(examples: list[Document]) -> list[str]:
     return lines
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: object) -> object:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

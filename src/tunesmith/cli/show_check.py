@@ -112,7 +112,7 @@ def _rows(count: int) -> str:
     return f"{count:,} row" + ("" if count == 1 else "s")
 
 
-def _dropped(ledger: Mapping[str, Any]) -> str:
+def _dropped(ledger: Mapping[str, object]) -> str:
     dropped = ledger["dropped"]
     return f"{dropped:,} left out" if dropped else "all used"
 
@@ -146,7 +146,7 @@ def _labels(labels: Mapping[str, Mapping[str, int]]) -> list[str]:
     return lines
 
 
-def _numbers(numbers: Mapping[str, Any]) -> list[str]:
+def _numbers(numbers: Mapping[str, object]) -> list[str]:
     spread = {name: f"{numbers[name]:.4g}" for name in ("min", "median", "mean", "max")}
     return [entry("numbers", ", ".join(f"{name} {value}" for name, value in spread.items()))]
 
@@ -156,7 +156,7 @@ def _bar(share: float) -> str:
     return sign * max(1, round(share * _BAR)) if share else ""
 
 
-def _samples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
+def _samples(samples: Sequence[Mapping[str, object]]) -> list[str]:
     """Three rows as they are read, on a line each."""
     columns = width() or 100
     lines = []
@@ -185,7 +185,7 @@ def _examples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _lengths(found: Mapping[str, Any]) -> str:
+def _lengths(found: Mapping[str, object]) -> str:
     unit = found["unit"]
     what = " (a token is about 3/4 of a word)" if unit == "tokens" else ""
     return (
@@ -236,7 +236,7 @@ def _cut_short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return _cut_short(str(value), 100)
 
 

@@ -210,7 +210,7 @@ def _kind_of(record: Mapping[str, Any]) -> type[Event] | None:
     return next((kind for kind in Event.__subclasses__() if kind.name == record.get("event")), None)
 
 
-def _is_sound(record: dict[str, Any]) -> bool:
+def _is_sound(record: dict[str, object]) -> bool:
     """Whether it is an event, and one that is known here has what it must have."""
     kind = _kind_of(record)
     if kind is None:

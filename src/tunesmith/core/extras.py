@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, requires, version
-from typing import Any
 
 _FOR = {
     "quickstart": "minilm, the default base model, without a download from the hub",
@@ -13,7 +12,7 @@ _FOR = {
 """What each optional part is for."""
 
 
-def extras() -> list[dict[str, Any]]:
+def extras() -> list[dict[str, object]]:
     """The optional parts, as this package's own metadata names them; what only its developers need is left out."""
     try:
         declared = requires("tunesmith") or []

@@ -104,7 +104,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
@@ -263,7 +263,7 @@ def _fsync(path: Path, kind: int) -> None:
         os.close(descriptor)
 
 
-def write_table(table: Any, path: Path) -> None:
+def write_table(table: object, path: Path) -> None:
     """An Arrow table as Parquet file."""
     import pyarrow.parquet as pq
 

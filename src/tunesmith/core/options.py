@@ -71,7 +71,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"It is called {ours!r} here." if ours else did_you_mean(name, words)
 
 
-def resolve(given: Mapping[str, Any], parts: Mapping[str, type[Options]]) -> dict[str, Options]:
+def resolve(given: Mapping[str, object], parts: Mapping[str, type[Options]]) -> dict[str, Options]:
     """Hand each given option to the part that declares it, and validate.
 
     `parts` maps a part's name ('engine', 'method', ...) to its Options model. All faults are
@@ -103,7 +103,7 @@ def _loader() -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        def fetch_flow_collection_start(self, token: Any) -> None:
+        def fetch_flow_collection_start(self, token: object) -> None:
             self._refuse_deep(self.flow_level)
             super().fetch_flow_collection_start(token)
 
@@ -157,7 +157,7 @@ _MOST_BITS = 4096
 _DEEPEST = 100
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def _parts(value: object) -> Iterator[object]:
     """The value and all values in it, as often as they are referred to; endless where one holds itself."""
     waiting = [value]
     while waiting:
@@ -169,7 +169,7 @@ def _parts(value: Any) -> Iterator[Any]:
             waiting += one
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str) -> object:
     """The value of `--set name=value`: YAML scalars and lists, so `5`, `1e-4`, `true`, `[1, 2]` work.
 
     What YAML reads as `key: value` is text with a colon, such as a prefix 'summarize: ', and kept to the letter.
@@ -194,7 +194,7 @@ def parse_value(text: str) -> Any:
     return value
 
 
-def describe(model: type[Options]) -> list[dict[str, Any]]:
+def describe(model: type[Options]) -> list[dict[str, object]]:
     """One row per option: name, type, default, help. For `--help` and the reference page."""
     return [
         {
@@ -207,7 +207,7 @@ def describe(model: type[Options]) -> list[dict[str, Any]]:
     ]
 
 
-def type_name(annotation: Any) -> str:
+def type_name(annotation: object) -> str:
     if typing.get_origin(annotation) is typing.Literal:
         return " | ".join(str(value) for value in typing.get_args(annotation))
     arguments = typing.get_args(annotation)
@@ -222,7 +222,7 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"There is no option called {name!r}. {nearest(name, known)}"
 
 
-def faults_of(model: type[Options], words: Mapping[str, Any]) -> list[str]:
+def faults_of(model: type[Options], words: Mapping[str, object]) -> list[str]:
     """What is wrong with the values of some of its options: a sentence each."""
     try:
         model(**words)

@@ -102,7 +102,7 @@ def _with_new_names(found: type) -> type:
     return type(found.__name__, (found,), {"__module__": found.__module__, "__doc__": found.__doc__, **own})
 
 
-def _annotated(kind: type) -> dict[str, Any]:
+def _annotated(kind: type) -> dict[str, object]:
     return {name: what for base in kind.__mro__ for name, what in inspect.get_annotations(base).items()}
 
 

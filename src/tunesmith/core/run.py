@@ -29,7 +29,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
     return below if len(path.parts) == 1 and not path.exists() and is_run(below) else path
 
 
-def results_folder(out: str | os.PathLike[str] | None, data: Any, what: str) -> Path:
+def results_folder(out: str | os.PathLike[str] | None, data: object, what: str) -> Path:
     """Where the results of several runs on `data` go: `out`, or when none is given runs/<name>-<what>."""
     if out is not None:
         return Path(out)

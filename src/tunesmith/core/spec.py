@@ -23,7 +23,7 @@ from tunesmith.core.options import Options, describe_faults, read_yaml
 _MOST_BYTES = 1 << 20
 
 
-def _holds_nul(value: Any) -> bool:
+def _holds_nul(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_holds_nul, value))
     return isinstance(value, str) and "\0" in value
@@ -66,7 +66,7 @@ class RunSpec(Options):
 
     @field_validator("text", "target", "retain", mode="before")
     @classmethod
-    def _as_list(cls, value: Any) -> Any:
+    def _as_list(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
     @field_validator("callbacks")
@@ -86,7 +86,7 @@ class RunSpec(Options):
         return found[0] if isinstance(value, str) else found
 
     @classmethod
-    def make(cls, words: Mapping[str, Any]) -> RunSpec:
+    def make(cls, words: Mapping[str, object]) -> RunSpec:
         """From flat words: what RunSpec knows is its own, the rest are options. Raises OptionError."""
         given = {name: _plain(value) for name, value in words.items()}
         own = {name: value for name, value in given.items() if name in cls.model_fields}
@@ -134,7 +134,7 @@ class RunSpec(Options):
         return yaml.safe_dump(self.words(), sort_keys=False, allow_unicode=True)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """As it would stand in a spec file: the name of a path or a run, Python's own numbers and lists."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)

@@ -58,7 +58,7 @@ def is_formula(text: str) -> bool:
     return text.startswith(("+", "-", "@")) and not _NUMBER.fullmatch(text.strip()) and bool(_RUNS.search(text[1:]))
 
 
-def quoted_formula(value: Any) -> Any:
+def quoted_formula(value: object) -> object:
     """The value of a cell of CSV; text that a spreadsheet would run gets an apostrophe before it, as OWASP advises
     against CSV injection."""
     return f"'{value}" if isinstance(value, str) and is_formula(value) else value

@@ -25,7 +25,7 @@ def as_columns(answers: Predictions, probabilities: bool = False) -> dict[str, l
     return columns
 
 
-def free_name(name: str, taken: Collection[Any]) -> str:
+def free_name(name: str, taken: Collection[object]) -> str:
     """`name`, or `name_2`, `name_3`, ... where that is taken."""
     candidates = (name if number == 1 else f"{name}_{number}" for number in itertools.count(1))
     return next(candidate for candidate in candidates if candidate not in taken)

@@ -107,7 +107,7 @@ def open_table(path: Path) -> pa.Table:
     return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
 
 
-def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def table_of_rows(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     """A table of dicts; keys may differ between rows, and values of mixed types become strings."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return pa.table({name: array_of([row.get(name) for row in rows]) for name in names})
@@ -129,7 +129,7 @@ def half_characters(rows: Sequence[Mapping[Any, Any]]) -> list[tuple[int, str]]:
     return found
 
 
-def array_of(values: list[Any]) -> pa.Array:
+def array_of(values: list[object]) -> pa.Array:
     """An Arrow array; if the values have no common type, every one is written as a string."""
     try:
         return pa.array(values, from_pandas=True)
@@ -240,7 +240,7 @@ def _fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _as_string(value: Any) -> str | None:
+def _as_string(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, float) and value != value:

@@ -10,7 +10,7 @@ import pyarrow as pa
 SIGN = "+"
 
 
-def parts_of(name: str, known: Iterable[Any]) -> list[str]:
+def parts_of(name: str, known: Iterable[object]) -> list[str]:
     """The columns that `name` joins; [] where it is a column itself, or a part of it is none."""
     columns = [str(column) for column in known]
     parts = [part.strip() for part in name.split(SIGN)]
@@ -22,7 +22,7 @@ def names_in(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(part for name in names for part in (name, *(name.split(SIGN) if SIGN in name else ())))
 
 
-def text(cells: Iterable[Any]) -> str | None:
+def text(cells: Iterable[object]) -> str | None:
     """The cells that hold something, a line each; None where none does."""
     filled = [str(cell).strip() for cell in cells if cell is not None and cell == cell and str(cell).strip()]
     return "\n".join(filled) or None
@@ -53,7 +53,7 @@ def fill_columns(data: Any, names: Sequence[str]) -> Any:
     return data
 
 
-def _of_mapping(row: Mapping[Any, Any], names: Sequence[str]) -> dict[str, Any]:
+def _of_mapping(row: Mapping[object, object], names: Sequence[str]) -> dict[str, object]:
     found: dict[str, Any] = {}
     for name in names:
         cells = [row[part] for part in parts_of(name, row)]

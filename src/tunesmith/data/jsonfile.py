@@ -65,7 +65,7 @@ def _write(rows: Iterable[Row], writer: ArrowWriter, file: str) -> npt.NDArray[n
     return np.asarray(lines, dtype=np.int64)
 
 
-def _table(batch: list[dict[str, Any]], lines: list[int], file: str) -> pa.Table:
+def _table(batch: list[dict[str, object]], lines: list[int], file: str) -> pa.Table:
     """The last rows as a table. Raises DataError for cells that no file of text can hold."""
     refuse_wide(len({name for row in batch for name in row}), file)
     try:
@@ -81,7 +81,7 @@ def _table(batch: list[dict[str, Any]], lines: list[int], file: str) -> pa.Table
         ) from error
 
 
-def _refuse_big_cell(value: dict[str, Any], file: str, row: int, line: int) -> None:
+def _refuse_big_cell(value: dict[str, object], file: str, row: int, line: int) -> None:
     for name, cell in value.items():
         if isinstance(cell, str) and len(cell) > CELL_LIMIT:
             message = f"this cell holds more than {CELL_LIMIT:,} characters (10 MB)"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 
 class KeyTwice(ValueError):
     """A key stands twice in one object."""
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """The object of these keys and values, as json's `object_pairs_hook`. Raises KeyTwice."""
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -28,7 +27,7 @@ class TwiceIn(json.JSONDecodeError):
     """Valid JSON but for a key that stands twice in one object."""
 
 
-def decode(text: str, start: int) -> tuple[Any, int]:
+def decode(text: str, start: int) -> tuple[object, int]:
     """The value at `start` and where it ends. Raises JSONDecodeError, also for what Python alone can not hold."""
     try:
         return DECODER.raw_decode(text, start)

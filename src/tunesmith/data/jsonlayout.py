@@ -88,7 +88,7 @@ def _first_line(file: TextFile) -> str | None:
         return next((line.strip().removeprefix("\ufeff") for line in stream if line.strip()), None)
 
 
-def _row_of(line: str) -> dict[str, Any] | None:
+def _row_of(line: str) -> dict[str, object] | None:
     """The object that the line holds, if it holds one."""
     value = _value_of(line.rstrip().removesuffix(","))
     return value if isinstance(value, dict) else None
@@ -99,7 +99,7 @@ def _is_list_of_cells(line: str) -> bool:
     return isinstance(value, list) and bool(value) and not isinstance(value[0], dict | list)
 
 
-def _value_of(text: str) -> Any:
+def _value_of(text: str) -> object:
     """What the text holds, None where it is no JSON."""
     try:
         return json.loads(text)
@@ -107,7 +107,7 @@ def _value_of(text: str) -> Any:
         return None
 
 
-def _of_lines(file: TextFile, first: str, sample: dict[str, Any] | None = None) -> Document:
+def _of_lines(file: TextFile, first: str, sample: dict[str, object] | None = None) -> Document:
     """One object a line; `first` is the first of them, and what it holds the `sample`."""
     found = Document({})
     refuse_wide(len(sample or {}), file.path)
@@ -133,7 +133,7 @@ def _lines(file: TextFile) -> Iterator[Row]:
             yield number, value if isinstance(value, dict | Bad) else Bad(_no_object(value)), len(line)
 
 
-def _line_value(words: str) -> Any:
+def _line_value(words: str) -> object:
     """What a line holds, with or without a comma behind it. Raises ValueError."""
     try:
         return DECODER.decode(words)
@@ -148,7 +148,7 @@ def _line_value(words: str) -> Any:
             raise (again if isinstance(again, KeyTwice) else error) from None
 
 
-def _no_object(value: Any) -> str:
+def _no_object(value: object) -> str:
     return f"this line is {_kind(value)}, not an object"
 
 
@@ -198,7 +198,7 @@ def _objects_of_sequence(text: str, position: int, source: str) -> Iterator[Row]
         position = _skip(text, end, " \t\r\n,")
 
 
-def _holds_rows(value: Mapping[str, Any]) -> bool:
+def _holds_rows(value: Mapping[str, object]) -> bool:
     """Whether one object in a file of lines is a document after all."""
     return any(isinstance(rows, list) and rows and isinstance(rows[0], dict) for rows in value.values()) and bool(
         {"rows", "data", *SPLIT_WORDS} & set(value)
@@ -269,7 +269,7 @@ def _of_parts(text: str, start: int, value: dict[str, Any], parts: dict[str, str
     return found
 
 
-def _is_table(value: Any) -> bool:
+def _is_table(value: object) -> bool:
     if isinstance(value, list):
         return bool(value) and isinstance(value[0], dict)
     return isinstance(value, dict) and bool(value) and all(isinstance(column, list) for column in value.values())
@@ -279,7 +279,7 @@ def _size(value: Any) -> int:
     return len(value) if isinstance(value, list) else len(next(iter(value.values())))
 
 
-def _is_by_id(value: Mapping[str, Mapping[str, Any]]) -> bool:
+def _is_by_id(value: Mapping[str, Mapping[str, object]]) -> bool:
     """{id: {column: cell}} and not {column: {id: cell}}: the columns are the fewer, and are no numbers."""
     inner = next(iter(value.values()))
     if not inner:
@@ -291,11 +291,11 @@ def _is_by_id(value: Mapping[str, Mapping[str, Any]]) -> bool:
     return len(value) >= len(inner) and not all(isinstance(cell, dict) for cell in inner.values())
 
 
-def _numbered(rows: Iterator[Any]) -> Iterator[Row]:
+def _numbered(rows: Iterator[object]) -> Iterator[Row]:
     return ((1, row, 0) for row in rows)
 
 
-def _converted(rows: Iterator[Row], first: Any, found: Document, source: str) -> Iterator[Row]:
+def _converted(rows: Iterator[Row], first: object, found: Document, source: str) -> Iterator[Row]:
     """The rows, out of the form of a tool for labelling if the first has one."""
     if not isinstance(first, Mapping):
         return rows
@@ -385,6 +385,6 @@ def _syntax(error: json.JSONDecodeError, file: str, row: int | None = None) -> D
     return DataError(Problem(message, file, row=row, line=error.lineno), fix=fix)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     kinds = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}
     return kinds.get(type(value), "null")

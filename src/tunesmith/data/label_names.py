@@ -62,7 +62,7 @@ def _pairs(parts: Sequence[str], pattern: re.Pattern[str]) -> dict[str, str]:
     return pairs if len(pairs) == len(parts) else {}
 
 
-def _mapping(given: Mapping[Any, Any]) -> dict[str, str]:
+def _mapping(given: Mapping[object, object]) -> dict[str, str]:
     """label -> name; label2id is turned round."""
     pairs = {str(key).strip(): str(value).strip() for key, value in given.items()}
     numbers = [value for value in pairs.values() if re.fullmatch(r"-?\d+", value)]

@@ -27,11 +27,11 @@ class Tool:
     differing: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def single(self, first: Mapping[str, Any]) -> tuple[str, ...]:
+    def single(self, first: Mapping[str, object]) -> tuple[str, ...]:
         """Columns that hold a list of labels, of one for most data."""
         return self.labels(first)
 
-    def converter(self, notes: list[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    def converter(self, notes: list[str]) -> Callable[[Mapping[str, object]], dict[str, object]]:
         """What makes a row of columns of one row; ValueError where it can not be one. `notes` gets what turns up."""
         self.notes = notes
         return lambda row: self.convert(row, self)
@@ -65,11 +65,11 @@ def _annotations(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in listed if isinstance(one, Mapping) and not one.get("was_cancelled")]
 
 
-def _studio_labels(task: Mapping[str, Any]) -> tuple[str, ...]:
+def _studio_labels(task: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(_name(one, task) for one in _results(_annotations(task))) or ("label",)
 
 
-def _results(annotations: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _results(annotations: list[Mapping[str, object]]) -> list[Mapping[str, object]]:
     listed = annotations[0].get("result") if annotations else None
     return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
@@ -112,7 +112,7 @@ def _doccano(row: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
     return found
 
 
-def _prodigy(row: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
+def _prodigy(row: Mapping[str, object], tool: Tool) -> dict[str, object]:
     name = "label" if "label" in row else "accept"
     if row.get("spans"):
         raise ValueError(f"Prodigy: {_SPANS}")
@@ -133,7 +133,7 @@ def is_fasttext(file: TextFile) -> bool:
     return lines > 0 and labelled >= 0.9 * lines
 
 
-def fasttext_rows(file: TextFile) -> Iterator[tuple[int, dict[str, Any], int]]:
+def fasttext_rows(file: TextFile) -> Iterator[tuple[int, dict[str, object], int]]:
     """Line, {"text", "label": list of labels}, and characters of each line that is not blank."""
     with file.open() as stream:
         for number, line in enumerate(stream, 1):

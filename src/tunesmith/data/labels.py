@@ -262,7 +262,7 @@ def find_conflicts(
     return list(found.values()), int(conflicting.size), rows
 
 
-def text_lengths(column: pa.ChunkedArray) -> dict[str, Any]:
+def text_lengths(column: pa.ChunkedArray) -> dict[str, object]:
     """Quantiles of the length in characters, and their histogram."""
     lengths = pc.utf8_length(column).to_numpy()
     points = {"min": 0.0, "p5": 0.05, "p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}

@@ -30,15 +30,15 @@ class Ledger:
         self.reason: npt.NDArray[np.uint8] = np.zeros(rows_in, dtype=np.uint8)
         self.reasons: list[str] = [""]
 
-    def drop(self, row_ids: Any, reason: str) -> None:
+    def drop(self, row_ids: npt.ArrayLike, reason: str) -> None:
         """Mark rows as dropped. A row that is already dropped keeps its first reason."""
         self._mark(row_ids, reason, _DROPPED)
 
-    def cut(self, row_ids: Any, reason: str) -> None:
+    def cut(self, row_ids: npt.ArrayLike, reason: str) -> None:
         """Mark rows as used but truncated. Dropped rows stay dropped; the first reason is kept."""
         self._mark(row_ids, reason, _CUT)
 
-    def note(self, row_ids: Any, reason: str) -> None:
+    def note(self, row_ids: npt.ArrayLike, reason: str) -> None:
         """Say of rows that are used what was done to them; one that is cut or dropped keeps its reason."""
         self._mark(row_ids, reason, _USED)
 
@@ -67,7 +67,7 @@ class Ledger:
         """Row ids that are not dropped, ascending."""
         return np.flatnonzero(self.status != _DROPPED).astype(np.int64)
 
-    def _mark(self, row_ids: Any, reason: str, status: int) -> None:
+    def _mark(self, row_ids: npt.ArrayLike, reason: str, status: int) -> None:
         ids = np.asarray(row_ids, dtype=np.int64)
         if ids.size == 0:
             return

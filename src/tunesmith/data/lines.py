@@ -91,7 +91,7 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
         yield text
 
 
-def _object(text: str, number: int, columns: tuple[str, ...] | None) -> dict[str, Any]:
+def _object(text: str, number: int, columns: tuple[str, ...] | None) -> dict[str, object]:
     """A line of JSON: an object, or a text, which stands for the one column that is read."""
     try:
         value = DECODER.decode(text)
@@ -131,7 +131,7 @@ def _cells(texts: Iterator[str], columns: tuple[str, ...] | None) -> Iterator[Ro
         raise _fault(start, f"not valid CSV: {error}", "Quote cells that hold the delimiter.") from None
 
 
-def _asked(cells: Mapping[str, Any], columns: tuple[str, ...] | None, number: int) -> Any:
+def _asked(cells: Mapping[str, object], columns: tuple[str, ...] | None, number: int) -> object:
     """The text, or the pair of texts, that the model reads of a row; of one that writes the row itself."""
     if columns is None:
         return cells

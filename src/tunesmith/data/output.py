@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit, Warned
@@ -16,7 +16,7 @@ from tunesmith.core.text import quoted_formula
 FORMATS = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
 
 
-def checked(out: str | Path, data: Any, formats: tuple[str, ...] = FORMATS) -> Path:
+def checked(out: str | Path, data: object, formats: tuple[str, ...] = FORMATS) -> Path:
     """`out` as a path. Raises OptionError where it names no format, no folder, or the file that is read."""
     target = Path(out)
     if target.suffix not in formats:
@@ -42,7 +42,7 @@ class Cells:
     def __init__(self) -> None:
         self.quoted = 0
 
-    def of(self, values: Iterable[Any]) -> list[Any]:
+    def of(self, values: Iterable[object]) -> list[object]:
         cells = [json.dumps(v, ensure_ascii=False, default=str) if isinstance(v, list | dict) else v for v in values]
         quoted = [quoted_formula(cell) for cell in cells]
         self.quoted += sum(before is not after for before, after in zip(cells, quoted, strict=True))

@@ -65,18 +65,18 @@ class PreparedData:
     marks: Marks
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def location(self, row_id: int) -> dict[str, Any]:
+    def location(self, row_id: int) -> dict[str, object]:
         """`{"file", "row", "line"}` of the input row: row from 1, line from 1 or None."""
         part, row = self.origins.part_of(int(row_id))
         return part.location(row)
 
-    def targets(self, positions: npt.NDArray[np.int64]) -> list[Any]:
+    def targets(self, positions: npt.NDArray[np.int64]) -> list[object]:
         """The targets of the rows at `positions`, in one read: a column that is not taken out of the table is decoded
         anew by everything that goes through it."""
         found: list[Any] = self.rows.select(positions)["target"][:]
         return found
 
-    def audit(self) -> dict[str, Any]:
+    def audit(self) -> dict[str, object]:
         """What is in the data and what was done to it, as one JSON object."""
         return {
             "files": self.files,
@@ -131,7 +131,7 @@ class PreparedData:
             for name, row in zip(self.label_names, table, strict=True)
         }
 
-    def _number_table(self) -> dict[str, Any] | None:
+    def _number_table(self) -> dict[str, object] | None:
         values = self.index.values
         if values is None:
             return None
@@ -155,7 +155,7 @@ def _origin_columns(part: Part) -> tuple[pa.Array, pa.Array, pa.Array]:
     return pa.DictionaryArray.from_arrays(zeros, pa.array([part.name])), pa.array(numbers), lines
 
 
-def _left_out_columns(parts: list[Part]) -> list[tuple[Any, Any, Any]]:
+def _left_out_columns(parts: list[Part]) -> list[tuple[pa.Array, pa.Array, pa.Array]]:
     """File, row and line of the rows that are in no table: they have no number."""
     rows = [(part.name, row.line) for part in parts for row in part.left_out]
     if not rows:
@@ -165,5 +165,5 @@ def _left_out_columns(parts: list[Part]) -> list[tuple[Any, Any, Any]]:
     return [(pa.array(names).dictionary_encode(), nulls, pa.array(lines, type=pa.int64()))]
 
 
-def _write(path: Path, value: Any) -> None:
+def _write(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")

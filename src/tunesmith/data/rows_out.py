@@ -66,21 +66,21 @@ def _write_cells(make: Callable[[], Table], parts: Parts) -> None:
         table.close()
 
 
-def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _names(rows: Sequence[Mapping[str, object]]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _table(names: Sequence[str], rows: Sequence[Mapping[str, Any]], convert: Callable[[Any], Any]) -> pa.Table:
+def _table(names: Sequence[str], rows: Sequence[Mapping[str, object]], convert: Callable[[object], object]) -> pa.Table:
     return pa.table({name: [convert(row.get(name)) for row in rows] for name in names})
 
 
-def _as_it_is(value: Any) -> Any:
+def _as_it_is(value: object) -> object:
     return value
 
 
-def _flat(value: Any) -> Any:
+def _flat(value: object) -> object:
     return _json(value) if isinstance(value, list | dict) else value
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -34,7 +33,7 @@ _ALTERNATIVES = (
 )
 
 
-def read_source(source: Any, split: str, *, emit: Emit, cache_dir: Path, hints: Hints | None = None) -> list[Part]:
+def read_source(source: object, split: str, *, emit: Emit, cache_dir: Path, hints: Hints | None = None) -> list[Part]:
     """All parts of the source; a single part is called `split`.
 
     A DatasetDict, hub id or folder that is already divided gives one part for each of 'train',
@@ -104,7 +103,7 @@ def missing_file(path: Path) -> DataError:
     return DataError(Problem("there is no such file", str(path)), fix=fix)
 
 
-def _of_dict(source: Mapping[str, Any], emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
+def _of_dict(source: Mapping[str, object], emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
     parts = {SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
     if "train" not in parts and len(source) == 1:
         parts = {"train": next(iter(source.values()))}

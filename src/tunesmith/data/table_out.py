@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.core.events import Emit, Warned
@@ -34,11 +34,11 @@ class Form:
 class Table(Protocol):
     """Rows that are written one after another."""
 
-    def row(self, values: Iterable[Any]) -> None: ...
+    def row(self, values: Iterable[object]) -> None: ...
     def close(self) -> None: ...
 
 
-def form_of(data: Any, options: ReadOptions, names: Sequence[str], decimal: str | None = None) -> Form:
+def form_of(data: object, options: ReadOptions, names: Sequence[str], decimal: str | None = None) -> Form:
     """The form of the file that was read: its delimiter, encoding and byte order mark; `Form()` for what is no CSV.
 
     names: columns that it has; decimal: the sign in its numbers, where that is known.
@@ -88,7 +88,7 @@ class _Text:
         self._text = io.TextIOWrapper(file, form.encoding, "xmlcharrefreplace", newline="", write_through=True)
         self._writer = csv.writer(self._text, delimiter=form.delimiter)
 
-    def row(self, values: Iterable[Any]) -> None:
+    def row(self, values: Iterable[object]) -> None:
         if self._form.decimal == ",":
             values = [repr(value).replace(".", ",") if isinstance(value, float) else value for value in values]
         row = self._cells.of(values)
@@ -122,13 +122,13 @@ class _Sheet:
         self._book = Workbook(write_only=True)
         self._sheet = self._book.create_sheet("predictions")
 
-    def row(self, values: Iterable[Any]) -> None:
+    def row(self, values: Iterable[object]) -> None:
         self._rows += 1
         if self._rows > _SHEET_ROWS:
             raise OptionError(f"--out: a sheet of Excel holds {_SHEET_ROWS:,} rows, and there are more.", "Use .csv.")
         self._sheet.append([self._cell(value) for value in values])
 
-    def _cell(self, value: Any) -> Any:
+    def _cell(self, value: object) -> object:
         from openpyxl.cell import WriteOnlyCell
         from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 

@@ -104,7 +104,7 @@ def dataset_tables(dataset: datasets.Dataset) -> Iterator[pa.Table]:
         yield table
 
 
-def list_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[pa.Table]:
+def list_tables(rows: Sequence[Mapping[str, object]]) -> Iterator[pa.Table]:
     """A list of dicts in batches. Raises DataError for a row that is not a dict."""
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -206,7 +206,7 @@ def _series(series: Any) -> pa.Array:
         return array_of(series.tolist())
 
 
-def _class_label(feature: Any) -> datasets.ClassLabel | None:
+def _class_label(feature: object) -> datasets.ClassLabel | None:
     inner = getattr(feature, "feature", feature[0] if isinstance(feature, list) and feature else feature)
     return inner if isinstance(inner, datasets.ClassLabel) and inner.names else None
 
@@ -214,7 +214,7 @@ def _class_label(feature: Any) -> datasets.ClassLabel | None:
 def _named(column: pa.ChunkedArray, feature: datasets.ClassLabel) -> pa.Array:
     names = feature.names
 
-    def name(value: Any) -> Any:
+    def name(value: object) -> object:
         if isinstance(value, list):
             return [name(number) for number in value]
         return names[value] if isinstance(value, int) and 0 <= value < len(names) else None

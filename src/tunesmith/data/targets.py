@@ -91,7 +91,7 @@ class TargetReader:
     def _function(self) -> Callable[[Any], Any]:
         return {"number": self._number, "labels": self._labels, "label": self._label}[self.columns.kind]
 
-    def _number(self, cell: Any) -> float | None:
+    def _number(self, cell: object) -> float | None:
         number = self._any_number(cell)
         if number is not None and abs(number) > LARGEST:
             raise ValueError(f"{str(cell)[:60]!r} is too large to be learned (more than {LARGEST:g})")
@@ -112,7 +112,7 @@ class TargetReader:
             raise ValueError(f"{str(cell)[:60]!r} is not a number")
         return number
 
-    def _label(self, cell: Any) -> str | None:
+    def _label(self, cell: object) -> str | None:
         label = to_label(cell)
         if label is not None and self.whole_labels:
             label = whole(label)
@@ -161,7 +161,7 @@ class TargetReader:
         return pa.array([None if row is None else sorted(row) for row in rows], ARROW_TYPES["labels"]), faults
 
 
-def _named(cell: Any, names: Sequence[str]) -> list[str] | None:
+def _named(cell: object, names: Sequence[str]) -> list[str] | None:
     """A 0/1 vector as the names of the positions that are on."""
     if cell is None or (isinstance(cell, str) and says_nothing(cell)):
         return None
@@ -221,7 +221,7 @@ def _are_whole(labels: Iterable[str]) -> bool:
 
 def parse_targets(
     dataset: datasets.Dataset, columns: Columns, label_names: Sequence[str] | None, source: str | None = None
-) -> list[Any]:
+) -> list[object]:
     """The target of each row of `read_rows`' dataset: str, list[str] or float.
 
     Raises DataError with the rows if target columns or cells are missing, a number holds words, or a
@@ -303,7 +303,7 @@ def _batches(table: pa.Table, indices: Any, names: Sequence[str]) -> Iterator[tu
 
 
 def _convert(
-    column: pa.ChunkedArray, function: Callable[[Any], Any], kind: pa.DataType
+    column: pa.ChunkedArray, function: Callable[[object], object], kind: pa.DataType
 ) -> tuple[pa.Array, list[tuple[int, str]]]:
     """Apply the function to each distinct cell; cells that raise ValueError become faults (and null)."""
     array = column.combine_chunks()

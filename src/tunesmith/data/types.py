@@ -47,14 +47,14 @@ class Columns:
         """The text columns: one or two names."""
         return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """As a JSON object; `Columns.of` reads it back."""
         record = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": [], "names": []}
         return {name: value for name, value in record.items() if plain.get(name, ...) != value}
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> Columns:
+    def of(cls, record: dict[str, object]) -> Columns:
         """The inverse of `record`."""
         read: dict[str, Any] = {name: tuple(cell) if isinstance(cell, list) else cell for name, cell in record.items()}
         read["names"] = tuple((label, name) for label, name in read.get("names", ()))
@@ -126,7 +126,7 @@ class ReadOptions(Options):
 
     @field_validator("delimiter", mode="before")
     @classmethod
-    def _one_character(cls, value: Any) -> Any:
+    def _one_character(cls, value: object) -> object:
         named = DELIMITER_NAMES.get(value.lower(), value) if isinstance(value, str) else value
         if isinstance(named, str) and (len(named) != 1 or named in '\r\n"'):
             raise ValueError("expected one character, or tab, comma, semicolon, bar or space")
@@ -159,7 +159,7 @@ class ValueOptions(Options):
 
     @field_validator("missing", mode="before")
     @classmethod
-    def _as_words(cls, value: Any) -> Any:
+    def _as_words(cls, value: object) -> object:
         return [str(one) for one in (value if isinstance(value, list | tuple) else [value])]
 
 
@@ -181,6 +181,6 @@ class Leakage:
     threshold: float = 0.0
     examples: list[dict[str, Any]] = field(default_factory=list)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """As a JSON object."""
         return asdict(self)

@@ -8,7 +8,6 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
 
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?$")
 _NUMPY_ITEM = re.compile(r"'[^']*'|\"[^\"]*\"|[-+.\w]+")
@@ -24,7 +23,7 @@ _HASHED = re.compile(r"#[^\s#]+(?:[\s,]+#[^\s#]+)*")
 _OPENING = {"[": "]", "{": "}", "(": ")"}
 
 
-def to_label(value: Any) -> str | None:
+def to_label(value: object) -> str | None:
     """A label as a stripped string: 1.0 becomes '1', True becomes 'True', '' and NaN become None."""
     if value is None:
         return None
@@ -41,7 +40,7 @@ def whole(label: str) -> str:
     return match.group(1) if match else label
 
 
-def to_labels(value: Any, separator: str | None) -> list[str] | None:
+def to_labels(value: object, separator: str | None) -> list[str] | None:
     """A cell as a sorted list of distinct labels; None if the cell is empty.
 
     Lists, '["a", "b"]', "{'a', 'b'}" and 'a|b' (with separator '|') are understood. Raises ValueError for a cell
@@ -82,7 +81,7 @@ def is_tagged(text: str, several: bool = False) -> bool:
     return found is not None and (not several or "><" in text or text.count("#") > 1)
 
 
-def parse_list(text: str) -> list[Any]:
+def parse_list(text: str) -> list[object]:
     """The list, tuple or set that a cell holds as JSON, Python, numpy or a database wrote it. Raises ValueError."""
     if _EMPTY.fullmatch(text):
         return []

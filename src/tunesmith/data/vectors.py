@@ -21,7 +21,7 @@ _BITS = re.compile("[01]{3,}")
 _LIST_LIKE = re.compile(r"[\s,;|]+")
 
 
-def vector(cell: Any) -> list[bool] | None:
+def vector(cell: object) -> list[bool] | None:
     """The positions of a cell as on or off; None if the cell is no vector of 0 and 1. [] is a vector of none."""
     if isinstance(cell, str):
         if _BITS.fullmatch(cell.strip()):
@@ -53,7 +53,7 @@ def are_bits(cells: Sequence[str]) -> bool:
     return any(word[0] == "0" for word in words) and sum(len(set(signs)) > 1 for signs in zip(*words, strict=True)) > 1
 
 
-def width(cells: Iterable[Any], source: str, column: str) -> int | None:
+def width(cells: Iterable[object], source: str, column: str) -> int | None:
     """How many positions the vectors of a column have; None where it holds no vectors.
 
     Numbers of labels ([0], [1], [0, 1]) differ in length and never name one twice; vectors do. Raises DataError for
@@ -82,7 +82,7 @@ def width(cells: Iterable[Any], source: str, column: str) -> int | None:
     return usual
 
 
-def _refuse_unknown(cells: Sequence[Any], source: str, column: str) -> None:
+def _refuse_unknown(cells: Sequence[object], source: str, column: str) -> None:
     """Raises DataError for vectors of -1, 0 and 1: -1 beside 0 says that nobody knows."""
     lists = [_numbers(cell) for cell in cells]
     if not lists or any(one is None or len(one) < 2 for one in lists) or len({len(one) for one in lists if one}) != 1:
@@ -95,7 +95,7 @@ def _refuse_unknown(cells: Sequence[Any], source: str, column: str) -> None:
         )
 
 
-def _refuse_shares(cells: Sequence[Any], source: str, column: str) -> None:
+def _refuse_shares(cells: Sequence[object], source: str, column: str) -> None:
     numbers = [_numbers(cell) for cell in cells]
     if not numbers or any(one is None or len(one) < 2 for one in numbers):
         return
@@ -115,7 +115,7 @@ def _refuse_shares(cells: Sequence[Any], source: str, column: str) -> None:
         raise DataError(problem, fix="Write the label with the largest share, or 0 and 1 for each label.")
 
 
-def _numbers(cell: Any) -> list[float] | None:
+def _numbers(cell: object) -> list[float] | None:
     if isinstance(cell, str):
         match = _WRITTEN.fullmatch(cell.strip())
         if match is None or not match[1]:

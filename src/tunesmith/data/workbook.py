@@ -291,7 +291,7 @@ def _distinct(ranges: Sequence[Any], path: Path) -> list[Any]:
     return found
 
 
-def _text(cell: Any) -> str:
+def _text(cell: object) -> str:
     """A cell as people see it: 5.0 is 5, dates are ISO. (0.39 shown as 39 % is told by its style, in `_rows`.)"""
     if isinstance(cell, str):
         return cell

@@ -26,7 +26,7 @@ def models(*, estimate: bool = False) -> Listing:
     return Listing(rows, "Base models", without=("hub_id", "note"))
 
 
-def _model(entry: catalog.Entry, here: bool) -> dict[str, Any]:
+def _model(entry: catalog.Entry, here: bool) -> dict[str, object]:
     size = catalog.size_of(catalog.find(entry.alias))
     assert size is not None
     space = run_space(size, frozen_body=False)
@@ -42,7 +42,7 @@ def _model(entry: catalog.Entry, here: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def model(name: str) -> dict[str, Any]:
+def model(name: str) -> dict[str, object]:
     """One model on a page: its row of `models` where it stands there, where it lies, what brings it, its methods.
 
     Asks no network. Raises ModelError for a name that can be no model.
@@ -68,7 +68,7 @@ def model(name: str) -> dict[str, Any]:
     return found
 
 
-def blocks(name: str) -> list[dict[str, Any]]:
+def blocks(name: str) -> list[dict[str, object]]:
     """The parts of a model from the bottom, by the names that `freeze` knows. Builds it without weights.
 
     The head of a base that writes text is its own; any other gets its head with the task.

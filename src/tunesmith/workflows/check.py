@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 from tunesmith.core.words import TrainWords
 from tunesmith.display.results import Check
@@ -10,7 +10,7 @@ from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.train import specified
 
 
-def check(data: Any = None, **words: Unpack[TrainWords]) -> Check:
+def check(data: object = None, **words: Unpack[TrainWords]) -> Check:
     """What `train` would do with the same arguments, and what is wrong with the data; nothing is trained.
 
     Returns a dict with "task", "model", "method", "columns", "splits", "audit", "decisions", "warnings", "estimate":

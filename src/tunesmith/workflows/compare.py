@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 from tunesmith.core.events import to_each
 from tunesmith.core.run import results_folder
@@ -16,7 +16,7 @@ from tunesmith.studies.series import listed
 
 
 def compare(
-    data: Any, *, out: str | os.PathLike[str] | None = None, models: Sequence[str] | None = None,
+    data: object, *, out: str | os.PathLike[str] | None = None, models: Sequence[str] | None = None,
     methods: Sequence[str] | None = None, launcher: str = "process", verbose: bool = True,
     **words: Unpack[TrainWords],
 ) -> Comparison:  # fmt: skip

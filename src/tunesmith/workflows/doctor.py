@@ -6,7 +6,6 @@ import importlib.util
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.extras import extras
@@ -27,7 +26,7 @@ _NEEDED = (
 _REFUSED = {"kernels": "it downloads and runs native code when a model is loaded; remove it: pip uninstall kernels"}
 
 
-def doctor() -> dict[str, Any]:
+def doctor() -> dict[str, object]:
     """{"ok", "versions", "machine", "models", "extras", "problems"}; ok is False when something must be fixed.
 
     "extras": [{"name", "for", "installed", "missing", "install"}] of the parts that pip installs when asked to.
@@ -61,7 +60,7 @@ def doctor() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _machine() -> dict[str, Any]:
+def _machine() -> dict[str, object]:
     import torch
 
     from tunesmith.engine import hardware

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
 
 from tunesmith.core.events import Emit
 from tunesmith.data.predict_inputs import as_warning
@@ -14,7 +13,7 @@ from tunesmith.runs.reading import other_data
 
 
 def evaluate(
-    run: Any, data: Any, *, seed: int = 0, verbose: bool = True, emit: Emit = as_warning, **reading: Any
+    run: object, data: object, *, seed: int = 0, verbose: bool = True, emit: Emit = as_warning, **reading: object
 ) -> Evaluation:
     """Metrics of a run (or model) on other data, each with its interval: {"rows", "metrics"}.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from tunesmith.core.errors import FolderError, OptionError
 from tunesmith.core.files import full_disk_as_oserror, new_folder, own_folder, written_to
@@ -19,7 +19,7 @@ TARGETS = ("merged",)
 
 def export(
     run: str | os.PathLike[str], *, to: str = "merged", out: str | os.PathLike[str] | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write the run's model with its adapter merged into the weights, as plain transformers folder; a run without an
     adapter is whole already, and gets a copy.
 

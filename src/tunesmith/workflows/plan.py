@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 from tunesmith.core.words import TrainWords
 from tunesmith.families import plan as forecast
 from tunesmith.families.plan_words import Plan
 
 
-def plan(data: Any, *, device: str | None = None, **words: Unpack[TrainWords]) -> Plan:
+def plan(data: object, *, device: str | None = None, **words: Unpack[TrainWords]) -> Plan:
     """Memory, time, disk and tokens of `train` with the same arguments, from the model's config alone.
 
     `device`: a GPU by name (h100, l4, ...), None for this machine. Raises DataError, ModelError, OptionError.

@@ -40,7 +40,7 @@ def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit
     texts, decimal = ([], None) if model.columns is None else (model.columns.texts, model.columns.decimal)
     count = 0
 
-    def answered(cache: Path) -> Iterator[list[dict[str, Any]]]:
+    def answered(cache: Path) -> Iterator[list[dict[str, object]]]:
         nonlocal count
         names: set[str] = set()
         for part in filter(lambda part: part.asked, model.rows(other, cache, emit)):

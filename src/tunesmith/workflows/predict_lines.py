@@ -20,7 +20,7 @@ class Answered:
     answer: dict[str, Any]
 
 
-def answered(run: str | Path, lines: Iterable[bytes], format: str = "text", **words: Any) -> Iterator[Answered]:
+def answered(run: str | Path, lines: Iterable[bytes], format: str = "text", **words: object) -> Iterator[Answered]:
     """Answers to the rows of `lines` (UTF-8), in order and in small batches of what has come so far.
 
     `format`: 'text' (a text a line; for pairs of texts two with a tab between them), 'jsonl' or 'csv' (with the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 from tunesmith.core.events import to_each
 from tunesmith.core.run import results_folder
@@ -16,8 +16,8 @@ from tunesmith.studies.series import Budget, listed
 
 
 def search(
-    data: Any, *, out: str | os.PathLike[str] | None = None, budget: str | Budget = "20 trials",
-    space: Mapping[str, Any] | None = None, models: Sequence[str] | None = None,
+    data: object, *, out: str | os.PathLike[str] | None = None, budget: str | Budget = "20 trials",
+    space: Mapping[str, object] | None = None, models: Sequence[str] | None = None,
     methods: Sequence[str] | None = None, pruning: bool = True, launcher: str = "here", verbose: bool = True,
     **words: Unpack[TrainWords],
 ) -> SearchResult:  # fmt: skip

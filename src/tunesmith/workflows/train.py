@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Event
@@ -23,7 +23,7 @@ _SEVERAL = {
 
 
 def train(
-    data: Any = None, *, out: str | os.PathLike[str] | None = None, verbose: bool = True,
+    data: object = None, *, out: str | os.PathLike[str] | None = None, verbose: bool = True,
     listeners: Sequence[Callable[[Event], None]] = (), **words: Unpack[TrainWords],
 ) -> Run:  # fmt: skip
     """Fine-tune a model on `data` and measure it; returns when `result.json` is written.

@@ -40,7 +40,7 @@ def divide(
     validation: float | None = None,
     test: float | None = None,
     seed: int,
-    group: Sequence[Any] | None = None,
+    group: Sequence[object] | None = None,
 ) -> Division:
     """Divide by prompt: (near-)identical ones, which are the first user message with its system message, stay
     on one side. Of running text the last parts are held out, in one block each. Parts that were given stay.
@@ -139,7 +139,7 @@ def _refuse_empty(division: Division, wanted: tuple[int, int], examples: Example
         )
 
 
-def _numbers(group: Sequence[Any], rows: int) -> Ints:
+def _numbers(group: Sequence[object], rows: int) -> Ints:
     """A number for each group; an example without one is a group of its own."""
     if len(group) != rows:
         raise DataError(Problem(f"there are {len(group)} groups for {rows} examples"))

@@ -197,7 +197,7 @@ class _Sample:
         return verdict.find(self.names.values(), self.rows, found.columns.values())
 
 
-def _parts(cell: Any) -> list[Any]:
+def _parts(cell: object) -> list[object]:
     return cell if isinstance(cell, list) else [cell]
 
 
@@ -213,7 +213,7 @@ def _chat(sample: _Sample) -> Format | None:
     return Format(dialect, "chat", f"{name!r} holds messages of {DIALECTS[dialect]}", columns)
 
 
-def _objects(cell: Any) -> list[Row]:
+def _objects(cell: object) -> list[Row]:
     cell = decoded(cell)
     return [item for item in cell if isinstance(item, Mapping)] if isinstance(cell, list) else []
 

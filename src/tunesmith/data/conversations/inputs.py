@@ -49,7 +49,7 @@ class Input:
     bad_lines: tuple[int, ...] = ()
 
 
-def open_parts(source: Any, folder: Path, emit: Emit, options: ReadOptions | None = None) -> dict[str, list[Input]]:
+def open_parts(source: object, folder: Path, emit: Emit, options: ReadOptions | None = None) -> dict[str, list[Input]]:
     """The inputs of each part ('train', 'validation', 'test') of a source; an undivided one is 'train'.
 
     folder: for files that are only needed while the rows are read; options: how files are read. Raises
@@ -169,7 +169,7 @@ def _is_arrow_folder(path: Path) -> bool:
 
 
 def _of_mapping(
-    source: Mapping[Any, Any], folder: Path, emit: Emit, options: ReadOptions | None
+    source: Mapping[object, object], folder: Path, emit: Emit, options: ReadOptions | None
 ) -> dict[str, list[Input]]:
     named = {SPLIT_WORDS.get(str(name).lower()): data for name, data in source.items()}
     if len(source) == 1 and None in named:
@@ -190,7 +190,7 @@ def _of_mapping(
     return found
 
 
-def _object(value: Any) -> Any:
+def _object(value: object) -> object:
     return value if isinstance(value, Mapping) else Fault(f"this is {kind(value)}, not {_HINT}")
 
 
@@ -226,7 +226,7 @@ def _of_frame(frame: Any) -> Iterator[Row]:
         yield 0, plain(dict(zip(names, cells, strict=True)))
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Cells of Arrow and pandas as JSON's types. Keys without a value, which Arrow adds to make all objects
     alike, are left out."""
     if isinstance(value, np.ndarray):
@@ -242,7 +242,7 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, bool, int, float)) else _other(value)
 
 
-def _other(value: Any) -> str | None:
+def _other(value: object) -> str | None:
     """Dates and the like as text; pandas' own missing values as None."""
     return None if str(value) in ("<NA>", "NaT") else str(value)
 

@@ -55,12 +55,12 @@ class Fault(ValueError):
     """What is wrong with one row; the text goes into its Problem."""
 
 
-def kind(value: Any) -> str:
+def kind(value: object) -> str:
     """'a list', 'an object', ... for messages."""
     return _KINDS.get(type(value), type(value).__name__)
 
 
-def decoded(value: Any) -> Any:
+def decoded(value: object) -> object:
     """The list or object that a string holds as JSON, or as Python prints it; anything else unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
@@ -73,7 +73,7 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def _printed(text: str) -> Any:
+def _printed(text: str) -> object:
     """The objects that a text holds as Python prints them, which is how pandas writes them into CSV files."""
     if not _PRINTED.match(text):
         return text
@@ -84,12 +84,12 @@ def _printed(text: str) -> Any:
         return text
 
 
-def structure(value: Any) -> Any:
+def structure(value: object) -> object:
     """`decoded`, and None for a string that holds nothing or JSON's null, as tables of text write what is not there."""
     return None if isinstance(value, str) and value.strip() in ("", "null") else decoded(value)
 
 
-def is_messages(value: Any) -> bool:
+def is_messages(value: object) -> bool:
     """Whether this is a list of messages (or its JSON): objects with 'role' or 'from'."""
     value = decoded(value)
     return isinstance(value, list) and any(
@@ -97,20 +97,20 @@ def is_messages(value: Any) -> bool:
     )
 
 
-def dialect_of(messages: Any) -> str | None:
+def dialect_of(messages: object) -> str | None:
     """Of DIALECTS the one that a list of messages (or its JSON) begins with."""
     messages = decoded(messages)
     items = messages if isinstance(messages, list) else []
     return next((found for found in map(_dialect, items) if found), None)
 
 
-def _dialect(message: Any) -> str | None:
+def _dialect(message: object) -> str | None:
     if not isinstance(message, Mapping):
         return None
     return "openai" if "role" in message else "sharegpt" if "from" in message else None
 
 
-def read_messages(value: Any, note: Note = lambda _: None) -> Any:
+def read_messages(value: object, note: Note = lambda _: None) -> object:
     """Messages of role/content or from/value (or their JSON) in internal form; no list stays what it is.
 
     Tool calls without an id get 'call_1', 'call_2', ..., and tool messages without one answer the calls in
@@ -146,7 +146,7 @@ def read_tools(tools: Any, functions: Any = None) -> list[Any] | None:
     return [_tool(tool) for tool in (*tools, *functions)] or None
 
 
-def read_contents(contents: Any, instruction: Any) -> Any:
+def read_contents(contents: object, instruction: object) -> object:
     """Gemini's contents and systemInstruction as messages."""
     contents, instruction = decoded(contents), decoded(instruction)
     if not isinstance(contents, list):
@@ -165,7 +165,7 @@ def read_contents(contents: Any, instruction: Any) -> Any:
     return messages
 
 
-def gemini_tools(tools: Any) -> list[Any] | None:
+def gemini_tools(tools: object) -> list[object] | None:
     """Gemini's tools, [{"functionDeclarations": [...]}], in internal form."""
     tools = structure(tools) or []
     if not isinstance(tools, list):
@@ -204,7 +204,7 @@ class _Calls:
         self.waiting.append((number, name))
         return {**call, "id": number, "type": call.get("type", "function"), "function": function}
 
-    def answered(self, message: Message) -> Any:
+    def answered(self, message: Message) -> object:
         """The id that this tool message answers: its own, else the first call that waits (for its name)."""
         if "tool_call_id" in message:
             number = message["tool_call_id"]
@@ -288,7 +288,7 @@ def _translate_turn(message: Message) -> None:
         message["content"] = value
 
 
-def _joined(content: Any) -> Any:
+def _joined(content: object) -> object:
     """Text parts as one string; parts of other kinds stay, for validation to name."""
     if not isinstance(content, list) or not content:
         return content
@@ -298,14 +298,14 @@ def _joined(content: Any) -> Any:
     return "".join(strings) if plain and len(strings) == len(texts) else content
 
 
-def _tool(tool: Any) -> Any:
+def _tool(tool: object) -> object:
     if isinstance(tool, Mapping) and "function" not in tool and "name" in tool:
         tool = {key: value for key, value in tool.items() if key != "type"}
         return {"type": "function", "function": tool}
     return tool
 
 
-def _camel(item: Mapping[str, Any]) -> dict[str, Any]:
+def _camel(item: Mapping[str, object]) -> dict[str, object]:
     """Keys as Gemini's JSON has them; its Python client writes them with underscores."""
     return {_CAMEL.get(key, key): value for key, value in item.items()}
 
@@ -322,7 +322,7 @@ def _parts(item: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
     return parts
 
 
-def _content(item: Mapping[str, Any], calls: _Calls, number: int) -> list[Message]:
+def _content(item: Mapping[str, object], calls: _Calls, number: int) -> list[Message]:
     parts = _parts(item, f"message {number}")
     role = {"model": "assistant", "function": "user"}.get(str(item.get("role")), item.get("role", "user"))
     found: list[Message] = []
@@ -343,13 +343,13 @@ def _content(item: Mapping[str, Any], calls: _Calls, number: int) -> list[Messag
     return found
 
 
-def _gemini_call(call: Any, number: int) -> Message:
+def _gemini_call(call: object, number: int) -> Message:
     if not isinstance(call, Mapping):
         raise Fault(f'message {number}, key "functionCall": is {kind(call)}, not an object')
     return {"function": {"name": call.get("name"), "arguments": call.get("args") or {}}}
 
 
-def _answer(response: Any) -> str:
+def _answer(response: object) -> str:
     """A tool's answer as text; {"output": "..."} is how Gemini wraps one."""
     if isinstance(response, Mapping) and list(response) == ["output"] and isinstance(response["output"], str):
         return str(response["output"])

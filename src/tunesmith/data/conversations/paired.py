@@ -152,7 +152,7 @@ def _named(name: str, ends: tuple[str, str], plain: Mapping[str, str], rows: Seq
     return None
 
 
-def _named_side(cells: Sequence[Any]) -> Side | None:
+def _named_side(cells: Sequence[object]) -> Side | None:
     won, first, second = map(str, cells)
     if _TIE.fullmatch(_plain(won)) or first == second:
         return None
@@ -186,7 +186,7 @@ def _words_of(cells: set[str], ends: tuple[str, str], answers: tuple[str, str]) 
 _TIED = 2
 
 
-def _plain(cell: Any) -> str:
+def _plain(cell: object) -> str:
     if isinstance(cell, bool):
         return str(int(cell))
     if isinstance(cell, float) and cell.is_integer():
@@ -212,7 +212,7 @@ def _known(cell: str, words: Mapping[str, int]) -> int | None:
     return {"1": 0, "2": 1}.get(rest) if not words and rest != cell else None
 
 
-def _side(cell: Any, words: Mapping[str, int]) -> Side | None:
+def _side(cell: object, words: Mapping[str, int]) -> Side | None:
     found = _known(_plain(cell), words)
     if found is None:
         raise ValueError(f"{str(cell)[:40]!r} names neither of the two answers, and no tie")

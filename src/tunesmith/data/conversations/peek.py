@@ -31,7 +31,7 @@ _MOST_COLUMNS = 1_000  # a table that has more holds no conversations
 _MOST_HEAD = 16 << 20  # of a first line that is longer, a part has to do
 
 
-def peek(source: Any, options: ReadOptions | None = None) -> Format | None:
+def peek(source: object, options: ReadOptions | None = None) -> Format | None:
     """The format of a source; None if it holds no generative text, or can not be read. options: how files are read.
 
     Reads the first rows only, of files, folders and objects in memory; a hub id is loaded as a whole, and
@@ -124,7 +124,7 @@ def _of_table(head: Path, options: ReadOptions | None) -> Format | None:
     return _format([dict(zip(layout.names, row, strict=True)) for row in below if len(row) == len(layout.names)])
 
 
-def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+def _parquet_rows(path: Path) -> list[dict[str, object]]:
     try:
         file = pq.ParquetFile(path)
         if len(file.schema_arrow) > _MOST_COLUMNS:
@@ -140,7 +140,7 @@ def _of_input(first: Input) -> Format | None:
     return _format([row for _, row in itertools.islice(_whole(first), SAMPLE_ROWS) if isinstance(row, Mapping)])
 
 
-def _whole(first: Input) -> Iterator[tuple[int, Any]]:
+def _whole(first: Input) -> Iterator[tuple[int, object]]:
     """The rows up to the place where the head was cut."""
     try:
         yield from first.rows

@@ -37,7 +37,7 @@ def find(names: Iterable[str], rows: Sequence[Row], asked: str) -> Unread | None
     return Unread("", told, "Add a column winner with a, b or tie; or call them chosen and rejected, the better first.")
 
 
-def _is_answers(cell: Any) -> bool:
+def _is_answers(cell: object) -> bool:
     if not isinstance(cell, list) or len(cell) < 2 or is_messages(cell):
         return False
     return all(isinstance(one, str) or (isinstance(one, Mapping) and _text_key(one)) for one in cell)

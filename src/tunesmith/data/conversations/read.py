@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from tunesmith.core.files import scratch
 from tunesmith.data import mojibake
 from tunesmith.data.canonical import REPAIRED
 from tunesmith.data.conversations.examples import Examples, RowWriter, in_order, place
-from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, ReadRequest, Wanted, check_form, detect
+from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, Row, Wanted, ReadRequest, check_form, detect
 from tunesmith.data.conversations.inputs import Input, open_parts
 from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.shape import REPEATED, Missing, example_of
@@ -42,7 +41,7 @@ _FORMATS = (
 
 
 def read_examples(
-    source: Any,
+    source: object,
     *,
     emit: Emit,
     form: Wanted | ReadRequest = None,
@@ -67,7 +66,7 @@ def read_examples(
 
 
 def read_parts(
-    source: Any,
+    source: object,
     *,
     emit: Emit,
     form: Wanted = None,
@@ -90,7 +89,7 @@ def read_parts(
 
 @contextmanager
 def _open(
-    source: Any, emit: Emit, form: Wanted, cache_dir: Path | None, reading: ReadOptions | None
+    source: object, emit: Emit, form: Wanted, cache_dir: Path | None, reading: ReadOptions | None
 ) -> Iterator[dict[str, list[Input]]]:
     check_form(form)
     with scratch(cache_dir) as folder:
@@ -115,7 +114,7 @@ class _Reading:
     def files(self) -> list[str]:
         return [one.name for one in self.inputs]
 
-    def rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def rows(self) -> Iterator[tuple[int, Row]]:
         """Number and content of each row; one that is no object is a problem."""
         for one in self.inputs:
             self.starts.append(len(self.lines))
@@ -198,13 +197,13 @@ def _read(
     return examples
 
 
-def _detected(first: Input, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Wanted) -> Format | None:
+def _detected(first: Input, columns: Sequence[str], rows: Sequence[Row], form: Wanted) -> Format | None:
     if first.text and (form is None or "text" in ((form,) if isinstance(form, str) else form)):
         return TEXT_FILE
     return detect(columns, rows, form) if rows else None
 
 
-def _other_format(found: Format, row: Mapping[str, Any]) -> str | None:
+def _other_format(found: Format, row: Row) -> str | None:
     """What is wrong with a row that would be understood in another format than the file's."""
     other = detect(list(row), [row])
     if other is None or set(other.columns.values()) <= set(found.columns.values()):
@@ -261,7 +260,7 @@ def _tell_notes(found: Format, reading: _Reading, emit: Emit) -> None:
                                 "to tell apart"))  # fmt: skip
 
 
-def _tell_mojibake(name: str, rows: Sequence[Mapping[str, Any]], emit: Emit) -> None:
+def _tell_mojibake(name: str, rows: Sequence[Row], emit: Emit) -> None:
     shown = first_mojibake(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
     if shown is not None:
         message = f"{name}: text that was once read in a wrong encoding, such as {shown}. {mojibake.FIX}"

@@ -55,7 +55,7 @@ class _Cells:
         self.note = note
         self.keep_nothing = keep_nothing
 
-    def __getitem__(self, word: str) -> Any:
+    def __getitem__(self, word: str) -> object:
         column = self.found.columns.get(word)
         return None if column is None else cell_of(self.row, column)
 
@@ -66,7 +66,7 @@ class _Cells:
         """The string of a cell, '' for none. Raises Fault for another type, Missing(missing) for an empty one."""
         return self.words(self[word], self.name(word), missing)
 
-    def words(self, value: Any, name: str, missing: str | None = None) -> str:
+    def words(self, value: object, name: str, missing: str | None = None) -> str:
         """The same for a value that was found elsewhere under that name."""
         text = _text(value, name, missing)
         if self.keep_nothing or not text.strip() or not nothing_in_text(text):
@@ -76,14 +76,14 @@ class _Cells:
         self.note(f"a word for nothing in {name!r} is read as an empty cell")
         return ""
 
-    def needed(self, word: str) -> Any:
+    def needed(self, word: str) -> object:
         """The cell. Raises Fault if there is none."""
         value = self[word]
         if value is None:
             raise Fault(f'key "{self.name(word)}": is missing')
         return value
 
-    def tools(self) -> list[Any] | None:
+    def tools(self) -> list[object] | None:
         return read_tools(self["tools"], self["functions"])
 
     def system(self) -> list[Message]:
@@ -110,7 +110,7 @@ class _Cells:
         return messages
 
 
-def _text(value: Any, name: str, missing: str | None = None) -> str:
+def _text(value: object, name: str, missing: str | None = None) -> str:
     if value is not None and not isinstance(value, str):
         raise Fault(f'key "{name}": is {kind(value)}, not a string')
     if missing and not (value or "").strip():
@@ -149,10 +149,13 @@ def _instruction(cells: _Cells) -> Example:
 def _history(cells: _Cells) -> list[Message]:
     """Earlier turns, [[question, answer], ...]."""
     history = structure(cells["history"]) or []
-    pairs = isinstance(history, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in history)
-    if not pairs or not all(isinstance(text, str) for pair in history for text in pair):
+    if not isinstance(history, list) or not all(map(_is_pair, history)):
         raise Fault(f'key "{cells.name("history")}": is not a list of pairs of strings, [[question, answer], ...]')
     return [_said(role, text) for pair in history for role, text in zip(("user", "assistant"), pair, strict=True)]
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)
 
 
 def _said(role: str, content: str) -> Message:
@@ -220,7 +223,7 @@ def _chosen(cells: _Cells) -> _Cells:
     return _Cells(replace(found, columns=columns, choice=None), row, cells.note, cells.keep_nothing)
 
 
-def _alone(cell: Any) -> Any:
+def _alone(cell: object) -> object:
     """The text of a list of one text, as turns are written, and of an object that holds it."""
     value = decoded(cell) if isinstance(cell, str) and cell[:1] in "[{" else cell
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
@@ -270,11 +273,11 @@ def _more(cells: _Cells) -> bool:
     return bool(cells.text("system").strip() or structure(cells["history"]) or "messages" in cells.found.columns)
 
 
-def _structured(value: Any) -> bool:
+def _structured(value: object) -> bool:
     return isinstance(value, (list, Mapping)) or is_messages(value)
 
 
-def _preference_strings(cells: _Cells, chosen: Any, rejected: Any) -> Example:
+def _preference_strings(cells: _Cells, chosen: object, rejected: object) -> Example:
     good, bad = (
         cells.words(side, name, f"no {name}" if isinstance(side, str) and side.strip() else None)
         for side, name in ((chosen, cells.name("chosen")), (rejected, cells.name("rejected")))
@@ -358,7 +361,7 @@ def _pair(cells: _Cells) -> Example:
     }
 
 
-def _joined(value: Any, name: str) -> Any:
+def _joined(value: object, name: str) -> object:
     """A list of sentences as one text."""
     return " ".join([_text(part, name) for part in value]) if isinstance(value, list) else value
 

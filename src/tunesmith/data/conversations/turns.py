@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tunesmith.data.conversations.messages import Fault, Message
 
 SYSTEMS = ("system", "developer")
 
 
-def role(message: Any) -> Any:
+def role(message: object) -> object:
     return message.get("role") if isinstance(message, Mapping) else None
 
 
-def asks(message: Any) -> bool:
+def asks(message: object) -> bool:
     return role(message) in ("user", *SYSTEMS)
 
 
-def words(message: Any) -> Any:
+def words(message: object) -> object:
     content = message.get("content") if isinstance(message, Mapping) else None
     return content.strip() if isinstance(content, str) else content or ""
 

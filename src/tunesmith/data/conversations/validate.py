@@ -55,7 +55,7 @@ class _Check:
     def key(self, name: str) -> str:
         return f'key "{self.words.get(name, name)}"'
 
-    def names(self) -> set[Any]:
+    def names(self) -> set[object]:
         """Names of the tools."""
         functions = [tool.get("function") for tool in self.tools or () if isinstance(tool, Mapping)]
         return {function.get("name") for function in functions if isinstance(function, Mapping)}
@@ -72,7 +72,7 @@ class _Check:
             yield f"{self.key(name)}: {fault}"
 
 
-def _text_fault(text: Any, may_be_empty: bool = False, most: float = LONGEST) -> str | None:
+def _text_fault(text: object, may_be_empty: bool = False, most: float = LONGEST) -> str | None:
     if text is None:
         return "is missing"
     if not isinstance(text, str):
@@ -108,7 +108,7 @@ def _last_is_assistant(check: _Check, messages: list[Any]) -> Iterator[str]:
         yield 'key "weight": it is 0 in every assistant message, so there is nothing to learn'
 
 
-def _no_messages(messages: Any) -> str | None:
+def _no_messages(messages: object) -> str | None:
     if messages is None:
         return "is missing"
     if not isinstance(messages, list):
@@ -116,7 +116,9 @@ def _no_messages(messages: Any) -> str | None:
     return None if messages else "there are no messages"
 
 
-def _messages(check: _Check, messages: list[Any], where: str = "", given: list[Any] | None = None) -> Iterator[str]:
+def _messages(
+    check: _Check, messages: list[object], where: str = "", given: list[object] | None = None
+) -> Iterator[str]:
     """The faults of a list of messages. given: the prompt that they answer, if they do."""
     waiting: dict[Any, None] = {}  # ids of calls without an answer, in their order
     used: set[Any] = {number for message in given or () for number in _ids(message)}
@@ -145,14 +147,14 @@ def _messages(check: _Check, messages: list[Any], where: str = "", given: list[A
         yield from (f'{where}the tool call "{call}" is not answered by a tool message' for call in waiting)
 
 
-def _ids(message: Any) -> list[str]:
+def _ids(message: object) -> list[str]:
     """Ids of the message's tool calls; one that is no string is told elsewhere."""
     calls = message.get("tool_calls") if isinstance(message, Mapping) else None
     found = [call.get("id") for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
     return [number for number in found if isinstance(number, str)]
 
 
-def _message(check: _Check, message: Mapping[str, Any], first: bool) -> Iterator[str]:
+def _message(check: _Check, message: Mapping[str, object], first: bool) -> Iterator[str]:
     role = message.get("role")
     if role is None:
         yield f"{check.key('role')}: is missing"
@@ -182,7 +184,7 @@ def _message(check: _Check, message: Mapping[str, Any], first: bool) -> Iterator
             yield 'key "weight": only assistant messages have one'
 
 
-def _answer(message: Mapping[str, Any], waiting: dict[Any, None]) -> Iterator[str]:
+def _answer(message: Mapping[str, object], waiting: dict[object, None]) -> Iterator[str]:
     number = message.get("tool_call_id")
     if number is None:
         yield 'key "tool_call_id": is missing'
@@ -192,7 +194,7 @@ def _answer(message: Mapping[str, Any], waiting: dict[Any, None]) -> Iterator[st
         del waiting[number]
 
 
-def _calls(check: _Check, message: Mapping[str, Any], used: set[Any]) -> Iterator[str]:
+def _calls(check: _Check, message: Mapping[str, object], used: set[object]) -> Iterator[str]:
     calls = message["tool_calls"]
     if message.get("role") != "assistant":
         yield 'key "tool_calls": only assistant messages have them'

@@ -10,7 +10,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunesmith.data.conversations.messages import decoded
 from tunesmith.data.conversations.verdict_words import (
@@ -53,7 +52,7 @@ class Verdict:
     against: bool = False
     lowest: int = 0
 
-    def read(self, cell: Any) -> bool | None:
+    def read(self, cell: object) -> bool | None:
         """Whether the answer is good; None for a cell that says neither."""
         if _number(cell) in (0, -1) and _number(cell) != self.lowest:
             return None
@@ -71,7 +70,7 @@ class Unread:
     fix: str = ""
 
 
-def says(cell: Any) -> bool | None:
+def says(cell: object) -> bool | None:
     """True for a cell that says good, False for bad, None for neither: true/false, yes/no, 1/0, 1/-1, good/bad, ..."""
     if isinstance(cell, bool):
         return cell
@@ -82,7 +81,7 @@ def says(cell: Any) -> bool | None:
     return True if word in PLAIN_GOOD | GOOD else False if word in PLAIN_BAD | BAD else None
 
 
-def find(names: Iterable[str], rows: Sequence[Mapping[str, Any]], used: Iterable[str]) -> Verdict | Unread | None:
+def find(names: Iterable[str], rows: Sequence[Mapping[str, object]], used: Iterable[str]) -> Verdict | Unread | None:
     """What judges the answers of these rows, beside the columns `used`: of those that can be read the one that judges
     most rows, else the first that can not be read, else None."""
     unread = None
@@ -97,7 +96,7 @@ def find(names: Iterable[str], rows: Sequence[Mapping[str, Any]], used: Iterable
     return max(read, key=lambda one: one[0])[1] if read else unread
 
 
-def cell_of(row: Mapping[str, Any], column: str) -> Any:
+def cell_of(row: Mapping[str, object], column: str) -> object:
     """The cell of a column, or of `column.key`, one object within another; None where there is none."""
     if column in row or "." not in column:
         return row.get(column)
@@ -120,7 +119,7 @@ def plain_name(name: str) -> str:
     return " ".join(re.split(r"[\s_\-./?:]+", unicodedata.normalize("NFC", name).casefold())).strip()
 
 
-def _paths(names: Iterable[str], rows: Sequence[Mapping[str, Any]], used: set[str]) -> list[str]:
+def _paths(names: Iterable[str], rows: Sequence[Mapping[str, object]], used: set[str]) -> list[str]:
     """The columns that may judge, and the keys of objects in them."""
     found: list[str] = []
     for name in names:
@@ -132,13 +131,13 @@ def _paths(names: Iterable[str], rows: Sequence[Mapping[str, Any]], used: set[st
     return found
 
 
-def _object(cell: Any) -> Any:
+def _object(cell: object) -> object:
     """What a cell holds; of a list with one object in it, that object."""
     value = decoded(cell)
     return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping) else value
 
 
-def _judge(column: str, cells: list[Any]) -> Verdict | Unread | None:
+def _judge(column: str, cells: list[object]) -> Verdict | Unread | None:
     name = plain_name(column.rpartition(".")[2])
     core = _NOISE.sub("", _NOISE.sub("", name))
     against = bool({name, core} & AGAINST)
@@ -166,14 +165,14 @@ def _judge(column: str, cells: list[Any]) -> Verdict | Unread | None:
     return Unread(column, ", ".join([*values[:_SHOWN], *(["..."] if len(values) > _SHOWN else [])]))
 
 
-def _there(cell: Any) -> bool:
+def _there(cell: object) -> bool:
     """Whether a cell says anything at all. A minus alone is a verdict."""
     if isinstance(cell, str):
         return cell.strip() == "-" or not (says_nothing(cell) or may_be_nothing(cell))
     return cell is not None and cell != []
 
 
-def _number(cell: Any) -> float | None:
+def _number(cell: object) -> float | None:
     if isinstance(cell, bool) or not isinstance(cell, (int, float, str)):
         return None
     if isinstance(cell, str):
@@ -187,7 +186,7 @@ def _number(cell: Any) -> float | None:
     return float(cell)
 
 
-def _word(cell: Any) -> str:
+def _word(cell: object) -> str:
     if not isinstance(cell, str):
         return ""
     word = _SKIN.sub("", unicodedata.normalize("NFKC", cell)).strip().casefold()
