@@ -94,9 +94,8 @@ class RunSpec(Options):
         inner = own.get("options", {})
         if not isinstance(inner, Mapping):
             raise OptionError(f"Option 'options': expected 'name: value' lines, got a {type(inner).__name__}.")
-        own["options"] = {**inner, **others}
-        if renamed.OPTIONS.keys() & own["options"].keys():
-            own["options"] = renamed.given_words(own["options"])
+        options = {**inner, **others}
+        own["options"] = renamed.given_words(options) if renamed.OPTIONS.keys() & options.keys() else options
         for name, value in words.items():
             if _holds_nul(value):
                 raise OptionError(f"Option {name!r} holds a NUL character (a zero byte), which no name can hold.")

@@ -19,7 +19,7 @@ from tunesmith.core.files import scratch
 from tunesmith.data import mojibake
 from tunesmith.data.canonical import REPAIRED
 from tunesmith.data.conversations.examples import Examples, RowWriter, in_order, place
-from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, Row, Wanted, ReadRequest, check_form, detect
+from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, ReadRequest, Row, Wanted, check_form, detect
 from tunesmith.data.conversations.inputs import Input, open_parts
 from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.shape import REPEATED, Missing, example_of

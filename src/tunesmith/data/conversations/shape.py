@@ -22,7 +22,16 @@ from tunesmith.data.conversations.messages import (
     read_tools,
     structure,
 )
-from tunesmith.data.conversations.turns import SYSTEMS, answered, common_start, merge_prompts, split_last_answer, role, short, words
+from tunesmith.data.conversations.turns import (
+    SYSTEMS,
+    answered,
+    common_start,
+    merge_prompts,
+    role,
+    short,
+    split_last_answer,
+    words,
+)
 from tunesmith.data.conversations.verdict import Verdict, cell_of
 from tunesmith.data.nothing import nothing_in_text
 
