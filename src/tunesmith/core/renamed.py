@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from tunesmith.core.errors import OptionError
 
@@ -20,7 +21,7 @@ def say(old: str, new: str) -> None:
     warnings.warn(f"{old} is called {new} now; the old name goes on working for one version.", RenamedWarning, 3)
 
 
-def given_words(words: Mapping[str, object]) -> dict[str, object]:
+def given_words(words: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are given (None is not), by the names that they have now.
 
     Raises OptionError where an option is given by both of its names.
