@@ -72,7 +72,9 @@ def toy_rows(task: str, number: int, run: tunesmith.Run) -> tuple[list[Any], lis
     """Texts and truth of a toy, in the order of the rows."""
     rows = registry.get("tasks", task).toys()[number].rows
     columns = run.model.columns
-    texts = [row[columns.text] if columns.text_pair is None else tuple(row[c] for c in columns.texts) for row in rows]
+    texts = [
+        row[columns.inputs[0]] if len(columns.inputs) == 1 else tuple(row[c] for c in columns.inputs) for row in rows
+    ]
     return texts, [row[columns.target[0]] for row in rows]
 
 

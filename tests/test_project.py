@@ -37,7 +37,7 @@ WIDE_FUNCTIONS = {
     "tunesmith.engine.inference.frozen_bottom": "four inputs; the rest are keyword-only, two of them hooks",
     "tunesmith.engine.inference.frozen_features": "three inputs; the rest are keyword-only, two of them hooks",
     "tunesmith.engine.probe.solve": "two pairs of arrays; the rest are keyword-only",
-    "tunesmith.evaluate.baselines.text_baselines": "two pairs of texts and truth; the rest are keyword-only",
+    "tunesmith.evaluate.baselines.simple_baselines": "what is learned and from what; the rest are keyword-only",
     "tunesmith.evaluate.diagnose.findings": "keyword-only: everything that is known, half of it optional",
     "tunesmith.evaluate.metrics_json.build": "keyword-only: one parameter a part of the document",
     "tunesmith.workflows.search.search": "the data; the rest are keyword-only: the flags of the command line",

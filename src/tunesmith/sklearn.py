@@ -104,11 +104,11 @@ class _TextEstimator(BaseEstimator):
         """The same for a fitted estimator. Raises NotFittedError, and ValueError where pairs and texts are mixed up."""
         check_is_fitted(self)
         texts = self._texts(X)
-        if list(texts.columns) != list(self._model.columns.texts):
+        if list(texts.columns) != list(self._model.columns.inputs):
             kinds = {1: "single texts", 2: "pairs of texts"}
             raise ValueError(
                 f"X has {kinds[texts.shape[1]]}, but {type(self).__name__} was fitted to "
-                f"{kinds[len(self._model.columns.texts)]}."
+                f"{kinds[len(self._model.columns.inputs)]}."
             )
         return texts
 
@@ -241,7 +241,7 @@ def _as_texts(X: Any) -> pd.DataFrame:
         X = X.to_numpy()
     if wide == 1 and not hasattr(X, "iloc") and isinstance(X, list | tuple) and len(X):
         wide = 2 if all(isinstance(one, list | tuple) and len(one) == 2 for one in X) else 1
-    columns = Columns("text", "text_pair" if wide == 2 else None, (_LABEL,), "label")
+    columns = Columns(("text", "text_pair")[:wide], (_LABEL,), "label")
     items = predict_inputs.identify(list(X) if isinstance(X, tuple) else X, columns).items
     cells = [next(iter(item.values())) if isinstance(item, dict) else item for item in items] if wide == 1 else items
     return pd.DataFrame(predict_inputs.texts_of(cells, columns), dtype=object)

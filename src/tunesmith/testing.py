@@ -84,7 +84,8 @@ def _inputs(run: Run, rows: Sequence[dict[str, Any]]) -> list[Any]:
     columns = vars(run.model).get("columns")
     if columns is None:  # a model that writes
         return [str(next(iter(row.values()))) for row in rows[:2]]
-    return [row[columns.text] if columns.text_pair is None else tuple(row[c] for c in columns.texts) for row in rows]
+    first, *others = columns.inputs
+    return [tuple(row[name] for name in columns.inputs) if others else row[first] for row in rows]
 
 
 def _refuses_what_it_does_not_know(task: str, method: str, rows: str, folder: Path) -> None:

@@ -314,7 +314,7 @@ def test_a_broken_folder_of_datasets(bench: Any, name: str, content: bytes) -> N
 
 
 def test_other_data_with_a_cell_that_can_be_no_text(bench: Any) -> None:
-    columns = Columns("text", None, ("label",), "label")
+    columns = Columns(("text",), ("label",), "label")
     for cell, part in ((BIG, "row 2, column 'text': this cell holds more than"), ("a\0b", "row 2, column 'text': the")):
         with pytest.raises(DataError, match=part):
             read_rows([{"text": "words"}, {"text": cell}], emit=ignore, cache_dir=bench.folder, columns=columns)

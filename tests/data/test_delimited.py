@@ -13,7 +13,7 @@ from tunesmith.core.events import ignore
 from tunesmith.data import Columns, ReadOptions, read_rows
 from tunesmith.data.conversations import read_examples
 
-LABEL = Columns("text", None, ("label",), "label")
+LABEL = Columns(("text",), ("label",), "label")
 
 
 def refused(bench: Any, source: Any, **given: Any) -> str:
@@ -32,7 +32,7 @@ def table(count: int = 30, delimiter: str = ",", names: str = "text,label") -> l
 def test_a_decimal_comma_is_no_delimiter(bench: Any, count: int, names: str) -> None:
     lines = [names, *(f"{sentence(n)};{n % 50},{n % 10}" for n in range(count))]
     data = bench(bench.write("d.csv", lines), kinds=("number",))
-    assert data.columns.texts == (names.split(";")[0],)
+    assert data.columns.inputs == (names.split(";")[0],)
     assert data.rows[3]["target"] == 3.3
     assert bench.said("delimiter").startswith("semicolon")
 
@@ -65,9 +65,9 @@ def test_the_next_best_delimiter_when_the_first_does_not_hold(bench: Any) -> Non
 def test_the_user_names_the_delimiter_and_the_header(bench: Any) -> None:
     path = bench.write("d.csv", [f"{sentence(n)}~{'ab'[n % 2]}" for n in range(30)])
     data = bench(path, reading=ReadOptions(delimiter="~", header_row=0))
-    assert (data.columns.texts, data.columns.header) == (("column_1",), False)
+    assert (data.columns.inputs, data.columns.header) == (("column_1",), False)
     lines = ["x,y", "one,two", *table()]
-    assert bench(bench.write("e.csv", lines), reading=ReadOptions(header_row=3)).columns.texts == ("text",)
+    assert bench(bench.write("e.csv", lines), reading=ReadOptions(header_row=3)).columns.inputs == ("text",)
     message = refused(bench, path, reading=ReadOptions(header_row=99))
     assert "no row begins on line 99" in message
     with pytest.raises(ValueError, match="expected one character"):
@@ -95,7 +95,7 @@ def test_the_line_of_excel_that_names_the_delimiter(bench: Any, first: str) -> N
 def test_titles_above_the_header(bench: Any, title: list[str], names: str) -> None:
     rows = [f"{n};{sentence(n)};{'ab'[n % 2]}" for n in range(30)]
     data = bench(bench.write("d.csv", [*title, names, *rows]))
-    assert (data.columns.text, len(data.rows)) == (names.split(";")[1], 30)
+    assert (data.columns.inputs[0], len(data.rows)) == (names.split(";")[1], 30)
     assert f"line {len(title) + 1}" in bench.said("header")
     assert data.location(0)["line"] == len(title) + 2
 
@@ -104,7 +104,7 @@ def test_a_header_with_nameless_columns_is_no_title(bench: Any) -> None:
     assert bench(bench.write("d.csv", [",text,label", *(f"{n},{line}" for n, line in enumerate(table()[1:]))]))
     assert "line" not in bench.said("header")
     lines = ["text;label;;", *(f"{line};;" for line in table(delimiter=";")[1:])]
-    assert bench(bench.write("e.csv", lines)).columns.texts == ("text",)
+    assert bench(bench.write("e.csv", lines)).columns.inputs == ("text",)
 
 
 def test_one_column_of_sentences_with_a_comma_each(bench: Any) -> None:
@@ -214,4 +214,4 @@ def test_a_path_at_the_end_of_a_line_goes_nowhere(bench: Any) -> None:
 def test_names_of_columns_without_what_nobody_sees(bench: Any) -> None:
     lines = [f"{sentence(n)},{'ab'[n % 2]}" for n in range(20)]
     data = bench(bench.write("d.csv", ["\u00a0text\u200e,\u2060label\u200b", *lines]))
-    assert (data.columns.text, data.columns.target) == ("text", ("label",))
+    assert (data.columns.inputs[0], data.columns.target) == ("text", ("label",))

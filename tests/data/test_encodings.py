@@ -18,7 +18,7 @@ from tunesmith.data import Columns, ReadOptions, read_rows
 from tunesmith.data.conversations import read_examples
 from tunesmith.data.mojibake import describe, mojibake_rows
 
-LABEL = Columns("text", None, ("label",), "label")
+LABEL = Columns(("text",), ("label",), "label")
 WESTERN, POLISH, RUSSIAN, JAPANESE = "Schöne Grüße – ça va", "Zażółć gęślą jaźń", "Где мой заказ", "チェーンが緩い"
 
 

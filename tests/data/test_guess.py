@@ -35,7 +35,7 @@ def test_ids_dates_and_constants_are_left_out(bench: Any) -> None:
             country=lambda n: "NL",
         )
     )
-    assert (data.columns.text, data.columns.target, data.columns.kind) == ("words", ("kind",), "label")
+    assert (data.columns.inputs[0], data.columns.target, data.columns.kind) == ("words", ("kind",), "label")
     skipped = bench.said("skipped columns")
     assert "ticket_id: its name says that it is an id" in skipped
     assert "created: it holds dates" in skipped
@@ -98,7 +98,7 @@ def test_a_named_label_beats_signs(bench: Any) -> None:
 def test_pairs(bench: Any, names: tuple[str, str]) -> None:
     made = rows(**{names[0]: text, names[1]: lambda n: text(n + 500), "label": lambda n: "ab"[n % 2]})
     data = bench(made)
-    assert (data.columns.text, data.columns.text_pair) == names
+    assert (*data.columns.inputs, None)[:2] == names
     assert data.rows[0]["text_pair"] == text(500)
 
 
@@ -114,26 +114,26 @@ def test_a_task_restricts_the_kind(bench: Any) -> None:
 def test_the_user_decides(bench: Any) -> None:
     made = rows(text=text, note=lambda n: text(n + 500), label=lambda n: "ab"[n % 2], team=lambda n: "xyz"[n % 3])
     data = bench(made, text="note", target="team")
-    assert (data.columns.text, data.columns.target) == ("note", ("team",))
-    assert bench(made, text=["note", "text"]).columns.texts == ("note", "text")
+    assert (data.columns.inputs[0], data.columns.target) == ("note", ("team",))
+    assert bench(made, text=["note", "text"]).columns.inputs == ("note", "text")
 
 
 def test_columns_that_are_left_out_are_said_and_can_be_joined(bench: Any) -> None:
     made = rows(
         Titel=lambda n: f"Betreff Nummer {n}", Text=text, label=lambda n: "ab"[n % 2], shop=lambda n: "xyz"[n % 3]
     )
-    assert bench(made).columns.text == "Text"
+    assert bench(made).columns.inputs[0] == "Text"
     said = bench.said("left out columns")
     assert "['Titel', 'shop']" in said
     assert "shop: 3 different values" in said
     assert "--text 'Titel+Text' as one text, or as a pair --text 'Titel' --text 'Text'" in said
     data = bench(made, text="Titel+Text")
-    assert (data.columns.text, data.columns.text_pair) == ("Titel+Text", None)
+    assert (*data.columns.inputs, None)[:2] == ("Titel+Text", None)
     assert data.rows[3]["text"] == f"{made[3]['Titel'].strip()}\n{made[3]['Text']}"
     assert "as one text" in bench.said("text")
     other = read_rows(made[:3], emit=ignore, cache_dir=bench.folder, columns=data.columns)
     assert other["Titel+Text"][0] == data.rows[0]["text"]
-    assert bench(made, text=["Titel", "Text", "shop"]).columns.text == "Titel+Text+shop"
+    assert bench(made, text=["Titel", "Text", "shop"]).columns.inputs[0] == "Titel+Text+shop"
     with pytest.raises(DataError, match="no such column"):
         bench(made, text="Titel+Txt")
     assert joined.fill_columns({"Titel": "a", "Text": "b"}, ["Titel+Text"])["Titel+Text"] == "a\nb"
@@ -188,7 +188,7 @@ def test_a_target_named_after_its_text(bench: Any) -> None:
         ),
         target="Law-Answer",
     )
-    assert data.columns.text == "Law"
+    assert data.columns.inputs[0] == "Law"
     assert "begins with its name" in bench.said("text")
     assert sum(map(len, data.splits.values())) == 35  # '[]' is no text
 

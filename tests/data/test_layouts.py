@@ -137,8 +137,8 @@ def test_nested_columns_of_parquet_and_of_memory(bench: Any) -> None:
     nested = [{"doc": {"text": row["text"]}, "label": row["label"]} for row in ROWS]
     path = bench.folder / "n.parquet"
     pq.write_table(pa.Table.from_pylist(nested), path)
-    assert bench(path).columns.texts == bench(nested).columns.texts == ("doc.text",)
-    columns = Columns("doc.text", None, ("label",), "label")
+    assert bench(path).columns.inputs == bench(nested).columns.inputs == ("doc.text",)
+    columns = Columns(("doc.text",), ("label",), "label")
     rows = read_rows(path, emit=ignore, cache_dir=bench.folder / "cache", columns=columns)
     assert rows["doc.text"][0] == ROWS[0]["text"]
 

@@ -21,7 +21,7 @@ def test_banking77(bench: Any, shared_data: Path) -> None:
     data = bench(folder / "train.csv", test=folder / "test.csv")
     assert sizes(data) == [9_003, 1_000, 3_080]
     assert len(data.label_names) == 77
-    assert data.columns.text == "text"
+    assert data.columns.inputs[0] == "text"
     assert data.columns.target == ("category",)
     assert data.ledger.counts()["used"] == 13_083
     assert 20 <= data.leakage.identical_rows <= 60
@@ -57,7 +57,7 @@ def test_goemotions(bench: Any, shared_data: Path) -> None:
 def test_stsb_pairs_without_header(bench: Any, shared_data: Path) -> None:
     data = bench(shared_data / "stsb")
     assert sizes(data) == [5_749, 1_500, 1_379]
-    assert data.columns.texts == ("column_1", "column_2")
+    assert data.columns.inputs == ("column_1", "column_2")
     assert data.columns.kind == "number"
     assert data.rows[0] == {
         "row_id": 0, "text": "A plane is taking off.", "text_pair": "An air plane is taking off.",

@@ -17,7 +17,7 @@ from tunesmith.data import Columns, keep, parse_targets, read_rows
 
 ROWS = [{"text": sentence(n), "label": "xyz"[n % 3]} for n in range(30)]
 FRAME = pandas.DataFrame(ROWS)
-LABEL = Columns("text", None, ("label",), "label")
+LABEL = Columns(("text",), ("label",), "label")
 
 
 def save(kind: str, folder: Path) -> Any:
@@ -154,7 +154,7 @@ def test_quotes_are_text_in_plain_tsv(bench: Any) -> None:
 
 def test_a_missing_header_is_said(bench: Any) -> None:
     data = bench(bench.write("n.csv", [f"{sentence(n)},{n / 7:.2f}" for n in range(20)]))
-    assert (data.columns.text, data.columns.target, data.columns.header) == ("column_1", ("column_2",), False)
+    assert (data.columns.inputs[0], data.columns.target, data.columns.header) == ("column_1", ("column_2",), False)
     assert "none" in bench.said("header")
     assert data.location(0)["line"] == 1
 
@@ -216,7 +216,7 @@ def test_read_rows_keeps_all_columns(bench: Any, ticket_lines: Any) -> None:
             path,
             emit=ignore,
             cache_dir=bench.folder / "cache",
-            columns=Columns("body", None, ("label",), "label"),
+            columns=Columns(("body",), ("label",), "label"),
         )
 
 
@@ -233,7 +233,7 @@ def test_parse_targets_follows_a_selection(bench: Any) -> None:
     assert parse_targets(rows.select([2, 0]), LABEL, None) == ["z", "x"]
     numbers = read_rows([{"text": "a", "n": "1,5"}, {"text": "b", "n": "x"}], emit=ignore, cache_dir=bench.folder)
     with pytest.raises(Exception, match="row 2, column 'n': 'x' is not a number"):
-        parse_targets(numbers, Columns("text", None, ("n",), "number"), None)
+        parse_targets(numbers, Columns(("text",), ("n",), "number"), None)
 
 
 def test_quotes_behind_a_space(tmp_path: Path, bench: Any) -> None:

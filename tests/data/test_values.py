@@ -331,7 +331,7 @@ def test_columns_of_marks_are_labels(bench: Any) -> None:
 
 
 def test_a_reader_says_what_it_can_not_read() -> None:
-    reader = TargetReader(Columns("text", None, ("price",), "number"))
+    reader = TargetReader(Columns(("text",), ("price",), "number"))
     with pytest.raises(ValueError, match="is not a number"):
         reader._number("three")
 

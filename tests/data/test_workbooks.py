@@ -18,7 +18,7 @@ from tunesmith.data.conversations import peek, read_examples
 from tunesmith.data.percent import percent_cells
 
 ROWS = [[sentence(n), "xyz"[n % 3]] for n in range(30)]
-LABEL = Columns("text", None, ("label",), "label")
+LABEL = Columns(("text",), ("label",), "label")
 
 
 def book(path: Path, **sheets: list[list[Any]]) -> Path:

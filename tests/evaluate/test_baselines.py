@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 from tunesmith.core.events import Decided, Event, Warned, ignore
-from tunesmith.evaluate.baselines import text_baselines
+from tunesmith.evaluate.baselines import simple_baselines
 from tunesmith.evaluate.measured import compute
+from tunesmith.modalities.text import Text
 
 TOPICS = (
     ["card", "lost", "bank", "stolen", "wallet"],
@@ -30,7 +32,20 @@ def rows(count: int, seed: int) -> tuple[np.ndarray, list[str]]:
 
 
 def run(kind: Any, train: tuple[Any, Any], test: tuple[Any, Any], names: Any, **more: Any) -> Any:
-    return text_baselines(kind, train[1], train[0], test[1], test[0], names, seed=0, **{"emit": ignore, **more})
+    learned, asked = _table(train[1]), _table(test[1])
+
+    def features(chosen: np.ndarray, emit: Any) -> Any:
+        return Text().cheap_features(learned.select(chosen), asked, emit)
+
+    more = {"emit": ignore, **more}
+    return simple_baselines(kind, (train[0], test[0]), names, Text.cheap, features, seed=0, **more)
+
+
+def _table(texts: list[Any]) -> Dataset:
+    if not texts or isinstance(texts[0], str):
+        return Dataset.from_dict({"text": texts})
+    first, second = zip(*texts, strict=True)
+    return Dataset.from_dict({"text": first, "text_pair": second})
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -161,7 +161,7 @@ def test_worst_errors_are_confident_and_wrong() -> None:
 
 def test_slices_hold_every_row_once() -> None:
     run = toys.evidence("number")
-    found = dict(slices(run.test, run.test_texts, "rmse"))
+    found = dict(slices(run.test, *run.sizes, "rmse"))
     assert set(found) == {"characters", "true value"}
     for rows in found.values():
         assert sum(row["rows"] for row in rows) == len(run.test)

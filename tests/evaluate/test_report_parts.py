@@ -154,7 +154,7 @@ def test_labels_that_were_never_right_are_folded() -> None:
 
 def test_lines_to_use_the_model_are_ready_to_be_copied() -> None:
     run = toys.evidence("label", evil=False)
-    run.path, run.test_texts = "my runs/a", ["it's $HOME", "where is my order?"]
+    run.path, run.test_inputs = "my runs/a", ["it's $HOME", "where is my order?"]
     shown = [html.unescape(code) for code in re.findall(r"<pre>(.*?)</pre>", use_section.use(run), re.DOTALL)]
     assert shlex.split(shown[0]) == ["tunesmith", "predict", "my runs/a", "where is my order?"]
     for code in shown[2:]:

@@ -293,7 +293,7 @@ def test_pairs_of_texts(train: Train, tickets: list[dict[str, str]]) -> None:
         for i, row in enumerate(tickets)
     ]  # fmt: skip
     run = train(rows, text=["left", "right"], target="same")
-    assert (run.model.columns.text, run.model.columns.text_pair) == ("left", "right")
+    assert (*run.model.columns.inputs, None)[:2] == ("left", "right")
     one, other = run.model.predict([("thanks, i am happy", "good app"), ("good app", "thanks, i am happy")])
     assert one["label"] in ("yes", "no")
     assert one["probability"] != other["probability"]  # the order of the two counts

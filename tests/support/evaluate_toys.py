@@ -112,7 +112,8 @@ def evidence(kind: Kind = "label", evil: bool = True) -> Evidence:
     return Evidence(
         name=f"run {EVIL}", created="2026-01-01", task="text-classification", kind=kind, modality="text", method="full",
         model={"name": "owner/model", "fingerprint": "abc", "licence": "Apache-2.0", "parameters": 22_000},
-        metrics=document, test=ours, test_texts=[f"text {row} {EVIL}" for row in range(len(ours))],
+        metrics=document, test=ours, test_inputs=[f"text {row} {EVIL}" for row in range(len(ours))],
+        sizes=("characters", np.array([8.0 + len(str(row)) for row in range(len(ours))])),
         test_row_ids=list(range(1000, 1000 + len(ours))), curves=curves, audit=copy.deepcopy(AUDIT),
         decisions=[{"what": "precision", "value": EVIL, "why": EVIL}],
         warnings=[{"what": "w", "message": EVIL}],

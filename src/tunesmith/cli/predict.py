@@ -125,7 +125,7 @@ def _answer_texts(run: Path, texts: list[str], options: dict[str, object], as_js
     options_of(predictor_of(run)[0], options)
     model = load(run)
     asked: list[Any] = texts
-    if model.columns is not None and model.columns.text_pair:
+    if model.columns is not None and len(model.columns.inputs) == 2:
         if len(asked) % 2:
             raise OptionError(f"The model reads pairs of texts; got {len(asked)} texts.", "Give two for each pair.")
         asked = list(zip(asked[::2], asked[1::2], strict=True))

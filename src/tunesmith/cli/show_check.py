@@ -22,10 +22,9 @@ def checked(found: Document, verbose: bool = False) -> str:
     """Rows, columns, labels, lengths, three samples, cost, and what was decided and is doubtful."""
     columns, audit = found["columns"], found["audit"]
     ledger = audit["ledger"]
-    texts = [name for name in (columns["text"], columns["text_pair"]) if name]
     lines = [
         entry("data", f"{', '.join(audit['files'])}: {_rows(ledger['rows'])}, {_dropped(ledger)}"),
-        entry("reads", _columns(texts) + _why(found, "text")),
+        entry("reads", _columns(columns["inputs"]) + _why(found, next(iter(found["samples"][0])))),
         entry("learns", f"{_columns(columns['target'])}, {_target(columns['kind'], audit)}{_why(found, 'target')}"),
         entry("rows", _splits(found["splits"])),
         "",
@@ -35,7 +34,8 @@ def checked(found: Document, verbose: bool = False) -> str:
     elif audit["numbers"] is not None:
         lines += [*_numbers(audit["numbers"]), ""]
     lines += [*_samples(found["samples"]), ""]
-    lines += [entry("lengths", _lengths(found["lengths"])), entry("cut", _cut(found["lengths"]))]
+    if found["lengths"] is not None:
+        lines += [entry("lengths", _lengths(found["lengths"])), entry("cut", _cut(found["lengths"]))]
     lines.append(entry("would", f"train {found['model']} with the method {found['method']}{way(found['method'])}"))
     lines.append(entry("cost", _cost(found["estimate"])))
     return "\n".join([*lines, *_told(found, verbose), *_unchecked(found), _END])
@@ -161,7 +161,7 @@ def _samples(samples: Sequence[Mapping[str, object]]) -> list[str]:
     columns = width() or 100
     lines = []
     for number, sample in enumerate(samples):
-        texts = " | ".join(_line(str(sample[name])) for name in ("text", "text_pair") if sample.get(name) is not None)
+        texts = " | ".join(_line(str(cell)) for name, cell in sample.items() if name != "target" and cell is not None)
         target = sample["target"]
         answer = _line(", ".join(map(str, target)) if isinstance(target, list) else str(target)) or "(none)"
         answer = _cut_short(answer, 30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
@@ -18,16 +17,10 @@ from tunesmith.data.kinds import (
     tell_other_reading,
     tell_rating,
 )
-from tunesmith.data.profile import Profile, simple
+from tunesmith.data.modality import SURE, DataModality, Reasons, described
+from tunesmith.data.profile import Profile
+from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns, Kind, ValueOptions
-
-_PAIRS = (
-    ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"),
-    ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("text", "text_pair"),
-    ("premise", "hypothesis"), ("question1", "question2"), ("question", "answer"), ("question", "sentence"),
-    ("question", "passage"), ("question", "context"), ("query", "passage"), ("query", "document"),
-    ("query", "answer"), ("anchor", "positive"),
-)  # fmt: skip
 
 
 @dataclass
@@ -35,7 +28,8 @@ class Guess:
     """The columns and, per choice, the reason (`what -> (value, why)`)."""
 
     columns: Columns
-    reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
+    modality: DataModality
+    reasons: Reasons = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,8 @@ class ColumnRequest:
     kinds: tuple[Kind, ...]
     values: ValueOptions = field(default_factory=ValueOptions)
     decimal: str | None = None
+    modalities: tuple[DataModality, ...] = (TextData(),)
+    others: tuple[DataModality, ...] = ()
 
 
 def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: str, header: bool, emit: Emit) -> Guess:
@@ -57,11 +53,10 @@ def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: 
     """
     known = {profile.name: profile for profile in profiles}
     _check_names(request, known, source)
-    reasons: dict[str, tuple[str, str]] = {}
-    texts = _texts(profiles, request, source, reasons)
+    reasons: Reasons = {}
+    modality, texts = _inputs(profiles, request, source, reasons)
     target, kind, separator = _target(profiles, texts, request, source, reasons)
-    pair = texts[1] if len(texts) > 1 else None
-    columns = Columns(texts[0], pair, target, kind, separator, header)
+    columns = Columns(texts, target, kind, separator, header, modality=modality.name)
     columns = meaning(columns, known, (request.values, request.decimal), source, reasons)
     for what, (value, why) in reasons.items():
         emit(Decided(what, value, why))
@@ -69,26 +64,28 @@ def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: 
         tell_rating(known[target[0]], columns, emit)
         tell_other_reading(known[target[0]], columns, request.values, emit)
     skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in (*texts, *target)}
-    _tell_left_out(profiles, columns, skipped, emit)
+    _tell_left_out(profiles, columns, skipped, modality.joins, emit)
     if skipped:
         emit(Decided("skipped columns", list(skipped), "; ".join(f"{k}: {v}" for k, v in skipped.items())))
-    return Guess(columns, reasons)
+    return Guess(columns, modality, reasons)
 
 
-def _tell_left_out(profiles: Sequence[Profile], columns: Columns, skipped: Container[str], emit: Emit) -> None:
+def _tell_left_out(
+    profiles: Sequence[Profile], columns: Columns, skipped: Container[str], joins: bool, emit: Emit
+) -> None:
     """Say which columns are neither read nor learned, and how those that hold text can be read too."""
-    used = {*columns.texts, *columns.target}.union(*(name.split(joined.SIGN) for name in columns.texts))
+    used = {*columns.inputs, *columns.target}.union(*(name.split(joined.SIGN) for name in columns.inputs))
     left = [profile for profile in profiles if profile.name not in used and profile.name not in skipped]
     if not left:
         return
     told = "; ".join(f"{profile.name}: {profile.described}" for profile in left[:12])
     told += f"; {len(left) - 12} more" if len(left) > 12 else ""
     texts = [profile.name for profile in left if profile.reads_like_text]
-    if texts:
-        both = sorted([texts[0], columns.text], key=[profile.name for profile in profiles].index)
+    if texts and joins:
+        both = sorted([texts[0], columns.inputs[0]], key=[profile.name for profile in profiles].index)
         joint = joined.SIGN.join(both)
         told += f". To read {texts[0]!r} too: --text {joint!r} as one text"
-        if columns.text_pair is None:
+        if len(columns.inputs) == 1:
             told += f", or as a pair --text {both[0]!r} --text {both[1]!r}"
     emit(Decided("left out columns", [profile.name for profile in left], told))
 
@@ -113,74 +110,39 @@ def _check_names(request: ColumnRequest, known: dict[str, Profile], source: str)
         )
 
 
-def _texts(
-    profiles: Sequence[Profile], request: ColumnRequest, source: str, reasons: dict[str, tuple[str, str]]
-) -> tuple[str, ...]:
-    if request.text:
-        by_name = {profile.name for profile in profiles}
-        several = [name for name in request.text if joined.SIGN in name and joined.parts_of(name, by_name - {name})]
+def _inputs(
+    profiles: Sequence[Profile], request: ColumnRequest, source: str, reasons: Reasons
+) -> tuple[DataModality, tuple[str, ...]]:
+    """What is read, and the columns that hold it."""
+    target = request.target or ()
+    if request.text is None:
+        modality = max(request.modalities, key=lambda one: max((one.claims(p) for p in profiles), default=0.0))
+        free = [profile for profile in profiles if profile.name not in target]
+        if not any(modality.claims(profile) for profile in free):
+            _refuse_other(free, modality, request, source)
+        names = modality.choose(free, target, source, reasons)
+    else:
+        asked = [profile for profile in profiles if profile.name in request.text]
+        modality = max(request.modalities, key=lambda one: max((one.claims(p) for p in asked), default=0.0))
+        names = request.text
+        known = {profile.name for profile in profiles}
+        several = [name for name in names if joined.SIGN in name and joined.parts_of(name, known - {name})]
         why = "as asked for" if not several else f"as asked for: the columns of {several[0]!r} as one text, a line each"
-        reasons["text"] = (" + ".join(request.text), why)
-        return request.text
-    free = [profile for profile in profiles if profile.name not in (request.target or ())]
-    scores = {p.name: _text_score(p) for p in free}
-    ranked = sorted((p for p in free if scores[p.name] > 0), key=lambda p: -scores[p.name])
-    if not ranked and (named := [p for p in free if p.text_name]):
-        reasons["text"] = (named[0].name, "the name is usual for it")
-        return (named[0].name,)
-    if not ranked:
-        raise DataError(
-            Problem("no column holds text; " + _describe(profiles), source),
-            fix="Name the text column: --text COLUMN",
-        )
-    pair = _pair(ranked)
-    if pair:
-        reasons["text"] = (f"{pair[0]} + {pair[1]}", pair[2])
-        return pair[:2]
-    best = ranked[0]
-    if request.target and len(request.target) == 1 and not best.text_name:
-        about = [p for p in ranked if _free_text(p) and simple(request.target[0]).startswith(f"{simple(p.name)}_")]
-        if about:
-            best = max(about, key=lambda p: len(p.name))
-            reasons["text"] = (best.name, f"the name of {request.target[0]!r} begins with its name")
-            return (best.name,)
-    usual = ", and the name is usual for it" if best.text_name else ""
-    reasons["text"] = (best.name, f"its texts are {best.characters:.0f} characters long on average{usual}")
-    return (best.name,)
+        reasons[modality.roles[0]] = (" + ".join(names), why)
+    _refuse_other([profile for profile in profiles if profile.name in names], modality, request, source)
+    return modality, names
 
 
-def _text_score(profile: Profile) -> float:
-    if profile.kind != "string" or profile.numeric > 0.5 or (profile.useless and not profile.text_name):
-        return 0.0
-    if not profile.cells or (profile.target_rank and not profile.text_name and profile.words < 3):
-        return 0.0
-    different = profile.distinct / len(profile.cells)
-    if different < 0.02 and not profile.text_name:
-        return 0.0
-    natural = min(profile.characters, 2_000) * different * (1.0 if profile.words >= 2 else 0.2)
-    return natural * (4.0 if profile.text_name else 1.0)
-
-
-def _pair(ranked: Sequence[Profile]) -> tuple[str, str, str] | None:
-    """Two text columns that belong together, and why."""
-    names = {simple(profile.name): profile for profile in ranked}
-    for first, second in _PAIRS:
-        if first in names and second in names and _free_text(names[second]):
-            return names[first].name, names[second].name, "the names say that the two texts belong together"
-    free = [profile for profile in ranked if _free_text(profile)]
-    if len(free) != 2 or any(profile.text_name for profile in free):
-        return None
-    left, right = sorted(free, key=lambda profile: profile.position)
-    alike = max(left.characters, right.characters) <= 2.5 * min(left.characters, right.characters)
-    unnamed = re.fullmatch(r"column_\d+", left.name) is not None
-    related = re.sub(r"[\d_]+$|_[ab]$", "", left.name) == re.sub(r"[\d_]+$|_[ab]$", "", right.name)
-    if alike and (unnamed or related):
-        return left.name, right.name, "two columns of free text of similar length"
-    return None
-
-
-def _free_text(profile: Profile) -> bool:
-    return profile.words >= 2.5 and profile.distinct > 0.3 * len(profile.cells) and not profile.target_rank
+def _refuse_other(profiles: Sequence[Profile], modality: DataModality, request: ColumnRequest, source: str) -> None:
+    """Raises DataError for a column of another modality than the task's."""
+    for profile in profiles:
+        for other in request.others:
+            if other.claims(profile) >= SURE > modality.claims(profile):
+                raise DataError(
+                    Problem(f"the column holds {other.noun}s, and the task reads {modality.noun}s", source,
+                            column=profile.name),
+                    fix=f"Name another column with {modality.flag}, or use --task {other.usual_task}.",
+                )  # fmt: skip
 
 
 def _target(
@@ -188,7 +150,7 @@ def _target(
     texts: tuple[str, ...],
     request: ColumnRequest,
     source: str,
-    reasons: dict[str, tuple[str, str]],
+    reasons: Reasons,
 ) -> tuple[tuple[str, ...], Kind, str | None]:
     if request.target:
         chosen = request.target
@@ -238,7 +200,7 @@ def _guess_target(profiles: Sequence[Profile], request: ColumnRequest, source: s
         return (max(named, key=lambda p: p.target_rank).name,), "the name is usual for it"
     if not ranked:
         raise DataError(
-            Problem("no column can be the target; " + _describe(profiles), source),
+            Problem(f"no column can be the target; {described(profiles)}", source),
             fix="Name the target column: --target COLUMN (and the text column: --text COLUMN)",
         )
     best = ranked[0]
@@ -287,11 +249,3 @@ def _binary_columns(profiles: Sequence[Profile], ranked: Sequence[Profile], requ
     while more := {place for place in beside if place not in found and {place - 1, place + 1} & found}:
         found |= more
     return tuple(beside[place].name for place in sorted(found))
-
-
-def _describe(profiles: Sequence[Profile]) -> str:
-    if not profiles:
-        return "there is no other column"
-    told = [f"{p.name} ({p.useless or f'{p.distinct} different values'})" for p in profiles[:12]]
-    more = f" and {len(profiles) - 12} more" if len(profiles) > 12 else ""
-    return f"columns: {', '.join(told)}{more}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from tunesmith.core.errors import Problem
+from tunesmith.core.events import Emit, Warned
 
 _WINDOWS = bytes(byte for byte in range(0x80, 0xA0) if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)).decode("cp1252")
 _TAIL = rf"[\x{{80}}-\x{{bf}}{_WINDOWS}]"  # what cp1252 and Latin-1 show for the second byte of UTF-8 and those behind
@@ -57,6 +60,19 @@ def describe(text: str) -> str:
                     shown = text[start:end].lstrip() if text[start] == meant[0] else text[start:end]
                     return f"{shown!r} (perhaps {meant.strip()!r})"
     return repr(found[0])
+
+
+def warn(table: pa.Table, key: str, column: str, place: Callable[[int], Problem], emit: Emit) -> None:
+    """Say how many cells of the column `key` were once read in a wrong encoding; the source calls it `column`."""
+    if key not in table.column_names or not pa.types.is_string(table.schema.field(key).type):
+        return
+    found = mojibake_rows(table.column(key))
+    if found.size:
+        first = int(found[0])
+        shown = describe(table.column(key)[first].as_py())
+        where = str(place(first)).removesuffix(": ")
+        message = f"{found.size} rows of column {column!r} hold text that was once read in a wrong encoding, such as"
+        emit(Warned("wrong encoding", f"{message} {shown} ({where}). {FIX}"))
 
 
 FIX = "Write the data again from where it came from, as UTF-8; the model would learn these signs as they are."

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from tunesmith.core.errors import Problem
 from tunesmith.data.arrowfile import remove
+from tunesmith.data.modality import DataModality
+from tunesmith.data.texts import TextData
 from tunesmith.data.types import ReadOptions
 
 
@@ -43,6 +45,8 @@ class Part:
     notes: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     repaired: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    folder: Path = Path()
+    """Where relative paths in its cells begin."""
 
     def __post_init__(self) -> None:
         self.rows: int = self.table.num_rows
@@ -73,6 +77,8 @@ class Hints:
     names: tuple[str, ...] = ()
     header: bool | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
+    modalities: tuple[DataModality, ...] = (TextData(),)
+    """What its files may hold, where each is one input."""
 
 
 def rows_of_lines(starts: npt.NDArray[np.int64], lines: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -25,10 +25,12 @@ from tunesmith.core.events import Emit, Event, Warned, ignore
 from tunesmith.core.files import scratch
 from tunesmith.data import joined, tables
 from tunesmith.data.conversations.inputs import open_parts
+from tunesmith.data.modality import DataModality
 from tunesmith.data.nothing import nothing_in_text
 from tunesmith.data.prepare import read_rows
 from tunesmith.data.sources import missing_file
 from tunesmith.data.targets import parse_targets
+from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns
 
 
@@ -53,17 +55,21 @@ class FileRows:
     """(file, line) of each, where that is known."""
 
 
-def identify(data: Any, columns: Columns | None = None, emit: Emit = ignore) -> Given:
-    """Tell what `data` is; `columns` are those that the model reads, None for one that writes.
+def identify(
+    data: Any, columns: Columns | None = None, emit: Emit = ignore, modality: DataModality | None = None
+) -> Given:
+    """Tell what `data` is; `columns` are those that the model reads, None for one that writes; `modality`: of its
+    inputs, texts where it is None.
 
     The items of a table are its rows as dicts. Raises DataError for everything that is no text, list of texts,
     row, table or file.
     """
-    names = () if columns is None else columns.texts
+    names = () if columns is None else columns.inputs
     data = joined.fill_columns(data, names)
-    if _is_file(data):
+    modality = modality or TextData()
+    if _is_file(data, modality):
         path = Path(data).expanduser()
-        return _read_any(path, emit) if columns is None else _table(_read(path, columns, emit), names)
+        return _read_any(path, emit) if columns is None else _table(_read(path, columns, emit, modality), names)
     if isinstance(data, str):
         return Given([str(data)], one=True)
     if hasattr(data, "iloc"):
@@ -84,7 +90,7 @@ def texts_of(items: Sequence[Any], columns: Columns) -> dict[str, list[str]]:
 
     Raises DataError naming every row that is no text (or pair of texts).
     """
-    names, problems = columns.texts, []
+    names, problems = columns.inputs, []
     rows: list[Sequence[str]] = []
     missing = dict.fromkeys(name for item in items if isinstance(item, Mapping) for name in names if name not in item)
     if missing:
@@ -160,8 +166,8 @@ def targets_of(found: Given, target: Any, columns: Columns, labels: Sequence[str
 # --- What it is ---------------------------------------------------------------------------------
 
 
-def _is_file(data: Any) -> bool:
-    """A path, or a string that names a data file: one that exists, or that can be nothing else.
+def _is_file(data: Any, modality: DataModality) -> bool:
+    """A path, or a string that names a data file and is no input itself: one that exists, or can be nothing else.
 
     Raises DataError for a path to nothing.
     """
@@ -169,7 +175,7 @@ def _is_file(data: Any) -> bool:
         path = Path(data).expanduser()
         if not path.exists():
             raise missing_file(path)
-        return True
+        return path.is_dir() or path.suffix.lower() not in modality.suffixes - tables.SUFFIXES
     if not isinstance(data, str) or len(data) > 1_000 or "\n" in data or "\0" in data:
         return False
     path = Path(data).expanduser()
@@ -186,11 +192,12 @@ def _is_file(data: Any) -> bool:
     raise DataError(error.problems, f"{error.fix} If this is the text itself, give it in a list: [{data!r}].")
 
 
-def _read(path: Path, columns: Columns, emit: Emit) -> Any:
+def _read(path: Path, columns: Columns, emit: Emit, modality: DataModality) -> Any:
     """The file as a DataFrame; an empty cell is an empty text, as `predict --data` has it."""
     with scratch() as folder:
-        frame = read_rows(str(path), emit=emit, cache_dir=folder, columns=columns).to_pandas()
-    for name in columns.texts:
+        rows = read_rows(str(path), emit=emit, cache_dir=folder, columns=columns, modality=modality)
+        frame = rows.to_pandas()
+    for name in columns.inputs:
         frame[name] = ["" if is_missing(cell) else str(cell) for cell in frame[name]]
     return frame
 

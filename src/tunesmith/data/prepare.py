@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,17 @@ from tunesmith.core.files import move, own_folder
 from tunesmith.data import canonical, joined, labels, leakage, mojibake
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import Division, KeptRows, divide
-from tunesmith.data.duplicates import Duplicates, find_duplicates
+from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.guess import ColumnRequest, Guess, choose_columns
 from tunesmith.data.labels import TargetIndex
+from tunesmith.data.modality import DataModality
 from tunesmith.data.prepared import Origins, PreparedData
 from tunesmith.data.profile import profile_table
 from tunesmith.data.sources import SPLITS, read_source
 from tunesmith.data.split import NAMES
 from tunesmith.data.tables import Hints, Part, flatten
 from tunesmith.data.targets import TargetReader, parse_targets
+from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
 
 __all__ = ["keep", "parse_targets", "prepare", "read_rows", "refuse_blank"]
@@ -50,6 +52,8 @@ def prepare(  # the arguments are the flags of the command line
     options: SplitOptions,
     reading: ReadOptions | None = None,
     values: ValueOptions | None = None,
+    modalities: Sequence[DataModality] = (TextData(),),
+    others: Sequence[DataModality] = (),
     seed: int,
     emit: Emit,
     cache_dir: Path,
@@ -59,7 +63,8 @@ def prepare(  # the arguments are the flags of the command line
     source, validation, test: path, pandas DataFrame, datasets.Dataset or DatasetDict, list of dicts, or
     hub id. text: one or two column names; target: one, or several 0/1 columns; both are guessed if
     None. kinds: what the target may be. reading: how files are read, where that should not be found out.
-    values: what the cells of the target mean. Automatic choices are emitted as `Decided`. Arrow files go to
+    values: what the cells of the target mean. modalities: what the inputs may be, the usual one first; others: what
+    they may not be, so that a column of those is refused. Automatic choices are emitted as `Decided`. Arrow files go to
     cache_dir and stay memory-mapped. Raises DataError for everything that is wrong with the data.
     """
     values = values or ValueOptions()
@@ -67,13 +72,13 @@ def prepare(  # the arguments are the flags of the command line
     texts = _names(text)
     if texts and len(texts) > 2:  # no pair: one text
         texts = (joined.SIGN.join(texts),)
-    request = ColumnRequest(texts, _names(target), tuple(kinds), values, decimal)
+    request = ColumnRequest(texts, _names(target), tuple(kinds), values, decimal, tuple(modalities), tuple(others))
     hints = hints_of(request, options, reading)
     parts = read_parts(source, validation, test, hints, emit, cache_dir, joins=request.text or ())
     try:
         guess = _guess(parts, request, options, emit)
         reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
-        rows = canonical.write_rows(parts, reader, cache_dir)
+        rows = canonical.write_rows(parts, reader, guess.modality, cache_dir)
         try:
             return _assemble(parts, guess, rows, (options, values), seed, emit)
         except BaseException:
@@ -91,21 +96,24 @@ def hints_of(request: ColumnRequest, options: SplitOptions, reading: ReadOptions
         *(request.target or ()),
         *filter(None, (options.group, options.time)),
     )
-    return Hints(names, options=reading or ReadOptions())
+    return Hints(names, options=reading or ReadOptions(), modalities=(*request.modalities, *request.others))
 
 
 def read_rows(
-    source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | None = None, reading: ReadOptions | None = None
-) -> datasets.Dataset:
+    source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | None = None, reading: ReadOptions | None = None,
+    modality: DataModality | None = None,
+) -> datasets.Dataset:  # fmt: skip
     """All columns of other data as they are, in their order, for prediction and evaluation.
 
-    The parts of divided data follow one another: train, validation, test. Raises DataError if a text
-    column of `columns` is missing, naming the file and its columns, or if a cell of one can not be a text.
+    The parts of divided data follow one another: train, validation, test. `modality`: of the inputs, texts where it is
+    None. Raises DataError if an input column of `columns` is missing, naming the file and its columns, or if a cell of
+    one can not be an input.
     """
     hints = Hints()
     if columns is not None:
-        hints = Hints((*joined.names_in(columns.texts), *columns.target), None if columns.header else False)
-    hints = replace(hints, options=reading or ReadOptions())
+        hints = Hints((*joined.names_in(columns.inputs), *columns.target), None if columns.header else False)
+    modality = modality or TextData()
+    hints = replace(hints, options=reading or ReadOptions(), modalities=(modality,))
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
     for part in parts:
         part.table = flatten(part.table)
@@ -113,9 +121,11 @@ def read_rows(
     try:
         if columns is not None:
             for part in parts:
-                part.table = joined.add_columns(part.table, columns.texts)
-            _check_columns(parts, columns.texts)
-            canonical.check_texts(parts, columns.texts)
+                part.table = joined.add_columns(part.table, columns.inputs)
+            _check_columns(parts, columns.inputs)
+            canonical.check_inputs(parts, columns, modality)
+            for part in parts:
+                part.table = anchored(part, columns.inputs, modality)
         hasher = hashlib.sha256()
         for part in parts:
             for batch in part.table.to_batches():
@@ -132,12 +142,22 @@ def read_rows(
     return datasets.Dataset.from_file(str(writer.path))
 
 
-def refuse_blank(rows: datasets.Dataset, columns: Columns, source: str) -> None:
-    """Raises DataError for rows of `read_rows`' dataset without text."""
+def anchored(part: Part, names: Sequence[str], modality: DataModality) -> pa.Table:
+    """The table of the part, its inputs as they mean the same in another folder."""
+    table = part.table
+    for name in names:
+        column = modality.anchored(table.column(name), part.folder)
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def refuse_blank(rows: datasets.Dataset, columns: Columns, source: str, modality: DataModality | None = None) -> None:
+    """Raises DataError for rows of `read_rows`' dataset without input."""
+    modality = modality or TextData()
     problems = [
-        Problem("the text is missing", source, row=row + 1, column=name)
-        for name in columns.texts
-        for row in canonical.blank_rows(rows.data.table.column(name))
+        Problem(f"the {modality.noun} is missing", source, row=int(row) + 1, column=name)
+        for role, name in zip(modality.roles, columns.inputs, strict=False)
+        for row in np.flatnonzero(modality.read(role, rows.data.table.column(name), Path()).blank)
     ]
     if problems:
         raise DataError(problems, fix="Mend or remove these rows.")
@@ -195,7 +215,7 @@ def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emi
     set_aside = {options.group, options.time} - {*(request.text or ()), *(request.target or ())}
     free = [profile for profile in profiles if profile.name not in set_aside]
     guess = choose_columns(free, request, train.name, train.header, emit)
-    _check_columns(parts[1:], (*guess.columns.texts, *guess.columns.target), guess.columns.target)
+    _check_columns(parts[1:], (*guess.columns.inputs, *guess.columns.target), guess.columns.target)
     return guess
 
 
@@ -227,31 +247,31 @@ def _assemble(
     seed: int,
     emit: Emit,
 ) -> PreparedData:
-    table, columns = rows.table, guess.columns
+    table, columns, modality = rows.table, guess.columns, guess.modality
     options, values = asked
     starts = np.cumsum([0, *(part.rows for part in parts)]).tolist()
     origins = Origins(parts, starts[:-1])
     kept = np.asarray(table.column("row_id")) if table.num_rows else np.zeros(0, dtype=np.int64)
-    _check_amount(kept.size, rows, parts)
+    _check_amount(kept.size, rows, parts, modality)
     _tell_dropped(rows, emit)
     given = np.searchsorted(starts, kept, side="right") - 1
-    _check_parts(given, parts, columns)
+    _check_parts(given, parts, columns, modality)
 
     def place(position: int) -> Problem:
         part, row = origins.part_of(int(kept[position]))
         return part.problem(row, "")
 
-    _tell_mojibake(table, columns, place, emit)
+    modality.warn(table, columns.inputs, place, emit)
+    mojibake.warn(table, "target", " + ".join(columns.target), place, emit)
     index = TargetIndex.of(table.column("target"), columns.kind)
     labels.check_targets(index, columns, given == 0, place, emit, values)
-    texts = ["text"] if columns.text_pair is None else ["text", "text_pair"]
-    found = find_duplicates(table, texts, options.near_duplicates)
+    found = modality.duplicates(table, options.near_duplicates)
     division = divide(KeptRows(parts, kept, given), index, found, options, seed, emit)
-    shown = leakage.examples(table, "text", division.before, found, NAMES)
+    shown = leakage.examples(table, modality.roles[0], division.before, found, NAMES)
     division.leakage.examples = shown
-    conflicts, conflict_texts, conflict_rows = labels.find_conflicts(table, "text", index, found.identical)
+    conflicts, conflict_texts, conflict_rows = labels.find_conflicts(table, modality.roles[0], index, found.identical)
     if conflict_texts:
-        message = f"{conflict_texts} texts stand with different labels ({conflict_rows} rows)"
+        message = f"{conflict_texts} {modality.noun}s stand with different labels ({conflict_rows} rows)"
         emit(Warned("conflicting labels", f"{message}, such as {conflicts[0]['text'][:80]!r}"))
     facts = {
         "duplicates": _duplicate_facts(found, index),
@@ -277,24 +297,28 @@ def _assemble(
         index=index,
         marks=division.marks,
         facts=facts,
+        modality=modality,
     )
 
 
-def _check_amount(kept: int, rows: canonical.Canonical, parts: list[Part]) -> None:
+def _check_amount(kept: int, rows: canonical.Canonical, parts: list[Part], modality: DataModality) -> None:
     if kept >= FEWEST_ROWS:
         return
     why = ", ".join(f"{number}: {reason}" for reason, number in rows.missing.items())
     left = f"{kept} of {rows.ledger.rows_in} rows are left" + (f" (dropped {why})" if why else "")
     raise DataError(
         Problem(f"{left}; at least {FEWEST_ROWS} are needed", parts[0].name),
-        fix="Add rows, or check that --text and --target name the right columns.",
+        fix=f"Add rows, or check that {modality.flag} and --target name the right columns.",
     )
 
 
-def _check_parts(given: np.ndarray, parts: list[Part], columns: Columns) -> None:
+def _check_parts(given: np.ndarray, parts: list[Part], columns: Columns, modality: DataModality) -> None:
     used = np.bincount(given, minlength=len(parts))
     problems = [
-        Problem(f"no row of this {part.split} data has a text and a target{_unlabelled(part, columns)}", part.name)
+        Problem(
+            f"no row of this {part.split} data has a {modality.noun} and a target{_unlabelled(part, columns)}",
+            part.name,
+        )
         for part, rows in zip(parts, used, strict=True)
         if not rows
     ]
@@ -314,20 +338,6 @@ def _tell_dropped(rows: canonical.Canonical, emit: Emit) -> None:
         told = ", ".join(f"{word!r} ({number} rows)" for word, number in words.most_common(12))
         fix = "If they are texts or labels like any other: --set nothing=keep"
         emit(Warned("words for nothing", f"in column {name!r}: {told}; such rows are left out. {fix}"))
-
-
-def _tell_mojibake(table: pa.Table, columns: Columns, place: Callable[[int], Problem], emit: Emit) -> None:
-    named = [("text", columns.text), ("text_pair", columns.text_pair), ("target", " + ".join(columns.target))]
-    for key, name in named:
-        if key not in table.column_names or not pa.types.is_string(table.schema.field(key).type):
-            continue
-        found = mojibake.mojibake_rows(table.column(key))
-        if found.size:
-            first = int(found[0])
-            shown = mojibake.describe(table.column(key)[first].as_py())
-            where = str(place(first)).removesuffix(": ")
-            message = f"{found.size} rows of column {name!r} hold text that was once read in a wrong encoding, such as"
-            emit(Warned("wrong encoding", f"{message} {shown} ({where}). {mojibake.FIX}"))
 
 
 def _duplicate_facts(found: Duplicates, index: TargetIndex) -> dict[str, int]:

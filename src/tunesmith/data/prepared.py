@@ -43,7 +43,7 @@ class Origins:
 class PreparedData:
     """Rows ready for a task.
 
-    rows: one row per kept row: row_id int64, text string, [text_pair string], target (string, list of
+    rows: one row per kept row: row_id int64, the inputs (text string, [text_pair string]), target (string, list of
     string, or float64). splits: 'train', 'validation', 'test' -> int64 positions into `rows`, sorted,
     disjoint, complete. label_names: sorted distinct labels, None for numbers. conflicts: the first 100
     texts with different labels. leaked_test: positions of test rows whose text also stands
@@ -63,6 +63,8 @@ class PreparedData:
     origins: Origins
     index: TargetIndex
     marks: Marks
+    modality: Any
+    """The `engine.modality.Modality` of the inputs."""
     facts: dict[str, Any] = field(default_factory=dict)
 
     def location(self, row_id: int) -> dict[str, object]:
@@ -86,7 +88,7 @@ class PreparedData:
             "columns": self.columns.record(),
             "labels": self._label_table(),
             "numbers": self._number_table(),
-            "text_length": labels.text_lengths(self.rows.data.table.column("text")),
+            "text_length": self.modality.lengths(self.rows.data.table),
             "leakage": {**self.leakage.record(), "leaked_test_rows": int(self.leaked_test.size)},
             "ledger": self.ledger.counts(),
             "fingerprint": self.fingerprint,
@@ -104,7 +106,7 @@ class PreparedData:
         _write(folder / "fingerprint.json", {"sha256": self.fingerprint, "files": self.files})
         _write(folder / "columns.json", self.columns.record())
         _write(folder / "audit.json", self.audit())
-        seen.save(folder, seen.of_table(self.rows.data.table), self.marks)
+        seen.save(folder, self.modality.hashes(self.rows.data.table), self.marks)
 
     def _ledger_table(self) -> pa.Table:
         ledger = self.ledger

@@ -34,11 +34,10 @@ def hashes(texts: Sequence[str], pairs: Sequence[str] | None = None) -> Hashes:
     return found
 
 
-def of_table(table: pa.Table) -> Hashes:
-    """The same for the columns text and, if any, text_pair of a table; a part of the rows in memory at a time."""
-    names = [name for name in ("text", "text_pair") if name in table.column_names]
-    batches = table.select(names).to_batches(max_chunksize=_CHUNK)
-    found = [hashes(*(batch.column(name).to_pylist() for name in names)) for batch in batches]
+def of_texts(table: pa.Table) -> Hashes:
+    """The same for a table of one or two columns of texts; a part of the rows in memory at a time."""
+    batches = table.to_batches(max_chunksize=_CHUNK)
+    found = [hashes(*(column.to_pylist() for column in batch.columns)) for batch in batches]
     return np.concatenate(found) if found else np.zeros(0, dtype=np.uint64)
 
 

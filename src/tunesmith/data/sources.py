@@ -18,9 +18,10 @@ import pyarrow as pa
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.core.files import DISK_FULL
-from tunesmith.data import tables, textfile
+from tunesmith.data import tables
 from tunesmith.data.arrowfile import BATCH_ROWS
 from tunesmith.data.jsonlayout import SPLIT_WORDS
+from tunesmith.data.modality import DataModality
 from tunesmith.data.tables import Hints, Part
 from tunesmith.data.types import ReadOptions
 
@@ -55,10 +56,13 @@ def read_source(source: object, split: str, *, emit: Emit, cache_dir: Path, hint
         )
     path = Path(source).expanduser()
     try:
-        if path.is_dir():
-            return _of_folder(path, split, emit, cache_dir, hints)
         if path.exists():
-            return tables.read_parts(path, split, emit=emit, cache_dir=cache_dir, hints=hints)
+            parts = _of_folder(path, split, emit, cache_dir, hints) if path.is_dir() else tables.read_parts(
+                path, split, emit=emit, cache_dir=cache_dir, hints=hints
+            )  # fmt: skip
+            for part in parts:
+                part.folder = path if path.is_dir() else path.parent
+            return parts
     except PermissionError as error:
         raise DataError(
             Problem(f"it may not be read here: {error.strerror}", str(error.filename or path)),
@@ -138,10 +142,13 @@ def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints
         for entry in sorted(path.iterdir())
         if entry.is_dir() and entry.name.lower() in SPLIT_WORDS
     }
-    if "train" in inside and any(_classes(folder) for folder in inside.values()):
-        return [_of_classes(inside[name], name, emit, cache_dir, hints) for name in SPLITS if name in inside]
-    if _classes(path):
-        return [_of_classes(path, split, emit, cache_dir, hints)]
+    for modality in hints.modalities:
+        if "train" in inside and any(_classes(folder, modality) for folder in inside.values()):
+            return [
+                _of_classes(inside[name], modality, name, emit, cache_dir, hints) for name in SPLITS if name in inside
+            ]
+        if _classes(path, modality):
+            return [_of_classes(path, modality, split, emit, cache_dir, hints)]
     return _of_files(path, split, emit, cache_dir, hints)
 
 
@@ -194,30 +201,34 @@ def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints)
     return found
 
 
-def _classes(path: Path) -> list[Path]:
+def _classes(path: Path, modality: DataModality) -> list[Path]:
+    """The sub-folders that hold files with one input each."""
     return [
         entry
         for entry in sorted(path.iterdir())
-        if entry.is_dir()
-        and not entry.name.startswith(".")
-        and any(file.suffix.lower() == ".txt" for file in entry.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".") and any(_holds(file, modality) for file in entry.iterdir())
     ]
 
 
-def _of_classes(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
-    folders = _classes(path)
-    files = [file for folder in folders for file in sorted(folder.iterdir()) if file.suffix.lower() == ".txt"]
-    part = tables.read_tables(_text_tables(files, hints.options), split, str(path), cache_dir, emit)
+def _holds(file: Path, modality: DataModality) -> bool:
+    return file.suffix.lower() in modality.suffixes and not file.name.startswith(".")
+
+
+def _of_classes(path: Path, modality: DataModality, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
+    folders = _classes(path, modality)
+    files = [file for folder in folders for file in sorted(folder.iterdir()) if _holds(file, modality)]
+    part = tables.read_tables(_file_tables(files, modality, hints.options), split, str(path), cache_dir, emit)
     part.row_files = [str(file) for file in files]
-    why = f"{path} holds {len(folders)} sub-folders of .txt files; each is a class: "
+    kinds = ", ".join(sorted({file.suffix.lower() for file in files}))
+    why = f"{path} holds {len(folders)} sub-folders of {kinds} files; each is a class: "
     emit(Decided("layout", "folder per class", why + ", ".join(folder.name for folder in folders[:10])))
     return part
 
 
-def _text_tables(files: Sequence[Path], options: ReadOptions) -> Iterator[pa.Table]:
+def _file_tables(files: Sequence[Path], modality: DataModality, options: ReadOptions) -> Iterator[pa.Table]:
     for start in range(0, max(len(files), 1), BATCH_ROWS):
         rows = [
-            {"text": textfile.read_text(file, options), "label": file.parent.name}
+            {modality.roles[0]: modality.file_cell(file, options), "label": file.parent.name}
             for file in files[start : start + BATCH_ROWS]
         ]
         yield tables.table_of_rows(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -21,17 +22,16 @@ Kind = Literal["label", "labels", "number"]
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of the source are text and target, and how the target is written.
+    """Which columns of the source are read and which are the target, and how the target is written.
 
-    target: several names only for one 0/1 column per label. label_separator: for 'labels' written as
-    'a|b' in one cell. header: False if the file had no header, so that the columns are called
-    column_1, column_2, ... positions: names of the positions of 0/1 vectors. decimal: the sign before the fraction
-    of numbers, where it was found or given. merge_labels: spellings of one label are one. missing: values that mean
-    that there is none. names: (label as it is written, its name), where labels have been given names.
+    inputs: what is read, in the order of the roles of `modality`. target: several names only for one 0/1 column per
+    label. label_separator: for 'labels' written as 'a|b' in one cell. header: False if the file had no header, so that
+    the columns are called column_1, column_2, ... positions: names of the positions of 0/1 vectors. decimal: the sign
+    before the fraction of numbers, where it was found or given. merge_labels: spellings of one label are one. missing:
+    values that mean that there is none. names: (label as it is written, its name), where labels have been given names.
     """
 
-    text: str
-    text_pair: str | None
+    inputs: tuple[str, ...]
     target: tuple[str, ...]
     kind: Kind
     label_separator: str | None = None
@@ -41,23 +41,26 @@ class Columns:
     merge_labels: bool = False
     missing: tuple[str, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
+    modality: str = "text"
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The text columns: one or two names."""
-        return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
-
-    def record(self) -> dict[str, object]:
-        """As a JSON object; `Columns.of` reads it back."""
+    def record(self) -> dict[str, Any]:
+        """As a JSON object; `Columns.of` reads it back. Texts are written as "text" and "text_pair"."""
         record = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": [], "names": []}
-        return {name: value for name, value in record.items() if plain.get(name, ...) != value}
+        record = {name: value for name, value in record.items() if plain.get(name, ...) != value}
+        if self.modality != "text":
+            return record
+        text, pair = (*record.pop("inputs"), None)[:2]
+        del record["modality"]
+        return {"text": text, "text_pair": pair, **record}
 
     @classmethod
-    def of(cls, record: dict[str, object]) -> Columns:
+    def of(cls, record: Mapping[str, Any]) -> Columns:
         """The inverse of `record`."""
         read: dict[str, Any] = {name: tuple(cell) if isinstance(cell, list) else cell for name, cell in record.items()}
         read["names"] = tuple((label, name) for label, name in read.get("names", ()))
+        texts = [read.pop(name, None) for name in ("text", "text_pair")]
+        read.setdefault("inputs", tuple(name for name in texts if name is not None))
         return cls(**read)
 
 

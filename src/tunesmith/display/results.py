@@ -48,8 +48,7 @@ class Check(Document):
         facts: list[tuple[str, Any]] = [("task", self["task"])]
         if "columns" in self:
             columns, ledger = self["columns"], self["audit"]["ledger"]
-            texts = [name for name in (columns["text"], columns["text_pair"]) if name]
-            facts += [("text", texts), ("target", columns["target"]),
+            facts += [("reads", columns["inputs"]), ("target", columns["target"]),
                       ("rows", f"{ledger['rows']:,} read, {ledger['dropped']:,} dropped"),
                       ("would", f"fine-tune {self['model']} with {self['method']}")]  # fmt: skip
         else:

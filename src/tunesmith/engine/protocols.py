@@ -84,6 +84,8 @@ class PredictiveTask(Task):
     """An answer for every row. Made from its options, then `fit` to the training rows (or `restore`d)."""
 
     family: ClassVar[str] = "predictive"
+    modality: ClassVar[str] = "text"
+    """What its inputs are: a name of `modalities`."""
     loader: ClassVar[str] = "encoder"
     """The kind of network that it learns with: a name of `models.loaders`."""
     kind: Kind

@@ -1,12 +1,15 @@
-"""Baselines that any text model has to beat: the prior, and a linear model on TF-IDF.
+"""Baselines that any model has to beat: the prior, and a linear model on features that need no network.
 
-They see the training rows only; test texts are transformed, never fitted. Nothing here knows of the
-fine-tuned model. Word 1-2-grams and 4-grams of characters with logistic regression (one label
+They see the training rows only. Nothing here knows of the fine-tuned model. Of texts,
+word 1-2-grams and 4-grams of characters with logistic regression (one label
 against the rest, dual coordinate descent: Yu et al. 2011) is a strong choice for short texts; see
 Wang & Manning (2012) on how strong linear n-gram baselines are.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
@@ -14,7 +17,6 @@ import scipy.sparse as sparse
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.data.types import Kind
 from tunesmith.engine.batching import sample
-from tunesmith.evaluate.features import Texts, TfidfFeatures
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 
@@ -28,13 +30,17 @@ HELD_OUT = 0.1
 """Share of the training rows on which thresholds and the ridge penalty are chosen."""
 
 
-def text_baselines(
+Features = Callable[[np.ndarray, Emit], tuple[Any, Any]]
+"""From positions of training rows to features [n, k] of those and of the test rows, dense or sparse. Raises ValueError
+with why there are none."""
+
+
+def simple_baselines(
     kind: Kind,
-    train_texts: Texts,
-    train_truth: np.ndarray,
-    test_texts: Texts,
-    test_truth: np.ndarray,
+    truths: tuple[np.ndarray, np.ndarray],
     label_names: list[str] | None,
+    cheap: str | None,
+    features: Features,
     *,
     seed: int = 0,
     max_rows: int = 50_000,
@@ -42,22 +48,21 @@ def text_baselines(
 ) -> dict[str, Outcome]:
     """Outcomes of the baselines on the test rows.
 
-    "label", "labels": "majority" (shares of the training rows as probabilities) and
-    "tfidf_logistic_regression"; "number": "mean" and "tfidf_ridge". Texts are strings or pairs of
-    strings; truth as in `Outcome`. Above `max_rows` training rows a random part is used, and a
-    `Decided` event says so.
+    truths: of training and test rows, as in `Outcome`. "label", "labels": "majority" (shares of the training rows as
+    probabilities) and "<cheap>_logistic_regression"; "number": "mean" and "<cheap>_ridge"; without the second one
+    where `cheap` is None. Above `max_rows` training rows a random part is used, and a `Decided` event says so.
     """
-    truth = np.asarray(train_truth)
+    truth, test_truth = np.asarray(truths[0]), truths[1]
     found = {"mean" if kind == "number" else "majority": _prior(kind, truth, test_truth, label_names)}
-    name = "tfidf_ridge" if kind == "number" else "tfidf_logistic_regression"
-    chosen = _part(len(truth), max_rows, seed, name, emit)
-    texts = [train_texts[row] for row in chosen]
-    try:
-        features = TfidfFeatures(texts, emit)
-    except ValueError as error:
-        emit(Warned("baseline", f"{name} is left out: the training texts hold no words ({error})"))
+    if cheap is None:
         return found
-    train, test = features.of_training, features.transform(test_texts)
+    name = f"{cheap}_{'ridge' if kind == 'number' else 'logistic_regression'}"
+    chosen = _part(len(truth), max_rows, seed, name, emit)
+    try:
+        train, test = features(chosen, emit)
+    except ValueError as error:
+        emit(Warned("baseline", f"{name} is left out: {error}"))
+        return found
     fit = {"label": _label_outcome, "labels": _labels_outcome, "number": _number_outcome}[kind]
     found[name] = fit(train, truth[chosen], test, (test_truth, label_names), seed)
     return found

@@ -131,7 +131,7 @@ def _use(evidence: Evidence) -> str:
 
 
 def _limits(evidence: Evidence) -> str:
-    rows = "texts" if evidence.modality == "text" else "rows"
+    rows = f"{evidence.noun}s"
     lines = [
         f"It was tested on rows like its training rows; on other {rows} it may be worse, and does not say so.",
         "It inherits what the base model learned, its biases among them.",

@@ -97,12 +97,14 @@ def suspects(outcome: Outcome, others: Sequence[Outcome]) -> frozenset[int]:
     return frozenset(int(row) for row in np.flatnonzero(against))
 
 
-def slices(outcome: Outcome, texts: Sequence[str], metric: str) -> list[tuple[str, list[dict[str, Any]]]]:
-    """[(title, [{"slice", "rows", "value", "low", "high"}])]: by length of text; numbers also by truth."""
+def slices(
+    outcome: Outcome, size_name: str | None, sizes: np.ndarray | None, metric: str
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """[(title, [{"slice", "rows", "value", "low", "high"}])]: by `sizes` [rows], where there are any; numbers also by
+    truth."""
     found = []
-    if len(texts) == len(outcome) and len(outcome):
-        lengths = np.array([len(text) for text in texts], dtype=float)
-        found.append(("characters", _by_value(outcome, lengths, metric, whole=True)))
+    if size_name is not None and sizes is not None and len(sizes) == len(outcome) and len(outcome):
+        found.append((size_name, _by_value(outcome, sizes, metric, whole=True)))
     if outcome.kind == "number" and len(outcome):
         found.append(("true value", _by_value(outcome, outcome.truth, metric, whole=False)))
     return [(title, rows) for title, rows in found if rows]

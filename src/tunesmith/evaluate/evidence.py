@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from tunesmith.evaluate.measured import Measured
 from tunesmith.evaluate.types import Outcome
@@ -30,7 +33,8 @@ class Evidence:
     "validation": [{"step", "epoch", "loss", metric: value, ...}]}. audit: rows, splits,
     label_counts, text_length, duplicates, leakage, conflicts, ledger, encoding; any may be missing,
     and unknown keys are shown as they are. decisions: [{"what", "value", "why"}]. warnings:
-    [{"what", "message"}]. test_texts and test_row_ids follow the rows of `test`.
+    [{"what", "message"}]. test_inputs (each row in one line) and test_row_ids follow the
+    rows of `test`.
     """
 
     name: str
@@ -45,7 +49,13 @@ class Evidence:
     metrics: dict[str, Any]
     test: Measured | None = None
     """What was predicted for the test rows; None where the answers are written text."""
-    test_texts: list[str] = field(default_factory=list)
+    test_inputs: list[str] = field(default_factory=list)
+    noun: str = "text"
+    """What an input is called."""
+    picture: Callable[[int], str | None] = lambda at: None
+    """From the position of a test row to a data URI of a small picture of it, where it has one."""
+    sizes: tuple[str | None, np.ndarray | None] = (None, None)
+    """What the size of an input counts, and that of each test row."""
     test_row_ids: list[int] = field(default_factory=list)
     suspects: frozenset[int] = frozenset()
     """Positions of test rows that are perhaps mislabelled (`errors.suspects`)."""

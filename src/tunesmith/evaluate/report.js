@@ -46,6 +46,12 @@
 
   function rowOf(row) {
     const made = element("div", undefined, "error");
+    if (row.picture) {
+      const picture = element("img");
+      picture.src = row.picture;
+      picture.alt = "";
+      made.append(picture);
+    }
     made.append(element("q", row.text));
     const said = element("div", undefined, "said");
     for (const [name, words] of [["truth", row.truth], ["predicted", row.predicted]]) {

@@ -18,6 +18,9 @@ SHOWN = 30
 SEARCHED = 2_000
 """Mistakes that can be searched, the most confident first."""
 
+PICTURED = 200
+"""Of these so many have their picture in the page, where rows have any."""
+
 RIGHT_SHOWN = 10
 """Rows of each label that were answered rightly: what the diagonal of the matrix opens."""
 
@@ -26,7 +29,7 @@ LONGEST = 400
 
 CONFUSED_SHOWN = 15
 
-_READ = " Click on a cell to read its texts below, under Errors."
+_READ = " Click on a cell to see its rows below, under Errors."
 
 SMALL_MATRIX = 8
 """A heat map of up to this many classes fits a telephone; larger ones scroll sideways."""
@@ -37,10 +40,7 @@ def confusion_matrix(evidence: Evidence) -> str:
     if not found:
         return ""
     classes = len(found["labels"])
-    note = (
-        "Down: truth. Across: prediction. Colour: share of the true class. Numbers: test rows."
-        f"{_READ if evidence.modality == 'text' else ''}"
-    )
+    note = f"Down: truth. Across: prediction. Colour: share of the true class. Numbers: test rows.{_READ}"
     if classes > charts.MOST_CLASSES:
         note += f" Shown are the {charts.MOST_CLASSES} of {classes} classes with the most mistakes."
     heat = page.chart(charts.confusion(found))
@@ -62,7 +62,7 @@ def errors(evidence: Evidence) -> str:
     found = worst(evidence.outcome, SEARCHED)
     if not found:
         return '<p class="soft">No mistake on the test rows.</p>'
-    listed = [_listed(evidence, mistake) for mistake in found]
+    listed = [_listed(evidence, mistake, at < PICTURED) for at, mistake in enumerate(found)]
     what = "Largest errors" if evidence.kind == "number" else "Most confident mistakes"
     note = f"{what} first."
     if suspects := sum(row["suspect"] for row in listed):
@@ -73,7 +73,7 @@ def errors(evidence: Evidence) -> str:
         )
     everything = {"rows": listed + _right(evidence), "labels": evidence.outcome.labels, "mistakes": len(listed)}
     search = (
-        '<div class="search"><input type="search" placeholder="search in the texts and labels" '
+        f'<div class="search"><input type="search" placeholder="search in the {evidence.noun}s and labels" '
         'aria-label="search in the errors"> <button class="link all" hidden>show all errors</button>'
         f'<span class="soft small count" aria-live="polite">{len(listed):,} errors</span></div>'
     )
@@ -84,12 +84,14 @@ def errors(evidence: Evidence) -> str:
     )
 
 
-def _listed(evidence: Evidence, mistake: dict[str, Any]) -> dict[str, Any]:
+def _listed(evidence: Evidence, mistake: dict[str, Any], pictured: bool = True) -> dict[str, Any]:
     at = mistake["row"]
-    words_of_row = evidence.test_texts[at] if at < len(evidence.test_texts) else ""
+    words_of_row = evidence.test_inputs[at] if at < len(evidence.test_inputs) else ""
     cut = words_of_row if len(words_of_row) <= LONGEST else words_of_row[: LONGEST - 1] + "…"
     number = int(evidence.test_row_ids[at]) if at < len(evidence.test_row_ids) else at
-    row = {"row": number, "text": cut, "truth": mistake["truth"], "predicted": mistake["predicted"]}
+    row: dict[str, Any] = {"row": number, "text": cut, "truth": mistake["truth"], "predicted": mistake["predicted"]}
+    if pictured and (picture := evidence.picture(at)) is not None:
+        row["picture"] = picture
     cell = [-1, -1]
     if evidence.kind == "label":
         cell = [int(evidence.outcome.truth[at]), int(evidence.outcome.scores[at].argmax())]
@@ -103,7 +105,8 @@ def _shown(row: dict[str, Any]) -> str:
         f"<span>truth <b>{text(row['truth'])}</b></span><span>predicted <b>{text(row['predicted'])}</b></span>"
         f"<span>{text(row['weight'])}</span><span>row {row['row']}</span>{mark}"
     )
-    return f'<div class="error"><q>{text(row["text"])}</q><div class="said">{said}</div></div>'
+    picture = f'<img src="{row["picture"]}" alt="">' if "picture" in row else ""
+    return f'<div class="error">{picture}<q>{text(row["text"])}</q><div class="said">{said}</div></div>'
 
 
 def _right(evidence: Evidence) -> list[dict[str, Any]]:
@@ -123,10 +126,10 @@ def _right(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def sliced(evidence: Evidence) -> str:
-    """The first metric by length of text, and by size of the true value for numbers."""
+    """The first metric by size of the input, and by size of the true value for numbers."""
     first = evidence.metrics["first_metric"]
     parts = []
-    for title, rows in slices(evidence.outcome, evidence.test_texts, first):
+    for title, rows in slices(evidence.outcome, *evidence.sizes, first):
         body = [
             (text(row["slice"]), page.number_cell(row["rows"]), (words.number(row["value"]), "n"), words.interval(row))
             for row in rows

@@ -44,9 +44,9 @@ def use(evidence: Evidence) -> str:
 
 def _example(evidence: Evidence) -> list[str]:
     """A short test text, as one or two parts."""
-    fitting = [one for one in evidence.test_texts if 8 <= len(one) <= LONGEST and one.isprintable()]
+    fitting = [one for one in evidence.test_inputs if 8 <= len(one) <= LONGEST and one.isprintable()]
     short = next((one for one in fitting if not set("\"'`$!\\") & set(one)), None)  # nothing that a shell reads
-    pair = any(" ⟷ " in one for one in evidence.test_texts[:1])
+    pair = any(" ⟷ " in one for one in evidence.test_inputs[:1])
     if short is None:
         return ["your text", "its second text"] if pair else ["your text"]
     return short.split(" ⟷ ") if pair else [short]

@@ -17,8 +17,9 @@ from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options, faults_of, nearest
 from tunesmith.core.plugins import origin
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.types import Kind, ReadOptions, SplitOptions, ValueOptions
+from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
 from tunesmith.data.workbook import WORKBOOK_SUFFIXES
+from tunesmith.engine.modality import Modality
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.evaluate.goal import parse_goal
@@ -109,16 +110,47 @@ def methods_of(family: str) -> list[str]:
     return [name for name in registry.usable("methods") if family in families_of(name)]
 
 
+def modality_of(task: PredictiveTask | type[PredictiveTask]) -> Modality:
+    """What the inputs of a task are. Raises OptionError where that modality is not installed."""
+    return modality_named(task.modality)
+
+
+def modality_named(name: str) -> Modality:
+    """Raises OptionError."""
+    modality: Modality = registry.get("modalities", name)()
+    return modality
+
+
+def modalities_for(task: str) -> tuple[list[Modality], list[Modality]]:
+    """What the inputs of a task may be, of 'auto' those of any task, and all others."""
+    every = {name: kind() for name, kind in registry.usable("modalities").items()}
+    if task == "auto":
+        return list(every.values()), []
+    own = modality_of(registry.get("tasks", task))
+    return [own], [one for name, one in every.items() if name != own.name]
+
+
 def kinds_for(task: str) -> tuple[Kind, ...]:
     """The kinds of target that the task can learn; all kinds of all tasks for 'auto'."""
     tasks = registry.usable("tasks").values() if task == "auto" else [registry.get("tasks", task)]
     return tuple(kind for one in tasks for kind in one.kinds)
 
 
-def task_for(kind: Kind, asked: str, emit: Emit) -> str:
+def task_for(columns: Columns, asked: str, emit: Emit) -> str:
+    """The task that learns from such columns, where none is asked for. Raises DataError where there is none."""
     if asked != "auto":
         return asked
-    name = next(name for name, task in registry.usable("tasks").items() if kind in task.kinds)
+    kind, modality = columns.kind, columns.modality
+    fitting = [
+        name for name, task in registry.usable("tasks").items()
+        if kind in task.kinds and getattr(task, "modality", None) == modality
+    ]  # fmt: skip
+    if not fitting:
+        raise DataError(
+            Problem(f"no task learns {kind} targets of {modality_named(modality).noun}s"),
+            "Name another column with --target.",
+        )
+    name = fitting[0]
     what = {"label": "one label per row", "labels": "several labels per row", "number": "a number per row"}
     emit(Decided("task", name, f"the target holds {what[kind]}"))
     return name
@@ -148,14 +180,16 @@ def training_rows(data: Any, positions: Any) -> TrainingRows:
     """Of prepared data (`data.prepared.PreparedData`) those at `positions`."""
     kind, columns = data.columns.kind, data.columns
     median = median_per_label(kind, data.targets(positions))
-    return TrainingRows(kind, len(positions), median, columns.text_pair is not None, letters(data, positions)[0])
+    return TrainingRows(kind, len(positions), median, len(columns.inputs) > 1, letters(data, positions)[0])
 
 
 def letters(data: Any, positions: Any, most: float = math.inf) -> tuple[float, float]:
-    """Median and mean length of some rows, in letters, of each `most`; evenly spread ones stand for many."""
+    """Median and mean length of some rows, in letters, of each `most`; evenly spread ones stand for many. 0 of what
+    has none."""
     every = range(len(data.rows))[positions] if isinstance(positions, slice) else positions
     some = [int(every[at * len(every) // _LOOKED_AT]) for at in range(_LOOKED_AT)] if len(every) > _LOOKED_AT else every
-    lengths = [min(len(text), most) for text in data.rows.select(some)["text"]]
+    words = data.modality.words(data.rows.select(some)) or []
+    lengths = [min(len(text), most) for text in words]
     return (statistics.median(lengths), statistics.fmean(lengths)) if lengths else (0.0, 0.0)
 
 

@@ -84,8 +84,10 @@ def value_options(spec: RunSpec) -> ValueOptions:
 
 def read(source: Any, spec: RunSpec, cache: Path, *, emit: Emit = ignore, **split: Any) -> PreparedData:
     """The prepared rows of `source`; `split` changes options of the split. Raises DataError, OptionError."""
+    modalities, others = choose.modalities_for(spec.task)
     return prepare(
         source, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
-        kinds=choose.kinds_for(spec.task), options=split_options(spec, **split), reading=read_options(spec),
-        values=value_options(spec), seed=spec.seed, emit=emit, cache_dir=cache,
+        modalities=modalities, others=others, kinds=choose.kinds_for(spec.task),
+        options=split_options(spec, **split), reading=read_options(spec), values=value_options(spec),
+        seed=spec.seed, emit=emit, cache_dir=cache,
     )  # fmt: skip

@@ -17,11 +17,10 @@ _ENOUGH = 0.2
 
 
 def sample(data: PreparedData) -> list[str]:
-    """Texts of at most 300 rows, taken at even distances."""
+    """Texts of at most 300 rows, taken at even distances; none where the rows hold no language."""
     rows = len(data.rows)
     step = max(1, rows // languages.SAMPLE)
-    some = data.rows.select(range(0, rows, step))
-    return [str(text) for text in some["text"][:]]
+    return data.modality.words(data.rows.select(range(0, rows, step))) or []
 
 
 def sample_of(examples: Any) -> list[str]:

@@ -37,7 +37,7 @@ def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit
     reading = {name: words.pop(name) for name in list(words) if name in ReadOptions.model_fields}
     options = options_of(predictor_of(run)[0] if isinstance(run, str | os.PathLike) else type(run), words)
     model, other = loaded(run), other_data(run, data, reading)
-    texts, decimal = ([], None) if model.columns is None else (model.columns.texts, model.columns.decimal)
+    texts, decimal = ([], None) if model.columns is None else (model.columns.inputs, model.columns.decimal)
     count = 0
 
     def answered(cache: Path) -> Iterator[list[dict[str, object]]]:

@@ -30,7 +30,7 @@ def answered(run: str | Path, lines: Iterable[bytes], format: str = "text", **wo
     kind, folder = predictor_of(run)
     options = options_of(kind, words)
     model = kind.load(folder)
-    rows = rows_of(lines, format, None if model.columns is None else model.columns.texts)
+    rows = rows_of(lines, format, None if model.columns is None else model.columns.inputs)
     for some in together(rows, model.together):
         places = [(SOURCE, row.line) for row in some]
         answers = model.answer_rows([row.asked for row in some], options, ignore, places)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from itertools import zip_longest
 from typing import Any
 
 from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.files import scratch
 from tunesmith.core.spec import RunSpec
+from tunesmith.data.prepared import PreparedData
 from tunesmith.families.predictive.forecast import forecast_of
 from tunesmith.families.predictive.glance import glance
 from tunesmith.families.predictive.settle import check_model, settled
@@ -28,7 +30,7 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
             "task": plan.spec.task,
             "model": model,
             "method": method,
-            "columns": vars(prepared.columns) | {"target": list(prepared.columns.target)},
+            "columns": _columns(prepared),
             "splits": {name: len(positions) for name, positions in prepared.splits.items()},
             "audit": prepared.audit(),
             "decisions": [vars(event) for event in log if isinstance(event, Decided)],
@@ -38,3 +40,10 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
             **looked,
             "seconds": round(time.perf_counter() - started, 3),
         }
+
+
+def _columns(prepared: PreparedData) -> dict[str, Any]:
+    """All that is known of them; the inputs also by role, None where one is not there."""
+    columns, roles = prepared.columns, prepared.modality.roles
+    lists = {"inputs": list(columns.inputs), "target": list(columns.target)}
+    return vars(columns) | lists | dict(zip_longest(roles, columns.inputs))

@@ -13,12 +13,11 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.engine import hardware
 from tunesmith.engine.inference import frozen_features
 from tunesmith.engine.probe import solve
-from tunesmith.evaluate.baselines import text_baselines
-from tunesmith.evaluate.features import TfidfFeatures
 from tunesmith.evaluate.measured import compute, value_of
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
+from tunesmith.families.predictive import simple_baselines
 from tunesmith.families.predictive.split import fitted_task
 from tunesmith.runs import text_language
 from tunesmith.runs.protocols import Contention, Words
@@ -46,28 +45,12 @@ def _prepared(words: Words, folder: Path) -> tuple[Any, Any]:
 
 
 def _baseline(name: str, words: Words, folder: Path) -> Contention:
-    """What needs no base model: a constant, or counted words."""
+    """What needs no base model: a constant, or a linear model on features that no network makes."""
     prepared, task = _prepared(words, folder)
-    texts = {split: _texts(prepared, split) for split in ("train", "test")}
-    truth = {split: task.truth(prepared.targets(prepared.splits[split])) for split in texts}
-    outputs = len(task.label_names or [0])
-    constant = name == "majority"
-    # the prior needs no text: one row is enough to make it, and keeps the time of the constant its own
-    found = text_baselines(
-        task.kind, [""] * len(texts["train"]) if constant else texts["train"], truth["train"],
-        texts["test"], truth["test"], task.label_names, seed=int(words["seed"]),
-    )  # fmt: skip
-    names = ("majority", "mean") if constant else ("tfidf_logistic_regression", "tfidf_ridge")
-    outcome = next((found[name] for name in names if name in found), found[next(iter(found))])
-    weights = 1 if constant else TfidfFeatures(texts["train"]).of_training.shape[1] + 1
-    return {"size_bytes": 8 * outputs * weights}, outcome
-
-
-def _texts(prepared: Any, split: str) -> list[Any]:
-    rows = prepared.rows.select(prepared.splits[split])
-    if "text_pair" in rows.column_names:
-        return list(zip(rows["text"][:], rows["text_pair"][:], strict=True))
-    return list(rows["text"][:])
+    widths: list[int] = []
+    found = simple_baselines.of_data(task, prepared, int(words["seed"]), constant=name == "majority", widths=widths)
+    outcome = found[list(found)[-1]]
+    return {"size_bytes": 8 * len(task.label_names or [0]) * (sum(widths) + 1)}, outcome
 
 
 def _features(words: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.ndarray, int]:

@@ -36,7 +36,7 @@ class PredictiveRun(RunContext):
     frozen_prefix: FrozenPrefix = field(init=False)  # baselines
     features_of_base: np.ndarray = field(init=False)  # baselines
     """What the linear solution reads of the rows that need it: float32 [rows, hidden]."""
-    of_texts: BackgroundTask[dict[str, Outcome]] = field(init=False)  # baselines
+    simple: BackgroundTask[dict[str, Outcome]] = field(init=False)  # baselines
     probe: LinearSolution = field(init=False)  # baselines
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)

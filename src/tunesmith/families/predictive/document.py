@@ -17,13 +17,12 @@ from tunesmith.evaluate.measured import value_of, with_intervals
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
-from tunesmith.families.predictive.text_baselines import texts_of
 from tunesmith.forgetting.monitor import measured
 from tunesmith.models import virtual
 from tunesmith.runs.history import read_curves
 
-_INDEPENDENT = ("tfidf_logistic_regression", "linear_probe")
-"""Baselines that come to their answers in other ways than the model, and than each other."""
+_PROBE = "linear_probe"
+"""With the simple baseline beside the prior, the one that comes to its answers in other ways than the model."""
 
 
 def judge(run: PredictiveRun) -> None:
@@ -50,7 +49,7 @@ def document(run: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
     """metrics.json; noise.csv is written beside it where labels are doubtful."""
     task, data, seed = run.plan.task, run.data, run.plan.spec.seed
     first, ours = task.metrics[0], run.ours
-    run.others = {**run.of_texts.result(run.emit), **run.others}
+    run.others = {**run.simple.result(run.emit), **run.others}
     test = with_intervals(ours["test"], seed=seed)
     of_data = _of_data(run, test)
     baselines = {name: with_intervals(other, task.metrics, seed=seed) for name, other in run.others.items()}
@@ -72,7 +71,7 @@ def document(run: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
         ),
         cost=cost,
     )  # fmt: skip
-    made["examples"] = examples.of_rows(ours["test"], _shown(data.rows.select(data.splits["test"])), seed)
+    made["examples"] = examples.of_rows(ours["test"], data.modality.shown(data.rows.select(data.splits["test"])), seed)
     return made
 
 
@@ -95,7 +94,7 @@ def _frozen(run: PredictiveRun) -> linear.Frozen:
     rows = data.rows.select(train)
     return linear.Frozen(
         kind=task.kind, features=gathered(features, train), truth=task.truth(rows["target"][:]),
-        row_ids=np.asarray(rows["row_id"][:]), texts=_shown(rows), test=gathered(features, test),
+        row_ids=np.asarray(rows["row_id"][:]), texts=data.modality.shown(rows), test=gathered(features, test),
         test_ids=np.asarray(data.rows.select(test)["row_id"][:]), label_names=task.label_names,
         rows=len(data.splits["train"]), seed=seed,
     )  # fmt: skip
@@ -116,17 +115,16 @@ def _verdict(run: PredictiveRun, test: diagnose.Metrics) -> verdict.Verdict:
 def evidence(run: PredictiveRun) -> dict[str, Any]:
     """What the report shows beside the metrics document."""
     test, rows = run.ours["test"], run.data.rows.select(run.data.splits["test"])
-    bundle = run.bundle
+    bundle, modality = run.bundle, run.data.modality
+    cheap = (f"{modality.cheap}_logistic_regression", _PROBE)
     return {
-        "kind": run.plan.task.kind, "modality": "text",
+        "kind": run.plan.task.kind, "modality": modality.name,
         "model": {"name": bundle.name, "fingerprint": bundle.fingerprint, "licence": bundle.licence,
                   "parameters": sum(p.numel() for p in bundle.model.parameters()),
                   "below": None if bundle.model.prompted is None else virtual.BASE},
-        "test": test, "test_texts": _shown(rows), "test_row_ids": list(rows["row_id"][:]),
-        "suspects": suspects(test, [run.others[name] for name in _INDEPENDENT if name in run.others]),
+        "test": test, "test_inputs": modality.shown(rows), "noun": modality.noun,
+        "picture": lambda at: modality.picture(rows[at]), "sizes": (modality.size_name, modality.sizes(rows)),
+        "test_row_ids": list(rows["row_id"][:]),
+        "suspects": suspects(test, [run.others[name] for name in cheap if name in run.others]),
         "losses_differ": type(run.plan.method).objective is not Method.objective, "audit": run.data.audit(),
     }  # fmt: skip
-
-
-def _shown(rows: Any) -> list[str]:
-    return [text if isinstance(text, str) else " ⟷ ".join(text) for text in texts_of(rows)]

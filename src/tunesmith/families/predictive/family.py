@@ -24,6 +24,7 @@ from tunesmith.families.predictive import (
     plan,
     retained,
     saving,
+    simple_baselines,
     split,
     training,
     zero_shot,
@@ -31,7 +32,6 @@ from tunesmith.families.predictive import (
 from tunesmith.families.predictive.contenders import CONTENDERS, LEARNING_CURVE, contend
 from tunesmith.families.predictive.context import WATCHED_ROWS, PredictiveRun
 from tunesmith.families.predictive.settle import settled
-from tunesmith.families.predictive.text_baselines import baselines_on_texts
 from tunesmith.forgetting import monitor
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
@@ -118,7 +118,7 @@ class Predictive:
             checkpoint_activations(bundle.model.network)
 
     def baselines(self, run: PredictiveRun) -> None:
-        """The frozen base with a linear head, as it is, and what learns from the texts alone, begun beside these."""
+        """The frozen base with a linear head, as it is, and what needs no base at all, begun beside these."""
         plan, data, bundle = run.plan, run.data, run.bundle
         run.clock.phase("bottom", "the layers that stay as they are, run once")
         run.objective = training.objective(run)
@@ -132,8 +132,8 @@ class Predictive:
                 splittable.freeze_prefix(0)
         run.clock.phase("features", f"{len(features.rows_of_features(run))} rows, once")
         run.features_of_base = features.features_of_base(run)
-        run.of_texts = baselines_on_texts(plan.task, data, plan.spec.seed)
-        run.clock.phase("probe", "a linear one, on what the base model makes of the texts")
+        run.simple = simple_baselines.in_background(plan.task, data, plan.spec.seed)
+        run.clock.phase("probe", f"a linear one, on what the base model makes of the {data.modality.noun}s")
         with leave_one_core():
             run.probe, run.probe_logits = linear_head.of_base(run)
         run.emit(Decided("penalty", run.probe.penalty, run.probe.why))
@@ -149,7 +149,7 @@ class Predictive:
         run.clock.phase("retain", "what the base model knows, to see later what was forgotten")
         run.monitor = forgetting.snapshot(run)
         if run.plan.engine.epochs:  # a training needs all cores
-            run.of_texts.wait(run.stop.check)
+            run.simple.wait(run.stop.check)
 
     def prepare(self, run: PredictiveRun) -> None:
         if run.plan.method.frozen_body:

@@ -13,6 +13,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from tunesmith.core import registry
+from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, ignore
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
@@ -46,13 +47,16 @@ def snapshot(run: PredictiveRun) -> ForgettingMonitor:
     continued = [one.path.resolve() for one in chain.earlier(spec)]
     tasks = [_task(run, one, one.path in continued, number) for number, one in enumerate(run.retained)]
     drift = _general(run)
-    probes: list[Probe] = [*tasks, drift]
+    if drift is None:
+        what = f"general sentences say nothing of a model that reads {run.data.modality.noun}s"
+        run.emit(Decided("drift", "not measured", what))
+    probes: list[Probe] = [*tasks, *([drift] if drift else [])]
     monitor = ForgettingMonitor(probes, [], run.folder.cache, run.bundle.fingerprint, spec.seed)
     monitor.snapshot(choosing=chooses(spec))
     if is_regularised(spec):
         held = [probe for probe in tasks if not isinstance(probe, _ApartProbe)]
-        monitor.retained = [probe.retained() for probe in held or [drift]]
-        if not held:
+        monitor.retained = [probe.retained() for probe in held or ([drift] if drift else [])]
+        if not held and drift:
             why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
             run.emit(Decided("retained", "general sentences", why))
     return monitor
@@ -65,9 +69,16 @@ def _task(run: PredictiveRun, read: Read, with_head: bool, number: int) -> _Task
     """A run's data, and its head where this run starts from its body; a file's data, to be probed anew, or its
     texts where it holds nothing else."""
     path, spec, data = read.path, read.spec, read.data
+    modality = run.data.modality
+    held = "text" if data is None else data.modality.name
+    if held != modality.name:
+        raise DataError(
+            Problem(f"it holds {held} data, and the run reads {modality.noun}s", str(path)),
+            fix=f"Retain what the base reads: a file of {modality.noun}s, or a run on them.",
+        )
     if data is None:
         return _DriftProbe(run, path.stem, read.texts, f"retained-{number}")
-    name = choose.task_for(data.columns.kind, spec.task, ignore)
+    name = choose.task_for(data.columns, spec.task, ignore)
     plugin = registry.get("tasks", name)
     fields = plugin.Options.model_fields
     task = plugin(plugin.Options(**{key: value for key, value in spec.options.items() if key in fields}))
@@ -269,15 +280,12 @@ class _DriftProbe:
         return Retained("general sentences" if self.general else self.name, objective, objective.sampled_nll)
 
 
-def _general(run: PredictiveRun) -> _DriftProbe:
-    """General sentences, and as many of the run's own validation texts."""
+def _general(run: PredictiveRun) -> _DriftProbe | None:
+    """General sentences, and as many of the run's own validation texts; None where the model reads no texts."""
     texts = list(forgetting.general_texts())
     held = run.data.rows.select(run.data.splits["validation"][: len(texts)])
-    return _DriftProbe(run, "drift", texts + _first_texts(held), "probe", len(texts))
-
-
-def _first_texts(rows: Any) -> list[str]:
-    return [str(text) for text in rows["text"][:]]
+    own = run.data.modality.words(held)
+    return None if own is None else _DriftProbe(run, "drift", texts + own, "probe", len(texts))
 
 
 @dataclass

@@ -21,7 +21,8 @@ _SHOWN = 3
 
 
 def glance(data: PreparedData, model: str, max_length: int | None, emit: Emit = ignore) -> dict[str, Any]:
-    """{"samples": [{"text", "target", ...}], "lengths": {...}}. Warns where much of the texts would not be read.
+    """{"samples": [{"text", "target", ...}], "lengths": {...}}, the latter None of what is not read as tokens. Warns
+    where much of the texts would not be read.
 
     "lengths": "unit" (tokens where the model's tokenizer is on this machine, else words), "median", "p95" and "longest"
     of the rows that were measured ("measured"), "limit" (tokens that are read), "longer" (rows beyond it, of all) and
@@ -29,10 +30,11 @@ def glance(data: PreparedData, model: str, max_length: int | None, emit: Emit = 
     """
     rows = data.rows
     some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64))
-    texts = [list(rows.select(some)[name][:]) for name in ("text", "text_pair") if name in rows.column_names]
-    samples = [dict(rows[int(at)]) for at in _spread(data)]
-    for sample in samples:
-        sample.pop("row_id", None)
+    names = [name for name in data.modality.roles if name in rows.column_names]
+    samples = [{name: rows[int(at)][name] for name in (*names, "target")} for at in _spread(data)]
+    if not data.modality.in_tokens:
+        return {"samples": samples, "lengths": None}
+    texts = [[str(cell) for cell in rows.select(some)[name][:]] for name in names]
     return {"samples": samples, "lengths": _lengths(texts, len(rows), model, max_length, emit)}
 
 

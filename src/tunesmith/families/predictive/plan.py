@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
@@ -26,7 +27,7 @@ class Rows(DataSummary):
     cuts_unasked = True
 
     def read(self, config: Any, tokenizer: Any) -> Texts:
-        texts = [" ".join(row[name] for name in ("text", "text_pair") if row.get(name)) for row in self.some]
+        texts = [" ".join(cell for cell in row.values() if cell) for row in self.some]
         return Texts("classification", self.rows, texts, [])
 
     def limit(self, reads: int, usual: int | None) -> int:
@@ -49,5 +50,11 @@ def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Rows:
     prepared = read(spec.data if data is None else data, spec, folder, emit=emit)
     plan = settled(spec, prepared, emit)
     splits = {name: len(rows) for name, rows in prepared.splits.items()}
-    some = list(prepared.rows.select(spread(len(prepared.rows))))
+    if not prepared.modality.in_tokens:
+        raise OptionError(
+            f"plan counts tokens, and {prepared.modality.noun}s are read as none.",
+            "`tunesmith check` says what a run would do; its first lines say what it needs.",
+        )
+    inputs = [name for name in prepared.modality.roles if name in prepared.rows.column_names]
+    some = list(prepared.rows.select_columns(inputs).select(spread(len(prepared.rows))))
     return Rows(prepared.columns.kind, splits, some, plan, tuple(check_model(plan, emit, weights=False)))

@@ -24,7 +24,7 @@ from tunesmith.display.cards import Card, Shown
 from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import PredictiveTask
-from tunesmith.engine.tokens import EncodedRows, encode_texts
+from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.measured import compute, with_intervals
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.seen_rows import without_seen
@@ -72,6 +72,7 @@ class Model(Shown):
         self.task = task
         self.columns = columns
         self.thresholds = thresholds
+        self.modality = choose.modality_of(task)
         self._device = device()
         self.folder: Path | None = None
         """Where it was loaded from."""
@@ -98,7 +99,7 @@ class Model(Shown):
 
     def _card(self) -> Card:
         kinds = {"label": "one label", "labels": "any number of labels", "number": "a number"}
-        facts = [("reads", self.columns.texts), ("answers", kinds[self.task.kind])]
+        facts = [("reads", self.columns.inputs), ("answers", kinds[self.task.kind])]
         names = self.labels or []
         shown = [*names[:20], *(["..."] if len(names) > 20 else [])]
         return Card("Model", None, [*facts, *([(f"{len(names)} labels", shown)] if names else [])])
@@ -124,15 +125,19 @@ class Model(Shown):
         be known (empty texts, texts that are cut, column names that are taken) is a Python warning, or goes to `emit`.
         Raises DataError for what is no text, or could be meant in two ways.
         """
-        found = predict_inputs.identify(data, self.columns, emit)
-        texts = predict_inputs.texts_of(found.items, self.columns)
-        predict_inputs.warn_of_blanks(predict_inputs.blanks(*texts.values()), emit)
+        found, inputs = self._given(data, emit)
+        predict_inputs.warn_of_blanks(self.modality.blanks(inputs), emit)
         self.cut_rows = 0
-        answers = self.predicted(Dataset.from_dict(texts), threshold=threshold, precision=precision)
+        answers = self.predicted(Dataset.from_dict(inputs), threshold=threshold, precision=precision)
         self.warn_of_cut(len(answers), emit)
         if found.frame is not None:
             return beside(found.frame, answers, self._example(), emit, probabilities)
         return answers[0] if found.one else answers
+
+    def _given(self, data: Any, emit: Emit = ignore) -> tuple[predict_inputs.Given, dict[str, list[Any]]]:
+        """What `data` is, and the inputs in it by role."""
+        found = predict_inputs.identify(data, self.columns, emit, self.modality)
+        return found, self.modality.inputs(found.items, self.columns)
 
     def _example(self) -> dict[str, Any]:
         return self.answers(self.task.scores(np.zeros((1, self.bundle.model.head.out_features))))[0]
@@ -162,14 +167,13 @@ class Model(Shown):
         `target`: the right answers; without, `data` is a table that has them too, in the columns of the training
         data. Raises DataError.
         """
-        found = predict_inputs.identify(data, self.columns)
+        found, inputs = self._given(data)
         if found.one:
-            raise DataError(Problem("a score needs several rows, and got one text"))
-        texts = predict_inputs.texts_of(found.items, self.columns)
+            raise DataError(Problem(f"a score needs several rows, and got one {self.modality.noun}"))
         truth = predict_inputs.targets_of(found, target, self.columns, self.labels)
         if not truth:
             raise DataError(Problem("a score needs rows, and got none"))
-        outcome = self.outcome(self.scores(Dataset.from_dict(texts)), truth)
+        outcome = self.outcome(self.scores(Dataset.from_dict(inputs)), truth)
         if self.task.kind == "number":
             return float(compute(outcome)["r2"])
         right = outcome.predicted() == outcome.truth
@@ -211,8 +215,8 @@ class Model(Shown):
 
     def probabilities(self, data: Any) -> np.ndarray:
         """As `predict_proba`; for numbers their values, float64 [n]."""
-        found = predict_inputs.identify(data, self.columns)
-        scores = self.scores(Dataset.from_dict(predict_inputs.texts_of(found.items, self.columns)))
+        found, inputs = self._given(data)
+        scores = self.scores(Dataset.from_dict(inputs))
         return np.asarray(scores[0] if found.one else scores)
 
     def scores(self, rows: Dataset, **progress: Any) -> np.ndarray:
@@ -226,7 +230,7 @@ class Model(Shown):
     @contextmanager
     def _encoded(self, rows: Dataset) -> Iterator[EncodedRows]:
         with scratch() as folder:
-            encoded = encode_texts(rows, self.bundle.tokenizer, self.bundle.max_length, folder)
+            encoded = self.modality.encode(rows, self.bundle, self.bundle.max_length, folder)
             self.cut_rows += len(encoded.cut)
             yield encoded
 
@@ -235,7 +239,8 @@ class Model(Shown):
         cut, self.cut_rows = self.cut_rows, 0
         if cut:
             limit = self.bundle.max_length
-            several = f"{cut:,} of {rows:,} texts are" if rows > 1 else "The text is"
+            noun = self.modality.noun
+            several = f"{cut:,} of {rows:,} {noun}s are" if rows > 1 else f"The {noun} is"
             told = f"{several} longer than the {limit:,} tokens that this model reads of each"
             emit(Warned("cut texts", f"{told}: what stands further down had no say in the answer."))
 
@@ -275,22 +280,22 @@ class Model(Shown):
         self, asked: Sequence[Any], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
     ) -> list[dict[str, Any]]:
         """See `runs.protocols.Predictor`; `asked` are texts, pairs of texts or rows."""
-        rows = Dataset.from_dict(predict_inputs.texts_of(asked, self.columns))
+        rows = Dataset.from_dict(self.modality.inputs(asked, self.columns))
         return self.predicted(rows, threshold=options.threshold, precision=options.precision)
 
     def rows(self, other: OtherData, cache: Path, emit: Emit) -> Iterator[FileRows]:
         """See `runs.protocols.Predictor`. A column of texts joined from others is not written again."""
         self.cut_rows = 0
         found = self._read(other, cache, emit)
-        texts = self.columns.texts
+        texts = self.columns.inputs
         own = [name for name in found.column_names if name not in texts]
         kept = [name for name in found.column_names if name not in texts or not joined.parts_of(name, own)]
         empty: list[int] = []
         for start in range(0, len(found), _CHUNK):
             chunk = found.select(range(start, min(start + _CHUNK, len(found))))
-            cells = self.texts(chunk).to_dict()
-            empty += [start + at for at in predict_inputs.blanks(*cells.values())]
-            asked = list(zip(*cells.values(), strict=True)) if len(cells) > 1 else cells["text"]
+            cells = self.inputs_of(chunk).to_dict()
+            empty += [start + at for at in self.modality.blanks(cells)]
+            asked = list(zip(*cells.values(), strict=True)) if len(cells) > 1 else next(iter(cells.values()))
             yield FileRows(
                 [dict(zip(kept, row, strict=True)) for row in zip(*(chunk[name][:] for name in kept), strict=True)],
                 asked,
@@ -300,7 +305,9 @@ class Model(Shown):
 
     def _read(self, other: OtherData, cache: Path, emit: Emit) -> Dataset:
         return other.read(
-            lambda how: read_rows(other.data, emit=emit, cache_dir=cache, columns=self.columns, reading=how)
+            lambda how: read_rows(
+                other.data, emit=emit, cache_dir=cache, columns=self.columns, reading=how, modality=self.modality
+            )
         )
 
     def measure(self, other: OtherData, emit: Emit) -> Outcome:
@@ -312,27 +319,23 @@ class Model(Shown):
         with scratch() as cache:
             rows = self._read(other, cache, emit)
             name = str(other.data) if isinstance(other.data, str | Path) else type(other.data).__name__
-            refuse_blank(rows, self.columns, name)
+            refuse_blank(rows, self.columns, name, self.modality)
             targets = parse_targets(rows, self.columns, self.labels, name)
-            texts = self.texts(rows)
+            inputs = self.inputs_of(rows)
             self.cut_rows = 0
-            outcome = self.outcome(self.scores(texts), targets)
+            outcome = self.outcome(self.scores(inputs), targets)
             self.warn_of_cut(len(rows), emit)
-            return texts, outcome
+            return inputs, outcome
 
     def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
         """See `runs.protocols.Predictor`; rows that the run has seen are counted, and `new` are those without them."""
-        texts, outcome = self._measured(other, emit)
+        inputs, outcome = self._measured(other, emit)
         found: dict[str, Any] = {"rows": len(outcome), "metrics": with_intervals(outcome, seed=seed)}
-        return found | without_seen(self.folder, texts, outcome, seed, emit)
+        return found | without_seen(self.folder, self.modality.hashes(inputs.data.table), outcome, seed, emit)
 
-    def texts(self, rows: Dataset) -> Dataset:
-        """The text columns of `rows` (named as in training) under the names that `scores` expects."""
-        found = {"text": self.columns.text, "text_pair": self.columns.text_pair}
-        return Dataset.from_dict({
-            name: ["" if text is None else str(text) for text in rows[column][:]]
-            for name, column in found.items() if column is not None
-        })  # fmt: skip
+    def inputs_of(self, rows: Dataset) -> Dataset:
+        """The input columns of `rows` (named as in training) under the names that `scores` expects."""
+        return self.modality.from_columns(rows, self.columns)
 
 
 def describe(

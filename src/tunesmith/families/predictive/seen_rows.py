@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
 
 from tunesmith.core.events import Emit, Warned
 from tunesmith.data import seen
@@ -15,17 +14,16 @@ from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Outcome
 
 
-def without_seen(folder: Path | None, texts: Dataset, outcome: Outcome, seed: int, emit: Emit) -> dict[str, Any]:
+def without_seen(folder: Path | None, found: seen.Hashes, outcome: Outcome, seed: int, emit: Emit) -> dict[str, Any]:
     """How many of the rows the run has learned from or was chosen on, and the metrics of the others.
 
     {"trained_rows", "validation_rows"}, and where there are any {"new": {"rows", "metrics"}}; {} where the folder of
-    the run does not say it. A row counts when its text is the same but for case, punctuation and spaces.
+    the run does not say it. found: of the rows, as their modality hashes them: texts are the same but for case,
+    punctuation and spaces.
     """
     known = None if folder is None else seen.of_run(folder.parent / "data")
     if known is None:
         return {}
-    pairs = texts["text_pair"][:] if "text_pair" in texts.column_names else None
-    found = seen.hashes(texts["text"][:], pairs)
     trained = np.isin(found, known["train"])
     validated = np.isin(found, known["validation"]) & ~trained
     told: dict[str, Any] = {"trained_rows": int(trained.sum()), "validation_rows": int(validated.sum())}

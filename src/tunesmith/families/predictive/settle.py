@@ -28,7 +28,7 @@ def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     Raises OptionError for what the task, the method or the data do not allow.
     """
     kind = data.columns.kind
-    task_name = choose.task_for(kind, spec.task, emit)
+    task_name = choose.task_for(data.columns, spec.task, emit)
     if spec.goal is not None:
         metrics.get(parse_goal(spec.goal, "--goal").metric, kind)  # must be one of this task
     train = data.splits["train"]
@@ -37,7 +37,7 @@ def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
     words = {
         "effort": choose.effort_of(spec), "target": list(data.columns.target),
-        "text": [c for c in (data.columns.text, data.columns.text_pair) if c],
+        "text": list(data.columns.inputs),
     }  # fmt: skip
     epochs = choose.epochs_of(method_name, len(train))
     rate = registry.get("methods", method_name).learning_rate

@@ -14,9 +14,8 @@ from tunesmith.core.events import ignore
 from tunesmith.core.files import new_file, scratch
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
-from tunesmith.data.duplicates import Duplicates, find_duplicates
 from tunesmith.data.guess import ColumnRequest
-from tunesmith.data.prepare import hints_of, read_parts
+from tunesmith.data.prepare import anchored, hints_of, read_parts
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.targets import TargetReader
@@ -65,9 +64,8 @@ def pool(source: Any, spec: RunSpec, folder: Path) -> Pool:
 def _units(prepared: PreparedData, positions: np.ndarray, table: pa.Table, spec: RunSpec) -> np.ndarray:
     """A number per row; rows with the same one must be in the same fold: duplicates, and rows of one group."""
     options = split_options(spec)
-    names = ["text"] if prepared.columns.text_pair is None else ["text", "text_pair"]
-    texts = take(prepared.rows.data.table.select(names), positions)
-    found: Duplicates = leakage.movable(find_duplicates(texts, names, options.near_duplicates))
+    rows = take(prepared.rows.data.table, positions)
+    found = leakage.movable(prepared.modality.duplicates(rows, options.near_duplicates))
     if options.group is None:
         return found.cluster
     cells = [
@@ -87,8 +85,10 @@ def _write_parts(
     Targets are written as they were read: how they are meant can not be told from every part alone.
     """
     options = split_options(spec)
-    columns = [*prepared.columns.texts, *prepared.columns.target, *filter(None, (options.group, options.time))]
-    request = ColumnRequest(prepared.columns.texts, prepared.columns.target, choose.kinds_for(spec.task))
+    columns = [*prepared.columns.inputs, *prepared.columns.target, *filter(None, (options.group, options.time))]
+    request = ColumnRequest(
+        prepared.columns.inputs, prepared.columns.target, choose.kinds_for(spec.task), modalities=(prepared.modality,)
+    )
     with scratch() as cache:
         parts = read_parts(
             source,
@@ -97,7 +97,7 @@ def _write_parts(
             hints_of(request, options, read_options(spec)),
             ignore,
             cache,
-            joins=prepared.columns.texts,
+            joins=prepared.columns.inputs,
         )
         reader = TargetReader.of(prepared.columns, [part.table for part in parts], value_options(spec))
         for name, ids in row_ids.items():
@@ -106,7 +106,7 @@ def _write_parts(
                 mine = ids[(ids >= start) & (ids < start + part.rows)] - start
                 known = [column for column in dict.fromkeys(columns) if column in part.table.column_names]
                 if len(mine):
-                    some = take(part.table.select(known), mine)
+                    some = take(anchored(part, prepared.columns.inputs, prepared.modality).select(known), mine)
                     if len(prepared.columns.target) == 1:
                         target = prepared.columns.target[0]
                         some = some.set_column(known.index(target), target, reader.read(some)[0])
@@ -137,10 +137,10 @@ def _words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tuple[Wo
     """(what all runs on these rows share: columns and task settled, no split; the first metric; what `auto`
     is as a method for the rows at the positions `train`)."""
     columns = prepared.columns
-    name = choose.task_for(columns.kind, spec.task, ignore)
+    name = choose.task_for(columns, spec.task, ignore)
     task = fitted_task(name, spec, prepared, train)
     method = choose.method_for(spec, choose.training_rows(prepared, train), ignore)
-    words = {**shared_words(spec, name), "text": list(columns.texts), "target": list(columns.target)}
+    words = {**shared_words(spec, name), "text": list(columns.inputs), "target": list(columns.target)}
     return words, task.metrics[0], method
 
 

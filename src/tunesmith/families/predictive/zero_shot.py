@@ -35,7 +35,7 @@ def logits(run: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
         return run.logits(test)
     names = run.plan.task.label_names or []
     if (
-        bundle.zero_shot != "names" or run.plan.task.kind != "label" or run.data.columns.text_pair is not None
+        bundle.zero_shot != "names" or run.plan.task.kind != "label" or len(run.data.columns.inputs) > 1
         or not all(is_meaningful(name) for name in names)
     ):  # fmt: skip
         return None

@@ -1,0 +1,120 @@
+"""What the data of a run is made of, as far as reading, cleaning and dividing rows asks: how a cell is found, read and
+compared. What a network makes of it is `engine.protocols.Modality`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Emit
+from tunesmith.data.duplicates import Duplicates
+from tunesmith.data.profile import Profile
+from tunesmith.data.types import ReadOptions
+
+Flags = npt.NDArray[np.bool_]
+Reasons = dict[str, tuple[str, str]]
+"""What was chosen -> (value, why)."""
+SURE = 1_000_000.0
+"""What a modality claims of a column that can hold nothing else."""
+
+
+@dataclass
+class Cells:
+    """One input column of some rows, read.
+
+    columns: what a run keeps of it, by name (the role itself first), one entry a row. blank: bool [rows], nothing is
+    there. nothing: bool [rows], only a word for nothing is. faults: (row from 0, what is wrong with it).
+    """
+
+    columns: dict[str, pa.Array]
+    blank: Flags
+    nothing: Flags
+    faults: list[tuple[int, str]]
+
+
+class DataModality(ABC):
+    """One kind of input. It has no state."""
+
+    name: ClassVar[str]
+    """Of its line in the table of modalities."""
+    roles: ClassVar[tuple[str, ...]]
+    """Names under which a run keeps its inputs; all but the first may be absent."""
+    noun: ClassVar[str]
+    """What one is called; with an s, several."""
+    usual_task: ClassVar[str]
+    """A task that reads it, for advice."""
+    flag: ClassVar[str] = "--input"
+    """With what the user names its column."""
+    joins: ClassVar[bool] = False
+    """Whether several columns can be read as one input, or as two that belong together."""
+    suffixes: ClassVar[frozenset[str]] = frozenset()
+    """Of the files that hold one each, in lower case: a folder of them per class is data."""
+
+    @abstractmethod
+    def claims(self, profile: Profile) -> float:
+        """How much a column looks like it holds such inputs; 0: not at all, from `SURE` on it can hold nothing else."""
+
+    def choose(
+        self, profiles: Sequence[Profile], target: Sequence[str], source: str, reasons: Reasons
+    ) -> tuple[str, ...]:
+        """The input columns where none are named, of those that are not `target`: the one that is claimed most. Raises
+        DataError where none is."""
+        best = max(profiles, key=self.claims, default=None)
+        if best is None or not self.claims(best):
+            raise self.no_column(profiles, source)
+        reasons[self.roles[0]] = (best.name, f"it holds {self.noun}s")
+        return (best.name,)
+
+    def no_column(self, profiles: Sequence[Profile], source: str) -> DataError:
+        """The error where no column holds such inputs."""
+        return DataError(
+            Problem(f"no column holds {self.noun}; {described(profiles)}", source),
+            fix=f"Name the {self.noun} column: {self.flag} COLUMN",
+        )
+
+    def file_cell(self, path: Path, options: ReadOptions) -> Any:
+        """What stands for a file of `suffixes` in a table: its path, where the file itself is read later."""
+        return str(path.absolute())
+
+    def refuse(self, table: pa.Table, source: str) -> None:  # noqa: B027 not every kind has such types
+        """Raises DataError for columns of a type that can hold no such input."""
+
+    def anchored(self, column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
+        """The cells as they mean the same in another folder; relative paths begin at `folder`."""
+        return column
+
+    @abstractmethod
+    def read(self, role: str, column: pa.ChunkedArray, folder: Path) -> Cells:
+        """The cells of one column, as a run keeps them under `role`; relative paths begin at `folder`."""
+
+    @abstractmethod
+    def duplicates(self, table: pa.Table, threshold: float) -> Duplicates:
+        """Which rows of a table with the columns of `read` are the same, and nearly the same."""
+
+    @abstractmethod
+    def hashes(self, table: pa.Table) -> npt.NDArray[np.uint64]:
+        """uint64 [rows]: equal for inputs that count as the same."""
+
+    def lengths(self, table: pa.Table) -> Mapping[str, Any] | None:
+        """Quantiles and a histogram of the sizes of the first input; None where a size says nothing."""
+        return None
+
+    def warn(self, table: pa.Table, names: Sequence[str], place: Callable[[int], Problem], emit: Emit) -> None:  # noqa: B027
+        """Say what is odd in the inputs, the columns `names` of the source; `place`: where a row stood."""
+
+
+def described(profiles: Sequence[Profile]) -> str:
+    """The columns and what they hold, for a message."""
+    if not profiles:
+        return "there is no other column"
+    told = [f"{one.name} ({one.useless or f'{one.distinct} different values'})" for one in profiles[:12]]
+    more = f" and {len(profiles) - 12} more" if len(profiles) > 12 else ""
+    return f"columns: {', '.join(told)}{more}"

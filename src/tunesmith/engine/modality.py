@@ -1,0 +1,75 @@
+"""The seam of a kind of input: what a network makes of it, what is simple enough to compare with, how it is shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import scipy.sparse as sparse
+from datasets import Dataset
+
+from tunesmith.core.events import Emit
+from tunesmith.data.modality import DataModality
+from tunesmith.data.types import Columns
+from tunesmith.engine.tokens import EncodedRows
+from tunesmith.models.bundle import Bundle
+
+Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
+"""Features by row, dense or sparse."""
+
+
+class Modality(DataModality, ABC):
+    """One kind of input, in all that it differs in. What has a default may be left out, and so is what needs it."""
+
+    in_tokens: ClassVar[bool] = False
+    """Whether rows are read as tokens, of which a base reads so many, and whose number a plan counts."""
+    cheap: ClassVar[str | None] = None
+    """What `cheap_features` are called in the names of baselines and contenders; None where there are none."""
+    size_name: ClassVar[str | None] = None
+    """What `sizes` counts; None where rows are not told apart by size."""
+
+    @abstractmethod
+    def encode(
+        self, rows: Dataset, bundle: Bundle[Any], limit: int, folder: Path, check: Callable[[], None] = lambda: None
+    ) -> EncodedRows:
+        """Rows with the columns of `read` as tensors on disk, below `folder`, of at most `limit` tokens each. `check`
+        is called now and then, and may raise."""
+
+    @abstractmethod
+    def inputs(self, items: Sequence[Any], columns: Columns) -> dict[str, list[Any]]:
+        """What is asked in Python (inputs, or rows by column), as columns by role. Raises DataError for what is none,
+        with its row."""
+
+    def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:
+        """The input columns of a file's rows under the names of their roles."""
+        return Dataset.from_dict({
+            role: rows[name][:] for role, name in zip(self.roles, columns.inputs, strict=False)
+        })  # fmt: skip
+
+    def blanks(self, inputs: Mapping[str, Sequence[Any]]) -> list[int]:
+        """Positions of what `inputs` gave that holds nothing to go by."""
+        return []
+
+    def cheap_features(self, train: Dataset, test: Dataset, emit: Emit) -> tuple[Matrix, Matrix]:
+        """Features [rows, n] that need no network, fitted on `train` alone. Raises ValueError with why there are none.
+        Asked where `cheap` names them."""
+        raise NotImplementedError
+
+    def words(self, rows: Dataset) -> list[str] | None:
+        """One text a row, whose language a base should speak; None where inputs hold no language."""
+        return None
+
+    @abstractmethod
+    def shown(self, rows: Dataset) -> list[str]:
+        """Each row in one line, for lists of examples and mistakes."""
+
+    def picture(self, row: Mapping[str, Any]) -> str | None:
+        """A data URI of a small picture of the row, for the report."""
+        return None
+
+    def sizes(self, rows: Dataset) -> np.ndarray | None:
+        """float64 [rows], by which the report slices; None where `size_name` is."""
+        return None

@@ -1,0 +1,38 @@
+"""The baselines that need no base model: computed beside what does."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tunesmith.core.events import Emit, ignore
+from tunesmith.data.prepared import PreparedData
+from tunesmith.engine.background import BackgroundTask
+from tunesmith.engine.modality import Matrix
+from tunesmith.engine.protocols import PredictiveTask
+from tunesmith.evaluate.baselines import simple_baselines
+from tunesmith.evaluate.types import Outcome
+from tunesmith.runs import choose
+
+
+def in_background(task: PredictiveTask, data: PreparedData, seed: int) -> BackgroundTask[dict[str, Outcome]]:
+    """The baselines that learn from the training rows alone, on the test rows."""
+    return BackgroundTask(lambda emit: of_data(task, data, seed, emit=emit))
+
+
+def of_data(
+    task: PredictiveTask, data: PreparedData, seed: int, *, constant: bool = False, widths: list[int] | None = None,
+    emit: Emit = ignore,
+) -> dict[str, Outcome]:  # fmt: skip
+    """The same, now; `constant`: only the one that looks at no input. `widths` is told how many features there are."""
+    modality = choose.modality_of(task)
+    train, test = (data.rows.select(data.splits[split]) for split in ("train", "test"))
+
+    def features(chosen: np.ndarray, emit: Emit) -> tuple[Matrix, Matrix]:
+        found = modality.cheap_features(train if len(chosen) == len(train) else train.select(chosen), test, emit)
+        if widths is not None:
+            widths.append(found[0].shape[1])
+        return found
+
+    truths = task.truth(train["target"][:]), task.truth(test["target"][:])
+    cheap = None if constant else modality.cheap
+    return simple_baselines(task.kind, truths, task.label_names, cheap, features, seed=seed, emit=emit)

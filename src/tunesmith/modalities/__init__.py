@@ -1,0 +1,6 @@
+"""What a row is made of, one kind of input a file."""
+
+TABLE = {
+    "text": "tunesmith.modalities.text:Text",
+}
+PROTOCOLS = ("tunesmith.engine.modality:Modality",)

@@ -1,0 +1,65 @@
+"""Texts, and pairs of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Dataset
+
+from tunesmith.core.events import Emit
+from tunesmith.data import predict_inputs
+from tunesmith.data.texts import TextData
+from tunesmith.data.types import Columns
+from tunesmith.engine.modality import Matrix, Modality
+from tunesmith.engine.tokens import EncodedRows, encode_texts
+from tunesmith.evaluate.features import Texts, TfidfFeatures
+from tunesmith.models.bundle import Bundle
+
+
+class Text(TextData, Modality):
+    in_tokens: ClassVar[bool] = True
+    cheap: ClassVar[str | None] = "tfidf"
+    size_name: ClassVar[str | None] = "characters"
+
+    def encode(
+        self, rows: Dataset, bundle: Bundle[Any], limit: int, folder: Path, check: Callable[[], None] = lambda: None
+    ) -> EncodedRows:
+        return encode_texts(rows, bundle.tokenizer, limit, folder, check)
+
+    def inputs(self, items: Sequence[Any], columns: Columns) -> dict[str, list[Any]]:
+        return predict_inputs.texts_of(items, columns)
+
+    def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:
+        return Dataset.from_dict({
+            role: ["" if text is None else str(text) for text in rows[name][:]]
+            for role, name in zip(self.roles, columns.inputs, strict=False)
+        })  # fmt: skip
+
+    def blanks(self, inputs: Mapping[str, Sequence[Any]]) -> list[int]:
+        return predict_inputs.blanks(*inputs.values())
+
+    def cheap_features(self, train: Dataset, test: Dataset, emit: Emit) -> tuple[Matrix, Matrix]:
+        try:
+            features = TfidfFeatures(_texts(train), emit)
+        except ValueError as error:
+            raise ValueError(f"the training texts hold no words ({error})") from error
+        return features.of_training, features.transform(_texts(test))
+
+    def words(self, rows: Dataset) -> list[str]:
+        return [str(text) for text in rows["text"][:]]
+
+    def shown(self, rows: Dataset) -> list[str]:
+        return [one if isinstance(one, str) else " ⟷ ".join(one) for one in _texts(rows)]
+
+    def sizes(self, rows: Dataset) -> np.ndarray:
+        return np.array([len(one) for one in self.shown(rows)], dtype=float)
+
+
+def _texts(rows: Dataset) -> Texts:
+    """The text of each row, or its pair of texts."""
+    if "text_pair" in rows.column_names:
+        return list(zip(rows["text"][:], rows["text_pair"][:], strict=True))
+    return list(rows["text"][:])
