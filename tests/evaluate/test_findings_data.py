@@ -202,7 +202,7 @@ def test_the_interval_of_the_area_covers_chance_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     inside = 0
     for seed in range(60):
-        area, _ = shift.told_apart(rng.normal(size=(200, 16)), rng.normal(size=(100, 16)), seed) or pytest.fail(
+        area, _ = shift.discriminate(rng.normal(size=(200, 16)), rng.normal(size=(100, 16)), seed) or pytest.fail(
             "nothing told"
         )
         inside += area["low"] <= 0.5 <= area["high"]
@@ -269,7 +269,7 @@ def test_forecasts_come_true() -> None:
         given, more = part[:600], part[:900]
         blocks = noise.blocks_of(frozen(features[given], truth[given]))
         penalty = blocks.best_penalty()
-        ahead = curve.forecast(*curve.measured(blocks, "label", penalty), rows=600, more=300)
+        ahead = curve.forecast(*curve.measure_errors(blocks, "label", penalty), rows=600, more=300)
         gain = error(given, penalty) - error(more, penalty * 600 / 900)
         true.append((ahead.gain, gain))
         hits += ahead.low <= gain

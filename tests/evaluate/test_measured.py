@@ -17,7 +17,7 @@ from tunesmith.evaluate import card, diagnose, good, metrics_json, report
 from tunesmith.evaluate import verdict as worth
 from tunesmith.evaluate.bootstrap import weightings
 from tunesmith.evaluate.compare import verdict
-from tunesmith.evaluate.measured import Measured, RowStatistics, compute, resampled, value_of, with_intervals
+from tunesmith.evaluate.measured import Measured, RowStatistics, compute, resample, value_of, with_intervals
 from tunesmith.evaluate.metrics import TABLE, names_for
 from tunesmith.evaluate.metrics.metric import SHARE, Metric
 from tunesmith.evaluate.text_metrics import preference_rows, text_rows, token_rows
@@ -67,7 +67,7 @@ def known_spans(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_weight_is_that_many_rows(name: str) -> None:
     measured: Measured = MAKERS[name]()
     weights = next(weightings(len(measured), 4, seed=3))
-    draws = resampled(measured, measured.names(), resamples=4, seed=3)
+    draws = resample(measured, measured.names(), resamples=4, seed=3)
     assert set(measured.names()) <= set(names_for(measured.kind))
     for column in range(4):
         drawn = measured.take(np.repeat(np.arange(len(measured)), weights[:, column].astype(int)))

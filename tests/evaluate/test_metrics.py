@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 
 import evaluate_toys as toys
 from tunesmith.core.errors import OptionError
-from tunesmith.evaluate.measured import compute, resampled, with_intervals
+from tunesmith.evaluate.measured import compute, resample, with_intervals
 from tunesmith.evaluate.metrics import TABLE, higher_is_better, names_for
 from tunesmith.evaluate.types import Outcome
 
@@ -124,7 +124,7 @@ def test_a_resample_equals_sklearn_on_the_drawn_rows() -> None:
     for kind, make in toys.MAKERS.items():
         outcome = make(60)
         weights = next(weightings(60, 5, seed=3))
-        draws = resampled(outcome, names_for(kind), resamples=5, seed=3)
+        draws = resample(outcome, names_for(kind), resamples=5, seed=3)
         for column in range(5):
             repeated = outcome.take(np.repeat(np.arange(60), weights[:, column].astype(int)))
             for name, value in compute(repeated).items():

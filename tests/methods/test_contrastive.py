@@ -19,8 +19,8 @@ from tunesmith.engine.contrastive import (
     alike,
     contrast,
     encode_names,
+    label_words,
     names_mean,
-    spelled,
 )  # fmt: skip
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.tokens import EncodedRows
@@ -151,7 +151,7 @@ def test_names_are_rows_of_their_class(bundle: Bundle) -> None:
 
 
 def test_names_are_spelled_as_words() -> None:
-    assert [spelled(name) for name in ("card_arrival", "lostCard", "top-up.failed", "Refund", "USA", "__")] == [
+    assert [label_words(name) for name in ("card_arrival", "lostCard", "top-up.failed", "Refund", "USA", "__")] == [
         "card arrival", "lost card", "top up failed", "refund", "usa", "__",
     ]  # fmt: skip
 

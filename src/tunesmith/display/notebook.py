@@ -60,7 +60,7 @@ def silence() -> Iterator[list[Listener]]:
             datasets.enable_progress_bars()
 
 
-def spoken(verbose: bool) -> AbstractContextManager[list[Listener]]:
+def progress_listeners(verbose: bool) -> AbstractContextManager[list[Listener]]:
     """The listeners that show progress; without `verbose` none, and the libraries are silent too."""
     return nullcontext([progress()]) if verbose else silence()
 

@@ -154,7 +154,7 @@ def encode_names(names: Sequence[str], tokenize: Callable[..., Any], rows: Encod
 
     `tokenize` is a tokenizer of transformers. Names longer than the longest of `rows` are cut.
     """
-    texts = [spelled(name) for name in names]
+    texts = [label_words(name) for name in names]
     ids = tokenize(texts, truncation=True, max_length=int(rows.lengths.max()))["input_ids"]
     assert rows.targets is not None
     each = np.arange(len(names)) if rows.targets.ndim == 1 else np.eye(len(names))
@@ -166,7 +166,7 @@ def encode_names(names: Sequence[str], tokenize: Callable[..., Any], rows: Encod
     )  # fmt: skip
 
 
-def spelled(name: str) -> str:
+def label_words(name: str) -> str:
     """A label's name as words: 'lostCard', 'lost_card' and 'lost-card' are 'lost card' in lower case."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     return " ".join(re.sub(r"[_\-./]+", " ", words).lower().split()) or name

@@ -257,7 +257,7 @@ def parts(features: np.ndarray, positions: np.ndarray) -> Iterator[np.ndarray]:
         forget_pages(features)
 
 
-def gathered(features: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def gather(features: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """A copy of the features at `positions`, ascending, float32 [len(positions), hidden]."""
     return np.concatenate([features[:0], *parts(features, positions)])
 

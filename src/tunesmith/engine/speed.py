@@ -23,7 +23,7 @@ _NAME = "speed.json"
 _MOST_BYTES = 100_000
 
 
-def known(hidden_size: int) -> float | None:
+def lookup(hidden_size: int) -> float | None:
     """What was measured earlier on this machine at this width; None where nothing was."""
     return _read().get(str(hidden_size))
 
@@ -31,7 +31,7 @@ def known(hidden_size: int) -> float | None:
 @functools.cache
 def operations_per_second(hidden_size: int) -> float:
     """The machine's matrix-product peak at the model's width, in its faster number format."""
-    return known(hidden_size) or measure(hidden_size)
+    return lookup(hidden_size) or measure(hidden_size)
 
 
 def measure(hidden_size: int) -> float:
@@ -41,7 +41,7 @@ def measure(hidden_size: int) -> float:
     from tunesmith.engine.hardware import seconds_per_product
 
     best = min(seconds_per_product(dtype, hidden_size) for dtype in (torch.float32, torch.bfloat16))
-    found = max(known(hidden_size) or 0.0, 2 * 1024 * hidden_size * 4 * hidden_size / best)
+    found = max(lookup(hidden_size) or 0.0, 2 * 1024 * hidden_size * 4 * hidden_size / best)
     _write({**_read(), str(hidden_size): found})
     return found
 

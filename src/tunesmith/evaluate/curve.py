@@ -37,7 +37,7 @@ class Forecast:
     low: float
 
 
-def measured(blocks: Blocks, kind: Kind, penalty: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def measure_errors(blocks: Blocks, kind: Kind, penalty: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """(rows int64 [sizes], errors float64 [repeats, sizes]) of models fitted on parts of the rows."""
     rng = np.random.default_rng(seed)
     errors = np.empty((REPEATS, len(SIZES)))

@@ -264,7 +264,7 @@ def of_data(frozen: Frozen, test: Metrics) -> tuple[list[Finding], noise.Noise |
     suspected = noise.of_rows(frozen, blocks, penalty)
     noisy = _noisy(frozen, suspected)
     if frozen.rows <= 2 * len(frozen.truth):  # further away than that the curve is not known
-        sizes, errors = curve.measured(blocks, frozen.kind, penalty, frozen.seed)
+        sizes, errors = curve.measure_errors(blocks, frozen.kind, penalty, frozen.seed)
         more = _rounded(frozen.rows / 2)
         found += _too_little(frozen, curve.forecast(sizes, errors, frozen.rows, more, frozen.seed), test)
     return noisy + found, suspected if noisy else None
@@ -294,7 +294,7 @@ def _short(text: str) -> str:
 
 
 def _shifted(frozen: Frozen) -> list[Finding]:
-    told = shift.told_apart(frozen.features, frozen.test, frozen.seed)
+    told = shift.discriminate(frozen.features, frozen.test, frozen.seed)
     if told is None or told[0]["low"] <= SHIFTED:
         return []
     area, strangest = told

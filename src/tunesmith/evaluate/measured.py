@@ -116,7 +116,7 @@ def _known(measured: Measured, names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def resampled(measured: Measured, names: Sequence[str], *, resamples: int, seed: int) -> dict[str, np.ndarray]:
+def resample(measured: Measured, names: Sequence[str], *, resamples: int, seed: int) -> dict[str, np.ndarray]:
     """Each metric on bootstrap resamples of the rows: float64 [resamples] (fewer for costly metrics).
 
     The draws depend on `seed` and the number of rows only, so two on the same rows are resampled alike, which is what
@@ -147,7 +147,7 @@ def with_intervals(
 ) -> dict[str, Interval]:
     """Values with their bootstrap intervals (see `bootstrap.interval` for how the bounds are found)."""
     values = compute(measured, names)
-    draws = resampled(measured, list(values), resamples=resamples, seed=seed) if values else {}
+    draws = resample(measured, list(values), resamples=resamples, seed=seed) if values else {}
     found: dict[str, Interval] = {}
     for name, value in values.items():
         metric = TABLE[name]
@@ -176,7 +176,7 @@ def paired_difference(
     if values[0] is None or values[1] is None:
         raise ValueError(f"The metric {metric!r} is undefined on these rows.")
     sign = 1.0 if higher_is_better(metric) else -1.0
-    draws = [resampled(one, [metric], resamples=resamples, seed=seed)[metric] for one in (ours, theirs)]
+    draws = [resample(one, [metric], resamples=resamples, seed=seed)[metric] for one in (ours, theirs)]
     difference = sign * (values[0] - values[1])
     few = len(draws[0]) < resamples
     low, high = interval_of_difference(difference, sign * (draws[0] - draws[1]), level, rows=len(ours), smooth=few)

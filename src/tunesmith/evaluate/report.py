@@ -60,7 +60,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("Answers side by side", text_sections.answers, _TEXT, _TEXT),
     Section("What is learned", text_sections.preview, _TEXT, _TEXT),
     Section("Slices", row_sections.sliced, _OUTCOMES),
-    Section("Forgetting", sections.forgotten),
+    Section("Forgetting", sections.forgetting),
     Section("Data", data_sections.audit),
     Section("Decisions", sections.decisions),
     Section("Warnings", sections.warned),

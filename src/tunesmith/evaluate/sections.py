@@ -121,7 +121,7 @@ def _class_table(evidence: Evidence, rows: list[dict[str, Any]]) -> str:
     return page.table(head, body)
 
 
-def forgotten(evidence: Evidence) -> str:
+def forgetting(evidence: Evidence) -> str:
     """What was kept of what the base model knew: by task, by features, and of all tasks in turn."""
     found = evidence.metrics.get("forgetting")
     if not found:

@@ -19,7 +19,7 @@ FEWEST_ROWS = 40
 PENALTY = 0.1
 
 
-def told_apart(train: np.ndarray, test: np.ndarray, seed: int = 0) -> tuple[Interval, np.ndarray] | None:
+def discriminate(train: np.ndarray, test: np.ndarray, seed: int = 0) -> tuple[Interval, np.ndarray] | None:
     """(area under the ROC curve with its 95 % interval, test rows most unlike the training rows first).
 
     train float32 [n, hidden], test float32 [m, hidden]. Each row is judged by a model fitted without it.

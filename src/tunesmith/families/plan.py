@@ -68,7 +68,7 @@ def forecast(summary: DataSummary, config: Any, tokenizer: Any, *, gpu: Any = No
 
     from tunesmith.engine import devices, memory
     from tunesmith.engine.meta_model import MetaModel
-    from tunesmith.families.plan_data import counted, token_lengths
+    from tunesmith.families.plan_data import count_lengths, token_lengths
     from tunesmith.runs import cut_texts
 
     plan, notes = summary.settled, []
@@ -78,7 +78,7 @@ def forecast(summary: DataSummary, config: Any, tokenizer: Any, *, gpu: Any = No
     known = cut_texts.limits_for(lengths, plan.spec.model, tokenizer)
     limit, reads = _limit(config, plan.spec.options["max_length"], summary, known)
     added = method.virtual_tokens  # before every row
-    tokens = counted(lengths, how, rows=read.rows, limit=limit - added)
+    tokens = count_lengths(lengths, how, rows=read.rows, limit=limit - added)
     longest, mean = min(tokens.longest + added, limit), float(np.minimum(lengths + added, limit).mean())
     train_rows = max(1, round(summary.trained * read.rows))
     size = _batch_size(engine.batch_size, method.batch_rows, summary, train_rows, longest)

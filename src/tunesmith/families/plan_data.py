@@ -108,7 +108,7 @@ def spread(rows: int) -> np.ndarray:
 
 def count_tokens(texts: Iterable[str], tokenizer: Any, *, rows: int | None = None) -> Tokens:
     """Tokens of some texts. `rows`: how many rows the texts stand for, if for more."""
-    return counted(*token_lengths(list(texts), tokenizer), rows=rows)
+    return count_lengths(*token_lengths(list(texts), tokenizer), rows=rows)
 
 
 def token_lengths(texts: Sequence[str], tokenizer: Any) -> tuple[np.ndarray, str]:
@@ -122,7 +122,7 @@ def token_lengths(texts: Sequence[str], tokenizer: Any) -> tuple[np.ndarray, str
     return np.array([len(ids) for ids in tokens(tokenizer, list(texts), verbose=False)["input_ids"]]), "tokenised"
 
 
-def counted(lengths: np.ndarray, how: str, *, rows: int | None = None, limit: int | None = None) -> Tokens:
+def count_lengths(lengths: np.ndarray, how: str, *, rows: int | None = None, limit: int | None = None) -> Tokens:
     """`lengths`: tokens of each text that was looked at; `limit`: how many of them are read."""
     some, rows = len(lengths), len(lengths) if rows is None else rows
     if rows > some:

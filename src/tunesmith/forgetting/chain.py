@@ -12,7 +12,7 @@ from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.metrics import higher_is_better
-from tunesmith.models.additions import described
+from tunesmith.models.additions import adapter_config
 from tunesmith.models.virtual import can_merge
 from tunesmith.runs.family import family_of
 
@@ -37,12 +37,12 @@ def check(spec: RunSpec, family: str) -> None:
         )
     for path in retained_paths(spec):
         if is_run(path):
-            finished(path, family)
+            finished_run(path, family)
         elif not path.exists():
             raise DataError(Problem("no such file or run", file=str(path)), "Correct the path given to --retain.")
 
 
-def finished(path: Path, family: str) -> RunFolder:
+def finished_run(path: Path, family: str) -> RunFolder:
     """A finished run of that family. Raises FolderError, OptionError."""
     run = RunFolder.open(path)
     run.load_metrics()
@@ -87,7 +87,7 @@ def stands_apart(path: Path) -> bool:
 
 def additions(path: Path) -> dict[str, Any]:
     """PEFT's description of what lies beside the base in a run's model; empty where nothing does."""
-    return described(path / "model")
+    return adapter_config(path / "model")
 
 
 def beside_only(path: Path, method: str, fitting: Sequence[str]) -> OptionError:

@@ -75,7 +75,7 @@ def _trained(
     return setup, state
 
 
-def measured(run: Any, metric: str, own: float | None) -> dict[str, Any] | None:
+def measure(run: Any, metric: str, own: float | None) -> dict[str, Any] | None:
     """The part 'forgetting' of metrics.json; call it on the trained model before it is saved.
 
     `metric` and `own`: the first metric of the new task and its value on the test rows, None if it has none there.

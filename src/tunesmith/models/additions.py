@@ -29,7 +29,7 @@ _ATTENTION_OUTPUT = re.compile(
 )
 
 
-def described(folder: Path) -> dict[str, Any]:
+def adapter_config(folder: Path) -> dict[str, Any]:
     """PEFT's description of what was added to a base, in a model's folder; empty where nothing was."""
     path = folder / ADAPTER
     return read_object(path) if path.exists() else {}

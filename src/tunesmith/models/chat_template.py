@@ -37,7 +37,16 @@ import numpy as np
 
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.models.mask import Encoded, begin_of_sequence, encode_spans, end_of_sequence, tokenise
-from tunesmith.models.rendering import THINK, THOUGHT, ChatTemplate, TemplateFailed, as_object, as_text, dated, refused
+from tunesmith.models.rendering import (
+    THINK,
+    THOUGHT,
+    ChatTemplate,
+    TemplateFailed,
+    as_object,
+    as_text,
+    refusal,
+    with_date,
+)
 
 Message = Mapping[str, Any]
 
@@ -127,7 +136,7 @@ class TemplateEncoder:
                 "or does not end them, so one example can not hold them"
             )
             fix = "Let each turn be an example of its own, or keep weight 1 on the last assistant message only."
-            raise _in_row(refused(problem, fix), row)
+            raise _in_row(refusal(problem, fix), row)
         return examples[0]
 
     def encode_turns(
@@ -152,7 +161,7 @@ class TemplateEncoder:
     def _examples(self, messages: list[Message], first: int, tools: list[Any] | None) -> list[Encoded]:
         learned = [i for i in learned_turns(messages) if i >= first]
         if not learned:
-            raise refused("there is no assistant message to learn", "Add one, or give one of them weight 1.")
+            raise refusal("there is no assistant message to learn", "Add one, or give one of them weight 1.")
         template = self._template(tools)
         clean = template.clean(messages[: learned[-1] + 1])
         _forbid_control(template, clean, tools)
@@ -201,7 +210,7 @@ class TemplateEncoder:
         if begun and _kept(messages[i], text[begun:stop]):
             return _Turn(served + text[begun:], len(served), len(served) + stop - begun)
         if not text.startswith(served) and THOUGHT not in content:
-            raise refused(
+            raise refusal(
                 f"this model's chat template begins the answer with {served[-40:]!r} when the model is served, but "
                 f"writes message {i + 1} without it: what would be learned is never asked",
                 f"Write the reasoning before the answer ('{THINK}\\n...\\n{THOUGHT}\\n\\n'; it may be empty), or turn "
@@ -209,7 +218,7 @@ class TemplateEncoder:
                 if served.rstrip().endswith((THINK, THOUGHT))
                 else "Choose a model whose template writes a conversation as it is served, or leave the row out.",
             )
-        raise refused(
+        raise refusal(
             f"this model's chat template leaves out or rewrites a part of message {i + 1} (assistant)",
             "Write the answer the way the template does, or choose a model whose template keeps it.",
         )
@@ -221,7 +230,7 @@ class TemplateEncoder:
         written = len(text.rstrip())
         end = next((found for found in template.control.finditer(text) if found.end() == written), None)
         if end is None:
-            raise refused(
+            raise refusal(
                 f"this model's chat template ends the conversation with {text[-40:]!r}, and not with the end of an "
                 f"assistant's turn ({template.closing!r})"
             )
@@ -252,7 +261,7 @@ class TemplateEncoder:
                 "Name the one for conversations 'default' in tokenizer_config.json, or give one with --template.",
             ) from None
         if source not in self._templates:
-            text = dated(source, self._date)
+            text = with_date(source, self._date)
             self._templates[source] = ChatTemplate(text, self._variables, self._special, self._added)
         return self._templates[source]
 
@@ -266,7 +275,7 @@ def _render(template: ChatTemplate, messages: list[dict[str, Any]], tools: list[
 
 def _not_taken(count: int, failed: TemplateFailed) -> DataError:
     which = f"the messages up to message {count}" if count else "a conversation that begins with the assistant"
-    return refused(
+    return refusal(
         f"this model's chat template does not take {which}: {failed}",
         "Change the messages (a system text can go into the first user message; many templates want user and "
         "assistant in turns), or choose a model whose template takes them.",
@@ -300,7 +309,7 @@ def _as_written(template: ChatTemplate, served: str, content: str) -> _Turn:
     if opened.endswith(THOUGHT):
         reasoning, _, said = said.rpartition(THOUGHT)
         if reasoning.removeprefix(THINK).strip():
-            raise refused(
+            raise refusal(
                 "the answer has reasoning, but the generation prompt of this model's chat template closes it",
                 "Take the reasoning out of the answers, or let the template think.",
             )
@@ -322,12 +331,12 @@ def _require_all(template: ChatTemplate, messages: list[dict[str, Any]], tools: 
         # a template may drop what is older, as it does when the model is served, but not what is asked
         asked = "" if message["role"] == "system" else _render(template, messages[:number], tools, prompt=True)
         if not any(form in asked for form in forms):
-            raise refused(
+            raise refusal(
                 f"this model's chat template leaves out message {number} ({message['role']})",
                 "Move its text into a user message, or choose a model whose template keeps it.",
             )
     if tools and "tools" not in template.source:
-        raise refused(
+        raise refusal(
             "this model's chat template has no place for tools",
             "Take 'tools' out of the data, or choose a model trained to call tools.",
         )
@@ -351,7 +360,7 @@ def _forbid_control(template: ChatTemplate, messages: list[dict[str, Any]], tool
     for what, part in [*parts, *([("the tools", {"tools": tools})] if tools else [])]:
         found = template.control.search("\n".join(as_text(value) for value in part.values()))
         if found:
-            raise refused(
+            raise refusal(
                 f"{what}: the text {found.group()!r} is a special token of this model, so it could end the turn or "
                 "begin another",
                 "Write it differently (with a space inside), or leave the row out.",

@@ -116,7 +116,7 @@ class ChatTemplate:
         for number, message in enumerate(messages, 1):
             clean = {key: value for key, value in message.items() if key != "weight" and value is not None}
             if not isinstance(clean.setdefault("content", ""), str):
-                raise refused(f"the content of message {number} is not text")
+                raise refusal(f"the content of message {number} is not text")
             if clean["role"] == "developer" and "developer" not in self.source:
                 clean["role"] = "system"
             if clean.get("tool_calls"):
@@ -148,7 +148,7 @@ class ChatTemplate:
         if self._form is None:
             self._form = next((form for form in (as_object, as_text) if self._writes_calls(form)), None)
         if self._form is None:
-            raise refused(
+            raise refusal(
                 "this model's chat template does not write tool calls",
                 "Take the tool calls out of the data, or choose a model trained to call tools.",
             )
@@ -170,7 +170,7 @@ class ChatTemplate:
         return own and all(part in text for part in (_TOOL, "key", _ANSWER))
 
 
-def dated(source: str, day: datetime.date) -> str:
+def with_date(source: str, day: datetime.date) -> str:
     """The template with a day in place of each question for the time: what is learned must not change by the clock."""
     at = datetime.datetime.combine(day, datetime.time())
 
@@ -183,7 +183,7 @@ def dated(source: str, day: datetime.date) -> str:
     return _NOW.sub(written, source)
 
 
-def refused(message: str, fix: str | None = None) -> DataError:
+def refusal(message: str, fix: str | None = None) -> DataError:
     """A row that can not be learned from as it is; who knows its number adds it."""
     return DataError(Problem(message), fix)
 

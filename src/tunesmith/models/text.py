@@ -180,7 +180,7 @@ class TextModel(PooledNetwork):
 
 def unfold(network: Any) -> TextModel:
     """The model that `fold` was called on, from its saved network; other networks pool their own way."""
-    pooling: Pooling = marked(network.config) or "own"
+    pooling: Pooling = saved_pooling(network.config) or "own"
     if pooling == "mean":
         layers = _layers(network)
         del layers[-1]
@@ -192,7 +192,7 @@ def unfold(network: Any) -> TextModel:
     return model
 
 
-def marked(config: Any) -> Pooling | None:
+def saved_pooling(config: Any) -> Pooling | None:
     """The pooling that `fold` wrote into a network, if it did."""
     marks = getattr(config, "tunesmith", None) or {}
     pooling: Pooling | None = marks.get("pooling")

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
-from tunesmith.models.additions import described, new_head, quiet_peft
+from tunesmith.models.additions import adapter_config, new_head, quiet_peft
 from tunesmith.models.guard import tokens
 
 COMMON = 5_000
@@ -205,7 +205,7 @@ def load(network: Any, folder: Path) -> Any:
 
 def stands_beside(folder: Path) -> bool:
     """Whether what lies in a text model's folder was written by `save`."""
-    return described(folder).get("peft_type") in _KINDS
+    return adapter_config(folder).get("peft_type") in _KINDS
 
 
 def typical_size(bundle: Any) -> float:
@@ -230,7 +230,7 @@ def can_merge(folder: Path) -> bool:
     text, and bottleneck adapters are not linear."""
     from tunesmith.models.bottleneck import BottleneckType
 
-    return described(folder)["peft_type"] not in (*_KINDS, BottleneckType.BOTTLENECK)
+    return adapter_config(folder)["peft_type"] not in (*_KINDS, BottleneckType.BOTTLENECK)
 
 
 def _active(model: Any) -> Any:

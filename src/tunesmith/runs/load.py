@@ -23,7 +23,7 @@ def load(path: str | os.PathLike[str]) -> Predictor:
     return kind.load(folder)
 
 
-def loaded(run: Any) -> Predictor:
+def as_model(run: Any) -> Predictor:
     """The model of a path or a Run; a model is one already. Raises FolderError, ModelError."""
     return load(run) if isinstance(run, str | os.PathLike) else cast(Predictor, run)
 

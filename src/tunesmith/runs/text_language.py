@@ -26,20 +26,20 @@ def sample(data: PreparedData) -> list[str]:
 def sample_of(examples: Any) -> list[str]:
     """The words of at most 300 examples (`data.conversations.Examples`) at even distances, one text each."""
     step = max(1, len(examples) // languages.SAMPLE)
-    return [" ".join(said(examples[place])) for place in range(0, len(examples), step)]
+    return [" ".join(readable_text(examples[place])) for place in range(0, len(examples), step)]
 
 
-def said(part: Any) -> Iterator[str]:
+def readable_text(part: Any) -> Iterator[str]:
     """What people read in an example: everything but roles, names and tools."""
     if isinstance(part, Mapping):
         for name, inner in part.items():
             if isinstance(inner, str) and name in _READ:
                 yield inner
             elif name in _READ or name == "messages":
-                yield from said(inner)
+                yield from readable_text(inner)
     elif isinstance(part, list | tuple):
         for inner in part:
-            yield from said(inner)
+            yield from readable_text(inner)
 
 
 def base_for(asked: str, texts: Sequence[str], emit: Emit, kind: str = "encoder") -> str:

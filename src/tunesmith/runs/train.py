@@ -134,7 +134,7 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
     return Run(folder)
 
 
-def specified(data: Any, words: Mapping[str, Any]) -> tuple[RunSpec, Any]:
+def make_spec(data: Any, words: Mapping[str, Any]) -> tuple[RunSpec, Any]:
     """The words as a checked spec, and where to read from: a path, or the data themselves."""
     held = data if data is not None and not isinstance(data, str | Path) else None
     memory = {} if held is None else {"data": "(in memory)"}

@@ -30,7 +30,7 @@ from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.studies import advice
 from tunesmith.studies.contender import read_measured
-from tunesmith.studies.series import fitting, launcher_of, make_split, named_source, opened, publish, specified
+from tunesmith.studies.series import fitting, launcher_of, make_spec, make_split, named_source, open_study, publish
 
 Words = dict[str, Any]
 
@@ -59,7 +59,7 @@ def compare(
     """
     place = launcher_of(launcher)
     clean = given_words(words)
-    name_of_family = family_of(*specified(data, clean))
+    name_of_family = family_of(*make_spec(data, clean))
     family = family_named(name_of_family)
     known = [*family.contenders, *choose.methods_of(name_of_family)]
     aliases = dict.fromkeys(("few-shot", "few_shot"), family.few_shot)
@@ -73,7 +73,7 @@ def compare(
         names = list(dict.fromkeys([*family.yardsticks, *names]))
     bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
     request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
-    with opened(out, request) as path:
+    with open_study(out, request) as path:
         split = make_split(data, path / "data", clean)
         jobs = [
             (name, base) for name in names or usual(split)
@@ -87,7 +87,7 @@ def compare(
         if curve := family.learning_curve:
             emit(Phase("compare", "what more rows would bring"))
             points = _job(path, _words(split, curve, bases[0]), path / "learning_curve", place)["points"]
-        document = _document(path, split, contenders, points, specified(data, clean)[0])
+        document = _document(path, split, contenders, points, make_spec(data, clean)[0])
         publish(path, "ladder", document)
         return document
 

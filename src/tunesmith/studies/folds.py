@@ -28,12 +28,12 @@ from tunesmith.studies.series import (
     Series,
     fitting,
     launcher_of,
+    make_spec,
     named_source,
-    opened,
+    open_study,
     publish,
     run_once,
     saved_measured,
-    specified,
 )
 
 Words = dict[str, Any]
@@ -65,8 +65,8 @@ def cross_validate(
             raise OptionError(f"Cross-validation makes its own parts: {name} does not go with it.", "Leave it out.")
     clean = given_words({**words, "group": group})
     request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": cv}
-    with opened(out, request) as path:
-        spec, source = specified(data, clean)
+    with open_study(out, request) as path:
+        spec, source = make_spec(data, clean)
         family = family_named(family_of(spec, source))
         pool = family.pool(source, spec, path / "data")
         of = assign(pool.strata, pool.units, cv, spec.seed)
@@ -124,7 +124,7 @@ def _finish(path: Path, runs: Sequence[Run], pool: Pool, of: Ints) -> Folds:
             for n, run in enumerate(runs, 1)
         ],
         **mean_and_spread([run.metrics for run in runs]),
-        "forgetting": forgotten(runs),
+        "forgetting": summarize_forgetting(runs),
         "baselines": {
             name: float(np.mean([d["baselines"][name][metric]["value"] for d in documents]))
             for name in documents[0]["baselines"] if all(metric in d["baselines"].get(name, {}) for d in documents)
@@ -147,7 +147,7 @@ def mean_and_spread(found: Sequence[Mapping[str, float]]) -> Words:
     }
 
 
-def forgotten(runs: Sequence[Run]) -> Words | None:
+def summarize_forgetting(runs: Sequence[Run]) -> Words | None:
     """{"kept": {"mean", "spread"}, "lost": {"mean", "spread"}, "probe"} of runs that all measured it, else None."""
     found = [run.document.get("forgetting") for run in runs]
     if not all(found):

@@ -40,7 +40,7 @@ from tunesmith.studies.series import (
     launcher_of,
     make_split,
     named_source,
-    opened,
+    open_study,
     parse_budget,
     publish,
     run_once,
@@ -109,7 +109,7 @@ def search(
              **({"method": list(methods)} if methods else {})}  # fmt: skip
     clean = given_words(words)
     request = {"verb": "search", "data": named_source(data), "words": clean, "space": given, "pruning": pruning}
-    with opened(out, request) as path, full_disk_as_oserror():
+    with open_study(out, request) as path, full_disk_as_oserror():
         split = make_split(data, path / "data", clean)
         asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods(split.family)
         where = derive(clean, given, asked, split.words["task"])

@@ -14,17 +14,17 @@ from tunesmith.models.metadata import METADATA
 from tunesmith.runs import choose
 from tunesmith.runs.load import load
 from tunesmith.runs.protocols import Predictor
-from tunesmith.studies.folds import forgotten, forgotten_sentence, mean_and_spread
+from tunesmith.studies.folds import forgotten_sentence, mean_and_spread, summarize_forgetting
 from tunesmith.studies.series import (
     Series,
     fitting,
     launcher_of,
+    make_spec,
     make_split,
     named_source,
-    opened,
+    open_study,
     publish,
     run_once,
-    specified,
 )
 from tunesmith.studies.soup import check_soup, greedy_soup
 
@@ -61,13 +61,13 @@ def several_seeds(
     place = launcher_of(launcher)
     clean = given_words(words)
     request = {"verb": "series of seeds", "data": named_source(data), "words": clean, "seeds": chosen, "soup": soup}
-    with opened(out, request) as path:
+    with open_study(out, request) as path:
         split = make_split(data, path / "data", clean)
         if soup:
             check_soup(split)
         base = fitting(split.with_test(), split.method)
         if not soup:  # which is made of what was trained
-            base["effort"] = choose.effort_of(specified(data, clean)[0])
+            base["effort"] = choose.effort_of(make_spec(data, clean)[0])
         runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}, place) for seed in chosen]
         document: Words = {
             "metric": split.metric,
@@ -75,7 +75,7 @@ def several_seeds(
                       "validation": run.document["validation"][split.metric]["value"]}
                      for seed, run in zip(chosen, runs, strict=True)],
             **mean_and_spread([run.metrics for run in runs]),
-            "forgetting": forgotten(runs),
+            "forgetting": summarize_forgetting(runs),
             "soup": greedy_soup(path / "soup", runs, split) if soup else None,
         }  # fmt: skip
         document["words"] = _sentences(document)

@@ -25,7 +25,7 @@ from tunesmith.evaluate.metrics import TABLE
 from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.shared_split import SharedSplit
-from tunesmith.runs.train import Run, resume, specified, train
+from tunesmith.runs.train import Run, make_spec, resume, train
 
 Words = dict[str, Any]
 
@@ -83,7 +83,7 @@ def make_split(data: Any, folder: Path, words: Words) -> SharedSplit:
     Rows of one (near-identical) text and of one `group` are on one side, as in every run. Raises DataError,
     OptionError.
     """
-    spec, source = specified(data, words)
+    spec, source = make_spec(data, words)
     return family_named(family_of(spec, source)).make_split(source, spec, folder)
 
 
@@ -114,7 +114,7 @@ _BEFORE_WORK = {".lock", "request.json", "data"}
 
 
 @contextmanager
-def opened(out: str | Path, request: Words) -> Iterator[Path]:
+def open_study(out: str | Path, request: Words) -> Iterator[Path]:
     """The locked folder of a refinement, new or to be gone on with.
 
     `request` is what must be the same for that. Raises FolderError where another request, or something

@@ -31,7 +31,7 @@ from tunesmith.studies.series import (
     launcher_of,
     make_split,
     named_source,
-    opened,
+    open_study,
     parse_budget,
     publish,
     run_once,
@@ -153,7 +153,7 @@ def until(
     name, target = parse_target(metric)
     limit = parse_budget(budget)
     request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
-    with opened(out, request) as path:
+    with open_study(out, request) as path:
         split = make_split(data, path / "data", clean)
         measure = family_named(split.family).measured_by(name, split)
         sign = 1 if higher_is_better(name) else -1

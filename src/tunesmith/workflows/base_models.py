@@ -31,7 +31,7 @@ def _model(entry: catalog.Entry, here: bool) -> dict[str, object]:
     assert size is not None
     space = run_space(size, frozen_body=False)
     seconds = None
-    if speed.known(entry.hidden_size) is not None:
+    if speed.lookup(entry.hidden_size) is not None:
         cost = run_cost(size, frozen_body=False, epochs=3, rows=1_250, train_rows=1_000, characters=100)
         seconds = cost["seconds"]
     return {

@@ -7,7 +7,7 @@ from typing import Unpack
 from tunesmith.core.words import TrainWords
 from tunesmith.display.results import Check
 from tunesmith.runs.family import family_named, family_of
-from tunesmith.runs.train import specified
+from tunesmith.runs.train import make_spec
 
 
 def check(data: object = None, **words: Unpack[TrainWords]) -> Check:
@@ -17,5 +17,5 @@ def check(data: object = None, **words: Unpack[TrainWords]) -> Check:
     {"seconds", "memory_bytes", "disk_bytes"}, "samples", "lengths" and "seconds" (for text that is written: "form",
     "format", "problems", "advice"). Raises the errors that `train` would raise before its first step.
     """
-    spec, source = specified(data, {**words})
+    spec, source = make_spec(data, {**words})
     return Check(family_named(family_of(spec, source)).check(spec, source))

@@ -9,7 +9,7 @@ from typing import Unpack
 from tunesmith.core.events import to_each
 from tunesmith.core.run import results_folder
 from tunesmith.core.words import TrainWords
-from tunesmith.display.notebook import spoken
+from tunesmith.display.notebook import progress_listeners
 from tunesmith.display.results import Comparison
 from tunesmith.studies import comparison
 from tunesmith.studies.series import listed
@@ -26,7 +26,7 @@ def compare(
     `launcher`: where each way is tried, in a process of its own with its own memory, or `here`.
     Returns a dict with "rungs" and "recommendation". Raises UsageError, RunFailed, Stopped.
     """
-    with spoken(verbose) as more:
+    with progress_listeners(verbose) as more:
         found = comparison.compare(
             data, out=results_folder(out, data, "compare"), models=listed(models), methods=listed(methods),
             launcher=launcher, emit=to_each(more), **words,

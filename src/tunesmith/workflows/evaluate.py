@@ -8,7 +8,7 @@ from tunesmith.core.events import Emit
 from tunesmith.data.predict_inputs import as_warning
 from tunesmith.display.notebook import silence
 from tunesmith.display.results import Evaluation
-from tunesmith.runs.load import loaded
+from tunesmith.runs.load import as_model
 from tunesmith.runs.reading import other_data
 
 
@@ -26,4 +26,4 @@ def evaluate(
     FolderError.
     """
     with nullcontext() if verbose else silence():
-        return Evaluation(loaded(run).evaluate(other_data(run, data, reading), seed=seed, emit=emit))
+        return Evaluation(as_model(run).evaluate(other_data(run, data, reading), seed=seed, emit=emit))

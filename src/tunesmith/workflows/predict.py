@@ -16,7 +16,7 @@ from tunesmith.data.predict_inputs import as_warning
 from tunesmith.data.rows_out import write_rows
 from tunesmith.data.table_out import form_of
 from tunesmith.data.types import ReadOptions
-from tunesmith.runs.load import loaded, options_of, predictor_of
+from tunesmith.runs.load import as_model, options_of, predictor_of
 from tunesmith.runs.reading import other_data
 
 
@@ -36,7 +36,7 @@ def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit
     target = output.checked(Path(out), data)
     reading = {name: words.pop(name) for name in list(words) if name in ReadOptions.model_fields}
     options = options_of(predictor_of(run)[0] if isinstance(run, str | os.PathLike) else type(run), words)
-    model, other = loaded(run), other_data(run, data, reading)
+    model, other = as_model(run), other_data(run, data, reading)
     texts, decimal = ([], None) if model.columns is None else (model.columns.inputs, model.columns.decimal)
     count = 0
 
@@ -71,6 +71,6 @@ def predict(
     words: dict[str, Any] = {**sampling}
     asked = {"threshold": threshold, "probabilities": probabilities or None, "precision": precision}
     words |= {name: value for name, value in asked.items() if value not in (None, "auto")}
-    model = loaded(run)
+    model = as_model(run)
     options_of(type(model), words)
     return model.predict(data, **words) if out is None else predict_file(model, data, out, emit=as_warning, **words)

@@ -9,7 +9,7 @@ from typing import Unpack
 from tunesmith.core.events import to_each
 from tunesmith.core.run import results_folder
 from tunesmith.core.words import TrainWords
-from tunesmith.display.notebook import spoken
+from tunesmith.display.notebook import progress_listeners
 from tunesmith.studies import search as searching
 from tunesmith.studies.search import SearchResult
 from tunesmith.studies.series import Budget, listed
@@ -26,7 +26,7 @@ def search(
     `space`: option -> values or {"low", "high"}. `out` and `launcher` as for `compare`.
     Raises UsageError, RunFailed, Stopped.
     """
-    with spoken(verbose) as more:
+    with progress_listeners(verbose) as more:
         return searching.search(
             data, out=results_folder(out, data, "search"), budget=budget, space=space, models=listed(models),
             methods=listed(methods), pruning=pruning, launcher=launcher, emit=to_each(more), **words,

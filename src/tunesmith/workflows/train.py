@@ -10,7 +10,7 @@ from typing import Unpack
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Event
 from tunesmith.core.words import TrainWords
-from tunesmith.display.notebook import spoken
+from tunesmith.display.notebook import progress_listeners
 from tunesmith.runs import train as running
 from tunesmith.runs.train import Run
 
@@ -39,7 +39,7 @@ def train(
     """
     for word in _SEVERAL.keys() & words.keys():
         raise OptionError(f"{word} makes several runs, and `train` gives one.", f"Use {_SEVERAL[word]}.")
-    with spoken(verbose) as more:
+    with progress_listeners(verbose) as more:
         return running.train(data, out=None if out is None else Path(out), listeners=[*more, *listeners], **words)
 
 
@@ -50,5 +50,5 @@ def resume(
 
     Raises FolderError, RunFailed, Stopped.
     """
-    with spoken(verbose) as more:
+    with progress_listeners(verbose) as more:
         return running.resume(Path(run), listeners=[*more, *listeners])

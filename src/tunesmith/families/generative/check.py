@@ -8,9 +8,9 @@ from tunesmith.core.errors import DataError
 from tunesmith.core.events import Decided, Warned
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples, lint, read_examples, validate
-from tunesmith.families.generative.corpus import divided, request_of
+from tunesmith.families.generative.corpus import request_of, split_examples
 from tunesmith.families.generative.in_tokens import InTokens, in_tokens, sources
-from tunesmith.families.generative.settle import Plan, settled
+from tunesmith.families.generative.settle import Plan, settle_plan
 from tunesmith.families.predictive.glance import glance_at
 from tunesmith.runs.reading import read_options, split_options
 
@@ -41,7 +41,7 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
         form=request_of(spec),
         reading=read_options(spec),
     )
-    plan = settled(spec, examples, listen)
+    plan = settle_plan(spec, examples, listen)
     problems = validate(examples)
     fix: str | None = None
     read = InTokens()
@@ -49,7 +49,7 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
     glance: dict[str, Any] = {"samples": [], "lengths": None}
     cost = None
     if not problems:
-        division = divided(examples, options, spec.seed)
+        division = split_examples(examples, options, spec.seed)
         splits = {name: len(rows) for name, rows in division.items()}
         try:
             read = in_tokens(plan, examples, division, listen, most=_MOST)

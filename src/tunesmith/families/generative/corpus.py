@@ -85,7 +85,7 @@ def asked_form(task: str) -> tuple[str, ...] | None:
     return registry.get("tasks", task).forms or None if task != "auto" else None
 
 
-def divided(examples: Examples, options: SplitOptions, seed: int) -> Division:
+def split_examples(examples: Examples, options: SplitOptions, seed: int) -> Division:
     """Which examples train, validate and test. Raises DataError where nothing is left for one of them."""
     splits = divide(examples, validation=options.validation_size, test=options.test_size, seed=seed)
     empty = [name for name, rows in splits.items() if not rows.size]
@@ -106,7 +106,7 @@ def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit, data: Any = No
     main = spec.data if data is None else data
     source = {"train": main, **given} if given else main
     examples = read_examples(source, emit=emit, group=options.group, form=request_of(spec), reading=read_options(spec))
-    splits = divided(examples, options, spec.seed)
+    splits = split_examples(examples, options, spec.seed)
     left = splits.facts.get("remaining_rows")
     if left:
         emit(Warned("leakage", f"{left} held-out examples have a like in an earlier part; see the report"))

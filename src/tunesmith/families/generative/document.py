@@ -17,7 +17,7 @@ from tunesmith.families.generative.cost import cost_of
 from tunesmith.families.generative.divergence import divergence
 from tunesmith.families.generative.predictor import references, written_rows
 from tunesmith.families.generative.saving import beside
-from tunesmith.forgetting.monitor import measured
+from tunesmith.forgetting.monitor import measure
 from tunesmith.runs.history import read_curves
 
 
@@ -26,7 +26,7 @@ def judge(run: GenerativeRun) -> None:
     run.ours = run.statistics(run.items.splits["test"])
     run.moved = divergence(run) if run.plan.task.needs_reference else None
     first = run.plan.task.metrics[0]
-    run.forgetting = measured(run, first, value_of(run.ours, first))
+    run.forgetting = measure(run, first, value_of(run.ours, first))
     run.answers = dict(run.base["answers"])
     if run.answers:
         run.answers["tuned"] = generate(run, prompts_of(run, run.base["items"]))

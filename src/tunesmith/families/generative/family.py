@@ -27,7 +27,7 @@ from tunesmith.families.generative.contenders import CONTENDERS, contend, usual_
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.corpus import read_corpus
 from tunesmith.families.generative.items import encode_items
-from tunesmith.families.generative.settle import epochs_of, rate_of, reader, settle_rate, settled
+from tunesmith.families.generative.settle import epochs_of, rate_of, reader, settle_plan, settle_rate
 from tunesmith.forgetting import monitor
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.runs import next_step
@@ -64,7 +64,7 @@ class Generative:
         run.corpus = read_corpus(run.spec, split_options(run.spec), run.emit)
 
     def settle(self, run: GenerativeRun) -> Plan:
-        return settled(run.spec, run.corpus.examples, run.emit)
+        return settle_plan(run.spec, run.corpus.examples, run.emit)
 
     def read_retained(self, run: GenerativeRun) -> list[retained.Read]:
         return retained.read(run.plan.spec, run.plan.task.network)

@@ -16,7 +16,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import encode_items
-from tunesmith.families.generative.settle import Plan, fitted, reader
+from tunesmith.families.generative.settle import Plan, adapt_base, reader
 from tunesmith.models import catalog
 from tunesmith.models.loaders.language import outline
 
@@ -54,7 +54,7 @@ def in_tokens(
 
         check_blocks(name, plan.engine.freeze, plan.task.network)
     bundle = outline(name, kind=plan.task.network, weights=weights, emit=emit)
-    fitted(plan, bundle, emit)
+    adapt_base(plan, bundle, emit)
     codec, limit = reader(plan, bundle, emit)
     corpus, notes = _some(examples, division, most)
     with scratch() as folder:

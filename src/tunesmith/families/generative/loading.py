@@ -9,7 +9,7 @@ from tunesmith.core.events import Decided
 from tunesmith.core.run import is_run
 from tunesmith.engine import hardware
 from tunesmith.families.generative.context import GenerativeRun
-from tunesmith.families.generative.settle import fitted
+from tunesmith.families.generative.settle import adapt_base
 from tunesmith.models import catalog
 from tunesmith.models.attention import LONGEST, use_for_short_rows
 
@@ -28,7 +28,7 @@ def load(run: GenerativeRun) -> None:
         plan.spec.model, dtype=dtype, quantization=kwargs.get("quantization"),
         beside=plan.spec.continue_from is not None, emit=emit,
     )  # fmt: skip
-    fitted(plan, bundle, emit)
+    adapt_base(plan, bundle, emit)
     bundle.model.to(device)
     if device.type == "cpu" and bundle.kind == "causal" and use_for_short_rows(bundle.model.network):
         emit(Decided("attention", "blocks", f"rows of up to {LONGEST:,} tokens are faster so on a processor"))

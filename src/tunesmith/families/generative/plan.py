@@ -14,7 +14,7 @@ from tunesmith.engine import batching
 from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.families.generative import corpus, in_tokens
-from tunesmith.families.generative.settle import settled
+from tunesmith.families.generative.settle import settle_plan
 from tunesmith.families.plan_data import SAMPLE, DataSummary, Texts, spread
 from tunesmith.models.rendering import limits
 from tunesmith.runs.reading import read_options, split_options
@@ -62,8 +62,8 @@ def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Written:
         in_tokens.sources(spec, data), emit=emit, cache_dir=folder, group=options.group,
         form=corpus.request_of(spec), reading=read_options(spec),
     )  # fmt: skip
-    plan = settled(spec, examples, emit)
-    division = corpus.divided(examples, options, spec.seed)
+    plan = settle_plan(spec, examples, emit)
+    division = corpus.split_examples(examples, options, spec.seed)
     read = in_tokens.in_tokens(plan, examples, division, emit, most=SAMPLE, weights=False)
     of_all = read.unchecked if read.lengths is None else ()  # of many rows some are looked at: that is a plan
     return summary_of(plan, examples, {name: len(rows) for name, rows in division.items()}, of_all)

@@ -37,7 +37,7 @@ def read(spec: RunSpec, kind: str) -> list[Read]:
 
 
 def _read(own: RunSpec, path: Path, kind: str) -> Read:
-    run = chain.finished(path, "generative") if is_run(path) else None
+    run = chain.finished_run(path, "generative") if is_run(path) else None
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
     corpus = read_corpus(spec, split_options(spec), ignore)
     if task_for(corpus.examples.form, kind) is None:

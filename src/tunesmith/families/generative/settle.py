@@ -31,7 +31,7 @@ _HIGHEST_RATE = 1e-3
 _MOST_EPOCHS = 3
 
 
-def settled(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
+def settle_plan(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
     """Settle what was left to us, and write every default out; without the callbacks, which need a run's folder.
 
     Raises OptionError for what the task, the method or the data do not allow.
@@ -110,7 +110,7 @@ def settle_rate(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     plan.settle(learning_rate=rate)
 
 
-def fitted(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
+def adapt_base(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     """The base with the words, the template and the frozen blocks that are asked for. Raises OptionError where it does
     not have them, or where new words would stay unlearned."""
     options = plan.task.options

@@ -12,7 +12,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
 from tunesmith.families.predictive.forecast import forecast_of
 from tunesmith.families.predictive.glance import glance
-from tunesmith.families.predictive.settle import check_model, settled
+from tunesmith.families.predictive.settle import check_model, settle_plan
 from tunesmith.runs.reading import read
 
 
@@ -22,7 +22,7 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
     log: list[Event] = []
     with scratch() as folder:
         prepared = read(source, spec, folder, emit=log.append)
-        plan = settled(spec, prepared, log.append)
+        plan = settle_plan(spec, prepared, log.append)
         model, method = plan.spec.model, plan.spec.method
         unchecked = check_model(plan, log.append)
         looked = glance(prepared, model, spec.options.get("max_length"), log.append)

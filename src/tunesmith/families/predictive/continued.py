@@ -22,7 +22,7 @@ from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.forgetting import chain
 from tunesmith.models import virtual
-from tunesmith.models.additions import ADAPTER, described
+from tunesmith.models.additions import ADAPTER, adapter_config
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.loaders.encoder import load_text_finished
 from tunesmith.models.manifest import MANIFEST
@@ -42,7 +42,7 @@ def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit) -> str:
     if spec.continue_from:
         _check_additions(Path(spec.continue_from), spec.method)
     name = text_language.base_for(chain.base_name(spec), texts, emit)
-    if spec.continue_from is None and described(Path(name)):
+    if spec.continue_from is None and adapter_config(Path(name)):
         raise ModelError(
             f"The model folder {name} holds a base and, beside it, what a run added to it.",
             "Give the base that it was added to.",
@@ -69,7 +69,7 @@ def base_source(folder: RunFolder, spec: RunSpec) -> str:
         return spec.model
     path = folder.cache / "base"
     if not path.exists():
-        _save_body(chain.finished(Path(spec.continue_from), "predictive"), path)
+        _save_body(chain.finished_run(Path(spec.continue_from), "predictive"), path)
     return str(path)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.engine.batching import sample
-from tunesmith.engine.inference import gathered
+from tunesmith.engine.inference import gather
 from tunesmith.engine.probe import MAX_ROWS
 from tunesmith.engine.protocols import Method
 from tunesmith.evaluate import diagnose, examples, good, linear, metrics_json, noise, verdict
@@ -17,7 +17,7 @@ from tunesmith.evaluate.measured import value_of, with_intervals
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
-from tunesmith.forgetting.monitor import measured
+from tunesmith.forgetting.monitor import measure
 from tunesmith.models import virtual
 from tunesmith.runs.history import read_curves
 
@@ -33,7 +33,7 @@ def judge(run: PredictiveRun) -> None:
     run.ours = {split: run.outcome(split, values, run.thresholds) for split, values in logits.items()}
     run.others = _model_baselines(run)
     first = run.plan.task.metrics[0]
-    run.forgetting = measured(run, first, value_of(run.ours["test"], first))
+    run.forgetting = measure(run, first, value_of(run.ours["test"], first))
 
 
 def _model_baselines(run: PredictiveRun) -> dict[str, Outcome]:
@@ -93,8 +93,8 @@ def _frozen(run: PredictiveRun) -> linear.Frozen:
     train = sample(sample(data.splits["train"], MAX_ROWS, seed), linear.MOST_ROWS, seed)
     rows = data.rows.select(train)
     return linear.Frozen(
-        kind=task.kind, features=gathered(features, train), truth=task.truth(rows["target"][:]),
-        row_ids=np.asarray(rows["row_id"][:]), texts=data.modality.shown(rows), test=gathered(features, test),
+        kind=task.kind, features=gather(features, train), truth=task.truth(rows["target"][:]),
+        row_ids=np.asarray(rows["row_id"][:]), texts=data.modality.shown(rows), test=gather(features, test),
         test_ids=np.asarray(data.rows.select(test)["row_id"][:]), label_names=task.label_names,
         rows=len(data.splits["train"]), seed=seed,
     )  # fmt: skip

@@ -31,7 +31,7 @@ from tunesmith.families.predictive import (
 )
 from tunesmith.families.predictive.contenders import CONTENDERS, LEARNING_CURVE, contend
 from tunesmith.families.predictive.context import WATCHED_ROWS, PredictiveRun
-from tunesmith.families.predictive.settle import settled
+from tunesmith.families.predictive.settle import settle_plan
 from tunesmith.forgetting import monitor
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.models.blocks import freeze
@@ -74,7 +74,7 @@ class Predictive:
         run.data = read(run.spec.data, run.spec, run.folder.cache, emit=run.emit)
 
     def settle(self, run: PredictiveRun) -> Plan:
-        plan = settled(run.spec, run.data, run.emit)
+        plan = settle_plan(run.spec, run.data, run.emit)
         watched = min(len(run.data.splits["validation"]), WATCHED_ROWS)
         if effort.keeps_last(plan, watched):  # nothing can stop it early
             listening = [name for name in run.spec.callbacks if name != _EARLY_STOPPING]

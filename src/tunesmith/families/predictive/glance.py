@@ -49,7 +49,9 @@ def glance_at(examples: Any, division: Any, lengths: np.ndarray | None, limit: i
     unit = "words" if lengths is None else "tokens"
     if lengths is None:
         some = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), _SAMPLE)).astype(np.int64))
-        lengths = np.array([sum(len(part.split()) for part in text_language.said(examples[int(at)])) for at in some])
+        lengths = np.array(
+            [sum(len(part.split()) for part in text_language.readable_text(examples[int(at)])) for at in some]
+        )
     return {"samples": samples, "lengths": _summary(lengths, unit, limit)}
 
 

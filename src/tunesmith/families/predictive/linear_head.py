@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching
-from tunesmith.engine.inference import gathered, parts
+from tunesmith.engine.inference import gather, parts
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution, best_scale, solve
 from tunesmith.models.blocks import frozen_names
 from tunesmith.models.bundle import Bundle
@@ -46,7 +46,7 @@ def of_base(run: PredictiveRun) -> tuple[LinearSolution, dict[str, np.ndarray]]:
     assert rows.targets is not None
     train = batching.sample(run.data.splits["train"], MAX_ROWS, run.plan.spec.seed)
     found = solution(
-        run.plan, run.bundle, (gathered(features, train), gathered(features, validation)),
+        run.plan, run.bundle, (gather(features, train), gather(features, validation)),
         (rows.targets[train], rows.targets[validation]), run.stop.check,
     )  # fmt: skip
     logits = {

@@ -13,7 +13,7 @@ from tunesmith.engine import batching
 from tunesmith.engine.meta_model import MetaModel, Parameters
 from tunesmith.families.plan_data import DataSummary, Texts, spread
 from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
-from tunesmith.families.predictive.settle import check_model, settled
+from tunesmith.families.predictive.settle import check_model, settle_plan
 from tunesmith.models.lengths import USUAL
 from tunesmith.runs.reading import read
 
@@ -48,7 +48,7 @@ class Rows(DataSummary):
 def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Rows:
     """See `runs.protocols.Family`."""
     prepared = read(spec.data if data is None else data, spec, folder, emit=emit)
-    plan = settled(spec, prepared, emit)
+    plan = settle_plan(spec, prepared, emit)
     splits = {name: len(rows) for name, rows in prepared.splits.items()}
     if not prepared.modality.in_tokens:
         raise OptionError(

@@ -52,7 +52,7 @@ def read(folder: RunFolder, spec: RunSpec) -> list[Read]:
 
 
 def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
-    run = chain.finished(path, "predictive") if is_run(path) else None
+    run = chain.finished_run(path, "predictive") if is_run(path) else None
     if run is None and (found := peek(str(path))) is not None and found.form == "text":
         return Read(path, False, own, None, _own_texts(path, own.seed))
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)

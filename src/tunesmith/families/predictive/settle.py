@@ -22,7 +22,7 @@ from tunesmith.runs import choose, settle, text_language
 from tunesmith.runs.settle import Choice, Plan
 
 
-def settled(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
+def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     """Settle what was left to us, and write every default out; without the callbacks, which need a run's folder.
 
     Raises OptionError for what the task, the method or the data do not allow.

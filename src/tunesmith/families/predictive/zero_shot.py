@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tunesmith.core.events import Decided
-from tunesmith.engine.contrastive import encode_names, spelled
+from tunesmith.engine.contrastive import encode_names, label_words
 from tunesmith.engine.inference import answering, parts, run_rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def logits(run: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
 
 def is_meaningful(name: str) -> bool:
     """Whether a label's name has a word of two letters or more, unlike "3" or "B"."""
-    return re.search(r"[^\W\d_]{2}", spelled(name)) is not None
+    return re.search(r"[^\W\d_]{2}", label_words(name)) is not None
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog, virtual
-from tunesmith.models.additions import described
+from tunesmith.models.additions import adapter_config
 from tunesmith.models.bundle import Bundle, TextBundle, ZeroShot
 from tunesmith.models.guard import loading
 from tunesmith.models.heads import check_body, own_order, set_labels, settle_head
@@ -19,7 +19,7 @@ from tunesmith.models.manifest import check_manifest
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_adapter_folder, check_folder
 from tunesmith.models.senses import refuse_other_sense
-from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, marked, unfold
+from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, saved_pooling, unfold
 from tunesmith.models.tokenizer import check_tokenizer, load_tokenizer, needed_tokens
 
 
@@ -51,7 +51,7 @@ def load_text_base(
     new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
     check_body(network, new, source.folder, name)
     order = own_order(config, label_names, "ForSequenceClassification")
-    if marked(network.config):
+    if saved_pooling(network.config):
         model, why = unfold(network), "the run that made the model had it"
     elif order is not None:
         model, why = TextModel(network, "own"), "it was trained with it on the same labels"
@@ -59,7 +59,7 @@ def load_text_base(
         pooling, why = choose_pooling(source.folder, config["model_type"])
         model = TextModel(network, pooling)
     emit(Decided("pooling", model.pooling, why))
-    if marked(network.config) or f"{model.head_name}.weight" not in new:
+    if saved_pooling(network.config) or f"{model.head_name}.weight" not in new:
         settle_head(model, order, settings)
     zero_shot: ZeroShot | None = None
     if order is not None:
@@ -95,7 +95,7 @@ def _check_words(tokenizer: Any, network: Any, name: str) -> None:
 
 def _teach_peft(folder: Path) -> None:
     """transformers asks PEFT for what a model folder holds beside the base; ours are among it after this."""
-    if described(folder):
+    if adapter_config(folder):
         for name in ("bottleneck", "column"):
             importlib.import_module(f"tunesmith.models.{name}")
 
