@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tunesmith.core.files import own_folder, write_table, write_text
-from tunesmith.data import labels, seen
+from tunesmith.data import labels, text_hashes
 from tunesmith.data.labels import TargetIndex
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.split import NAMES, Marks
@@ -106,7 +106,7 @@ class PreparedData:
         _write(folder / "fingerprint.json", {"sha256": self.fingerprint, "files": self.files})
         _write(folder / "columns.json", self.columns.record())
         _write(folder / "audit.json", self.audit())
-        seen.save(folder, self.modality.hashes(self.rows.data.table), self.marks)
+        text_hashes.save(folder, self.modality.hashes(self.rows.data.table), self.marks)
 
     def _ledger_table(self) -> pa.Table:
         ledger = self.ledger

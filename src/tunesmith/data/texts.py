@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit
-from tunesmith.data import labels, mojibake, seen, textfile
+from tunesmith.data import labels, mojibake, text_hashes, textfile
 from tunesmith.data.delimited import CELL_LIMIT
 from tunesmith.data.duplicates import Duplicates, find_duplicates
 from tunesmith.data.modality import Cells, DataModality, Flags, Reasons
@@ -103,7 +103,7 @@ class TextData(DataModality):
         return find_duplicates(table, self._names(table), threshold)
 
     def hashes(self, table: pa.Table) -> npt.NDArray[np.uint64]:
-        return seen.of_texts(table.select(self._names(table)))
+        return text_hashes.of_texts(table.select(self._names(table)))
 
     def lengths(self, table: pa.Table) -> Mapping[str, Any]:
         return labels.text_lengths(table.column("text"))

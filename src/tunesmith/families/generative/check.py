@@ -11,7 +11,7 @@ from tunesmith.data.conversations import Examples, lint, read_examples, validate
 from tunesmith.families.generative.corpus import request_of, split_examples
 from tunesmith.families.generative.in_tokens import InTokens, in_tokens, sources
 from tunesmith.families.generative.settle import Plan, settle_plan
-from tunesmith.families.predictive.glance import glance_at
+from tunesmith.families.predictive.overview import overview_of
 from tunesmith.runs.reading import read_options, split_options
 
 _MOST = 20_000
@@ -46,14 +46,14 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
     fix: str | None = None
     read = InTokens()
     splits: dict[str, int] = {}
-    glance: dict[str, Any] = {"samples": [], "lengths": None}
+    overview: dict[str, Any] = {"samples": [], "lengths": None}
     cost = None
     if not problems:
         division = split_examples(examples, options, spec.seed)
         splits = {name: len(rows) for name, rows in division.items()}
         try:
             read = in_tokens(plan, examples, division, listen, most=_MOST)
-            glance = glance_at(examples, division, read.lengths, read.limit)
+            overview = overview_of(examples, division, read.lengths, read.limit)
             cost = _cost(plan, examples, splits) if read.lengths is not None else None
         except DataError as error:
             problems, fix = list(error.problems), error.fix
@@ -62,7 +62,7 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
         "model": plan.spec.model, "method": plan.spec.method,
         "rows": examples.ledger.rows_in, "ledger": examples.ledger.counts(), "splits": splits,
         "problems": [vars(problem) for problem in problems], "fix": fix, "advice": lint(examples),
-        "unchecked": list(read.unchecked), "decisions": decisions, "warnings": warnings, "estimate": cost, **glance,
+        "unchecked": list(read.unchecked), "decisions": decisions, "warnings": warnings, "estimate": cost, **overview,
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from tunesmith.core.files import scratch
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
 from tunesmith.families.predictive.forecast import forecast_of
-from tunesmith.families.predictive.glance import glance
+from tunesmith.families.predictive.overview import overview
 from tunesmith.families.predictive.settle import check_model, settle_plan
 from tunesmith.runs.reading import read
 
@@ -25,7 +25,7 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
         plan = settle_plan(spec, prepared, log.append)
         model, method = plan.spec.model, plan.spec.method
         unchecked = check_model(plan, log.append)
-        looked = glance(prepared, model, spec.options.get("max_length"), log.append)
+        looked = overview(prepared, model, spec.options.get("max_length"), log.append)
         return {
             "task": plan.spec.task,
             "model": model,

@@ -27,7 +27,7 @@ from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.measured import compute, with_intervals
 from tunesmith.evaluate.types import Outcome
-from tunesmith.families.predictive.seen_rows import without_seen
+from tunesmith.families.predictive.trained_rows import without_trained_rows
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import loading
 from tunesmith.models.metadata import METADATA, read_metadata, write_metadata
@@ -331,7 +331,7 @@ class Model(Shown):
         """See `runs.protocols.Predictor`; rows that the run has seen are counted, and `new` are those without them."""
         inputs, outcome = self._measured(other, emit)
         found: dict[str, Any] = {"rows": len(outcome), "metrics": with_intervals(outcome, seed=seed)}
-        return found | without_seen(self.folder, self.modality.hashes(inputs.data.table), outcome, seed, emit)
+        return found | without_trained_rows(self.folder, self.modality.hashes(inputs.data.table), outcome, seed, emit)
 
     def inputs_of(self, rows: Dataset) -> Dataset:
         """The input columns of `rows` (named as in training) under the names that `scores` expects."""

@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 
 from tunesmith.core.events import Emit, Warned
-from tunesmith.data import seen
+from tunesmith.data import text_hashes
 from tunesmith.evaluate import words
 from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Outcome
 
 
-def without_seen(folder: Path | None, found: seen.Hashes, outcome: Outcome, seed: int, emit: Emit) -> dict[str, Any]:
+def without_trained_rows(
+    folder: Path | None, found: text_hashes.Hashes, outcome: Outcome, seed: int, emit: Emit
+) -> dict[str, Any]:
     """How many of the rows the run has learned from or was chosen on, and the metrics of the others.
 
     {"trained_rows", "validation_rows"}, and where there are any {"new": {"rows", "metrics"}}; {} where the folder of
     the run does not say it. found: of the rows, as their modality hashes them: texts are the same but for case,
     punctuation and spaces.
     """
-    known = None if folder is None else seen.of_run(folder.parent / "data")
+    known = None if folder is None else text_hashes.of_run(folder.parent / "data")
     if known is None:
         return {}
     trained = np.isin(found, known["train"])

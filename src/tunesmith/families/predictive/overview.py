@@ -20,7 +20,7 @@ _SAMPLE = 2_000
 _SHOWN = 3
 
 
-def glance(data: PreparedData, model: str, max_length: int | None, emit: Emit = ignore) -> dict[str, Any]:
+def overview(data: PreparedData, model: str, max_length: int | None, emit: Emit = ignore) -> dict[str, Any]:
     """{"samples": [{"text", "target", ...}], "lengths": {...}}, the latter None of what is not read as tokens. Warns
     where much of the texts would not be read.
 
@@ -38,7 +38,7 @@ def glance(data: PreparedData, model: str, max_length: int | None, emit: Emit = 
     return {"samples": samples, "lengths": _lengths(texts, len(rows), model, max_length, emit)}
 
 
-def glance_at(examples: Any, division: Any, lengths: np.ndarray | None, limit: int | None) -> dict[str, Any]:
+def overview_of(examples: Any, division: Any, lengths: np.ndarray | None, limit: int | None) -> dict[str, Any]:
     """The same of examples (`data.conversations.Examples`) of which `lengths` has the tokens of each sequence, None
     where they are not known: words are counted then.
 
