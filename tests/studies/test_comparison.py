@@ -38,7 +38,8 @@ def words(tiny_model: Path) -> dict[str, Any]:
 )
 def test_what_auto_takes_is_among_the_usual_contenders(method: str, kind: str, names: str, tmp_path: Path) -> None:
     family = "predictive" if kind == "label" else "generative"
-    held = SharedSplit(tmp_path, {}, family, kind, "accuracy", method, "", None, {}, "arrow")
+    task = "text-classification" if kind == "label" else "chat"
+    held = SharedSplit(tmp_path, {"task": task}, family, kind, "accuracy", method, "", None, {}, "arrow")
     assert comparison.usual(held) == names.split()
 
 

@@ -191,6 +191,8 @@ class Traits:
 
     families: ClassVar[tuple[str, ...] | None] = None
     """Names of the families of task that it fits; None: all."""
+    modalities: ClassVar[tuple[str, ...] | None] = None
+    """Names of the modalities whose inputs it can learn from; None: all."""
     language_learning_rate: ClassVar[float | None] = None
     """Highest rate for a language model, before the task's own factor, where it is not `learning_rate`."""
     rate_by_width: ClassVar[bool] = False

@@ -51,6 +51,8 @@ class Contrastive(Method):
     least_steps = 24
     """Few rows are seen more often."""
     families = ("predictive",)
+    modalities = ("text",)
+    """Names of labels are compared with texts."""
     keeps_last = True
     """The few validation rows that such data leave prefer the start, or any epoch, by chance (docs/log.md)."""
     fits_head = True

@@ -27,6 +27,8 @@ class PrefixOptions(Options):
 
 
 class Prefix(Method):
+    modalities = ("text",)
+    """What is added stands before a text."""
     Options = PrefixOptions
     summary: ClassVar[str] = "learned keys and values before the text move in every block; the base stays as it is"
     learning_rate = 1e-2

@@ -27,6 +27,8 @@ class PromptOptions(Options):
 
 
 class Prompt(Method):
+    modalities = ("text",)
+    """What is added stands before a text."""
     Options = PromptOptions
     summary: ClassVar[str] = "learned words before every text move; the smallest adapter of all, slow to learn"
     learning_rate = 0.1

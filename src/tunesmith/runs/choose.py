@@ -40,13 +40,22 @@ FULL_PAIRS = 200
 know little."""
 
 
-def check_family(method: str, family: str) -> None:
-    """Raises OptionError for a method that is of no use to this kind of task."""
-    if family in families_of(method):
+def check_method(method: str, task: str) -> None:
+    """Raises OptionError for a method that is of no use to this task."""
+    family = family_of_task(task)
+    fitting = methods_of(family, task)
+    if method in fitting:
         return
-    fitting = ", ".join(methods_of(family))
     tasks = registry.get("families", family).tasks
-    raise OptionError(f"--method {method} does not fit {tasks}.", f"Use one of {fitting}.")
+    if family in families_of(method):
+        tasks = f"the {modality_of(registry.get('tasks', task)).noun}s of {task}"
+    raise OptionError(f"--method {method} does not fit {tasks}.", f"Use one of {', '.join(fitting)}.")
+
+
+def fits_modality(method: str, modality: str | None) -> bool:
+    """Whether a method can learn from inputs of a modality; None: from texts that are read to go on."""
+    fitting = registry.get("methods", method).modalities
+    return modality is None or fitting is None or modality in fitting
 
 
 def tasks_of(form: str) -> list[str]:
@@ -105,9 +114,11 @@ def loader_of(task: PredictiveTask) -> Any:
     return registry.get("models.loaders", task.loader)
 
 
-def methods_of(family: str) -> list[str]:
-    """Names of the methods that fit its tasks."""
-    return [name for name in registry.usable("methods") if family in families_of(name)]
+def methods_of(family: str, task: str = "auto") -> list[str]:
+    """Names of the methods that fit the tasks of a family, or one of them."""
+    modality = None if task == "auto" else getattr(registry.get("tasks", task), "modality", None)
+    known = registry.usable("methods")
+    return [name for name in known if family in families_of(name) and fits_modality(name, modality)]
 
 
 def modality_of(task: PredictiveTask | type[PredictiveTask]) -> Modality:
@@ -174,13 +185,16 @@ class TrainingRows:
     pairs: bool = False
     letters: float = 0.0
     """Of the row in the middle of all, by length."""
+    modality: str = "text"
 
 
 def training_rows(data: Any, positions: Any) -> TrainingRows:
     """Of prepared data (`data.prepared.PreparedData`) those at `positions`."""
     kind, columns = data.columns.kind, data.columns
     median = median_per_label(kind, data.targets(positions))
-    return TrainingRows(kind, len(positions), median, len(columns.inputs) > 1, letters(data, positions)[0])
+    return TrainingRows(
+        kind, len(positions), median, len(columns.inputs) > 1, letters(data, positions)[0], columns.modality
+    )
 
 
 def letters(data: Any, positions: Any, most: float = math.inf) -> tuple[float, float]:
@@ -236,6 +250,8 @@ def _by_data(rows: TrainingRows) -> tuple[str, str]:
     why = f"{rows.count:,} training rows, about {rows.per_label:.0f} for a typical label"
     if rows.count >= FULL_ROWS and rows.per_label >= FULL_PER_CLASS:
         return "full", f"{why}, are enough to train the whole model"
+    if not fits_modality("contrastive", rows.modality):
+        return "full", f"{why}: the whole model is trained"
     if rows.letters > LONG_ROWS:
         return "full", f"{why}, of {rows.letters:,.0f} letters: comparing texts with each other is for short ones"
     if rows.per_label >= MANY_PER_CLASS:

@@ -38,8 +38,6 @@ class Family(Protocol):
     """Whether effort=best can choose among several methods."""
     contenders: Mapping[str, bool]
     """Ways to solve its tasks that train no network -> whether they look at a base model."""
-    yardsticks: tuple[str, ...]
-    """Contenders of every comparison: without them no other one says whether to fine-tune at all."""
     few_shot: str
     """The contender that is shown a few examples."""
     learning_curve: str | None
@@ -123,8 +121,11 @@ class Family(Protocol):
     def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
         """Words with which runs on the split measure `metric`. Raises OptionError where none does."""
 
-    def usual_contenders(self, kind: str) -> list[str]:
+    def usual_contenders(self, kind: str, task: str) -> list[str]:
         """Those that fit this kind of data (`SharedSplit.kind`)."""
+
+    def yardsticks(self, task: str) -> list[str]:
+        """Contenders of every comparison: without them no other one says whether to fine-tune at all."""
 
     def contend(self, name: str, words: Words, folder: Path) -> Contention:
         """The contender called `name` on a split that others share; `folder` is for files. Raises what a run does."""

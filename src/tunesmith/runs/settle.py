@@ -68,7 +68,7 @@ def settle(spec: RunSpec, choice: Choice) -> Plan[Any]:
 
     Raises OptionError for what the task or the method do not allow.
     """
-    choose.check_family(choice.method, choose.family_of_task(choice.task))
+    choose.check_method(choice.method, choice.task)
     choose.check_option_names(choice.task, choice.method, spec.callbacks)
     options = resolve(spec.options, choose.parts_of(choice.task, choice.method, spec.callbacks))
     task = registry.get("tasks", choice.task)(options["task"])

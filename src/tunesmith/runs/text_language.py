@@ -71,8 +71,11 @@ def base_for(asked: str, texts: Sequence[str], emit: Emit, kind: str = "encoder"
 def _usual(asked: str, kind: str, emit: Emit) -> str:
     if asked != "auto" or kind == "encoder":
         return choose.model_for(asked, emit)
-    emit(Decided("model", catalog.default(kind), "the default: small and of good quality for its size"))
-    return catalog.default(kind)
+    usual = catalog.default(kind)
+    entry = next(entry for entry in catalog.CATALOG if entry.alias == usual)
+    why = entry.note if entry.writer else "small and of good quality for its size"
+    emit(Decided("model", usual, f"the default: {why}"))
+    return usual
 
 
 def _speaks_all(name: str, codes: dict[str, float]) -> bool:

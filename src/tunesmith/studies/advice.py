@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core import registry
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate.measured import Difference
 from tunesmith.evaluate.verdict import NextStep
@@ -15,14 +16,15 @@ from tunesmith.runs import next_step
 Words = dict[str, Any]
 Ahead = Callable[[Words, Words], Difference]
 
-SIMPLE = ("majority", "tfidf", "head", "base", "few_shot")
-"""Ways that every other one has to beat before it is worth its cost, the cheapest first."""
+SIMPLE = ("majority", "head", "base", "few_shot")
+"""Ways that every other one has to beat before it is worth its cost, beside those that learn from cheap features."""
 
 
 def proof(contenders: Sequence[Words], pick: Words, ahead: Ahead) -> str:
     """Which of the simple ways `pick` is proven better than, and which of them nothing is proven better than.
     `ahead`: how much better its first is than its second, on the same test rows."""
-    simple = [contender for contender in contenders if contender["rung"] in SIMPLE]
+    cheap = {kind.cheap for kind in registry.usable("modalities").values()}
+    simple = [contender for contender in contenders if contender["rung"] in {*SIMPLE, *cheap}]
     said = []
     if unbeaten := [contender for contender in simple if not _beaten(contender, contenders, ahead)]:
         said.append(f"None is proven better than {listed([_title(contender) for contender in unbeaten])}.")

@@ -69,14 +69,12 @@ def compare(
             raise OptionError(
                 f"There is no method called {name!r} to compare with for this task.", did_you_mean(name, known)
             )
-    if names:
-        names = list(dict.fromkeys([*family.yardsticks, *names]))
     bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
     request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
     with open_study(out, request) as path:
         split = make_split(data, path / "data", clean)
         jobs = [
-            (name, base) for name in names or usual(split)
+            (name, base) for name in (_fitting(names, split) if names else usual(split))
             for base in (bases if family.contenders.get(name, True) else bases[:1])
         ]  # fmt: skip
         contenders = []
@@ -94,12 +92,23 @@ def compare(
 
 def usual(split: SharedSplit) -> list[str]:
     """The contenders where it is not told which."""
-    fitting_ones = choose.methods_of(split.family)
+    task = split.words["task"]
+    fitting_ones = choose.methods_of(split.family, task)
     trained = [name for name in TRAINED if name in fitting_ones]
-    names = [*family_named(split.family).usual_contenders(split.kind), *trained]
+    names = [*family_named(split.family).usual_contenders(split.kind, task), *trained]
     if split.method not in names:  # what `auto` takes belongs among them
         names.insert(names.index("scratch"), split.method)
     return names
+
+
+def _fitting(names: Sequence[str], split: SharedSplit) -> list[str]:
+    """Those that are asked for, behind what every comparison has. Raises OptionError for one that does not fit."""
+    family, task = family_named(split.family), split.words["task"]
+    usual = [*family.usual_contenders(split.kind, task), family.few_shot, *choose.methods_of(split.family, task)]
+    for name in names:
+        if name not in usual:
+            raise OptionError(f"{name} does not fit {task}.", f"Use some of {', '.join(dict.fromkeys(usual))}.")
+    return list(dict.fromkeys([*family.yardsticks(task), *names]))
 
 
 def short_names(bases: Sequence[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ _PROMPTED = ("chat", "completion", "pair")
 """Forms of examples that can stand in a prompt."""
 
 
-def usual_contenders(form: str) -> list[str]:
+def usual_contenders(form: str, task: str) -> list[str]:
     """Those that examples of this form allow."""
     return [name for name in CONTENDERS if name != "few_shot" or form in _PROMPTED]
 

@@ -46,7 +46,6 @@ class Generative:
     usual: Mapping[str, float] = {"batch_size": 8, "frozen_share": 0.0}
     tries_methods = False
     contenders: Mapping[str, bool] = CONTENDERS
-    yardsticks: tuple[str, ...] = ("base",)
     few_shot = "few_shot"
     learning_curve: str | None = None
     check = staticmethod(check.check)
@@ -131,3 +130,6 @@ class Generative:
 
     def contend(self, name: str, words: Words, folder: Path) -> Contention:
         return contend(self, name, words, folder)
+
+    def yardsticks(self, task: str) -> list[str]:
+        return ["base"]

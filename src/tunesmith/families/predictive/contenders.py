@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.core import registry
 from tunesmith.core.events import ignore
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import hardware
@@ -19,22 +20,38 @@ from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import simple_baselines
 from tunesmith.families.predictive.split import fitted_task
-from tunesmith.runs import text_language
+from tunesmith.runs import choose, text_language
 from tunesmith.runs.protocols import Contention, Words
 from tunesmith.runs.reading import read
 
-CONTENDERS = {"majority": False, "tfidf": False, "nearest_neighbours": True}
 LEARNING_CURVE = "learning_curve"
 _NEIGHBOURS = (1, 3, 5, 10, 20, 50)
 _CURVE = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training rows on which the learning curve is measured."""
 
 
+def all_contenders() -> dict[str, bool]:
+    """Those of every modality: name -> whether it looks at a base."""
+    kinds = registry.usable("modalities").values()
+    return {"majority": False, **{kind.cheap: False for kind in kinds if kind.cheap}, "nearest_neighbours": True}
+
+
+def yardsticks(task: str) -> list[str]:
+    """See `runs.protocols.Family`."""
+    cheap = choose.modality_of(registry.get("tasks", task)).cheap
+    return ["majority", *([cheap] if cheap else [])]
+
+
+def usual_contenders(kind: str, task: str) -> list[str]:
+    """See `runs.protocols.Family`."""
+    return [*yardsticks(task), "nearest_neighbours"]
+
+
 def contend(name: str, words: Words, folder: Path) -> Contention:
     """See `runs.protocols.Family`."""
     if name == LEARNING_CURVE:
         return {"points": _learning_curve(words, folder)}, None
-    return _neighbours(words, folder) if CONTENDERS[name] else _baseline(name, words, folder)
+    return _neighbours(words, folder) if all_contenders()[name] else _baseline(name, words, folder)
 
 
 def _prepared(words: Words, folder: Path) -> tuple[Any, Any]:
@@ -56,7 +73,9 @@ def _baseline(name: str, words: Words, folder: Path) -> Contention:
 def _features(words: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.ndarray, int]:
     """(features float32 [rows, hidden] of the frozen base, bytes of the base)."""
     hardware.prepare()
-    bundle = task.load(text_language.base_for(words["model"], text_language.sample(prepared), ignore), ignore)
+    bundle = task.load(
+        text_language.base_for(words["model"], text_language.sample(prepared), ignore, task.loader), ignore
+    )
     rows = task.encode(prepared.rows, bundle, folder / "cache" / "tokens", ignore, lambda: None)
     device = hardware.device()
     bundle.model.to(device)

@@ -30,9 +30,9 @@ from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.runs import text_language
 
 
-def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit) -> str:
+def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit, kind: str) -> str:
     """The name of the base model: the run that is continued, what was asked for, or what speaks the language of the
-    texts. Raises what `check` does."""
+    texts; `kind`: of network, a name of `models.loaders`. Raises what `check` does."""
     chain.check(spec, "predictive")
     if spec.options.get("sampled_texts"):
         raise OptionError(
@@ -41,7 +41,7 @@ def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit) -> str:
         )
     if spec.continue_from:
         _check_additions(Path(spec.continue_from), spec.method)
-    name = text_language.base_for(chain.base_name(spec), texts, emit)
+    name = text_language.base_for(chain.base_name(spec), texts, emit, kind)
     if spec.continue_from is None and adapter_config(Path(name)):
         raise ModelError(
             f"The model folder {name} holds a base and, beside it, what a run added to it.",

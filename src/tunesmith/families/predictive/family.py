@@ -29,7 +29,13 @@ from tunesmith.families.predictive import (
     training,
     zero_shot,
 )
-from tunesmith.families.predictive.contenders import CONTENDERS, LEARNING_CURVE, contend
+from tunesmith.families.predictive.contenders import (
+    LEARNING_CURVE,
+    all_contenders,
+    contend,
+    usual_contenders,
+    yardsticks,
+)
 from tunesmith.families.predictive.context import WATCHED_ROWS, PredictiveRun
 from tunesmith.families.predictive.settle import settle_plan
 from tunesmith.forgetting import monitor
@@ -55,8 +61,6 @@ class Predictive:
     tasks = "tasks with one answer per row"
     usual: Mapping[str, float] = {"batch_size": 16, "frozen_share": 1 / 3}
     tries_methods = True
-    contenders: Mapping[str, bool] = CONTENDERS
-    yardsticks: tuple[str, ...] = ("majority", "tfidf")
     few_shot = "nearest_neighbours"
     learning_curve: str | None = LEARNING_CURVE
     epochs = staticmethod(choose.epochs_of)
@@ -65,6 +69,8 @@ class Predictive:
     make_split = staticmethod(split.make_split)
     pool = staticmethod(split.pool)
     contend = staticmethod(contend)
+    usual_contenders = staticmethod(usual_contenders)
+    yardsticks = staticmethod(yardsticks)
     write = staticmethod(saving.write)
     read_back = staticmethod(saving.read_back)
     evidence = staticmethod(document.evidence)
@@ -186,5 +192,6 @@ class Predictive:
         get(metric, split.kind)
         return {}
 
-    def usual_contenders(self, kind: str) -> list[str]:
-        return list(self.contenders)
+    @property
+    def contenders(self) -> Mapping[str, bool]:
+        return all_contenders()

@@ -18,6 +18,8 @@ def forecast_of(model: str, data: PreparedData, spec: RunSpec) -> Callable[[str]
     """Time, memory and disk of a run of a method, by its name, from the model's size alone; None when that is not
     known here. What lies beyond the limit of `spec` is not read, and costs nothing."""
     epochs = spec.options.get("epochs")
+    if not data.modality.in_tokens:
+        return lambda method: None
     try:
         size = catalog.size_of(catalog.find(model))
     except ModelError:
