@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -66,7 +65,7 @@ class ArrowWriter:
             final = self.path.with_name(name)
             move(self.path, final)
             self.path = final
-        return open_table(self.path)
+        return pa.ipc.open_stream(pa.memory_map(str(self.path))).read_all()
 
     def take(self, other: ArrowWriter) -> None:
         """Have what `other` wrote in place of the rows so far; `other` is used up."""
@@ -78,6 +77,13 @@ class ArrowWriter:
         with suppress(OSError):  # a full disk says so again
             self._close()
         remove(self.path)
+
+    def __enter__(self) -> ArrowWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.discard()
 
     def _close(self) -> None:
         if self._writer is not None and self._file is not None:
@@ -100,11 +106,6 @@ class ArrowWriter:
             for batch in pa.ipc.open_stream(source):
                 self._writer.write_table(_fit(pa.Table.from_batches([batch]), schema))
         remove(old)
-
-
-def open_table(path: Path) -> pa.Table:
-    """The Arrow stream file as a table whose columns stay on disk."""
-    return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
 
 
 def table_of_rows(rows: Sequence[Mapping[str, object]]) -> pa.Table:
@@ -140,8 +141,7 @@ def array_of(values: list[object]) -> pa.Array:
 def plain(table: pa.Table) -> pa.Table:
     """The table without metadata and with plain types: string, list<string>, float64, ...; durations in seconds."""
     table = _in_seconds(table)
-    fields = [(name, _plain_type(table.schema.field(name).type)) for name in table.column_names]
-    schema = pa.schema(fields)
+    schema = pa.schema([(field.name, _plain_type(field.type)) for field in table.schema])
     return table.replace_schema_metadata(None).cast(schema)
 
 
@@ -171,13 +171,10 @@ def content_hash(table: pa.Table, hasher: Any = None) -> Any:
 
 
 def _hash_array(array: pa.Array, hasher: Any) -> None:
-    if isinstance(array, pa.ChunkedArray):
-        for chunk in array.chunks:
-            _hash_array(chunk, hasher)
-        return
     hasher.update(np.asarray(array.is_valid()).tobytes() if array.null_count else b"v")
     if pa.types.is_list(array.type):
-        hasher.update(_offsets(array).tobytes())
+        offsets = np.asarray(array.offsets, dtype=np.int64)
+        hasher.update((offsets - offsets[0]).tobytes())
         _hash_array(array.flatten(), hasher)
     elif pa.types.is_string(array.type):
         starts = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
@@ -188,11 +185,6 @@ def _hash_array(array: pa.Array, hasher: Any) -> None:
         hasher.update(np.asarray(array.fill_null(0)).tobytes())
     else:
         hasher.update(repr(array.to_pylist()).encode("utf-8", "surrogatepass"))
-
-
-def _offsets(array: pa.Array) -> npt.NDArray[np.int64]:
-    starts = np.asarray(array.offsets, dtype=np.int64)
-    return starts - starts[0]
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,14 +47,14 @@ def write_rows(parts: list[Part], reader: TargetReader, modality: DataModality, 
     columns = reader.columns
     for part in parts:
         modality.refuse(part.table.select(list(columns.inputs)), part.name)
-    ledger = open_ledger(parts)
-    writer, hasher = ArrowWriter(cache_dir), hashlib.sha256()
+    ledger, hasher, first = open_ledger(parts), hashlib.sha256(), 0
     problems: list[Problem] = []
     words: dict[str, Counter[str]] = {}
-    try:
-        first = 0
+    with ArrowWriter(cache_dir) as writer:
         for part in parts:
-            for start, batch in _batches(part, columns):
+            wanted = part.table.select([*columns.inputs, *columns.target])
+            for start in range(0, part.rows, BATCH):
+                batch = wanted.slice(start, BATCH)
                 ids = np.arange(first + start, first + start + batch.num_rows, dtype=np.int64)
                 rows = _convert(batch, part, start, ids, (reader, modality), ledger, (problems, words))
                 if problems:
@@ -69,9 +68,6 @@ def write_rows(parts: list[Part], reader: TargetReader, modality: DataModality, 
             raise DataError(problems, fix=_fix(columns, modality))
         content = hasher.hexdigest()
         table = writer.finish(f"rows-{content[:20]}.arrow")
-    except BaseException:
-        writer.discard()
-        raise
     return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"], words)
 
 
@@ -103,12 +99,6 @@ def check_inputs(parts: list[Part], columns: Columns, modality: DataModality) ->
                 problems.append(Problem(f"no row has a {modality.noun}", part.name, column=name))
     if problems:
         raise DataError(problems, fix="Mend or remove these cells.")
-
-
-def _batches(part: Part, columns: Columns) -> Iterator[tuple[int, pa.Table]]:
-    wanted = part.table.select([*columns.inputs, *columns.target])
-    for start in range(0, part.rows, BATCH):
-        yield start, wanted.slice(start, BATCH)
 
 
 def _convert(
@@ -163,7 +153,6 @@ def _fix(columns: Columns, modality: DataModality) -> str:
         return (
             "Mend or remove these cells, and write all numbers alike. Where they could mean two things, say which sign "
             "stands before the fraction: --set decimal=, (or decimal=.). If the target is a category and not a number, "
-            "ask for --task text-classification, or name another column with "
-            "--target."
+            "ask for --task text-classification, or name another column with --target."
         )
     return f"Mend or remove these cells, or name other columns with {modality.flag} and --target."

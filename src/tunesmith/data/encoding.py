@@ -8,11 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.data.joined_encodings import refuse_joined_bytes, refuse_joined_utf16
 from tunesmith.data.latin import latin_encoding
 from tunesmith.data.repair import WESTERN, high_bytes, lines, mostly_bad
 
@@ -57,6 +56,10 @@ _TELLING = (
 _HEBREW_END = re.compile("[\u05da\u05dd\u05df\u05e3\u05e5](?=[\u05d0-\u05ea])")  # letters for the end of a word
 _CESU = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
 """A sign beyond the first 65,536, each half of it in UTF-8, as some databases and Java write it."""
+_UTF16 = re.compile(rb"(?:[\x20-\x7e]\x00){8}|(?:\x00[\x20-\x7e]){8}")
+_ONE_BYTE = re.compile(rb"[\t\n\r\x20-\x7e]{64}")
+"""Read as UTF-16 these would be Chinese, chosen by accident letter for letter."""
+_FIX_JOINED = "Save both parts as UTF-8, then join them."
 _LOOKED_AT = 1_000
 _ENOUGH = 4  # weight from which a line that decodes as UTF-8 does so by no accident
 _ACCIDENTS = 0.01  # of lines of two-byte encodings
@@ -115,12 +118,16 @@ def find_encoding(source: Source, asked: str | None, errors: str) -> Encoding:
     if source.nul and (without_bom := utf16_without_bom(source.head)):
         return _checked(source, without_bom, "every second byte is zero", errors)
     if source.nul:
-        refuse_joined_utf16(source.name, source.open)
+        _refuse_joined_utf16(source)
     if source.utf8:
         return Encoding("utf-8", None)
     survey = _survey(source, "utf-8")
     other = _other_script(survey.sample)
-    if not (survey.good or survey.mostly) or _by_accident(survey, other, source):
+    if not (survey.good or survey.mostly):
+        return _other_encoding(source, survey, other)
+    # a two-byte encoding has pairs that are UTF-8 by accident
+    rare = len(survey.good) <= _ACCIDENTS * len(survey.bad)
+    if rare and other in _BY_TWO_BYTES and first_fault(source, other or "") is None:
         return _other_encoding(source, survey, other)
     return _broken_utf8(source, survey, other, errors)
 
@@ -135,6 +142,33 @@ def utf16_without_bom(head: bytes) -> str | None:
     if even > 0.4 * half and odd < 0.05 * half:
         return "utf-16-be"
     return None
+
+
+def holds_utf16(head: bytes) -> bool:
+    """Whether there is text in UTF-16 somewhere in these bytes."""
+    return _UTF16.search(head) is not None
+
+
+def _refuse_joined_utf16(source: Source) -> None:
+    """Raises DataError, with the line, where UTF-16 begins in a file that is not UTF-16 as a whole."""
+    with closing(source.open()) as file:
+        for number, line in enumerate(lines(file), 1):
+            if holds_utf16(line):
+                message = "two encodings in one file: from here on it is UTF-16, before it is not"
+                raise DataError(Problem(message, source.name, line=number), fix=_FIX_JOINED)
+
+
+def _refuse_joined_bytes(source: Source) -> None:
+    """Raises DataError, with the place, where text of one byte a letter stands in UTF-16."""
+    before, place = b"", 0
+    with closing(source.open()) as file:
+        while chunk := file.read(1 << 20):
+            if found := _ONE_BYTE.search(before + chunk):
+                start = place - len(before) + found.start() + 1
+                shown = found[0][:30].decode().strip()
+                message = f"two encodings in one file: UTF-16, and from byte {start:,} on ({shown!r}) another"
+                raise DataError(Problem(message, source.name), fix=_FIX_JOINED)
+            before, place = chunk[-64:], place + len(chunk)
 
 
 def first_fault(source: Source, encoding: str) -> str | None:
@@ -175,7 +209,7 @@ def _survey(source: Source, encoding: str) -> _Survey:
                     survey.letters.update(
                         {name: len(found) for name, sign in _SCRIPTS if (found := sign.findall(text))}
                     )
-    survey.ends_cut = bool(survey.bad) and survey.shown[-1][1] == line and _is_cut(line)
+    survey.ends_cut = bool(survey.bad) and survey.shown[-1][1] == line and _bad_byte(line)[2]
     return survey
 
 
@@ -188,24 +222,9 @@ def _is_mostly_utf8(line: bytes) -> bool:
     return 3 * many + 2 * few >= 0.8 * high_bytes(line) and 2 * many + few >= _ENOUGH
 
 
-def _is_cut(line: bytes) -> bool:
-    """Whether the line ends in the middle of a UTF-8 character."""
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.reason == "unexpected end of data"
-    return False
-
-
-def _by_accident(survey: _Survey, other: str | None, source: Source) -> bool:
-    """Whether the lines that decode as UTF-8 do so because a two-byte encoding has such pairs."""
-    rare = len(survey.good) <= _ACCIDENTS * len(survey.bad)
-    return other in _BY_TWO_BYTES and rare and first_fault(source, other or "") is None
-
-
 def _other_encoding(source: Source, survey: _Survey, other: str | None) -> Encoding:
     number, line = survey.shown[0]
-    because = f"byte 0x{_first_bad(line)[1]:02x} in line {number} is not UTF-8"
+    because = f"byte 0x{_bad_byte(line)[1]:02x} in line {number} is not UTF-8"
     if other is not None and first_fault(source, other) is None:
         return Encoding(other, f"{because}, and the text reads well in {other}")
     latin = latin_encoding(survey.sample)
@@ -221,9 +240,8 @@ def _other_encoding(source: Source, survey: _Survey, other: str | None) -> Encod
 
 def _has_c1(source: Source) -> bool:
     with closing(source.open()) as file:
-        return any(
-            len(chunk.translate(None, delete=_C1)) < len(chunk) for chunk in iter(lambda: file.read(1 << 20), b"")
-        )
+        chunks = iter(lambda: file.read(1 << 20), b"")
+        return any(len(chunk.translate(None, delete=_C1)) < len(chunk) for chunk in chunks)
 
 
 def _broken_utf8(source: Source, survey: _Survey, other: str | None, errors: str) -> Encoding:
@@ -253,10 +271,8 @@ def _legacy(survey: _Survey) -> str | None:
 
 def _refusal(path: str, survey: _Survey, legacy: str | None) -> DataError:
     if survey.ends_cut and len(survey.bad) == 1:
-        return DataError(
-            Problem("the file ends in the middle of a character (UTF-8): it was cut", path, line=survey.bad[0]),
-            fix="Copy, download or export it again.",
-        )
+        message = "the file ends in the middle of a character (UTF-8): it was cut"
+        return DataError(Problem(message, path, line=survey.bad[0]), fix="Copy, download or export it again.")
     repair = (
         f"--encoding-errors repair reads those bytes as {legacy}" if legacy
         else "--encoding-errors replace puts the sign U+FFFD in their place"
@@ -264,23 +280,19 @@ def _refusal(path: str, survey: _Survey, legacy: str | None) -> DataError:
     fix = f"Save the file again as UTF-8 (all of it). To read it as it is, {repair}, and counts the rows."
     whole = f" If all of it has one encoding, name it: --encoding {legacy or 'NAME'}."
     if len(survey.bad) > len(survey.good) > 0:
-        of = f" as {legacy}" if legacy else ""
-        message = (
-            f"two encodings in one file: UTF-8 in {_counted(survey.good)}, and {len(survey.bad)} other lines read{of}"
-        )
+        what = f"UTF-8 in {_counted(survey.good)}, and {len(survey.bad)} other lines read"
+        message = f"two encodings in one file: {what}{f' as {legacy}' if legacy else ''}"
         return DataError(Problem(message, path, line=survey.good[0]), fix=fix + whole)
     if len(survey.bad) > _SHOWN_LINES and survey.good:
-        message = (
-            f"two encodings in one file: {len(survey.good)} lines hold UTF-8, and {_counted(survey.bad)} do not"
-            f"{f' (they read as {legacy})' if legacy else ''}"
-        )
+        what = f"{len(survey.good)} lines hold UTF-8, and {_counted(survey.bad)} do not"
+        message = f"two encodings in one file: {what}{f' (they read as {legacy})' if legacy else ''}"
         return DataError(Problem(message, path, line=survey.bad[0]), fix=fix)
     rest = "--encoding utf-8 asks for it"
     if survey.good or survey.mostly:
         rest = "the other lines of the file are UTF-8" if survey.good else "the rest of the line is UTF-8"
     problems = []
     for number, line in survey.shown:
-        place, byte = _first_bad(line)
+        place, byte, _ = _bad_byte(line)
         before = line[:place].decode("utf-8")[-30:].lstrip()
         behind = f", behind {before!r}" if before else ""
         message = f"the byte 0x{byte:02x} is not UTF-8{behind}, and {rest}"
@@ -292,28 +304,21 @@ def _checked(source: Source, name: str, why: str | None, errors: str) -> Encodin
     """An encoding that is known, and not guessed. Raises DataError, with the line where that can be told."""
     fault = first_fault(source, name)
     if name.startswith(("utf-16", "utf_16")):
-        refuse_joined_bytes(source.name, source.open)
+        _refuse_joined_bytes(source)
     if fault is None:
         return Encoding(name, why)
     if name in ("utf-8", "utf-8-sig"):
         survey = _survey(source, "utf-8")
-        return _named(_broken_utf8(source, survey, _other_script(survey.sample), errors), name)
+        return replace(_broken_utf8(source, survey, _other_script(survey.sample), errors), name=name)
+    whole = Problem(f"the text is not valid {name}: {fault}", source.name)
     if name.startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
-        raise DataError(
-            Problem(f"the text is not valid {name}: {fault}", source.name), fix="Save the file again as UTF-8."
-        )
+        raise DataError(whole, fix="Save the file again as UTF-8.")
     survey = _survey(source, name)
     if errors != "strict":
         return Encoding(name, f"{why}; {_counted(survey.bad)} with other bytes: U+FFFD", tuple(survey.bad))
     problems = [Problem(f"this line is not {name}: {fault}", source.name, line=number) for number, _ in survey.shown]
-    raise DataError(
-        problems or Problem(f"the text is not valid {name}: {fault}", source.name),
-        fix="Leave --encoding out to have it found, or read the file with --encoding-errors replace.",
-    )
-
-
-def _named(found: Encoding, name: str) -> Encoding:
-    return Encoding(name, found.why, found.bad_lines, found.other)
+    fix = "Leave --encoding out to have it found, or read the file with --encoding-errors replace."
+    raise DataError(problems or whole, fix)
 
 
 def _other_script(sample: bytes) -> str | None:
@@ -342,23 +347,17 @@ def _reads_well(text: str, letters: str, common: str) -> float:
     found = re.findall(f"[{letters}]", text)
     others = len(text) - sum(map(str.isascii, text)) - len(found)
     in_words = sum(map(len, re.findall(f"[{letters}]{{3,}}", text)))
-    if (
-        others >= 0.25 * len(found)
-        or in_words <= 0.6 * len(found)
-        or _HEBREW_END.search(text)
-        or 15 * swapped > len(found)
-    ):
-        return 0.0
-    return len(re.findall(f"[{common}]", text)) / len(found)
+    mixed = others >= 0.25 * len(found) or in_words <= 0.6 * len(found) or 15 * swapped > len(found)
+    return 0.0 if mixed or _HEBREW_END.search(text) else len(re.findall(f"[{common}]", text)) / len(found)
 
 
-def _first_bad(line: bytes) -> tuple[int, int]:
-    """Place and value of the first byte of the line that is not UTF-8."""
+def _bad_byte(line: bytes) -> tuple[int, int, bool]:
+    """Place and value of the first byte that is not UTF-8, and whether the line ends in the middle of a character."""
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start, line[error.start]
-    return 0, line[0]
+        return error.start, line[error.start], error.reason == "unexpected end of data"
+    return 0, line[0], False
 
 
 def _counted(lines: Iterable[int]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,18 @@ class Part:
     def problem(self, row: int, message: str, column: str | None = None) -> Problem:
         """A Problem that names the place of the row (from 0)."""
         return Problem(message, column=column, **self.location(row))
+
+
+@contextmanager
+def released_on_failure() -> Iterator[list[Part]]:
+    """A list for parts that are read one after another; where one fails, the files of the others go."""
+    parts: list[Part] = []
+    try:
+        yield parts
+    except BaseException:
+        for part in parts:
+            part.release()
+        raise
 
 
 @dataclass(frozen=True)

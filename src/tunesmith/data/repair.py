@@ -49,14 +49,12 @@ def _repaired(line: bytes, other: str | None) -> bytes:
     try:
         line.decode("utf-8")
     except UnicodeDecodeError:
-        pass
-    else:
-        return line
-    if other is None:
-        return line.decode("utf-8", "replace").encode()
-    if not mostly_bad(line):  # only what is not UTF-8 is read otherwise
-        return _in_places(line, other if other in WESTERN else "ascii").encode()
-    return line.decode(other, "replace").encode()
+        if other is None:
+            return line.decode("utf-8", "replace").encode()
+        if mostly_bad(line):
+            return line.decode(other, "replace").encode()
+        return _in_places(line, other if other in WESTERN else "ascii").encode()  # only what is not UTF-8
+    return line
 
 
 def _in_places(line: bytes, other: str) -> str:

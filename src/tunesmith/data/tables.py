@@ -56,29 +56,21 @@ def read_parts(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hi
     if path.suffix.lower() in WORKBOOK_SUFFIXES:
         return read_workbook(path, split, cache_dir, emit, hints)
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
-    writer = ArrowWriter(cache_dir)
     try:
-        if suffixes & PARQUET_SUFFIXES:
-            return [_part(_parquet(path), split, str(path), writer, emit)]
-        if suffixes & ARROW_SUFFIXES:
-            return [_part(_arrow(path), split, str(path), writer, emit)]
-        return read_text_table(path, suffixes, split, writer, emit, hints)
+        with ArrowWriter(cache_dir) as writer:
+            if suffixes & PARQUET_SUFFIXES:
+                return [_part(_parquet(path), split, str(path), writer, emit)]
+            if suffixes & ARROW_SUFFIXES:
+                return [_part(_arrow(path), split, str(path), writer, emit)]
+            return read_text_table(path, suffixes, split, writer, emit, hints)
     except pa.ArrowException as error:  # nested more deeply than a table can be
-        writer.discard()
         raise _damaged(path, "table", error) from error
-    except BaseException:
-        writer.discard()
-        raise
 
 
 def read_tables(tables: Iterator[pa.Table], split: str, name: str, cache_dir: Path, emit: Emit) -> Part:
     """Tables in memory, one after another, as one Part."""
-    writer = ArrowWriter(cache_dir)
-    try:
+    with ArrowWriter(cache_dir) as writer:
         return _part(tables, split, name, writer, emit)
-    except BaseException:
-        writer.discard()
-        raise
 
 
 def frame_tables(frame: Any) -> Iterator[pa.Table]:
@@ -108,10 +100,8 @@ def list_tables(rows: Sequence[Mapping[str, object]]) -> Iterator[pa.Table]:
     """A list of dicts in batches. Raises DataError for a row that is not a dict."""
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise DataError(
-                Problem(f"this is a {type(row).__name__}, not a dict", "list of rows", row=number + 1),
-                fix='Give a list of dicts, such as [{"text": "...", "label": "..."}, ...].',
-            )
+            problem = Problem(f"this is a {type(row).__name__}, not a dict", "list of rows", row=number + 1)
+            raise DataError(problem, fix='Give a list of dicts, such as [{"text": "...", "label": "..."}, ...].')
     for start in range(0, max(len(rows), 1), BATCH_ROWS):
         batch = rows[start : start + BATCH_ROWS]
         try:
@@ -139,7 +129,6 @@ def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter
         timed.update(dict.fromkeys(durations(table.schema)))
         writer.write(table)
     if writer.rows == 0:
-        writer.discard()
         raise DataError(Problem("there are no rows", name), fix="Give data that has rows in it.")
     notes = []
     if timed:
@@ -157,10 +146,8 @@ def _parquet(path: Path) -> Iterator[pa.Table]:
             table = _sound(pa.Table.from_batches([batch]))
             size += plain(table).nbytes
             if size > most:
-                raise DataError(
-                    Problem(f"it unpacks to more than {MOST_UNPACKED} times its size, as a trap would", str(path)),
-                    fix="If you trust it, write it again as CSV or JSONL, and give that file.",
-                )
+                problem = Problem(f"it unpacks to more than {MOST_UNPACKED} times its size, as a trap would", str(path))
+                raise DataError(problem, fix="If you trust it, write it again as CSV or JSONL, and give that file.")
             yield table
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, "Parquet", error) from error
@@ -192,11 +179,8 @@ def _sound(table: pa.Table) -> pa.Table:
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> DataError:
-    reason = str(error).splitlines()[0]
-    return DataError(
-        Problem(f"this is not a readable {kind} file ({reason})", str(path)),
-        fix=f"Write it again as {kind}, or as CSV.",
-    )
+    problem = Problem(f"this is not a readable {kind} file ({str(error).splitlines()[0]})", str(path))
+    return DataError(problem, fix=f"Write it again as {kind}, or as CSV.")
 
 
 def _series(series: Any) -> pa.Array:

@@ -169,9 +169,8 @@ def _named(cell: object, names: Sequence[str]) -> list[str] | None:
     if bits is None:
         raise ValueError(f"{str(cell)[:60]!r} is no vector of 0 and 1, as the others are")
     if bits and len(bits) != len(names):
-        raise ValueError(
-            f"a vector of {len(bits)} positions, where the labels are {len(names)}: {', '.join(names)[:80]}"
-        )
+        known = ", ".join(names)[:80]
+        raise ValueError(f"a vector of {len(bits)} positions, where the labels are {len(names)}: {known}")
     return sort_labels(name for name, on in zip(names, bits, strict=False) if on)
 
 
@@ -229,14 +228,12 @@ def parse_targets(
     """
     missing = [name for name in columns.target if name not in dataset.column_names]
     if missing:
-        raise DataError(
-            [Problem("the target column is not in this data", source, column=name) for name in missing],
-            fix=f"{did_you_mean(missing[0], dataset.column_names)}",
-        )
+        problems = [Problem("the target column is not in this data", source, column=name) for name in missing]
+        raise DataError(problems, fix=did_you_mean(missing[0], dataset.column_names))
     known = set(label_names or ())
     reader = _reader_for(columns, known, dataset.data.table)
     targets: list[Any] = []
-    problems: list[Problem] = []
+    problems = []
     for start, table in _batches(dataset.data.table, dataset._indices, columns.target):
         array, faults = reader.read(table)
         problems += [Problem(message, source, row=start + row + 1, column=name) for row, name, message in faults]
@@ -246,25 +243,20 @@ def parse_targets(
                 problems.append(Problem("the target is missing", source, start + row + 1, columns.target[0]))
             targets.append(_as_known(target, known, columns.merge_labels))
     if label_names is not None and columns.kind != "number":
-        problems += _unknown(targets, known, columns, source)
+        problems += _unknown(targets, known, columns.target[0], source)
     if problems:
         raise DataError(problems, fix="Mend or remove these rows.")
     return targets
 
 
-def _unknown(targets: list[Any], known: set[str], columns: Columns, source: str | None) -> list[Problem]:
+def _unknown(targets: list[Any], known: set[str], name: str, source: str | None) -> list[Problem]:
     first: dict[str, int] = {}
     for row, target in enumerate(targets):
         for label in target if isinstance(target, list) else [target]:
             if label is not None and label not in known:
                 first.setdefault(label, row)
     return [
-        Problem(
-            f"the model does not know the label {shown(label)}. {meant(label, known)}",
-            source,
-            row + 1,
-            columns.target[0],
-        )
+        Problem(f"the model does not know the label {shown(label)}. {meant(label, known)}", source, row + 1, name)
         for label, row in first.items()
     ]
 
@@ -307,8 +299,6 @@ def _convert(
 ) -> tuple[pa.Array, list[tuple[int, str]]]:
     """Apply the function to each distinct cell; cells that raise ValueError become faults (and null)."""
     array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_nested(array.type) or pa.types.is_null(array.type):
         cells, codes = array.to_pylist(), np.arange(len(array))
     else:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import itertools
 import os
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.data.encoding import BOMS, Source, find_encoding, first_fault, utf16_without_bom
-from tunesmith.data.joined_encodings import holds_utf16
+from tunesmith.data.encoding import BOMS, Source, find_encoding, first_fault, holds_utf16, utf16_without_bom
 from tunesmith.data.limits import open_counted
 from tunesmith.data.repair import Repaired
 from tunesmith.data.types import ReadOptions
 
 _CHUNK = 1 << 20
-_GZIP = b"\x1f\x8b"
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
@@ -74,10 +70,10 @@ class TextFile:
     def open(self) -> TextIO:
         """The text, with line ends as they stand in the file."""
         if self.bad_lines and self.encoding.startswith("utf-8"):
-            repaired = io.BufferedReader(Repaired(open_binary(self.path, self.gz), self.other))
+            repaired = io.BufferedReader(Repaired(open_counted(self.path, self.gz), self.other))
             return io.TextIOWrapper(repaired, encoding=self.encoding, newline="")
         errors = "replace" if self.bad_lines else self.errors
-        return io.TextIOWrapper(open_binary(self.path, self.gz), encoding=self.encoding, errors=errors, newline="")
+        return io.TextIOWrapper(open_counted(self.path, self.gz), encoding=self.encoding, errors=errors, newline="")
 
 
 @dataclass
@@ -95,18 +91,16 @@ def inspect(path: Path, options: ReadOptions | None = None, blank_is_fine: bool 
     encodings in one file.
     """
     options = options or ReadOptions()
-    gz = _starts_with(path, _GZIP)
+    gz = _is_gz(path)
     try:
         scan = _scan(path, gz)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            Problem(f"the gz file is cut short or damaged ({error})", file=str(path)),
-            fix="Copy or download it again, then check it with: gzip -t FILE",
-        ) from error
+        problem = Problem(f"the gz file is cut short or damaged ({error})", str(path))
+        raise DataError(problem, fix="Copy or download it again, then check it with: gzip -t FILE") from error
     _refuse_binary(path, scan, options.encoding is not None)
     if scan.blank and not blank_is_fine:
         raise DataError(Problem("the file is empty", file=str(path)), fix="Give a file that has rows in it.")
-    source = Source(str(path), lambda: open_binary(path, gz), scan.head, scan.nul, scan.utf8)
+    source = Source(str(path), lambda: open_counted(path, gz), scan.head, scan.nul, scan.utf8)
     found = find_encoding(source, options.encoding, options.encoding_errors)
     return TextFile(
         path, found.name, gz, scan.nul and not found.name.startswith(("utf-16", "utf-32")), found.why,
@@ -114,60 +108,49 @@ def inspect(path: Path, options: ReadOptions | None = None, blank_is_fine: bool 
     )  # fmt: skip
 
 
-def open_binary(path: Path, gz: bool) -> BinaryIO:
-    return open_counted(path, gz)
-
-
-def _starts_with(path: Path, magic: bytes) -> bool:
-    with open_binary(path, gz=False) as file:
-        return file.read(len(magic)) == magic
-
-
-def _chunks(path: Path, gz: bool) -> Iterator[bytes]:
-    with open_binary(path, gz) as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+def _is_gz(path: Path) -> bool:
+    with open_counted(path, packed=False) as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _scan(path: Path, gz: bool) -> _Scan:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     scan = _Scan(head=b"")
-    for chunk in itertools.chain(_chunks(path, gz), (b"",)):
-        scan.head = scan.head or chunk[: 1 << 16]
-        scan.blank = scan.blank and not chunk.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
-        scan.nul = scan.nul or b"\0" in chunk
-        if scan.utf8:
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError:
-                scan.utf8 = False
-    return scan
+    with open_counted(path, gz) as file:
+        while True:
+            chunk = file.read(_CHUNK)
+            scan.head = scan.head or chunk[: 1 << 16]
+            scan.blank = scan.blank and not chunk.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
+            scan.nul = scan.nul or b"\0" in chunk
+            if scan.utf8:
+                try:
+                    decoder.decode(chunk, final=not chunk)
+                except UnicodeDecodeError:
+                    scan.utf8 = False
+            if not chunk:
+                return scan
 
 
 def _refuse_binary(path: Path, scan: _Scan, asked: bool) -> None:
     for magic, kind in _MAGIC:
         if scan.head.startswith(magic):
-            raise DataError(
-                Problem(f"this is {kind}, not a text file, whatever its name says", file=str(path)),
-                fix="Export the table as CSV (UTF-8), or give the file its real suffix.",
-            )
+            problem = Problem(f"this is {kind}, not a text file, whatever its name says", str(path))
+            raise DataError(problem, fix="Export the table as CSV (UTF-8), or give the file its real suffix.")
     if asked or scan.head.startswith(BOMS):
         return
     controls = sum(scan.head.count(byte) for byte in range(32) if byte not in (9, 10, 11, 12, 13, 27))
     wide = utf16_without_bom(scan.head) or holds_utf16(scan.head)
     if controls > 0.1 * len(scan.head) and not wide:
-        raise DataError(
-            Problem("this is a binary file of an unknown kind, not a text file", file=str(path)),
-            fix="Export the table as CSV (UTF-8).",
-        )
+        problem = Problem("this is a binary file of an unknown kind, not a text file", str(path))
+        raise DataError(problem, fix="Export the table as CSV (UTF-8).")
 
 
 def is_file_of(path: object, encoding: str) -> bool:
     """Whether this names a file that is no valid UTF-8, and can be read in the encoding."""
     if not isinstance(path, str | os.PathLike) or not Path(path).is_file():
         return False
-    gz = _starts_with(Path(path), _GZIP)
-    source = Source(str(path), lambda: open_binary(Path(path), gz), b"", False, False)
+    gz = _is_gz(Path(path))
+    source = Source(str(path), lambda: open_counted(Path(path), gz), b"", False, False)
     return first_fault(source, "utf-8") is not None and first_fault(source, encoding) is None
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +21,7 @@ from tunesmith.data.arrowfile import ArrowWriter
 from tunesmith.data.header import find_layout
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.limits import MOST_UNPACKED, refuse_wide
-from tunesmith.data.part import Hints, Part
+from tunesmith.data.part import Hints, Part, released_on_failure
 from tunesmith.data.percent import Places, as_percent, percent_cells
 from tunesmith.data.textrows import finish_rows
 
@@ -36,6 +38,11 @@ _CELL = re.compile(rb"<table:table-cell\b[^<>]*\bvalue-type=[^<>]*>")
 _SPACES = re.compile(rb'\btext:c="\d{6}')
 _REPEATED, _ROWS = re.compile(rb'columns-repeated="(\d{1,12})"'), re.compile(rb'rows-repeated="(\d{1,12})"')
 
+_FAULTS = (
+    zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, OSError, KeyError, ValueError, RuntimeError,
+)  # fmt: skip
+"""What the libraries raise for a damaged file."""
+
 Row = tuple[int, list[str]]
 
 
@@ -45,14 +52,10 @@ def read_workbook(path: Path, split: str, cache_dir: Path, emit: Emit, hints: Hi
     Raises DataError for a workbook that can not be read, and for a sheet that is not there or holds no rows.
     """
     book = Book(_open(path), path)
-    parts: list[Part] = []
-    try:
-        for name, part in _chosen(book, path, emit, hints, split).items():
-            parts.append(_read_sheet(book, name, path, part, ArrowWriter(cache_dir), emit, hints))
-    except BaseException:
-        for part_read in parts:
-            part_read.release()
-        raise
+    with released_on_failure() as parts:
+        for name, part in _chosen(book, emit, hints, split).items():
+            with ArrowWriter(cache_dir) as writer:
+                parts.append(_read_sheet(book, name, part, writer, emit, hints))
     return parts
 
 
@@ -75,23 +78,15 @@ class Book:
     def sheet(self, name: str) -> Any:
         """Raises DataError where it is damaged."""
         if name not in self.sheets:
-            try:
+            with _readable(self.path, Exception):
                 self.sheets[name] = self.file.get_sheet_by_name(name)
-            except Exception as error:
-                raise _damaged(self.path, error) from error
-            except BaseException as error:  # a panic of the library, which is no Exception
-                if type(error).__name__ != "PanicException":
-                    raise
-                raise _damaged(self.path, error) from None
         return self.sheets[name]
 
     def percent(self, name: str) -> Places:
         """The cells of the sheet that are shown as percent. Raises DataError where the file is damaged."""
         if name not in self.percents:
-            try:
+            with _readable(self.path, *_FAULTS):
                 self.percents[name] = percent_cells(self.path, name)
-            except (zipfile.BadZipFile, zlib.error, expat.ExpatError, OSError, EOFError, KeyError, ValueError) as error:
-                raise _damaged(self.path, error) from error
         return self.percents[name]
 
 
@@ -101,18 +96,12 @@ def _open(path: Path) -> Any:
     if not path.stat().st_size:
         raise DataError(Problem("the file is empty", str(path)), fix="Give one that has rows in it.")
     _refuse_bomb(path)
-    try:
-        return _by_name_or_content(path)
-    except PasswordError as error:
-        raise DataError(
-            Problem("the workbook is protected by a password", str(path)), fix="Save a copy without one."
-        ) from error
-    except (CalamineError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-    except BaseException as error:  # a panic, as in `Book.sheet`
-        if type(error).__name__ != "PanicException":
-            raise
-        raise _damaged(path, error) from None
+    with _readable(path, CalamineError, OSError, ValueError):
+        try:
+            return _by_name_or_content(path)
+        except PasswordError as error:
+            problem = Problem("the workbook is protected by a password", str(path))
+            raise DataError(problem, fix="Save a copy without one.") from error
 
 
 def _by_name_or_content(path: Path) -> Any:
@@ -129,49 +118,45 @@ def _by_name_or_content(path: Path) -> Any:
             raise error from None
 
 
-def _damaged(path: Path, error: BaseException) -> DataError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(
-        Problem(f"this is not a readable workbook ({reason})", str(path)),
-        fix="Open it in Excel or LibreOffice and save it again, as .xlsx or as CSV (UTF-8).",
-    )
+@contextmanager
+def _readable(path: Path, *faults: type[Exception]) -> Iterator[None]:
+    """Raises DataError for these faults, and for a panic of the library, which is no Exception."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, faults) and type(error).__name__ != "PanicException":
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        problem = Problem(f"this is not a readable workbook ({reason})", str(path))
+        fix = "Open it in Excel or LibreOffice and save it again, as .xlsx or as CSV (UTF-8)."
+        raise DataError(problem, fix) from (error if isinstance(error, faults) else None)
 
 
 def _refuse_bomb(path: Path) -> None:
     """Raises DataError for a file that unpacks to more than any table of texts."""
     if not zipfile.is_zipfile(path):
         return
-    try:
-        with zipfile.ZipFile(path) as packed:
-            size = sum(one.file_size for one in packed.infolist())
-        _refuse_sparse(path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
-        raise _damaged(path, error) from error
+    with _readable(path, *_FAULTS), zipfile.ZipFile(path) as packed:
+        size = sum(one.file_size for one in packed.infolist())
+        _refuse_sparse(packed, path)
     if size > _MOST_BYTES or (size > _SMALL and size > MOST_UNPACKED * path.stat().st_size):
-        raise DataError(
-            Problem(f"the workbook unpacks to {size / 2**20:,.0f} MB, which is no table of texts", str(path)),
-            fix="Save the sheet as CSV (UTF-8), and give that file.",
-        )
+        problem = Problem(f"the workbook unpacks to {size / 2**20:,.0f} MB, which is no table of texts", str(path))
+        raise DataError(problem, fix="Save the sheet as CSV (UTF-8), and give that file.")
 
 
-def _refuse_sparse(path: Path) -> None:
+def _refuse_sparse(packed: zipfile.ZipFile, path: Path) -> None:
     """Raises DataError for a sheet with a cell so far off that all the empty ones before it would fill the memory:
     sheets are read as full tables."""
-    with zipfile.ZipFile(path) as packed:
-        for one in packed.infolist():
-            if one.filename.startswith("xl/worksheets/") and one.filename.endswith(".xml"):
-                with packed.open(one) as sheet:
-                    width, height, cells = _reach(sheet)
-            elif one.filename == "content.xml":
-                with packed.open(one) as sheet:
-                    width, height, cells = _reach_repeated(sheet)
-            else:
-                continue
-            if width * height > max(_MOST_CELLS, _SPARSEST * cells):
-                raise DataError(
-                    Problem(f"a sheet of {height:,} rows and {width:,} columns holds {cells:,} cells only", str(path)),
-                    fix="Delete the cells far off from the table, or save the sheet as CSV (UTF-8).",
-                )
+    for one in packed.infolist():
+        excel = one.filename.startswith("xl/worksheets/") and one.filename.endswith(".xml")
+        if not excel and one.filename != "content.xml":
+            continue
+        with packed.open(one) as sheet:
+            width, height, cells = _reach(sheet) if excel else _reach_repeated(sheet)
+        if width * height > max(_MOST_CELLS, _SPARSEST * cells):
+            message = f"a sheet of {height:,} rows and {width:,} columns holds {cells:,} cells only"
+            fix = "Delete the cells far off from the table, or save the sheet as CSV (UTF-8)."
+            raise DataError(Problem(message, str(path)), fix)
 
 
 def _reach(sheet: IO[bytes]) -> tuple[int, int, int]:
@@ -216,16 +201,14 @@ def _pieces(sheet: IO[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def _chosen(book: Book, path: Path, emit: Emit, hints: Hints, split: str) -> dict[str, str]:
+def _chosen(book: Book, emit: Emit, hints: Hints, split: str) -> dict[str, str]:
     """Names of the sheets to read, each with the part that it is."""
-    names = book.names
-    asked = hints.options.sheet
+    names, asked, path = book.names, hints.options.sheet, book.path
     if asked is not None:
         match = next((name for name in names if name.casefold() == asked.casefold()), None)
         if match is None:
-            raise DataError(
-                Problem(f"there is no sheet {asked!r}", str(path)), fix=f"Sheets: {', '.join(map(repr, names[:20]))}."
-            )
+            problem = Problem(f"there is no sheet {asked!r}", str(path))
+            raise DataError(problem, fix=f"Sheets: {', '.join(map(repr, names[:20]))}.")
         return {match: split}
     shown = {str(one.name) for one in book.file.sheets_metadata if str(one.visible).endswith(".Visible")}
     seen = [name for name in names if name in shown] or names
@@ -249,8 +232,7 @@ def _chosen(book: Book, path: Path, emit: Emit, hints: Hints, split: str) -> dic
 def _has_names(book: Book, sheet: str, names: Sequence[str]) -> bool:
     if not names:
         return False
-    rows = [row for _, row in _first(_rows(book, sheet), 20)]
-    return any(set(names) <= {cell.strip() for cell in row} for row in rows)
+    return any(set(names) <= {cell.strip() for cell in row} for _, row in itertools.islice(_rows(book, sheet), 20))
 
 
 def _rows(book: Book, name: str) -> Iterator[Row]:
@@ -285,9 +267,8 @@ def _rows(book: Book, name: str) -> Iterator[Row]:
 def _distinct(ranges: Sequence[Any], path: Path) -> list[Any]:
     found = list(dict.fromkeys(ranges))
     if len(found) > _MOST_MERGED:
-        raise DataError(
-            Problem(f"{len(found):,} groups of cells are merged", str(path)), fix="Save the sheet as CSV (UTF-8)."
-        )
+        problem = Problem(f"{len(found):,} groups of cells are merged", str(path))
+        raise DataError(problem, fix="Save the sheet as CSV (UTF-8).")
     return found
 
 
@@ -302,26 +283,18 @@ def _text(cell: object) -> str:
     return "" if cell is None else str(cell)
 
 
-def _first(rows: Iterator[Row], count: int) -> list[Row]:
-    return [row for row, _ in zip(rows, range(count), strict=False)]
-
-
-def _read_sheet(book: Book, name: str, path: Path, split: str, writer: ArrowWriter, emit: Emit, hints: Hints) -> Part:
-    source = f"{path} ({name})" if len(book.names) > 1 else str(path)
-    options = hints.options
-    try:
-        head = _first(_rows(book, name), max(_LOOKED_AT, options.header_row or 0))
-        refuse_wide(max((len(row) for _, row in head), default=0), path)
-        width = max((place for _, row in head for place, cell in enumerate(row, 1) if cell.strip()), default=0)
-        head = [(line, row[:width]) for line, row in head]
-        layout = find_layout(head, source, expected=hints.names, header=hints.header, header_row=options.header_row)
-        outcome = delimited.write_rows(_cut(_rows(book, name), width), layout, source, writer)
-        if outcome.problems:
-            raise DataError(outcome.problems, fix="Give every row of the sheet the columns of its header.")
-        return finish_rows(layout, outcome, split, source, writer, emit)
-    except BaseException:
-        writer.discard()
-        raise
+def _read_sheet(book: Book, name: str, split: str, writer: ArrowWriter, emit: Emit, hints: Hints) -> Part:
+    source = f"{book.path} ({name})" if len(book.names) > 1 else str(book.path)
+    header_row = hints.options.header_row
+    head = list(itertools.islice(_rows(book, name), max(_LOOKED_AT, header_row or 0)))
+    refuse_wide(max((len(row) for _, row in head), default=0), book.path)
+    width = max((place for _, row in head for place, cell in enumerate(row, 1) if cell.strip()), default=0)
+    head = [(line, row[:width]) for line, row in head]
+    layout = find_layout(head, source, expected=hints.names, header=hints.header, header_row=header_row)
+    outcome = delimited.write_rows(_cut(_rows(book, name), width), layout, source, writer)
+    if outcome.problems:
+        raise DataError(outcome.problems, fix="Give every row of the sheet the columns of its header.")
+    return finish_rows(layout, outcome, split, source, writer, emit)
 
 
 def _cut(rows: Iterator[Row], width: int) -> Iterator[Row]:

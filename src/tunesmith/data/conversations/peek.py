@@ -21,7 +21,7 @@ from tunesmith.data.conversations.inputs import Input, files_of, open_file, open
 from tunesmith.data.conversations.pair_names import COLUMNS
 from tunesmith.data.conversations.read import TEXT_FILE
 from tunesmith.data.labelling import is_fasttext
-from tunesmith.data.limits import refuse_special
+from tunesmith.data.limits import open_counted, refuse_special
 from tunesmith.data.profile import TARGET_NAMES, simple
 from tunesmith.data.sources import load_folder
 from tunesmith.data.types import ReadOptions
@@ -90,7 +90,7 @@ def _of_file(path: Path, folder: Path, options: ReadOptions | None) -> Format | 
 def _write_head(path: Path, head: Path) -> bool:
     """Copy the first lines, unpacked; whether that is not all."""
     size = _HEAD_BYTES
-    with textfile.open_binary(path, gz=path.name.lower().endswith(".gz")) as file:
+    with open_counted(path, packed=path.name.lower().endswith(".gz")) as file:
         data = file.read(size)
         while len(data) == size and b"\n" not in data and size < _MOST_HEAD:
             data += file.read(size)
