@@ -55,11 +55,12 @@ def open_json(file: TextFile, lines: bool) -> Document:
     """
     source = str(file.path)
     if lines:
-        first = _first_line(file)
-        sample = _row_of(first or "")
-        if first is None or sample is not None:
-            return _of_lines(file, first or "", sample)
-        if not first.startswith(("[", "{")) or _is_list_of_cells(first):
+        first = first_line(file)
+        sample = _value_of(first.removesuffix(","))
+        if not first or isinstance(sample, dict):
+            return _of_lines(file, first, sample)
+        listed = isinstance(sample, list) and sample and not first.endswith(",")
+        if not first.startswith(("[", "{")) or (listed and not isinstance(sample[0], dict | list)):
             return _of_lines(file, first)
     with file.open() as stream:
         text = stream.read().removeprefix("\ufeff")
@@ -83,23 +84,13 @@ def open_json(file: TextFile, lines: bool) -> Document:
     return _of_object(text, start, value, source)
 
 
-def _first_line(file: TextFile) -> str | None:
+def first_line(file: TextFile) -> str:
+    """The first line that is not blank; '' for none."""
     with file.open() as stream:
-        return next((line.strip().removeprefix("\ufeff") for line in stream if line.strip()), None)
+        return next((line.strip().removeprefix("\ufeff") for line in stream if line.strip()), "")
 
 
-def _row_of(line: str) -> dict[str, object] | None:
-    """The object that the line holds, if it holds one."""
-    value = _value_of(line.rstrip().removesuffix(","))
-    return value if isinstance(value, dict) else None
-
-
-def _is_list_of_cells(line: str) -> bool:
-    value = _value_of(line)
-    return isinstance(value, list) and bool(value) and not isinstance(value[0], dict | list)
-
-
-def _value_of(text: str) -> object:
+def _value_of(text: str) -> Any:
     """What the text holds, None where it is no JSON."""
     try:
         return json.loads(text)
@@ -109,12 +100,9 @@ def _value_of(text: str) -> object:
 
 def _of_lines(file: TextFile, first: str, sample: dict[str, object] | None = None) -> Document:
     """One object a line; `first` is the first of them, and what it holds the `sample`."""
-    found = Document({})
     refuse_wide(len(sample or {}), file.path)
-    if first.endswith(","):
-        found.layout, found.why = "one object a line", "a comma behind each is passed over"
-    found.parts[""] = _converted(_lines(file), sample or {}, found, str(file.path))
-    return found
+    told = ("one object a line", "a comma behind each is passed over") if first.endswith(",") else ("", "")
+    return _document(_lines(file), sample or {}, str(file.path), *told)
 
 
 def _lines(file: TextFile) -> Iterator[Row]:
@@ -130,7 +118,9 @@ def _lines(file: TextFile) -> Iterator[Row]:
             except (ValueError, RecursionError) as error:
                 shown = getattr(error, "msg", str(error))
                 value = Bad(f"this line is not valid JSON: {shown} (character {getattr(error, 'colno', 1)})")
-            yield number, value if isinstance(value, dict | Bad) else Bad(_no_object(value)), len(line)
+            if not isinstance(value, dict | Bad):
+                value = Bad(f"this line is {_kind(value)}, not an object")
+            yield number, value, len(line)
 
 
 def _line_value(words: str) -> object:
@@ -148,44 +138,41 @@ def _line_value(words: str) -> object:
             raise (again if isinstance(again, KeyTwice) else error) from None
 
 
-def _no_object(value: object) -> str:
-    return f"this line is {_kind(value)}, not an object"
-
-
 def _of_list(text: str, start: int, source: str, *, told: bool = False) -> Document:
-    found = Document({})
-    if told:
-        found.layout, found.why = "a list", "all rows stand in one list, whatever the name of the file says"
     try:
         first, _ = decode(text, _skip(text, start + 1, " \t\r\n"))
     except json.JSONDecodeError:
         first = {}
     if isinstance(first, list):
         shown = json.dumps(first, ensure_ascii=False)[:60]
-        raise DataError(
-            Problem(f"this is a list of lists, such as {shown}: rows without the names of their columns", source),
-            fix=_FIX_LIST + " With pandas: DataFrame(rows, columns=['text', 'label']).to_json(FILE, orient='records')",
-        )
+        message = f"this is a list of lists, such as {shown}: rows without the names of their columns"
+        fix = " With pandas: DataFrame(rows, columns=['text', 'label']).to_json(FILE, orient='records')"
+        raise DataError(Problem(message, source), fix=_FIX_LIST + fix)
     if isinstance(first, dict) and isinstance(first.get("paragraphs"), list):
-        raise DataError(
-            Problem("this is SQuAD: questions to paragraphs, answered by a place in them", source),
-            fix="Write one row a question, with the columns question, context and answer, for a task that writes text.",
-        )
-    found.parts[""] = _converted(_objects_of_list(text, start, source), first, found, source)
-    return found
+        problem = Problem("this is SQuAD: questions to paragraphs, answered by a place in them", source)
+        fix = "Write one row a question, with the columns question, context and answer, for a task that writes text."
+        raise DataError(problem, fix)
+    why = ("a list", "all rows stand in one list, whatever the name of the file says") if told else ("", "")
+    return _document(_objects_of_list(text, start, source), first, source, *why)
 
 
 def _of_sequence(text: str, start: int, source: str, *, pretty: bool) -> Document:
     """Objects one after another, each over as many lines as it takes."""
     first, _ = decode(text, start)
-    found = Document({})
-    if pretty:
-        found.layout, found.why = "objects one after another", "each goes on over several lines"
-    found.parts[""] = _converted(_objects_of_sequence(text, start, source), first, found, source)
-    return found
+    told = ("objects one after another", "each goes on over several lines") if pretty else ("", "")
+    return _document(_objects_of_sequence(text, start, source), first, source, *told)
 
 
-def _objects_of_sequence(text: str, position: int, source: str) -> Iterator[Row]:
+def _objects_of_sequence(text: str, start: int, source: str) -> Iterator[Row]:
+    for _, line, value, size in _values(text, start, source, lambda end, _: _skip(text, end, " \t\r\n,")):
+        yield line, value if isinstance(value, dict) else Bad(f"this is {_kind(value)}, not an object"), size
+
+
+def _values(
+    text: str, position: int, source: str, behind: Callable[[int, int], int]
+) -> Iterator[tuple[int, int, Any, int]]:
+    """Row, line, value and characters of the values from a position on. behind: where the next one begins, by where
+    one ends and its row; the end of the text where there is none."""
     line, seen, row = 1, 0, 0
     while position < len(text):
         row += 1
@@ -194,8 +181,8 @@ def _objects_of_sequence(text: str, position: int, source: str) -> Iterator[Row]
             value, end = decode(text, position)
         except json.JSONDecodeError as error:
             raise _syntax(error, source, row) from error
-        yield line, value if isinstance(value, dict) else Bad(f"this is {_kind(value)}, not an object"), end - position
-        position = _skip(text, end, " \t\r\n,")
+        yield row, line, value, end - position
+        position = behind(end, row)
 
 
 def _holds_rows(value: Mapping[str, object]) -> bool:
@@ -219,17 +206,13 @@ def _of_object(text: str, start: int, value: dict[str, Any], source: str) -> Doc
     if lists:
         if len(lists) > 1 and "data" not in lists:
             told = ", ".join(f"{key!r} with {len(rows)}" for key, rows in lists.items())
-            raise DataError(
-                Problem(f"the document holds {len(lists)} lists of rows: {told}", source),
-                fix="Name the parts 'train', 'validation' and 'test', or write each list into a file of its own; "
-                "--validation FILE and --test FILE take such parts.",
-            )
+            fix = "Name the parts 'train', 'validation' and 'test', or write each list into a file of its own; "
+            fix += "--validation FILE and --test FILE take such parts."
+            raise DataError(Problem(f"the document holds {len(lists)} lists of rows: {told}", source), fix)
         return _of_list(text, _value_position(text, start, "data" if "data" in lists else next(iter(lists))), source)
     if value and all(isinstance(row, dict) for row in value.values()) and _is_by_id(value):
-        found = Document({}, "by id", f"{len(value)} objects by their id, such as {next(iter(value))!r}")
-        first = next(iter(value.values()))
-        found.parts[""] = _converted(_numbered(iter(value.values())), first, found, source)
-        return found
+        told = f"{len(value)} objects by their id, such as {next(iter(value))!r}"
+        return _document(_numbered(iter(value.values())), next(iter(value.values())), source, "by id", told)
     if value and all(isinstance(column, list | dict) for column in value.values()):
         return Document({"": _numbered(rows_of_columns(value, source))})
     if "\n" not in text.strip() and value:  # a file of one JSON line
@@ -242,10 +225,8 @@ def _of_viewer(value: dict[str, Any], source: str) -> Document:
     found = Document({}, "rows of the dataset viewer", "each row stands under 'row'")
     cut = sum(bool(one.get("truncated_cells")) for one in value["rows"] if isinstance(one, dict))
     if cut:
-        raise DataError(
-            Problem(f"the viewer cut cells in {cut} rows ('truncated_cells'): the texts are not whole", source),
-            fix="Download the data set itself (Parquet), or ask the viewer for shorter pages.",
-        )
+        problem = Problem(f"the viewer cut cells in {cut} rows ('truncated_cells'): the texts are not whole", source)
+        raise DataError(problem, fix="Download the data set itself (Parquet), or ask the viewer for shorter pages.")
     total = value.get("num_rows_total")
     if isinstance(total, int) and total > len(value["rows"]):
         found.notes.append(f"this is a page of {len(value['rows'])} rows of a data set that has {total:,}")
@@ -282,8 +263,6 @@ def _size(value: Any) -> int:
 def _is_by_id(value: Mapping[str, Mapping[str, object]]) -> bool:
     """{id: {column: cell}} and not {column: {id: cell}}: the columns are the fewer, and are no numbers."""
     inner = next(iter(value.values()))
-    if not inner:
-        return False
     if all(key.isdigit() for key in inner):
         return False
     if all(key.isdigit() for key in value):
@@ -302,20 +281,28 @@ def _converted(rows: Iterator[Row], first: object, found: Document, source: str)
     tool = labelling.tool_of(first)
     if tool is None:
         return rows
-    found.layout, found.why, found.single = tool.name, tool.why, tool.single(first)
-    convert: Callable[[Mapping[str, Any]], dict[str, Any]] = tool.converter(found.notes)
+    found.layout, found.why, found.single = tool.name, tool.why, tool.labels(first)
 
     def each() -> Iterator[Row]:
         for number, (line, row, size) in enumerate(rows, 1):
             if isinstance(row, Mapping):
                 try:
-                    row = convert(row)
+                    row = tool.convert(row, tool)
                 except ValueError as error:
                     raise DataError(Problem(str(error), source, row=number, line=line), fix=labelling.FIX) from None
             yield line, row, size
-        tool.finish()
+        if tool.differing:
+            told = f"{tool.differing} texts were labelled more than once and differently: the first counts"
+            found.notes.append(told)
 
     return each()
+
+
+def _document(rows: Iterator[Row], first: object, source: str, layout: str = "", why: str = "") -> Document:
+    """The rows as a document that is not divided."""
+    found = Document({}, layout, why)
+    found.parts[""] = _converted(rows, first, found, source)
+    return found
 
 
 def _value_position(text: str, start: int, key: str) -> int:
@@ -337,30 +324,25 @@ def _skip(text: str, position: int, signs: str) -> int:
 
 
 def _objects_of_list(text: str, start: int, file: str) -> Iterator[Row]:
-    line = 1 + text.count("\n", 0, start)
-    seen, position, row = start, _skip(text, start + 1, " \t\r\n"), 0
-    while position < len(text) and text[position] != "]":
-        row += 1
-        line, seen = line + text.count("\n", seen, position), position
-        try:
-            value, end = decode(text, position)
-        except json.JSONDecodeError as error:
-            raise _syntax(error, file, row) from error
+    def next_item(position: int, row: int) -> int:
+        if position >= len(text):
+            unclosed = json.JSONDecodeError("The list is never closed", text, len(text.rstrip()))
+            raise _syntax(unclosed, file, row)
+        return position if text[position] != "]" else len(text)
+
+    def behind(end: int, row: int) -> int:
+        position = _skip(text, end, " \t\r\n")
+        if text[position : position + 1] == ",":
+            position = _skip(text, position + 1, " \t\r\n")
+        elif text[position : position + 1] not in ("]", ""):
+            raise _syntax(json.JSONDecodeError("Expecting ',' or ']'", text, position), file, row)
+        return next_item(position, row)
+
+    first = next_item(_skip(text, start + 1, " \t\r\n"), 0)
+    for row, line, value, size in _values(text, first, file, behind):
         if not isinstance(value, dict):
             raise DataError(Problem(f"this is {_kind(value)}, not an object", file, row=row, line=line), fix=_FIX_LIST)
-        yield line, value, end - position
-        position = _skip(text, end, " \t\r\n")
-        if position < len(text) and text[position] == ",":
-            position = _skip(text, position + 1, " \t\r\n")
-        elif position >= len(text) or text[position] != "]":
-            what = json.JSONDecodeError("Expecting ',' or ']'", text, position)
-            raise _syntax(what if position < len(text) else _unclosed(text), file, row)
-    if position >= len(text):
-        raise _syntax(_unclosed(text), file, row)
-
-
-def _unclosed(text: str) -> json.JSONDecodeError:
-    return json.JSONDecodeError("The list is never closed", text, len(text.rstrip()))
+        yield line, value, size
 
 
 def rows_of_columns(columns: dict[str, Any], file: str) -> Iterator[dict[str, Any]]:

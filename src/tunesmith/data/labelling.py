@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.data.textfile import TextFile
@@ -18,35 +18,23 @@ _FASTTEXT = re.compile(r"(?:^|(?<=\s))__label__(\S+)\s?")
 
 @dataclass
 class Tool:
-    """How rows of a tool become rows of columns."""
+    """How rows of a tool become rows of columns.
+
+    convert: raises ValueError for a row that can not be one. labels: columns that hold a list of labels, of one for
+    most data. differing: texts that were labelled more than once and differently, of which the first label counts.
+    """
 
     name: str
     why: str
     convert: Callable[[Mapping[str, Any], Tool], dict[str, Any]]
     labels: Callable[[Mapping[str, Any]], tuple[str, ...]]
     differing: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def single(self, first: Mapping[str, object]) -> tuple[str, ...]:
-        """Columns that hold a list of labels, of one for most data."""
-        return self.labels(first)
-
-    def converter(self, notes: list[str]) -> Callable[[Mapping[str, object]], dict[str, object]]:
-        """What makes a row of columns of one row; ValueError where it can not be one. `notes` gets what turns up."""
-        self.notes = notes
-        return lambda row: self.convert(row, self)
-
-    def finish(self) -> None:
-        """All rows are read."""
-        if self.differing:
-            self.notes.append(f"{self.differing} texts were labelled more than once and differently: the first counts")
 
 
 def tool_of(first: Mapping[str, Any]) -> Tool | None:
     """The tool whose export begins with this row."""
-    if isinstance(first.get("data"), Mapping) and any(
-        isinstance(first.get(key), list) for key in ("annotations", "completions", "predictions")
-    ):
+    listed = [key for key in ("annotations", "completions", "predictions") if isinstance(first.get(key), list)]
+    if listed and isinstance(first.get("data"), Mapping):
         return Tool("Label Studio", "texts in 'data', labels in 'annotations'", _label_studio, _studio_labels)
     if "answer" in first and "text" in first and {"_input_hash", "_task_hash"} & set(first):
         why = "rejected and ignored answers give no label"

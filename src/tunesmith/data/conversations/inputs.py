@@ -89,7 +89,7 @@ def open_divided(path: Path, folder: Path, emit: Emit, options: ReadOptions | No
         return {"train": Input(str(path), _of_table(path, folder, emit, options))}
     file = textfile.inspect(path, options)
     text, lines = ".txt" in suffixes, bool(suffixes & tables.LINES_SUFFIXES)
-    if lines or suffixes & _JSON or not (text or suffixes & _TABLES or first_character(file) not in "[{"):
+    if lines or suffixes & _JSON or not (text or suffixes & _TABLES or jsonlayout.first_line(file)[:1] not in "[{"):
         return _open_json(file, lines, emit)
     if text:
         _tell_encoding(file, emit)
@@ -152,12 +152,6 @@ def files_of(path: Path) -> dict[str, list[Path]]:
             fix="Give one file, or a folder with train.jsonl (validation.jsonl, test.jsonl).",
         )
     return parts
-
-
-def first_character(file: textfile.TextFile) -> str:
-    """The first character that is no white space; '' for none."""
-    with file.open() as stream:
-        return next((line.lstrip()[0] for line in stream if line.strip()), "")
 
 
 def _suffix(path: Path) -> str:
