@@ -119,8 +119,6 @@ class TextData(DataModality):
 def as_text(column: pa.ChunkedArray) -> pa.Array:
     """A column as an Arrow string array; numbers and the like as Python writes them."""
     array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_string(array.type):
         return array
     return pa.array([None if cell is None else str(cell) for cell in array.to_pylist()], type=pa.string())
