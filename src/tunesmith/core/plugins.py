@@ -51,7 +51,7 @@ def load(seam: str, point: EntryPoint, families: Mapping[str, str]) -> Any:
 
 def faults_of(kind: type, protocol: type) -> Iterator[str]:
     """What is wrong with a class that has the defaults of its protocol."""
-    known = {*dir(protocol), *_annotated(protocol), *renamed.ATTRIBUTES}
+    known = {"options", *dir(protocol), *_annotated(protocol), *renamed.ATTRIBUTES}
     own = [base for base in kind.__mro__ if base not in protocol.__mro__ and _home(base) == _home(kind)]
     for name in sorted({name for base in own for name in (*vars(base), *_annotated(base)) if name[0] != "_"} - known):
         near = nearest(name, {name for name in known if name[0] != "_"})
