@@ -111,7 +111,8 @@ READING: dict[str, Any] = {
 WORDS: dict[str, Any] = {
     "test": _flag(str, DATA, "Test data of your own.", metavar="FILE"),
     "validation": _flag(str, DATA, "Validation data of your own.", metavar="FILE"),
-    "text": _flag(list[str], DATA, "Text column; give it twice for pairs of texts.", metavar="COLUMN"),
+    "text": _flag(list[str], DATA, "Text column, or other column to read (--input); give it twice for pairs of texts.",
+                  "--text", "--input", metavar="COLUMN"),
     "target": _flag(list[str], DATA, "Column to learn; several for one 0/1 column per label.", metavar="COLUMN"),
     **READING,
     "task": _flag(str, MODEL, "What is learned, from `tunesmith tasks`; guessed when not given.",

@@ -37,7 +37,8 @@ class RunSpec(Options):
     test: str | None = None
     """Test data of your own; otherwise a part of the training data is held out."""
     text: list[str] | None = None
-    """Name of the text column (two names for pairs of texts). Guessed when not given."""
+    """Name of the text column (two names for pairs of texts), or of what else is read (then also `input`). Guessed when
+    not given."""
     target: list[str] | None = None
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
     task: str = "auto"
@@ -89,6 +90,10 @@ class RunSpec(Options):
     def make(cls, words: Mapping[str, object]) -> RunSpec:
         """From flat words: what RunSpec knows is its own, the rest are options. Raises OptionError."""
         given = {name: _plain(value) for name, value in words.items()}
+        if (column := given.pop("input", None)) is not None:  # what is read, where it is no text
+            if given.get("text") is not None:
+                raise OptionError("Both 'text' and 'input' name the column that is read.", "Leave one of them out.")
+            given["text"] = column
         own = {name: value for name, value in given.items() if name in cls.model_fields}
         others = {name: value for name, value in given.items() if name not in cls.model_fields}
         inner = own.get("options", {})

@@ -18,7 +18,8 @@ class TrainWords(TypedDict, total=False):
     test: Any
     """Test data of your own; otherwise a part of the training data is held out."""
     text: Sequence[str] | str | None
-    """Name of the text column (two names for pairs of texts). Guessed when not given."""
+    """Name of the text column (two names for pairs of texts), or of what else is read (then also `input`). Guessed
+    when not given."""
     target: Sequence[str] | str | None
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
     task: Literal["auto", "text-classification", "text-regression", "chat", "preference", "seq2seq"] | str | None
