@@ -77,7 +77,7 @@ def options() -> dict[str, str]:
 
 
 def _declared(module: str) -> Iterable[tuple[str, str]]:
-    """Fields of the Options classes of a module, each with its docstring."""
+    """Fields of the Options classes of a module, and of those that they are below of, each with its docstring."""
     package, *inner = module.split(".")
     spec = importlib.util.find_spec(package)  # of the whole module it would import the folders above it
     if spec is None or spec.origin is None:
@@ -85,7 +85,12 @@ def _declared(module: str) -> Iterable[tuple[str, str]]:
     file = Path(spec.origin).parent.joinpath(*inner).with_suffix(".py") if inner else Path(spec.origin)
     if not file.exists():
         return
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and node.module and any(
+            name.name.endswith("Options") and name.name != "Options" for name in node.names
+        ):  # fmt: skip
+            yield from _declared(node.module)
         if not isinstance(node, ast.ClassDef) or not any("Options" in ast.unparse(base) for base in node.bases):
             continue
         for field, after in zip(node.body, [*node.body[1:], None], strict=True):
