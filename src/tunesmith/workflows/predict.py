@@ -12,9 +12,8 @@ from tunesmith.core.files import scratch
 from tunesmith.core.words import SamplingWords
 from tunesmith.data import output
 from tunesmith.data.answers import as_columns, free_name
+from tunesmith.data.output import form_of, write_rows
 from tunesmith.data.predict_inputs import as_warning
-from tunesmith.data.rows_out import write_rows
-from tunesmith.data.table_out import form_of
 from tunesmith.data.types import ReadOptions
 from tunesmith.runs.load import as_model, options_of, predictor_of
 from tunesmith.runs.reading import other_data

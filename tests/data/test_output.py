@@ -11,8 +11,7 @@ import pytest
 
 from tunesmith.core.events import Event
 from tunesmith.data import ReadOptions
-from tunesmith.data.output import Cells
-from tunesmith.data.table_out import Form, form_of, table_writer
+from tunesmith.data.output import Cells, Form, form_of, table_writer
 
 ROWS = [["text", "score"], ["Schöne Grüße", 0.25], ["=1+1", 3], [None, ["a", "b"]]]
 
