@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from tunesmith.core.errors import OptionError, did_you_mean
-from tunesmith.data.conversations import paired, ranked, verdict
+from tunesmith.data.conversations import paired, verdict
 from tunesmith.data.conversations.messages import DIALECTS, decoded, dialect_of, is_messages
 from tunesmith.data.conversations.pair_names import INSTRUCTIONS, LABELS, QUERIES, STRONG_PAIRS, WEAK_PAIRS
 from tunesmith.data.conversations.paired import Choice
@@ -31,6 +31,7 @@ SAMPLE_ROWS = 100
 _ANSWERS = ("response", "completion", "output", "answer")
 _ASKED = ("prompt", "instruction", "question", "query", "history", "context", "input", "post", "source")
 _MESSAGES = ("messages", "conversations", "conversation")
+_SYSTEM = ("system", "system_prompt")
 _LABELS = {*TARGET_NAMES, *LABELS}
 _HARMLESS = {
     "id", "idx", "index", "url", "title", "timestamp", "date", "created", "added", "meta", "metadata", "tokens",
@@ -86,10 +87,9 @@ def detect(columns: Sequence[str], first_rows: Sequence[Row], form: Wanted = Non
     used = set(found.columns.values())
     alone = [_of_all(_filled(row), [row], form) for row in rows]
     others = Counter(one.name for one in alone if one and not set(one.columns.values()) <= used)
-    if not others:
-        return found
-    name, count = others.most_common(1)[0]
-    if count <= sum(one is not None and set(one.columns.values()) <= used for one in alone):
+    like_it = sum(one is not None and set(one.columns.values()) <= used for one in alone)
+    name, count = others.most_common(1)[0] if others else ("", 0)
+    if count <= like_it:
         return found
     rows = [row for row, one in zip(rows, alone, strict=True) if one and one.name == name]
     return _of_all(list(dict.fromkeys(key for row in rows for key in _filled(row))), rows, form)
@@ -207,9 +207,7 @@ def _chat(sample: _Sample) -> Format | None:
         return None
     spoken = Counter(dialect_of(cell) for cell in sample.values(name) if is_messages(cell))
     dialect = max(DIALECTS, key=lambda one: spoken[one])
-    columns = sample.pick(
-        messages=name, tools="tools", functions="functions", system=("system", "system_prompt"),
-    )  # fmt: skip
+    columns = sample.pick(messages=name, tools="tools", functions="functions", system=_SYSTEM)
     return Format(dialect, "chat", f"{name!r} holds messages of {DIALECTS[dialect]}", columns)
 
 
@@ -221,8 +219,8 @@ def _objects(cell: object) -> list[Row]:
 def _gemini(sample: _Sample) -> Format | None:
     if not any("parts" in item for cell in sample.values("contents") for item in _objects(cell)):
         return None
-    system = ("systeminstruction", "system_instruction")
-    columns = sample.pick(messages="contents", system=system, tools="tools")
+    instruction = ("systeminstruction", "system_instruction")
+    columns = sample.pick(messages="contents", system=instruction, tools="tools")
     return Format("gemini", "chat", "'contents' holds parts, as Gemini writes them", columns)
 
 
@@ -271,7 +269,7 @@ def _preference(sample: _Sample) -> Format | None:
         better = "" if messages else answer
     columns = sample.pick(
         prompt=asked or messages, messages=messages, input="input" if sample.has("instruction") else "", chosen=better,
-        rejected=worse or "", system=("system", "system_prompt"), history="history", tools="tools",
+        rejected=worse or "", system=_SYSTEM, history="history", tools="tools",
     )  # fmt: skip
     sides = f"the columns {better!r} and {worse!r}" if better else f"{worse!r} beside the answer in {messages!r}"
     prompt = repr(columns["prompt"]) if "prompt" in columns else "the prompt is what both begin with"
@@ -290,7 +288,7 @@ def _paired(sample: _Sample) -> Format | None:
         return None
     first, second = found.answers
     columns = {**sample.pick(prompt=asked), "chosen": first, "rejected": second}
-    columns |= sample.pick(input="input" if asked == "instruction" else "", system=("system", "system_prompt"))
+    columns |= sample.pick(input="input" if asked == "instruction" else "", system=_SYSTEM)
     columns |= {f"choice {number}": name for number, name in enumerate(found.columns)}
     by = f"{' and '.join(map(repr, found.columns))} says" if found.columns else "the first is"
     why = f"the answers {first!r} and {second!r}, of which {by} the better"
@@ -300,7 +298,7 @@ def _paired(sample: _Sample) -> Format | None:
 def _ranked(sample: _Sample) -> Format | None:
     asked = next((name for name in _ASKED if sample.has(name)), "")
     wanted = sample.takes("preference") and not sample.labelled()
-    if not wanted or (found := ranked.find(sample.names.values(), sample.rows, asked)) is None:
+    if not wanted or (found := paired.find_unread(sample.names.values(), sample.rows, asked)) is None:
         return None
     return Format("preference", "preference", "several answers", sample.pick(prompt=asked), unread=found)
 
@@ -326,28 +324,26 @@ def _alpaca(sample: _Sample) -> Format | None:
             if not (sample.strings(asked) and sample.strings(answer)):
                 return None
             about = (name for other, name, _ in INSTRUCTIONS if other == asked and name and sample.has(name))
-            columns = sample.pick(
-                query=asked, input=given or next(about, ""), response=answer, system=("system", "system_prompt"),
-                history="history",
-            )  # fmt: skip
+            given = given or next(about, "")
+            columns = sample.pick(query=asked, input=given, response=answer, system=_SYSTEM, history="history")
             return Format("alpaca", "chat", f"the columns {asked!r} and {answer!r}", columns)
     return None
 
 
 def _query(sample: _Sample) -> Format | None:
     for query, response in QUERIES:
-        if not sample.has(query, response) or (
-            sample.labelled(query, response) and not _judges(sample, query, response)
-        ):
+        if not sample.has(query, response):
+            continue
+        if sample.labelled(query, response) and not _judges(sample, query, response):
             continue
         if sample.texts(query) and sample.texts(response):
-            columns = sample.pick(query=query, response=response, system=("system", "system_prompt"), history="history")
+            columns = sample.pick(query=query, response=response, system=_SYSTEM, history="history")
             return Format("query-response", "chat", f"the columns {query!r} and {response!r}", columns)
     if sample.takes("pair"):
         return None
     for source, target in (*STRONG_PAIRS, *WEAK_PAIRS):  # asked for as questions and answers
         if sample.has(source, target) and sample.texts(source) and sample.texts(target):
-            columns = sample.pick(query=source, response=target, system=("system", "system_prompt"))
+            columns = sample.pick(query=source, response=target, system=_SYSTEM)
             return Format("query-response", "chat", f"the columns {source!r} and {target!r}, as asked for", columns)
     return None
 
@@ -390,11 +386,8 @@ def _text(sample: _Sample) -> Format | None:
 def _harmless(sample: _Sample, name: str) -> bool:
     """Whether a column can not be a label: an id, an address, an object."""
     known = simple(name)
+    if known in _HARMLESS or _ID_NAME.fullmatch(known):
+        return True
     objects = [cell for cell in map(decoded, sample.values(name)) if isinstance(cell, Mapping)]
-    signs = {0, 1}
-    labels = known in _LABELS or any(cell and set(cell.values()) <= signs for cell in objects)
-    return (
-        known in _HARMLESS
-        or bool(_ID_NAME.fullmatch(known))
-        or (bool(objects) and not labels and len(objects) == len(sample.values(name)))
-    )
+    labels = known in _LABELS or any(cell and set(cell.values()) <= {0, 1} for cell in objects)
+    return bool(objects) and not labels and len(objects) == len(sample.values(name))

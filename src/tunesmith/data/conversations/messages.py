@@ -91,10 +91,7 @@ def structure(value: object) -> object:
 
 def is_messages(value: object) -> bool:
     """Whether this is a list of messages (or its JSON): objects with 'role' or 'from'."""
-    value = decoded(value)
-    return isinstance(value, list) and any(
-        isinstance(item, Mapping) and ("role" in item or "from" in item) for item in value
-    )
+    return dialect_of(value) is not None
 
 
 def dialect_of(messages: object) -> str | None:
@@ -126,11 +123,8 @@ def read_messages(value: object, note: Note = lambda _: None) -> object:
         try:
             own = _dialect(item)
             if own and own != spoken:
-                key, _, _ = DIALECTS[own].partition("/")
-                raise Fault(
-                    f'key "{key}": the messages before it are of {DIALECTS[spoken]}: one conversation must be of one '
-                    "format"
-                )
+                told = f"the messages before it are of {DIALECTS[spoken]}: one conversation must be of one format"
+                raise Fault(f'key "{DIALECTS[own].partition("/")[0]}": {told}')
             messages.append(_message(item, calls, note) if isinstance(item, Mapping) else item)
         except Fault as fault:
             raise Fault(f"message {number}, {fault}") from None
@@ -152,16 +146,15 @@ def read_contents(contents: object, instruction: object) -> object:
     if not isinstance(contents, list):
         return contents
     messages: list[Message] = []
-    if instruction:
-        parts = _parts(instruction, 'key "systemInstruction"') if isinstance(instruction, Mapping) else None
-        text = instruction if parts is None else "".join(str(part.get("text", "")) for part in parts)
-        messages.append({"role": "system", "content": text})
+    if isinstance(instruction, Mapping) and instruction:
+        parts = _parts(instruction, 'key "systemInstruction"')
+        instruction = "".join(str(part.get("text", "")) for part in parts)
+        messages.append({"role": "system", "content": instruction})
+    elif instruction:
+        messages.append({"role": "system", "content": instruction})
     calls = _Calls()
     for number, item in enumerate(contents, 1):
-        if isinstance(item, Mapping):
-            messages += _content(item, calls, number)
-        else:
-            messages.append(item)
+        messages += _content(item, calls, number) if isinstance(item, Mapping) else [item]
     return messages
 
 
@@ -190,16 +183,14 @@ class _Calls:
             return call
         self.count += 1
         call = {key: value for key, value in call.items() if value is not None}
-        if "function" not in call and "name" in call:
-            call = {"function": call}
         function = call.get("function")
+        if "function" not in call and "name" in call:
+            call, function = {"function": call}, call
         name = None
         if isinstance(function, Mapping):
-            function = dict(function)
-            name = function.get("name")
-            arguments = function.get("arguments", {})
+            name, arguments = function.get("name"), function.get("arguments", {})
             if not isinstance(arguments, str):
-                function["arguments"] = json.dumps(arguments, ensure_ascii=False)
+                function = {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
         number = call.get("id", f"call_{self.count}")
         self.waiting.append((number, name))
         return {**call, "id": number, "type": call.get("type", "function"), "function": function}
@@ -228,19 +219,19 @@ def _message(item: Mapping[str, Any], calls: _Calls, note: Note) -> Message:
         message["weight"] = int(message["weight"]) if message["weight"].is_integer() else message["weight"]
     if "function_call" in message:
         message["tool_calls"] = [message.pop("function_call")]
+    if message.get("tool_calls") == []:
+        del message["tool_calls"]
     if isinstance(message.get("tool_calls"), list):
-        if message["tool_calls"]:
-            message["tool_calls"] = [calls.add(call) for call in message["tool_calls"]]
-        else:
-            del message["tool_calls"]
+        message["tool_calls"] = [calls.add(call) for call in message["tool_calls"]]
     if message.get("role") == "model":  # an older form of Gemini's
         message["role"] = "assistant"
     if message.get("role") in ("tool", "function"):
-        legacy = message["role"] == "function"
         number = calls.answered(message)
-        message = {**message, "role": "tool", **({} if number is None else {"tool_call_id": number})}
-        if legacy:
+        if number is not None:
+            message["tool_call_id"] = number
+        if message["role"] == "function":  # of the interface before tool calls
             message.pop("name", None)
+        message["role"] = "tool"
     refusal = message.pop("refusal", None)
     if "content" not in message and (refusal is not None or "tool_calls" in message):
         message["content"] = refusal
@@ -326,15 +317,14 @@ def _content(item: Mapping[str, object], calls: _Calls, number: int) -> list[Mes
     parts = _parts(item, f"message {number}")
     role = {"model": "assistant", "function": "user"}.get(str(item.get("role")), item.get("role", "user"))
     found: list[Message] = []
-    for part in parts:
-        if "functionResponse" in part:
-            answer = part["functionResponse"]
-            if not isinstance(answer, Mapping):
-                raise Fault(f'message {number}, key "functionResponse": is {kind(answer)}, not an object')
-            message = {"role": "tool", "name": answer.get("name"), "content": _answer(answer.get("response"))}
-            found.append({"tool_call_id": calls.answered(message), **message})
+    for answer in _objects(parts, "functionResponse", number):
+        message = {"role": "tool", "name": answer.get("name"), "content": _answer(answer.get("response"))}
+        found.append({"tool_call_id": calls.answered(message), **message})
     texts = [part["text"] for part in parts if "text" in part]
-    asked = [calls.add(_gemini_call(part["functionCall"], number)) for part in parts if "functionCall" in part]
+    asked = [
+        calls.add({"function": {"name": call.get("name"), "arguments": call.get("args") or {}}})
+        for call in _objects(parts, "functionCall", number)
+    ]
     if texts or asked or not found:
         message = {"role": role, "content": _joined(texts) if texts else None if asked else ""}
         found.append({**message, "tool_calls": asked} if asked else message)
@@ -343,10 +333,13 @@ def _content(item: Mapping[str, object], calls: _Calls, number: int) -> list[Mes
     return found
 
 
-def _gemini_call(call: object, number: int) -> Message:
-    if not isinstance(call, Mapping):
-        raise Fault(f'message {number}, key "functionCall": is {kind(call)}, not an object')
-    return {"function": {"name": call.get("name"), "arguments": call.get("args") or {}}}
+def _objects(parts: list[Mapping[str, Any]], key: str, number: int) -> list[Mapping[str, Any]]:
+    """What these parts hold under a key. Raises Fault for what is no object."""
+    found = [part[key] for part in parts if key in part]
+    for one in found:
+        if not isinstance(one, Mapping):
+            raise Fault(f'message {number}, key "{key}": is {kind(one)}, not an object')
+    return found
 
 
 def _answer(response: object) -> str:

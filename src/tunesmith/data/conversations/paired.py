@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tunesmith.data.conversations.messages import decoded, is_messages
 from tunesmith.data.conversations.verdict import Unread, plain_name
 from tunesmith.data.nothing import says_nothing
 
@@ -86,11 +87,6 @@ def find(names: Iterable[str], rows: Sequence[Row]) -> Choice | Unread | None:
         if found := _chosen(answers, ends, plain, rows):
             return found
     return None
-
-
-def two_answers(plain: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first two columns that hold answers side by side. plain: names in lower-case words to those of the file."""
-    return next((answers for answers, _ in _sides(plain)), None)
 
 
 def _sides(plain: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
@@ -232,3 +228,53 @@ def _numbers(rows: Sequence[Row], name: str) -> bool:
         return bool(cells) and all(_number(cell) == _number(cell) for cell in cells)
     except ValueError:
         return False
+
+
+_LISTS = frozenset({
+    "responses", "answers", "completions", "candidates", "generations", "outputs", "replies", "summaries", "choices",
+    "options", "samples", "all responses", "correct answers", "incorrect answers", "continuations",
+})  # fmt: skip
+_TEXTS = ("response", "answer", "text", "content", "completion", "output", "generation", "message", "summary")
+_SCORES = ("overall score", "fine grained score", "score", "rating", "reward", "rank", "ranking", "quality")
+_LIST_SCORES = ("scores", "ratings", "rewards", "ranks", "ranking", "rank", "score")
+_FIX = "Write a row for each pair of answers, with the columns prompt, chosen (the better one) and rejected (the worse)"
+
+
+def find_unread(names: Iterable[str], rows: Sequence[Row], asked: str) -> Unread | None:
+    """What can not be read of preference data with these columns: several answers in one cell, or two without a word on
+    which is better, so that its refusal names the way out; None for anything else. asked: the column of prompts, ''
+    where there is none."""
+    plain = {plain_name(name): name for name in names}
+    for word, name in plain.items():
+        cells = [cell for row in rows if (cell := decoded(row.get(name))) is not None]
+        if word in _LISTS and cells and all(_is_answers(cell) for cell in cells):
+            return _listed(name, cells, plain)
+    sides = next(_sides(plain), None) if asked else None
+    if sides is None:
+        return None
+    (left, right), _ = sides
+    told = f"{left!r} and {right!r} are two answers to one prompt, and no column says which is the better"
+    return Unread("", told, "Add a column winner with a, b or tie; or call them chosen and rejected, the better first.")
+
+
+def _is_answers(cell: object) -> bool:
+    if not isinstance(cell, list) or len(cell) < 2 or is_messages(cell):
+        return False
+    return all(isinstance(one, str) or (isinstance(one, Mapping) and _text_key(one)) for one in cell)
+
+
+def _text_key(one: Row) -> str:
+    return next((str(key) for key in one if plain_name(key) in _TEXTS), "")
+
+
+def _listed(name: str, cells: list[Any], plain: Mapping[str, str]) -> Unread:
+    first = cells[0][0]
+    if isinstance(first, Mapping):
+        score = next((key for word in _SCORES for key in first if plain_name(key) == word), "")
+        held = f"objects with {_text_key(first)!r}" + (f" and {score!r}" if score else "")
+    else:
+        score = next((plain[word] for word in _LIST_SCORES if word in plain), "")
+        held = "texts" + (f", scored by {score!r}" if score else "")
+    by = f", as {score!r} tells" if score else ""
+    told = f"each row holds several answers ({held}), as in UltraFeedback and Nectar; pairs of answers are read"
+    return Unread(name, told, f"{_FIX}{by}.")

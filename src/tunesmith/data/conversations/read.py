@@ -143,8 +143,8 @@ def _read(
     form, reading = request.forms, _Reading(inputs)
     rows = reading.rows()
     head = list(itertools.islice(rows, SAMPLE_ROWS))
-    columns = list(dict.fromkeys(name for _, row in head for name in row))
     sample = [row for _, row in head]
+    columns = list(dict.fromkeys(name for row in sample for name in row))
     found = _detected(inputs[0], columns, sample, form)
     if found is None and not isinstance(form, str):  # of another form than the task learns, which is said there
         found = _detected(inputs[0], columns, sample, None)
@@ -155,12 +155,11 @@ def _read(
     if found.unread is not None and not request.others:
         raise _doubt(found, found.unread, ", ".join(reading.files))
     _tell(found, columns, group, emit, request.others)
-    _tell_mojibake(inputs[0].name, [row for _, row in head], emit)
+    _tell_mojibake(inputs[0].name, sample, emit)
     writer, ids, groups = RowWriter(cache_dir), [], []
     for number, row in itertools.chain(head, rows):
         try:
-            note = partial(reading.note, number)
-            example = example_of(found, row, note, keep_nothing=request.keep_nothing)
+            example = example_of(found, row, partial(reading.note, number), keep_nothing=request.keep_nothing)
         except (Fault, Missing) as fault:
             other = _other_format(found, row)
             if other or isinstance(fault, Fault):
@@ -208,10 +207,8 @@ def _other_format(found: Format, row: Row) -> str | None:
     other = detect(list(row), [row])
     if other is None or set(other.columns.values()) <= set(found.columns.values()):
         return None
-    return (
-        f"this row has the format {other.name!r} ({other.why}), and the file has {found.name!r} ({found.why}): "
-        "one file must be of one format"
-    )
+    own = f"the file has {found.name!r} ({found.why}): one file must be of one format"
+    return f"this row has the format {other.name!r} ({other.why}), and {own}"
 
 
 def _known(found: Format) -> set[str]:
@@ -234,17 +231,15 @@ def _doubt(found: Format, unread: Unread, name: str) -> DataError:
     if found.form == "preference":
         message = f"this column seems to say which answer is better, by {unread.shown}"
         return DataError(Problem(message, name, column=unread.column), "Write a, b or tie into it.")
-    task = "seq2seq" if found.form == "pair" else "chat"
-    return DataError(
-        Problem(
-            f"this column seems to judge the answers ({unread.shown}), and does not say of each whether it is good or "
-            "bad: bad answers would be learned as good ones", name, column=unread.column,
-        ),
-        fix=(
-            "Write true or false (good or bad, 1 or 0) into it to learn from both, or leave out the rows with bad "
-            if found.form != "pair" else "Leave out the rows with bad "
-        ) + f"answers together with the column. With --task {task} every answer is learned as a good one.",
-    )  # fmt: skip
+    message = (
+        f"this column seems to judge the answers ({unread.shown}), and does not say of each whether it is good or "
+    )
+    message += "bad: bad answers would be learned as good ones"
+    task, fix = "chat", "Write true or false (good or bad, 1 or 0) into it to learn from both, or leave out the rows "
+    if found.form == "pair":
+        task, fix = "seq2seq", "Leave out the rows "
+    fix += f"with bad answers together with the column. With --task {task} every answer is learned as a good one."
+    return DataError(Problem(message, name, column=unread.column), fix)
 
 
 def _tell_notes(found: Format, reading: _Reading, emit: Emit) -> None:
@@ -255,9 +250,8 @@ def _tell_notes(found: Format, reading: _Reading, emit: Emit) -> None:
     good, bad, column = reading.judged[True], reading.judged[False], found.columns.get("label")
     emit(Decided("verdicts", {"good": good, "bad": bad}, f"by the column {column!r}"))
     if not good or not bad:
-        which = "good" if good else "bad"
-        emit(Warned("verdicts", f"all {good + bad} answers are {which}, says the column {column!r}: there is nothing "
-                                "to tell apart"))  # fmt: skip
+        told = f"all {good + bad} answers are {'good' if good else 'bad'}, says the column {column!r}"
+        emit(Warned("verdicts", f"{told}: there is nothing to tell apart"))
 
 
 def _tell_mojibake(name: str, rows: Sequence[Row], emit: Emit) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith.data.conversations.formats import Format, Row
@@ -55,14 +55,14 @@ def example_of(found: Format, row: Row, note: Note = lambda _: None, *, keep_not
     return {"form": found.form, **_SHAPES[found.name](cells)}
 
 
+@dataclass
 class _Cells:
     """The cells of one row by our words."""
 
-    def __init__(self, found: Format, row: Row, note: Note, keep_nothing: bool):
-        self.found = found
-        self.row = row
-        self.note = note
-        self.keep_nothing = keep_nothing
+    found: Format
+    row: Row
+    note: Note
+    keep_nothing: bool
 
     def __getitem__(self, word: str) -> object:
         column = self.found.columns.get(word)
@@ -112,10 +112,10 @@ class _Cells:
         if not system or not messages or role(messages[0]) not in SYSTEMS:
             return [*system, *messages]
         if words(messages[0]) != words(system[0]):
-            raise Fault(
-                f'key "{self.name("system")}": says {short(system[0])}, and the messages begin with another system '
-                f"message, {short(messages[0])}: one of the two must be meant"
+            other = (
+                f"the messages begin with another system message, {short(messages[0])}: one of the two must be meant"
             )
+            raise Fault(f'key "{self.name("system")}": says {short(system[0])}, and {other}')
         return messages
 
 
@@ -249,7 +249,9 @@ def _preference(cells: _Cells) -> Example:
     context: list[Message] = []
     if "chosen" in cells.found.columns:
         chosen = cells.needed("chosen")
-        if not any(map(_structured, (chosen, rejected, prompt))) and not _more(cells):
+        # what only a conversation can hold
+        more = cells.text("system").strip() or structure(cells["history"]) or "messages" in cells.found.columns
+        if not more and not any(map(_structured, (chosen, rejected, prompt))):
             return {"messages": None, "tools": None, **_preference_strings(cells, chosen, rejected)}
         good = _as_messages(cells, "chosen", "assistant")
         if "messages" in cells.found.columns and cells.found.columns["messages"] != cells.found.columns["prompt"]:
@@ -275,11 +277,6 @@ def _preference(cells: _Cells) -> Example:
     if not given:
         raise Fault('"chosen" and "rejected" share no beginning, and there is no key "prompt"')
     return {"messages": cells.begun(given), "chosen": good, "rejected": bad, "tools": cells.tools()}
-
-
-def _more(cells: _Cells) -> bool:
-    """Whether a row of texts has what only a conversation can hold."""
-    return bool(cells.text("system").strip() or structure(cells["history"]) or "messages" in cells.found.columns)
 
 
 def _structured(value: object) -> bool:
@@ -363,16 +360,13 @@ def _pair(cells: _Cells) -> Example:
     if references is not None and not isinstance(references, (str, list)):
         raise Fault(f'key "{cells.name("references")}": is {kind(references)}, not a list of strings')
     references = [references] if isinstance(references, str) else references or []
+    if isinstance(source, list):  # of sentences
+        source = " ".join([_text(part, columns["source"]) for part in source])
     return {
-        "source": cells.words(_joined(source, columns["source"]), columns["source"], f"no {columns['source']}"),
+        "source": cells.words(source, columns["source"], f"no {columns['source']}"),
         "target": cells.words(target, columns["target"], f"no {columns['target']}"),
         "references": [_text(text, cells.name("references")) for text in references] or None,
     }
-
-
-def _joined(value: object, name: str) -> object:
-    """A list of sentences as one text."""
-    return " ".join([_text(part, name) for part in value]) if isinstance(value, list) else value
 
 
 _SHAPES: dict[str, Callable[[_Cells], Example]] = {

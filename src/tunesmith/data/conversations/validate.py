@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -44,32 +45,39 @@ def faults(example: Example, words: Mapping[str, str] | None = None) -> list[str
     return list(_RULES[example["form"]](_Check(example, words or {})))
 
 
+@dataclass
 class _Check:
     """One example, and how the keys are called in its file."""
 
-    def __init__(self, example: Example, words: Mapping[str, str]):
-        self.example = example
-        self.words = words
-        self.tools = example.get("tools")
+    example: Example
+    words: Mapping[str, str]
 
     def key(self, name: str) -> str:
         return f'key "{self.words.get(name, name)}"'
 
     def names(self) -> set[object]:
         """Names of the tools."""
-        functions = [tool.get("function") for tool in self.tools or () if isinstance(tool, Mapping)]
+        functions = [tool.get("function") for tool in self.example.get("tools") or () if isinstance(tool, Mapping)]
         return {function.get("name") for function in functions if isinstance(function, Mapping)}
 
     def check_tools(self) -> Iterator[str]:
-        for number, tool in enumerate(self.tools or (), 1):
+        for number, tool in enumerate(self.example.get("tools") or (), 1):
             function = tool.get("function") if isinstance(tool, Mapping) else None
             if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
                 yield f'key "tools": tool {number} is not {{"type": "function", "function": {{"name": "..."}}}}'
 
     def check_text(self, name: str, may_be_empty: bool = False, most: float = LONGEST) -> Iterator[str]:
-        fault = _text_fault(self.example.get(name), may_be_empty, most)
-        if fault:
+        if fault := _text_fault(self.example.get(name), may_be_empty, most):
             yield f"{self.key(name)}: {fault}"
+
+    def not_messages(self, name: str) -> str | None:
+        """What is wrong where a list of messages should be."""
+        messages = self.example.get(name)
+        if messages is None:
+            return f"{self.key(name)}: is missing"
+        if not isinstance(messages, list):
+            return f"{self.key(name)}: is {kind(messages)}, not a list of messages"
+        return None if messages else f"{self.key(name)}: there are no messages"
 
 
 def _text_fault(text: object, may_be_empty: bool = False, most: float = LONGEST) -> str | None:
@@ -88,11 +96,10 @@ def _text_fault(text: object, may_be_empty: bool = False, most: float = LONGEST)
 
 def _chat(check: _Check) -> Iterator[str]:
     yield from check.check_tools()
-    messages = check.example["messages"]
-    fault = _no_messages(messages)
-    if fault:
-        yield f"{check.key('messages')}: {fault}"
+    if fault := check.not_messages("messages"):
+        yield fault
         return
+    messages = check.example["messages"]
     yield from _messages(check, messages)
     yield from _last_is_assistant(check, messages)
 
@@ -106,14 +113,6 @@ def _last_is_assistant(check: _Check, messages: list[Any]) -> Iterator[str]:
     spoken = [message.get("weight", 1) for message in messages if role_of(message) == "assistant"]
     if spoken and all(weight == 0 for weight in spoken):
         yield 'key "weight": it is 0 in every assistant message, so there is nothing to learn'
-
-
-def _no_messages(messages: object) -> str | None:
-    if messages is None:
-        return "is missing"
-    if not isinstance(messages, list):
-        return f"is {kind(messages)}, not a list of messages"
-    return None if messages else "there are no messages"
 
 
 def _messages(
@@ -234,11 +233,12 @@ def _prompt(check: _Check) -> Iterator[str]:
         return
     yield from check.check_tools()
     messages = check.example.get("messages")
-    fault = _no_messages(messages)
-    if fault:
-        yield f'key "messages": {fault}' if messages is None else f"{check.key('messages')}: {fault}"
+    if messages is None:
+        yield 'key "messages": is missing'
         return
-    assert isinstance(messages, list)
+    if fault := check.not_messages("messages"):
+        yield fault
+        return
     yield from _messages(check, messages)
     if role_of(messages[-1]) == "assistant":
         yield f"message {len(messages)}, {check.key('role')}: the prompt must not end with the assistant"
@@ -250,9 +250,8 @@ def _reply(check: _Check, name: str) -> Iterator[str]:
     if isinstance(messages, str):
         yield from check.check_text(name)
         return
-    fault = _no_messages(messages)
-    if fault:
-        yield f"{check.key(name)}: {fault}"
+    if fault := check.not_messages(name):
+        yield fault
         return
     where = f"{check.key(name)}, "
     given = check.example.get("messages")

@@ -12,20 +12,76 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunesmith.data.conversations.messages import decoded
-from tunesmith.data.conversations.verdict_words import (
-    AGAINST,
-    BAD,
-    GOOD,
-    NAMES,
-    PLAIN_BAD,
-    PLAIN_GOOD,
-    SCALES,
-    TELLING,
-    VAGUE,
-)
 from tunesmith.data.nothing import may_be_nothing, says_nothing
 from tunesmith.data.numbers import is_plain
 
+_PLAIN_GOOD = frozenset({
+    "1", "evet", "ja", "oui", "si", "sim", "sí", "t", "tak", "true", "verdadeiro", "verdadero", "vero", "vrai",
+    "on", "wahr", "y", "yes", "да", "はい", "对", "是",
+})  # fmt: skip
+"""Yes, true: they judge under a name that asks."""
+_PLAIN_BAD = frozenset({
+    "0", "f", "off", "falsch", "false", "falso", "faux", "n", "nao", "nein", "nie", "no", "non", "não", "нет", "いいえ",
+    "不", "否",
+})  # fmt: skip
+_GOOD = frozenset({
+    "+", "+1", "accept", "accepted", "approve", "approved", "best", "better", "bien", "boa", "bom", "bon", "bonne",
+    "buena", "bueno", "buono", "chosen", "correct", "correcta", "correcte", "correcto", "correto", "corretto",
+    "desirable", "desired", "dobry", "excellent", "goed", "good", "great", "gut", "helpful", "keep", "korrekt",
+    "like", "liked", "pass", "passed", "pos", "positive", "preferred", "richtig", "right", "satisfied",
+    "thumb up", "thumbs up", "thumbsup", "up", "upvote", "upvoted", "win", "winner", "winning", "верно",
+    "правильно", "хороший", "хорошо", "☑", "✅", "✓", "✔", "❤", "⬆", "⭕", "好", "正しい", "正确", "良い", "👍",
+    "agree", "ok", "okay", "safe", "💯", "🔼", "😀", "😃", "😊", "🙂", "🟢",
+})  # fmt: skip
+"""Words and signs for a good answer."""
+_BAD = frozenset({
+    "-", "-1", "bad", "cattivo", "declined", "disapproved", "discard", "dislike", "disliked", "dispreferred",
+    "dissatisfied", "down", "downvote", "downvoted", "fail", "failed", "incorrect", "incorrecta", "incorrecte",
+    "incorrecto", "incorreto", "inkorrekt", "lose", "loser", "losing", "mal", "mala", "malo", "mau", "mauvais",
+    "mauvaise", "neg", "negative", "not good", "not helpful", "not ok", "poor", "reject", "rejected", "ruim",
+    "sbagliato", "schlecht", "slecht", "terrible", "thumb down", "thumbs down", "thumbsdown", "undesirable",
+    "undesired", "unhelpful", "worse", "worst", "wrong", "zły", "неверно", "неправильно", "плохо", "плохой", "☹",
+    "✖", "✗", "✘", "❌", "⬇", "坏", "差", "悪い", "错误", "間違い", "👎", "💔", "🔴", "🔽", "😞", "😠", "😡",
+    "denied", "disagree", "disapprove", "loss", "nok", "unsafe", "🙁",
+})  # fmt: skip
+_TELLING = (_GOOD | _BAD) - {
+    "positive", "pos", "negative", "neg", "up", "down", "right", "+", "-", "win", "keep", "mal", "mala", "bien", "best",
+    "great", "poor", "ok", "okay", "safe", "unsafe", "agree", "disagree", "loss", "🟢", "🔴",
+}  # fmt: skip
+"""Words that judge whatever their column is called; of the others some name a sentiment or a state."""
+_NAMES = frozenset({
+    "accept", "acceptable", "accepted", "annotation", "approval", "approved", "avaliacao", "avaliação", "beoordeling",
+    "bewertung", "bon", "bonne", "bueno", "calificacion", "calificación", "chosen", "correct", "correcte",
+    "correctness", "correcto", "correto", "desirable", "etichetta", "etiqueta", "etiquette", "eval",
+    "evaluation", "feedback", "giudizio", "gold", "good", "grade", "gut", "helpful", "helpfulness", "judge",
+    "judgement", "judgements", "judgment", "korrekt", "kto label", "kto tag", "label", "labels", "like", "liked",
+    "nota", "note", "ocena", "overall", "pass", "passed", "points", "preference", "preferred", "punkte",
+    "punteggio", "puntuacion", "puntuación", "quality", "rate", "rated", "rating", "ratings", "reaction",
+    "reward", "rewards", "richtig", "right", "satisfaction", "satisfied", "score", "scores", "selected", "star",
+    "stars", "sterne", "tag good", "thumb", "thumb up", "thumbs", "thumbs up", "upvoted", "upvotes", "urteil",
+    "safe", "truthful", "factual", "faithful", "grounded", "harmless", "relevant", "hilfreich", "útil",
+    "utile", "полезно",
+        "valid", "valoracion", "valoración", "valutazione", "verdict", "vote", "votes", "voto", "wertung", "winner",
+    "won", "étiquette", "évaluation", "метка", "оценка", "рейтинг", "ラベル", "分数", "好评", "得分", "是否正确",
+    "标签", "正解", "評価", "评价", "评分", "评级",
+})  # fmt: skip
+"""Columns that judge."""
+_AGAINST = frozenset({
+    "abusive", "bad", "declined", "disliked", "dispreferred", "downvoted", "falsch", "incorrect", "malo", "mauvais",
+    "flagged", "hallucinated", "hallucination", "inappropriate",
+    "toxic", "toxicity", "harmful", "unsafe", "offensive", "refused", "refusal",
+    "rejected", "ruim", "schlecht", "thumb down", "thumbs down", "undesirable", "unhelpful", "wrong", "плохо",
+})  # fmt: skip
+"""Columns in which true means a bad answer."""
+_SCALES = frozenset({
+    "correctness", "grade", "helpfulness", "nota", "note", "overall", "points", "punkte", "quality", "rate",
+    "rating", "ratings", "score", "scores", "star", "stars", "sterne",
+})  # fmt: skip
+"""Columns of numbers, in which 1 alone is more likely the lowest than the highest."""
+_VAGUE = frozenset({
+    "bon", "eval", "gold", "like", "nota", "note", "points", "rate", "right", "selected", "valid",
+})  # fmt: skip
+"""Columns that judge only where numbers or verdicts stand under their name."""
 _NOISE = re.compile(r"^(is|was|has|human|user|the|ist|est|es|llm|gpt|model|answer|response|output|completion|reply|"
                     r"final|mean|average|avg) | (label|flag|score|value|rating|binary|bool|by \w+|\d+)$")  # fmt: skip
 _SIDES = r"(answers?|responses?|outputs?|completions?|messages?|conversations?|texts?|reply|replies|turns?|samples?)"
@@ -78,7 +134,7 @@ def says(cell: object) -> bool | None:
     if number is not None:
         return {1.0: True, 0.0: False, -1.0: False}.get(number)
     word = _word(cell)
-    return True if word in PLAIN_GOOD | GOOD else False if word in PLAIN_BAD | BAD else None
+    return True if word in _PLAIN_GOOD | _GOOD else False if word in _PLAIN_BAD | _BAD else None
 
 
 def find(names: Iterable[str], rows: Sequence[Mapping[str, object]], used: Iterable[str]) -> Verdict | Unread | None:
@@ -140,15 +196,15 @@ def _object(cell: object) -> object:
 def _judge(column: str, cells: list[object]) -> Verdict | Unread | None:
     name = plain_name(column.rpartition(".")[2])
     core = _NOISE.sub("", _NOISE.sub("", name))
-    against = bool({name, core} & AGAINST)
-    named = against or bool({name, core} & NAMES)
+    against = bool({name, core} & _AGAINST)
+    named = against or bool({name, core} & _NAMES)
     said = [says(cell) for cell in cells]
     numbers = {number for cell in cells if (number := _number(cell)) is not None}
     if not named:
-        telling = all(_word(cell) in GOOD | BAD for cell in cells) and any(_word(cell) in TELLING for cell in cells)
+        telling = all(_word(cell) in _GOOD | _BAD for cell in cells) and any(_word(cell) in _TELLING for cell in cells)
         return Verdict(column) if telling and len(set(said)) == 2 else None
     clear = numbers <= {0, 1} or numbers <= {-1, 1}
-    if numbers and {name, core} & SCALES and len(numbers) == 1 and not any(isinstance(cell, bool) for cell in cells):
+    if numbers and {name, core} & _SCALES and len(numbers) == 1 and not any(isinstance(cell, bool) for cell in cells):
         clear = False
     worded = sum(one is not None for one, cell in zip(said, cells, strict=True) if _number(cell) is None)
     if 2 * worded > len(said):  # a number among words is a fault of its row
@@ -159,7 +215,7 @@ def _judge(column: str, cells: list[object]) -> Verdict | Unread | None:
         return None  # remarks, and no verdict
     if any(isinstance(cell, (list, Mapping)) for cell in cells):
         return None
-    if not numbers and {name, core} & VAGUE:
+    if not numbers and {name, core} & _VAGUE:
         return None
     values = list(dict.fromkeys(str(cell)[:30] for cell in cells))
     return Unread(column, ", ".join([*values[:_SHOWN], *(["..."] if len(values) > _SHOWN else [])]))
