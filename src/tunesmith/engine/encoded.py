@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -14,11 +14,16 @@ from torch import Tensor
 @dataclass(kw_only=True)
 class EncodedItems(ABC):
     """n rows. `targets` [n] or [n, outputs]; `row_ids` int64 [n]; `features` float32 [n, hidden], what the head reads,
-    where the method trains on that and no row is read by the body again."""
+    where the method trains on that and no row is read by the body again; `cut` int64: positions of the rows that are
+    not read to their end."""
 
     targets: np.ndarray | None = None
     row_ids: np.ndarray | None = None
     features: np.ndarray | None = None
+    cut: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    unit: ClassVar[str]
+    """What `lengths` counts."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -26,7 +31,12 @@ class EncodedItems(ABC):
     @property
     @abstractmethod
     def lengths(self) -> np.ndarray:
-        """What each row costs, int64 [n]: tokens, or squares of 16 by 16 pixels."""
+        """What each row costs, int64 [n]."""
+
+    @property
+    def whole_lengths(self) -> np.ndarray:
+        """What each row would cost if it were not cut, int64 [n]."""
+        return self.lengths
 
     @property
     @abstractmethod

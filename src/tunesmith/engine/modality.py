@@ -14,7 +14,7 @@ from datasets import Dataset
 from tunesmith.core.events import Emit
 from tunesmith.data.modality import DataModality
 from tunesmith.data.types import Columns
-from tunesmith.engine.tokens import EncodedRows
+from tunesmith.engine.encoded import EncodedItems
 from tunesmith.models.bundle import Bundle
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
@@ -34,7 +34,7 @@ class Modality(DataModality, ABC):
     @abstractmethod
     def encode(
         self, rows: Dataset, bundle: Bundle[Any], limit: int, folder: Path, check: Callable[[], None] = lambda: None
-    ) -> EncodedRows:
+    ) -> EncodedItems:
         """Rows with the columns of `read` as tensors on disk, below `folder`, of at most `limit` tokens each. `check`
         is called now and then, and may raise."""
 

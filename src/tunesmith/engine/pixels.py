@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,7 @@ from tunesmith.models.processor import PictureProcessor
 class EncodedPictures(EncodedItems):
     """`pixels` uint8 [n, height, width, 3] as `processor` made them; `digest` uint8 [32], the sha256 of all."""
 
+    unit: ClassVar[str] = "squares of 16 x 16 pixels"
     pixels: np.ndarray
     processor: PictureProcessor
     digest: np.ndarray

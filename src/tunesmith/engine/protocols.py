@@ -21,13 +21,13 @@ from torch import Tensor
 from tunesmith.core.events import Emit
 from tunesmith.core.options import Options
 from tunesmith.data.types import Kind
+from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.objective import Objective, RowObjective
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import LanguageOptions
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.sequences import SequenceRows
-from tunesmith.engine.tokens import EncodedRows
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.codec import Codec
 from tunesmith.models.mask import Encoded
@@ -107,7 +107,7 @@ class PredictiveTask(Task):
     @abstractmethod
     def encode(
         self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
-    ) -> EncodedRows: ...
+    ) -> EncodedItems: ...
 
     @abstractmethod
     def truth(self, values: Sequence[Any]) -> np.ndarray:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -66,14 +66,14 @@ class EncodedRows(EncodedItems):
     """Tokens of n rows.
 
     `ids` int32 [tokens], `types` uint8 [tokens] or None, `offsets` int64 [n + 1]: row i is
-    `ids[offsets[i]:offsets[i + 1]]`. `cut` int64: positions of the rows that were
-    longer than the limit, and `unread` int64 how many tokens of each of them are left out.
+    `ids[offsets[i]:offsets[i + 1]]`. `unread` int64: how many tokens
+    are left out of each of the rows at `cut`, which were longer than the limit.
     """
 
+    unit: ClassVar[str] = "tokens"
     ids: np.ndarray
     types: np.ndarray | None
     offsets: np.ndarray
-    cut: np.ndarray
     pad_token_id: int
     hidden: HiddenStates | None = None
     """Token states after the frozen bottom of the network, read instead of computed."""

@@ -134,6 +134,11 @@ def for_longer(reads: int, language: str | None) -> Entry | None:
     return max(fitting, key=lambda entry: (entry.alias in here, entry.max_length), default=None)
 
 
+def is_untrained(name: str) -> bool:
+    """Whether a base has random weights, which are made on this machine."""
+    return any(entry.writer is not None and entry.alias == name for entry in CATALOG)
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a base model's files lie. `folder` is None until it was fetched from the hub."""

@@ -186,15 +186,18 @@ class TrainingRows:
     letters: float = 0.0
     """Of the row in the middle of all, by length."""
     modality: str = "text"
+    untrained: bool = False
+    """Whether the base has random weights."""
 
 
-def training_rows(data: Any, positions: Any) -> TrainingRows:
-    """Of prepared data (`data.prepared.PreparedData`) those at `positions`."""
+def training_rows(data: Any, positions: Any, model: str) -> TrainingRows:
+    """Of prepared data (`data.prepared.PreparedData`) those at `positions`, for the base called `model`."""
     kind, columns = data.columns.kind, data.columns
     median = median_per_label(kind, data.targets(positions))
     return TrainingRows(
-        kind, len(positions), median, len(columns.inputs) > 1, letters(data, positions)[0], columns.modality
-    )
+        kind, len(positions), median, len(columns.inputs) > 1, letters(data, positions)[0], columns.modality,
+        catalog.is_untrained(model),
+    )  # fmt: skip
 
 
 def letters(data: Any, positions: Any, most: float = math.inf) -> tuple[float, float]:
@@ -243,6 +246,8 @@ def method_for(
 
 
 def _by_data(rows: TrainingRows) -> tuple[str, str]:
+    if rows.untrained:
+        return "scratch", "the base has random weights, so that all of it has to be learned"
     if rows.kind == "number" or rows.pairs:
         enough, what = rows.count >= FULL_PAIRS, f"training rows of {'pairs' if rows.pairs else 'numbers'}"
         why = f"{rows.count:,} {what} are {'enough to train the whole model' if enough else 'few'}"

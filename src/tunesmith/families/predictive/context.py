@@ -15,7 +15,6 @@ from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import LinearSolution
 from tunesmith.engine.protocols import PredictiveTask
-from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.frozen_prefix import FrozenPrefix
 from tunesmith.runs import text_language
@@ -31,7 +30,7 @@ WATCHED_ROWS = 10_000
 class PredictiveRun(RunContext):
     plan: Plan[PredictiveTask] = field(init=False)  # settle
     data: PreparedData = field(init=False)  # read
-    rows: EncodedRows = field(init=False)  # encode
+    rows: EncodedItems = field(init=False)  # encode
     objective: RowObjective = field(init=False)  # baselines
     frozen_prefix: FrozenPrefix = field(init=False)  # baselines
     features_of_base: np.ndarray = field(init=False)  # baselines

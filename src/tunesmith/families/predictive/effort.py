@@ -19,6 +19,7 @@ from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import continued, linear_head
+from tunesmith.families.predictive.frozen_prefix import set_prefix
 
 if TYPE_CHECKING:
     from tunesmith.families.predictive.context import PredictiveRun
@@ -104,8 +105,7 @@ def hand_over(run: PredictiveRun, watched: np.ndarray, noise: Callable[[str, flo
     bundle.name = plan.spec.model
     bundle.model.to(run.device)
     linear_head.set_head(bundle, run.probe.weight, run.probe.bias)
-    bundle.model.freeze_prefix(0)
-    run.rows.hidden = None
+    set_prefix(bundle.model, run.rows, 0)
     run.bundle, run.kept_method = bundle, "head"
     if run.monitor is not None:
         run.monitor.moves = False  # the base is as it was

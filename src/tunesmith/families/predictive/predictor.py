@@ -21,10 +21,10 @@ from tunesmith.data.predict_inputs import FileRows, as_warning
 from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
 from tunesmith.data.types import Columns
 from tunesmith.display.cards import Card, Shown
+from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import PredictiveTask
-from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.measured import compute, with_intervals
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.trained_rows import without_trained_rows
@@ -228,7 +228,7 @@ class Model(Shown):
         return self.task.scores(logits)
 
     @contextmanager
-    def _encoded(self, rows: Dataset) -> Iterator[EncodedRows]:
+    def _encoded(self, rows: Dataset) -> Iterator[EncodedItems]:
         with scratch() as folder:
             encoded = self.modality.encode(rows, self.bundle, self.bundle.max_length, folder)
             self.cut_rows += len(encoded.cut)

@@ -34,7 +34,7 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     train = data.splits["train"]
     model_name = continued.base_name(spec, text_language.sample(data), emit, registry.get("tasks", task_name).loader)
     forecast = forecast_of(model_name, data, spec)
-    method_name = choose.method_for(spec, choose.training_rows(data, train), emit, forecast)
+    method_name = choose.method_for(spec, choose.training_rows(data, train, model_name), emit, forecast)
     words = {
         "effort": choose.effort_of(spec), "target": list(data.columns.target),
         "text": list(data.columns.inputs),
@@ -56,7 +56,7 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
     name = plan.spec.model
     if is_run(Path(name).expanduser()):
         return ["the earlier run that it begins with"]
-    folder = catalog.find(name).folder
+    folder = (catalog.fetch if catalog.is_untrained(name) else catalog.find)(name).folder
     if folder is None:
         return [f"the model: {name} is not on this machine"]
     if not weights and config_alone(folder):
@@ -66,6 +66,8 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
         from tunesmith.engine.meta_model import check_blocks
 
         check_blocks(name, plan.engine.freeze)
+    if not choose.modality_of(plan.task).in_tokens:
+        return []
     bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))
     check_length(plan.spec.options.get("max_length"), room(bundle, plan.method.virtual_tokens), name)
     return []

@@ -19,6 +19,7 @@ from tunesmith.data.prepare import anchored, hints_of, read_parts
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.targets import TargetReader
+from tunesmith.models import catalog
 from tunesmith.runs import choose
 from tunesmith.runs.reading import read, read_options, split_options, value_options
 from tunesmith.runs.shared_split import Pool, SharedSplit, Words, same_data, shared_words
@@ -139,7 +140,8 @@ def _words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tuple[Wo
     columns = prepared.columns
     name = choose.task_for(columns, spec.task, ignore)
     task = fitted_task(name, spec, prepared, train)
-    method = choose.method_for(spec, choose.training_rows(prepared, train), ignore)
+    model = catalog.default(task.loader) if spec.model == "auto" else spec.model
+    method = choose.method_for(spec, choose.training_rows(prepared, train, model), ignore)
     words = {**shared_words(spec, name), "text": list(columns.inputs), "target": list(columns.target)}
     return words, task.metrics[0], method
 

@@ -40,7 +40,8 @@ def _batch(run: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
     # few rows still deserve enough steps to learn from
     rows = int(min(batching.ROWS, max(8, 2 ** int(np.log2(max(8, len(lengths) / 20))))))
     rows = run.plan.method.batch_rows or rows
-    why = f"{len(lengths)} training rows of {np.median(lengths):g} tokens (median), at most {batching.TOKENS} a batch"
+    size = f"{np.median(lengths):g} {run.rows.unit} (median)"
+    why = f"{len(lengths)} training rows of {size}, at most {batching.TOKENS} a batch"
     run.emit(Decided("batch_size", rows, why))
     return rows, batching.TOKENS
 

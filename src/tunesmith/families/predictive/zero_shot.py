@@ -15,6 +15,7 @@ import numpy as np
 from tunesmith.core.events import Decided
 from tunesmith.engine.contrastive import encode_names, label_words
 from tunesmith.engine.inference import answering, parts, run_rows
+from tunesmith.engine.tokens import EncodedRows
 
 if TYPE_CHECKING:
     from tunesmith.families.predictive.context import PredictiveRun
@@ -34,16 +35,17 @@ def logits(run: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
         run.emit(Decided("base", "its own head", "the base model was trained to answer with the same labels"))
         return run.logits(test)
     names = run.plan.task.label_names or []
+    rows = run.rows
     if (
         bundle.zero_shot != "names" or run.plan.task.kind != "label" or len(run.data.columns.inputs) > 1
-        or not all(is_meaningful(name) for name in names)
+        or not isinstance(rows, EncodedRows) or not all(is_meaningful(name) for name in names)
     ):  # fmt: skip
         return None
     why = "it is a sentence encoder, so the label whose name is nearest to the text is its answer before training"
     run.emit(Decided("base", "nearest label name", why))
-    model, rows = bundle.model, encode_names(names, bundle.tokenizer, run.rows)
+    model, named = bundle.model, encode_names(names, bundle.tokenizer, rows)
     with answering(model, run.precision):
-        labels = _unit(run_rows(model.features, rows, np.arange(len(names)), on=run.device))
+        labels = _unit(run_rows(model.features, named, np.arange(len(names)), on=run.device))
     return np.concatenate([SCALE * _unit(part) @ labels.T for part in parts(features, test)])
 
 
