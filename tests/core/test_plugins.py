@@ -88,7 +88,7 @@ FAULTS = [
     ("callbacks", "Plugin = 3", "it is no class"),
     ("callbacks", CALLBACK.format(line="def on_stepp(self, state, event): ..."), "'on_stepp'.*Did you mean 'on_step'"),
     ("callbacks", CALLBACK.format(line="def on_step(self, state): ..."), "its on_step does not take"),
-    ("callbacks", "class Plugin: summary = 'x'", "it has no Options"),
+    ("callbacks", "class Plugin: Options = Own", "it has no summary"),
     ("callbacks", CALLBACK.format(line="Options = dict"), "its Options are no class below"),
     ("methods", METHOD.format(line="virtual_token = 3"), "'virtual_token'.*Did you mean 'virtual_tokens'"),
     ("methods", METHOD.format(line="").replace("def prepare(self, bundle, seed): ...", ""), "it has no prepare"),

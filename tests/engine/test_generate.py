@@ -27,6 +27,7 @@ from transformers import (
 from tunesmith.core.errors import OptionError
 from tunesmith.core.options import parse_value, resolve
 from tunesmith.engine import generate as module
+from tunesmith.engine import inference
 from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate, stream
 
 END = 256
@@ -252,7 +253,7 @@ def test_out_of_memory_halves_the_batch_and_changes_no_answer(
     monkeypatch.setattr(module._Decoding, "logits", narrow)
     assert answers(llama, tokenizer, **words) == expected
     assert {len(PROMPTS), len(PROMPTS) // 2} <= set(sizes)
-    monkeypatch.setattr(module, "is_out_of_memory", lambda error: False)
+    monkeypatch.setattr(inference, "is_out_of_memory", lambda error: False)
     with pytest.raises(torch.OutOfMemoryError):
         answers(llama, tokenizer, **words)
 

@@ -10,8 +10,8 @@ from tunesmith.core.errors import OptionError
 from tunesmith.evaluate import good, good_text, metrics_json, verdict
 from tunesmith.evaluate.goal import Goal, parse_goal
 from tunesmith.evaluate.measured import Difference, with_intervals
+from tunesmith.evaluate.metrics_json import VERDICT
 from tunesmith.evaluate.types import Outcome
-from tunesmith.evaluate.verdict_schema import VERDICT
 
 
 def spam(caught: int, lost: int, spam: int = 14, ham: int = 126) -> tuple[Outcome, Outcome]:

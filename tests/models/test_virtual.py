@@ -13,7 +13,7 @@ from language_models import CAUSAL, SEQ2SEQ, network, tokenizer
 from tunesmith.core.errors import OptionError
 from tunesmith.engine.generate import Sampling, context_length, generate
 from tunesmith.models import virtual
-from tunesmith.models.additions import moving
+from tunesmith.models.additions import moving, virtual_tokens
 from tunesmith.models.language import LanguageModel
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
@@ -74,8 +74,8 @@ def test_switched_off_the_base_is_left_to_the_bit(family: str, kind: str) -> Non
     with adapted.disable_adapter():
         assert torch.equal(logits(adapted, rows), base)
         assert torch.equal(found.model(rows)[0], losses)
-        assert virtual.virtual_tokens(adapted) == 0
-    assert virtual.virtual_tokens(adapted) == 3
+        assert virtual_tokens(adapted) == 0
+    assert virtual_tokens(adapted) == 3
 
 
 @pytest.mark.parametrize("family", CAUSAL)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +27,7 @@ from tunesmith.engine.precision import working
 from tunesmith.engine.retained import ForgettingMonitor, Retained, relative_distance
 from tunesmith.engine.self_distillation import self_distillation
 from tunesmith.engine.setup import Callback, Setup
+from tunesmith.models.language import LanguageModel
 
 _TEMPERATURE = 2.0
 _HELD_RATE = 0.5
@@ -45,15 +45,14 @@ class Distill(Callback):
     turn: ClassVar[int] = 0
     """Before callbacks that add other rows to the objective."""
 
-    def __init__(self, options: DistillOptions, *, engine: Any, folder: Path):
-        self.weight = options.distill_weight
-
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         objective, model = setup.objective, setup.model
+        weight = self.options.distill_weight
         texts = [one.objective for one in monitor.retained if isinstance(one.objective, TokenObjective)]
         if texts:
+            assert isinstance(model, LanguageModel)
             with working(model, setup.precision, setup.float32_names):
-                held = [self_distillation(model, one, self.weight, setup.device) for one in texts]
+                held = [self_distillation(model, one, weight, setup.device) for one in texts]
             setup.objective = MixedObjective(objective, held, _HELD_RATE, setup.seed)
             return
         if type(objective) is not RowObjective:
@@ -69,7 +68,7 @@ class Distill(Callback):
         heads = [one for one in monitor.retained if one.head is not None]
         setup.objective = DistilledObjective(
             objective.rows, objective.positions, objective.row_loss, objective.batch_rows, objective.batch_tokens,
-            objective.seed, features, heads, self.weight, same_batches=objective.same_batches,
+            objective.seed, features, heads, weight, same_batches=objective.same_batches,
         )  # fmt: skip
 
 

@@ -8,8 +8,7 @@ weights move: few of them (lora) do together what many (full) do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,13 +37,11 @@ class Ewc(Callback):
     Options = EwcOptions
     summary: ClassVar[str] = "against forgetting: weights that retained rows depend on move least (EWC)"
 
-    def __init__(self, options: EwcOptions, *, engine: Any, folder: Path):
-        self.strength, self.path = options.ewc_strength, folder / FISHER
-        self._anchor: Anchor | None = None
+    _anchor: Anchor | None = None
 
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         """The Fisher information at the start weights, saved with the run; from there where it lies there already."""
-        body, path = moving_body(setup.model), self.path
+        body, path = moving_body(setup.model), self.folder / FISHER
         found = load_file(path, device=str(setup.device)) if path.exists() else {}
         if found.keys() != body.keys():
             found = fisher(setup, monitor.retained, monitor.seed)
@@ -52,7 +49,8 @@ class Ewc(Callback):
                 save_file({name: tensor.cpu().contiguous() for name, tensor in found.items()}, folder / path.name)
                 move(folder / path.name, path)
         scale = _SUM / (sum(float(tensor.sum()) for tensor in found.values()) or 1.0)
-        self._anchor = Anchor(copies(body), self.strength, {name: tensor * scale for name, tensor in found.items()})
+        curvature = {name: tensor * scale for name, tensor in found.items()}
+        self._anchor = Anchor(copies(body), self.options.ewc_strength, curvature)
 
     def on_gradients(self, masters: Mapping[str, nn.Parameter]) -> float:
         return self._anchor.pull(masters) if self._anchor else 0.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -25,15 +25,12 @@ class Interpolate(Callback):
     Options = InterpolateOptions
     summary: ClassVar[str] = "against forgetting: after training, go back part of the way to the start (WiSE-FT)"
 
-    def __init__(self, options: InterpolateOptions, *, engine: Any, folder: Path):
-        self.alpha = options.interpolate_alpha
-        self._start: dict[str, Tensor] = {}
-
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
-        self._start = copies(moving(setup.model))
+        self._start: Mapping[str, Tensor] = copies(moving(setup.model))
 
     def on_trained(self, setup: Setup, monitor: ForgettingMonitor) -> None:
-        if self.alpha is None:
+        alpha = self.options.interpolate_alpha
+        if alpha is None:
             walk(setup, monitor, self._start)
         else:
-            place(setup.model, self._start, weights(setup.model, self._start), self.alpha)
+            place(setup.model, self._start, weights(setup.model, self._start), alpha)

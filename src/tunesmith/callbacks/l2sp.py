@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from torch import nn
@@ -23,12 +22,10 @@ class L2sp(Callback):
     Options = L2spOptions
     summary: ClassVar[str] = "against forgetting: pull the weights back to where they started (L2-SP)"
 
-    def __init__(self, options: L2spOptions, *, engine: Any, folder: Path):
-        self.strength = options.l2sp_strength
-        self._anchor: Anchor | None = None
+    _anchor: Anchor | None = None
 
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
-        self._anchor = Anchor(copies(moving_body(setup.model)), self.strength)
+        self._anchor = Anchor(copies(moving_body(setup.model)), self.options.l2sp_strength)
 
     def on_gradients(self, masters: Mapping[str, nn.Parameter]) -> float:
         return self._anchor.pull(masters) if self._anchor else 0.0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -25,10 +24,7 @@ class Rehearsal(Callback):
     Options = RehearsalOptions
     summary: ClassVar[str] = "against forgetting: learn retained rows again beside the new ones"
 
-    def __init__(self, options: RehearsalOptions, *, engine: Any, folder: Path):
-        self.rate = options.rehearsal_rate
-
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         setup.objective = MixedObjective(
-            setup.objective, [one.objective for one in monitor.retained], self.rate, setup.seed
+            setup.objective, [one.objective for one in monitor.retained], self.options.rehearsal_rate, setup.seed
         )

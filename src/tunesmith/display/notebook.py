@@ -30,8 +30,7 @@ def progress() -> Listener:
     if sys.stderr.isatty():
         from tunesmith.display.progress import listener
 
-        found: Listener = listener()
-        return found
+        return listener()
     return Brief(sys.stderr)
 
 

@@ -35,7 +35,7 @@ class CheckpointStore:
         self.identity = dict(identity)
         self.emit = emit
 
-    def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> Path:
+    def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, object]) -> Path:
         """Write the checkpoint of `step` durably; `tensors` is one safetensors file per name.
 
         A valid checkpoint of the same step is replaced. Raises OSError (a full disk) with everything

@@ -9,9 +9,8 @@ whose names say what they mean are rows of their class, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,8 @@ from torch.nn import functional
 from tunesmith.engine.inference import evaluating, run_rows
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.tokens import EncodedRows
+from tunesmith.models.text import TextModel
+from tunesmith.models.types import Tokenizer
 
 _CHUNK = 16
 """Rows that go through the network together on a processor. The rows of a batch are chosen by class and
@@ -88,14 +89,14 @@ class ContrastiveObjective:
     def weight(self, items: np.ndarray) -> float:
         return float(len(items))
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def loss(self, model: TextModel, items: np.ndarray, device: torch.device) -> Tensor:
         features = self._features(model, items, device)
         targets = torch.from_numpy(self._targets[items]).to(device)
         losses = self.plain.row_loss(model({"features": features}).float(), targets)
         compared = contrast(features, alike(targets), self.comparison.temperature)
         return (losses + self.comparison.weight * compared).sum()
 
-    def _features(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def _features(self, model: TextModel, items: np.ndarray, device: torch.device) -> Tensor:
         """What the head reads, float32 [items, hidden]."""
         chunks, parts = self._chunks(items), []
         for chunk in chunks:
@@ -149,13 +150,13 @@ def contrast(features: Tensor, weights: Tensor, temperature: float) -> Tensor:
     return -(shares * similar.log_softmax(1)).sum(1)
 
 
-def encode_names(names: Sequence[str], tokenize: Callable[..., Any], rows: EncodedRows) -> EncodedRows:
+def encode_names(names: Sequence[str], tokenizer: Tokenizer, rows: EncodedRows) -> EncodedRows:
     """The names of all labels as rows with targets like those of `rows`: 'card_arrival' as 'card arrival'.
 
-    `tokenize` is a tokenizer of transformers. Names longer than the longest of `rows` are cut.
+    Names longer than the longest of `rows` are cut.
     """
     texts = [label_words(name) for name in names]
-    ids = tokenize(texts, truncation=True, max_length=int(rows.lengths.max()))["input_ids"]
+    ids = tokenizer(texts, truncation=True, max_length=int(rows.lengths.max()))["input_ids"]
     assert rows.targets is not None
     each = np.arange(len(names)) if rows.targets.ndim == 1 else np.eye(len(names))
     return replace(
@@ -172,7 +173,9 @@ def label_words(name: str) -> str:
     return " ".join(re.sub(r"[_\-./]+", " ", words).lower().split()) or name
 
 
-def names_mean(model: Any, objective: RowObjective, names: EncodedRows, device: torch.device) -> tuple[float, float]:
+def names_mean(
+    model: TextModel, objective: RowObjective, names: EncodedRows, device: torch.device
+) -> tuple[float, float]:
     """Share of training rows whose nearest name is one of their labels, and what a guess would have.
 
     Nearest by the cosine of the features, before training.

@@ -25,8 +25,9 @@ from torch import Tensor
 from tunesmith.core.errors import ModelError
 from tunesmith.core.options import Options
 from tunesmith.engine.batching import by_length
-from tunesmith.engine.inference import evaluating, is_out_of_memory
-from tunesmith.models.virtual import is_prefix, virtual_tokens
+from tunesmith.engine.inference import evaluating, in_memory
+from tunesmith.models.additions import is_prefix, virtual_tokens
+from tunesmith.models.types import Network, Tokenizer
 
 BATCH_TOKENS = 8_192
 """Tokens of a batch, prompts and longest answers together: what its key-value cache must hold."""
@@ -54,7 +55,7 @@ class Sampling(Options):
 
     @field_validator("stop", mode="before")
     @classmethod
-    def _one(cls, value: Any) -> Any:
+    def _one(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
     @field_validator("stop")
@@ -81,27 +82,27 @@ class Generated:
         return self.reason == "stop"
 
 
-def ending_ids(model: Any, tokenizer: Any) -> set[int]:
+def ending_ids(model: Network, tokenizer: Tokenizer) -> set[int]:
     """The tokens that end an answer: the tokenizer's, and those of the model's generation config."""
     found = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = found if isinstance(found, list) else [found]
     return {int(token) for token in [*listed, tokenizer.eos_token_id] if token is not None}
 
 
-def name_ends(model: Any, ids: Iterable[int]) -> None:
+def name_ends(model: Network, ids: Iterable[int]) -> None:
     """Write down in the model's generation config which tokens end an answer, so that plain `generate` stops too."""
     if getattr(model, "generation_config", None) is not None:
         ends = sorted(ids)
         model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
 
 
-def begin_with(model: Any, token: int | None) -> None:
+def begin_with(model: Network, token: int | None) -> None:
     """Every answer of an encoder-decoder begins with this token, its language's; None changes nothing."""
     if token is not None:
         model.generation_config.forced_bos_token_id = token
 
 
-def context_length(model: Any) -> int | None:
+def context_length(model: Network) -> int | None:
     """Most tokens that the model reads and writes together; None where its architecture sets no limit."""
     text = model.config.get_text_config(decoder=True)
     limit = getattr(text, "max_position_embeddings", None)
@@ -109,8 +110,8 @@ def context_length(model: Any) -> int | None:
 
 
 def generate(
-    model: Any,
-    tokenizer: Any,
+    model: Network,
+    tokenizer: Tokenizer,
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     *,
@@ -131,27 +132,23 @@ def generate(
     lengths = np.array([len(prompt) + sampling.max_new_tokens for prompt in prompts], dtype=np.int64)
     if batch_tokens is None:
         batch_tokens = BATCH_TOKENS_CPU if model.device.type == "cpu" else BATCH_TOKENS
+
+    def write(some: np.ndarray) -> None:
+        batch = [answers[row] for row in some]
+        for answer in batch:
+            answer.restart()
+        for _ in _grow(model, [prompts[row] for row in some], batch, sampling):
+            check()
+
     with evaluating(model):
-        pending = list(by_length(lengths, tokens=batch_tokens))[::-1]
-        while pending:
-            some = pending.pop()
-            batch = [answers[row] for row in some]
-            try:
-                for _ in _grow(model, [prompts[row] for row in some], batch, sampling):
-                    check()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or len(some) == 1:
-                    raise
-                for answer in batch:
-                    answer.restart()
-                half = len(some) // 2
-                pending += [some[half:], some[:half]]
+        for some in by_length(lengths, tokens=batch_tokens):
+            in_memory(write, some)
     return [answer.generated() for answer in answers]
 
 
 def stream(
-    model: Any,
-    tokenizer: Any,
+    model: Network,
+    tokenizer: Tokenizer,
     prompt: Sequence[int],
     sampling: Sampling,
     *,
@@ -187,7 +184,9 @@ def _seeds(sampling: Sampling, rows: int) -> list[np.random.SeedSequence]:
 class _Answer:
     """One answer while it grows."""
 
-    def __init__(self, tokenizer: Any, sampling: Sampling, stop_ids: Collection[int], seed: np.random.SeedSequence):
+    def __init__(
+        self, tokenizer: Tokenizer, sampling: Sampling, stop_ids: Collection[int], seed: np.random.SeedSequence
+    ):
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._seed = seed
@@ -227,11 +226,12 @@ class _Answer:
         return Generated(text[: min(ends, default=len(text))], self.ids, self.reason or "length")
 
     def _decoded(self, ids: list[int]) -> str:
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
-def _grow(model: Any, prompts: Sequence[Sequence[int]], answers: list[_Answer], sampling: Sampling) -> Iterator[None]:
+def _grow(
+    model: Network, prompts: Sequence[Sequence[int]], answers: list[_Answer], sampling: Sampling
+) -> Iterator[None]:
     """Add one token to every unfinished answer per step, until all are finished."""
     if not all(map(len, prompts)):
         raise ValueError("A prompt has no tokens; begin it with the beginning-of-sequence token.")
@@ -283,7 +283,7 @@ def _choose(logits: Tensor, sampling: Sampling, uniform: Sequence[float]) -> Ten
 class _Decoding:
     """A batch of prompts, what has been decoded after them, and the key-value cache of both."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]]):
+    def __init__(self, model: Network, prompts: Sequence[Sequence[int]]):
         self._model = model.get_base_model() if hasattr(model, "peft_config") else model
         self._accepted = inspect.signature(self._model.forward).parameters
         self._cache: Any = None
@@ -297,7 +297,7 @@ class _Decoding:
         self._ids = ids
 
     @torch.no_grad()
-    def _begun(self, model: Any, rows: int) -> Tensor | None:
+    def _begun(self, model: Network, rows: int) -> Tensor | None:
         """Virtual tokens of PEFT: learned keys and values fill the cache, a learned prompt [1, tokens, hidden] is
         given back, to be put before what is read first. They come before the padding, as in training."""
         count, encodes = virtual_tokens(model), self._model.config.is_encoder_decoder
@@ -308,8 +308,7 @@ class _Decoding:
         if is_prefix(model):
             self._cache = model.get_prompt(rows)
             return None
-        prompt: Tensor = model.get_prompt(1)
-        return prompt
+        return model.get_prompt(1)
 
     def _read(self, ids: Tensor) -> dict[str, Tensor]:
         """The ids, or their embeddings with the learned prompt before them."""
@@ -334,8 +333,7 @@ class _Decoding:
         with _states_in_one_piece(self._model):
             output = self._model(**{name: value for name, value in inputs.items() if name in self._accepted})
         self._cache = getattr(output, "past_key_values", None)
-        last: Tensor = output.logits[:, -1].float()
-        return last
+        return output.logits[:, -1].float()
 
     def append(self, tokens: Tensor) -> None:
         """The tokens int64 [r] that were chosen. A model without a cache reads everything again."""
@@ -355,8 +353,7 @@ class _Decoding:
 
     @torch.no_grad()
     def _encoded(self, ids: Tensor) -> Tensor:
-        states: Tensor = self._model.get_encoder()(**self._read(ids), attention_mask=self._mask)[0]
-        return states
+        return self._model.get_encoder()(**self._read(ids), attention_mask=self._mask)[0]
 
     def _decoder_start(self) -> list[int]:
         """The token that a decoder starts with, and the one forced after it (the language of mBART or NLLB)."""
@@ -370,7 +367,7 @@ class _Decoding:
 
 
 @contextmanager
-def _states_in_one_piece(model: Any) -> Iterator[None]:
+def _states_in_one_piece(model: Network) -> Iterator[None]:
     """The output matrix gets the last states of each row, cut out of those of all tokens, in memory of their own: torch
     multiplies a frozen matrix by such cuts after a copy of it for every row."""
     head = getattr(model, "get_output_embeddings", lambda: None)()

@@ -21,11 +21,13 @@ from tunesmith.engine.hardware import release_memory
 from tunesmith.engine.packed import packed
 from tunesmith.engine.precision import working
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
+from tunesmith.models.model import Model
 
 TIDY_BATCHES = 16
 """Freed memory is given back every so many batches."""
 SAMPLE = 128
 """Rows computed in both precisions to see how far they differ."""
+_Answer = TypeVar("_Answer")
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def answering(model: Any, precision: str) -> Iterator[None]:
+def answering(model: Model, precision: str) -> Iterator[None]:
     """`evaluating` in `precision` arithmetic, and as quick as that goes; float32 weights as they were after it."""
     with evaluating(model), working(model, precision, model.float32_names), packed(model, TOKENS_AT_ONCE):
         yield
@@ -66,15 +68,12 @@ def run_rows(
     batches = list(by_length(lengths))
     result: np.ndarray | None = None
 
+    @torch.no_grad()
+    def values_of(some: np.ndarray) -> np.ndarray:
+        return compute(to_device(rows.collate(positions[some]), on)).float().cpu().numpy()
+
     def computed(some: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        try:
-            with torch.no_grad():
-                return [(some, compute(_to(rows.collate(positions[some]), on)).float().cpu().numpy())]
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or len(some) == 1:
-                raise
-        half = len(some) // 2
-        return [*computed(some[:half]), *computed(some[half:])]
+        return in_memory(values_of, some)
 
     with _taking_turns(computed, batches, on) as answers:
         check()
@@ -90,6 +89,17 @@ def run_rows(
                     result = np.empty((len(positions), values.shape[1]), dtype=np.float32)
                 result[some] = values
     return result if result is not None else np.empty((0, 0), dtype=np.float32)
+
+
+def in_memory(compute: Callable[[np.ndarray], _Answer], some: np.ndarray) -> list[tuple[np.ndarray, _Answer]]:
+    """What `compute` says of some items, int64 [n]: of all at once, or of halves of them where memory runs out."""
+    try:
+        return [(some, compute(some))]
+    except (RuntimeError, MemoryError) as error:
+        if len(some) == 1 or not is_out_of_memory(error):
+            raise
+    half = len(some) // 2  # not within the handler: what failed holds its memory until that is left
+    return [*in_memory(compute, some[:half]), *in_memory(compute, some[half:])]
 
 
 class RowFile:
@@ -109,9 +119,6 @@ class RowFile:
         for position, row in zip(positions, np.ascontiguousarray(values, dtype="<f4"), strict=True):
             self._file.seek(self._begin + int(position) * self._row_bytes)
             self._file.write(row.data)
-
-
-_Answer = TypeVar("_Answer")
 
 
 @contextmanager
@@ -197,7 +204,7 @@ def frozen_bottom(
                 check()
                 if number % TIDY_BATCHES == 0:
                     release_memory()
-                batch = _to(rows.collate(some), on)
+                batch = to_device(rows.collate(some), on)
                 for depth, file in files.items():
                     batch |= {"hidden": model.bottom(batch, depth), "blocks": torch.tensor(depth)}
                     _write_states(file, batch["hidden"].to(dtype), rows, some)
@@ -278,5 +285,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
 
 
-def _to(batch: dict[str, Tensor], on: torch.device) -> dict[str, Tensor]:
-    return batch if on.type == "cpu" else {name: tensor.to(on, non_blocking=True) for name, tensor in batch.items()}
+def to_device(batch: dict[str, Tensor], on: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(on, non_blocking=True) for name, tensor in batch.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,9 @@ from torch import Tensor
 
 from tunesmith.engine.batching import by_length, plan_epoch, plan_mixed
 from tunesmith.engine.hardware import release_memory
-from tunesmith.engine.inference import TIDY_BATCHES, evaluating, is_out_of_memory
+from tunesmith.engine.inference import TIDY_BATCHES, evaluating, in_memory, to_device
 from tunesmith.engine.sequences import SequenceRows
+from tunesmith.models.language import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Likelihoods:
 
 
 def likelihoods(
-    model: Any,
+    model: LanguageModel,
     rows: SequenceRows,
     positions: np.ndarray,
     *,
@@ -37,29 +37,21 @@ def likelihoods(
 ) -> Likelihoods:
     """Without training. Batches of similar length, halved when memory runs out."""
     found = np.zeros((3, len(positions)))
-    pending = list(by_length(rows.lengths[positions], tokens=tokens_at_once))[::-1]
+
+    def fill(some: np.ndarray) -> None:
+        check()
+        batch = to_device(rows.collate(positions[some]), on)
+        losses, right = model(batch)
+        owners = batch["owners"].cpu().numpy()
+        for line, values in enumerate((losses, torch.ones_like(losses), right)):
+            found[line, some] = np.bincount(owners, values.double().cpu().numpy(), minlength=len(some))
+
     with evaluating(model):
-        while pending:
-            check()
-            if len(pending) % TIDY_BATCHES == 0:
+        for number, some in enumerate(by_length(rows.lengths[positions], tokens=tokens_at_once)):
+            if number % TIDY_BATCHES == 0:
                 release_memory()
-            some = pending.pop()
-            batch = to_device(rows.collate(positions[some]), on)
-            try:
-                losses, right = model(batch)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or len(some) == 1:
-                    raise
-                pending += [some[len(some) // 2 :], some[: len(some) // 2]]
-                continue
-            owners = batch["owners"].cpu().numpy()
-            for line, values in enumerate((losses, torch.ones_like(losses), right)):
-                found[line, some] = np.bincount(owners, values.double().cpu().numpy(), minlength=len(some))
+            in_memory(fill, some)
     return Likelihoods(*found)
-
-
-def to_device(batch: dict[str, Tensor], on: torch.device) -> dict[str, Tensor]:
-    return {name: tensor.to(on, non_blocking=True) for name, tensor in batch.items()}
 
 
 @dataclass
@@ -89,7 +81,7 @@ class TokenObjective:
     def weight(self, items: np.ndarray) -> float:
         return float(len(items)) if self.by_item else max(1.0, float(self._learned[items].sum()))
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def loss(self, model: LanguageModel, items: np.ndarray, device: torch.device) -> Tensor:
         batch = self.batch(items, device)
         losses, _ = model(batch)
         return self.total(losses, items, batch)

@@ -43,7 +43,6 @@ _MAPPED = 24 * 2**20  # larger tensors (chunks of logits among them) go back to 
 class Everything(Method):
     """All weights move."""
 
-    Options = Options
     summary = "all weights move"
     learning_rate, epochs = 0.0, 0
 

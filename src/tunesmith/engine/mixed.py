@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tunesmith.engine.objective import Objective
+from tunesmith.models.model import Model
 
 
 @dataclass
@@ -59,6 +59,6 @@ class MixedObjective:
     def weight(self, items: np.ndarray) -> float:
         return sum(objective.weight(part) for objective, part in self._parts(items))
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def loss(self, model: Model, items: np.ndarray, device: torch.device) -> Tensor:
         losses = [objective.loss(model, part, device) for objective, part in self._parts(items)]
         return torch.stack(losses).sum()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -48,7 +48,7 @@ class EngineOptions(Options):
 
     @field_validator("freeze", mode="before")
     @classmethod
-    def _as_list(cls, value: Any) -> Any:
+    def _as_list(cls, value: object) -> object:
         return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
@@ -86,7 +86,7 @@ class ConversationOptions(LanguageOptions):
 
     @field_validator("date", mode="before")
     @classmethod
-    def _as_text(cls, value: Any) -> Any:
+    def _as_text(cls, value: object) -> object:
         text = str(value) if isinstance(value, datetime.date) else value
         if isinstance(text, str):
             datetime.date.fromisoformat(text)

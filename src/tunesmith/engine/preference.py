@@ -6,16 +6,18 @@ What the reference says of every answer never changes, so it is computed once, b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tunesmith.engine.likelihood import Likelihoods, to_device
+from tunesmith.engine.inference import to_device
+from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.objective import EqualItems
 from tunesmith.engine.sequences import SequenceRows
+from tunesmith.models.language import LanguageModel
 
 PairLoss = Literal["sigmoid", "ipo"]
 
@@ -60,7 +62,7 @@ class _JudgedObjective(EqualItems):
         self.lengths = lengths[2 * self.items] + lengths[2 * self.items + 1]
         self.row_ids = self.rows.row_ids[2 * self.items]
 
-    def _ratios(self, model: Any, positions: np.ndarray, device: torch.device) -> Tensor:
+    def _ratios(self, model: LanguageModel, positions: np.ndarray, device: torch.device) -> Tensor:
         """Log-ratios of sequences to the reference, float32 [len(positions)]."""
         batch = to_device(self.rows.collate(positions), device)
         losses, _ = model(batch)
@@ -74,7 +76,7 @@ class PairObjective(_JudgedObjective):
 
     kind: PairLoss = "sigmoid"
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def loss(self, model: LanguageModel, items: np.ndarray, device: torch.device) -> Tensor:
         first = 2 * self.items[items]
         chosen, rejected = self._ratios(model, np.concatenate([first, first + 1]), device).chunk(2)
         counts = torch.as_tensor(np.stack([self.reference.tokens[first], self.reference.tokens[first + 1]]))
@@ -97,7 +99,7 @@ class FeedbackObjective(_JudgedObjective):
         most = max(int(wanted.sum()), int((~wanted).sum()))
         self._weights = most / np.where(wanted, max(1, wanted.sum()), max(1, (~wanted).sum()))
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def loss(self, model: LanguageModel, items: np.ndarray, device: torch.device) -> Tensor:
         assert self.good is not None
         first = 2 * self.items[items]
         ratios = self._ratios(model, first, device)

@@ -268,7 +268,7 @@ class Traits:
 class Method(Traits, ABC):
     """Which weights move."""
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[Options]] = Options
     summary: ClassVar[str]
     """One line for `tunesmith methods`."""
     learning_rate: ClassVar[float]

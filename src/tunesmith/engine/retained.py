@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tunesmith.engine.objective import Objective
 from tunesmith.models.additions import moving, new_head
+from tunesmith.models.model import Model
 
 
 class Probe(Protocol):
@@ -99,7 +100,7 @@ class ForgettingMonitor:
         return [probe.compare(seen, probe.look(choosing) if self.moves else seen) for probe, seen in pairs]
 
 
-def moving_body(model: nn.Module) -> dict[str, nn.Parameter]:
+def moving_body(model: Model) -> dict[str, nn.Parameter]:
     """The parameters that train and were there before: not those of a head made for this task."""
     fresh = {id(parameter) for parameter in new_head(model)}
     return {name: parameter for name, parameter in moving(model).items() if id(parameter) not in fresh}

@@ -7,7 +7,6 @@ Kullback-Leibler divergence of these few probabilities is at most that of all of
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from tunesmith.engine.inference import evaluating
 from tunesmith.engine.likelihood import TokenObjective
+from tunesmith.models.language import LanguageModel
 
 WORDS = 32
 """Most probable words of each position whose probabilities are kept."""
@@ -49,7 +49,7 @@ class SelfDistillation:
     def weight(self, items: np.ndarray) -> float:
         return self.texts.weight(items)
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def loss(self, model: LanguageModel, items: np.ndarray, device: torch.device) -> Tensor:
         batch = self.texts.batch(items, device)
         owners = batch["owners"].cpu().numpy()
         first = np.searchsorted(owners, owners)  # sequences lie one after the other
@@ -60,7 +60,9 @@ class SelfDistillation:
         return self.strength * self.texts.total(divergence(before, now), items, batch)
 
 
-def self_distillation(model: Any, texts: TokenObjective, strength: float, device: torch.device) -> SelfDistillation:
+def self_distillation(
+    model: LanguageModel, texts: TokenObjective, strength: float, device: torch.device
+) -> SelfDistillation:
     """`texts`, or as many of them as are affordable, with the probabilities that `model` gives their words now."""
     some = texts.positions[: max(1, int(np.searchsorted(np.cumsum(texts.lengths), _TOKENS, side="right")))]
     texts = replace(texts, positions=some)

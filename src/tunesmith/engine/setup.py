@@ -20,12 +20,13 @@ from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.retained import ForgettingMonitor
 from tunesmith.engine.state import TrainState
 from tunesmith.engine.stop import StopRequest
+from tunesmith.models.model import Model
 
 
 class Callback:
     """What happens around a step. It has those of these that it wants to hear of."""
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[Options]] = Options
     summary: ClassVar[str]
     """One line for `tunesmith callbacks`."""
     turn: ClassVar[int] = 1
@@ -33,7 +34,7 @@ class Callback:
 
     def __init__(self, options: Any, *, engine: EngineOptions, folder: Path) -> None:
         """`folder`: that of the run."""
-        self.options = options
+        self.options, self.engine, self.folder = options, engine, folder
 
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         """Before training, where something must not be forgotten; may change `setup`."""
@@ -69,7 +70,7 @@ def overrides(callback: type[Callback], *hooks: str) -> bool:
 class Setup:
     """Everything that one training needs."""
 
-    model: nn.Module
+    model: Model
     objective: Objective
     evaluate: Callable[[], Mapping[str, float]]
     """Metrics on the validation rows, 'loss' among them."""

@@ -76,7 +76,7 @@ def _read() -> dict[str, float]:
         return {}
 
 
-def _sound(speed: Any) -> bool:
+def _sound(speed: object) -> bool:
     return isinstance(speed, int | float) and math.isfinite(speed) and 1e6 < speed < 1e18
 
 

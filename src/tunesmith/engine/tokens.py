@@ -6,13 +6,11 @@ array that the task made.
 
 from __future__ import annotations
 
-import io
-import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,11 +19,12 @@ from torch import Tensor
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
-from tunesmith.core.files import new_file, own_folder, write_json
+from tunesmith.core.files import new_file, own_folder
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import USUAL, chosen_limit, unread
+from tunesmith.models.types import Tokenizer
 
 _CHUNK = 2_000  # rows handed to the tokenizer at once
 
@@ -122,7 +121,7 @@ class EncodedRows(EncodedItems):
 
 
 def encode_texts(
-    rows: Dataset, tokenizer: Any, max_length: int, folder: Path, check: Callable[[], None] = lambda: None
+    rows: Dataset, tokenizer: Tokenizer, max_length: int, folder: Path, check: Callable[[], None] = lambda: None
 ) -> EncodedRows:
     """Tokenize the columns 'text' and, where there is one, 'text_pair'.
 
@@ -155,37 +154,27 @@ def encode_texts(
             over = _whole_lengths(tokenizer, texts, full) - max_length
             cut += [start + int(i) for i in full[over > 0]]
             unread += over[over > 0].tolist()
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    arrays = {"offsets": offsets, "cut": np.array(cut, dtype=np.int64), "unread": np.array(unread, dtype=np.int64)}
-    for name, array in arrays.items():
-        content = io.BytesIO()
-        np.save(content, array)
-        with new_file(folder / f"{name}.npy", durable=False) as file:
-            file.write(content.getbuffer())
-    write_json(folder / "tokens.json", {"pad_token_id": tokenizer.pad_token_id})
-    return _open(folder)
-
-
-def _open(folder: Path) -> EncodedRows:
-    types = folder / "types.bin"
+    kinds = folder / "types.bin"
     return EncodedRows(
         ids=np.memmap(folder / "ids.bin", dtype=np.int32, mode="r"),
-        types=np.memmap(types, dtype=np.uint8, mode="r") if types.stat().st_size else None,
-        offsets=np.load(folder / "offsets.npy"),
-        cut=np.load(folder / "cut.npy"),
-        unread=np.load(folder / "unread.npy"),
-        pad_token_id=json.loads((folder / "tokens.json").read_text())["pad_token_id"],
+        types=np.memmap(kinds, dtype=np.uint8, mode="r") if kinds.stat().st_size else None,
+        offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64),
+        cut=np.array(cut, dtype=np.int64),
+        unread=np.array(unread, dtype=np.int64),
+        pad_token_id=tokenizer.pad_token_id,
     )
 
 
-def _tokenize(tokenizer: Any, texts: Sequence[list[str]], max_length: int | None, *, truncation: bool) -> Any:
+def _tokenize(
+    tokenizer: Tokenizer, texts: Sequence[list[str]], max_length: int | None, *, truncation: bool
+) -> Mapping[str, list[list[int]]]:  # fmt: skip
     return tokens(
         tokenizer, *texts, truncation=truncation, max_length=max_length, padding=False,
         return_attention_mask=False, verbose=False,
     )  # fmt: skip
 
 
-def _whole_lengths(tokenizer: Any, texts: Sequence[list[str]], full: np.ndarray) -> np.ndarray:
+def _whole_lengths(tokenizer: Tokenizer, texts: Sequence[list[str]], full: np.ndarray) -> np.ndarray:
     """Tokens of the rows `full`, which are at the limit, before they were cut; int64 [len(full)]."""
     some = [[column[int(i)] for i in full] for column in texts]
     whole = _tokenize(tokenizer, some, None, truncation=False)["input_ids"] if len(full) else []

@@ -34,22 +34,17 @@ def verdict(
         return undecided(metric, "it is undefined" if value is None else "no baseline has a value for it")
     against = (max if higher_is_better(metric) else min)(known, key=lambda name: known[name])
     found = paired_difference(ours, baselines[against], metric, resamples=resamples, seed=seed)
-    if found["low"] > 0:
-        outcome: Outcomes = "better"
-    else:
-        outcome = "worse" if found["high"] < 0 else "not proven"
-    return {
-        "outcome": outcome,
-        "against": against,
-        "metric": metric,
-        "difference": found["difference"],
-        "low": found["low"],
-        "high": found["high"],
-        "sentence": sentence_of(outcome, metric, against, (value, known[against]), found, len(ours)),
-    }
+    outcome = outcome_of(found)
+    sentence = _sentence(outcome, metric, against, (value, known[against]), found, len(ours))
+    return {"outcome": outcome, "against": against, "metric": metric, **found, "sentence": sentence}
 
 
-def sentence_of(
+def outcome_of(found: Difference) -> Outcomes:
+    """Proven where the interval does not hold zero."""
+    return "better" if found["low"] > 0 else "worse" if found["high"] < 0 else "not proven"
+
+
+def _sentence(
     outcome: str, metric: str, against: str, values: tuple[float, float], found: Difference, rows: int
 ) -> str:
     numbers = (
@@ -58,20 +53,12 @@ def sentence_of(
     )
     span = f"95 % interval {words.number(found['low'], True)} to {words.number(found['high'], True)}"
     gain = words.number(found["difference"], True)
-    if outcome == "better":
-        return f"Better: {numbers}. The gain of {gain} ({span}) is more than chance explains."
-    if outcome == "worse":
-        return f"Worse: {numbers}. The difference of {gain} ({span}) is more than chance explains."
-    return f"Not proven: {numbers}. The difference of {gain} ({span}) may be chance."
+    what = "gain" if outcome == "better" else "difference"
+    chance = "may be chance" if outcome == "not proven" else "is more than chance explains"
+    return f"{outcome.capitalize()}: {numbers}. The {what} of {gain} ({span}) {chance}."
 
 
 def undecided(metric: str, why: str) -> Verdict:
-    return {
-        "outcome": "not proven",
-        "against": None,
-        "metric": metric,
-        "difference": None,
-        "low": None,
-        "high": None,
-        "sentence": f"Not proven: {words.metric(metric)} can not be compared, because {why}.",
-    }
+    sentence = f"Not proven: {words.metric(metric)} can not be compared, because {why}."
+    return {"outcome": "not proven", "against": None, "metric": metric, "difference": None, "low": None, "high": None,
+            "sentence": sentence}  # fmt: skip

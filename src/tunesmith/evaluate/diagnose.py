@@ -18,7 +18,7 @@ from tunesmith.evaluate.linear import Frozen
 from tunesmith.evaluate.measured import Measured
 from tunesmith.evaluate.metrics import TABLE, higher_is_better
 from tunesmith.evaluate.sample import BINS
-from tunesmith.evaluate.tables import per_class
+from tunesmith.evaluate.tables import LabelRow, per_class
 from tunesmith.evaluate.types import Finding, Interval, Outcome
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
@@ -196,7 +196,7 @@ def _calibration(outcome: Outcome) -> list[Finding]:
     return _finding("calibration_off", "warning", evidence, action)
 
 
-def _imbalance(table: list[dict[str, Any]], audit: Mapping[str, Any]) -> list[Finding]:
+def _imbalance(table: list[LabelRow], audit: Mapping[str, Any]) -> list[Finding]:
     counts = label_counts(audit) or {row["label"]: row["support"] for row in table}
     known = {name: rows for name, rows in counts.items() if rows > 0}
     if len(known) < 2:
@@ -220,7 +220,7 @@ def _imbalance(table: list[dict[str, Any]], audit: Mapping[str, Any]) -> list[Fi
     return _finding("imbalance", "warning" if hurt else "info", evidence, action)
 
 
-def _never_predicted(table: list[dict[str, Any]]) -> list[Finding]:
+def _never_predicted(table: list[LabelRow]) -> list[Finding]:
     rows = [row for row in table if row["support"] >= SEEN_ENOUGH]
     never = [row["label"] for row in rows if row["predicted"] == 0]
     if not never:

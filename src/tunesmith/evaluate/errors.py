@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -18,8 +18,17 @@ SURE = 0.9
 """Probability of another label from which a row may be called mislabelled."""
 
 
-def worst(outcome: Outcome, most: int = SHOWN) -> list[dict[str, Any]]:
-    """The `most` worst mistakes: {"row": position, "truth", "predicted", "weight"} as words.
+class Mistake(TypedDict):
+    """A test row by its position, and in words what it is, what was said of it, and how wrong that is."""
+
+    row: int
+    truth: str
+    predicted: str
+    weight: str
+
+
+def worst(outcome: Outcome, most: int = SHOWN) -> list[Mistake]:
+    """The `most` worst mistakes.
 
     "label": wrong with the highest probability; "labels": the one decision furthest off; "number":
     the largest error.
@@ -29,7 +38,7 @@ def worst(outcome: Outcome, most: int = SHOWN) -> list[dict[str, Any]]:
     return _wrong_labels(outcome, most) if outcome.kind == "labels" else _wrong_number(outcome, most)
 
 
-def _wrong_class(outcome: Outcome, most: int) -> list[dict[str, Any]]:
+def _wrong_class(outcome: Outcome, most: int) -> list[Mistake]:
     predicted, names = outcome.predicted(), outcome.labels
     wrong = np.flatnonzero(predicted != outcome.truth)
     certainty = outcome.scores[wrong, predicted[wrong]]
@@ -45,31 +54,23 @@ def _wrong_class(outcome: Outcome, most: int) -> list[dict[str, Any]]:
     ]
 
 
-def _wrong_labels(outcome: Outcome, most: int) -> list[dict[str, Any]]:
+def _wrong_labels(outcome: Outcome, most: int) -> list[Mistake]:
     predicted, names = outcome.predicted(), outcome.labels
     mistaken = predicted != outcome.truth
     distance = np.where(mistaken, np.abs(outcome.scores - outcome.truth), 0.0)
     wrong = np.flatnonzero(mistaken.any(axis=1))
     order = wrong[np.argsort(-distance[wrong].max(axis=1), kind="stable")[:most]] if len(wrong) else wrong
-    found = []
+    found: list[Mistake] = []
     for row in order:
         label = int(distance[row].argmax())
-        found.append(
-            {
-                "row": int(row),
-                "truth": _listed(names, outcome.truth[row]),
-                "predicted": _listed(names, predicted[row]),
-                "weight": f"{names[label]}: probability {number(outcome.scores[row, label])}",
-            }
-        )
+        truth, given = (", ".join(names[one] for one in np.flatnonzero(some[row])) or "(none)"
+                        for some in (outcome.truth, predicted))  # fmt: skip
+        weight = f"{names[label]}: probability {number(outcome.scores[row, label])}"
+        found.append({"row": int(row), "truth": truth, "predicted": given, "weight": weight})
     return found
 
 
-def _listed(names: list[str], given: np.ndarray) -> str:
-    return ", ".join(names[label] for label in np.flatnonzero(given)) or "(none)"
-
-
-def _wrong_number(outcome: Outcome, most: int) -> list[dict[str, Any]]:
+def _wrong_number(outcome: Outcome, most: int) -> list[Mistake]:
     error = outcome.scores - outcome.truth
     return [
         {

@@ -11,7 +11,7 @@ from tunesmith.evaluate import words
 from tunesmith.evaluate.goal import Goal
 from tunesmith.evaluate.measured import Measured, value_of
 from tunesmith.evaluate.metrics import higher_is_better
-from tunesmith.evaluate.tables import per_class
+from tunesmith.evaluate.tables import LabelRow, per_class
 from tunesmith.evaluate.types import Interval, Outcome
 from tunesmith.evaluate.verdict import Good, Level, answer
 
@@ -74,9 +74,7 @@ def _by_goal(found: Interval, goal: Goal) -> tuple[Level, str]:
     return "fair", f"The target ({goal}) is missed, by little enough that it may be bad luck."
 
 
-def _by_scale(
-    found: Interval, metric: str, constant: Measured | None, table: Sequence[Mapping[str, Any]]
-) -> tuple[Level, str]:
+def _by_scale(found: Interval, metric: str, constant: Measured | None, table: Sequence[LabelRow]) -> tuple[Level, str]:
     at = None if constant is None else value_of(constant, metric)
     skill = {end: skill_of(found[end], at, metric) for end in ("value", "low", "high")}
     least = min(skill.values())
@@ -103,7 +101,7 @@ def skill_of(value: float, constant: float | None, metric: str) -> float:
     return (value - least) / (1 - least) if least < 1 else float(value >= 1)
 
 
-def _lost(table: Sequence[Mapping[str, Any]]) -> list[str]:
+def _lost(table: Sequence[LabelRow]) -> list[str]:
     """Labels of which most rows are missed for certain (Clopper-Pearson at 95 %)."""
     from scipy.special import betaincinv
 
@@ -120,7 +118,7 @@ def _lost(table: Sequence[Mapping[str, Any]]) -> list[str]:
 # words
 
 
-def _of_one(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: Outcome | None) -> str:
+def _of_one(outcome: Outcome, table: Sequence[LabelRow], constant: Outcome | None) -> str:
     right = int((outcome.predicted() == outcome.truth).sum())
     rows = len(outcome)
     told = f"{right:,} of {rows:,} test rows are right ({_share(right, rows)})."
@@ -129,7 +127,7 @@ def _of_one(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: Outc
     return f"{told} {_weakest(table)}".strip()
 
 
-def _of_two(table: Sequence[Mapping[str, Any]]) -> str:
+def _of_two(table: Sequence[LabelRow]) -> str:
     """The rarer label is what is looked for."""
     rare, common = sorted(table, key=lambda row: row["support"])
     if not rare["support"]:
@@ -148,7 +146,7 @@ def _of_two(table: Sequence[Mapping[str, Any]]) -> str:
     return f"Of {rare['support']:,} rows of {rare['label']!r} {found:,} {is_} found; {lost}."
 
 
-def _weakest(table: Sequence[Mapping[str, Any]]) -> str:
+def _weakest(table: Sequence[LabelRow]) -> str:
     known = [row for row in table if row["support"] >= SEEN]
     if not known:
         return ""
@@ -159,7 +157,7 @@ def _weakest(table: Sequence[Mapping[str, Any]]) -> str:
     return f"The weakest label is {weakest['label']!r}: {found:,} of its {weakest['support']:,} rows are found."
 
 
-def _of_several(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: Outcome | None) -> str:
+def _of_several(outcome: Outcome, table: Sequence[LabelRow], constant: Outcome | None) -> str:
     given, truth = outcome.predicted(), outcome.truth
     hits, all_given, wanted = int((given & truth).sum()), int(given.sum()), int(truth.sum())
     whole = int((given == truth).all(axis=1).sum())
@@ -170,7 +168,7 @@ def _of_several(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: 
     ).strip()
 
 
-def _of_numbers(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: Outcome | None) -> str:
+def _of_numbers(outcome: Outcome, table: Sequence[LabelRow], constant: Outcome | None) -> str:
     errors = np.abs(outcome.scores - outcome.truth)
     told = f"On average it is off by {words.number(float(errors.mean()))}"
     if constant is not None:
@@ -180,7 +178,7 @@ def _of_numbers(outcome: Outcome, table: Sequence[Mapping[str, Any]], constant: 
     return f"{told}; 9 in 10 of the {len(outcome):,} test rows are off by at most {words.number(most)}."
 
 
-TOLD: dict[str, Callable[[Any, Sequence[Mapping[str, Any]], Any], str]] = {
+TOLD: dict[str, Callable[[Any, Sequence[LabelRow], Any], str]] = {
     "label": _of_one,
     "labels": _of_several,
     "number": _of_numbers,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.evaluate import charts, page, words
-from tunesmith.evaluate.errors import slices, worst
+from tunesmith.evaluate.errors import Mistake, slices, worst
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.page import text
 from tunesmith.evaluate.tables import confusion
@@ -84,7 +84,7 @@ def errors(evidence: Evidence) -> str:
     )
 
 
-def _listed(evidence: Evidence, mistake: dict[str, Any], pictured: bool = True) -> dict[str, Any]:
+def _listed(evidence: Evidence, mistake: Mistake, pictured: bool = True) -> dict[str, Any]:
     at = mistake["row"]
     words_of_row = evidence.test_inputs[at] if at < len(evidence.test_inputs) else ""
     cut = words_of_row if len(words_of_row) <= LONGEST else words_of_row[: LONGEST - 1] + "…"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tunesmith.evaluate import charts, page, words
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import TABLE, get, names_for
 from tunesmith.evaluate.page import text
-from tunesmith.evaluate.tables import per_class
+from tunesmith.evaluate.tables import LabelRow, per_class
 
 FOLDED = 4
 """Labels without a single hit, from which they are folded into one line."""
@@ -107,7 +108,7 @@ def classes(evidence: Evidence) -> str:
     return note + shown
 
 
-def _class_table(evidence: Evidence, rows: list[dict[str, Any]]) -> str:
+def _class_table(evidence: Evidence, rows: Sequence[LabelRow]) -> str:
     many = evidence.kind == "labels"
     head: list[page.Cell] = ["label", "F1", ("", "n"), ("precision", "n hide-small"), ("recall", "n hide-small")]
     head += [("rows", "n"), *([("threshold", "n")] if many else [])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -16,16 +16,28 @@ LARGEST_MATRIX = 500
 CONFUSED_PAIRS = 50
 
 
-def per_class(outcome: Measured | None) -> list[dict[str, Any]]:
+class LabelRow(TypedDict):
+    """A label of the test rows: `support` have it, `predicted` were given it, from the probability `threshold` on."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+    threshold: NotRequired[float]
+
+
+def per_class(outcome: Measured | None) -> list[LabelRow]:
     """Precision, recall, F1, support and number of predictions of each label; [] of what has none."""
     if not isinstance(outcome, Outcome) or outcome.kind == "number":
         return []
     sample = Sample(outcome.view(), np.ones((len(outcome), 1)))
-    rows = []
+    rows: list[LabelRow] = []
     columns = (sample.hits, sample.given, sample.support)
     for index, name in enumerate(outcome.labels):
         hits, given, support = (float(column[index, 0]) for column in columns)
-        row: dict[str, Any] = {
+        row: LabelRow = {
             "label": name,
             "precision": hits / given if given else 0.0,
             "recall": hits / support if support else 0.0,

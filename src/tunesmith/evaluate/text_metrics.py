@@ -199,8 +199,7 @@ def _chrf_row(given: str, wanted: Sequence[str]) -> np.ndarray:
             for left, right in zip(ours, theirs, strict=True)
         ])  # fmt: skip
     statistics = np.array(found, dtype=np.float64).reshape(len(wanted), -1)
-    best: np.ndarray = statistics[chrf(statistics).argmax()]
-    return best
+    return statistics[chrf(statistics).argmax()]
 
 
 def _character_ngrams(text: str) -> list[Counter[str]]:

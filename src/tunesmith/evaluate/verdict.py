@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
 from tunesmith.evaluate import words
-from tunesmith.evaluate.compare import Outcomes
+from tunesmith.evaluate.compare import Outcomes, outcome_of
 from tunesmith.evaluate.compare import Verdict as Core
 from tunesmith.evaluate.compare import verdict as against_the_best
 from tunesmith.evaluate.goal import Goal
@@ -114,8 +114,8 @@ def whole(core: Core, good: Good, worth: Worth) -> Verdict:
         second = f"better than {words.baseline(core['against'])}" if core["against"] else second
     joined = "and" if (good["level"] == "good") == (worth["level"] == "good") else "but"
     title = f"{_FIRST[good['level']]}, {joined} {second}"
-    sentence = f"{title}. {good['words']} {worth['words']}"
     level = _LEVELS[good["level"], worth["level"]]
+    sentence = f"{title}. {good['words']} {worth['words']}"
     return {
         "level": level, "title": title, "good": good, "worth": worth, "outcome": core["outcome"],
         "against": core["against"], "metric": core["metric"], "difference": core["difference"], "low": core["low"],
@@ -137,29 +137,28 @@ def worth(
 
     def pair(name: str) -> Difference:
         if known is not None and name == known["against"]:
-            return _of_core(known)
+            return {"difference": known["difference"] or 0.0, "low": known["low"] or 0.0, "high": known["high"] or 0.0}
         return paired_difference(ours, baselines[name], metric, seed=seed)
 
     order = sorted(values, key=lambda name: CONTENDERS.index(name) if name in CONTENDERS else len(CONTENDERS))
-    found = [_contender(name, values[name], pair(name), name == simplest) for name in order]
+    found: list[Contender] = []
+    for name in order:
+        apart = pair(name)
+        found.append(
+            {"name": name, "value": values[name], **apart, "outcome": outcome_of(apart), "same": name == simplest}
+        )
     rivals = [one for one in found if not one["same"]]
     level: Level = "fair"
     if rivals and all(one["outcome"] == "better" for one in rivals):
         level = "good"
     elif any(one["outcome"] == "worse" for one in rivals):
         level = "poor"
-    told = _simplest(simplest, value, metric) if simplest else ""
+    told = ""
+    if simplest:
+        named = words.baseline(simplest)
+        told = f"This is the simple way itself ({named}): {words.metric(metric)} {words.number(value)}. "
     told += _compared(value, rivals, metric, higher_is_better(metric))
     return {"level": level, "words": told.strip(), "simplest": simplest is not None, "contenders": found}
-
-
-def _contender(name: str, value: float, found: Difference, same: bool) -> Contender:
-    outcome: Outcomes = "better" if found["low"] > 0 else "worse" if found["high"] < 0 else "not proven"
-    return {"name": name, "value": value, **found, "outcome": outcome, "same": same}
-
-
-def _simplest(name: str, value: float, metric: str) -> str:
-    return f"This is the simple way itself ({words.baseline(name)}): {words.metric(metric)} {words.number(value)}. "
 
 
 def _compared(value: float, rivals: Sequence[Contender], metric: str, higher: bool) -> str:
@@ -167,36 +166,24 @@ def _compared(value: float, rivals: Sequence[Contender], metric: str, higher: bo
     if not rivals:
         return ""
     hardest = (max if higher else min)(rivals, key=lambda one: one["value"])
-    how = {
-        "better": "It is better than {name}",
-        "worse": "It is worse than {name}",
-        "not proven": "It is not proven to be better than {name}",
-    }[hardest["outcome"]].format(name=words.baseline(hardest["name"]))
+    how = {"better": "better", "worse": "worse", "not proven": "not proven to be better"}[hardest["outcome"]]
     span = f"95 % interval {words.number(hardest['low'], True)} to {words.number(hardest['high'], True)}"
     told = (
-        f"{how}: {words.metric(metric)} {words.number(value)} against {words.number(hardest['value'])}, "
-        f"a difference of {words.number(hardest['difference'], True)} ({span})"
+        f"It is {how} than {words.baseline(hardest['name'])}: {words.metric(metric)} {words.number(value)} against "
+        f"{words.number(hardest['value'])}, a difference of {words.number(hardest['difference'], True)} ({span})"
         f"{', which chance alone may explain' if hardest['outcome'] == 'not proven' else ''}."
     )
-    others = [one for one in rivals if one is not hardest]
-    beaten = [_named(one) for one in others if one["outcome"] == "better"]
-    open_ = [_named(one) for one in others if one["outcome"] == "not proven"]
-    worse = [_named(one) for one in others if one["outcome"] == "worse"]
-    if beaten:
-        told += f" It is better than {words.listed(beaten)}."
-    if open_:
-        told += f" Not proven to be better than {words.listed(open_)} either."
-    if worse:
-        told += f" It is worse than {words.listed(worse)} too."
+    forms = {
+        "better": " It is better than {}.",
+        "not proven": " Not proven to be better than {} either.",
+        "worse": " It is worse than {} too.",
+    }
+    for outcome, form in forms.items():
+        others = [f"{words.baseline(one['name'])} ({words.number(one['value'])})" for one in rivals
+                  if one is not hardest and one["outcome"] == outcome]  # fmt: skip
+        if others:
+            told += form.format(words.listed(others))
     return told
-
-
-def _named(one: Contender) -> str:
-    return f"{words.baseline(one['name'])} ({words.number(one['value'])})"
-
-
-def _of_core(core: Core) -> Difference:
-    return {"difference": core["difference"] or 0.0, "low": core["low"] or 0.0, "high": core["high"] or 0.0}
 
 
 def of_document(found: Mapping[str, Any]) -> tuple[str, str, str]:

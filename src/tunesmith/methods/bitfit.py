@@ -5,19 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tunesmith.core.errors import ModelError
-from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import moving, new_head, split_head
 from tunesmith.models.bundle import Bundle
 
 
-class BitFitOptions(Options):
-    pass
-
-
 class BitFit(Method):
-    Options = BitFitOptions
     summary: ClassVar[str] = "only the biases move, a thousandth of the weights; nothing is added"
     learning_rate = 1e-3
     epochs = 4

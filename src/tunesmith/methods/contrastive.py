@@ -9,16 +9,11 @@ from pydantic import Field
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
 from tunesmith.engine.contrastive import Comparison, ContrastiveObjective, encode_names, names_mean
+from tunesmith.engine.method_kinds import Layered
 from tunesmith.engine.objective import Objective, RowObjective
-from tunesmith.engine.optim import ParameterGroup
-from tunesmith.engine.protocols import Method
 from tunesmith.engine.tokens import EncodedRows
-from tunesmith.models.additions import moving
-from tunesmith.models.blocks import depths
 from tunesmith.models.bundle import Bundle
 
-_FROZEN_SHARE = 1 / 3
-"""Of the blocks, from the bottom: they are run once, and few rows would teach them nothing general."""
 _BLOCK_DECAY = 0.9
 """Learning rate of each block as a part of that of the block above it."""
 _HEAD_RATE = 1.5
@@ -39,7 +34,7 @@ class ContrastiveOptions(Options):
     the base model."""
 
 
-class Contrastive(Method):
+class Contrastive(Layered):
     Options = ContrastiveOptions
     summary: ClassVar[str] = (
         "learns by comparing: texts of one label are drawn together, all others apart; for few rows per label"
@@ -58,29 +53,11 @@ class Contrastive(Method):
     fits_head = True
     """In the end, and for every look at validation rows: the one that learns along lags behind its features."""
 
-    def prepare(self, bundle: Bundle, seed: int) -> None:
-        depth_of, _ = depths(bundle.model)
-        lowest = 1 + self.frozen_blocks(bundle)
-        for name, parameter in bundle.model.named_parameters():
-            if depth_of[name] < lowest:
-                parameter.requires_grad_(False)
-
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        _, top = depths(bundle.model)
-        return round((top - 1) * _FROZEN_SHARE)
-
-    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
-        """One group per parameter: the head fastest, each block slower than the one above."""
-        depth_of, top = depths(bundle.model)
-
-        def rate(depth: int) -> float:
-            return learning_rate * (_HEAD_RATE if depth == top else _BLOCK_DECAY ** (top - 1 - depth))
-
-        return [ParameterGroup({name: p}, rate(depth_of[name])) for name, p in moving(bundle.model).items()]
+    def _rate(self, below: int, learning_rate: float) -> float:
+        return learning_rate * (_HEAD_RATE if below < 0 else _BLOCK_DECAY**below)
 
     def objective(self, plain: RowObjective, bundle: Bundle, label_names: list[str] | None, emit: Emit) -> Objective:
-        """The objective to train on in place of `plain`; numbers (no `label_names`) keep it."""
-        if label_names is None:
+        if label_names is None:  # numbers
             return plain
         options = self.options
         assert isinstance(plain.rows, EncodedRows)  # names of labels are texts, and only texts are compared with them

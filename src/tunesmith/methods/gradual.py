@@ -7,10 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tunesmith.core.options import Options
-from tunesmith.engine.optim import ParameterGroup, by_depth
-from tunesmith.engine.protocols import Method
+from tunesmith.engine.method_kinds import Layered
 from tunesmith.models.additions import moving
-from tunesmith.models.blocks import depths, writes_text
+from tunesmith.models.blocks import depths
 from tunesmith.models.bundle import Bundle
 
 
@@ -27,7 +26,7 @@ class GradualOptions(Options):
     not given, a third of a text encoder, nothing of a language model."""
 
 
-class Gradual(Method):
+class Gradual(Layered):
     Options = GradualOptions
     summary: ClassVar[str] = "the model learns from its last layer down, stage by stage"
     learning_rate = 2e-4
@@ -46,19 +45,15 @@ class Gradual(Method):
     def prepare(self, bundle: Bundle, seed: int) -> None:
         """Freeze what never moves. What is unfrozen later counts as moving from the start: the optimizer knows it, and
         every checkpoint holds it. `on_stage` then says what has a gradient."""
+        super().prepare(bundle, seed)
         depth_of, _ = depths(bundle.model)
-        for name, parameter in bundle.model.named_parameters():
-            if depth_of[name] < self._lowest(bundle):
-                parameter.requires_grad_(False)
         self._later = {name: depth_of[name] for name in moving(bundle.model)}
 
     def stage(self, epoch: int, before: int, stalled: bool) -> int:
-        """The stage (from 0) of the epoch (from 0) that begins; that of the epoch before it was `before`."""
         wanted = epoch if self.options.unfreeze == "epoch" else before + (stalled and epoch > 0)
         return min(wanted, self.options.stages - 1)
 
     def on_stage(self, stage: int, bundle: Bundle) -> bool:
-        """Called as an epoch of that stage begins or goes on after a resume; whether it is the last stage."""
         lowest = self._lowest_moving(stage, bundle)
         for name, parameter in bundle.model.named_parameters():
             if name in self._later:
@@ -78,26 +73,11 @@ class Gradual(Method):
         return highest - round((highest - lowest) * stage / (self.options.stages - 1))
 
     def frozen_prefix(self, stage: int, bundle: Bundle) -> int:
-        """How many of the lowest blocks do not move in that stage, nor in those before."""
         return max(0, self._lowest_moving(stage, bundle) - 1)
 
-    def _lowest(self, bundle: Bundle) -> int:
-        return 0 if self._share(bundle) == 0 else 1 + self.frozen_blocks(bundle)
-
     def _share(self, bundle: Bundle) -> float:
-        if self.options.frozen_share is not None:
-            return self.options.frozen_share
-        return 0.0 if writes_text(bundle.model) else 1 / 3
+        asked: float | None = self.options.frozen_share
+        return super()._share(bundle) if asked is None else asked
 
-    def frozen_blocks(self, bundle: Bundle) -> int:
-        _, top = depths(bundle.model)
-        return round((top - 1) * self._share(bundle))
-
-    def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
-        """One group per block, each block at the rate of the one above by `rate_decay`; the head as the top block."""
-        depth_of, top = depths(bundle.model)
-
-        def rate(depth: int) -> float:
-            return learning_rate / self.options.rate_decay ** max(0, top - 1 - depth)
-
-        return by_depth(moving(bundle.model), depth_of, rate)
+    def _rate(self, below: int, learning_rate: float) -> float:
+        return float(learning_rate / self.options.rate_decay ** max(0, below))  # the head is as fast as the top block

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.protocols import Method
+from tunesmith.models.additions import moving
 from tunesmith.models.bundle import Bundle
 
 
-class HeadOptions(Options):
-    pass
-
-
 class Head(Method):
-    Options = HeadOptions
     summary: ClassVar[str] = "only a new last layer learns: seconds, and hard to beat on texts that the model knows"
     learning_rate = 1e-3
     epochs = 0
@@ -29,5 +24,4 @@ class Head(Method):
             parameter.requires_grad_(False)
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
-        named = {name: p for name, p in bundle.model.named_parameters() if p.requires_grad}
-        return [ParameterGroup(named, learning_rate)]
+        return [ParameterGroup(moving(bundle.model), learning_rate)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from tunesmith.core.options import Options
+from tunesmith.engine.method_kinds import Additive
 from tunesmith.engine.optim import ParameterGroup
-from tunesmith.engine.protocols import Method
-from tunesmith.models.additions import add_to, linear_targets, moving, new_token_targets, quiet_peft
+from tunesmith.models.additions import linear_targets, moving, new_token_targets
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.virtual import typical_size
 
@@ -32,17 +31,12 @@ class LoraOptions(Options):
     """Learn the length of each weight column apart from its direction (DoRA: Liu et al. 2024); slower."""
 
 
-class Lora(Method):
+class Lora(Additive):
     Options = LoraOptions
     summary: ClassVar[str] = "small additions to every linear layer learn; little memory, a small file"
     learning_rate = 1e-3
     epochs = 4
     learns_new_tokens = True
-    adds = True
-
-    def __init__(self, options: LoraOptions):
-        self.options = options
-        self._peft: Any = None
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         from peft import LoraConfig
@@ -52,7 +46,7 @@ class Lora(Method):
             use_rslora=True, use_dora=self.options.dora, target_modules=linear_targets(bundle.model), bias="none",
             trainable_token_indices=new_token_targets(bundle.model, bundle.new_token_ids),
         )  # fmt: skip
-        self._peft = add_to(bundle.model, config, seed)
+        self._add(bundle, config, seed)
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """New tokens move faster where embeddings are large: they start at the mean of all words, Adam's steps are
@@ -64,12 +58,6 @@ class Lora(Method):
         added = {name: one for name, one in named.items() if name not in tokens}
         faster = max(1.0, _TOKEN_RATE * typical_size(bundle))
         return [ParameterGroup(added, learning_rate), ParameterGroup(tokens, learning_rate * faster)]
-
-    def merge(self, bundle: Bundle, folder: Path) -> None:
-        """Save the additions in PEFT's layout in `folder`/adapter, then add them to the weights."""
-        with quiet_peft():
-            self._peft.save_pretrained(folder / "adapter", safe_serialization=True)
-            bundle.model.network = self._peft.merge_and_unload()
 
 
 class Qlora(Lora):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from tunesmith.core.options import Options
+from tunesmith.engine.method_kinds import Additive
 from tunesmith.engine.optim import ParameterGroup, by_depth
-from tunesmith.engine.protocols import Method
-from tunesmith.models.additions import add_to, moving, quiet_peft
+from tunesmith.models.additions import moving, quiet_peft
 from tunesmith.models.blocks import block_names, depths
 from tunesmith.models.bundle import Bundle
 
@@ -26,18 +26,14 @@ class ProgressiveOptions(Options):
     columns keeps the share it was given first."""
 
 
-class Progressive(Method):
+class Progressive(Additive):
     Options = ProgressiveOptions
     summary: ClassVar[str] = "a new column learns beside the old ones, which keep every earlier task exactly"
     families = ("predictive",)
     learning_rate = 2e-4
     epochs = 3
-    adds = True
-
-    def __init__(self, options: ProgressiveOptions):
-        self.options = options
-        self._peft: Any = None
-        self._earlier = 0
+    _earlier = 0
+    """Columns of earlier tasks."""
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         from tunesmith.models import column
@@ -50,7 +46,7 @@ class Progressive(Method):
             target_modules=names, first_block=names[0], last_block=names[-1], columns=self._earlier + 1,
             reduction_factor=self.options.reduction_factor,
         )  # fmt: skip
-        self._peft = add_to(bundle.model, config, seed)
+        self._add(bundle, config, seed)
         column.put_back(bundle.model.network, earlier)
 
     def frozen_blocks(self, bundle: Bundle) -> int:
@@ -63,7 +59,6 @@ class Progressive(Method):
         return min(round(len(names) * self.options.shared_share), len(names) - 1)
 
     def reading(self, bundle: Bundle, columns: int | None) -> AbstractContextManager[None]:
-        """The model answers as a run with that many columns left it; as it was before this one when None."""
         from tunesmith.models import column
 
         if self._peft is None and columns is None:
@@ -83,6 +78,7 @@ class Progressive(Method):
         """Save the columns in `folder` in PEFT's layout and take them out of the network, which is saved beside."""
         from tunesmith.models.column import nameless
 
+        assert self._peft is not None
         with quiet_peft():
             self._peft.save_pretrained(folder, safe_serialization=True, state_dict=nameless(self._peft.state_dict()))
             bundle.model.network = self._peft.unload()

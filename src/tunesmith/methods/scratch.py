@@ -6,19 +6,13 @@ from typing import ClassVar
 
 import torch
 
-from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.protocols import Method
 from tunesmith.models.additions import split_head
 from tunesmith.models.bundle import Bundle
 
 
-class ScratchOptions(Options):
-    pass
-
-
 class Scratch(Method):
-    Options = ScratchOptions
     summary: ClassVar[str] = "everything learns, from random weights: shows what pre-training was worth"
     learning_rate = 3e-4
     epochs = 10

@@ -16,11 +16,11 @@ _TYPES = ("LORA", "IA3", "PROMPT_TUNING", "PREFIX_TUNING", "BOTTLENECK", "COLUMN
 _NAME = re.compile(r"[\w.\-]+")
 
 
-def _names(value: Any) -> bool:
+def _names(value: object) -> bool:
     return texts(value) and all(_NAME.fullmatch(one) for one in value)
 
 
-def _numbers(value: Any) -> bool:
+def _numbers(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, int) for one in value)
 
 

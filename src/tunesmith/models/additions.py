@@ -7,14 +7,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from tunesmith.core.errors import OptionError
+from tunesmith.models.model import Model
 from tunesmith.models.model_json import read_object
 from tunesmith.models.safety import ADAPTER
+from tunesmith.models.types import Adapted, Network
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PromptLearningConfig
 
 # Names of the linear layers that give a block's keys and values, and of the one that ends its feed-forward
 # part, over the families of transformers. Where queries, keys and values are one layer, it counts as both.
@@ -35,7 +40,7 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     return read_object(path) if path.exists() else {}
 
 
-def linear_targets(model: Any) -> list[str]:
+def linear_targets(model: Model) -> list[str]:
     """Full names, in `model.network`, of the linear layers below the head that are not frozen, or in 4 bits."""
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer
 
@@ -62,7 +67,7 @@ def attention_output_targets(names: list[str]) -> list[str]:
     return [name for name in names if name not in others and _ATTENTION_OUTPUT.search(name)]
 
 
-def add_to(model: Any, config: Any, seed: int) -> Any:
+def add_to(model: Model, config: PeftConfig, seed: int) -> Adapted:
     """`model.network` with the additions of a PEFT `config`, in place: they and a new head move, nothing else.
 
     Returns the PeftModel, for saving and merging. Raises OptionError when nothing can be added.
@@ -86,7 +91,7 @@ def add_to(model: Any, config: Any, seed: int) -> Any:
     return added
 
 
-def new_token_targets(model: Any, ids: list[int]) -> dict[str, list[int]] | None:
+def new_token_targets(model: Model, ids: list[int]) -> dict[str, list[int]] | None:
     """PEFT's `trainable_token_indices`: the rows `ids` of the input embeddings, and of an output layer of its own."""
     if not ids:
         return None
@@ -104,7 +109,7 @@ def new_token_targets(model: Any, ids: list[int]) -> dict[str, list[int]] | None
     return found
 
 
-def new_head(model: Any) -> list[nn.Parameter]:
+def new_head(model: Model) -> list[nn.Parameter]:
     """The parameters of a head that was made for the task; a language model's output layer was trained before."""
     if model.network.get_output_embeddings() is model.head:
         return []
@@ -121,7 +126,7 @@ def moving(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def split_head(model: Any) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
+def split_head(model: Model) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
     """The moving parameters below the head, and those of the head, by name."""
     head = {id(parameter) for parameter in model.head.parameters()}
     named = moving(model)
@@ -139,8 +144,26 @@ def quiet_peft() -> Iterator[None]:
         yield
 
 
-def checkpoint_activations(network: Any, **words: Any) -> None:
+def checkpoint_activations(network: Network, **words: object) -> None:
     """Compute the insides of blocks again in the backward pass; `words` are those of torch's `checkpoint`."""
     # transformers 5.2x has renamed the switch
     switch = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
     switch({"use_reentrant": False, **words})
+
+
+def virtual_tokens(model: Network | Adapted | None) -> int:
+    """How many virtual tokens stand before what `model` reads: of a PeftModel that is not switched off, else 0."""
+    config = _active(model)
+    return int(config.num_virtual_tokens) if config is not None else 0
+
+
+def is_prefix(model: Network | Adapted) -> bool:
+    config = _active(model)
+    return config is not None and config.peft_type == "PREFIX_TUNING"
+
+
+def _active(model: Network | Adapted | None) -> PromptLearningConfig | None:
+    if model is None or not hasattr(model, "peft_config") or not model.has_active_enabled_adapter:
+        return None
+    config = model.peft_config[model.active_adapter]
+    return config if config.is_prompt_learning else None

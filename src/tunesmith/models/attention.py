@@ -16,7 +16,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from tunesmith.models.types import Network
 
 NAME = "tunesmith"
 """What it is called among transformers' attention functions."""
@@ -26,7 +28,7 @@ _BLOCK = 128
 """Queries at once: fewer skip more of the unused half, more make better products."""
 
 
-def use_for_short_rows(network: Any) -> bool:
+def use_for_short_rows(network: Network) -> bool:
     """Let a transformers network that uses the fused kernel use this; whether it does."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -39,8 +41,8 @@ def use_for_short_rows(network: Any) -> bool:
 
 
 def _attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    dropout: float = 0.0, scaling: float | None = None, is_causal: bool | None = None, **words: Any,
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    dropout: float = 0.0, scaling: float | None = None, is_causal: bool | None = None, **words: object,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """As transformers calls it: query [rows, heads, length, size], key and value of as many or fewer heads."""
     causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
@@ -81,7 +83,7 @@ def _to_all(
     return torch.bmm(weights.view(rows * heads, length, -1), v).view(rows, heads, length, -1)
 
 
-def _mask(*positional: Any, attention_mask: Tensor | None = None, **words: Any) -> Tensor | None:
+def _mask(*positional: object, attention_mask: Tensor | None = None, **words: object) -> Tensor | None:
     """The fused kernel's mask, which is none for causal rows; nor is padding at their end one, as no token
     looks there and nobody reads what the padding itself becomes."""
     from transformers.masking_utils import sdpa_mask
@@ -89,8 +91,7 @@ def _mask(*positional: Any, attention_mask: Tensor | None = None, **words: Any) 
     at_end = attention_mask is not None and attention_mask.ndim == 2 and words.get("allow_is_causal_skip", True)
     if at_end and attention_mask is not None and bool((attention_mask[:, 1:] <= attention_mask[:, :-1]).all()):
         attention_mask = None
-    found: Tensor | None = sdpa_mask(*positional, attention_mask=attention_mask, **words)
-    return found
+    return sdpa_mask(*positional, attention_mask=attention_mask, **words)
 
 
 class _Causal(torch.autograd.Function):

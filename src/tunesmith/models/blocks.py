@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
 from tunesmith.core.errors import OptionError
+from tunesmith.models.model import Model
 
 
 class Block(NamedTuple):
@@ -42,7 +43,7 @@ def depths(model: nn.Module) -> tuple[dict[str, int], int]:
     return found, top
 
 
-def writes_text(model: Any) -> bool:
+def writes_text(model: Model) -> bool:
     """Whether the head gives the next word, and is no classifier's."""
     return bool(model.network.get_output_embeddings() is model.head)
 

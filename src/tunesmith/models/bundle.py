@@ -10,6 +10,7 @@ from tunesmith.core.events import Emit
 from tunesmith.models.language import LanguageModel
 from tunesmith.models.processor import PictureProcessor
 from tunesmith.models.text import TextModel
+from tunesmith.models.types import Tokenizer
 from tunesmith.models.vision import VisionModel
 
 ZeroShot = Literal["head", "names"]
@@ -24,7 +25,7 @@ class Bundle(Generic[M]):
     """What a loader gives, of a base model or of a finished one."""
 
     model: M
-    tokenizer: Any
+    tokenizer: Tokenizer
     """None where it reads no text."""
     name: str
     """What the user called the base model."""

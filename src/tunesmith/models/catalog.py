@@ -10,9 +10,9 @@ import importlib
 import importlib.util
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import ModelError, did_you_mean
@@ -178,9 +178,10 @@ def size_of(source: Source) -> Size | None:
     return Size(embeddings + body, embeddings, hidden, layers)
 
 
-def _number(config: dict[str, Any], *keys: str) -> int:
+def _number(config: Mapping[str, object], *keys: str) -> int:
     """The first of the keys that holds a number other than 0; 0 where none does."""
-    return next((int(config[key]) for key in keys if isinstance(config.get(key), int | float) and config[key]), 0)
+    found = (config.get(key) for key in keys)
+    return next((int(one) for one in found if isinstance(one, int | float) and one), 0)
 
 
 def aliases(kind: str | None = None) -> list[str]:

@@ -31,7 +31,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -41,14 +40,15 @@ from tunesmith.models.rendering import (
     THINK,
     THOUGHT,
     ChatTemplate,
+    Message,
     TemplateFailed,
+    Tools,
     as_object,
     as_text,
     refusal,
     with_date,
 )
-
-Message = Mapping[str, Any]
+from tunesmith.models.types import Tokenizer
 
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,-]+")
 
@@ -82,7 +82,7 @@ class TemplateEncoder:
     tokenizer.decode(encoded.ids[encoded.learned])     # 'Hello<|im_end|>'
     """
 
-    def __init__(self, tokenizer: Any, variables: Mapping[str, Any] | None = None, *, date: str | None = None):
+    def __init__(self, tokenizer: Tokenizer, variables: Mapping[str, object] | None = None, *, date: str | None = None):
         self.tokenizer = tokenizer
         self._date = datetime.date.fromisoformat(date) if date else datetime.date.today()
         self._eos = end_of_sequence(tokenizer)
@@ -110,7 +110,7 @@ class TemplateEncoder:
         """Ids that end generation; one more once a turn with another end (a tool call's) was encoded."""
         return tuple(sorted(self._stops))
 
-    def prompt(self, messages: Sequence[Message], tools: list[Any] | None = None) -> np.ndarray:
+    def prompt(self, messages: Sequence[Message], tools: Tools = None) -> np.ndarray:
         """Ids int32 [n] that the model continues with the next assistant's turn, exactly as in training."""
         template = self._template(tools)
         clean = template.clean(list(messages))
@@ -120,7 +120,7 @@ class TemplateEncoder:
     def encode(
         self,
         messages: Sequence[Message],
-        tools: list[Any] | None = None,
+        tools: Tools = None,
         *,
         completion: Sequence[Message] | None = None,
         row: int | None = None,
@@ -142,7 +142,7 @@ class TemplateEncoder:
     def encode_turns(
         self,
         messages: Sequence[Message],
-        tools: list[Any] | None = None,
+        tools: Tools = None,
         *,
         completion: Sequence[Message] | None = None,
         row: int | None = None,
@@ -158,7 +158,7 @@ class TemplateEncoder:
         except DataError as error:
             raise _in_row(error, row) from None
 
-    def _examples(self, messages: list[Message], first: int, tools: list[Any] | None) -> list[Encoded]:
+    def _examples(self, messages: list[Message], first: int, tools: Tools) -> list[Encoded]:
         learned = [i for i in learned_turns(messages) if i >= first]
         if not learned:
             raise refusal("there is no assistant message to learn", "Add one, or give one of them weight 1.")
@@ -180,7 +180,7 @@ class TemplateEncoder:
             return encode_spans(self.tokenizer, last.text, spans, head=head, begin=self._begin)
         return encode_spans(self.tokenizer, last.text[: last.stop], spans, end=self._eos, head=head, begin=self._begin)
 
-    def _turn(self, template: ChatTemplate, messages: list[dict[str, Any]], i: int, tools: list[Any] | None) -> _Turn:
+    def _turn(self, template: ChatTemplate, messages: list[Message], i: int, tools: Tools) -> _Turn:
         """What is learned of message `i`, as the last one of its conversation."""
         served = _render(template, messages[:i], tools, prompt=True) + template.header
         try:
@@ -237,7 +237,7 @@ class TemplateEncoder:
         self._stops.add(self.tokenizer.convert_tokens_to_ids(end.group()))
         return written
 
-    def _head(self, template: ChatTemplate, messages: list[dict[str, Any]], tools: list[Any] | None, text: str) -> int:
+    def _head(self, template: ChatTemplate, messages: list[Message], tools: Tools, text: str) -> int:
         """Characters of the system turn, where the template writes it as a turn of its own."""
         if messages[0]["role"] != "system":
             return 0
@@ -252,7 +252,7 @@ class TemplateEncoder:
         head = self._heads[key]
         return len(head) if text.startswith(head) and messages[0]["content"].strip() in head else 0
 
-    def _template(self, tools: list[Any] | None) -> ChatTemplate:
+    def _template(self, tools: Tools) -> ChatTemplate:
         try:
             source = self.tokenizer.get_chat_template(None, tools or None)
         except ValueError:
@@ -266,7 +266,7 @@ class TemplateEncoder:
         return self._templates[source]
 
 
-def _render(template: ChatTemplate, messages: list[dict[str, Any]], tools: list[Any] | None, *, prompt: bool) -> str:
+def _render(template: ChatTemplate, messages: list[Message], tools: Tools, *, prompt: bool) -> str:
     try:
         return template.render(messages, tools, prompt=prompt)[0]
     except TemplateFailed as failed:
@@ -321,7 +321,7 @@ def _as_written(template: ChatTemplate, served: str, content: str) -> _Turn:
     return _Turn(served + said + template.closing, len(served), len(served + said) + template.end)
 
 
-def _require_all(template: ChatTemplate, messages: list[dict[str, Any]], tools: list[Any] | None, text: str) -> None:
+def _require_all(template: ChatTemplate, messages: list[Message], tools: Tools, text: str) -> None:
     """Refuse a conversation of which the template leaves out something that it was given."""
     for number, message in enumerate(messages, 1):
         said = message["content"].strip()
@@ -342,7 +342,7 @@ def _require_all(template: ChatTemplate, messages: list[dict[str, Any]], tools: 
         )
 
 
-def _not_shown(template: ChatTemplate, messages: list[dict[str, Any]], learned: list[int], text: str) -> Iterator[str]:
+def _not_shown(template: ChatTemplate, messages: list[Message], learned: list[int], text: str) -> Iterator[str]:
     """What the template leaves out of a conversation, in words."""
     names = {message["name"] for message in messages if message["role"] != "tool" and message.get("name")}
     if any(str(name) not in text for name in names):
@@ -354,7 +354,7 @@ def _not_shown(template: ChatTemplate, messages: list[dict[str, Any]], learned: 
         yield "white space around answers"
 
 
-def _forbid_control(template: ChatTemplate, messages: list[dict[str, Any]], tools: list[Any] | None) -> None:
+def _forbid_control(template: ChatTemplate, messages: list[Message], tools: Tools) -> None:
     """Refuse text that would become a special token."""
     parts = [(f"message {number} ({message['role']})", message) for number, message in enumerate(messages, 1)]
     for what, part in [*parts, *([("the tools", {"tools": tools})] if tools else [])]:
@@ -367,7 +367,7 @@ def _forbid_control(template: ChatTemplate, messages: list[dict[str, Any]], tool
             )
 
 
-def _kept(message: dict[str, Any], written: str) -> bool:
+def _kept(message: Message, written: str) -> bool:
     """Whether the text and all tool calls of an assistant's message are in what the template wrote of it.
 
     Some templates write only the first of several calls. How a call is written is theirs: what is looked for are the
@@ -382,7 +382,7 @@ def _kept(message: dict[str, Any], written: str) -> bool:
     )
 
 
-def _plain_words(value: Any) -> list[str]:
+def _plain_words(value: object) -> list[str]:
     """The texts within arguments that every way to write them leaves as they are."""
     if isinstance(value, str):
         return [value] if _PLAIN.fullmatch(value) else []

@@ -19,6 +19,8 @@ from tunesmith.models.mask import (
     encode_text,
     end_of_sequence,
 )
+from tunesmith.models.rendering import Message, Tools
+from tunesmith.models.types import Tokenizer
 
 Example = Mapping[str, Any]
 
@@ -48,7 +50,7 @@ class Codec(ABC):
         """Token ids that the model is to continue with its answer; None where there is no question."""
 
     @abstractmethod
-    def prompt_of(self, prompt: Any, tools: list[Any] | None = None) -> np.ndarray:
+    def prompt_of(self, prompt: Any, tools: Tools = None) -> np.ndarray:
         """Token ids of what a user asks."""
 
     @abstractmethod
@@ -63,7 +65,7 @@ class Codec(ABC):
 class CausalCodec(Codec):
     """For models that continue a text. The chat template is looked at when a conversation comes."""
 
-    def __init__(self, tokenizer: Any, date: str | None = None):
+    def __init__(self, tokenizer: Tokenizer, date: str | None = None):
         """date: the day (2026-01-31) that a template writes which asks for today's; today when not given."""
         self.tokenizer = tokenizer
         self._date = date
@@ -92,7 +94,7 @@ class CausalCodec(Codec):
             return [encode_completion(self.tokenizer, example["prompt"], example["completion"])]
         return [encode_text(self.tokenizer, example["text"])]
 
-    def answer(self, example: Example, completion: str | Sequence[Mapping[str, Any]]) -> Encoded:
+    def answer(self, example: Example, completion: str | Sequence[Message]) -> Encoded:
         """The prompt of an example of the form preference or feedback with an answer, which is learned."""
         if example.get("messages") is not None:
             given = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
@@ -113,7 +115,7 @@ class CausalCodec(Codec):
             messages = messages[: learned_turns(messages)[-1]]
         return self.encoder.prompt(messages, example.get("tools"))
 
-    def prompt_of(self, prompt: str | Sequence[Mapping[str, Any]], tools: list[Any] | None = None) -> np.ndarray:
+    def prompt_of(self, prompt: str | Sequence[Message], tools: Tools = None) -> np.ndarray:
         """Token ids of a text or of messages (with their tools) that the model is to continue."""
         if isinstance(prompt, str):
             return encode_spans(self.tokenizer, prompt, [], begin=begin_of_sequence(self.tokenizer)).ids
@@ -135,8 +137,7 @@ class CausalCodec(Codec):
         encoded = self.sequences(example)[-1]
         start, stop = encoded.spans[-1]
         ids = encoded.ids[start : stop - (encoded.ids[stop - 1] in self.stop_ids)]
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     @staticmethod
     def question(example: Example) -> str:
@@ -159,7 +160,7 @@ class PairCodec(Codec):
     Raises OptionError for a language that the tokenizer does not know.
     """
 
-    def __init__(self, tokenizer: Any, prefix: str = "", source: str | None = None, target: str | None = None):
+    def __init__(self, tokenizer: Tokenizer, prefix: str = "", source: str | None = None, target: str | None = None):
         self.tokenizer = tokenizer
         self.prefix = prefix
         self.languages, self.first = _speak(tokenizer, source, target)
@@ -179,13 +180,12 @@ class PairCodec(Codec):
     def prompt(self, example: Example) -> np.ndarray:
         return np.array(self._source(example), dtype=np.int32)
 
-    def prompt_of(self, prompt: str, tools: list[Any] | None = None) -> np.ndarray:
+    def prompt_of(self, prompt: str, tools: Tools = None) -> np.ndarray:
         return np.array(self._source({"source": prompt}), dtype=np.int32)
 
     def _source(self, example: Example) -> list[int]:
         text = self.prefix + example["source"]
-        ids: list[int] = tokens(self.tokenizer, text, truncation=False, verbose=False)["input_ids"]
-        return ids
+        return tokens(self.tokenizer, text, truncation=False, verbose=False)["input_ids"]
 
     def _target(self, text: str) -> list[int]:
         ids: list[int] = tokens(self.tokenizer, text_target=text, truncation=False, verbose=False)["input_ids"]
@@ -201,7 +201,7 @@ class PairCodec(Codec):
         return str(example["source"])
 
 
-def _speak(tokenizer: Any, source: str | None, target: str | None) -> tuple[tuple[str, str] | None, int | None]:
+def _speak(tokenizer: Tokenizer, source: str | None, target: str | None) -> tuple[tuple[str, str] | None, int | None]:
     """Set the tokenizer's languages; gives them and the token that every target begins with, None where it has none."""
     if not (hasattr(tokenizer, "src_lang") and hasattr(tokenizer, "tgt_lang")):
         if source or target:

@@ -22,20 +22,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, NamedTuple
 
 import torch
 from peft import PeftConfig
-from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
 
-
-class ColumnType(str, Enum):  # noqa: UP042 - as PEFT's own, whose tables then find it by its name too
-    """The type that an adapter_config.json names. PEFT's own enumeration is closed; its tables are not."""
-
-    COLUMN = "COLUMN"
+from tunesmith.models.tuner import Tuner, TunerLayer, TunerType, teach_peft
+from tunesmith.models.types import Network
 
 
 @dataclass
@@ -50,7 +44,7 @@ class ColumnConfig(PeftConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.peft_type = ColumnType.COLUMN
+        self.peft_type = TunerType.COLUMN
 
 
 class Column(NamedTuple):
@@ -61,25 +55,21 @@ class Column(NamedTuple):
     up: nn.Linear
 
 
-class ColumnLayer(nn.Module, BaseTunerLayer):
+class ColumnLayer(TunerLayer):
     """A block of the base and the same block of every column."""
 
     adapter_layer_names = ("column_block", "column_down", "column_up")
-    other_param_names = ()
+    not_merged = "Columns stand beside the base: they can not be merged into its weights."
+    column_block: nn.ModuleDict
+    column_down: nn.ModuleDict
+    column_up: nn.ModuleDict
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: ColumnConfig, name: str, width: int):
-        super().__init__()
-        self.base_layer = base_layer
+        super().__init__(base_layer, adapter_name)
         self.width = width
         self.first, self.last = name == config.first_block, name == config.last_block
-        self.column_block = nn.ModuleDict()
-        self.column_down = nn.ModuleDict()
-        self.column_up = nn.ModuleDict()
         self.reading: int | None = None
         """The column whose states come out at the top: 0 is the base's own, None the newest."""
-        self._disable_adapters = False
-        self.merged_adapters: list[str] = []
-        self._active_adapter = adapter_name
         narrow = max(1, round(width / config.reduction_factor))
         blocks, downs, ups = [], [], []
         for number in range(config.columns):
@@ -91,17 +81,13 @@ class ColumnLayer(nn.Module, BaseTunerLayer):
         self.column_block[adapter_name] = nn.ModuleList(blocks)
         self.column_down[adapter_name] = nn.ModuleList(downs)
         self.column_up[adapter_name] = nn.ModuleList(ups)
-        tuner: Any = self  # PEFT's half of this class, which is not typed
-        tuner._move_adapter_to_device_of_base_layer(adapter_name)
-        tuner.set_adapter(tuner.active_adapters, inference_mode=config.inference_mode)
+        self._added(adapter_name, config.inference_mode)
 
     def columns(self) -> list[Column]:
         """Those that are switched on, oldest first."""
-        active: Any = [] if self.disable_adapters else self.active_adapters
-        for name in active:
-            if name in self.column_block:
-                parts: list[Any] = [self.column_block[name], self.column_down[name], self.column_up[name]]
-                return [Column(*one) for one in zip(*parts, strict=True)][: self.reading]
+        for name in self._running():
+            parts: list[Any] = [self.column_block[name], self.column_down[name], self.column_up[name]]
+            return [Column(*one) for one in zip(*parts, strict=True)][: self.reading]
         return []
 
     def train(self, mode: bool = True) -> ColumnLayer:
@@ -111,7 +97,9 @@ class ColumnLayer(nn.Module, BaseTunerLayer):
             old.eval()
         return self
 
-    def forward(self, hidden_states: Tensor, *arguments: Any, **named: Any) -> Any:
+    def forward(
+        self, hidden_states: Tensor, *arguments: object, **named: object
+    ) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
         columns = self.columns()
         if not columns:
             return self.base_layer(hidden_states, *arguments, **named)
@@ -135,36 +123,26 @@ class ColumnLayer(nn.Module, BaseTunerLayer):
                 raise
             return getattr(self.base_layer, name)
 
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        raise NotImplementedError("Columns stand beside the base: they can not be merged into its weights.")
 
-
-class ColumnModel(BaseTuner):
-    """What PEFT calls to put the layers in."""
-
+class ColumnModel(Tuner):
     prefix = "column_"
     tuner_layer_cls = ColumnLayer
-    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 - as in PEFT's own tuners
 
     def _create_and_replace(
-        self, peft_config: Any, adapter_name: str, target: nn.Module, target_name: str, parent: nn.Module,
-        current_key: str, parameter_name: str | None = None,
+        self, peft_config: ColumnConfig, adapter_name: str, target: nn.Module, target_name: str, parent: nn.Module,
+        current_key: str, **_: object,
     ) -> None:  # fmt: skip
         if isinstance(target, ColumnLayer):
             raise NotImplementedError("A network has one set of columns: give it as many as it needs at once.")
         layer = ColumnLayer(target, adapter_name, peft_config, current_key, int(self.model.config.hidden_size))
-        if adapter_name not in self.active_adapters:
-            layer.requires_grad_(False)
-        self._replace_module(parent, target_name, layer, target)
+        self._put_in(layer, adapter_name, parent, target_name, target)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         """A block has no weight of its own, which PEFT would look for."""
         setattr(parent, child_name, new_module)
 
 
-PEFT_TYPE_TO_CONFIG_MAPPING[ColumnType.COLUMN] = ColumnConfig
-PEFT_TYPE_TO_TUNER_MAPPING[ColumnType.COLUMN] = ColumnModel
-PEFT_TYPE_TO_PREFIX_MAPPING[ColumnType.COLUMN] = ColumnModel.prefix
+teach_peft(TunerType.COLUMN, ColumnConfig, ColumnModel)
 
 
 def layers(network: nn.Module) -> dict[str, ColumnLayer]:
@@ -172,7 +150,7 @@ def layers(network: nn.Module) -> dict[str, ColumnLayer]:
     return {name: module for name, module in network.named_modules() if isinstance(module, ColumnLayer)}
 
 
-def take_out(network: Any) -> dict[str, list[Column]]:
+def take_out(network: Network) -> dict[str, list[Column]]:
     """The columns of every block, which is then the base's alone again."""
     found = {}
     for name, layer in layers(network).items():
@@ -220,6 +198,5 @@ def reading(network: nn.Module, column: int) -> Iterator[None]:
             layer.reading = was
 
 
-def _state(output: Any) -> Tensor:
-    state: Tensor = output[0] if isinstance(output, tuple) else output
-    return state
+def _state(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output

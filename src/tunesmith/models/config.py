@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.run import is_run
+from tunesmith.models.types import Config, Tokenizer
 
 
-def read_config(model: str) -> tuple[Any, Any, list[str]]:
+def read_config(model: str) -> tuple[Config, Tokenizer | None, list[str]]:
     """The config of a model, its tokenizer (None where there is none), and what to know about them.
 
     Only these files are got from the hub. Raises ModelError.

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from tunesmith.core.errors import ModelError, Stopped, TunesmithError
+from tunesmith.models.types import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding
 
 _SHOWN = 300
 
@@ -40,7 +44,7 @@ def loading(folder: Path | str, what: str = "model") -> Iterator[None]:
         ) from error
 
 
-def tokens(tokenizer: Any, *texts: Any, **words: Any) -> Any:
+def tokens(tokenizer: Tokenizer, *texts: object, **words: object) -> BatchEncoding:
     """`tokenizer(*texts, **words)`. Raises ModelError where it fails: a tokenizer may do so on some texts only, and
     panics then, which no `except Exception` sees."""
     try:

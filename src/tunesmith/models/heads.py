@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import torch
 
 from tunesmith.core.errors import ModelError
 from tunesmith.models.pooled import PooledNetwork
+from tunesmith.models.types import Config, Network
 
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
              "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout",
              "pooler_dropout")  # fmt: skip
 
 
-def set_labels(settings: Any, label_names: Sequence[str], problem_type: str, dropout: float) -> None:
+def set_labels(settings: Config, label_names: Sequence[str], problem_type: str, dropout: float) -> None:
     """Write labels, transformers' word for the kind of head, and the dropout into a config of transformers."""
     settings.id2label = dict(enumerate(label_names))
     settings.label2id = {label: index for index, label in enumerate(label_names)}
@@ -27,7 +28,7 @@ def set_labels(settings: Any, label_names: Sequence[str], problem_type: str, dro
             setattr(settings, field, dropout)
 
 
-def own_order(config: dict[str, Any], label_names: Sequence[str], ending: str) -> list[int] | None:
+def own_order(config: Mapping[str, Any], label_names: Sequence[str], ending: str) -> list[int] | None:
     """For each of `label_names` the output of a checkpoint's trained head that stands for it; None where it has
     no such head (a class whose name ends with `ending`) or one for other labels. Names count without case."""
     if not str((config.get("architectures") or [""])[0]).endswith(ending):
@@ -41,7 +42,7 @@ def own_order(config: dict[str, Any], label_names: Sequence[str], ending: str) -
     return [theirs[name] for name in ours]
 
 
-def check_body(network: Any, new: set[str], folder: Path, name: str) -> None:
+def check_body(network: Network, new: set[str], folder: Path, name: str) -> None:
     """Raises ModelError where weights of the body would have been made up. A pooler may be absent: it belongs
     to the head."""
     body = f"{network.base_model_prefix}."
@@ -54,7 +55,7 @@ def check_body(network: Any, new: set[str], folder: Path, name: str) -> None:
         )
 
 
-def settle_head(model: PooledNetwork, order: list[int] | None, settings: Any) -> None:
+def settle_head(model: PooledNetwork, order: list[int] | None, settings: Config) -> None:
     """A trained head in the order of our labels; a head of other labels that happens to fit starts anew."""
     with torch.no_grad():
         if order is None:

@@ -11,28 +11,31 @@ usual ones; `check` compares with the network's own logits and falls back to tho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tunesmith.models.model import Model
+from tunesmith.models.types import Adapted, Config, Network
+
 CHUNK = 8_000_000
 """Logits (learned tokens x words) that are held at once: 32 MB in float32."""
 _CACHED = 400_000
 """Logits of the rows that are turned into losses together on a processor: 1.6 MB in float32."""
+T = TypeVar("T")
 _INPUTS = ("input_ids", "attention_mask", "position_ids", "decoder_input_ids", "decoder_attention_mask")
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(Model):
     """`network` is a transformers causal or encoder-decoder language model."""
 
-    def __init__(self, network: Any):
-        super().__init__()
-        self.network = network
-        self.adapted: Any = None
+    def __init__(self, network: Network):
+        super().__init__(network)
+        self.adapted: Adapted | None = None
         """PEFT's wrapper around `network` where a method made one; it is what runs then."""
         self.whole_logits = False
         """Compute logits as the network does, without chunks: for families with an output of their own."""
@@ -42,22 +45,12 @@ class LanguageModel(nn.Module):
                 module.layerdrop = 0.0
 
     @property
-    def config(self) -> Any:
-        return self.network.config
-
-    @property
     def head(self) -> nn.Module:
         """The output layer: hidden states to logits."""
-        layer = self.network.get_output_embeddings()
-        assert isinstance(layer, nn.Module)
-        return layer
+        return self.network.get_output_embeddings()
 
     @property
-    def float32_names(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def running(self) -> Any:
+    def running(self) -> Network | Adapted:
         """What to call, generate with, and save."""
         return self.network if self.adapted is None else self.adapted
 
@@ -89,10 +82,10 @@ class LanguageModel(nn.Module):
         words, logs = zip(*self._in_chunks(best, hidden, batch["labels"]), strict=True)
         return torch.cat(words), torch.cat(logs)
 
-    def _in_chunks(self, answer: Callable[[Tensor, Tensor], Any], hidden: Tensor, wanted: Tensor) -> Iterator[Any]:
+    def _in_chunks(self, answer: Callable[[Tensor, Tensor], T], hidden: Tensor, wanted: Tensor) -> Iterator[T]:
         """`answer(logits, wanted)` a chunk of positions after the other; logits are made again in the backward pass."""
 
-        def chunk(some: Tensor, wanted: Tensor) -> Any:
+        def chunk(some: Tensor, wanted: Tensor) -> T:
             return answer(some if self.whole_logits else _finished(self.head(some), self.network), wanted)
 
         size = max(1, len(wanted) if self.whole_logits else CHUNK // self.config_vocabulary)
@@ -192,7 +185,7 @@ def _tap(head: nn.Module, positions: Tensor, width: int, *, keep: bool) -> Itera
         handle.remove()
 
 
-def _width(inputs: dict[str, Any]) -> int:
+def _width(inputs: Mapping[str, Tensor]) -> int:
     """Length of the rows whose tokens are predicted."""
     return int(inputs.get("decoder_input_ids", inputs["input_ids"]).shape[1])
 
@@ -206,7 +199,7 @@ def _at(states: Tensor, positions: Tensor, width: int) -> Tensor:
     return states.flatten(0, 1)[positions + (positions // width + 1) * virtual]
 
 
-def _finished(logits: Tensor, network: Any) -> Tensor:
+def _finished(logits: Tensor, network: Network) -> Tensor:
     """What families do to logits after the output layer."""
     config = _text(network.config)
     bias = getattr(network, "final_logits_bias", None)  # BART, Marian
@@ -275,5 +268,5 @@ def _are_likeliest(logits: Tensor, labels: Tensor) -> Tensor:
     return largest
 
 
-def _text(config: Any) -> Any:
+def _text(config: Config) -> Config:
     return config.get_text_config() if hasattr(config, "get_text_config") else config

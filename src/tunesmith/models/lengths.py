@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunesmith.core.errors import ModelError
 from tunesmith.models.model_json import read_object
+from tunesmith.models.types import Config, Tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,7 @@ def chosen_limit(lengths: np.ndarray, made_for: int, positions: int) -> int:
     return min(positions, USUAL) if positions > usual and is_much(lengths, usual) else usual
 
 
-def longest_text(tokenizer: Any, folder: Path) -> int:
+def longest_text(tokenizer: Tokenizer, folder: Path) -> int:
     """The most tokens that a tokenizer says its model reads. Raises ModelError where that is no such number."""
     found = tokenizer.model_max_length
     if isinstance(found, bool) or not isinstance(found, int | float) or not found >= 1:
@@ -47,7 +48,7 @@ def longest_text(tokenizer: Any, folder: Path) -> int:
     return int(min(found, 1 << 53))
 
 
-def longest_made_for(folder: Path, config: Any, tokenizer: Any) -> int:
+def longest_made_for(folder: Path, config: Config, tokenizer: Tokenizer) -> int:
     """The longest text, in tokens, that the model was made for. Raises ModelError."""
     limits = [position_limit(config), longest_text(tokenizer, folder)]
     path = folder / "sentence_bert_config.json"
@@ -66,7 +67,7 @@ def longest_row(folder: Path) -> int:
     return position_limit(AutoConfig.from_pretrained(folder, trust_remote_code=False))
 
 
-def position_limit(config: Any) -> int:
+def position_limit(config: Config) -> int:
     """Most tokens that a text encoder has positions for."""
     positions = getattr(config, "max_position_embeddings", None) or USUAL
     # RoBERTa's positions start after its padding index

@@ -10,7 +10,6 @@ import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.files import open_regular, write_json
@@ -74,7 +73,7 @@ def digest(path: Path) -> str:
 
 
 @lru_cache(maxsize=256)
-def _digest(path: Path, *_: Any) -> str:
+def _digest(path: Path, *_: float) -> str:
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 

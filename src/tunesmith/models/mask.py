@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from tunesmith.core.errors import DataError, ModelError, Problem
 from tunesmith.models.guard import tokens
+from tunesmith.models.types import Tokenizer
 
 Overflow = Literal["truncate", "drop", "error"]
 
@@ -60,7 +61,7 @@ class Cut:
     learned: np.ndarray | None = None
 
 
-def encode_completion(tokenizer: Any, prompt: str, completion: str) -> Encoded:
+def encode_completion(tokenizer: Tokenizer, prompt: str, completion: str) -> Encoded:
     """Beginning of sequence (if the tokenizer adds one), `prompt`, `completion`, end of sequence.
 
     Learned are `completion` and the end of sequence. Raises ModelError without an end-of-sequence token.
@@ -69,7 +70,7 @@ def encode_completion(tokenizer: Any, prompt: str, completion: str) -> Encoded:
     return encode_spans(tokenizer, text, [(len(prompt), len(text))], end=end_of_sequence(tokenizer))
 
 
-def encode_text(tokenizer: Any, text: str) -> Encoded:
+def encode_text(tokenizer: Tokenizer, text: str) -> Encoded:
     """`text` between beginning (if the tokenizer adds one) and end of sequence, all of it learned.
 
     The beginning of sequence is not: nothing comes before it that could predict it.
@@ -78,7 +79,7 @@ def encode_text(tokenizer: Any, text: str) -> Encoded:
 
 
 def encode_spans(
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     text: str,
     spans: Sequence[Span],
     *,
@@ -110,7 +111,7 @@ def encode_spans(
     return Encoded(all_ids, learned, tuple(tokens), max(kept, int(begin is not None)))
 
 
-def tokenise(tokenizer: Any, text: str, boundaries: Iterable[int] = ()) -> Offsets:
+def tokenise(tokenizer: Tokenizer, text: str, boundaries: Iterable[int] = ()) -> Offsets:
     """Tokens of `text` without added special tokens, tokenised on either side of the character `boundaries`."""
     cuts = sorted({at for at in boundaries if 0 < at < len(text)})
     pieces = [_piece(tokenizer, text, a, b) for a, b in pairwise([0, *cuts, len(text)])]
@@ -118,13 +119,13 @@ def tokenise(tokenizer: Any, text: str, boundaries: Iterable[int] = ()) -> Offse
     return ids, starts, ends
 
 
-def begin_of_sequence(tokenizer: Any) -> int | None:
+def begin_of_sequence(tokenizer: Tokenizer) -> int | None:
     """The beginning-of-sequence id, if the tokenizer puts one before every text by itself."""
     first = next(iter(tokens(tokenizer, "a").input_ids), None)
     return first if tokenizer.bos_token_id is not None and first == tokenizer.bos_token_id else None
 
 
-def end_of_sequence(tokenizer: Any, *, offsets: bool = True) -> int:
+def end_of_sequence(tokenizer: Tokenizer, *, offsets: bool = True) -> int:
     """The end-of-sequence id; ModelError without one, or where `offsets` are needed and the tokenizer is not fast."""
     if offsets and not getattr(tokenizer, "is_fast", False):
         raise ModelError(
@@ -141,7 +142,7 @@ def end_of_sequence(tokenizer: Any, *, offsets: bool = True) -> int:
 
 
 def check_learned(
-    encodings: Iterable[Encoded], tokenizer: Any, stop_ids: Collection[int] | None = None, *, chat: bool = False
+    encodings: Iterable[Encoded], tokenizer: Tokenizer, stop_ids: Collection[int] | None = None, *, chat: bool = False
 ) -> list[str]:
     """Why training on these examples must be refused; empty when nothing is wrong.
 
@@ -234,7 +235,7 @@ def split_long(encoded: Encoded, limit: int) -> list[Encoded]:
     return [*split_long(before, limit), Encoded(encoded.ids, learned, encoded.spans[left:], encoded.head)]
 
 
-def _offsets(tokenizer: Any, text: str) -> Offsets:
+def _offsets(tokenizer: Tokenizer, text: str) -> Offsets:
     found = tokens(
         tokenizer, text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False,
         verbose=False,
@@ -247,7 +248,7 @@ def _offsets(tokenizer: Any, text: str) -> Offsets:
     return ids, starts, ends
 
 
-def _piece(tokenizer: Any, text: str, start: int, end: int) -> Offsets:
+def _piece(tokenizer: Tokenizer, text: str, start: int, end: int) -> Offsets:
     """Tokens of text[start:end] as they are in the middle of a text.
 
     SentencePiece puts a space before the start of a text; behind a newline it does not, unless newline and

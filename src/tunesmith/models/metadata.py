@@ -16,7 +16,7 @@ _FORMAT = 1
 _OF_A_WRITER = ("task", "network", "base", "base_fingerprint", "form")
 
 
-def write_metadata(folder: Path, words: Mapping[str, Any]) -> None:
+def write_metadata(folder: Path, words: Mapping[str, object]) -> None:
     """Beside the weights in `folder`; `words` have at least the name of the task."""
     write_json(folder / METADATA, {"format": _FORMAT, **words})
 

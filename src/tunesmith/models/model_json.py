@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.files import read_bytes
@@ -65,7 +65,9 @@ def read_object(path: Path, *, large: bool = False) -> dict[str, Any]:
 _ANEW = "Get the file anew from where the model came from."
 
 
-def check_config(path: Path, config: Mapping[str, Any], longest: int | None = None, tensors: int | None = None) -> None:
+def check_config(
+    path: Path, config: Mapping[str, object], longest: int | None = None, tensors: int | None = None
+) -> None:
     """Raises ModelError, naming the key, for a value of config.json that no network of these files can have.
 
     `longest` is the longest side of any tensor of the folder and `tensors` their number; None where only the config
@@ -101,7 +103,7 @@ def check_config(path: Path, config: Mapping[str, Any], longest: int | None = No
 class Fault:
     """A value of a file, and how to say that it is wrong."""
 
-    def __init__(self, path: Path, key: str, value: Any):
+    def __init__(self, path: Path, key: str, value: object):
         self.path, self.key, self.value = path, key, value
 
     def demand(self, holds: bool, expected: str) -> None:
@@ -153,7 +155,7 @@ def _check_quantization(fault: Fault) -> None:
 
 
 def _check_labels(fault: Fault, *, numbers_first: bool) -> None:
-    value = fault.value
+    value: Any = fault.value
     if value is None:
         return
     expected = "an object of numbers and names, at most 65,536"
@@ -163,7 +165,7 @@ def _check_labels(fault: Fault, *, numbers_first: bool) -> None:
         fault.demand(bool(re.fullmatch(r"\d{1,9}", str(number))) and not isinstance(name, dict | list), expected)
 
 
-def _entries(value: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, str, Any]]:
+def _entries(value: Mapping[str, object], where: str = "") -> Iterator[tuple[str, str, object]]:
     """(place, key, value) of an object and of the objects in it."""
     for key, inner in value.items():
         yield where, key, inner
@@ -171,15 +173,15 @@ def _entries(value: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, s
             yield from _entries(inner, f"{where}{key}.")
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def texts(value: Any) -> bool:
+def texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-def _too_deep(value: Any) -> bool:
+def _too_deep(value: object) -> bool:
     level = [value]
     for _ in range(_DEEPEST):
         level = [

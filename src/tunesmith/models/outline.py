@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from tunesmith.core.errors import ModelError
+from tunesmith.models.types import Config, Network
 from tunesmith.models.weight_files import Tensors
 
 _ENTRIES = 1 << 24
@@ -25,7 +25,7 @@ class _TooMany(Exception):
     pass
 
 
-def check_outline(maker: Any, config: Any, folder: Path, tensors: Tensors | None) -> None:
+def check_outline(maker: type[Network], config: Config, folder: Path, tensors: Tensors | None) -> None:
     """Raises ModelError for a config whose network would be far larger than what the folder's files hold.
 
     `maker` is a class of transformers such as AutoModel. Without `tensors` (only a config is at hand) the parts are
@@ -53,7 +53,7 @@ def few_parts(config: Path | str, tensors: Tensors | None = None) -> Iterator[No
     most = _MOST_PARTS if tensors is None else _PARTS + _PARTS_EACH * len(tensors.shapes)
     count = 0
 
-    def counted(*_: Any) -> None:
+    def counted(*_: object) -> None:
         nonlocal count
         count += 1
         if count > most:

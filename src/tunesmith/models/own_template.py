@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.files import read_bytes
+from tunesmith.models.types import Tokenizer
 
 CHATML = (
     "{% if tools %}<|im_start|>system\nFunctions, called as <tool_call>{name, arguments}</tool_call>:\n"
@@ -22,7 +22,7 @@ BUNDLED = {"chatml": (CHATML, {"<|im_start|>": "bos_token", "<|im_end|>": "eos_t
 token of a base that says what is nearest, the start or the end of a text."""
 
 
-def use_template(tokenizer: Any, template: str | None, emit: Emit = ignore) -> dict[str, str]:
+def use_template(tokenizer: Tokenizer, template: str | None, emit: Emit = ignore) -> dict[str, str]:
     """Give the tokenizer the template called `template`, or that of a file; None leaves it as it is.
 
     Returns the tokens that the vocabulary lacks for it, each with the one that is nearest in meaning; they are added

@@ -7,34 +7,30 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from tunesmith.models.model import Model
+from tunesmith.models.types import Adapted, Network
+
 
 class _Seen(Exception):
     """The rest of a network is of no interest."""
 
 
-class PooledNetwork(nn.Module):
+class PooledNetwork(Model):
     """`network` is one of transformers' whose head is its last linear layer of `config.num_labels` outputs."""
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network: Any = network
-        self.prompted: Any = None
+    def __init__(self, network: Network) -> None:
+        super().__init__(network)
+        self.prompted: Adapted | None = None
         """PEFT's wrapper around `network` where virtual tokens stand before every text; it is what runs then."""
         self.head_name = _find_head(network)
 
     @property
-    def config(self) -> Any:
-        return self.network.config
-
-    @property
     def head(self) -> nn.Linear:
         """The last linear layer: weight [outputs, hidden], bias [outputs]."""
-        module = self.network.get_submodule(self.head_name)
-        assert isinstance(module, nn.Linear)
-        return module
+        return self.network.get_submodule(self.head_name)
 
     @property
-    def running(self) -> Any:
+    def running(self) -> Network | Adapted:
         """What to call."""
         return self.network if self.prompted is None else self.prompted
 
@@ -100,8 +96,8 @@ def as_splittable(model: Any) -> Splittable | None:
     return model if isinstance(model, Splittable) and model.splittable else None
 
 
-def _find_head(network: nn.Module) -> str:
-    outputs = network.config.num_labels  # type: ignore[union-attr]
+def _find_head(network: Network) -> str:
+    outputs = network.config.num_labels
     named = [
         name for name, module in network.named_modules()
         if isinstance(module, nn.Linear) and module.out_features == outputs

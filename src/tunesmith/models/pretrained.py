@@ -11,12 +11,13 @@ from typing import Any
 from tunesmith.models.guard import loading
 from tunesmith.models.manifest import digest
 from tunesmith.models.outline import check_outline
+from tunesmith.models.types import Config, Network
 from tunesmith.models.weight_files import read_weights
 
 _READ = ("config.json", "tokenizer.json", "vocab.txt", "preprocessor_config.json")
 
 
-def load_network(maker: Any, folder: Path, settings: Any = None, **words: Any) -> Any:
+def load_network(maker: type[Network], folder: Path, settings: Config | None = None, **words: object) -> Any:
     """What `maker.from_pretrained` gives for a folder that `check_folder` has seen, with `settings` in place of its
     own config, and `words` for the call. Raises ModelError for whatever goes wrong in it."""
     from transformers import AutoConfig

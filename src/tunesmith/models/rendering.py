@@ -17,6 +17,9 @@ from tunesmith.core.errors import DataError, ModelError, Problem
 from tunesmith.models.mask import Span
 from tunesmith.models.template_limits import TooLong, TooMuch, limit_templates, time_limit
 
+Message = Mapping[str, Any]
+Tools = list[Any] | None
+
 SECONDS = 5.0
 """Time for one run of a template, which takes milliseconds."""
 
@@ -66,11 +69,11 @@ class ChatTemplate:
     Raises ModelError when the template fails, does not finish, or does not write a question and its answer.
     """
 
-    def __init__(self, source: str, variables: Mapping[str, Any], special: set[str], added: set[str]):
+    def __init__(self, source: str, variables: Mapping[str, object], special: set[str], added: set[str]):
         self.source = source
         self._variables = dict(variables)
         self._tags = bool(_GENERATION.search(source))
-        self._form: Callable[[Any], Any] | None = None
+        self._form: Callable[[object], object] | None = None
         history, prompt, text = self._probe()
         if text.count(_ANSWER) != 1 or text.count(_QUESTION) != 1 or text.find(_QUESTION) > text.find(_ANSWER):
             raise ModelError(
@@ -91,9 +94,7 @@ class ChatTemplate:
         self.has_end = end is not None
         self.end = end.end() if end else len(self.closing.rstrip())
 
-    def render(
-        self, messages: list[dict[str, Any]], tools: list[Any] | None = None, *, prompt: bool = False
-    ) -> tuple[str, list[Span]]:
+    def render(self, messages: list[Message], tools: Tools = None, *, prompt: bool = False) -> tuple[str, list[Span]]:
         """The text, and the characters that `{% generation %}` marks; TemplateFailed when it raises."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -109,9 +110,9 @@ class ChatTemplate:
             raise TemplateFailed(str(error) or type(error).__name__) from error
         return texts[0], spans[0] if self._tags else []
 
-    def clean(self, messages: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def clean(self, messages: list[Message]) -> list[Message]:
         """Messages as templates expect them: text, not None; known roles; arguments so that they become JSON."""
-        cleaned: list[dict[str, Any]] = []
+        cleaned: list[Message] = []
         ids: dict[Any, str] = {}  # of calls, as this template takes them
         for number, message in enumerate(messages, 1):
             clean = {key: value for key, value in message.items() if key != "weight" and value is not None}
@@ -143,7 +144,7 @@ class ChatTemplate:
                 "Correct the template (chat_template.jinja), or choose another model.",
             ) from None
 
-    def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+    def _call(self, call: Message) -> Message:
         """A tool call with its arguments in the form of which this template makes JSON: object (usual) or text."""
         if self._form is None:
             self._form = next((form for form in (as_object, as_text) if self._writes_calls(form)), None)
@@ -155,7 +156,7 @@ class ChatTemplate:
         function = call["function"]
         return {**call, "function": {**function, "arguments": self._form(function["arguments"])}}
 
-    def _writes_calls(self, form: Callable[[Any], Any]) -> bool:
+    def _writes_calls(self, form: Callable[[object], object]) -> bool:
         call = {"id": "call00000", "type": "function"}
         call |= {"function": {"name": _TOOL, "arguments": form({"key": _ANSWER})}}  # type: ignore[dict-item]
         asked = {"role": "user", "content": _QUESTION}
@@ -193,7 +194,7 @@ def without_reasoning(text: str) -> str:
     return text.rpartition(THOUGHT)[2].strip()
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -203,6 +204,6 @@ def _nine(given: str, number: int) -> str:
     return given if len(given) == 9 and given.isalnum() else f"call{number:05d}"
 
 
-def as_object(value: Any) -> Any:
+def as_object(value: object) -> object:
     """What a JSON text holds, anything else as it is."""
     return json.loads(value) if isinstance(value, str) else value

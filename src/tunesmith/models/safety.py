@@ -143,7 +143,7 @@ def code_note(folder: Path) -> str | None:
     )
 
 
-def _classes(value: Any, depth: int) -> Iterator[str]:
+def _classes(value: object, depth: int) -> Iterator[str]:
     """The classes named below the keys of `_CODE`, as 'owner/repo--file.Class' or 'file.Class'."""
     if isinstance(value, dict) and depth < 20:
         for key, inner in value.items():
@@ -153,7 +153,7 @@ def _classes(value: Any, depth: int) -> Iterator[str]:
                 yield from _classes(inner, depth + 1)
 
 
-def _texts(value: Any, depth: int) -> Iterator[str]:
+def _texts(value: object, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         yield value[:100]
     elif isinstance(value, dict | list) and depth < 20:

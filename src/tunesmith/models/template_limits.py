@@ -13,12 +13,13 @@ import re
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
-from jinja2 import nodes, pass_context
+from jinja2 import Template, nodes, pass_context
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 MOST_TEXT = 1 << 24
@@ -48,6 +49,9 @@ class TooMuch(SecurityError):
 
 class TooLong(Exception):
     """A template did not end in time."""
+
+
+T = TypeVar("T")
 
 
 class _Now(threading.local):
@@ -80,11 +84,11 @@ def limit_templates() -> None:
 
 
 @lru_cache
-def limited(compile_template: Callable[[str], Any]) -> Callable[[str], Any]:
+def limited(compile_template: Callable[[str], Template]) -> Callable[[str], Template]:
     """transformers' function that compiles a template, with the limits put into the environment that it makes."""
 
     @lru_cache
-    def compiled(source: str) -> Any:
+    def compiled(source: str) -> Template:
         if len(source) > _MOST_SOURCE:
             raise TooMuch(f"a template of {len(source):,} characters")
         # an environment of its own, made for a comment: not even to compile the source itself is safe without limits
@@ -110,7 +114,7 @@ class _Limited(ImmutableSandboxedEnvironment):
         tree.set_environment(self)
         return tree
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
         if operator == "+" and type(left) is str and type(right) is str:  # most of what templates do
             if len(left) + len(right) > MOST_TEXT:
                 raise TooMuch("a text without end")
@@ -133,22 +137,22 @@ class _Limited(ImmutableSandboxedEnvironment):
         made = super().call_binop(context, operator, left, right)
         return _sized(made) if isinstance(made, list | tuple) else made
 
-    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:
         _look_at_clock()
         if isinstance(__obj, types.BuiltinMethodType | types.MethodWrapperType) and not isinstance(
             getattr(__obj, "__self__", None), types.ModuleType | type
         ):
-            _check_method(__obj, args, kwargs)
+            _check_method(__obj, args)
         made = super().call(__context, __obj, *args, **kwargs)
         return _sized(made) if isinstance(made, dict) else made
 
-    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+    def wrap_str_format(self, value: object) -> Callable[..., str] | None:
         found = super().wrap_str_format(value)
         if found is None:
             return None
-        source = str(value.__self__)
+        source = str(getattr(value, "__self__", ""))
 
-        def formatted(*args: Any, **kwargs: Any) -> str:
+        def formatted(*args: object, **kwargs: object) -> str:
             if _WIDTH.search(source):
                 raise TooMuch("a text that is formatted to such a width")
             return found(*args, **kwargs)
@@ -156,9 +160,10 @@ class _Limited(ImmutableSandboxedEnvironment):
         return formatted
 
 
-def _check_method(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _check_method(method: types.BuiltinMethodType | types.MethodWrapperType, args: tuple[object, ...]) -> None:
     """Raises TooMuch for a method of a built-in value that is not of the list, or whose result would be too large."""
-    name, own = method.__name__, method.__self__
+    name = method.__name__
+    own: Any = method.__self__
     if name not in _METHODS:
         raise TooMuch(f"the method {name} of a value")
     if name in ("center", "ljust", "rjust", "zfill"):
@@ -169,12 +174,12 @@ def _check_method(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         _count(own, len(args[0]), sum(len(one) for one in args[0] if isinstance(one, str)))
 
 
-def _check_replace(text: Any, old: Any, new: Any, *_: Any, **__: Any) -> None:
+def _check_replace(text: object, old: object, new: object) -> None:
     if isinstance(text, str) and isinstance(old, str) and isinstance(new, str):
         _count(new, text.count(old), len(text))
 
 
-def _narrow(*numbers: Any, **named: Any) -> None:
+def _narrow(*numbers: object, **named: object) -> None:
     """Raises TooMuch for a width, number of parts or of digits that is too large."""
     for number in (*numbers, *named.values()):
         if isinstance(number, int | float) and abs(number) > _WIDEST:
@@ -183,7 +188,7 @@ def _narrow(*numbers: Any, **named: Any) -> None:
             raise TooMuch("an indent of so many letters")
 
 
-_CHECKS: dict[str, Callable[..., Any]] = {
+_CHECKS: dict[str, Callable[..., object]] = {
     **dict.fromkeys(
         ("center", "indent", "batch", "slice", "round", "tojson", "truncate"),
         lambda _, *args, **words: _narrow(*args, **words),
@@ -195,10 +200,10 @@ _CHECKS: dict[str, Callable[..., Any]] = {
 """What is looked at before a filter runs."""
 
 
-def _checked(filter_: Callable[..., Any], check: Callable[..., Any]) -> Callable[..., Any]:
+def _checked(filter_: Callable[..., object], check: Callable[..., object]) -> Callable[..., object]:
     passes = getattr(filter_, "jinja_pass_arg", None)
 
-    def limited_filter(*args: Any, **kwargs: Any) -> Any:
+    def limited_filter(*args: object, **kwargs: object) -> object:
         check(*(args[1:] if passes is not None else args), **kwargs)
         return filter_(*args, **kwargs)
 
@@ -208,7 +213,7 @@ def _checked(filter_: Callable[..., Any], check: Callable[..., Any]) -> Callable
 
 
 def _whole_list(join: Callable[..., str]) -> Callable[..., str]:
-    def limited_join(context: Any, value: Any, d: Any = "", *args: Any, **words: Any) -> str:
+    def limited_join(context: Context, value: Iterable[object], d: object = "", *args: object, **words: object) -> str:
         parts = list(value)
         _count(str(d), len(parts), sum(len(one) for one in parts if isinstance(one, str)))
         return join(context, parts, d, *args, **words)
@@ -217,17 +222,16 @@ def _whole_list(join: Callable[..., str]) -> Callable[..., str]:
     return limited_join
 
 
-def _refuse(what: str) -> Any:
+def _refuse(what: str) -> NoReturn:
     raise TooMuch(what)
 
 
 def _put_in(tree: nodes.Template) -> None:
     """Let loops and macros look at the clock, and whatever makes or writes something look at its size."""
-    kinds: tuple[Any, ...] = (nodes.For, nodes.Macro, nodes.CallBlock)
-    for kind in kinds:
-        for node in tree.find_all(kind):
-            constant = sum(len(text.data) for text in node.find_all(nodes.TemplateData))
-            node.body.insert(0, nodes.ExprStmt(_filter(nodes.Const(constant), "_step"), lineno=node.lineno))
+    repeated: Iterable[Any] = tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock))
+    for node in repeated:
+        constant = sum(len(text.data) for text in node.find_all(nodes.TemplateData))
+        node.body.insert(0, nodes.ExprStmt(_filter(nodes.Const(constant), "_step"), lineno=node.lineno))
     for output in list(tree.find_all(nodes.Output)):
         output.nodes = [
             one if isinstance(one, nodes.TemplateData | nodes.Const) else _filter(one, "_written")
@@ -264,7 +268,7 @@ def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
 
 
 @pass_context
-def _step(_: Any, constant: int) -> str:
+def _step(_: Context, constant: int) -> str:
     """One round of a loop, or one call of a macro, that writes so many characters of its own."""
     _look_at_clock()
     _write(constant)
@@ -272,22 +276,22 @@ def _step(_: Any, constant: int) -> str:
 
 
 @pass_context
-def _joined(_: Any, parts: list[Any]) -> str:
+def _joined(_: Context, parts: list[object]) -> str:
     texts = [one if isinstance(one, str) else str(one) for one in parts]
     _count("", 1, sum(map(len, texts)))
     return "".join(texts)
 
 
 @pass_context
-def _made(_: Any, value: Any) -> Any:
+def _made(_: Context, value: object) -> object:
     return _sized(value)
 
 
 @pass_context
-def _written(_: Any, value: Any) -> Any:
+def _written(_: Context, value: object) -> str:
     text = value if isinstance(value, str) else str(value)
     _write(len(text))
-    return value if isinstance(value, str) else text
+    return text
 
 
 def _write(count: int) -> None:
@@ -301,15 +305,16 @@ def _look_at_clock() -> None:
         raise TooLong
 
 
-def _count(some: Any, times: int, more: int = 0) -> None:
+def _count(some: Sized, times: int, more: int = 0) -> None:
     most = MOST_TEXT if isinstance(some, str | bytes) else _MOST_ITEMS
     if len(some) * max(times, 0) + more > most:
         raise TooMuch(f"something of {len(some) * max(times, 0) + more:,} parts")
 
 
-def _sized(value: Any) -> Any:
+def _sized(value: T) -> T:
     """`value`, if all that can be reached from it, each time that it can be, is not too much."""
-    rest, seen, letters = [value], 0, 0
+    rest: list[object] = [value]
+    seen = letters = 0
     while rest:
         one = rest.pop()
         seen += 1

@@ -24,10 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tunesmith.models.additions import virtual_tokens
 from tunesmith.models.attention import use_for_short_rows
 from tunesmith.models.model_json import read_object
 from tunesmith.models.pooled import PooledNetwork
-from tunesmith.models.virtual import virtual_tokens
+from tunesmith.models.types import Config, Network
 
 Pooling = Literal["mean", "cls", "own"]
 """'mean' of all tokens, 'cls' (the first token), or the network's 'own' way."""
@@ -49,7 +50,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class TextModel(PooledNetwork):
     """`network` is an `AutoModelForSequenceClassification`; `pooling` says how its head is fed."""
 
-    def __init__(self, network: nn.Module, pooling: Pooling):
+    def __init__(self, network: Network, pooling: Pooling):
         super().__init__(network)
         self.pooling = pooling
         self.frozen_prefix = 0
@@ -61,7 +62,6 @@ class TextModel(PooledNetwork):
 
     @property
     def float32_names(self) -> frozenset[str]:
-        """Parameters that are cheap and precise enough to stay float32 whatever the body computes in."""
         if self.pooling == "own":
             return frozenset()
         return frozenset(f"network.{self.head_name}.{part}" for part in ("weight", "bias"))
@@ -156,18 +156,16 @@ class TextModel(PooledNetwork):
         return found[torch.arange(len(found), device=found.device), last]
 
     def _dense(self) -> nn.Linear:
-        module = self.network.get_submodule(_FOLDABLE[self.config.model_type])
-        assert isinstance(module, nn.Linear)
-        return module
+        return self.network.get_submodule(_FOLDABLE[self.config.model_type])
 
-    def fold(self) -> nn.Module:
+    def fold(self) -> Network:
         """A plain transformers network with the same logits (float32: within 1e-5). See the module."""
         if self.pooling == "own":
             return self.network
         config = copy.deepcopy(self.config)
         config.num_hidden_layers += self.pooling == "mean"
         config.tunesmith = {"pooling": self.pooling}
-        folded: Any = type(self.network)(config)
+        folded = type(self.network)(config)
         folded.load_state_dict(self.network.state_dict(), strict=False)
         model = TextModel(folded, self.pooling)
         with torch.no_grad():
@@ -178,7 +176,7 @@ class TextModel(PooledNetwork):
         return folded.eval()
 
 
-def unfold(network: Any) -> TextModel:
+def unfold(network: Network) -> TextModel:
     """The model that `fold` was called on, from its saved network; other networks pool their own way."""
     pooling: Pooling = saved_pooling(network.config) or "own"
     if pooling == "mean":
@@ -192,7 +190,7 @@ def unfold(network: Any) -> TextModel:
     return model
 
 
-def saved_pooling(config: Any) -> Pooling | None:
+def saved_pooling(config: Config) -> Pooling | None:
     """The pooling that `fold` wrote into a network, if it did."""
     marks = getattr(config, "tunesmith", None) or {}
     pooling: Pooling | None = marks.get("pooling")
@@ -258,10 +256,8 @@ def _write_identity(linear: nn.Linear, scale: float) -> None:
     linear.bias.zero_()
 
 
-def _layers(network: Any) -> nn.ModuleList:
-    layers = network.base_model.encoder.layer
-    assert isinstance(layers, nn.ModuleList)
-    return layers
+def _layers(network: Network) -> nn.ModuleList:
+    return network.base_model.encoder.layer
 
 
 def _inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, ignore
@@ -13,6 +12,7 @@ from tunesmith.models.guard import in_one_line, loading, tokens
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.safety import check_files, foreign_code
 from tunesmith.models.tokenizer_json import check_tokenizer_files
+from tunesmith.models.types import Tokenizer
 
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "source.spm", "sentencepiece.bpe.model",
                "tokenizer.model")  # fmt: skip
@@ -25,7 +25,7 @@ def check_tokenizer(folder: Path) -> None:
         raise ModelError(f"The model folder {folder} has no tokenizer.", "Expected tokenizer.json in it.")
 
 
-def read_tokenizer(folder: Path, emit: Emit = ignore) -> Any:
+def read_tokenizer(folder: Path, emit: Emit = ignore) -> Tokenizer:
     """The tokenizer of a model folder. Raises ModelError where there is none that can be read."""
     from transformers import AutoTokenizer, GPT2Tokenizer
 
@@ -76,7 +76,7 @@ def _bare_words(folder: Path) -> set[str]:
         return set()
 
 
-def needed_tokens(tokenizer: Any) -> int:
+def needed_tokens(tokenizer: Tokenizer) -> int:
     """How many embeddings text takes. Special tokens behind all others that mark no start, end or padding stand for
     images and the like (Gemma 3 has one): a text that holds one is refused by its row."""
     marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
@@ -85,7 +85,7 @@ def needed_tokens(tokenizer: Any) -> int:
     return 1 + max(around + [number for number in tokenizer.get_vocab().values() if number not in special])
 
 
-def load_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
+def load_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Tokenizer:
     tokenizer = read_tokenizer(folder, emit)
     if tokenizer.pad_token_id is None and tokenizer.eos_token is not None:
         tokenizer.pad_token = tokenizer.eos_token  # what is padding is masked: any token will do

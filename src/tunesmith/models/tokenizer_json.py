@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tunesmith.models.model_json import Fault, read_object
 
@@ -45,8 +44,8 @@ def check_tokenizer_files(folder: Path) -> None:
 def _check_setting(fault: Fault) -> None:
     value = fault.value
     if fault.key == "model_max_length":
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        fault.demand(value is None or (number and value >= 1), "a number of tokens")
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 1
+        fault.demand(value is None or number, "a number of tokens")
     elif fault.key == "chat_template":
         named = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
         good = isinstance(value, list) and len(named) == len(value) and all(
@@ -59,7 +58,7 @@ def _check_setting(fault: Fault) -> None:
         fault.demand(value in (None, "left", "right"), "'left' or 'right'")
 
 
-def _check_tokens(path: Path, key: str, value: Any, listed: bool = False) -> None:
+def _check_tokens(path: Path, key: str, value: object, listed: bool = False) -> None:
     """Raises ModelError for a token with other keys than tokens have: the library prints those as they are."""
     tokens = value.values() if listed and isinstance(value, dict) else value if isinstance(value, list) else [value]
     for token in tokens:
@@ -87,11 +86,11 @@ def _check_pieces(fault: Fault, types: int | None, *, needed: bool) -> None:
     fault.demand(bool(texts) or not needed, "the text itself ('Sequence') between its special tokens")
 
 
-def _objects(piece: Any) -> list[dict[str, Any]]:
+def _objects(piece: object) -> list[dict[str, object]]:
     return [one for one in piece.values() if isinstance(one, dict)] if isinstance(piece, dict) else []
 
 
-def _steps(value: Any, within: str, depth: int = 0) -> Iterator[dict[str, Any]]:
+def _steps(value: object, within: str, depth: int = 0) -> Iterator[dict[str, object]]:
     """The steps of a part of tokenizer.json: itself, or those of a sequence."""
     if not isinstance(value, dict) or depth > 8:
         return

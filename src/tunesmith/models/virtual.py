@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,14 @@ from torch.nn import functional
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
-from tunesmith.models.additions import adapter_config, new_head, quiet_peft
+from tunesmith.models.additions import adapter_config, is_prefix, new_head, quiet_peft
+from tunesmith.models.bundle import Bundle, TextBundle
 from tunesmith.models.guard import tokens
+from tunesmith.models.text import TextModel
+from tunesmith.models.types import Adapted, Network
+
+if TYPE_CHECKING:
+    from peft import PromptLearningConfig
 
 COMMON = 5_000
 """Vocabularies list frequent words first; a prompt starts from words among so many (Lester et al. 2021, 3.2)."""
@@ -35,7 +41,7 @@ _TRIAL = 1e-3
 """Most that padding may change a logit, by the largest there is."""
 
 
-def refuse(method: str, words: Mapping[str, Any], *, checkpointing: bool) -> None:
+def refuse(method: str, words: Mapping[str, object], *, checkpointing: bool) -> None:
     """Raises OptionError for options of a run that virtual tokens can not work with."""
     if words.get("packing"):
         raise OptionError(
@@ -51,7 +57,7 @@ def refuse(method: str, words: Mapping[str, Any], *, checkpointing: bool) -> Non
         )
 
 
-def first_words(bundle: Any, count: int, text: str | None, seed: int) -> Tensor:
+def first_words(bundle: Bundle, count: int, text: str | None, seed: int) -> Tensor:
     """Token ids int64 [count] that the learned part starts from: those of `text`, repeated or cut to fit, or
     without one drawn from the common words of the vocabulary.
 
@@ -70,7 +76,7 @@ def first_words(bundle: Any, count: int, text: str | None, seed: int) -> Tensor:
     return found
 
 
-def add_prompt(bundle: Any, ids: Tensor) -> Any:
+def add_prompt(bundle: Bundle, ids: Tensor) -> Adapted:
     """Put a learned prompt, which starts as the words `ids` [n], before what the network reads; nothing else moves.
 
     An encoder-decoder gets it before what its encoder reads. Returns the PeftModel.
@@ -89,7 +95,7 @@ def add_prompt(bundle: Any, ids: Tensor) -> Any:
     return adapted
 
 
-def add_prefix(bundle: Any, ids: Tensor) -> Any:
+def add_prefix(bundle: Bundle, ids: Tensor) -> Adapted:
     """Put learned keys and values before those of every block; they start as those of the words `ids` [n].
 
     Of an encoder-decoder only the decoder's own attention gets them, which is all that PEFT knows. Returns the
@@ -115,7 +121,7 @@ def add_prefix(bundle: Any, ids: Tensor) -> Any:
     return adapted
 
 
-def check_network(bundle: Any, method: str, add: Callable[[Any, Tensor], Any]) -> None:
+def check_network(bundle: TextBundle, method: str, add: Callable[[Bundle, Tensor], Adapted]) -> None:
     """Raises OptionError for a text model that can not work with the virtual tokens that `add` puts in.
 
     It is tried, and they are taken out again: some networks take no states from outside, and some would answer by
@@ -150,27 +156,26 @@ def check_network(bundle: Any, method: str, add: Callable[[Any, Tensor], Any]) -
         )
 
 
-def room(bundle: Any, count: int) -> int:
-    """Tokens that `count` virtual ones leave of a model's length. Raises OptionError where that is next to none."""
-    left = bundle.position_limit - count
-    if count and left < _SHORTEST:
+def room(name: str, limit: int, count: int) -> int:
+    """What `count` virtual tokens leave of the `limit` that a model reads. Raises OptionError if next to none."""
+    if count and limit - count < _SHORTEST:
         raise OptionError(
-            f"virtual_tokens={count} leave {max(0, left)} of the {bundle.position_limit} tokens that the model "
-            f"{bundle.name!r} can read.",
-            f"Use at most {bundle.position_limit - _SHORTEST}.",
+            f"virtual_tokens={count} leave {max(0, limit - count)} of the {limit} tokens that the model {name!r} can "
+            "read.",
+            f"Use at most {limit - _SHORTEST}.",
         )
-    return left
+    return limit - count
 
 
-def make_room(bundle: Any, count: int, emit: Emit) -> None:
+def make_room(bundle: Bundle, count: int, emit: Emit) -> None:
     """What `count` virtual tokens leave of a text model's length. Raises OptionError where that is next to nothing."""
-    left = room(bundle, count)
+    left = room(bundle.name, bundle.position_limit, count)
     why = f"they stand before every text, so {left} of the {bundle.position_limit} tokens it can read are left for it"
     emit(Decided("virtual_tokens", count, why))
     bundle.position_limit, bundle.max_length = left, min(bundle.max_length, left)
 
 
-def save(model: Any, folder: Path, place: Path) -> None:
+def save(model: TextModel, folder: Path, place: Path) -> None:
     """Write a text model with virtual tokens as PEFT reads it: its base in `folder`/base, what was learned beside it.
 
     `place` is where the folder will stand, as PEFT looks for the base by its full path. Where the mean is one more
@@ -180,6 +185,7 @@ def save(model: Any, folder: Path, place: Path) -> None:
 
     folded = model.fold()
     folded.save_pretrained(folder / BASE)
+    assert model.prompted is not None
     learned, config = _weight(model.prompted).detach(), copy.copy(model.prompted.active_peft_config)
     if is_prefix(model.prompted) and model.pooling == "mean":
         config.num_layers += 1
@@ -195,7 +201,7 @@ def save(model: Any, folder: Path, place: Path) -> None:
     _put_back(folded)
 
 
-def load(network: Any, folder: Path) -> Any:
+def load(network: Network, folder: Path) -> Adapted:
     """PEFT's model of a base `network` and what `save` wrote beside it."""
     from peft import PeftModel
 
@@ -208,43 +214,23 @@ def stands_beside(folder: Path) -> bool:
     return adapter_config(folder).get("peft_type") in _KINDS
 
 
-def typical_size(bundle: Any) -> float:
+def typical_size(bundle: Bundle) -> float:
     """Root mean square of an entry of the embedding table: 0.02 in one family, above 10 in another."""
     table = bundle.model.network.get_input_embeddings().weight
     return float(table.detach().float().square().mean().sqrt())
 
 
-def virtual_tokens(model: Any) -> int:
-    """How many virtual tokens stand before what `model` reads: of a PeftModel that is not switched off, else 0."""
-    config = _active(model)
-    return int(config.num_virtual_tokens) if config is not None else 0
-
-
-def is_prefix(model: Any) -> bool:
-    config = _active(model)
-    return config is not None and config.peft_type == "PREFIX_TUNING"
-
-
 def can_merge(folder: Path) -> bool:
     """Whether the adapter that is saved in `folder` can become part of the weights: virtual tokens stand before the
     text, and bottleneck adapters are not linear."""
-    from tunesmith.models.bottleneck import BottleneckType
-
-    return adapter_config(folder)["peft_type"] not in (*_KINDS, BottleneckType.BOTTLENECK)
+    return adapter_config(folder)["peft_type"] not in (*_KINDS, "BOTTLENECK")
 
 
-def _active(model: Any) -> Any:
-    if not hasattr(model, "peft_config") or not model.has_active_enabled_adapter:
-        return None
-    config = model.peft_config[model.active_adapter]
-    return config if config.is_prompt_learning else None
-
-
-def _task(bundle: Any) -> str:
+def _task(bundle: Bundle) -> str:
     return {"seq2seq": "SEQ_2_SEQ_LM", "causal": "CAUSAL_LM", "encoder": "SEQ_CLS"}[bundle.kind]
 
 
-def _wrap(bundle: Any, config: Any) -> Any:
+def _wrap(bundle: Bundle, config: PromptLearningConfig) -> Adapted:
     from peft import get_peft_model
 
     head = [parameter for parameter in new_head(bundle.model) if parameter.requires_grad]
@@ -259,7 +245,7 @@ def _wrap(bundle: Any, config: Any) -> Any:
     return adapted
 
 
-def _with_switch(adapted: Any) -> Any:
+def _with_switch(adapted: Adapted) -> Adapted:
     """What PEFT's `disable_adapter` asks for, which only networks that write have."""
     if not hasattr(adapted, "prepare_inputs_for_generation"):
         adapted.prepare_inputs_for_generation = None
@@ -284,14 +270,12 @@ def _rows(texts: list[Tensor], padding: int) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
 
 
-def _weight(adapted: Any) -> nn.Parameter:
-    weight = adapted.prompt_encoder[adapted.active_adapter].embedding.weight
-    assert isinstance(weight, nn.Parameter)
-    return weight
+def _weight(adapted: Adapted) -> nn.Parameter:
+    return adapted.prompt_encoder[adapted.active_adapter].embedding.weight
 
 
 @torch.no_grad()
-def _keys_and_values(bundle: Any, ids: Tensor) -> list[Tensor]:
+def _keys_and_values(bundle: Bundle, ids: Tensor) -> list[Tensor]:
     """What the blocks (of the decoder) make of the words `ids`: keys, then values of each, [1, heads, n, width]."""
     from transformers import DynamicCache
 
@@ -318,6 +302,6 @@ def _keys_and_values(bundle: Any, ids: Tensor) -> list[Tensor]:
     return known
 
 
-def _no_place(bundle: Any) -> str:
+def _no_place(bundle: Bundle) -> str:
     name = type(bundle.model.network).__name__
     return f"The blocks of {name} do not all keep keys and values of one shape, so there is no place for a prefix."

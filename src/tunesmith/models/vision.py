@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.models.pooled import PooledNetwork
+from tunesmith.models.types import Network
 
 
 class VisionModel(PooledNetwork):
@@ -16,7 +17,7 @@ class VisionModel(PooledNetwork):
     pooling: ClassVar[str] = "own"
     """Of the patches or places of a picture the network makes one vector in its own way."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__(network)
         self._norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
 
@@ -38,7 +39,7 @@ class VisionModel(PooledNetwork):
         pixels = batch["pixel_values"].to(next(self.network.parameters()).dtype)
         return self.seen({"pixel_values": pixels}, self.head).float()
 
-    def fold(self) -> nn.Module:
+    def fold(self) -> Network:
         """The network as transformers knows it."""
         return self.network
 

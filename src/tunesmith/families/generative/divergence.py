@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from tunesmith.engine.inference import evaluating
-from tunesmith.engine.likelihood import to_device
+from tunesmith.engine.inference import evaluating, to_device
 from tunesmith.engine.options import template_of
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.families.generative.context import GenerativeRun

@@ -12,11 +12,10 @@ from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import full_disk_as_oserror, write_table
 from tunesmith.engine.generate import ending_ids, name_ends
 from tunesmith.families.generative.context import GenerativeRun
-from tunesmith.models.additions import ADAPTER, quiet_peft
+from tunesmith.models.additions import ADAPTER, quiet_peft, virtual_tokens
 from tunesmith.models.loaders.language import base_of_adapter, load_language_finished
 from tunesmith.models.metadata import write_metadata
 from tunesmith.models.pretrained import quiet_transformers
-from tunesmith.models.virtual import virtual_tokens
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest difference of a sequence's mean token loss between the model trained and the model read back."""

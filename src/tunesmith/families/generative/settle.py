@@ -117,7 +117,7 @@ def adapt_base(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     add_tokens(bundle, options.new_tokens, template_of(options), emit)
     _check_new_tokens(plan, bundle)
     freeze(bundle.model, plan.engine.freeze)
-    bundle.position_limit = room(bundle, plan.method.virtual_tokens)
+    bundle.position_limit = room(bundle.name, bundle.position_limit, plan.method.virtual_tokens)
 
 
 def reader(plan: Plan, bundle: LanguageBundle, emit: Emit) -> tuple[Any, int]:

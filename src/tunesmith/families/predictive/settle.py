@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 from tunesmith.core import registry
 from tunesmith.core.events import Emit
@@ -68,6 +67,6 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
         check_blocks(name, plan.engine.freeze)
     if not choose.modality_of(plan.task).in_tokens:
         return []
-    bundle = SimpleNamespace(name=name, position_limit=longest_row(folder))
-    check_length(plan.spec.options.get("max_length"), room(bundle, plan.method.virtual_tokens), name)
+    left = room(name, longest_row(folder), plan.method.virtual_tokens)
+    check_length(plan.spec.options.get("max_length"), left, name)
     return []

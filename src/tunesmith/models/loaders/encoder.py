@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog, virtual
-from tunesmith.models.additions import adapter_config
+from tunesmith.models.additions import adapter_config, virtual_tokens
 from tunesmith.models.bundle import Bundle, TextBundle, ZeroShot
 from tunesmith.models.guard import loading
 from tunesmith.models.heads import check_body, own_order, set_labels, settle_head
@@ -21,6 +21,7 @@ from tunesmith.models.safety import check_adapter_folder, check_folder
 from tunesmith.models.senses import refuse_other_sense
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, saved_pooling, unfold
 from tunesmith.models.tokenizer import check_tokenizer, load_tokenizer, needed_tokens
+from tunesmith.models.types import Network, Tokenizer
 
 
 def load_text_base(
@@ -83,7 +84,7 @@ def load_text_base(
     )
 
 
-def _check_words(tokenizer: Any, network: Any, name: str) -> None:
+def _check_words(tokenizer: Tokenizer, network: Network, name: str) -> None:
     """Raises ModelError for a tokenizer with tokens that the network has no embeddings for."""
     rows, needed = getattr(network.config.get_text_config(), "vocab_size", None), needed_tokens(tokenizer)
     if rows is not None and needed > rows:
@@ -122,7 +123,7 @@ def load_text_finished(folder: Path) -> TextBundle:
             model = unfold(network)
     tokenizer = load_tokenizer(folder, str(folder))
     _check_words(tokenizer, network, str(folder))
-    limit = position_limit(network.config) - virtual.virtual_tokens(model.prompted)
+    limit = position_limit(network.config) - virtual_tokens(model.prompted)
     length = min(longest_text(tokenizer, folder), limit)
     return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), limit, folder, length)
 
@@ -144,7 +145,7 @@ def save_text_model(bundle: TextBundle, folder: Path, *, max_length: int, place:
     """
     with quiet_transformers():
         if bundle.model.prompted is None:
-            bundle.model.fold().save_pretrained(folder)  # type: ignore[operator]
+            bundle.model.fold().save_pretrained(folder)
         else:
             virtual.save(bundle.model, folder, (place or folder).resolve())
         before = bundle.tokenizer.model_max_length

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import torch
 
@@ -12,7 +12,7 @@ from tunesmith.core.errors import MissingPackageError, ModelError
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.run import is_run
 from tunesmith.models import catalog
-from tunesmith.models.additions import ADAPTER, quiet_peft
+from tunesmith.models.additions import ADAPTER, quiet_peft, virtual_tokens
 from tunesmith.models.bundle import LanguageBundle, NetworkKind
 from tunesmith.models.guard import loading
 from tunesmith.models.language import LanguageModel
@@ -22,7 +22,11 @@ from tunesmith.models.own_template import use_template
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_adapter_folder, check_config_alone, check_folder, config_alone
 from tunesmith.models.tokenizer import needed_tokens, read_tokenizer
-from tunesmith.models.virtual import can_merge, virtual_tokens
+from tunesmith.models.types import Config, Network, Tokenizer
+from tunesmith.models.virtual import can_merge
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig
 
 _ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "megatron-bert", "roformer")
 """In transformers' table of causal models, but published as encoders that fill gaps."""
@@ -149,7 +153,7 @@ def load_language_finished(folder: Path, *, dtype: str = "float32", merge: bool 
     )  # fmt: skip
 
 
-def base_of_adapter(folder: Path) -> Any:
+def base_of_adapter(folder: Path) -> Network:
     """The network that the adapter in `folder` was trained on: its base with rows for new tokens, and with what an
     earlier run had learned merged into it. In the format of the base's files; in float32 where something was merged.
 
@@ -166,7 +170,7 @@ def base_of_adapter(folder: Path) -> Any:
     return network
 
 
-def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any:
+def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Tokenizer:
     """The tokenizer of a folder, with a padding token. Raises ModelError where there is none."""
     tokenizer = read_tokenizer(folder, emit)
     if tokenizer.pad_token_id is None:
@@ -175,7 +179,7 @@ def load_language_tokenizer(folder: Path, name: str, emit: Emit = ignore) -> Any
     return tokenizer
 
 
-def _check_vocabulary(name: str, tokenizer: Any, network: Any, emit: Emit) -> None:
+def _check_vocabulary(name: str, tokenizer: Tokenizer, network: Network, emit: Emit) -> None:
     """Raises ModelError for a tokenizer that is surely of another model. Unused rows prove little: most published
     models have some, up to 2 % of them (Phi) or a few hundred."""
     rows, needed = network.get_input_embeddings().weight.shape[0], needed_tokens(tokenizer)
@@ -234,7 +238,7 @@ def _start_near(bundle: LanguageBundle, markers: dict[str, str]) -> None:
                 layer.weight[bundle.tokenizer.convert_tokens_to_ids(marker)] = layer.weight[source]
 
 
-def position_limit(config: Any) -> int:
+def position_limit(config: Config) -> int:
     text = config.get_text_config(decoder=True)
     for field_name in ("max_position_embeddings", "n_positions", "max_sequence_length"):
         found = getattr(text, field_name, None)
@@ -252,7 +256,7 @@ def _network(
     *,
     merge: bool = True,
     emit: Emit = ignore,
-) -> tuple[Any, Path]:
+) -> tuple[Network, Path]:
     """The network of a folder and the folder of its base weights; adapters merged, or left in place."""
     if (folder / ADAPTER).exists():
         check_bases(folder)
@@ -296,7 +300,7 @@ def _network(
     return network, folder
 
 
-def _fit_words(network: Any, adapter: Path) -> None:
+def _fit_words(network: Network, adapter: Path) -> None:
     """Rows for the tokens of the folder `adapter` that `network` has none for; the adapter holds what is in them."""
     tokens = len(load_language_tokenizer(adapter, str(adapter)))
     if tokens > network.get_input_embeddings().weight.shape[0]:
@@ -341,7 +345,7 @@ def _has_sdpa(config: dict[str, Any]) -> bool:
     return bool(getattr(mapping[settings], "_supports_sdpa", False)) if settings in mapping else False
 
 
-def _four_bits(dtype: str) -> Any:
+def _four_bits(dtype: str) -> BitsAndBytesConfig:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingPackageError(
             "4-bit weights (--method qlora) need the package bitsandbytes.", "pip install 'tunesmith[qlora]'"

@@ -90,7 +90,7 @@ def save_vision_model(bundle: VisionBundle, folder: Path, **_: Any) -> None:
     """Write the finished model as a plain transformers folder: config, safetensors, preprocessor_config.json."""
     assert bundle.processor is not None
     with quiet_transformers():
-        bundle.model.fold().save_pretrained(folder)  # type: ignore[operator]
+        bundle.model.fold().save_pretrained(folder)
     bundle.processor.save(folder)
 
 

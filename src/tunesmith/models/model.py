@@ -1,0 +1,29 @@
+"""What all models have in common: a network of transformers with a head, as a module of torch."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from tunesmith.models.types import Config, Network
+
+
+class Model(nn.Module):
+    """`network`, and the way in which it is trained and asked."""
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.network: Network = network
+
+    @property
+    def config(self) -> Config:
+        return self.network.config
+
+    @property
+    def head(self) -> nn.Module:
+        """The last layer."""
+        raise NotImplementedError
+
+    @property
+    def float32_names(self) -> frozenset[str]:
+        """Parameters that are cheap and precise enough to stay float32 whatever the body computes in."""
+        return frozenset()
