@@ -193,7 +193,7 @@ class TextClassifier(ClassifierMixin, _TextEstimator):
     def predict(self, X: object) -> np.ndarray:
         """The likeliest class of each text [n], or 0/1 of each of several labels [n, n_labels]."""
         scores = self.predict_proba(X)
-        if self._model.task.kind == "labels":
+        if self._model.task.target.has_thresholds:
             cuts = 0.5 if self._model.thresholds is None else np.asarray(self._model.thresholds)[self._order]
             return (scores >= cuts).astype(int)
         found: np.ndarray = self.classes_[scores.argmax(1)]

@@ -13,11 +13,12 @@ import pytest
 
 import evaluate_toys as toys
 from tunesmith.core.errors import OptionError
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate import card, diagnose, good, metrics_json, report
 from tunesmith.evaluate import verdict as worth
 from tunesmith.evaluate.bootstrap import weightings
 from tunesmith.evaluate.compare import verdict
-from tunesmith.evaluate.measured import Measured, RowStatistics, compute, resample, value_of, with_intervals
+from tunesmith.evaluate.measured import RowStatistics, compute, resample, value_of, with_intervals
 from tunesmith.evaluate.metrics import TABLE, names_for
 from tunesmith.evaluate.metrics.metric import SHARE, Metric
 from tunesmith.evaluate.text_metrics import preference_rows, text_rows, token_rows

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.options import Options
@@ -29,7 +28,6 @@ from tunesmith.engine.self_distillation import self_distillation
 from tunesmith.engine.setup import Callback, Setup
 from tunesmith.models.language import LanguageModel
 
-_TEMPERATURE = 2.0
 _HELD_RATE = 0.5
 """Retained texts that are held with each new one."""
 
@@ -99,18 +97,7 @@ class DistilledObjective(RowObjective):
         changes = []
         for one in self.heads:
             assert one.head is not None
+            assert one.change is not None
             old, new = one.head(before).detach(), one.head(now)
-            changes.append(_answer_change(one.kind, old, new))
+            changes.append(one.change(old, new))
         return torch.stack(changes).mean()
-
-
-def _answer_change(kind: str, old: Tensor, new: Tensor) -> Tensor:
-    if kind == "label":
-        logs = functional.log_softmax(new / _TEMPERATURE, -1)
-        target = functional.log_softmax(old / _TEMPERATURE, -1)
-        return _TEMPERATURE**2 * functional.kl_div(logs, target, reduction="sum", log_target=True)
-    if kind == "labels":
-        wanted = torch.sigmoid(old)
-        excess = functional.binary_cross_entropy_with_logits(new, wanted, reduction="none")
-        return (excess - functional.binary_cross_entropy_with_logits(old, wanted, reduction="none")).mean(-1).sum()
-    return (new - old).square().mean(-1).sum()

@@ -67,18 +67,8 @@ class Classification(PredictiveTask):
         )
         return loaded
 
-    def truth(self, values: Sequence[Any]) -> np.ndarray:
-        """int64 [n] class indices, or int8 [n, labels] of 0 and 1."""
-        index = {name: i for i, name in enumerate(self.label_names)}
-        if self.kind == "label":
-            return np.fromiter((index[value] for value in values), dtype=np.int64, count=len(values))
-        truth = np.zeros((len(values), len(index)), dtype=np.int8)
-        for row, labels in enumerate(values):
-            truth[row, [index[label] for label in labels]] = 1
-        return truth
-
     def targets(self, values: Sequence[Any]) -> np.ndarray:
-        truth = self.truth(values)
+        truth: np.ndarray = self.truth(values)
         return truth if self.kind == "label" else truth.astype(np.float32)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from datasets import Dataset
 from torch import Tensor
 
+from tunesmith.core import registry
 from tunesmith.core.events import Emit
+from tunesmith.core.measured import Measured
 from tunesmith.core.options import Options
 from tunesmith.data.types import Kind
 from tunesmith.engine.encoded import EncodedItems
@@ -80,6 +83,78 @@ class Task(ABC):
         """Rows that show what it can, ten of each kind or form."""
 
 
+class Target(ABC):
+    """What is learned of a row, whatever its modality: how it is decoded, measured, drawn and written. One a kind of
+    target, made with the names of its labels.
+
+    Predictions are what `decode` makes of the model's logits, for the target alone to look into; of each row one.
+    """
+
+    said: ClassVar[str]
+    """'one label'."""
+    score: ClassVar[str]
+    """The metric that `Model.score` gives."""
+    constant: ClassVar[str] = "majority"
+    """The baseline that answers every row alike."""
+    price: ClassVar[str | None] = "log_loss"
+    """The metric that tells apart what the first metric can not; None: there is none but that."""
+    has_probabilities: ClassVar[bool] = True
+    has_thresholds: ClassVar[bool] = False
+    """Whether answers are given from a probability on that is chosen on validation rows."""
+
+    def __init__(self, label_names: list[str] | None):
+        self.label_names = label_names
+
+    @abstractmethod
+    def truth(self, values: Sequence[Any]) -> Any:
+        """Column 'target' as what predictions are compared with."""
+
+    @abstractmethod
+    def measure(self, predictions: Any, truth: Any, thresholds: np.ndarray | None = None) -> Measured:
+        """Both of the same rows; `thresholds` as `tune` gives them."""
+
+    def tune(self, validation: Measured) -> np.ndarray | None:
+        """The thresholds that are best on some rows, float64 [labels]; None where there are none."""
+        return None
+
+    @abstractmethod
+    def answers(
+        self, predictions: Any, thresholds: np.ndarray | None, threshold: float | None = None
+    ) -> list[dict[str, Any]]:
+        """As `predict` gives them. `threshold`: the least probability of an answer, whatever was tuned."""
+
+    def unsure(
+        self, logits: np.ndarray, scores: np.ndarray, bound: float, cuts: np.ndarray | float | None
+    ) -> np.ndarray:
+        """Which answers could differ where each logit is off by `bound` at most, bool [n]. `cuts`: the probability from
+        which on an answer is given."""
+        return np.ones(len(logits), dtype=bool)
+
+    def certain(self, truth: np.ndarray) -> np.ndarray:
+        """Scores of one who is sure of the truth, float64 [n, outputs] or [n]."""
+        return truth.astype(np.float64)
+
+    def from_scores(self, scores: np.ndarray) -> Any:
+        """Predictions of the scores [n, outputs] in a table of predictions."""
+        return scores
+
+    def units(self, targets: Callable[[Sequence[Any]], np.ndarray]) -> tuple[float, float]:
+        """What answers of a saved model are multiplied by, and what is added, to be on the scale of `targets`."""
+        return 1.0, 0.0
+
+    def spread(self, truth: np.ndarray) -> float:
+        """How far scores lie apart."""
+        return 1.0
+
+    @abstractmethod
+    def draw(self, logits: Tensor, chance: torch.Generator) -> Tensor:
+        """Targets drawn from what the model answers (numbers with deviation 1)."""
+
+    def change(self, old: Tensor, new: Tensor) -> Tensor:
+        """What it costs that logits [n, outputs] are no longer the old ones, summed over rows."""
+        return (new - old).square().mean(-1).sum()
+
+
 class PredictiveTask(Task):
     """An answer for every row. Made from its options, then `fit` to the training rows (or `restore`d)."""
 
@@ -109,9 +184,15 @@ class PredictiveTask(Task):
         self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
     ) -> EncodedItems: ...
 
-    @abstractmethod
-    def truth(self, values: Sequence[Any]) -> np.ndarray:
-        """Column 'target' as what metrics compare with."""
+    @property
+    def target(self) -> Target:
+        """What is learned of each row."""
+        found: Target = registry.get("evaluate.targets", self.kind)(self.label_names)
+        return found
+
+    def truth(self, values: Sequence[Any]) -> Any:
+        """Column 'target' as what predictions are compared with."""
+        return self.target.truth(values)
 
     @abstractmethod
     def targets(self, values: Sequence[Any]) -> np.ndarray:
@@ -128,6 +209,14 @@ class PredictiveTask(Task):
     @abstractmethod
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """Logits [n, outputs] as probabilities or values in the user's units."""
+
+    def decode(self, logits: np.ndarray) -> Any:
+        """What it makes of logits: a prediction of each row."""
+        return self.scores(logits)
+
+    def measure(self, predictions: Any, truth: Any, thresholds: np.ndarray | None = None) -> Measured:
+        """Predictions of some rows beside their truth; `thresholds` as `target.tune` gives them."""
+        return self.target.measure(predictions, truth, thresholds)
 
     def finish(self, bundle: Bundle) -> None:
         """Move what the saved model must know (the targets' scale) into its weights."""
@@ -182,7 +271,7 @@ class GenerativeTask(Task):
     def statistics(
         self, found: Likelihoods, *, reference: Likelihoods | None = None, good: np.ndarray | None = None
     ) -> Any:
-        """What the metrics of some items are made of, an `evaluate.measured.Measured`; `reference` and `good` are
+        """What the metrics of some items are made of, an `evaluate.measured.RowStatistics`; `reference` and `good` are
         of the same items."""
 
 

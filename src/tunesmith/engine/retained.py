@@ -44,8 +44,8 @@ class Retained:
     information (Martens 2020, section 5). Where drawing is no option, the loss of the true targets."""
     head: nn.Module | None = None
     """Features [rows, hidden] to logits of the earlier task."""
-    kind: str = "features"
-    """'label', 'labels' or 'number' for heads; 'features' and 'tokens' have none."""
+    change: Callable[[Tensor, Tensor], Tensor] | None = None
+    """What it costs that logits of the head are no longer the old ones, summed over rows."""
 
 
 @dataclass

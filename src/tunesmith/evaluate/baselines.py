@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from tunesmith.core.events import Decided, Emit, Warned, ignore
+from tunesmith.core.measured import Measured
 from tunesmith.data.types import Kind
 from tunesmith.engine.batching import sample
 from tunesmith.evaluate.thresholds import tune_thresholds
@@ -45,7 +46,7 @@ def simple_baselines(
     seed: int = 0,
     max_rows: int = 50_000,
     emit: Emit = ignore,
-) -> dict[str, Outcome]:
+) -> dict[str, Measured]:
     """Outcomes of the baselines on the test rows.
 
     truths: of training and test rows, as in `Outcome`. "label", "labels": "majority" (shares of the training rows as
@@ -53,7 +54,8 @@ def simple_baselines(
     where `cheap` is None. Above `max_rows` training rows a random part is used, and a `Decided` event says so.
     """
     truth, test_truth = np.asarray(truths[0]), truths[1]
-    found = {"mean" if kind == "number" else "majority": _prior(kind, truth, test_truth, label_names)}
+    constant = "mean" if kind == "number" else "majority"
+    found: dict[str, Measured] = {constant: _prior(kind, truth, test_truth, label_names)}
     if cheap is None:
         return found
     name = f"{cheap}_{'ridge' if kind == 'number' else 'logistic_regression'}"

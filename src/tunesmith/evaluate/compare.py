@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate import words
-from tunesmith.evaluate.measured import Difference, Measured, paired_difference, value_of
+from tunesmith.evaluate.measured import Difference, paired_difference, value_of
 from tunesmith.evaluate.metrics import higher_is_better
 
 Outcomes = Literal["better", "not proven", "worse"]

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate import curve, noise, shift
 from tunesmith.evaluate.compare import Verdict
 from tunesmith.evaluate.fit import Curves, fit_state, of_set_aside
 from tunesmith.evaluate.linear import Frozen
-from tunesmith.evaluate.measured import Measured
 from tunesmith.evaluate.metrics import TABLE, higher_is_better
 from tunesmith.evaluate.sample import BINS
 from tunesmith.evaluate.tables import LabelRow, per_class

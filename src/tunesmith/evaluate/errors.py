@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Outcome
 from tunesmith.evaluate.words import number
@@ -84,11 +85,15 @@ def _wrong_number(outcome: Outcome, most: int) -> list[Mistake]:
     ]
 
 
-def suspects(outcome: Outcome, others: Sequence[Outcome]) -> frozenset[int]:
-    """Positions of rows whose label is perhaps wrong: the model is sure of another label, and `others`, at least two
-    models that work in other ways, give that same label too. A vote against the label by a committee (Brodley & Friedl
-    1999, "Identifying mislabeled training data", consensus filter), of models that were not trained on these rows."""
-    if outcome.kind != "label" or len(others) < 2 or not len(outcome):
+def suspects(outcome: Measured, compared: Sequence[Measured]) -> frozenset[int]:
+    """Positions of rows whose label is perhaps wrong: the model is sure of another label, and those `compared`, two
+    models at least that work in other ways, give that same label too.
+
+    A vote against the label by a committee (Brodley & Friedl 1999, "Identifying mislabeled training data", consensus
+    filter), of models that were not trained on these rows.
+    """
+    others = [one for one in compared if isinstance(one, Outcome)]
+    if not isinstance(outcome, Outcome) or outcome.kind != "label" or len(others) < 2 or not len(outcome):
         return frozenset()
     predicted = outcome.predicted()
     sure = outcome.scores[np.arange(len(outcome)), predicted] >= SURE

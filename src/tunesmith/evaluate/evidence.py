@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.evaluate.measured import Measured
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate.types import Outcome
 
 

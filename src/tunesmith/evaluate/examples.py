@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate.types import Outcome
 
 SHOWN = 3
@@ -22,19 +23,19 @@ class Example(TypedDict):
     probability: float | None
 
 
-def of_rows(outcome: Outcome, texts: Sequence[str], seed: int = 0) -> list[Example]:
+def of_rows(test: Measured, truth: Sequence[Any], texts: Sequence[str], seed: int = 0) -> list[Example]:
     """Test rows at random, of which no two are given the same answer as long as there are others."""
-    order = np.random.default_rng(seed).permutation(len(outcome))
-    given = outcome.predicted()
+    order = np.random.default_rng(seed).permutation(len(test))
+    given = test.columns()["predicted"]
     first: dict[str, int] = {}
     for row in order.tolist():
         first.setdefault(str(given[row]), row)
     chosen = [*first.values(), *(row for row in order.tolist() if row not in first.values())][:SHOWN]
-    said, truth = outcome.named(given[chosen]), outcome.named(outcome.truth[chosen])
+    sure = test.scores.max(1) if isinstance(test, Outcome) and test.kind == "label" else None
     return [
-        {"text": _short(texts[row]), "predicted": its, "truth": right,
-         "probability": float(outcome.scores[row].max()) if outcome.kind == "label" else None}
-        for row, its, right in zip(chosen, said, truth, strict=True)
+        {"text": _short(texts[row]), "predicted": given[row], "truth": truth[row],
+         "probability": None if sure is None else float(sure[row])}
+        for row in chosen
     ]  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate.bootstrap import interval, interval_of_difference, weightings
-from tunesmith.evaluate.measured import Measured, compute, paired_difference
+from tunesmith.evaluate.measured import compute, paired_difference
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.types import Interval
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate import words
 from tunesmith.evaluate.goal import Goal
-from tunesmith.evaluate.measured import Measured, value_of
+from tunesmith.evaluate.measured import value_of
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.tables import LabelRow, per_class
 from tunesmith.evaluate.types import Interval, Outcome

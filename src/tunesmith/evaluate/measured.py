@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate.bootstrap import MANY, RANKING_RESAMPLES, interval, interval_of_difference, weightings
 from tunesmith.evaluate.metrics import TABLE, higher_is_better, unknown
-from tunesmith.evaluate.types import Interval
+from tunesmith.evaluate.types import Interval, Outcome
 
 
 class Difference(TypedDict):
@@ -28,33 +29,6 @@ class Difference(TypedDict):
     difference: float
     low: float
     high: float
-
-
-class Measured(Protocol):
-    """Rows that metrics can be taken of, under any weights of the rows."""
-
-    @property
-    def kind(self) -> str:
-        """Which metrics of TABLE fit it."""
-
-    @property
-    def size(self) -> int:
-        """How many numbers a costly metric sorts: the more, the fewer resamples."""
-
-    def __len__(self) -> int: ...
-
-    def names(self) -> list[str]:
-        """The metrics that it has, in the order in which they are shown."""
-
-    def values(self, names: Sequence[str], weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Each metric under r weightings of the rows, float64 [n, r]: float64 [r], NaN where undefined. Without
-        weights every row counts once, and r is 1."""
-
-    def take(self, rows: np.ndarray) -> Self:
-        """The same for some rows only: indices or a boolean mask [n]."""
-
-    def same_rows(self, other: object) -> bool:
-        """Whether each row of the other is the same row, so that they can be compared in pairs."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +63,21 @@ class RowStatistics:
 
     def same_rows(self, other: object) -> bool:
         return isinstance(other, RowStatistics) and len(self) == len(other)
+
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        return self.sums
+
+    def columns(self) -> dict[str, list[Any]]:
+        """What a table of predictions holds of each row."""
+        return {name: some.tolist() for name, some in self.sums.items()}
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray], kind: str, label_names: list[str] | None) -> Measured:
+    """What `arrays` gave: an outcome of that kind, or sums."""
+    if "truth" in arrays:
+        return Outcome(kind, arrays["truth"], arrays["scores"], label_names, arrays.get("thresholds"))
+    sums = dict(arrays)
+    return RowStatistics(sums, TABLE[next(iter(sums))].kinds[0])
 
 
 def compute(measured: Measured, names: Sequence[str] | None = None) -> dict[str, float]:

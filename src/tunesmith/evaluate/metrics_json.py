@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith.evaluate.measured import Measured
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate.tables import CONFUSED_PAIRS, LARGEST_MATRIX, confusion, per_class
 from tunesmith.evaluate.types import Finding, Interval
 from tunesmith.evaluate.verdict import Verdict

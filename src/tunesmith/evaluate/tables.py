@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from tunesmith.evaluate.measured import Measured
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate.sample import Sample
 from tunesmith.evaluate.types import Outcome
 

@@ -43,7 +43,7 @@ class Outcome:
     None means 0.5. Arrays are converted to these types; shapes that do not fit raise ValueError.
     """
 
-    kind: Kind
+    kind: str
     truth: np.ndarray
     scores: np.ndarray
     label_names: list[str] | None
@@ -122,6 +122,14 @@ class Outcome:
     def take(self, rows: np.ndarray) -> Outcome:
         """The same for some rows only: indices or a boolean mask [n]."""
         return Outcome(self.kind, self.truth[rows], self.scores[rows], self.label_names, self.thresholds)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        cuts = {} if self.thresholds is None else {"thresholds": self.thresholds}
+        return {"truth": self.truth, "scores": self.scores, **cuts}
+
+    def columns(self) -> dict[str, list[Any]]:
+        """What a table of predictions holds of each row."""
+        return {"predicted": self.named(self.predicted()), "scores": list(np.atleast_2d(self.scores.T).T)}
 
     # Measured
 

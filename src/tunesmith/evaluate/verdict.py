@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate import words
 from tunesmith.evaluate.compare import Outcomes, outcome_of
 from tunesmith.evaluate.compare import Verdict as Core
 from tunesmith.evaluate.compare import verdict as against_the_best
 from tunesmith.evaluate.goal import Goal
-from tunesmith.evaluate.measured import Difference, Measured, paired_difference, value_of
+from tunesmith.evaluate.measured import Difference, paired_difference, value_of
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.types import Interval
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.measured import Measured
 from tunesmith.core.options import Options
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.predict_inputs import FileRows
 from tunesmith.data.types import Columns
-from tunesmith.evaluate.measured import Measured
 from tunesmith.runs.reading import OtherData
 from tunesmith.runs.settle import Plan
 from tunesmith.runs.shared_split import Pool, SharedSplit
@@ -93,6 +93,10 @@ class Family(Protocol):
     def write_predictions(self, run: Any) -> None:
         """predictions.parquet."""
 
+    def read_predictions(self, run: Path, table: Any) -> Measured:
+        """What the predictions that a finished run has saved are worth: of its table (`pyarrow.Table`) all rows or
+        some."""
+
     # before a run, and for several
 
     def epochs(self, method: str, rows: int | None = None) -> int:
@@ -160,8 +164,11 @@ class Predictor(Protocol):
     def rows(self, other: OtherData, cache: Path, emit: Emit) -> Iterator[FileRows]:
         """The rows of a file in parts that fit into memory; when all are answered, what is to be said of them."""
 
-    def measure(self, other: OtherData, emit: Emit) -> Any:
+    def measure(self, other: OtherData, emit: Emit) -> Measured:
         """What its metrics are made of, by row. Raises DataError."""
+
+    def tune(self, other: OtherData, emit: Emit) -> Measured:
+        """The same, with thresholds that are best on these rows, where it has any; its folder has them from then on."""
 
     def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
         """{"rows", "metrics": {name: {"value", "low", "high"}}}, and what else there is to say. Raises DataError."""

@@ -18,10 +18,11 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, TunesmithError, did_you_mean
 from tunesmith.core.events import Emit, Phase, ignore
 from tunesmith.core.files import own_folder, read_json
+from tunesmith.core.measured import Measured
 from tunesmith.core.renamed import given_words
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate.diagnose import FEW_ROWS
-from tunesmith.evaluate.measured import Difference, Measured, paired_difference, with_intervals
+from tunesmith.evaluate.measured import Difference, paired_difference, with_intervals
 from tunesmith.evaluate.metrics import get
 from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
 from tunesmith.runs import choose

@@ -33,7 +33,6 @@ from tunesmith.studies.series import (
     open_study,
     publish,
     run_once,
-    saved_measured,
 )
 
 Words = dict[str, Any]
@@ -183,7 +182,8 @@ def _out_of_fold(runs: Sequence[Run], ids: Ints, of: Ints) -> pa.Table:
 
 def _pooled(run: Run, table: pa.Table) -> Words:
     """{} for several labels, whose thresholds differ from fold to fold."""
-    measured = saved_measured(run, table)
+    family = family_named(choose.family_of_task(run.folder.load_spec().task))
+    measured = family.read_predictions(run.path, table)
     return {} if measured.kind == "labels" else dict(with_intervals(measured))
 
 

@@ -9,10 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
-import pyarrow as pa
+from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
@@ -20,8 +17,6 @@ from tunesmith.core.events import Emit, Event, Phase
 from tunesmith.core.files import own_folder, read_json, remove, write_json, write_text
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.evaluate import refine_report
-from tunesmith.evaluate.measured import Measured, RowStatistics
-from tunesmith.evaluate.metrics import TABLE
 from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.shared_split import SharedSplit
@@ -197,17 +192,6 @@ def train_at(job: Words, emit: Emit) -> None:
         return
     remove(path)
     train(out=path, listeners=[emit], **job["words"])
-
-
-def saved_measured(run: Run, table: pa.Table) -> Measured:
-    """What predictions that a run has saved are worth, all of them or some."""
-    sums = [name for name in table.column_names if name in TABLE]
-    if sums:
-        return RowStatistics({name: np.array(table.column(name).to_pylist()) for name in sums})
-    model = run.model
-    scores = np.array(table.column("scores").to_pylist(), dtype=np.float64)
-    return cast(Measured, model.outcome(scores[:, 0] if model.task.kind == "number" else scores,
-                                        table.column("truth").to_pylist()))  # fmt: skip
 
 
 # a run that is only a trial

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,12 +15,10 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.core.files import copy_folder, new_folder, remove, scratch
-from tunesmith.evaluate.measured import Measured, compute, paired_difference, with_intervals
-from tunesmith.evaluate.thresholds import tune_thresholds
-from tunesmith.evaluate.types import Outcome
+from tunesmith.core.measured import Measured
+from tunesmith.evaluate.measured import compute, paired_difference, with_intervals
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.manifest import MANIFEST, write_manifest
-from tunesmith.models.metadata import read_metadata, write_metadata
 from tunesmith.models.virtual import can_merge
 from tunesmith.runs.load import load
 from tunesmith.runs.protocols import Exports
@@ -65,7 +62,7 @@ def greedy_soup(folder: Path, runs: Sequence[Run], split: SharedSplit) -> Words:
             remove(folder)
             return told
         _write(folder, taken)
-        _settle_thresholds(folder, split)
+        _tuned(folder, split)
         write_manifest(folder)
         ours, theirs = (_measured(one, split, "test") for one in (folder, ordered[0]))
         test = with_intervals(ours, [split.metric])[split.metric]
@@ -104,7 +101,7 @@ def _rank(found: Mapping[str, Any], split: SharedSplit) -> tuple[float, float]:
 
 def _score(split: SharedSplit, folder: Path, parts: Sequence[Path]) -> tuple[float, float]:
     _write(folder, parts)
-    return _rank(compute(_choosing(folder, split)), split)
+    return _rank(compute(_tuned(folder, split)), split)
 
 
 def _write(folder: Path, parts: Sequence[Path]) -> None:
@@ -121,19 +118,10 @@ def _write(folder: Path, parts: Sequence[Path]) -> None:
 
 def _measured(folder: Path, split: SharedSplit, part: str) -> Measured:
     """What a model folder makes of a part of the split."""
-    found: Measured = load(folder).measure(other_data(folder, split.file(part), {}), ignore)
-    return found
+    return load(folder).measure(other_data(folder, split.file(part), {}), ignore)
 
 
-def _choosing(folder: Path, split: SharedSplit) -> Measured:
-    """The validation rows, as runs are chosen by them: of several labels with the thresholds that are best there."""
-    found = _measured(folder, split, "validation")
-    return replace(found, thresholds=tune_thresholds(found)) if isinstance(found, Outcome) else found
-
-
-def _settle_thresholds(folder: Path, split: SharedSplit) -> None:
-    """On validation rows, what belongs to a model of several labels beside its weights."""
-    metadata = read_metadata(folder)
-    found = _choosing(folder, split) if metadata.get("thresholds") else None
-    if isinstance(found, Outcome) and found.thresholds is not None:
-        write_metadata(folder, {**metadata, "thresholds": [float(value) for value in found.thresholds]})
+def _tuned(folder: Path, split: SharedSplit) -> Measured:
+    """The validation rows, as runs are chosen by them: of several labels with the thresholds that are best there, which
+    the folder has from then on."""
+    return load(folder).tune(other_data(folder, split.file("validation"), {}), ignore)

@@ -72,10 +72,6 @@ class TextRegression(PredictiveTask):
     def encode(self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]) -> EncodedRows:
         return encode_rows(rows, bundle, self.options.max_length, folder, emit, check)
 
-    def truth(self, values: Sequence[Any]) -> np.ndarray:
-        """float64 [n], in the user's units."""
-        return np.asarray(values, dtype=np.float64)
-
     def targets(self, values: Sequence[Any]) -> np.ndarray:
         return ((self.truth(values) - self._mean) / self._scale).astype(np.float32)
 

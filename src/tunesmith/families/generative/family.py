@@ -58,6 +58,7 @@ class Generative:
     read_back = staticmethod(saving.read_back)
     evidence = staticmethod(document.evidence)
     write_predictions = staticmethod(saving.write_predictions)
+    read_predictions = staticmethod(saving.read_predictions)
 
     def read(self, run: GenerativeRun) -> None:
         run.corpus = read_corpus(run.spec, split_options(run.spec), run.emit)

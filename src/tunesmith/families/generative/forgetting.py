@@ -97,9 +97,7 @@ class LossProbe:
         # beside preferences, which count by item, a text counts as one item too
         by_item = self.run.plan.task.sequences_per_item > 1
         objective = TokenObjective(self.rows, self.splits["train"], _BATCH_ROWS, None, self.seed, by_item=by_item)
-        return Retained(
-            self.name, objective, lambda model, items, on, _: objective.loss(model, items, on), kind="tokens"
-        )
+        return Retained(self.name, objective, lambda model, items, on, _: objective.loss(model, items, on))
 
 
 class _ApartProbe(LossProbe):

@@ -228,6 +228,8 @@ class TextGenerator(Shown):
         """See `runs.protocols.Predictor`; of a task that needs no reference."""
         return self._statistics(self._examples(other, emit))
 
+    tune = measure  # it has no thresholds
+
     def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
         """See `runs.protocols.Predictor`; metrics of the tokens, and of the answers written to up to 200 rows."""
         examples = self._examples(other, emit)

@@ -11,6 +11,8 @@ from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import full_disk_as_oserror, write_table
 from tunesmith.engine.generate import ending_ids, name_ends
+from tunesmith.evaluate.measured import RowStatistics
+from tunesmith.evaluate.metrics import TABLE
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.additions import ADAPTER, quiet_peft, virtual_tokens
 from tunesmith.models.loaders.language import base_of_adapter, load_language_finished
@@ -110,5 +112,11 @@ def write_predictions(run: GenerativeRun) -> None:
 
     places = run.items.example[run.items.splits["test"]]
     columns = {"row_id": [int(run.data[int(place)]["row"]) - 1 for place in places]}
-    write_table(pa.table({**columns, **{name: some.tolist() for name, some in run.ours.sums.items()}}),
-                   run.folder.predictions)  # fmt: skip
+    write_table(pa.table({**columns, **run.ours.columns()}), run.folder.predictions)
+
+
+def read_predictions(path: Path, table: Any) -> RowStatistics:
+    """See `runs.protocols.Family`."""
+    return RowStatistics(
+        {name: np.array(table.column(name).to_pylist()) for name in table.column_names if name in TABLE}
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tunesmith.core.measured import Measured
 from tunesmith.engine.generate import Generated
 from tunesmith.evaluate import compare, good_text, text_metrics, verdict
 from tunesmith.evaluate.goal import goal_of
-from tunesmith.evaluate.measured import Measured, paired_difference
+from tunesmith.evaluate.measured import paired_difference
 from tunesmith.evaluate.types import Interval
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.rendering import without_reasoning

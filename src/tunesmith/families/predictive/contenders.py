@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.events import ignore
+from tunesmith.core.measured import Measured
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import hardware
 from tunesmith.engine.inference import frozen_features
 from tunesmith.engine.probe import solve
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.evaluate.measured import compute, value_of
 from tunesmith.evaluate.metrics import higher_is_better
-from tunesmith.evaluate.thresholds import tune_thresholds
-from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import simple_baselines
 from tunesmith.families.predictive.split import fitted_task
 from tunesmith.runs import choose, text_language
@@ -93,14 +92,12 @@ def _neighbours(words: Words, folder: Path) -> Contention:
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     splits = {name: unit[positions] for name, positions in prepared.splits.items()}
     truth = {name: task.truth(prepared.targets(prepared.splits[name])) for name in splits}
-    answers = truth["train"].astype(np.float64)
-    if task.kind == "label":
-        answers = np.eye(len(task.label_names))[truth["train"]]
+    answers = task.target.certain(truth["train"])
     sign = 1 if higher_is_better(task.metrics[0]) else -1
 
-    def answered(part: str, k: int) -> Outcome:
-        on_validation = Outcome(task.kind, truth["validation"], told["validation"][k], task.label_names)
-        return Outcome(task.kind, truth[part], told[part][k], task.label_names, tune_thresholds(on_validation))
+    def answered(part: str, k: int) -> Measured:
+        on_validation = task.measure(told["validation"][k], truth["validation"])
+        return task.measure(told[part][k], truth[part], task.target.tune(on_validation))
 
     def quality(k: int) -> float:
         return sign * compute(answered("validation", k), [task.metrics[0]])[task.metrics[0]]
@@ -137,21 +134,23 @@ def _learning_curve(words: Words, folder: Path) -> list[Words]:
         some = np.sort(order[: max(8, round(share * len(order)))])
         solution = solve(features[some], targets[some], features[validation], targets[validation],
                          loss=task.probe_loss, outputs=outputs)  # fmt: skip
-        outcome = Outcome(task.kind, task.truth(prepared.targets(prepared.splits["validation"])),
-                          task.scores(solution.logits(features[validation])), task.label_names)  # fmt: skip
-        value = _on_halves(outcome, first) if task.kind == "labels" else value_of(outcome, first)
+        answers = task.decode(solution.logits(features[validation]))
+        truth = task.truth(prepared.targets(validation))
+        value = (
+            _on_halves(task, answers, truth, first) if task.target.has_thresholds
+            else value_of(task.measure(answers, truth), first)
+        )  # fmt: skip
         if value is not None:
             points.append({"rows": len(some), "value": value})
     return points
 
 
-def _on_halves(outcome: Outcome, metric: str) -> float | None:
+def _on_halves(task: PredictiveTask, answers: np.ndarray, truth: np.ndarray, metric: str) -> float | None:
     """A metric of several labels, on either half of the rows with thresholds tuned on the other; the mean of both."""
-    half = np.arange(len(outcome.truth)) % 2
-    parts = [replace(outcome, truth=outcome.truth[half == h], scores=outcome.scores[half == h]) for h in (0, 1)]
-    found = [
-        value_of(replace(mine, thresholds=tune_thresholds(other)), metric)
-        for mine, other in (parts, parts[::-1])
-    ]  # fmt: skip
+    halves = [np.arange(len(truth)) % 2 == half for half in (0, 1)]
+    found = []
+    for mine, other in (halves, halves[::-1]):
+        thresholds = task.target.tune(task.measure(answers[other], truth[other]))
+        found.append(value_of(task.measure(answers[mine], truth[mine], thresholds), metric))
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known else None

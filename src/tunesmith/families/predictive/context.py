@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tunesmith.core.measured import Measured
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.background import BackgroundTask
@@ -15,7 +16,6 @@ from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import LinearSolution
 from tunesmith.engine.protocols import PredictiveTask
-from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.frozen_prefix import FrozenPrefix
 from tunesmith.runs import text_language
 from tunesmith.runs.context import RunContext
@@ -35,7 +35,7 @@ class PredictiveRun(RunContext):
     frozen_prefix: FrozenPrefix = field(init=False)  # baselines
     features_of_base: np.ndarray = field(init=False)  # baselines
     """What the linear solution reads of the rows that need it: float32 [rows, hidden]."""
-    simple: BackgroundTask[dict[str, Outcome]] = field(init=False)  # baselines
+    simple: BackgroundTask[dict[str, Measured]] = field(init=False)  # baselines
     probe: LinearSolution = field(init=False)  # baselines
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
@@ -46,10 +46,12 @@ class PredictiveRun(RunContext):
     """The method of the model that is handed over, where that is not the one that was trained."""
     thresholds: np.ndarray | None = None
     """Tuned on validation rows, of several labels only."""
-    others: dict[str, Outcome] = field(default_factory=dict)
+    others: dict[str, Measured] = field(default_factory=dict)
     """What the baselines say of 'test'."""
-    ours: dict[str, Outcome] = field(default_factory=dict)
+    ours: dict[str, Measured] = field(default_factory=dict)
     """What the model says of 'validation' and 'test' in the end."""
+    expected: np.ndarray | None = None
+    """Its scores of the first test rows, which the saved model must give again."""
 
     @property
     def fingerprint(self) -> str:
@@ -86,9 +88,10 @@ class PredictiveRun(RunContext):
         """Whether the model is nothing but the linear solution on the frozen base."""
         return self.kept_method == "head" or (self.plan.method.frozen_body and not self.plan.engine.epochs)
 
-    def outcome(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
-        return self.outcome_at(self.data.splits[split], logits, thresholds)
+    def measured(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Measured:
+        """What logits of the rows of a split are worth."""
+        return self.measured_at(self.data.splits[split], logits, thresholds)
 
-    def outcome_at(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
-        task, targets = self.plan.task, self.data.targets(positions)
-        return Outcome(task.kind, task.truth(targets), task.scores(logits), task.label_names, thresholds)
+    def measured_at(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Measured:
+        task = self.plan.task
+        return task.measure(task.decode(logits), task.truth(self.data.targets(positions)), thresholds)

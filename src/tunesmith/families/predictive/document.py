@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.core.measured import Measured
 from tunesmith.engine.batching import sample
 from tunesmith.engine.inference import gather
 from tunesmith.engine.probe import MAX_ROWS
@@ -14,13 +15,13 @@ from tunesmith.evaluate import diagnose, examples, good, linear, metrics_json, n
 from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.goal import goal_of
 from tunesmith.evaluate.measured import value_of, with_intervals
-from tunesmith.evaluate.thresholds import tune_thresholds
-from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.forgetting.monitor import measure
 from tunesmith.models import virtual
 from tunesmith.runs.history import read_curves
 
+READ_BACK = 16
+"""Test rows that the saved model is asked again."""
 _PROBE = "linear_probe"
 """With the simple baseline beside the prior, the one that comes to its answers in other ways than the model."""
 
@@ -29,19 +30,21 @@ def judge(run: PredictiveRun) -> None:
     """What the model says of validation and test rows, with thresholds tuned on validation where there are several
     labels; and what it has lost."""
     logits = {split: run.logits(run.data.splits[split]) for split in ("validation", "test")}
-    run.thresholds = tune_thresholds(run.outcome("validation", logits["validation"]))
-    run.ours = {split: run.outcome(split, values, run.thresholds) for split, values in logits.items()}
+    task = run.plan.task
+    run.thresholds = task.target.tune(run.measured("validation", logits["validation"]))
+    run.expected = task.scores(logits["test"][:READ_BACK])
+    run.ours = {split: run.measured(split, values, run.thresholds) for split, values in logits.items()}
     run.others = _model_baselines(run)
-    first = run.plan.task.metrics[0]
+    first = task.metrics[0]
     run.forgetting = measure(run, first, value_of(run.ours["test"], first))
 
 
-def _model_baselines(run: PredictiveRun) -> dict[str, Outcome]:
+def _model_baselines(run: PredictiveRun) -> dict[str, Measured]:
     """The frozen base with a linear head and, where it can answer, the base as it is."""
-    thresholds = tune_thresholds(run.outcome("validation", run.probe_logits["validation"]))
-    found = {"linear_probe": run.outcome("test", run.probe_logits["test"], thresholds)}
+    thresholds = run.plan.task.target.tune(run.measured("validation", run.probe_logits["validation"]))
+    found = {"linear_probe": run.measured("test", run.probe_logits["test"], thresholds)}
     if run.base_logits is not None:
-        found["base"] = run.outcome("test", run.base_logits)
+        found["base"] = run.measured("test", run.base_logits)
     return found
 
 
@@ -71,7 +74,8 @@ def document(run: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
         ),
         cost=cost,
     )  # fmt: skip
-    made["examples"] = examples.of_rows(ours["test"], data.modality.shown(data.rows.select(data.splits["test"])), seed)
+    rows = data.rows.select(data.splits["test"])
+    made["examples"] = examples.of_rows(ours["test"], rows["target"][:], data.modality.shown(rows), seed)
     return made
 
 
@@ -104,7 +108,7 @@ def _verdict(run: PredictiveRun, test: diagnose.Metrics) -> verdict.Verdict:
     """A run that is nothing but a linear probe is compared with what is simpler still."""
     ours, others = run.ours["test"], run.others
     first, seed = run.plan.task.metrics[0], run.plan.spec.seed
-    constant = others.get("mean" if ours.kind == "number" else "majority")
+    constant = others.get(run.plan.task.target.constant)
     judged = good.judge(ours, test, constant, first, goal=goal_of(run.plan.spec))
     if run.cut.much:
         judged["words"] += f" {run.cut.evidence}"
@@ -118,7 +122,7 @@ def evidence(run: PredictiveRun) -> dict[str, Any]:
     bundle, modality = run.bundle, run.data.modality
     cheap = (f"{modality.cheap}_logistic_regression", _PROBE)
     return {
-        "kind": run.plan.task.kind, "modality": modality.name,
+        "kind": test.kind, "modality": modality.name,
         "model": {"name": bundle.name, "fingerprint": bundle.fingerprint, "licence": bundle.licence,
                   "parameters": sum(p.numel() for p in bundle.model.parameters()),
                   "below": None if bundle.model.prompted is None else virtual.BASE},

@@ -13,11 +13,10 @@ import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.events import Decided, ignore
+from tunesmith.core.measured import Measured
 from tunesmith.evaluate import words
-from tunesmith.evaluate.measured import compute
+from tunesmith.evaluate.measured import compute, value_of
 from tunesmith.evaluate.metrics import higher_is_better
-from tunesmith.evaluate.thresholds import tune_thresholds
-from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive import continued, linear_head
 from tunesmith.families.predictive.frozen_prefix import set_prefix
 
@@ -31,14 +30,16 @@ _LEFT = 0.02
 """Share of the rows that are still wrong, at the most, below which no training can show that it helped."""
 
 
-def enough(plan: Plan, outcome: Outcome) -> str | None:
-    """Why training more than the head could not show that it helped; None where it could. `outcome`: of the linear
+def enough(plan: Plan, measured: Measured) -> str | None:
+    """Why training more than the head could not show that it helped; None where it could. `measured`: of the linear
     head on the validation rows."""
-    if outcome.kind != "label" or not plan.spec.effort or not plan.engine.epochs:
+    accuracy = value_of(measured, "accuracy")
+    if accuracy is None or not plan.spec.effort or not plan.engine.epochs:
         return None
     from scipy.special import betaincinv
 
-    wrong, rows = int((outcome.predicted() != outcome.truth).sum()), len(outcome)
+    rows = len(measured)
+    wrong = rows - round(rows * accuracy)
     left = float(betaincinv(wrong + 1, max(rows - wrong, 1e-9), 0.95))
     if left > _LEFT:
         return None
@@ -118,8 +119,9 @@ def hand_over(run: PredictiveRun, watched: np.ndarray, noise: Callable[[str, flo
 def _score(
     run: PredictiveRun, held: np.ndarray, logits: np.ndarray, metric: str, noise: Callable[[str, float, int], float]
 ) -> Score:
-    outcome = run.outcome_at(held, logits, tune_thresholds(run.outcome_at(held, logits)))
-    priced = metric if outcome.kind == "number" else "log_loss"
-    found = compute(outcome, [metric, priced])
+    target = run.plan.task.target
+    measured = run.measured_at(held, logits, target.tune(run.measured_at(held, logits)))
+    priced = target.price or metric
+    found = compute(measured, [metric, priced])
     value = found.get(metric, -np.inf if higher_is_better(metric) else np.inf)
     return Score(value, noise(metric, value, len(held)) if np.isfinite(value) else 0.0, found.get(priced, np.inf))

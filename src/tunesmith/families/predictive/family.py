@@ -75,6 +75,7 @@ class Predictive:
     read_back = staticmethod(saving.read_back)
     evidence = staticmethod(document.evidence)
     write_predictions = staticmethod(saving.write_predictions)
+    read_predictions = staticmethod(saving.read_predictions)
 
     def read(self, run: PredictiveRun) -> None:
         run.data = read(run.spec.data, run.spec, run.folder.cache, emit=run.emit)
@@ -143,7 +144,7 @@ class Predictive:
         with leave_one_core():
             run.probe, run.probe_logits = linear_head.of_base(run)
         run.emit(Decided("penalty", run.probe.penalty, run.probe.why))
-        on_validation = run.outcome("validation", run.probe_logits["validation"])
+        on_validation = run.measured("validation", run.probe_logits["validation"])
         if why := effort.enough(plan, on_validation):
             run.emit(Decided("method", "head", why))
             effort.only_head(plan)

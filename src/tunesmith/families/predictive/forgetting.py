@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, ignore
+from tunesmith.core.measured import Measured
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.encoded import EncodedItems
@@ -25,8 +27,6 @@ from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.retained import ForgettingMonitor, Probe, Retained, relative_distance
 from tunesmith.engine.tokens import encode_texts
 from tunesmith.evaluate import forgetting
-from tunesmith.evaluate.thresholds import tune_thresholds
-from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.predictor import Model
 from tunesmith.families.predictive.retained import Read
 from tunesmith.forgetting import chain
@@ -100,19 +100,12 @@ def _task(run: PredictiveRun, read: Read, with_head: bool, number: int) -> _Task
 def _head(model: Model, task: PredictiveTask) -> nn.Linear:
     """The saved head, its answers on the scale of the task's targets."""
     head = copy.deepcopy(model.bundle.model.head).requires_grad_(False)
-    if task.kind == "number":
-        factor, offset = _target_scale(task)
-        with torch.no_grad():
-            head.weight.mul_(factor)
-            if head.bias is not None:
-                head.bias.mul_(factor).add_(offset)
+    factor, offset = task.target.units(task.targets)
+    with torch.no_grad():
+        head.weight.mul_(factor)
+        if head.bias is not None:
+            head.bias.mul_(factor).add_(offset)
     return head
-
-
-def _target_scale(task: PredictiveTask) -> tuple[float, float]:
-    """By what a number is multiplied, and what is added to it, to be on the scale of the task's targets."""
-    low, high = (float(value) for value in task.targets([0.0, 1.0]))
-    return high - low, low
 
 
 def _features(run: PredictiveRun, rows: EncodedItems, positions: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -143,10 +136,10 @@ class _TaskProbe(ABC):
         return batching.sample(splits["validation"], _PROBE_ROWS, self.seed) if choosing else splits["test"]
 
     @abstractmethod
-    def look(self, choosing: bool) -> Outcome:
+    def look(self, choosing: bool) -> Measured:
         """What the model as it is now answers on the rows of the split."""
 
-    def compare(self, before: Outcome, after: Outcome) -> dict[str, Any]:
+    def compare(self, before: Measured, after: Measured) -> dict[str, Any]:
         metric = self.task.metrics[0]
         probe = f"{metric} on {len(before)} rows of {self.name}, {self.how}"
         return forgetting.lost_metric(before, after, metric, name=self.name, probe=probe, seed=self.seed)
@@ -154,13 +147,13 @@ class _TaskProbe(ABC):
     def retained(self) -> Retained:
         objective = HeadObjective(
             self.rows, self.data.splits["train"], self.task.loss, batching.ROWS, batching.TOKENS, self.seed, self.head,
-            self.task.kind,
+            self.task.target.draw,
         )  # fmt: skip
-        return Retained(self.name, objective, objective.sampled_nll, self.head, self.task.kind)
+        return Retained(self.name, objective, objective.sampled_nll, self.head, self.task.target.change)
 
-    def _outcome(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Outcome:
+    def _measured(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Measured:
         truth = self.task.truth(self.data.targets(positions))
-        return Outcome(self.task.kind, truth, self.task.scores(logits), self.task.label_names, thresholds)
+        return self.task.measure(self.task.decode(logits), truth, thresholds)
 
 
 class _HeadProbe(_TaskProbe):
@@ -176,10 +169,10 @@ class _HeadProbe(_TaskProbe):
         super().__init__(run, name, task, data, rows)
         self.head, self.thresholds, self.columns = head, thresholds, columns
 
-    def look(self, choosing: bool) -> Outcome:
+    def look(self, choosing: bool) -> Measured:
         some = self.split(choosing)
         features = _features(self.run, self.rows, some, self.columns)
-        return self._outcome(some, _logits(self.head, features), self.thresholds)
+        return self._measured(some, _logits(self.head, features), self.thresholds)
 
 
 class _ApartProbe(_TaskProbe):
@@ -194,17 +187,15 @@ class _ApartProbe(_TaskProbe):
         self, run: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems, model: Model
     ):
         super().__init__(run, name, task, data, rows)
-        self.model, self.seen = model, dict[bool, Outcome]()
+        self.model, self.seen = model, dict[bool, Measured]()
 
-    def look(self, choosing: bool) -> Outcome:
+    def look(self, choosing: bool) -> Measured:
         if choosing not in self.seen:
             some, model = self.split(choosing), self.model.bundle.model.to(self.run.device)
             with answering(model, "fp32"):  # once only; its layers may round more than those it was trained with
                 logits = run_rows(model, self.rows, some, on=self.run.device, check=self.run.stop.check)
-            if self.task.kind == "number":
-                factor, offset = _target_scale(self.task)
-                logits = logits * factor + offset
-            self.seen[choosing] = self._outcome(some, logits, self.model.thresholds)
+            factor, offset = self.task.target.units(self.task.targets)
+            self.seen[choosing] = self._measured(some, logits * factor + offset, self.model.thresholds)
         return self.seen[choosing]
 
 
@@ -216,7 +207,7 @@ class _LinearProbe(_TaskProbe):
 
     how = "by a linear probe"
 
-    def look(self, choosing: bool) -> Outcome:
+    def look(self, choosing: bool) -> Measured:
         train, held, some = (
             batching.sample(self.data.splits["train"], _PROBE_ROWS, self.seed),
             self.split(True),
@@ -226,10 +217,9 @@ class _LinearProbe(_TaskProbe):
         found = self._solve(train, held, known)
         if not hasattr(self, "head"):
             self.head = _linear(found, self.run.device)
-        cuts = None
-        if self.task.kind == "labels":  # at a half, few labels of many are ever given
-            cuts = tune_thresholds(self._outcome(held, found.logits(known)))
-        return self._outcome(some, found.logits(_features(self.run, self.rows, some)), cuts)
+        # at a half, few labels of many are ever given
+        cuts = self.task.target.tune(self._measured(held, found.logits(known)))
+        return self._measured(some, found.logits(_features(self.run, self.rows, some)), cuts)
 
     def _solve(self, train: np.ndarray, held: np.ndarray, known: np.ndarray) -> LinearSolution:
         targets = cast(np.ndarray, self.rows.targets)
@@ -293,7 +283,7 @@ class HeadObjective(RowObjective):
     """An earlier task's rows through its own head, which stays as it is."""
 
     head: nn.Linear
-    kind: str
+    draw: Callable[[Tensor, torch.Generator], Tensor]
 
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
         return super().loss(lambda batch: self.head(model.features(batch)), items, device)
@@ -301,16 +291,8 @@ class HeadObjective(RowObjective):
     def sampled_nll(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
         """The loss of targets drawn from what the model answers (for numbers, with deviation 1)."""
         logits = self.head(_now(self.rows, self.positions[items], model, device))
-        drawn = _draw(self.kind, logits.detach(), chance)
+        drawn = self.draw(logits.detach(), chance)
         return self.row_loss(logits, drawn).sum()
-
-
-def _draw(kind: str, logits: Tensor, chance: torch.Generator) -> Tensor:
-    if kind == "label":
-        return torch.multinomial(logits.softmax(-1), 1, generator=chance)[:, 0]
-    if kind == "labels":
-        return torch.bernoulli(logits.sigmoid(), generator=chance)
-    return logits[:, 0] + torch.randn(len(logits), generator=chance, device=logits.device)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, NotSupported, OptionError, Problem
 from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import scratch
+from tunesmith.core.measured import Measured
 from tunesmith.core.options import Options
 from tunesmith.data import joined, predict_inputs
 from tunesmith.data.answers import beside
@@ -26,7 +27,6 @@ from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.evaluate.measured import compute, with_intervals
-from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.trained_rows import without_trained_rows
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import loading
@@ -85,21 +85,15 @@ class Model(Shown):
     def load(cls, path: str | Path) -> Model:
         """From a run folder or its `model` folder. Raises FolderError, ModelError."""
         folder = model_folder(path)
-        metadata = read_metadata(folder)
+        task, thresholds = settled_in(folder)
         with loading(folder / METADATA, "record of the run"):
-            kind = registry.get("tasks", metadata["task"])
-            task: PredictiveTask = kind(kind.Options())
-            task.restore(metadata["state"])
-            columns = Columns.of(metadata["columns"])
-            cuts = metadata["thresholds"]
-            thresholds = np.asarray(cuts, np.float64) if cuts else None
+            columns = Columns.of(read_metadata(folder)["columns"])
         model = cls(choose.loader_of(task).finished(folder), task, columns, thresholds)
         model.folder = folder
         return model
 
     def _card(self) -> Card:
-        kinds = {"label": "one label", "labels": "any number of labels", "number": "a number"}
-        facts = [("reads", self.columns.inputs), ("answers", kinds[self.task.kind])]
+        facts = [("reads", self.columns.inputs), ("answers", self.task.target.said)]
         names = self.labels or []
         shown = [*names[:20], *(["..."] if len(names) > 20 else [])]
         return Card("Model", None, [*facts, *([(f"{len(names)} labels", shown)] if names else [])])
@@ -147,7 +141,7 @@ class Model(Shown):
 
         Raises NotSupported where the model gives numbers.
         """
-        if self.task.kind == "number":
+        if not self.task.target.has_probabilities:
             raise NotSupported("This model gives numbers, which have no probabilities.", "Use `predict`.")
         self.cut_rows = 0
         found = self.probabilities(data)
@@ -157,7 +151,7 @@ class Model(Shown):
     @property
     def classes_(self) -> np.ndarray:
         """Names of the labels, in the order of `predict_proba`. Raises NotSupported where the model gives numbers."""
-        if self.task.kind == "number":
+        if not self.task.target.has_probabilities:
             raise NotSupported("This model gives numbers and has no classes.")
         return np.array(self.labels, dtype=object)
 
@@ -173,11 +167,8 @@ class Model(Shown):
         truth = predict_inputs.targets_of(found, target, self.columns, self.labels)
         if not truth:
             raise DataError(Problem("a score needs rows, and got none"))
-        outcome = self.outcome(self.scores(Dataset.from_dict(inputs)), truth)
-        if self.task.kind == "number":
-            return float(compute(outcome)["r2"])
-        right = outcome.predicted() == outcome.truth
-        return float((right if right.ndim == 1 else right.all(1)).mean())
+        measured = self.measured(Dataset.from_dict(inputs), truth)
+        return compute(measured, [self.task.target.score])[self.task.target.score]
 
     def predicted(
         self, rows: Dataset, *, threshold: float | None = None, precision: str = "auto"
@@ -193,7 +184,7 @@ class Model(Shown):
         return self.answers(self._quick_scores(rows, threshold, precision), threshold=threshold)
 
     def _quick_scores(self, rows: Dataset, threshold: float | None, precision: str) -> np.ndarray:
-        if precision == "fp32" or self.task.kind == "number" or len(rows) < _MANY:
+        if precision == "fp32" or not self.task.target.has_probabilities or len(rows) < _MANY:
             return self.scores(rows)
         if self._precision is None:
             hidden = self.bundle.model.head.in_features
@@ -202,13 +193,8 @@ class Model(Shown):
             return self.scores(rows)
 
         def unsure(logits: np.ndarray, bound: float) -> np.ndarray:
-            scores = self.task.scores(logits)
-            if self.task.kind == "labels":
-                cuts = (0.5 if self.thresholds is None else self.thresholds) if threshold is None else threshold
-                return np.asarray((np.abs(scores - cuts) <= bound / 4).any(1))  # the logistic's slope is at most 1/4
-            best = np.sort(logits, axis=1)[:, -2:]
-            near = best[:, 1] - best[:, 0] <= 2 * bound
-            return near if threshold is None else near | (np.abs(scores.max(1) - threshold) <= bound / 2)
+            cuts = self.thresholds if threshold is None else threshold
+            return self.task.target.unsure(logits, self.task.scores(logits), bound, cuts)
 
         with self._encoded(rows) as encoded:
             return self.task.scores(run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device))
@@ -244,37 +230,16 @@ class Model(Shown):
             told = f"{several} longer than the {limit:,} tokens that this model reads of each"
             emit(Warned("cut texts", f"{told}: what stands further down had no say in the answer."))
 
-    def outcome(self, scores: np.ndarray, targets: Sequence[Any]) -> Outcome:
-        return Outcome(self.task.kind, self.task.truth(targets), scores, self.labels, self.thresholds)
+    def measured(self, rows: Dataset, targets: Sequence[Any]) -> Measured:
+        """What its answers to a Dataset as for `scores` are worth, beside what they should be."""
+        return self.task.measure(self.scores(rows), self.task.truth(targets), self.thresholds)
 
     def answers(self, scores: np.ndarray, *, threshold: float | None = None) -> list[dict[str, Any]]:
         """Scores as `predict` gives them."""
-        if threshold is not None and (self.task.kind == "number" or not 0 <= threshold <= 1):
+        target = self.task.target
+        if threshold is not None and not (target.has_probabilities and 0 <= threshold <= 1):
             raise OptionError(f"--threshold {threshold}: expected a probability from 0 to 1, for a model of labels.")
-        if self.task.kind == "number":
-            # the shortest digits that are this float32: 3.7291 in place of 3.7290999889373779
-            return [{"value": float(str(np.float32(value)))} for value in scores]
-        names = self.labels or []
-        if self.task.kind == "labels":
-            tuned = 0.5 if self.thresholds is None else self.thresholds
-            cuts = tuned if threshold is None else threshold
-            given = scores >= cuts
-            return [
-                {
-                    "labels": [name for name, on in zip(names, mask, strict=True) if on],
-                    "probabilities": dict(zip(names, map(float, row), strict=True)),
-                }
-                for row, mask in zip(scores, given, strict=True)
-            ]
-        best = scores.argmax(1)
-        return [
-            {
-                "label": names[i] if threshold is None or row[i] >= threshold else None,
-                "probability": float(row[i]),
-                "probabilities": dict(zip(names, map(float, row), strict=True)),
-            }
-            for row, i in zip(scores, best, strict=True)
-        ]
+        return target.answers(scores, self.thresholds, threshold)
 
     def answer_rows(
         self, asked: Sequence[Any], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
@@ -310,12 +275,12 @@ class Model(Shown):
             )
         )
 
-    def measure(self, other: OtherData, emit: Emit) -> Outcome:
+    def measure(self, other: OtherData, emit: Emit) -> Measured:
         """See `runs.protocols.Predictor`. Raises DataError for rows without text or target, for labels that the model
         does not know, and for missing columns."""
         return self._measured(other, emit)[1]
 
-    def _measured(self, other: OtherData, emit: Emit) -> tuple[Dataset, Outcome]:
+    def _measured(self, other: OtherData, emit: Emit) -> tuple[Dataset, Measured]:
         with scratch() as cache:
             rows = self._read(other, cache, emit)
             name = str(other.data) if isinstance(other.data, str | Path) else type(other.data).__name__
@@ -323,19 +288,39 @@ class Model(Shown):
             targets = parse_targets(rows, self.columns, self.labels, name)
             inputs = self.inputs_of(rows)
             self.cut_rows = 0
-            outcome = self.outcome(self.scores(inputs), targets)
+            measured = self.measured(inputs, targets)
             self.warn_of_cut(len(rows), emit)
-            return inputs, outcome
+            return inputs, measured
+
+    def tune(self, other: OtherData, emit: Emit) -> Measured:
+        """See `runs.protocols.Predictor`."""
+        measured = self.measure(other, emit)
+        self.thresholds = self.task.target.tune(measured)
+        if self.thresholds is None or self.folder is None:
+            return measured
+        write_metadata(self.folder, {**read_metadata(self.folder), "thresholds": self.thresholds.tolist()})
+        return self.measure(other, emit)
 
     def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
         """See `runs.protocols.Predictor`; rows that the run has seen are counted, and `new` are those without them."""
-        inputs, outcome = self._measured(other, emit)
-        found: dict[str, Any] = {"rows": len(outcome), "metrics": with_intervals(outcome, seed=seed)}
-        return found | without_trained_rows(self.folder, self.modality.hashes(inputs.data.table), outcome, seed, emit)
+        inputs, measured = self._measured(other, emit)
+        found: dict[str, Any] = {"rows": len(measured), "metrics": with_intervals(measured, seed=seed)}
+        return found | without_trained_rows(self.folder, self.modality.hashes(inputs.data.table), measured, seed, emit)
 
     def inputs_of(self, rows: Dataset) -> Dataset:
         """The input columns of `rows` (named as in training) under the names that `scores` expects."""
         return self.modality.from_columns(rows, self.columns)
+
+
+def settled_in(folder: Path) -> tuple[PredictiveTask, np.ndarray | None]:
+    """The task of a saved model, as it was fitted, and its thresholds. Raises ModelError."""
+    metadata = read_metadata(folder)
+    with loading(folder / METADATA, "record of the run"):
+        kind = registry.get("tasks", metadata["task"])
+        task: PredictiveTask = kind(kind.Options())
+        task.restore(metadata["state"])
+        cuts = metadata["thresholds"]
+        return task, np.asarray(cuts, np.float64) if cuts else None
 
 
 def describe(

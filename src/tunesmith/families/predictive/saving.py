@@ -9,10 +9,13 @@ import pyarrow as pa
 
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import full_disk_as_oserror, write_table
+from tunesmith.core.measured import Measured
 from tunesmith.families.predictive.context import PredictiveRun
-from tunesmith.families.predictive.predictor import Model, describe
+from tunesmith.families.predictive.document import READ_BACK
+from tunesmith.families.predictive.predictor import Model, describe, settled_in
 from tunesmith.models.lengths import USUAL
 from tunesmith.runs import choose
+from tunesmith.runs.load import model_folder
 
 _TOLERANCE = 1e-3
 """Largest difference of a score between the model trained and the model read back (float32)."""
@@ -36,12 +39,11 @@ def _limit(run: PredictiveRun) -> int:
 
 def read_back(run: PredictiveRun, aside: Path) -> None:
     """The saved model, read back, must answer like the one in memory. Raises RunFailed."""
-    model, expected = Model.load(aside), run.ours["test"]
-    some = run.data.splits["test"][:16]
-    again = model.scores(run.data.rows.select(some))
-    scale = 1.0 if model.task.kind != "number" else float(np.abs(expected.truth).max() or 1.0)
-    allowed = (_TOLERANCE if run.precision == "fp32" else 0.1) * scale
-    worst = float(np.abs(again - expected.scores[: len(some)]).max())
+    model, test = Model.load(aside), run.data.splits["test"]
+    again = model.scores(run.data.rows.select(test[:READ_BACK]))
+    spread = model.task.target.spread(model.task.truth(run.data.targets(test)))
+    allowed = (_TOLERANCE if run.precision == "fp32" else 0.1) * spread
+    worst = float(np.abs(again - run.expected).max())
     if not worst <= allowed:
         raise RunFailed(
             f"The saved model answers differently from the trained one (by {worst:.4g}, allowed {allowed:.4g})."
@@ -49,12 +51,16 @@ def read_back(run: PredictiveRun, aside: Path) -> None:
 
 
 def write_predictions(run: PredictiveRun) -> None:
-    """predictions.parquet: row_id, truth, predicted and scores of every test row."""
-    test, rows = run.ours["test"], run.data.rows.select(run.data.splits["test"])
-    table = pa.table({
-        "row_id": pa.array(rows["row_id"][:], pa.int64()),
-        "truth": pa.array(rows["target"][:]),
-        "predicted": pa.array(test.named(test.predicted())),
-        "scores": pa.array(list(np.atleast_2d(test.scores.T).T)),
-    })  # fmt: skip
-    write_table(table, run.folder.predictions)
+    """predictions.parquet: row_id and truth of every test row, and what was made of it."""
+    rows = run.data.rows.select(run.data.splits["test"])
+    shown = {"truth": rows["target"][:], **run.ours["test"].columns()}
+    columns = {name: pa.array(cells) for name, cells in shown.items()}
+    write_table(pa.table({"row_id": pa.array(rows["row_id"][:], pa.int64()), **columns}), run.folder.predictions)
+
+
+def read_predictions(path: Path, table: pa.Table) -> Measured:
+    """See `runs.protocols.Family`."""
+    task, thresholds = settled_in(model_folder(path))
+    scores = np.array(table.column("scores").to_pylist(), dtype=np.float64)
+    truth = task.truth(table.column("truth").to_pylist())
+    return task.measure(task.target.from_scores(scores), truth, thresholds)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.measured import Measured
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine.background import BackgroundTask
 from tunesmith.engine.modality import Matrix
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.evaluate.baselines import simple_baselines
-from tunesmith.evaluate.types import Outcome
 from tunesmith.runs import choose
 
 
-def in_background(task: PredictiveTask, data: PreparedData, seed: int) -> BackgroundTask[dict[str, Outcome]]:
+def in_background(task: PredictiveTask, data: PreparedData, seed: int) -> BackgroundTask[dict[str, Measured]]:
     """The baselines that learn from the training rows alone, on the test rows."""
     return BackgroundTask(lambda emit: of_data(task, data, seed, emit=emit))
 
@@ -22,7 +22,7 @@ def in_background(task: PredictiveTask, data: PreparedData, seed: int) -> Backgr
 def of_data(
     task: PredictiveTask, data: PreparedData, seed: int, *, constant: bool = False, widths: list[int] | None = None,
     emit: Emit = ignore,
-) -> dict[str, Outcome]:  # fmt: skip
+) -> dict[str, Measured]:  # fmt: skip
     """The same, now; `constant`: only the one that looks at no input. `widths` is told how many features there are."""
     modality = choose.modality_of(task)
     train, test = (data.rows.select(data.splits[split]) for split in ("train", "test"))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from tunesmith.core.events import Emit, Warned
+from tunesmith.core.measured import Measured
 from tunesmith.data import text_hashes
 from tunesmith.evaluate import words
 from tunesmith.evaluate.measured import with_intervals
-from tunesmith.evaluate.types import Outcome
 
 
 def without_trained_rows(
-    folder: Path | None, found: text_hashes.Hashes, outcome: Outcome, seed: int, emit: Emit
+    folder: Path | None, found: text_hashes.Hashes, measured: Measured, seed: int, emit: Emit
 ) -> dict[str, Any]:
     """How many of the rows the run has learned from or was chosen on, and the metrics of the others.
 
@@ -32,7 +32,7 @@ def without_trained_rows(
     new = ~(trained | validated)
     if new.all():
         return told
-    left = outcome.take(np.flatnonzero(new))
+    left = measured.take(np.flatnonzero(new))
     told["new"] = {"rows": len(left), "metrics": with_intervals(left, seed=seed) if len(left) else {}}
     chosen = f", {validated.sum():,} were chosen on" if validated.any() else ""
     message = f"{trained.sum():,} of {len(new):,} rows were trained on{chosen}: the text is one of the run's own. "

@@ -69,7 +69,7 @@ def setup(run: PredictiveRun) -> loop.Setup:
         loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
         if not np.isfinite(loss):
             return {"loss": loss}
-        return {"loss": loss, **compute(run.outcome_at(watched, logits), plan.task.metrics)}
+        return {"loss": loss, **compute(run.measured_at(watched, logits), plan.task.metrics)}
 
     def on_stage(stage: int) -> bool:
         last = plan.method.on_stage(stage, run.bundle)

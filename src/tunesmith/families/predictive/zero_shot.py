@@ -37,7 +37,7 @@ def logits(run: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
     names = run.plan.task.label_names or []
     rows = run.rows
     if (
-        bundle.zero_shot != "names" or run.plan.task.kind != "label" or len(run.data.columns.inputs) > 1
+        bundle.zero_shot != "names" or run.plan.task.probe_loss != "softmax" or len(run.data.columns.inputs) > 1
         or not isinstance(rows, EncodedRows) or not all(is_meaningful(name) for name in names)
     ):  # fmt: skip
         return None

@@ -1,0 +1,41 @@
+"""What was measured of some rows, of any kind: the one thing that intervals, comparisons and verdicts are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+
+class Measured(Protocol):
+    """Rows that metrics can be taken of, under any weights of the rows."""
+
+    @property
+    def kind(self) -> str:
+        """Which metrics fit it (`evaluate.metrics`), and which sections of a report."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers a costly metric sorts: the more, the fewer resamples."""
+
+    def __len__(self) -> int: ...
+
+    def names(self) -> list[str]:
+        """The metrics that it has, in the order in which they are shown."""
+
+    def values(self, names: Sequence[str], weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Each metric under r weightings of the rows, float64 [n, r]: float64 [r], NaN where undefined. Without
+        weights every row counts once, and r is 1."""
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The same for some rows only: indices or a boolean mask [n]."""
+
+    def same_rows(self, other: object) -> bool:
+        """Whether each row of the other is the same row, so that they can be compared in pairs."""
+
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """All of it, for a file (`evaluate.measured.from_arrays` reads it)."""
+
+    def columns(self) -> dict[str, list[Any]]:
+        """What a table of predictions holds of each row, by name."""

@@ -1,0 +1,7 @@
+"""What is learned of a row, a file each: how it is read, decoded, measured and written (`engine.protocols.Target`)."""
+
+TABLE = {
+    "label": "tunesmith.evaluate.targets.label:Label",
+    "labels": "tunesmith.evaluate.targets.labels:Labels",
+    "number": "tunesmith.evaluate.targets.number:Number",
+}
