@@ -18,6 +18,7 @@ from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.data import Ledger, SplitOptions, prepare, split
+from tunesmith.data.divide import wanted_sizes
 from tunesmith.data.labels import leak_message
 from tunesmith.data.types import Leakage
 
@@ -246,11 +247,7 @@ def test_everything_is_saved(bench: Any) -> None:
 
 @pytest.mark.parametrize(("rows", "validation", "test"), [(40, 4, 8), (10_000, 500, 1_000), (200_000, 5_000, 5_000)])
 def test_shares_shrink_as_rows_grow(rows: int, validation: int, test: int) -> None:
-    from tunesmith.data.divide import _wanted
-
-    shares = dict(_wanted(SplitOptions(), rows))
-    assert round(shares["validation"] * rows) == validation
-    assert round(shares["test"] * rows) == test
+    assert wanted_sizes(SplitOptions(), rows, ()) == (validation, test)
 
 
 def test_what_was_moved_is_told_without_counting_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,12 +43,7 @@ class KeptRows:
 
 
 def divide(
-    rows: KeptRows,
-    index: TargetIndex,
-    found: Duplicates,
-    options: SplitOptions,
-    seed: int,
-    emit: Emit,
+    rows: KeptRows, index: TargetIndex, found: Duplicates, options: SplitOptions, seed: int, emit: Emit
 ) -> Division:
     """Give each kept row its split.
 
@@ -60,10 +56,9 @@ def divide(
         marks[given == number] = NAMES.index(part.split)
     files = {part.split for part in parts[1:]}
     pool = np.flatnonzero(given == 0)
-    shares = [0.0 if name in files else share for name, share in _wanted(options, pool.size)]
-    validation, test = split.wanted_sizes(pool.size, shares[0], shares[1])
+    validation, test = wanted_sizes(options, pool.size, files)
     how, why = "given files", "validation and test are given"
-    inner = leakage.movable(Duplicates(found.identical[pool], _renumber(found.cluster[pool])))
+    inner = leakage.movable(Duplicates(found.identical[pool], split.renumbered(found.cluster[pool])))
     strata = index.strata()[pool]
     if validation or test:
         how, why, marks[pool] = _carve(parts[0], kept[pool], strata, inner, options, (validation, test), seed)
@@ -72,25 +67,26 @@ def divide(
     if how == "stratified" and leakage.measure(marks[pool], inner, 0.0).remaining_rows:
         marks[pool], result.moved_rows = leakage.move_together(marks[pool], inner, strata, seed)
         result.remaining_rows = leakage.measure(marks, found, 0.0).remaining_rows
-    _refuse_empty(marks, parts[0], (validation, test))
     sizes = {name: int((marks == mark).sum()) for mark, name in enumerate(NAMES)}
+    refuse_empty(sizes, (validation, test), parts[0].name, "rows", "texts")
     emit(Decided("split", sizes, f"{how}: {why}"))
     _tell(result, found, emit)
     return Division(marks, before, result, {"how": how, "why": why})
 
 
-def _wanted(options: SplitOptions, rows: int) -> tuple[tuple[str, float], tuple[str, float]]:
-    """Shares to carve out. Few rows need a large share to measure anything; many need only enough rows."""
+def wanted_sizes(options: SplitOptions, rows: int, given: Container[str]) -> tuple[int, int]:
+    """Rows of validation and test to carve out, none of a part that is given. Few rows need a large share to measure
+    anything; many need only enough rows."""
     validation, test = options.validation_size, options.test_size
-    return (
-        ("validation", _enough(rows, 0.1, 0.05, 500) if validation is None else validation),
-        ("test", _enough(rows, 0.2, 0.1, 1_000) if test is None else test),
-    )
+    validation = _enough(rows, 0.1, 0.05, 500) if validation is None else validation
+    test = _enough(rows, 0.2, 0.1, 1_000) if test is None else test
+    shares = [0.0 if name in given else share for name, share in (("validation", validation), ("test", test))]
+    return split.wanted_sizes(rows, *shares)
 
 
 def _enough(rows: int, most: float, least: float, count: int) -> float:
     """The share `most`, but no more rows than `count` or the share `least`, and never above 5,000."""
-    return min(most, max(least, count / rows), 5_000 / rows)
+    return min(most, max(least, count / max(1, rows)), 5_000 / max(1, rows))
 
 
 def _carve(
@@ -105,46 +101,24 @@ def _carve(
     validation, test = sizes
     if options.group is not None and options.time is not None:
         raise DataError(Problem("the options 'group' and 'time' can not be used together"), fix="Choose one of them.")
+    parted = 1 + (validation > 0) + (test > 0)
     if options.group is not None:
-        groups = _groups(part, rows, options.group)
-        merged = leakage.merge_groups(groups, found)
-        groups = groups if merged is None else merged
-        parted = 1 + (validation > 0) + (test > 0)
+        cells = take(part.table.select([options.group]), rows).column(0).to_pylist()
+        groups = leakage.merge_groups(split.group_numbers(cells), found)
         if np.unique(groups).size < parted:
-            raise DataError(
-                Problem(f"there are fewer than {parted} groups to divide", part.name, column=options.group),
-                fix="Choose another column for 'group', or leave it out.",
-            )
-        return (
-            "by group",
-            f"no value of {options.group!r} stands in two splits",
-            split.by_group(groups, validation, test, seed),
-        )
+            problem = Problem(f"there are fewer than {parted} groups to divide", part.name, column=options.group)
+            raise DataError(problem, fix="Choose another column for 'group', or leave it out.")
+        why = f"no value of {options.group!r} stands in two splits"
+        return "by group", why, split.by_group(groups, validation, test, seed)
     if options.time is not None:
         times = _times(part, rows, options.time)
-        if np.unique(times).size < 1 + (validation > 0) + (test > 0):
-            raise DataError(
-                Problem("there are too few different times to divide by", part.name, column=options.time),
-                fix="Choose another column for 'time', or leave it out.",
-            )
-        return (
-            "by time",
-            f"the newest rows by {options.time!r} are for testing",
-            split.by_time(times, validation, test),
-        )
-    return (
-        "stratified",
-        f"drawn at random, every label or range of numbers in its share; seed {seed}",
-        split.stratify(strata, validation, test, seed),
-    )
-
-
-def _groups(part: Part, rows: Ints, name: str) -> Ints:
-    cells = take(part.table.select([name]), rows).column(0).to_pylist()
-    codes: dict[Any, int] = {}
-    # a row without a group is a group of its own
-    keys = [(number,) if cell is None or cell == "" else str(cell) for number, cell in enumerate(cells)]
-    return np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, len(keys))
+        if np.unique(times).size < parted:
+            problem = Problem("there are too few different times to divide by", part.name, column=options.time)
+            raise DataError(problem, fix="Choose another column for 'time', or leave it out.")
+        why = f"the newest rows by {options.time!r} are for testing"
+        return "by time", why, split.by_time(times, validation, test)
+    why = f"drawn at random, every label or range of numbers in its share; seed {seed}"
+    return "stratified", why, split.stratify(strata, validation, test, seed)
 
 
 def _times(part: Part, rows: Ints, name: str) -> npt.NDArray[np.float64]:
@@ -169,10 +143,8 @@ def _times(part: Part, rows: Ints, name: str) -> npt.NDArray[np.float64]:
             times = (stamps - pandas.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(times))
     if bad.size:
-        raise DataError(
-            [part.problem(int(rows[row]), "this is not a date or a number", name) for row in bad[:1_000]],
-            fix="Write dates as 2024-12-31 or 2024-12-31T23:59:59, and leave none empty.",
-        )
+        problems = [part.problem(int(rows[row]), "this is not a date or a number", name) for row in bad[:1_000]]
+        raise DataError(problems, fix="Write dates as 2024-12-31 or 2024-12-31T23:59:59, and leave none empty.")
     return times
 
 
@@ -190,24 +162,16 @@ def _days_first(series: Any, part: Part, name: str) -> bool:
     if first and not second and years:  # 24-12-31 may begin with the year
         return True
     what = "days and months change places" if first else "day and month can not be told apart"
-    raise DataError(
-        Problem(f"in dates such as {series[found.index[0]]!r} {what}", part.name, column=name),
-        fix="Write dates as 2024-12-31 or 2024-12-31T23:59:59.",
-    )
+    problem = Problem(f"in dates such as {series[found.index[0]]!r} {what}", part.name, column=name)
+    raise DataError(problem, fix="Write dates as 2024-12-31 or 2024-12-31T23:59:59.")
 
 
-def _refuse_empty(marks: Marks, part: Part, wanted: tuple[int, int]) -> None:
-    sizes = np.bincount(marks, minlength=3)
-    empty = [name for name, size, n in zip(NAMES, sizes, (1, *wanted), strict=True) if n and not size]
+def refuse_empty(sizes: Mapping[str, int], wanted: tuple[int, int], source: str, noun: str, what: str) -> None:
+    """Raises DataError for a part that is wanted and has no rows."""
+    empty = [name for name, number in zip(NAMES, (1, *wanted), strict=True) if number and not sizes[name]]
     if empty:
-        raise DataError(
-            Problem(f"no rows are left for {' and '.join(empty)}: too few texts are different", part.name),
-            fix="Add rows with other texts, or give files with --validation and --test.",
-        )
-
-
-def _renumber(clusters: Ints) -> Ints:
-    return np.unique(clusters, return_inverse=True)[1].astype(np.int64)
+        problem = Problem(f"no {noun} are left for {' and '.join(empty)}: too few {what} are different", source)
+        raise DataError(problem, f"Add {noun} with other {what}, or give files with --validation and --test.")
 
 
 def _tell(result: Leakage, found: Duplicates, emit: Emit) -> None:

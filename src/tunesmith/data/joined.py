@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from tunesmith.data.part import is_frame
+
 SIGN = "+"
 
 
@@ -42,7 +44,7 @@ def fill_columns(data: Any, names: Sequence[str]) -> Any:
     wanted = [name for name in names if SIGN in name]
     if not wanted:
         return data
-    if hasattr(data, "iloc") and hasattr(data, "columns"):
+    if is_frame(data):
         found = {name: parts for name in wanted if (parts := parts_of(name, data.columns))}
         cells = {name: zip(*(data[part] for part in parts), strict=True) for name, parts in found.items()}
         return data.assign(**{name: list(map(text, rows)) for name, rows in cells.items()})

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.profile import take
-from tunesmith.data.split import TEST, TRAIN, VALIDATION, Ints, Marks
+from tunesmith.data.split import TEST, TRAIN, VALIDATION, Ints, Marks, renumbered
 from tunesmith.data.types import Leakage
 
 _EXAMPLES = 20
@@ -26,7 +26,7 @@ def measure(marks: Marks, found: Duplicates, threshold: float) -> Leakage:
     return Leakage(
         identical_rows=int(identical.sum()),
         near_identical_rows=int(near.sum()),
-        clusters=int(_straddling(marks, found.cluster).sum()),
+        clusters=int(((_table(marks, found.cluster) > 0).sum(axis=1) > 1).sum()),
         remaining_rows=int(identical.sum() + near.sum()),
         threshold=threshold,
     )
@@ -67,11 +67,11 @@ def movable(found: Duplicates) -> Duplicates:
     counts = np.bincount(found.cluster)
     big = (counts > max(_SMALL_CLUSTER, _BIG_SHARE * found.cluster.size))[found.cluster]
     units = np.where(big, counts.size + found.identical, found.cluster)
-    return Duplicates(found.identical, np.unique(units, return_inverse=True)[1].astype(np.int64))
+    return Duplicates(found.identical, renumbered(units))
 
 
-def merge_groups(groups: Ints, found: Duplicates) -> Ints | None:
-    """Groups joined where they share a (near-)identical text; None if that joins a tenth of all rows."""
+def merge_groups(groups: Ints, found: Duplicates) -> Ints:
+    """Groups joined where they share a (near-)identical text; as they are if that joins a tenth of all rows."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -82,7 +82,7 @@ def merge_groups(groups: Ints, found: Duplicates) -> Ints | None:
     _, component = connected_components(graph, directed=False)
     merged: Ints = component[codes].astype(np.int64)
     biggest = max(np.bincount(codes).max(), 0.1 * codes.size)
-    return merged if np.bincount(merged).max() <= biggest else None
+    return merged if np.bincount(merged).max() <= biggest else groups
 
 
 def examples(
@@ -115,11 +115,6 @@ def _table(marks: Marks, numbers: Ints) -> Ints:
     return np.bincount(numbers * 3 + marks, minlength=size * 3).reshape(size, 3)
 
 
-def _straddling(marks: Marks, numbers: Ints) -> Flags:
-    straddles: Flags = (_table(marks, numbers) > 0).sum(axis=1) > 1
-    return straddles
-
-
 def _keep_strata(marks: Marks, clusters: Ints, strata: Ints) -> None:
     in_train = np.bincount(strata[marks == TRAIN], minlength=int(strata.max()) + 1)
     lost = np.isin(strata, np.flatnonzero(in_train == 0))
@@ -150,12 +145,6 @@ def _fill(marks: Marks, mark: int, wanted: int, clusters: Ints, strata: Ints, se
         in_train[strata[rows]] -= 1 if own is None else own[strata[rows]]
         missing -= rows.size
         empty = False
-    if empty:
-        _fill_with_smallest(marks, mark, clusters)
-
-
-def _fill_with_smallest(marks: Marks, mark: int, clusters: Ints) -> None:
-    """Better a big cluster than an empty split, as long as train keeps another one."""
     found, counts = np.unique(clusters[marks == TRAIN], return_counts=True)
-    if found.size > 1:
+    if empty and found.size > 1:  # better a big cluster than an empty split, as long as train keeps another one
         marks[clusters == found[np.argmin(counts)]] = mark

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from tunesmith.data.arrowfile import remove
 from tunesmith.data.modality import DataModality
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import ReadOptions
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,11 @@ class Hints:
     options: ReadOptions = field(default_factory=ReadOptions)
     modalities: tuple[DataModality, ...] = (TextData(),)
     """What its files may hold, where each is one input."""
+
+
+def is_frame(value: object) -> TypeGuard[pandas.DataFrame]:
+    """Whether it is a DataFrame, by what it can do: there are others than those of pandas."""
+    return hasattr(value, "iloc") and hasattr(value, "columns")
 
 
 def rows_of_lines(starts: npt.NDArray[np.int64], lines: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from tunesmith.data import tables
 from tunesmith.data.arrowfile import BATCH_ROWS
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.modality import DataModality
-from tunesmith.data.tables import Hints, Part
+from tunesmith.data.part import Hints, Part, is_frame
 from tunesmith.data.types import ReadOptions
 
 SPLITS = ("train", "validation", "test")
@@ -45,36 +45,29 @@ def read_source(source: object, split: str, *, emit: Emit, cache_dir: Path, hint
         return _of_dict(source, emit, cache_dir, hints)
     if isinstance(source, datasets.Dataset):
         return [tables.read_tables(tables.dataset_tables(source), split, "datasets.Dataset", cache_dir, emit)]
-    if hasattr(source, "iloc") and hasattr(source, "columns"):
+    if is_frame(source):
         return [tables.read_tables(tables.frame_tables(source), split, "DataFrame", cache_dir, emit)]
     if isinstance(source, (list, tuple)):
         return [tables.read_tables(tables.list_tables(source), split, "list of rows", cache_dir, emit)]
     if not isinstance(source, (str, os.PathLike)):
-        raise DataError(
-            Problem(f"can not read data from a {type(source).__name__}"),
-            fix="Give a path, a pandas DataFrame, a datasets.Dataset, a list of dicts or a hub id.",
-        )
+        fix = "Give a path, a pandas DataFrame, a datasets.Dataset, a list of dicts or a hub id."
+        raise DataError(Problem(f"can not read data from a {type(source).__name__}"), fix)
     path = Path(source).expanduser()
     try:
         if path.exists():
-            parts = _of_folder(path, split, emit, cache_dir, hints) if path.is_dir() else tables.read_parts(
-                path, split, emit=emit, cache_dir=cache_dir, hints=hints
-            )  # fmt: skip
+            read = _of_folder if path.is_dir() else tables.read_parts
+            parts = read(path, split, emit=emit, cache_dir=cache_dir, hints=hints)
             for part in parts:
                 part.folder = path if path.is_dir() else path.parent
             return parts
-    except PermissionError as error:
-        raise DataError(
-            Problem(f"it may not be read here: {error.strerror}", str(error.filename or path)),
-            fix="Allow yourself to read it (chmod u+r), or give a copy.",
-        ) from error
     except OSError as error:
         if error.errno in DISK_FULL:  # of what is written meanwhile
             raise
-        raise DataError(
-            Problem(f"it can not be read: {error.strerror or error}", str(error.filename or path)),
-            fix="Check the name of the file, and the disk that it lies on.",
-        ) from error
+        what, fix = "can not be read", "Check the name of the file, and the disk that it lies on."
+        if isinstance(error, PermissionError):
+            what, fix = "may not be read here", "Allow yourself to read it (chmod u+r), or give a copy."
+        problem = Problem(f"it {what}: {error.strerror or error}", str(error.filename or path))
+        raise DataError(problem, fix) from error
     if isinstance(source, str) and looks_like_hub_id(source):
         return _of_hub(source, emit, cache_dir)
     raise missing_file(path)
@@ -83,13 +76,24 @@ def read_source(source: object, split: str, *, emit: Emit, cache_dir: Path, hint
 def looks_like_hub_id(source: str) -> bool:
     """'owner/name' without a file suffix, and no such folder `owner` here."""
     owner, _, name = source.partition("/")
-    suffix = Path(name.removesuffix(".gz")).suffix.lower()
-    return (
-        bool(_HUB_ID.match(source))
-        and suffix not in tables.SUFFIXES
-        and not owner.startswith(".")
-        and not (Path(owner).is_dir() or name.endswith(".gz"))
-    )
+    file = tables.data_suffix(name) in tables.SUFFIXES or name.endswith(".gz")
+    return bool(_HUB_ID.match(source)) and not (file or owner.startswith(".") or Path(owner).is_dir())
+
+
+def is_arrow_folder(path: Path) -> bool:
+    """Whether datasets' `save_to_disk` wrote it."""
+    return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
+
+
+def files_by_part(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """The files with a word for train, validation or test in their names."""
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        words = re.split(r"[^a-z]+", file.name.lower())
+        name = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)
+        if name is not None:
+            parts.setdefault(name, []).append(file)
+    return parts
 
 
 def missing_file(path: Path) -> DataError:
@@ -102,7 +106,7 @@ def missing_file(path: Path) -> DataError:
     if near:
         fix = f"Did you mean {' or '.join(repr(str(folder / name)) for name in near)}?"
     else:
-        data = [name for name in names if Path(name.removesuffix(".gz")).suffix.lower() in tables.SUFFIXES][:8]
+        data = [name for name in names if tables.data_suffix(name) in tables.SUFFIXES][:8]
         fix = f"Data files in that folder: {', '.join(data)}." if data else "That folder holds no data files."
     return DataError(Problem("there is no such file", str(path)), fix=fix)
 
@@ -122,16 +126,17 @@ def _of_dict(source: Mapping[str, object], emit: Emit, cache_dir: Path, hints: H
     if found and left_out and len(source) > 1:
         emit(Warned("parts left out", f"{', '.join(left_out)}: only train, validation and test are read"))
     if not found:
-        raise DataError(
-            Problem(f"none of the parts {', '.join(map(repr, source))} is called train, validation or test"),
-            fix="Name the parts 'train', 'validation' and 'test', or give one of them. Lists by column are given as "
-            "datasets.Dataset.from_dict(data).",
-        )
+        raise no_parts(source, " Lists by column are given as datasets.Dataset.from_dict(data).")
     return found
 
 
+def no_parts(source: Iterable[object], more: str = "") -> DataError:
+    message = f"none of the parts {', '.join(map(repr, source))} is called train, validation or test"
+    return DataError(Problem(message), f"Name the parts 'train', 'validation' and 'test', or give one of them.{more}")
+
+
 def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
-    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+    if is_arrow_folder(path):
         loaded = load_folder(path)
         parts = read_source(loaded, split, emit=emit, cache_dir=cache_dir)
         for part in parts:
@@ -158,36 +163,22 @@ def load_folder(path: Path) -> datasets.Dataset | datasets.DatasetDict:
         return datasets.load_from_disk(str(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            Problem(f"this is not a readable folder of datasets' save_to_disk: {reason}", str(path)),
-            fix="Write it again with save_to_disk, or give the rows as Parquet or CSV.",
-        ) from error
+        problem = Problem(f"this is not a readable folder of datasets' save_to_disk: {reason}", str(path))
+        raise DataError(problem, fix="Write it again with save_to_disk, or give the rows as Parquet or CSV.") from error
 
 
 def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
-    files = [
-        entry
-        for entry in sorted(path.iterdir())
-        if entry.is_file() and Path(entry.name.removesuffix(".gz")).suffix.lower() in tables.SUFFIXES - {".txt"}
-    ]
+    readable = tables.SUFFIXES - {".txt"}
+    files = [file for file in sorted(path.iterdir()) if tables.data_suffix(file.name) in readable and file.is_file()]
     if len(files) == 1:
         return tables.read_parts(files[0], split, emit=emit, cache_dir=cache_dir, hints=hints)
-    parts: dict[str, list[Path]] = {}
-    for file in files:
-        words = re.split(r"[^a-z]+", file.name.lower())
-        name = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)
-        if name:
-            parts.setdefault(name, []).append(file)
+    parts = files_by_part(files)
     if "train" not in parts or any(len(found) > 1 for found in parts.values()):
-        names = ", ".join(file.name for file in files[:12]) or "none"
-        raise DataError(
-            Problem(
-                f"can not tell which file of this folder is the training data (data files: {names})",
-                str(path),
-            ),
-            fix="Give one file, with --validation FILE and --test FILE if there are more, or a folder that "
-            "holds train.csv (test.csv, validation.csv), or one sub-folder of .txt files per class.",
-        )
+        raise no_training_file(
+            files, path,
+            "Give one file, with --validation FILE and --test FILE if there are more, or a folder that holds train.csv "
+            "(test.csv, validation.csv), or one sub-folder of .txt files per class.",
+        )  # fmt: skip
     chosen = {name: parts[name][0] for name in SPLITS if name in parts}
     told = {name: file.name for name, file in chosen.items()}
     emit(Decided("files", told, f"the folder {path} holds files with these names"))
@@ -201,13 +192,16 @@ def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints)
     return found
 
 
+def no_training_file(files: Sequence[Path], folder: Path, fix: str) -> DataError:
+    names = ", ".join(file.name for file in files[:12]) or "none"
+    message = f"can not tell which file of this folder is the training data (data files: {names})"
+    return DataError(Problem(message, str(folder)), fix)
+
+
 def _classes(path: Path, modality: DataModality) -> list[Path]:
     """The sub-folders that hold files with one input each."""
-    return [
-        entry
-        for entry in sorted(path.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".") and any(_holds(file, modality) for file in entry.iterdir())
-    ]
+    folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    return [folder for folder in folders if any(_holds(file, modality) for file in folder.iterdir())]
 
 
 def _holds(file: Path, modality: DataModality) -> bool:
@@ -236,24 +230,18 @@ def _file_tables(files: Sequence[Path], modality: DataModality, options: ReadOpt
 
 def _of_hub(name: str, emit: Emit, cache_dir: Path) -> list[Part]:
     try:
-        if not _is_cached(name):
+        if not Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___").lower()).exists():
             _check_reachable()
         loaded = datasets.load_dataset(name)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            Problem(f"there is no file or folder {name!r} here, and the hub can not give it: {reason[:300]}"),
-            fix=_ALTERNATIVES,
-        ) from error
+        message = f"there is no file or folder {name!r} here, and the hub can not give it: {reason[:300]}"
+        raise DataError(Problem(message), fix=_ALTERNATIVES) from error
     emit(Decided("source", f"hub: {name}", "no such file here, and the name has the form owner/name"))
     parts = _of_dict(loaded, emit, cache_dir, Hints())
     for part in parts:
         part.name = f"{name} ({part.split})"
     return parts
-
-
-def _is_cached(name: str) -> bool:
-    return (Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___").lower()).exists()
 
 
 def _check_reachable() -> None:

@@ -13,6 +13,18 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 NAMES = ("train", "validation", "test")
 
 
+def group_numbers(values: Sequence[object]) -> Ints:
+    """A number for each group; a row without one ('' or None) is a group of its own."""
+    codes: dict[object, int] = {}
+    keys = [(number,) if value is None or value == "" else str(value) for number, value in enumerate(values)]
+    return np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, len(keys))
+
+
+def renumbered(numbers: Ints) -> Ints:
+    """The same without gaps, from 0 on."""
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+
+
 def wanted_sizes(rows: int, validation: float, test: float) -> tuple[int, int]:
     """Rows for validation and test: the shares, rounded, but at least one each where both are wanted."""
     sizes = [max(1, round(rows * share)) if share > 0 else 0 for share in (validation, test)]

@@ -35,6 +35,12 @@ PARQUET_SUFFIXES = {".parquet", ".pq"}
 ARROW_SUFFIXES = {".arrow", ".feather", ".ipc"}
 SUFFIXES = WORKBOOK_SUFFIXES | TEXT_SUFFIXES | JSON_SUFFIXES | LINES_SUFFIXES | PARQUET_SUFFIXES | ARROW_SUFFIXES
 
+
+def data_suffix(name: str) -> str:
+    """What says how the file is read: '.csv' of Data.csv.gz."""
+    return Path(name.lower().removesuffix(".gz")).suffix
+
+
 _ARROW_BATCH = 4 * BATCH_ROWS
 _MOST_BYTES = 1 << 30  # unpacked, that no ratio is asked of
 

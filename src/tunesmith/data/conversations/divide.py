@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.options import resolve
-from tunesmith.data import divide as sizes
 from tunesmith.data import leakage, split
 from tunesmith.data.conversations.examples import Examples
 from tunesmith.data.conversations.shape import Example
+from tunesmith.data.divide import refuse_empty, wanted_sizes
 from tunesmith.data.duplicates import Duplicates, find_duplicates
-from tunesmith.data.split import NAMES, TEST, TRAIN, VALIDATION, Ints, Marks
+from tunesmith.data.split import NAMES, TEST, TRAIN, VALIDATION, Ints, Marks, renumbered
 from tunesmith.data.types import SplitOptions
 
 _NEAR = SplitOptions().near_duplicates
@@ -53,8 +53,7 @@ def divide(
     assert isinstance(options, SplitOptions)
     marks = file_splits(examples)
     pool = np.flatnonzero(marks == TRAIN)
-    shares = [0.0 if name in examples.parts else share for name, share in sizes._wanted(options, max(1, pool.size))]
-    wanted = split.wanted_sizes(pool.size, shares[0], shares[1])
+    wanted = wanted_sizes(options, pool.size, examples.parts)
     group = examples.groups if group is None else group
     found, generic = _similar_prompts(examples)
     moved = 0
@@ -64,10 +63,11 @@ def divide(
         how, why = "in blocks", "running text is cut, not mixed: the last parts are held out"
         marks[pool] = _blocks(pool.size, *wanted)
     else:
-        inner = leakage.movable(Duplicates(_renumber(found.identical[pool]), _renumber(found.cluster[pool])))
+        inner = leakage.movable(Duplicates(renumbered(found.identical[pool]), renumbered(found.cluster[pool])))
         if group is not None:
             how, why = "by group", "no group stands in two parts"
-            marks[pool] = _by_group(_numbers(group, len(examples))[pool], inner, wanted, seed)
+            groups = leakage.merge_groups(_numbers(group, len(examples))[pool], inner)
+            marks[pool] = split.by_group(groups, *wanted, seed)
         else:
             how, why = "by prompt", f"at random, seed {seed}; no prompt stands in two parts"
             marks[pool], moved = _by_prompt(inner, wanted, seed)
@@ -83,7 +83,7 @@ def divide(
         "moved_rows": moved,
         "remaining_rows": leakage.measure(marks, found, 0.0).remaining_rows if marks.size else 0,
     }
-    _refuse_empty(result, wanted, examples)
+    refuse_empty(result.facts["rows"], wanted, examples.files[0], "examples", "prompts")
     return result
 
 
@@ -93,9 +93,7 @@ def units(examples: Examples) -> Ints:
     found, _ = _similar_prompts(examples)
     if examples.groups is None:
         return leakage.movable(found).cluster
-    groups = _numbers(examples.groups, len(examples))
-    merged = leakage.merge_groups(groups, leakage.movable(found))
-    return groups if merged is None else merged
+    return leakage.merge_groups(_numbers(examples.groups, len(examples)), leakage.movable(found))
 
 
 def file_splits(examples: Examples) -> Marks:
@@ -120,32 +118,11 @@ def _by_prompt(units: Duplicates, wanted: tuple[int, int], seed: int) -> tuple[M
     return marks, 0
 
 
-def _by_group(groups: Ints, units: Duplicates, wanted: tuple[int, int], seed: int) -> Marks:
-    merged = leakage.merge_groups(groups, units)
-    return split.by_group(groups if merged is None else merged, *wanted, seed)
-
-
-def _renumber(numbers: Ints) -> Ints:
-    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
-
-
-def _refuse_empty(division: Division, wanted: tuple[int, int], examples: Examples) -> None:
-    empty = [name for name, size in zip(NAMES, (1, *wanted), strict=True) if size and not division[name].size]
-    if empty:
-        message = f"no examples are left for {' and '.join(empty)}: too few prompts are different"
-        raise DataError(
-            Problem(message, examples.files[0]),
-            fix="Add examples with other prompts, or give files with --validation and --test.",
-        )
-
-
 def _numbers(group: Sequence[object], rows: int) -> Ints:
     """A number for each group; an example without one is a group of its own."""
     if len(group) != rows:
         raise DataError(Problem(f"there are {len(group)} groups for {rows} examples"))
-    codes: dict[Any, int] = {}
-    keys = [(number,) if value is None or value == "" else str(value) for number, value in enumerate(group)]
-    return np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, rows)
+    return split.group_numbers(group)
 
 
 def _similar_prompts(examples: Examples) -> tuple[Duplicates, int]:
@@ -166,9 +143,7 @@ def _similar_prompts(examples: Examples) -> tuple[Duplicates, int]:
 
 
 def _table(prompts: Sequence[tuple[str, str]]) -> pa.Table:
-    return pa.table(
-        {name: pa.array(texts) for name, texts in zip(("system", "user"), zip(*prompts, strict=True), strict=True)}
-    )
+    return pa.table(dict(zip(("system", "user"), zip(*prompts, strict=True), strict=True)))
 
 
 def _prompt(example: Example) -> tuple[str, str]:
@@ -178,9 +153,8 @@ def _prompt(example: Example) -> tuple[str, str]:
         return "", example.get("prompt") or example.get("source") or _everything(example)
     said: dict[str, str] = {}
     for message in messages:
-        said.setdefault(
-            "system" if message["role"] == "developer" else message["role"], str(message.get("content") or "")
-        )
+        role = "system" if message["role"] == "developer" else message["role"]
+        said.setdefault(role, str(message.get("content") or ""))
     return said.get("system", ""), said.get("user", "") or _everything(example)
 
 

@@ -8,18 +8,19 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit
 from tunesmith.data import jsonlayout, sources, tables, textfile
 from tunesmith.data.conversations.messages import Fault, kind
 from tunesmith.data.conversations.pair_names import COLUMNS
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.limits import refuse_special
+from tunesmith.data.part import is_frame
 from tunesmith.data.types import ReadOptions
 
 PIECE_CHARACTERS = 2_000
@@ -59,17 +60,15 @@ def open_parts(source: object, folder: Path, emit: Emit, options: ReadOptions | 
         return _of_mapping(source, folder, emit, options)
     if isinstance(source, (list, tuple)):
         return {"train": [Input("list of rows", ((0, _object(row)) for row in source))]}
-    if hasattr(source, "iloc") and hasattr(source, "columns"):
+    if is_frame(source):
         return {"train": [Input("DataFrame", _of_frame(source))]}
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
         if path.is_file():
             return {name: [one] for name, one in open_divided(path, folder, emit, options).items()}
-        if path.is_dir() and not _is_arrow_folder(path):
-            return {
-                name: [open_file(file, folder, emit, options) for file in files]
-                for name, files in files_of(path).items()
-            }
+        if path.is_dir() and not sources.is_arrow_folder(path):
+            opened = partial(open_file, folder=folder, emit=emit, options=options)
+            return {name: list(map(opened, files)) for name, files in files_of(path).items()}
     hints = tables.Hints(options=options or ReadOptions())
     parts = sources.read_source(source, "train", emit=emit, cache_dir=folder, hints=hints)
     return {part.split: [Input(part.name, _of_part(part))] for part in parts}
@@ -124,8 +123,7 @@ def _utf8_only(rows: Iterator[Row]) -> Iterator[Row]:
     for line, row in rows:
         found = None if isinstance(row, Fault) else _BYTE.search(json.dumps(row, ensure_ascii=False))
         if found:
-            byte = ord(found[0]) - 0xDC00
-            row = Fault(f"this is not UTF-8: it holds the byte 0x{byte:02x}; save it as UTF-8")
+            row = Fault(f"this is not UTF-8: it holds the byte 0x{ord(found[0]) - 0xDC00:02x}; save it as UTF-8")
         yield line, row
 
 
@@ -133,33 +131,17 @@ def files_of(path: Path) -> dict[str, list[Path]]:
     """The data files of a folder by part: one file, files with train, validation, test in their names, or
     text files alone. Raises DataError if that is not clear."""
     files = [entry for entry in sorted(path.iterdir()) if entry.is_file() and not entry.name.startswith(".")]
-    texts = [file for file in files if _suffix(file) == ".txt"]
-    data = [file for file in files if _suffix(file) in tables.SUFFIXES - {".txt"}]
+    texts = [file for file in files if tables.data_suffix(file.name) == ".txt"]
+    data = [file for file in files if tables.data_suffix(file.name) in tables.SUFFIXES - {".txt"}]
     if not data and texts:
         return {"train": texts}
     if len(data) == 1:
         return {"train": data}
-    parts: dict[str, list[Path]] = {}
-    for file in data:
-        words = re.split(r"[^a-z]+", file.name.lower())
-        name = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)
-        if name is not None:
-            parts.setdefault(name, []).append(file)
+    parts = sources.files_by_part(data)
     if "train" not in parts:
-        names = ", ".join(file.name for file in data[:12]) or "none"
-        raise DataError(
-            Problem(f"can not tell which file of this folder is the training data (data files: {names})", str(path)),
-            fix="Give one file, or a folder with train.jsonl (validation.jsonl, test.jsonl).",
-        )
+        fix = "Give one file, or a folder with train.jsonl (validation.jsonl, test.jsonl)."
+        raise sources.no_training_file(data, path, fix)
     return parts
-
-
-def _suffix(path: Path) -> str:
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def _is_arrow_folder(path: Path) -> bool:
-    return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
 
 
 def _of_mapping(
@@ -170,10 +152,7 @@ def _of_mapping(
         named = {"train": next(iter(source.values()))}
     known = {name: data for name, data in named.items() if name is not None}
     if not known:
-        raise DataError(
-            Problem(f"none of the parts {', '.join(map(repr, source))} is called train, validation or test"),
-            fix="Name the parts 'train', 'validation' and 'test', or give one of them.",
-        )
+        raise sources.no_parts(source)
     found: dict[str, list[Input]] = {}
     for name, data in sorted(known.items(), key=lambda item: item[0] != "train"):
         parts = open_parts(data, folder, emit, options)
@@ -190,10 +169,8 @@ def _object(value: object) -> object:
 
 def _json_rows(rows: Iterator[jsonlayout.Row]) -> Iterator[Row]:
     for line, value, _ in rows:
-        yield (
-            line,
-            Fault(value.replace("not an object", f"not {_HINT}")) if isinstance(value, jsonlayout.Bad) else value,
-        )
+        bad = isinstance(value, jsonlayout.Bad)
+        yield line, Fault(value.replace("not an object", f"not {_HINT}")) if bad else value
 
 
 def _of_table(path: Path, folder: Path, emit: Emit, options: ReadOptions | None) -> Iterator[Row]:
@@ -233,12 +210,9 @@ def plain(value: object) -> object:
         return [plain(inner) for inner in value]
     if isinstance(value, float) and math.isnan(value):
         return None
-    return value if value is None or isinstance(value, (str, bool, int, float)) else _other(value)
-
-
-def _other(value: object) -> str | None:
-    """Dates and the like as text; pandas' own missing values as None."""
-    return None if str(value) in ("<NA>", "NaT") else str(value)
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    return None if str(value) in ("<NA>", "NaT") else str(value)  # dates and the like; pandas' own missing values
 
 
 def _pieces(file: textfile.TextFile) -> Iterator[Row]:

@@ -22,8 +22,9 @@ from tunesmith.data.conversations.pair_names import COLUMNS
 from tunesmith.data.conversations.read import TEXT_FILE
 from tunesmith.data.labelling import is_fasttext
 from tunesmith.data.limits import open_counted, refuse_special
+from tunesmith.data.part import is_frame
 from tunesmith.data.profile import TARGET_NAMES, simple
-from tunesmith.data.sources import load_folder
+from tunesmith.data.sources import is_arrow_folder, load_folder
 from tunesmith.data.types import ReadOptions
 
 _HEAD_BYTES = 1 << 20
@@ -47,7 +48,7 @@ def peek(source: object, options: ReadOptions | None = None) -> Format | None:
 def _first_format(source: Any, folder: Path, options: ReadOptions | None) -> Format | None:
     if isinstance(source, datasets.Dataset):
         return _format(source.select(range(min(SAMPLE_ROWS, len(source)))).to_list())
-    if hasattr(source, "iloc") and hasattr(source, "columns"):
+    if is_frame(source):
         source = source.head(SAMPLE_ROWS)
     elif isinstance(source, (list, tuple)):
         source = source[:SAMPLE_ROWS]
@@ -61,7 +62,7 @@ def _first_format(source: Any, folder: Path, options: ReadOptions | None) -> For
 def _of_path(path: Path, folder: Path, options: ReadOptions | None) -> Format | None:
     if path.is_file():
         return _of_file(path, folder, options)
-    if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+    if is_arrow_folder(path):
         return _first_format(load_folder(path), folder, options)
     return _of_file(next(iter(files_of(path).values()))[0], folder, options)
 

@@ -18,6 +18,7 @@ from tunesmith.data.guess import ColumnRequest
 from tunesmith.data.prepare import anchored, hints_of, read_parts
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
+from tunesmith.data.split import group_numbers
 from tunesmith.data.targets import TargetReader
 from tunesmith.models import catalog
 from tunesmith.runs import choose
@@ -69,13 +70,7 @@ def _units(prepared: PreparedData, positions: np.ndarray, table: pa.Table, spec:
     found = leakage.movable(prepared.modality.duplicates(rows, options.near_duplicates))
     if options.group is None:
         return found.cluster
-    cells = [
-        (n,) if cell in (None, "") else str(cell) for n, cell in enumerate(table.column(options.group).to_pylist())
-    ]
-    codes = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
-    groups = np.fromiter((codes[cell] for cell in cells), np.int64, len(cells))
-    merged = leakage.merge_groups(groups, found)
-    return groups if merged is None else merged
+    return leakage.merge_groups(group_numbers(table.column(options.group).to_pylist()), found)
 
 
 def _write_parts(
