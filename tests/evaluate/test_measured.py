@@ -128,7 +128,7 @@ def test_a_report_and_a_card_leave_out_what_was_made_for_another_kind(kind: str,
 
 def test_pictures_with_a_label_have_no_slices_by_characters() -> None:
     run = replace(
-        toys.evidence("label"), modality="image", noun="picture", sizes=(None, None), picture=lambda at: f"data:,{at}"
+        toys.evidence("label"), modality="image", nouns="pictures", sizes=(None, None), picture=lambda at: f"data:,{at}"
     )
     shown = report.render(run)
     for title in ("Use this model", "Slices"):

@@ -25,7 +25,7 @@ def checked(found: Document, verbose: bool = False) -> str:
     lines = [
         entry("data", f"{', '.join(audit['files'])}: {_rows(ledger['rows'])}, {_dropped(ledger)}"),
         entry("reads", _columns(columns["inputs"]) + _why(found, next(iter(found["samples"][0])))),
-        entry("learns", f"{_columns(columns['target'])}, {_target(columns['kind'], audit)}{_why(found, 'target')}"),
+        entry("learns", f"{_columns(columns['target'])}, {_target(columns, audit)}{_why(found, 'target')}"),
         entry("rows", _splits(found["splits"])),
         "",
     ]
@@ -121,12 +121,13 @@ def _splits(splits: Mapping[str, int]) -> str:
     return ", ".join(f"{splits[name]:,} {use}" for name, use in PARTS if splits.get(name))
 
 
-def _target(kind: str, audit: Mapping[str, Any]) -> str:
+def _target(columns: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
+    kind, noun = columns["kind"], columns["noun"]
     count = len(audit["labels"] or ())
     if kind == "number":
         numbers = audit["numbers"]
-        return f"a number for each text, from {numbers['min']:g} to {numbers['max']:g}"
-    return f"{'one of' if kind == 'label' else 'any of'} {count} labels for each text"
+        return f"a number for each {noun}, from {numbers['min']:g} to {numbers['max']:g}"
+    return f"{'one of' if kind == 'label' else 'any of'} {count} labels for each {noun}"
 
 
 def _labels(labels: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -18,10 +18,16 @@ from tunesmith.core.imports import resolve
 from tunesmith.core.options import Options, nearest
 
 
+def singular(seam: str) -> str:
+    """What one plugin of a seam is called: 'method' of "methods"."""
+    name = seam.rpartition(".")[2]
+    return f"{name.removesuffix('ies')}y" if name.endswith("ies") else name.removesuffix("s")
+
+
 def origin(seam: str, point: EntryPoint) -> str:
     """Where it comes from, for people."""
     package = point.dist.name if point.dist else point.value.partition(":")[0].partition(".")[0]
-    what = seam.rpartition(".")[2].removesuffix("s")
+    what = singular(seam)
     return f"{what} {point.name!r} of the package {package} (entry point {point.value})"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.imports import resolve
-from tunesmith.core.plugins import load
+from tunesmith.core.plugins import load, singular
 
 SEAMS = ("tasks", "methods", "callbacks")
 """Those with options of their own. Launchers, families and studies are reached by name too."""
@@ -32,8 +32,7 @@ def get(seam: str, name: str) -> Any:
     another package."""
     known = targets(seam)
     if name not in known:
-        singular = seam.removesuffix("s")
-        raise OptionError(f"There is no {singular} called {name!r}.", did_you_mean(name, known))
+        raise OptionError(f"There is no {singular(seam)} called {name!r}.", did_you_mean(name, known))
     point = outside(seam, name)
     return resolve(known[name]) if point is None else _loaded(seam, point)
 

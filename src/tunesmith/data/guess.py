@@ -139,7 +139,7 @@ def _refuse_other(profiles: Sequence[Profile], modality: DataModality, request: 
         for other in request.others:
             if other.claims(profile) >= SURE > modality.claims(profile):
                 raise DataError(
-                    Problem(f"the column holds {other.noun}s, and the task reads {modality.noun}s", source,
+                    Problem(f"the column holds {other.nouns}, and the task reads {modality.nouns}", source,
                             column=profile.name),
                     fix=f"Name another column with {modality.flag}, or use --task {other.usual_task}.",
                 )  # fmt: skip

@@ -48,7 +48,9 @@ class DataModality(ABC):
     roles: ClassVar[tuple[str, ...]]
     """Names under which a run keeps its inputs; all but the first may be absent."""
     noun: ClassVar[str]
-    """What one is called; with an s, several."""
+    """What one is called."""
+    nouns: ClassVar[str]
+    """What several are called; with an s, where nothing is said."""
     usual_task: ClassVar[str]
     """A task that reads it, for advice."""
     flag: ClassVar[str] = "--input"
@@ -57,6 +59,10 @@ class DataModality(ABC):
     """Whether several columns can be read as one input, or as two that belong together."""
     suffixes: ClassVar[frozenset[str]] = frozenset()
     """Of the files that hold one each, in lower case: a folder of them per class is data."""
+
+    def __init_subclass__(cls) -> None:
+        if "noun" in vars(cls):
+            cls.nouns = vars(cls).get("nouns", f"{cls.noun}s")
 
     @abstractmethod
     def claims(self, profile: Profile) -> float:
@@ -70,7 +76,7 @@ class DataModality(ABC):
         best = max(profiles, key=self.claims, default=None)
         if best is None or not self.claims(best):
             raise self.no_column(profiles, source)
-        reasons[self.roles[0]] = (best.name, f"it holds {self.noun}s")
+        reasons[self.roles[0]] = (best.name, f"it holds {self.nouns}")
         return (best.name,)
 
     def no_column(self, profiles: Sequence[Profile], source: str) -> DataError:

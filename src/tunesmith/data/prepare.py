@@ -271,7 +271,7 @@ def _assemble(
     division.leakage.examples = shown
     conflicts, conflict_texts, conflict_rows = labels.find_conflicts(table, modality.roles[0], index, found.identical)
     if conflict_texts:
-        message = f"{conflict_texts} {modality.noun}s stand with different labels ({conflict_rows} rows)"
+        message = f"{conflict_texts} {modality.nouns} stand with different labels ({conflict_rows} rows)"
         emit(Warned("conflicting labels", f"{message}, such as {conflicts[0]['text'][:80]!r}"))
     facts = {
         "duplicates": _duplicate_facts(found, index),

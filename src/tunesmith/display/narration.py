@@ -12,7 +12,7 @@ from tunesmith.evaluate import words
 _PHASES = {
     "read": "Reading {}",
     "load": "Loading the base model {}",
-    "features": "Letting the base model read the texts: {}",
+    "features": "Letting the base model read the data: {}",
     "probe": "Training a simple model to compare with",
     "base": "Asking the base model as it is, to compare with",
     "train": "Training (method {})",

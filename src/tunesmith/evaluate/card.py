@@ -131,7 +131,7 @@ def _use(evidence: Evidence) -> str:
 
 
 def _limits(evidence: Evidence) -> str:
-    rows = f"{evidence.noun}s"
+    rows = evidence.nouns
     lines = [
         f"It was tested on rows like its training rows; on other {rows} it may be worse, and does not say so.",
         "It inherits what the base model learned, its biases among them.",

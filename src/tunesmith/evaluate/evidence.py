@@ -50,8 +50,8 @@ class Evidence:
     test: Measured | None = None
     """What was predicted for the test rows; None where the answers are written text."""
     test_inputs: list[str] = field(default_factory=list)
-    noun: str = "text"
-    """What an input is called."""
+    nouns: str = "texts"
+    """What inputs are called."""
     picture: Callable[[int], str | None] = lambda at: None
     """From the position of a test row to a data URI of a small picture of it, where it has one."""
     sizes: tuple[str | None, np.ndarray | None] = (None, None)

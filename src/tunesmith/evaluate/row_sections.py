@@ -73,7 +73,7 @@ def errors(evidence: Evidence) -> str:
         )
     everything = {"rows": listed + _right(evidence), "labels": evidence.outcome.labels, "mistakes": len(listed)}
     search = (
-        f'<div class="search"><input type="search" placeholder="search in the {evidence.noun}s and labels" '
+        f'<div class="search"><input type="search" placeholder="search in the {evidence.nouns} and labels" '
         'aria-label="search in the errors"> <button class="link all" hidden>show all errors</button>'
         f'<span class="soft small count" aria-live="polite">{len(listed):,} errors</span></div>'
     )

@@ -48,7 +48,7 @@ def check_method(method: str, task: str) -> None:
         return
     tasks = registry.get("families", family).tasks
     if family in families_of(method):
-        tasks = f"the {modality_of(registry.get('tasks', task)).noun}s of {task}"
+        tasks = f"the {modality_of(registry.get('tasks', task)).nouns} of {task}"
     raise OptionError(f"--method {method} does not fit {tasks}.", f"Use one of {', '.join(fitting)}.")
 
 
@@ -158,7 +158,7 @@ def task_for(columns: Columns, asked: str, emit: Emit) -> str:
     ]  # fmt: skip
     if not fitting:
         raise DataError(
-            Problem(f"no task learns {kind} targets of {modality_named(modality).noun}s"),
+            Problem(f"no task learns {kind} targets of {modality_named(modality).nouns}"),
             "Name another column with --target.",
         )
     name = fitting[0]

@@ -45,5 +45,5 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
 def _columns(prepared: PreparedData) -> dict[str, Any]:
     """All that is known of them; the inputs also by role, None where one is not there."""
     columns, roles = prepared.columns, prepared.modality.roles
-    lists = {"inputs": list(columns.inputs), "target": list(columns.target)}
+    lists = {"inputs": list(columns.inputs), "target": list(columns.target), "noun": prepared.modality.noun}
     return vars(columns) | lists | dict(zip_longest(roles, columns.inputs))

@@ -126,7 +126,7 @@ def evidence(run: PredictiveRun) -> dict[str, Any]:
         "model": {"name": bundle.name, "fingerprint": bundle.fingerprint, "licence": bundle.licence,
                   "parameters": sum(p.numel() for p in bundle.model.parameters()),
                   "below": None if bundle.model.prompted is None else virtual.BASE},
-        "test": test, "test_inputs": modality.shown(rows), "noun": modality.noun,
+        "test": test, "test_inputs": modality.shown(rows), "nouns": modality.nouns,
         "picture": lambda at: modality.picture(rows[at]), "sizes": (modality.size_name, modality.sizes(rows)),
         "test_row_ids": list(rows["row_id"][:]),
         "suspects": suspects(test, [run.others[name] for name in cheap if name in run.others]),

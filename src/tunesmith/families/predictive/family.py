@@ -140,7 +140,7 @@ class Predictive:
         run.clock.phase("features", f"{len(features.rows_of_features(run))} rows, once")
         run.features_of_base = features.features_of_base(run)
         run.simple = simple_baselines.in_background(plan.task, data, plan.spec.seed)
-        run.clock.phase("probe", f"a linear one, on what the base model makes of the {data.modality.noun}s")
+        run.clock.phase("probe", f"a linear one, on what the base model makes of the {data.modality.nouns}")
         with leave_one_core():
             run.probe, run.probe_logits = linear_head.of_base(run)
         run.emit(Decided("penalty", run.probe.penalty, run.probe.why))

@@ -14,7 +14,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from tunesmith.core import registry
-from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, ignore
 from tunesmith.core.measured import Measured
 from tunesmith.data.prepared import PreparedData
@@ -41,16 +41,24 @@ _PROBE_ROWS = 2_000
 """Most rows of a retained task that are fitted or chosen on."""
 
 
-def snapshot(run: PredictiveRun) -> ForgettingMonitor:
-    """Look at everything that must not be forgotten, before anything is trained."""
+def snapshot(run: PredictiveRun) -> ForgettingMonitor | None:
+    """Look at everything that must not be forgotten, before anything is trained; None where there is nothing. Raises
+    OptionError where something is asked for that holds on to it."""
     spec = run.plan.spec
     continued = [one.path.resolve() for one in chain.earlier(spec)]
     tasks = [_task(run, one, one.path in continued, number) for number, one in enumerate(run.retained)]
     drift = _general(run)
     if drift is None:
-        what = f"general sentences say nothing of a model that reads {run.data.modality.noun}s"
+        what = f"general sentences say nothing of a model that reads {run.data.modality.nouns}"
         run.emit(Decided("drift", "not measured", what))
     probes: list[Probe] = [*tasks, *([drift] if drift else [])]
+    if not probes:
+        if is_regularised(spec) or spec.forget_at_most is not None:
+            raise OptionError(
+                f"What the base knows of {run.data.modality.nouns} can not be looked at without any, and nothing is "
+                "retained.", "Give what must not be forgotten: --retain FILE.",
+            )  # fmt: skip
+        return None
     monitor = ForgettingMonitor(probes, [], run.folder.cache, run.bundle.fingerprint, spec.seed)
     monitor.snapshot(choosing=chooses(spec))
     if is_regularised(spec):
@@ -73,8 +81,8 @@ def _task(run: PredictiveRun, read: Read, with_head: bool, number: int) -> _Task
     held = "text" if data is None else data.modality.name
     if held != modality.name:
         raise DataError(
-            Problem(f"it holds {held} data, and the run reads {modality.noun}s", str(path)),
-            fix=f"Retain what the base reads: a file of {modality.noun}s, or a run on them.",
+            Problem(f"it holds {held} data, and the run reads {modality.nouns}", str(path)),
+            fix=f"Retain what the base reads: a file of {modality.nouns}, or a run on them.",
         )
     if data is None:
         return _DriftProbe(run, path.stem, read.texts, f"retained-{number}")

@@ -52,7 +52,7 @@ def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Rows:
     splits = {name: len(rows) for name, rows in prepared.splits.items()}
     if not prepared.modality.in_tokens:
         raise OptionError(
-            f"plan counts tokens, and {prepared.modality.noun}s are read as none.",
+            f"plan counts tokens, and {prepared.modality.nouns} are read as none.",
             "`tunesmith check` says what a run would do; its first lines say what it needs.",
         )
     inputs = [name for name in prepared.modality.roles if name in prepared.rows.column_names]

@@ -225,8 +225,8 @@ class Model(Shown):
         cut, self.cut_rows = self.cut_rows, 0
         if cut:
             limit = self.bundle.max_length
-            noun = self.modality.noun
-            several = f"{cut:,} of {rows:,} {noun}s are" if rows > 1 else f"The {noun} is"
+            modality = self.modality
+            several = f"{cut:,} of {rows:,} {modality.nouns} are" if rows > 1 else f"The {modality.noun} is"
             told = f"{several} longer than the {limit:,} tokens that this model reads of each"
             emit(Warned("cut texts", f"{told}: what stands further down had no say in the answer."))
 
