@@ -40,11 +40,11 @@ def test_a_modality_from_elsewhere_goes_the_whole_way(series: Path, tiny_model: 
     assert set(document["baselines"]) == {"majority", "moments_logistic_regression", "linear_probe"}
     assert document.get("forgetting") is None  # general sentences say nothing of it
     model = tunesmith.load("run")
-    assert model.predict([1.0, 2.0, 3.0])["label"] in ("u", "d")
     assert len(model.predict([[1.0, 2.0, 3.0], [3.0, 2.0]])) == 2
     with pytest.raises(DataError, match="expected a list of numbers"):
         model.predict(["1, 2, 3"])
-    assert tunesmith.evaluate("run", str(series))["trained_rows"] > 20
+    with pytest.warns(UserWarning, match="28 of 40 rows were trained on"):
+        assert tunesmith.evaluate("run", str(series))["trained_rows"] == 28
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "search in the number series and labels" in page
     for words in ("characters</th>", "Use this model", "read the texts"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sparse
 from datasets import Dataset
 
@@ -44,10 +45,12 @@ class Modality(DataModality, ABC):
         with its row."""
 
     def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:
-        """The input columns of a file's rows under the names of their roles."""
-        return Dataset.from_dict({
-            role: rows[name][:] for role, name in zip(self.roles, columns.inputs, strict=False)
-        })  # fmt: skip
+        """The input columns of a file's rows, as a run keeps them."""
+        table = rows.with_format("arrow")[:]
+        kept: dict[str, pa.Array] = {}
+        for role, name in zip(self.roles, columns.inputs, strict=False):
+            kept |= self.read(role, table.column(name), Path()).columns
+        return Dataset(pa.table(kept))
 
     def blanks(self, inputs: Mapping[str, Sequence[Any]]) -> list[int]:
         """Positions of what `inputs` gave that holds nothing to go by."""

@@ -35,7 +35,7 @@ def without_trained_rows(
     left = measured.take(np.flatnonzero(new))
     told["new"] = {"rows": len(left), "metrics": with_intervals(left, seed=seed) if len(left) else {}}
     chosen = f", {validated.sum():,} were chosen on" if validated.any() else ""
-    message = f"{trained.sum():,} of {len(new):,} rows were trained on{chosen}: the text is one of the run's own. "
+    message = f"{trained.sum():,} of {len(new):,} rows were trained on{chosen}: they are among the run's own. "
     first = next(iter(told["new"]["metrics"]), None)
     told_new = f"Without them: {len(left):,} rows"
     if first is not None:
