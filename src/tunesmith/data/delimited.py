@@ -59,10 +59,8 @@ def readings(
             count = max(200, options.header_row or 0)
             rows = dialects.first_rows(file, dialect, count)
             if options.delimiter and rows and {len(row) for _, row in rows} == {1}:
-                raise DataError(
-                    Problem(f"no row has a {dialect.name} between cells, as --delimiter says", str(file.path)),
-                    fix="Leave --delimiter out to have it found.",
-                )
+                problem = Problem(f"no row has a {dialect.name} between cells, as --delimiter says", str(file.path))
+                raise DataError(problem, fix="Leave --delimiter out to have it found.")
             layout = find_layout(rows, str(file.path), expected=expected, header=header, header_row=options.header_row)
             found.append(Reading(dialect, layout))
     return found
@@ -111,16 +109,20 @@ def _batches(
             continue
         if len(row) > width and not any(cell.strip() for cell in row[width:]):
             row = row[:width]
+        number = done + len(rows) + 1
         if len(row) != width:
-            found.problems.append(_other_width(row, layout, source, done + len(rows) + 1, line))
+            whose = "the header has" if layout.header else "the first row has"
+            message = f"{len(row)} cell{'s' * (len(row) != 1)} where {whose} {width}"
+            found.problems.append(Problem(message, source, row=number, line=line))
             found.uneven += 1
             row = (row + [""] * width)[:width]  # keeps the numbering of the rows below
         elif row[0].strip().lower() in first_names:
             cells = tuple(cell.strip().removeprefix("\ufeff").lower() for cell in row)
             if cells == known:
-                found.repeated.append(done + len(rows))
+                found.repeated.append(number - 1)
             elif width > 1 and sorted(cells) == sorted(known):
-                found.problems.append(_other_order(source, done + len(rows) + 1, line))
+                message = "the names of the columns stand here again in another order: another file begins, with other "
+                found.problems.append(Problem(f"{message}columns", source, row=number, line=line))
         rows.append(row)
         starts.append(line)
         size += sum(map(len, row))
@@ -132,17 +134,6 @@ def _batches(
             rows, starts, size = [], [], 0
     if rows:
         yield rows, starts
-
-
-def _other_width(row: list[str], layout: Layout, source: str, number: int, line: int) -> Problem:
-    whose = "the header has" if layout.header else "the first row has"
-    message = f"{len(row)} cell{'s' * (len(row) != 1)} where {whose} {len(layout.names)}"
-    return Problem(message, source, row=number, line=line)
-
-
-def _other_order(source: str, number: int, line: int) -> Problem:
-    message = "the names of the columns stand here again in another order: another file begins, with other columns"
-    return Problem(message, source, row=number, line=line)
 
 
 def _note_nuls(rows: list[list[str]], starts: list[int], layout: Layout, source: str, found: Outcome) -> None:
@@ -158,32 +149,27 @@ def _guarded(
 ) -> Iterator[tuple[int, list[str]]]:
     """The rows; the errors of the csv reader as DataError with the line where the trouble began."""
     row = 0 if reading.layout.header else 1
-    while True:
-        try:
-            line, cells = next(rows)
-        except StopIteration:
-            return
-        except BrokenRowError as error:
-            raise _broken(str(error), file, reading, row, error.line) from error
-        if cells and line >= reading.layout.first:
-            row += 1
-        yield line, cells
+    try:
+        for line, cells in rows:
+            if cells and line >= reading.layout.first:
+                row += 1
+            yield line, cells
+    except BrokenRowError as error:
+        raise _broken(str(error), file, reading, row, error.line) from error
 
 
 def _broken(error: str, file: TextFile, reading: Reading, row: int, start: int) -> DataError:
     line, column = _last_quote(file, reading.dialect, start)
     name = reading.layout.names[column] if column < len(reading.layout.names) else None
-    where = {"file": str(file.path), "row": row or None, "column": name}
+    fix = 'Close the cell with ", and write a quotation mark inside a quoted cell twice: "".'
     if "field limit" in error:
         message = f"this cell holds more than {CELL_LIMIT:,} characters (10 MB)"
         fix = "Shorten the cell, or close the quotation mark that it begins with."
-        return DataError(Problem(message, line=line, **where), fix)  # type: ignore[arg-type]
-    if "unexpected end" in error:
+    elif "unexpected end" in error:
         message = "a quotation mark opens here and is never closed"
     else:
         message = "a quotation mark opens here, and text goes on right after the one that closes it"
-    fix = 'Close the cell with ", and write a quotation mark inside a quoted cell twice: "".'
-    return DataError(Problem(message, line=line, **where), fix)  # type: ignore[arg-type]
+    return DataError(Problem(message, str(file.path), row or None, name, line), fix)
 
 
 def _last_quote(file: TextFile, dialect: Dialect, start: int) -> tuple[int, int]:
@@ -208,7 +194,8 @@ def _last_quote(file: TextFile, dialect: Dialect, start: int) -> tuple[int, int]
         if broken or after not in ("", dialect.delimiter, "\n", "\r"):
             break
         position, column = end + 2, column + 1 if after == dialect.delimiter else 0
-    return start + _line_ends(text[:position]), column
+    before = text[:position]
+    return start + before.count("\n") + before.count("\r") - before.count("\r\n"), column
 
 
 def _closing(text: str, position: int, dialect: Dialect) -> int:
@@ -226,16 +213,10 @@ def _closing(text: str, position: int, dialect: Dialect) -> int:
     return -1
 
 
-def _line_ends(text: str) -> int:
-    return text.count("\n") + text.count("\r") - text.count("\r\n")
-
-
 def width_fix(dialect: Dialect) -> str:
-    delimiter = f"a {dialect.name} or " if dialect.quoting else ""
-    return (
-        f"Put a cell that contains {delimiter}a line break in double quotes, remove zero bytes, "
-        f"and give every row the same number of cells."
-    )
+    what = f"a {dialect.name} or a line break" if dialect.quoting else "a line break"
+    rest = "remove zero bytes, and give every row the same number of cells."
+    return f"Put a cell that contains {what} in double quotes, {rest}"
 
 
 def _table(rows: list[list[str]], names: list[str]) -> pa.Table:

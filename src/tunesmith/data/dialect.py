@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 from tunesmith.data.header import find_header, is_usual_name, title_rows
 from tunesmith.data.limits import MOST_COLUMNS, refuse_wide
@@ -23,12 +24,7 @@ _SAMPLE_CHARACTERS = 1 << 20
 _SEP = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
 _LOOKED_AT = 200
 
-_QUOTE, _BACKSLASH, _DELIMITER, _BREAK = (
-    "\ufdd0",
-    "\ufdd1",
-    "\ufdd2",
-    "\ufdd3",
-)  # stand for what is escaped; no text holds them
+_QUOTE, _BACKSLASH, _DELIMITER, _BREAK = "\ufdd0\ufdd1\ufdd2\ufdd3"  # for what is escaped; no text holds them
 
 
 @dataclass(frozen=True)
@@ -86,12 +82,10 @@ class CellReader:
         self._joined = 0
         self._signs = {'\\"': _QUOTE, "\\\\": _BACKSLASH, f"\\{dialect.delimiter}": _DELIMITER}
         lines = self._whole(lines) if dialect.continued else lines
+        lines = lines if dialect.escape is None else map(self._escaped, lines)
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE
         self._reader = csv.reader(
-            lines if dialect.escape is None else map(self._escaped, lines),
-            delimiter=dialect.delimiter,
-            quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
-            skipinitialspace=dialect.spaced,
-            strict=True,
+            lines, delimiter=dialect.delimiter, quoting=quoting, skipinitialspace=dialect.spaced, strict=True
         )
 
     @property
@@ -166,8 +160,8 @@ def sniff(file: TextFile, expected: Sequence[str] = (), asked: str | None = None
     preferred = "\t" if {".tsv", ".tab"} & {*suffixes} else "|" if ".psv" in suffixes else ","
     trials = [trial for sign in DELIMITERS if (trial := _trial(lines, sign, expected)).width > 1]
     trials.sort(key=lambda trial: _rank(trial, preferred), reverse=True)
-    for trial in trials[:1]:
-        refuse_wide(trial.width, file.path)
+    if trials:
+        refuse_wide(trials[0].width, file.path)
     # sentences hold commas too: a first line without any is the header of one column, unless it is a title
     likely = [_with_quoting(file, Dialect(t.delimiter, why=_told(t)), lines) for t in trials if t.begins]
     return likely or [_one_column(lines)]
@@ -226,12 +220,9 @@ def _trial(lines: list[str], delimiter: str, expected: Sequence[str]) -> _Trial:
     usual = width > 1 and find_header(rows[first : first + 1]).present and any(map(is_usual_name, names))
     named = 2 if width > 1 and {*expected} & {*names} else int(usual)
     spaces = sum(cell.startswith(" ") and cell[1:2] != '"' for row in rows if len(row) == width for cell in row[1:])
-    joints = max(1, times * (width - 1))
-    numbers = sum(
-        left[-1:].isdigit() and right[:1].isdigit()
-        for row in rows if len(row) == width for left, right in itertools.pairwise(row)
-    )  # fmt: skip
-    doubtful = max(spaces, numbers) >= 0.9 * joints
+    beside = (pair for row in rows if len(row) == width for pair in itertools.pairwise(row))
+    numbers = sum(left[-1:].isdigit() and right[:1].isdigit() for left, right in beside)
+    doubtful = max(spaces, numbers) >= 0.9 * max(1, times * (width - 1))
     return _Trial(delimiter, times / len(widths), width, len(widths), begins, named, doubtful)
 
 
@@ -245,8 +236,7 @@ def _one_column(lines: list[str]) -> Dialect:
 
 def _with_quoting(file: TextFile, dialect: Dialect, lines: list[str]) -> Dialect:
     if dialect.delimiter == "\t" and _quotes_are_text(file):
-        why = f"{dialect.why}; quotation marks are part of the text"
-        return replace(dialect, quoting=False, why=why)
+        return replace(dialect, quoting=False, why=f"{dialect.why}; quotation marks are part of the text")
     if _opens_behind_spaces(dialect, lines):
         spaced = replace(dialect, spaced=True, why=f"{dialect.why}; quotes stand behind a space")
         rows, broken = _rows(lines, spaced)
@@ -268,8 +258,7 @@ def _agreement(lines: list[str], dialect: Dialect) -> tuple[bool, float, int]:
     rows, broken = _rows(lines, dialect)
     if len(lines) < _SAMPLE_LINES:  # the whole file: a quote that is open at its end never closes
         try:
-            for _ in dialect.reader(lines):
-                pass
+            deque(dialect.reader(lines), maxlen=0)
         except csv.Error:
             broken = True
     times = Counter(map(len, rows)).most_common(1)
@@ -328,13 +317,10 @@ def numbered_rows(stream: Iterator[str], dialect: Dialect) -> Iterator[tuple[int
     for _ in range(dialect.skip):
         next(stream, None)
     reader = dialect.reader(stream)
-    rows, start = iter(reader), dialect.skip + 1
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise BrokenRowError(str(error), start) from error
-        yield start, row
-        start = dialect.skip + reader.line_num + 1
+    start = dialect.skip + 1
+    try:
+        for row in reader:
+            yield start, row
+            start = dialect.skip + reader.line_num + 1
+    except csv.Error as error:
+        raise BrokenRowError(str(error), start) from error

@@ -86,7 +86,7 @@ def find_layout(
         above = title_rows(rows, expected)
         found = find_header(_alike([row for _, row in rows[above:]]), expected)
     line, row = rows[above]
-    titles = tuple(" ".join(cell.strip() for cell in cells if cell.strip()) for _, cells in rows[:above])
+    titles = tuple(" ".join(filter(None, map(str.strip, cells))) for _, cells in rows[:above])
     cells = tuple(_name(cell) for cell in row)
     if not found.present:
         return Layout(default_names(len(row)), False, found.why, line)
@@ -106,10 +106,9 @@ def _place_of(rows: Rows, line: int, source: str) -> int:
     for place, (start, _) in enumerate(rows):
         if start == line:
             return place
-    raise DataError(
-        Problem(f"no row begins on line {line}, where --header-row says that the names stand", source, line=line),
-        fix=f"The first rows begin on the lines {', '.join(str(start) for start, _ in rows[:8])}.",
-    )
+    message = f"no row begins on line {line}, where --header-row says that the names stand"
+    fix = f"The first rows begin on the lines {', '.join(str(start) for start, _ in rows[:8])}."
+    raise DataError(Problem(message, source, line=line), fix)
 
 
 def _alike(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
@@ -123,9 +122,12 @@ def title_rows(rows: Rows, expected: Sequence[str]) -> int:
     width = Counter(len(row) for _, row in rows).most_common(1)[0][0]
     if width < 2:
         return 0
-    place: int = next((n for n, (_, row) in enumerate(rows[: _TITLE_ROWS + 1]) if _is_filled(row, width)), 0)
+    first = [[cell.strip() for cell in row] for _, row in rows[: _TITLE_ROWS + 1]]
+    filled = (n for n, row in enumerate(first) if len(row) == width and sum(map(bool, row)) >= max(2, 0.6 * width))
+    place = next(filled, 0)
     if place == 0:  # a title of several cells, where the names below it prove it
-        place = next((n for n, (_, row) in enumerate(rows[: _TITLE_ROWS + 1]) if _proves(row, width, expected)), 0)
+        whole = (n for n, row in enumerate(first) if len(row) == width and all(row) and _names_any(row, expected))
+        place = next(whole, 0)
         if not all(len(row) <= width and not all(map(str.strip, row)) for _, row in rows[:place]):
             return 0
     elif not all(_is_title(row, width) for _, row in rows[:place]):
@@ -134,27 +136,21 @@ def title_rows(rows: Rows, expected: Sequence[str]) -> int:
         return 0
     names = [cell.strip() for cell in rows[place][1]]
     wide = [cell.strip() for _, row in rows[:place] if len(row) == width for cell in row if cell.strip()]
-    if any(is_usual_name(cell) or cell in expected for cell in wide):
+    if _names_any(wide, expected):
         return 0  # a header with columns that have no name
     below = _alike([row for _, row in rows[place:]])
     if not find_header(below, expected).present:
         return 0
-    proved = any(is_usual_name(name) or name in expected for name in names)
+    proved = _names_any(names, expected)
     above = [" ".join(cell for cell in row if cell.strip()) for _, row in rows[:place]]
     if any(is_usual_name(text) or len(text.split()) < 2 for text in above if text):
         return place if wide and proved else 0  # the header of one column of sentences
     return place if proved or (not wide and _are_names(names, below[1:])) else 0
 
 
-def _is_filled(row: Sequence[str], width: int) -> bool:
-    filled = sum(bool(cell.strip()) for cell in row)
-    return len(row) == width and filled >= max(2, 0.6 * width)
-
-
-def _proves(row: Sequence[str], width: int, expected: Sequence[str]) -> bool:
-    """Whether all cells are filled, and one of them is a usual name or one that is expected."""
-    names = [cell.strip() for cell in row]
-    return len(row) == width and all(names) and any(is_usual_name(name) or name in expected for name in names)
+def _names_any(cells: Iterable[str], expected: Sequence[str]) -> bool:
+    """Whether one of the cells is a usual name, or one that is expected."""
+    return any(is_usual_name(cell) or cell in expected for cell in cells)
 
 
 def _is_title(row: Sequence[str], width: int) -> bool:
@@ -228,10 +224,8 @@ def refuse_duplicates(names: Sequence[str], source: str) -> None:
     times = Counter(names)
     doubles = sorted(name for name, number in times.items() if number > 1)
     if doubles:
-        raise DataError(
-            [Problem(f"{times[name]} columns have this name", source, column=name) for name in doubles],
-            fix="Rename or remove the double columns.",
-        )
+        problems = [Problem(f"{times[name]} columns have this name", source, column=name) for name in doubles]
+        raise DataError(problems, fix="Rename or remove the double columns.")
 
 
 def default_names(width: int) -> list[str]:

@@ -72,13 +72,8 @@ def _table(batch: list[dict[str, object]], lines: list[int], file: str) -> pa.Ta
         return table_of_rows(batch)
     except UnicodeEncodeError as error:
         first = len(lines) - len(batch)
-        raise DataError(
-            [
-                Problem(HALF, file, row=first + row + 1, column=name, line=lines[first + row])
-                for row, name in half_characters(batch)
-            ],
-            fix=HALF_FIX,
-        ) from error
+        found = [(first + row, name) for row, name in half_characters(batch)]
+        raise DataError([Problem(HALF, file, row + 1, name, lines[row]) for row, name in found], HALF_FIX) from error
 
 
 def _refuse_big_cell(value: dict[str, object], file: str, row: int, line: int) -> None:

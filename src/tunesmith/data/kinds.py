@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from tunesmith.core.errors import DataError, Problem
@@ -96,11 +97,10 @@ def repeats(profile: Profile) -> bool:
 
 
 def _is_list(cell: str) -> bool:
-    try:
+    with suppress(ValueError):
         parse_list(cell)
-    except ValueError:
-        return False
-    return looks_listed(cell)
+        return looks_listed(cell)
+    return False
 
 
 def _separates(profile: Profile, separator: str) -> bool:
@@ -151,21 +151,16 @@ def pairs_or_decimals(
     number_name = _NUMBER_NAMES.fullmatch(simple(profile.name))
     if profile.target_rank and not number_name:
         return "labels", ",", why
-    if number_name and max(map(len, fractions)) <= 2:
-        return number
-    if fractions <= {"0", "5", "25", "75", "50", "00"}:  # halves and quarters
+    halves_and_quarters = fractions <= {"0", "5", "25", "75", "50", "00"}
+    if halves_and_quarters or (number_name and max(map(len, fractions)) <= 2):
         return number
     if all(len(cell.split(",")[1]) > 1 for cell in with_comma) and len(fractions) <= 2:
         return "labels", ",", why  # one label that stands beside several others
     cell = with_comma[0]
     left, right = cell.split(",")
-    raise DataError(
-        Problem(
-            f"cells such as {cell!r} could mean the number {left}.{right} or the two labels {left!r} and {right!r}",
-            source, column=profile.name,
-        ),
-        fix="Say which: --set label_separator=, for labels, --set decimal=, for numbers.",
-    )  # fmt: skip
+    message = f"cells such as {cell!r} could mean the number {left}.{right} or the two labels {left!r} and {right!r}"
+    fix = "Say which: --set label_separator=, for labels, --set decimal=, for numbers."
+    raise DataError(Problem(message, source, column=profile.name), fix)
 
 
 def meaning(
@@ -224,18 +219,16 @@ def _refuse_spans(profile: Profile, source: str) -> None:
     """Raises DataError for cells that name places in the text, [[0, 5, 'LOC']]: no labels of the whole."""
     parts = [part for cell in profile.cells[:200] for part in (cell if isinstance(cell, list) else [cell])]
     if parts and sum(bool(_SPAN.match(str(part).strip())) for part in parts) > 0.5 * len(parts):
-        problem = Problem(
-            f"cells such as {str(profile.cells[0])[:60]} label words inside of the text (spans), which no task learns",
-            source, column=profile.name,
-        )  # fmt: skip
-        raise DataError(problem, fix="Give labels that say something of a text as a whole (its class or classes).")
+        shown = str(profile.cells[0])[:60]
+        message = f"cells such as {shown} label words inside of the text (spans), which no task learns"
+        fix = "Give labels that say something of a text as a whole (its class or classes)."
+        raise DataError(Problem(message, source, column=profile.name), fix)
 
 
 def tell_rating(profile: Profile, columns: Columns, emit: Emit) -> None:
     """Say it where the target is a rating: what its order is good for."""
     named = scales.NAMES.fullmatch(simple(profile.name)) is not None
-    nothing = (cell for cell in profile.counts if says_nothing(cell) or may_be_nothing(cell))
-    names = [cell for cell in profile.counts if cell not in set(nothing)]
+    names = [cell for cell in profile.counts if not (says_nothing(cell) or may_be_nothing(cell))]
     found = scales.scale_of_labels(names)
     if columns.kind != "label" or found is None or not (named or (found.low, found.high) == (1, 5)):
         return

@@ -78,11 +78,9 @@ def in_order(given: Given, positions: int) -> list[str]:
     if isinstance(names, dict):
         names = [names.get(str(place), "") for place in range(max(positions, len(names)))]
     if len(names) != positions or len(set(names)) != positions or not all(names):
-        shown = ", ".join(names)[:200]
-        raise OptionError(
-            f"label_names gives {len(set(filter(None, names)))} names ({shown}); the vectors have {positions} "
-            "positions, and each needs a name of its own."
-        )
+        given_count, shown = len(set(filter(None, names))), ", ".join(names)[:200]
+        needed = f"the vectors have {positions} positions, and each needs a name of its own."
+        raise OptionError(f"label_names gives {given_count} names ({shown}); {needed}")
     return names
 
 
@@ -97,10 +95,8 @@ def of_labels(given: Given, labels: Iterable[str], source: str, column: str) -> 
     if isinstance(names, list):
         if words := sorted(label for label in known if not re.fullmatch(r"-?\d+", label)):
             told = f"label_names is a list, which names the labels 0, 1, 2, ...; this column has {words[0][:60]!r}"
-            raise DataError(
-                Problem(told, source, column=column),
-                fix="Say which label has which name: --set label_names={old: new}.",
-            )
+            fix = "Say which label has which name: --set label_names={old: new}."
+            raise DataError(Problem(told, source, column=column), fix)
         first = 1 if "0" not in known and str(len(names)) in known else 0
         how += f", the first is that of {first}"
         names = {str(number): name for number, name in enumerate(names, first)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,10 +99,8 @@ def check_targets(
     column = " + ".join(columns.target)
     codes = index.codes[pool]
     if np.unique(codes).size < 2:
-        raise DataError(
-            Problem(_constant(index, codes), place(0).file, column=column),
-            fix="Training needs at least two different targets. Is --target the right column?",
-        )
+        fix = "Training needs at least two different targets. Is --target the right column?"
+        raise DataError(Problem(_constant(index, codes), place(0).file, column=column), fix)
     if index.names is None:
         if index.values is not None:
             _tell_stand_ins(index.values[pool], columns, emit)
@@ -131,10 +129,11 @@ def _tell_idle(rows: Mapping[str, int], columns: Columns, number: int, emit: Emi
     named = columns.positions or (columns.target if len(columns.target) > 1 else ())
     never = [name for name in named if name not in rows]
     always = [name for name in named if rows.get(name) == number]
-    told = [f"on in no row, so that no model can learn them and none is made for them: {', '.join(never[:20])}"] * bool(
-        never
-    )
-    told += [f"on in every row, so that they say nothing: {', '.join(always[:20])}"] * bool(always)
+    told = []
+    if never:
+        told.append(f"on in no row, so that no model can learn them and none is made for them: {', '.join(never[:20])}")
+    if always:
+        told.append(f"on in every row, so that they say nothing: {', '.join(always[:20])}")
     if told:
         emit(Warned("labels without use", "; ".join(told)))
 
@@ -159,10 +158,8 @@ def _tell_doubtful(rows: Mapping[str, int], columns: Columns, emit: Emit) -> Non
         negative = [number for number in numbers if number < 0]
         if negative in ([-1.0], [-9.0], [-99.0], [-999.0]) and len(rows) > 2 and max(numbers) > 1:
             name = f"{negative[0]:g}"
-            message = (
-                f"{name!r} ({rows.get(name, 0)} rows) among {len(rows) - 1} labels from 0 on often means that there is "
-            )
-            fix = f"no label; it is learned as one. If it means none: --set missing={name}"
+            message = f"{name!r} ({rows.get(name, 0)} rows) among {len(rows) - 1} labels from 0 on often means that "
+            fix = f"there is no label; it is learned as one. If it means none: --set missing={name}"
             emit(Warned("labels that look like none", message + fix))
 
 
@@ -177,11 +174,9 @@ def _tell_stand_ins(numbers: npt.NDArray[np.float64], columns: Columns, emit: Em
         low, high = float(others.min()), float(others.max())
         far = number < 0 <= low if len(digits) < 2 else number < low - (high - low) or number > high + 2 * (high - low)
         if far and (times > 1 or len(digits) > 1) and (number < 0 or len(digits) > 2):
-            message = (
-                f"{number:g} stands in {times} rows, apart from all other numbers ({low:g} to {high:g}), and is learned"
-            )
-            fix = f"as a number. If it means that there is none: --set missing={number:g}"
-            emit(Warned("numbers that look like none", f"{message} {fix}"))
+            message = f"{number:g} stands in {times} rows, apart from all other numbers ({low:g} to {high:g}), and is "
+            fix = f"learned as a number. If it means that there is none: --set missing={number:g}"
+            emit(Warned("numbers that look like none", message + fix))
 
 
 def _refuse_unseen(
@@ -205,9 +200,9 @@ def _refuse_unseen(
                 holders[label] = min(row, holders.get(label, row))
     problems = []
     for label in unseen:
-        found = place(holders[label])
         message = f"no training row has the label {spelling.shown(names[label])} ({counts[label]} rows). "
-        problems.append(Problem(message + meant(names[label], known), found.file, found.row, column, found.line))
+        message += meant(names[label], known)
+        problems.append(replace(place(holders[label]), message=message, column=column))
     alike = [spelling.nearest(names[label], known) for label in unseen]
     fix = "Write the labels as in the training data, or leave out these rows: no model can know them."
     if all(alike):
@@ -226,10 +221,9 @@ def _refuse_single(single: list[Any], index: TargetIndex, place: Callable[[int],
     problems = []
     for label in single:
         row = int(np.flatnonzero(index.codes == index.sets.index([label]))[0])
-        found = place(row)
         name = index.names[label] if index.names else ""
         message = f"the class {name!r} has only this one row; it can not be both learnt and tested"
-        problems.append(Problem(message, found.file, found.row, column, found.line))
+        problems.append(replace(place(row), message=message, column=column))
     fix = "Remove such rows, merge the class with another, or add more rows of it."
     alone = {(index.names or [])[label] for label in single}
     if alone & set(spelling.merge_spellings(dict.fromkeys(index.names or (), 0))):

@@ -37,19 +37,16 @@ def refuse_special(path: Path) -> None:
     """Raises DataError for a pipe, device or socket, which may never end."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise DataError(
-            Problem("this is a pipe, a device or a socket, and no file", str(path)),
-            fix="Write what comes from there to a file first, and give that file.",
-        )
+        problem = Problem("this is a pipe, a device or a socket, and no file", str(path))
+        raise DataError(problem, fix="Write what comes from there to a file first, and give that file.")
 
 
 def refuse_wide(columns: int, path: Path | str) -> None:
     """Raises DataError for more columns than any table of texts has."""
     if columns > MOST_COLUMNS:
-        raise DataError(
-            Problem(f"a row has {columns:,} cells; at most {MOST_COLUMNS:,} columns are read", str(path), line=1),
-            fix="Give a file with the columns of text and labels only (`cut`, or a few lines of pandas).",
-        )
+        message = f"a row has {columns:,} cells; at most {MOST_COLUMNS:,} columns are read"
+        fix = "Give a file with the columns of text and labels only (`cut`, or a few lines of pandas)."
+        raise DataError(Problem(message, str(path), line=1), fix)
 
 
 class _Counted(io.RawIOBase):
@@ -74,15 +71,13 @@ class _Counted(io.RawIOBase):
         self._of_line = len(chunk) - end - 1 if end >= 0 else self._of_line + len(chunk)
         self._line += chunk.count(b"\n")
         if self._of_line > self._longest:
-            raise DataError(
-                Problem(f"this line holds more than {self._longest >> 20:,} MB", str(self._path), line=self._line),
-                fix="Write one row a line (CSV or JSONL), and shorten what is far too long for a model to read.",
-            )
+            message = f"this line holds more than {self._longest >> 20:,} MB"
+            fix = "Write one row a line (CSV or JSONL), and shorten what is far too long for a model to read."
+            raise DataError(Problem(message, str(self._path), line=self._line), fix)
         if self._packed is not None and self._size > max(_SMALL, MOST_UNPACKED * self._packed):
-            raise DataError(
-                Problem(f"it unpacks to more than {MOST_UNPACKED} times its size, as a trap would", str(self._path)),
-                fix="If you trust it, unpack it yourself (gunzip) and give the file that comes out.",
-            )
+            message = f"it unpacks to more than {MOST_UNPACKED} times its size, as a trap would"
+            fix = "If you trust it, unpack it yourself (gunzip) and give the file that comes out."
+            raise DataError(Problem(message, str(self._path)), fix)
 
     def close(self) -> None:
         if not self.closed:

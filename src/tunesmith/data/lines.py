@@ -85,10 +85,9 @@ def rows_of(lines: Iterable[bytes], format: str, columns: tuple[str, ...] | None
 def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
             raise _fault(number, "not UTF-8", "Convert it, as by: iconv -f cp1252 -t utf-8") from None
-        yield text
 
 
 def _object(text: str, number: int, columns: tuple[str, ...] | None) -> dict[str, object]:
@@ -111,9 +110,7 @@ def _cells(texts: Iterator[str], columns: tuple[str, ...] | None) -> Iterator[Ro
     header = next(texts, None)
     if header is None:
         return
-    found: dict[str, list[str]] = {}
-    for delimiter in ",;\t|":
-        found[delimiter] = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    found = {sign: [name.strip() for name in next(csv.reader([header], delimiter=sign), [])] for sign in ",;\t|"}
     wanted = set(columns or ())
     chosen = max(found, key=lambda one: (len(wanted & set(found[one])), len(found[one])))
     names = found[chosen]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 _CURRENCIES = (
@@ -94,8 +95,7 @@ class NumberStyle:
     unit: str = ""
     out_of: str = ""
     mixed: bool = False
-    units: tuple[str, ...] = ()
-    signs: tuple[str, ...] = field(default=())
+    signs: tuple[str, ...] = ()
 
     def read(self, cell: str) -> float:
         """The number in a cell. Raises ValueError, saying what it could mean, for anything that is not clear."""
@@ -111,12 +111,11 @@ class NumberStyle:
         if parts.out_of != self.out_of:
             raise ValueError(f"{shown} does not say of how many, or of another number, than the others")
         point, comma = value(parts.body, "."), value(parts.body, ",")
-        wanted = point if self.decimal == "." else comma
-        if wanted is None and (point if self.decimal == "," else comma) is None:
+        wanted, alternative = (point, comma) if self.decimal == "." else (comma, point)
+        if wanted is None and alternative is None:
             raise ValueError(f"{shown} is not a number")
         if wanted is None:
-            other = "comma" if self.decimal == "." else "point"
-            usual = "point" if self.decimal == "." else "comma"
+            usual, other = ("point", "comma") if self.decimal == "." else ("comma", "point")
             raise ValueError(f"{shown} has a decimal {other}, most others a decimal {usual}; write all alike")
         doubtful = point is not None and comma is not None and point != comma
         if doubtful and (self.mixed or not self.sure):
@@ -147,8 +146,7 @@ def style_of(cells: Mapping[Any, int], decimal: str | None = None) -> NumberStyl
     lengths: dict[str, set[int]] = {".": set(), ",": set()}
     grouped = False
     open_to_both: set[str] = set()
-    units: dict[str, int] = {}
-    outs: dict[str, int] = {}
+    units, outs = Counter[str](), Counter[str]()
     signs: dict[str, None] = {}
     for cell, times in cells.items():
         parts = taken_apart(cell) if isinstance(cell, str) else None
@@ -157,8 +155,8 @@ def style_of(cells: Mapping[Any, int], decimal: str | None = None) -> NumberStyl
         point, comma = value(parts.body, "."), value(parts.body, ",")
         if point is None and comma is None:
             continue
-        units[parts.unit] = units.get(parts.unit, 0) + times
-        outs[parts.out_of] = outs.get(parts.out_of, 0) + times
+        units[parts.unit] += times
+        outs[parts.out_of] += times
         if parts.unit in ("%", "‰") and point != comma:  # nobody has thousands of them
             votes["." if "." in parts.body and "," not in parts.body else ","] += times
         elif comma is None:
@@ -171,16 +169,15 @@ def style_of(cells: Mapping[Any, int], decimal: str | None = None) -> NumberStyl
             sure_sign = "." if comma is None else ","
             lengths[sure_sign].add(len(parts.body.partition(sure_sign)[2]))
             grouped |= ("," if sure_sign == "." else ".") in parts.body
-        signs.update(dict.fromkeys(_signs(cell)))
-    unit = max(units, key=lambda name: (units[name], name)) if units else ""
-    unit = unit if unit or len(units) < 2 else _only(units)
-    out_of = max(outs, key=lambda name: (outs[name], name)) if outs else ""
+        signs[_unusual_sign(cell)] = None
+    unit = max(units, key=lambda name: (units[name], name), default="")
+    out_of = max(outs, key=lambda name: (outs[name], name), default="")
     chosen = decimal or ("," if votes[","] > votes["."] else ".")
     sure = decimal is not None or votes[chosen] > 0
     # thousands are parted and fractions are short: then '1.234' is no longer fraction, but written by someone else
     odd = grouped and chosen in open_to_both and max(lengths[chosen], default=0) < 3
     mixed = decimal is None and (min(votes.values()) > 0 or odd)
-    return NumberStyle(chosen, sure, unit, out_of, mixed, tuple(sorted(filter(None, units))), tuple(signs))
+    return NumberStyle(chosen, sure, unit, out_of, mixed, tuple(filter(None, signs)))
 
 
 def is_number(cell: str) -> bool:
@@ -193,18 +190,6 @@ def is_plain(cell: str) -> bool:
     """Whether the cell is a number with nothing beside it."""
     parts = taken_apart(cell)
     return is_number(cell) and parts is not None and not parts.unit and not parts.out_of
-
-
-def one_unit(cells: Iterable[str]) -> bool:
-    """Whether all these numbers have the same unit (or none), and are out of the same number."""
-    found = {(parts.unit, parts.out_of) for cell in cells if (parts := taken_apart(cell)) is not None}
-    return len(found) <= 1
-
-
-def _only(units: Mapping[str, int]) -> str:
-    """Where most cells have no unit, the one that the rest has: '5' among '$5' is no other money."""
-    named = [unit for unit in units if unit]
-    return named[0] if len(named) == 1 and named[0] not in ("%", "‰") and units[named[0]] > units[""] else ""
 
 
 def _plain(cell: str) -> str | None:
@@ -233,11 +218,8 @@ def _sign(text: str) -> tuple[int, str]:
     return 1, text
 
 
-def _signs(cell: str) -> list[str]:
+def _unusual_sign(cell: str) -> str:
     text = cell.strip()
-    found = []
     if text.startswith("(") and text.endswith(")"):
-        found.append("negative numbers in parentheses")
-    elif text.endswith("-"):
-        found.append("the minus sign at the end")
-    return found
+        return "negative numbers in parentheses"
+    return "the minus sign at the end" if text.endswith("-") else ""

@@ -62,12 +62,12 @@ def _walk(content: IO[bytes], begin: Callable[[str, Attributes], None], end: Cal
     parser = expat.ParserCreate()
     parser.StartElementHandler = lambda tag, given: begin(tag.rpartition(":")[2], given)
     parser.EndElementHandler = lambda tag: end(tag.rpartition(":")[2])
-    parser.EntityDeclHandler = _refuse_entity
+
+    def refuse(*_: object) -> None:
+        raise ValueError("it declares entities, as no workbook does")
+
+    parser.EntityDeclHandler = refuse
     parser.ParseFile(content)
-
-
-def _refuse_entity(*_: object) -> None:
-    raise ValueError("it declares entities, as no workbook does")
 
 
 def _styles(packed: zipfile.ZipFile) -> frozenset[int]:

@@ -52,12 +52,7 @@ def to_labels(value: object, separator: str | None) -> list[str] | None:
         text = value.strip()
         if not text:
             return None
-        if looks_listed(text):
-            value = parse_list(text)
-        elif separator:
-            value = text.split(separator)
-        else:
-            value = [text]
+        value = parse_list(text) if looks_listed(text) else text.split(separator) if separator else [text]
     elif not isinstance(value, Iterable):
         value = [value]
     found = {label for part in value if (label := to_label(part)) is not None}
@@ -98,9 +93,8 @@ def parse_list(text: str) -> list[object]:
             value = ast.literal_eval(text)
         except (SyntaxError, ValueError, MemoryError, RecursionError, TypeError):
             inner = text[1:-1].strip()
-            if any(sign in inner for sign in "[]{}") or (text[:1] == "(") or "'" in inner:
-                raise ValueError(f"{text[:60]!r} is not a list of labels") from None
-            if '"' in inner and text[0] != "{":
+            broken = any(sign in inner for sign in "[]{}'") or text[:1] == "("
+            if broken or ('"' in inner and text[0] != "{"):
                 raise ValueError(f"{text[:60]!r} is not a list of labels") from None
             if '"' in inner:  # a database puts quotes around some: {sport,"home and garden"}
                 value = next(csv.reader([inner], skipinitialspace=True))

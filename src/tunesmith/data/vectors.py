@@ -10,14 +10,13 @@ from typing import Any
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data.label_names import Given, in_order
 
-_ON, _OFF = (
-    {"1", "1.0", "1.", "true", "yes", "y", "t"},
-    {"0", "0.0", "0.", "false", "no", "n", "f", "none", "null", "nan", ""},
-)
+_ON = {"1", "1.0", "1.", "true", "yes", "y", "t"}
+_OFF = {"0", "0.0", "0.", "false", "no", "n", "f", "none", "null", "nan", ""}
 _MINUS = {"-1", "-1.0", "-1."}
 """Off, beside 1; beside 0 and 1 it says that nobody knows."""
 _WRITTEN = re.compile(r"(?:array|tensor)?\(?\s*([\[({]?)\s*([^\[\](){}]*?)\s*([\])}]?)\s*(?:,\s*dtype=\w+)?\)?")
 _BITS = re.compile("[01]{3,}")
+_FIX = "Write 1 for each label that a text has and 0 for the others"
 _LIST_LIKE = re.compile(r"[\s,;|]+")
 
 
@@ -37,10 +36,8 @@ def vector(cell: object) -> list[bool] | None:
     else:
         return None
     words = [str(part).strip("\"' ").lower() for part in parts]
-    if _MINUS.isdisjoint(words):
-        known = all(word in _ON or word in _OFF for word in words)
-    else:
-        known = all(word in _ON or word in _MINUS for word in words)
+    off = _OFF if _MINUS.isdisjoint(words) else _MINUS
+    known = all(word in _ON or word in off for word in words)
     return [word in _ON for word in words] if known else None
 
 
@@ -90,9 +87,7 @@ def _refuse_unknown(cells: Sequence[object], source: str, column: str) -> None:
     if {value for one in lists for value in one or ()} == {-1.0, 0.0, 1.0}:
         shown = next(cell for cell, one in zip(cells, lists, strict=True) if -1.0 in (one or ()))
         problem = Problem(f"cells such as {shown!s:.60} hold -1 beside 0 and 1", source, column=column)
-        raise DataError(
-            problem, fix="Write 1 for each label that a text has and 0 for the others, or leave out these rows."
-        )
+        raise DataError(problem, f"{_FIX}, or leave out these rows.")
 
 
 def _refuse_shares(cells: Sequence[object], source: str, column: str) -> None:
@@ -104,10 +99,8 @@ def _refuse_shares(cells: Sequence[object], source: str, column: str) -> None:
     if len({len(one) for one in lists}) == 1 and all(value % 1 == 0 for one in lists for value in one):
         if 2 * again > len(lists):  # numbers of labels never come twice in a cell
             shown = next(cell for cell, one in zip(cells, numbers, strict=True) if one and not {*one} <= {0, 1})
-            problem = Problem(
-                f"cells such as {shown!s:.60} hold a number for each label, not only 0 and 1", source, column=column
-            )
-            raise DataError(problem, fix="Write 1 for each label that a text has and 0 for the others.")
+            message = f"cells such as {shown!s:.60} hold a number for each label, not only 0 and 1"
+            raise DataError(Problem(message, source, column=column), f"{_FIX}.")
         return
     within = all(0 <= value <= 1 for one in lists for value in one)
     if within and len({len(one) for one in lists}) == 1 and any(value % 1 for one in lists for value in one):
