@@ -13,14 +13,17 @@ from torch import Tensor
 
 @dataclass(kw_only=True)
 class EncodedItems(ABC):
-    """n rows. `targets` [n] or [n, outputs]; `row_ids` int64 [n]; `features` float32 [n, hidden], what the head reads,
-    where the method trains on that and no row is read by the body again; `cut` int64: positions of the rows that are
-    not read to their end."""
+    """n rows with m answers: one each, or as many as `answers` says, which come row by row. `targets` [m] or
+    [m, outputs]; `row_ids` int64 [n]; `features` float32 [m, hidden], what the head reads, where the method trains on
+    that and no row is read by the body again; `cut` int64: positions of the rows that are not read to their end."""
 
     targets: np.ndarray | None = None
     row_ids: np.ndarray | None = None
     features: np.ndarray | None = None
     cut: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    answers: np.ndarray | None = None
+    """How many answers each row has, int64 [n]; None: one."""
 
     unit: ClassVar[str]
     """What `lengths` counts."""
@@ -43,6 +46,22 @@ class EncodedItems(ABC):
     def content(self) -> tuple[np.ndarray, ...]:
         """All that the network reads, for a digest of it."""
 
+    @property
+    def answer_count(self) -> int:
+        """m."""
+        return len(self) if self.answers is None else int(self.answers.sum())
+
+    def counts(self, positions: np.ndarray) -> np.ndarray | None:
+        """Answers of the rows at `positions`, int64 [b]; None: one each."""
+        return None if self.answers is None else self.answers[positions]
+
+    def places(self, positions: np.ndarray) -> np.ndarray:
+        """Which answers are those of the rows at `positions`, one row after another, int64."""
+        if self.answers is None:
+            return positions
+        ends = np.cumsum(self.answers)
+        return ranges(ends[positions] - self.answers[positions], self.answers[positions])
+
     @abstractmethod
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         """What the network is called with for the rows at `positions`, int64 [b]."""
@@ -55,7 +74,13 @@ class EncodedItems(ABC):
         if self.features is None:
             batch = self.inputs(positions)
         else:
-            batch = {"features": torch.from_numpy(np.ascontiguousarray(self.features[positions]))}
+            batch = {"features": torch.from_numpy(np.ascontiguousarray(self.features[self.places(positions)]))}
         if self.targets is not None:
-            batch["targets"] = torch.from_numpy(np.ascontiguousarray(self.targets[positions]))
+            batch["targets"] = torch.from_numpy(np.ascontiguousarray(self.targets[self.places(positions)]))
         return batch
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """start, start + 1, ... for each of `counts`, one after another, int64."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()), dtype=np.int64)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tunesmith.core.files import new_file, own_folder
 from tunesmith.engine.batching import TOKENS_AT_ONCE, by_length
-from tunesmith.engine.encoded import EncodedItems
+from tunesmith.engine.encoded import EncodedItems, ranges
 from tunesmith.engine.hardware import release_memory
 from tunesmith.engine.packed import packed
 from tunesmith.engine.precision import working
@@ -58,14 +58,17 @@ def run_rows(
     into: np.ndarray | RowFile | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """`compute(batch)` [batch, d] for all `positions`, as float32 [len(positions), d] in their order.
+    """`compute(batch)` [answers, d] for all `positions`, as float32 [answers of all, d] in their order.
 
     Batches are rows of similar length; when memory runs out the batch is halved. With `into`
-    [len(rows), d] results go to the rows' own positions there instead, and nothing is returned.
+    [rows.answer_count, d] results go to their own places there instead, and nothing is returned.
     `check` is called before the first batch and after each, and may raise.
     """
     lengths = rows.lengths[positions] if rows.features is None else np.ones(len(positions), dtype=np.int64)
     batches = list(by_length(lengths))
+    counts = rows.counts(positions)
+    total = len(positions) if counts is None else int(counts.sum())
+    starts = None if counts is None else np.cumsum(counts) - counts
     result: np.ndarray | None = None
 
     @torch.no_grad()
@@ -83,11 +86,12 @@ def run_rows(
                 release_memory()
             for some, values in answer:
                 if into is not None:
-                    into[positions[some]] = values
+                    into[rows.places(positions[some])] = values
                     continue
                 if result is None:
-                    result = np.empty((len(positions), values.shape[1]), dtype=np.float32)
-                result[some] = values
+                    result = np.empty((total, values.shape[1]), dtype=np.float32)
+                places = some if counts is None or starts is None else ranges(starts[some], counts[some])
+                result[places] = values
     return result if result is not None else np.empty((0, 0), dtype=np.float32)
 
 
@@ -152,10 +156,10 @@ def run_rows_quickly(
     *,
     on: torch.device,
 ) -> np.ndarray:
-    """Logits float32 [len(rows), outputs]: in bf16 where the answer is clear, in float32 elsewhere.
+    """Logits float32 [rows.answer_count, outputs]: in bf16 where the answer is clear, in float32 elsewhere.
 
     `SAMPLE` rows are computed both ways; twice their largest difference bounds the error of a logit.
-    `unsure(logits, bound)` bool [len(rows)] says which answers an error of that size could change.
+    `unsure(logits, bound)` bool [rows.answer_count] says which answers an error of that size could change.
     """
     everything = np.arange(len(rows))
     with answering(model, "bf16"):
@@ -163,12 +167,20 @@ def run_rows_quickly(
     sample = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))
     with evaluating(model):
         exact = run_rows(model, rows, sample, on=on)
-        bound = 2 * float(np.abs(exact - logits[sample]).max())
-        again = np.flatnonzero(unsure(logits, bound)) if np.isfinite(bound) else everything
-        logits[sample] = exact
+        bound = 2 * float(np.abs(exact - logits[rows.places(sample)]).max())
+        again = _rows_of(rows, unsure(logits, bound)) if np.isfinite(bound) else everything
+        logits[rows.places(sample)] = exact
         if len(again):
-            logits[again] = run_rows(model, rows, again, on=on)
+            logits[rows.places(again)] = run_rows(model, rows, again, on=on)
     return logits
+
+
+def _rows_of(rows: EncodedItems, chosen: np.ndarray) -> np.ndarray:
+    """Positions of the rows with an answer that is `chosen`, bool [rows.answer_count]."""
+    found = np.flatnonzero(chosen)
+    if rows.answers is None:
+        return found
+    return np.unique(np.searchsorted(np.cumsum(rows.answers), found, side="right")).astype(np.int64)
 
 
 def frozen_bottom(
@@ -240,7 +252,7 @@ def frozen_features(
     on: torch.device,
     check: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """What the head reads from the body as it is now, float32 [len(rows), hidden], zeros elsewhere.
+    """What the head reads from the body as it is now, float32 [rows.answer_count, hidden], zeros elsewhere.
 
     Only `positions` are computed (the file is sparse). Computed once, kept in `folder` under a name
     made of `fingerprint` (of the model), the rows, the positions and the precision; the same
@@ -251,7 +263,7 @@ def frozen_features(
     if path.exists():
         return np.load(path, mmap_mode="r")
     with new_file(path, durable=False) as file, answering(model, precision):
-        into = RowFile(file, (len(rows), model.head.in_features))
+        into = RowFile(file, (rows.answer_count, model.head.in_features))
         run_rows(model.features, rows, positions, on=on, into=into, check=check)
     return np.load(path, mmap_mode="r")
 

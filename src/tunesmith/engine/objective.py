@@ -61,13 +61,13 @@ class EqualItems:
 
 @dataclass
 class RowObjective(EqualItems):
-    """One loss per row, every row counting alike."""
+    """One loss per answer, every answer counting alike."""
 
     rows: EncodedItems
     positions: np.ndarray
     """Positions in `rows` of the training rows, int64."""
     row_loss: Callable[[Tensor, Tensor], Tensor]
-    """Logits [rows, outputs] and targets to one loss per row [rows]."""
+    """Logits [answers, outputs] and targets to one loss per answer [answers]."""
     batch_rows: int
     batch_tokens: int | None
     seed: int
@@ -77,6 +77,10 @@ class RowObjective(EqualItems):
         self.lengths = self.rows.lengths[self.positions]
         ids = self.rows.row_ids
         self.row_ids = self.positions if ids is None else ids[self.positions]
+
+    def weight(self, items: np.ndarray) -> float:
+        counts = self.rows.counts(self.positions[items])
+        return super().weight(items) if counts is None else float(counts.sum())
 
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
         batch = {k: v.to(device) for k, v in self.rows.collate(self.positions[items]).items()}

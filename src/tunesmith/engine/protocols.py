@@ -109,6 +109,10 @@ class Target(ABC):
     def truth(self, values: Sequence[Any]) -> Any:
         """Column 'target' as what predictions are compared with."""
 
+    def decode(self, scores: np.ndarray, counts: np.ndarray | None) -> Any:
+        """Scores [answers, outputs] or [answers] as predictions, one a row; `counts` as `PredictiveTask.decode` has."""
+        return scores
+
     @abstractmethod
     def measure(self, predictions: Any, truth: Any, thresholds: np.ndarray | None = None) -> Measured:
         """Both of the same rows; `thresholds` as `tune` gives them."""
@@ -119,9 +123,11 @@ class Target(ABC):
 
     @abstractmethod
     def answers(
-        self, predictions: Any, thresholds: np.ndarray | None, threshold: float | None = None
-    ) -> list[dict[str, Any]]:
-        """As `predict` gives them. `threshold`: the least probability of an answer, whatever was tuned."""
+        self, predictions: Any, thresholds: np.ndarray | None, threshold: float | None = None,
+        rows: Dataset | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """As `predict` gives them. `threshold`: the least probability of an answer, whatever was tuned. `rows`:
+        what was read, as `Modality.inputs` gives it."""
 
     def unsure(
         self, logits: np.ndarray, scores: np.ndarray, bound: float, cuts: np.ndarray | float | None
@@ -134,9 +140,9 @@ class Target(ABC):
         """Scores of one who is sure of the truth, float64 [n, outputs] or [n]."""
         return truth.astype(np.float64)
 
-    def from_scores(self, scores: np.ndarray) -> Any:
-        """Predictions of the scores [n, outputs] in a table of predictions."""
-        return scores
+    def from_columns(self, columns: Mapping[str, Any]) -> Any:
+        """Predictions of what `Measured.columns` wrote, lists by name."""
+        return np.array(columns["scores"], dtype=np.float64)
 
     def units(self, targets: Callable[[Sequence[Any]], np.ndarray]) -> tuple[float, float]:
         """What answers of a saved model are multiplied by, and what is added, to be on the scale of `targets`."""
@@ -210,9 +216,10 @@ class PredictiveTask(Task):
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """Logits [n, outputs] as probabilities or values in the user's units."""
 
-    def decode(self, logits: np.ndarray) -> Any:
-        """What it makes of logits: a prediction of each row."""
-        return self.scores(logits)
+    def decode(self, logits: np.ndarray, counts: np.ndarray | None = None) -> Any:
+        """What it makes of logits [answers, outputs]: a prediction of each row. `counts` int64 [rows]: answers of each
+        row; None: one."""
+        return self.target.decode(self.scores(logits), counts)
 
     def measure(self, predictions: Any, truth: Any, thresholds: np.ndarray | None = None) -> Measured:
         """Predictions of some rows beside their truth; `thresholds` as `target.tune` gives them."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,8 +34,9 @@ class Label(Target):
         return Outcome("label", truth, predictions, self.label_names)
 
     def answers(
-        self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None
-    ) -> list[dict[str, Any]]:
+        self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None,
+        rows: Dataset | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         names = self.label_names or []
         return [
             {

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor
 from torch.nn import functional
 
@@ -38,8 +39,9 @@ class Labels(Target):
         return tune_thresholds(cast(Outcome, validation))
 
     def answers(
-        self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None
-    ) -> list[dict[str, Any]]:
+        self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None,
+        rows: Dataset | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         names = self.label_names or []
         tuned = 0.5 if thresholds is None else thresholds
         given = predictions >= (tuned if threshold is None else threshold)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor
 
 from tunesmith.core.measured import Measured
@@ -31,13 +32,14 @@ class Number(Target):
         return Outcome("number", truth, predictions, None)
 
     def answers(
-        self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None
-    ) -> list[dict[str, Any]]:
+        self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None,
+        rows: Dataset | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         # the shortest digits that are this float32: 3.7291 in place of 3.7290999889373779
         return [{"value": float(str(np.float32(value)))} for value in predictions]
 
-    def from_scores(self, scores: np.ndarray) -> np.ndarray:
-        return scores[:, 0]
+    def from_columns(self, columns: Mapping[str, Any]) -> np.ndarray:
+        return np.array(columns["scores"], dtype=np.float64)[:, 0]
 
     def units(self, targets: Callable[[Sequence[Any]], np.ndarray]) -> tuple[float, float]:
         low, high = (float(value) for value in targets([0.0, 1.0]))

@@ -14,7 +14,7 @@ from tunesmith.engine.background import BackgroundTask
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.objective import RowObjective
-from tunesmith.engine.probe import LinearSolution
+from tunesmith.engine.probe import MAX_ROWS, LinearSolution
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.families.predictive.frozen_prefix import FrozenPrefix
 from tunesmith.runs import text_language
@@ -62,6 +62,11 @@ class PredictiveRun(RunContext):
         """Positions of the validation rows that are looked at while training."""
         return batching.sample(self.data.splits["validation"], WATCHED_ROWS, self.plan.spec.seed)
 
+    @property
+    def probe_rows(self) -> int:
+        """Most training rows that the linear solution reads."""
+        return max(1, MAX_ROWS * len(self.rows) // max(1, self.rows.answer_count))
+
     def logits(self, positions: np.ndarray) -> np.ndarray:
         """The model as it is now, on some rows: float32 [len(positions), outputs]."""
         model = self.bundle.model
@@ -94,4 +99,5 @@ class PredictiveRun(RunContext):
 
     def measured_at(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Measured:
         task = self.plan.task
-        return task.measure(task.decode(logits), task.truth(self.data.targets(positions)), thresholds)
+        predictions = task.decode(logits, self.rows.counts(positions))
+        return task.measure(predictions, task.truth(self.data.targets(positions)), thresholds)

@@ -32,7 +32,8 @@ def judge(run: PredictiveRun) -> None:
     logits = {split: run.logits(run.data.splits[split]) for split in ("validation", "test")}
     task = run.plan.task
     run.thresholds = task.target.tune(run.measured("validation", logits["validation"]))
-    run.expected = task.scores(logits["test"][:READ_BACK])
+    few = run.rows.counts(run.data.splits["test"][:READ_BACK])
+    run.expected = task.scores(logits["test"][: READ_BACK if few is None else int(few.sum())])
     run.ours = {split: run.measured(split, values, run.thresholds) for split, values in logits.items()}
     run.others = _model_baselines(run)
     first = task.metrics[0]
@@ -81,9 +82,12 @@ def document(run: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
 
 def _of_data(run: PredictiveRun, test: diagnose.Metrics) -> list[diagnose.Finding]:
     """Findings about the rows themselves; suspected labels are also listed in noise.csv."""
+    cut = [run.cut.finding] if run.cut.much else []
+    if run.rows.answers is not None:  # what is asked of rows here is asked of those with one answer
+        return cut
     frozen = _frozen(run)
     found, suspected = diagnose.of_data(frozen, test)
-    found += [run.cut.finding] if run.cut.much else []
+    found += cut
     if suspected is not None:
         noise.write(suspected, frozen, run.folder.path / "noise.csv")
     return found

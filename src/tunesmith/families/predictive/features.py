@@ -8,7 +8,6 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching, hardware
 from tunesmith.engine.inference import frozen_bottom, frozen_features, parts
-from tunesmith.engine.probe import MAX_ROWS
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.families.predictive import frozen_prefix
 from tunesmith.families.predictive.context import PredictiveRun
@@ -44,19 +43,19 @@ def rows_of_features(run: PredictiveRun) -> np.ndarray:
     splits = run.data.splits
     train = splits["train"]
     if not (run.plan.method.frozen_body and run.plan.engine.epochs):
-        train = batching.sample(train, MAX_ROWS, run.plan.spec.seed)
+        train = batching.sample(train, run.probe_rows, run.plan.spec.seed)
     return np.sort(np.concatenate([train, splits["validation"], splits["test"]]))
 
 
 def features_of_base(run: PredictiveRun) -> np.ndarray:
-    """Frozen features, float32 [rows, hidden], from disk where they have been computed before. Raises ModelError where
-    they are not finite."""
+    """Frozen features, float32 [answers, hidden], from disk where they have been computed before. Raises ModelError
+    where they are not finite."""
     needed = rows_of_features(run)
     features = frozen_features(
         run.bundle.model, run.rows, needed, folder=run.folder.cache, fingerprint=run.bundle.fingerprint,
         precision=run.precision, on=run.device, check=run.stop.check,
     )  # fmt: skip
-    for part in parts(features, needed):
+    for part in parts(features, run.rows.places(needed)):
         if not np.isfinite(part).all():
             raise ModelError(
                 f"What the base model {run.plan.spec.model!r} computes is not finite: its weights are damaged, or "

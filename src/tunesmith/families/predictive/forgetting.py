@@ -161,7 +161,7 @@ class _TaskProbe(ABC):
 
     def _measured(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Measured:
         truth = self.task.truth(self.data.targets(positions))
-        return self.task.measure(self.task.decode(logits), truth, thresholds)
+        return self.task.measure(self.task.decode(logits, self.rows.counts(positions)), truth, thresholds)
 
 
 class _HeadProbe(_TaskProbe):
@@ -230,12 +230,12 @@ class _LinearProbe(_TaskProbe):
         return self._measured(some, found.logits(_features(self.run, self.rows, some)), cuts)
 
     def _solve(self, train: np.ndarray, held: np.ndarray, known: np.ndarray) -> LinearSolution:
-        targets = cast(np.ndarray, self.rows.targets)
+        targets, learned = cast(np.ndarray, self.rows.targets), self.rows.places(train)
         outputs = len(self.task.label_names) if self.task.label_names else 1
         return solve(
-            _features(self.run, self.rows, train), targets[train], known, targets[held],
+            _features(self.run, self.rows, train), targets[learned], known, targets[self.rows.places(held)],
             loss=self.task.probe_loss, outputs=outputs,
-            row_weights=self.task.row_weights(targets[train]), check=self.run.stop.check,
+            row_weights=self.task.row_weights(targets[learned]), check=self.run.stop.check,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching
 from tunesmith.engine.inference import gather, parts
-from tunesmith.engine.probe import MAX_ROWS, LinearSolution, best_scale, solve
+from tunesmith.engine.probe import LinearSolution, best_scale, solve
 from tunesmith.models.blocks import frozen_names
 from tunesmith.models.bundle import Bundle
 
@@ -44,13 +44,14 @@ def of_base(run: PredictiveRun) -> tuple[LinearSolution, dict[str, np.ndarray]]:
     'validation' and 'test'."""
     rows, validation, features = run.rows, run.watched, run.features_of_base
     assert rows.targets is not None
-    train = batching.sample(run.data.splits["train"], MAX_ROWS, run.plan.spec.seed)
+    train = rows.places(batching.sample(run.data.splits["train"], run.probe_rows, run.plan.spec.seed))
+    watched = rows.places(validation)
     found = solution(
-        run.plan, run.bundle, (gather(features, train), gather(features, validation)),
-        (rows.targets[train], rows.targets[validation]), run.stop.check,
+        run.plan, run.bundle, (gather(features, train), gather(features, watched)),
+        (rows.targets[train], rows.targets[watched]), run.stop.check,
     )  # fmt: skip
     logits = {
-        name: np.concatenate([found.logits(part) for part in parts(features, run.data.splits[name])])
+        name: np.concatenate([found.logits(part) for part in parts(features, rows.places(run.data.splits[name]))])
         for name in ("validation", "test")
     }
     return found, logits
@@ -89,7 +90,10 @@ def _calibrate(run: PredictiveRun, validation: np.ndarray) -> None:
     """Scale the head so that its probabilities are as often right as they say; no answer changes. Training with
     smoothed labels leaves them too low, training for long too high."""
     assert run.rows.targets is not None
-    logits, targets = torch.from_numpy(run.logits(validation)), torch.from_numpy(run.rows.targets[validation])
+    logits, targets = (
+        torch.from_numpy(run.logits(validation)),
+        torch.from_numpy(run.rows.targets[run.rows.places(validation)]),
+    )
     scale = best_scale(logits, targets, run.plan.task.probe_loss)
     head = run.bundle.model.head
     set_head(run.bundle, scale * head.weight, None if head.bias is None else scale * head.bias)
@@ -111,11 +115,12 @@ def _of_model(run: PredictiveRun, validation: np.ndarray, *, choose_penalty: boo
     `validation`."""
     targets = run.rows.targets
     assert targets is not None
-    seen = batching.sample(run.objective.positions, MAX_ROWS, run.plan.spec.seed)
-    both = run.features(run.rows, np.concatenate([seen, validation]))
+    some = batching.sample(run.objective.positions, run.probe_rows, run.plan.spec.seed)
+    both = run.features(run.rows, np.concatenate([some, validation]))
+    seen, watched = run.rows.places(some), run.rows.places(validation)
     learned, others = both[: len(seen)], both[len(seen) :]
     found = solution(
-        run.plan, run.bundle, (learned, others), (targets[seen], targets[validation]), run.stop.check, choose_penalty
+        run.plan, run.bundle, (learned, others), (targets[seen], targets[watched]), run.stop.check, choose_penalty
     )  # fmt: skip
     return found, others
 

@@ -134,7 +134,7 @@ class Model(Shown):
         return found, self.modality.inputs(found.items, self.columns)
 
     def _example(self) -> dict[str, Any]:
-        return self.answers(self.task.scores(np.zeros((1, self.bundle.model.head.out_features))))[0]
+        return self.answers(self.task.decode(np.zeros((1, self.bundle.model.head.out_features))))[0]
 
     def predict_proba(self, data: Any) -> np.ndarray:
         """float64 [n, labels], columns in the order of `classes_`; [labels] for one text. `data` as for `predict`.
@@ -181,23 +181,24 @@ class Model(Shown):
         """
         if precision not in ("auto", "fp32"):
             raise OptionError(f"--precision {precision}: expected auto or fp32.")
-        return self.answers(self._quick_scores(rows, threshold, precision), threshold=threshold)
+        return self.answers(self._quickly(rows, threshold, precision), threshold=threshold, rows=rows)
 
-    def _quick_scores(self, rows: Dataset, threshold: float | None, precision: str) -> np.ndarray:
+    def _quickly(self, rows: Dataset, threshold: float | None, precision: str) -> Any:
         if precision == "fp32" or not self.task.target.has_probabilities or len(rows) < _MANY:
-            return self.scores(rows)
+            return self.predictions(rows)
         if self._precision is None:
             hidden = self.bundle.model.head.in_features
             self._precision = choose_precision("auto", self._device, hidden, ignore)
         if self._precision == "fp32":
-            return self.scores(rows)
+            return self.predictions(rows)
 
         def unsure(logits: np.ndarray, bound: float) -> np.ndarray:
             cuts = self.thresholds if threshold is None else threshold
             return self.task.target.unsure(logits, self.task.scores(logits), bound, cuts)
 
         with self._encoded(rows) as encoded:
-            return self.task.scores(run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device))
+            logits = run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device)
+            return self.task.decode(logits, encoded.answers)
 
     def probabilities(self, data: Any) -> np.ndarray:
         """As `predict_proba`; for numbers their values, float64 [n]."""
@@ -207,11 +208,19 @@ class Model(Shown):
 
     def scores(self, rows: Dataset, **progress: Any) -> np.ndarray:
         """Probabilities or values for a Dataset with the column 'text' (and 'text_pair')."""
+        return self.task.scores(self._logits(rows, **progress)[0])
+
+    def predictions(self, rows: Dataset) -> Any:
+        """What the task makes of each row of such a Dataset."""
+        return self.task.decode(*self._logits(rows))
+
+    def _logits(self, rows: Dataset, **progress: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """float32 [answers, outputs], and how many answers each row has; None: one."""
         if not len(rows):
-            return self.task.scores(np.zeros((0, self.bundle.model.head.out_features)))
+            return np.zeros((0, self.bundle.model.head.out_features)), None
         with self._encoded(rows) as encoded, evaluating(self.bundle.model):
             logits = run_rows(self.bundle.model, encoded, np.arange(len(encoded)), on=self._device, **progress)
-        return self.task.scores(logits)
+            return logits, encoded.answers
 
     @contextmanager
     def _encoded(self, rows: Dataset) -> Iterator[EncodedItems]:
@@ -232,14 +241,16 @@ class Model(Shown):
 
     def measured(self, rows: Dataset, targets: Sequence[Any]) -> Measured:
         """What its answers to a Dataset as for `scores` are worth, beside what they should be."""
-        return self.task.measure(self.scores(rows), self.task.truth(targets), self.thresholds)
+        return self.task.measure(self.predictions(rows), self.task.truth(targets), self.thresholds)
 
-    def answers(self, scores: np.ndarray, *, threshold: float | None = None) -> list[dict[str, Any]]:
-        """Scores as `predict` gives them."""
+    def answers(
+        self, predictions: Any, *, threshold: float | None = None, rows: Dataset | None = None
+    ) -> list[dict[str, Any]]:
+        """Predictions as `predict` gives them."""
         target = self.task.target
         if threshold is not None and not (target.has_probabilities and 0 <= threshold <= 1):
             raise OptionError(f"--threshold {threshold}: expected a probability from 0 to 1, for a model of labels.")
-        return target.answers(scores, self.thresholds, threshold)
+        return target.answers(predictions, self.thresholds, threshold, rows)
 
     def answer_rows(
         self, asked: Sequence[Any], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None

@@ -61,6 +61,5 @@ def write_predictions(run: PredictiveRun) -> None:
 def read_predictions(path: Path, table: pa.Table) -> Measured:
     """See `runs.protocols.Family`."""
     task, thresholds = settled_in(model_folder(path))
-    scores = np.array(table.column("scores").to_pylist(), dtype=np.float64)
-    truth = task.truth(table.column("truth").to_pylist())
-    return task.measure(task.target.from_scores(scores), truth, thresholds)
+    columns = table.to_pydict()
+    return task.measure(task.target.from_columns(columns), task.truth(columns["truth"]), thresholds)

@@ -65,7 +65,7 @@ def setup(run: PredictiveRun) -> loop.Setup:
 
     def evaluate() -> dict[str, float]:
         logits = linear_head.validation_logits(run, watched)
-        targets = torch.from_numpy(run.rows.targets[watched])  # type: ignore[index]
+        targets = torch.from_numpy(run.rows.targets[run.rows.places(watched)])  # type: ignore[index]
         loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
         if not np.isfinite(loss):
             return {"loss": loss}
