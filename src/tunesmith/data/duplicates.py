@@ -148,7 +148,9 @@ def text_pieces(texts: Sequence[str]) -> tuple[Words, Ints]:
 
 def minhash(pieces: Words, starts: Ints) -> npt.NDArray[np.uint32]:
     """MinHash signatures, (PERMUTATIONS, texts); the numbers are those of datasketch's 'affine32'."""
-    factors, offsets = _permutations()
+    from datasketch import MinHash
+
+    factors, offsets = MinHash(num_perm=PERMUTATIONS, seed=1, scheme="affine32").permutations.astype(np.uint32)
     mixed = _fmix32(hash32(pieces))
     signatures = np.empty((PERMUTATIONS, starts.size), dtype=np.uint32)
     moved = np.empty_like(mixed)
@@ -195,7 +197,8 @@ class _Search:
                 found = self._near(pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]])
                 if found.size:
                     edges.append(found)
-                    labels = _merge(labels, found)
+                    left, right = labels[found].T
+                    labels = connected(left, right, int(labels.max()) + 1)[labels]
         return self._cut_chains(labels, np.concatenate(edges) if edges else np.zeros((0, 2), np.int64))
 
     def _near(self, pairs: Ints) -> Ints:
@@ -316,15 +319,13 @@ def _sorted_pairs(left: Ints, right: Ints) -> Ints:
     return pairs[pairs[:, 0] != pairs[:, 1]].astype(np.int64)
 
 
-def _merge(labels: Ints, edges: Ints) -> Ints:
+def connected(left: Ints, right: Ints, count: int) -> Ints:
+    """int64 [count]: the same number for what these edges connect, directly or through others."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ends = labels[edges]
-    count = labels.max() + 1
-    graph = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
-    return component[labels].astype(np.int64)
+    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def _runs(values: Ints) -> Iterator[tuple[int, slice]]:
@@ -344,13 +345,6 @@ def _band_hashes(signatures: npt.NDArray[np.uint32], bands: int, rows: int) -> n
         mixed = (mixed ^ grouped[:, row]) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)
     return (mixed >> np.uint64(32)).astype(np.uint32)
-
-
-def _permutations() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    from datasketch import MinHash
-
-    factors, offsets = MinHash(num_perm=PERMUTATIONS, seed=1, scheme="affine32").permutations
-    return factors.astype(np.uint32), offsets.astype(np.uint32)
 
 
 def _fmix32(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

@@ -7,16 +7,8 @@ from dataclasses import dataclass, field
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
-from tunesmith.data import joined
-from tunesmith.data.kinds import (
-    MOSTLY,
-    meaning,
-    natural_kind,
-    pairs_or_decimals,
-    repeats,
-    tell_other_reading,
-    tell_rating,
-)
+from tunesmith.data import joined, kinds
+from tunesmith.data.kinds import natural_kind
 from tunesmith.data.modality import SURE, DataModality, Reasons, described
 from tunesmith.data.profile import Profile
 from tunesmith.data.texts import TextData
@@ -57,12 +49,12 @@ def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: 
     modality, texts = _inputs(profiles, request, source, reasons)
     target, kind, separator = _target(profiles, texts, request, source, reasons)
     columns = Columns(texts, target, kind, separator, header, modality=modality.name)
-    columns = meaning(columns, known, (request.values, request.decimal), source, reasons)
+    columns = kinds.meaning(columns, known, (request.values, request.decimal), source, reasons)
     for what, (value, why) in reasons.items():
         emit(Decided(what, value, why))
     if len(target) == 1:
-        tell_rating(known[target[0]], columns, emit)
-        tell_other_reading(known[target[0]], columns, request.values, emit)
+        kinds.tell_rating(known[target[0]], columns, emit)
+        kinds.tell_other_reading(known[target[0]], columns, request.values, emit)
     skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in (*texts, *target)}
     _tell_left_out(profiles, columns, skipped, modality.joins, emit)
     if skipped:
@@ -104,10 +96,8 @@ def _check_names(request: ColumnRequest, known: dict[str, Profile], source: str)
     read = {part for name in request.text or () for part in (joined.parts_of(name, known.keys() - {name}) or [name])}
     both = read & set(request.target or ())
     if both:
-        raise DataError(
-            Problem("the column is text and target at once", source, column=sorted(both)[0]),
-            fix="Name different columns with --text and --target.",
-        )
+        problem = Problem("the column is text and target at once", source, column=min(both))
+        raise DataError(problem, fix="Name different columns with --text and --target.")
 
 
 def _inputs(
@@ -116,14 +106,13 @@ def _inputs(
     """What is read, and the columns that hold it."""
     target = request.target or ()
     if request.text is None:
-        modality = max(request.modalities, key=lambda one: max((one.claims(p) for p in profiles), default=0.0))
+        modality = _likeliest(request, profiles)
         free = [profile for profile in profiles if profile.name not in target]
         if not any(modality.claims(profile) for profile in free):
             _refuse_other(free, modality, request, source)
         names = modality.choose(free, target, source, reasons)
     else:
-        asked = [profile for profile in profiles if profile.name in request.text]
-        modality = max(request.modalities, key=lambda one: max((one.claims(p) for p in asked), default=0.0))
+        modality = _likeliest(request, [profile for profile in profiles if profile.name in request.text])
         names = request.text
         known = {profile.name for profile in profiles}
         several = [name for name in names if joined.SIGN in name and joined.parts_of(name, known - {name})]
@@ -133,28 +122,25 @@ def _inputs(
     return modality, names
 
 
+def _likeliest(request: ColumnRequest, profiles: Sequence[Profile]) -> DataModality:
+    return max(request.modalities, key=lambda one: max((one.claims(profile) for profile in profiles), default=0.0))
+
+
 def _refuse_other(profiles: Sequence[Profile], modality: DataModality, request: ColumnRequest, source: str) -> None:
     """Raises DataError for a column of another modality than the task's."""
     for profile in profiles:
         for other in request.others:
             if other.claims(profile) >= SURE > modality.claims(profile):
-                raise DataError(
-                    Problem(f"the column holds {other.nouns}, and the task reads {modality.nouns}", source,
-                            column=profile.name),
-                    fix=f"Name another column with {modality.flag}, or use --task {other.usual_task}.",
-                )  # fmt: skip
+                message = f"the column holds {other.nouns}, and the task reads {modality.nouns}"
+                fix = f"Name another column with {modality.flag}, or use --task {other.usual_task}."
+                raise DataError(Problem(message, source, column=profile.name), fix)
 
 
 def _target(
-    profiles: Sequence[Profile],
-    texts: tuple[str, ...],
-    request: ColumnRequest,
-    source: str,
-    reasons: Reasons,
+    profiles: Sequence[Profile], texts: tuple[str, ...], request: ColumnRequest, source: str, reasons: Reasons
 ) -> tuple[tuple[str, ...], Kind, str | None]:
     if request.target:
-        chosen = request.target
-        why = "as asked for"
+        chosen, why = request.target, "as asked for"
     else:
         read = {*texts, *(part for name in texts for part in name.split(joined.SIGN))}
         chosen, why = _guess_target([p for p in profiles if p.name not in read], request, source)
@@ -168,7 +154,7 @@ def _target(
     profile = next(p for p in profiles if p.name == chosen[0])
     kind, separator, kind_why = natural_kind(profile, request.values.label_separator)
     if separator == "," and kind == "labels" and request.values.label_separator is None:
-        kind, separator, kind_why = pairs_or_decimals(profile, request.decimal, request.kinds, source, kind_why)
+        kind, separator, kind_why = kinds.pairs_or_decimals(profile, request.decimal, request.kinds, source, kind_why)
     if kind not in request.kinds:
         kind, separator, kind_why = request.kinds[0], None, f"the task asks for it (it looks like {kind})"
     reasons["target kind"] = (kind, kind_why)
@@ -176,16 +162,11 @@ def _target(
 
 
 def _refuse_nested(targets: Sequence[Profile], source: str) -> None:
-    problems = [
-        Problem(
-            f"cells such as {str(one.cells[0])[:60]} hold lists in lists or objects, and no labels",
-            source,
-            None,
-            one.name,
-        )
-        for one in targets
-        if one.kind == "other" and one.cells
-    ]
+    problems = []
+    for one in targets:
+        if one.kind == "other" and one.cells:
+            message = f"cells such as {str(one.cells[0])[:60]} hold lists in lists or objects, and no labels"
+            problems.append(Problem(message, source, column=one.name))
     if problems:
         raise DataError(problems, fix="Write a label, a number or one list of labels into each cell.")
 
@@ -199,19 +180,15 @@ def _guess_target(profiles: Sequence[Profile], request: ColumnRequest, source: s
     if not ranked and (named := [p for p in profiles if p.target_rank and p.cells]):
         return (max(named, key=lambda p: p.target_rank).name,), "the name is usual for it"
     if not ranked:
-        raise DataError(
-            Problem(f"no column can be the target; {described(profiles)}", source),
-            fix="Name the target column: --target COLUMN (and the text column: --text COLUMN)",
-        )
+        fix = "Name the target column: --target COLUMN (and the text column: --text COLUMN)"
+        raise DataError(Problem(f"no column can be the target; {described(profiles)}", source), fix)
     best = ranked[0]
     rivals = [p for p in ranked[1:] if scores[p.name] > scores[best.name] - 0.05]
     if rivals:
         names = [best.name, *(rival.name for rival in rivals)]
         listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-        raise DataError(
-            Problem(f"{len(names)} columns could be the target: {listed}", source),
-            fix="Name the target column: --target COLUMN (and the text column, if need be: --text COLUMN)",
-        )
+        fix = "Name the target column: --target COLUMN (and the text column, if need be: --text COLUMN)"
+        raise DataError(Problem(f"{len(names)} columns could be the target: {listed}", source), fix)
     repeated = f"{best.distinct} different values in {len(best.cells)} rows"
     usual = ", and the name is usual for it" if best.target_rank else ""
     alone = ", and no other column is left" if len(ranked) == 1 and not usual else ""
@@ -227,10 +204,10 @@ def _target_score(profile: Profile, request: ColumnRequest) -> float:
     elif kind == "label":
         few = 2 <= profile.distinct <= max(2, 0.5 * len(profile.cells))
         fits = 2.0 if few and "label" in request.kinds else 0.0
-        if "number" in request.kinds and profile.numeric >= MOSTLY:
+        if "number" in request.kinds and profile.numeric >= kinds.MOSTLY:
             fits = max(fits, 1.0)
     else:
-        fits = 2.0 if "labels" in request.kinds and repeats(profile) else 0.0
+        fits = 2.0 if "labels" in request.kinds and kinds.repeats(profile) else 0.0
     return fits + profile.target_rank if fits else 0.0
 
 

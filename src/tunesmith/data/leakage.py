@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tunesmith.data.duplicates import Duplicates
+from tunesmith.data.duplicates import Duplicates, connected
 from tunesmith.data.profile import take
 from tunesmith.data.split import TEST, TRAIN, VALIDATION, Ints, Marks, renumbered
 from tunesmith.data.types import Leakage
@@ -72,15 +72,9 @@ def movable(found: Duplicates) -> Duplicates:
 
 def merge_groups(groups: Ints, found: Duplicates) -> Ints:
     """Groups joined where they share a (near-)identical text; as they are if that joins a tenth of all rows."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     _, codes = np.unique(groups, return_inverse=True)
-    ends = (codes, found.cluster + codes.max() + 1)
-    size = int(ends[1].max()) + 1
-    graph = coo_array((np.ones(codes.size, dtype=np.int8), ends), shape=(size, size))
-    _, component = connected_components(graph, directed=False)
-    merged: Ints = component[codes].astype(np.int64)
+    clusters = found.cluster + codes.max() + 1
+    merged = connected(codes, clusters, int(clusters.max()) + 1)[codes]
     biggest = max(np.bincount(codes).max(), 0.1 * codes.size)
     return merged if np.bincount(merged).max() <= biggest else groups
 

@@ -109,9 +109,8 @@ def texts_of(items: Sequence[Any], columns: Columns) -> dict[str, list[str]]:
         raise DataError(problems, _how_to_mend(items, names))
     if halves := tables.half_characters([dict(enumerate(row)) for row in rows]):
         raise DataError([Problem(tables.HALF, row=number + 1) for number, _ in halves], tables.HALF_FIX)
-    return {
-        role: [str(row[at]) for row in rows] for at, role in enumerate(("text", "text_pair")) if at < len(names)
-    }  # fmt: skip
+    roles = ("text", "text_pair")[: len(names)]
+    return {role: [str(row[at]) for row in rows] for at, role in enumerate(roles)}
 
 
 def blanks(*columns: Sequence[str]) -> list[int]:
@@ -141,10 +140,8 @@ def targets_of(found: Given, target: Any, columns: Columns, labels: Sequence[str
     """
     if target is None:
         if found.frame is None:
-            raise DataError(
-                Problem("there is nothing to compare the answers with"),
-                f"Give the right answers too, or a table with the column {', '.join(map(repr, columns.target))}.",
-            )
+            fix = f"Give the right answers too, or a table with the column {', '.join(map(repr, columns.target))}."
+            raise DataError(Problem("there is nothing to compare the answers with"), fix)
         known = [name for name in columns.target if name in found.frame.columns]
         return parse_targets(datasets.Dataset.from_pandas(found.frame[known], preserve_index=False), columns, labels)
     cells = target.to_numpy().tolist() if hasattr(target, "iloc") else list(target)
@@ -155,11 +152,10 @@ def targets_of(found: Given, target: Any, columns: Columns, labels: Sequence[str
         columns = dataclasses.replace(columns, target=columns.target[:1])
     if columns.kind == "labels" and all(isinstance(cell, list | tuple | set) for cell in cells):
         names = list(labels or [])
-        binary = [len(cell) == len(names) and all(one in (0, 1) for one in cell) for cell in cells]
-        cells = [
-            [name for name, on in zip(names, cell, strict=True) if on] if all(binary) else sorted(cell)
-            for cell in cells
-        ]
+        if all(len(cell) == len(names) and all(one in (0, 1) for one in cell) for cell in cells):
+            cells = [[name for name, on in zip(names, cell, strict=True) if on] for cell in cells]
+        else:
+            cells = list(map(sorted, cells))
     return parse_targets(datasets.Dataset.from_dict({columns.target[0]: cells}), columns, labels)
 
 
@@ -179,7 +175,7 @@ def _is_file(data: Any, modality: DataModality) -> bool:
     if not isinstance(data, str) or len(data) > 1_000 or "\n" in data or "\0" in data:
         return False
     path = Path(data).expanduser()
-    if Path(path.name.removesuffix(".gz")).suffix.lower() not in tables.SUFFIXES:
+    if tables.data_suffix(path.name) not in tables.SUFFIXES:
         return False
     try:
         if path.is_file():
@@ -221,10 +217,8 @@ def _table(frame: Any, names: Sequence[str]) -> Given:
         raise _no_column(missing, [str(name) for name in frame.columns])
     doubled = [name for name in wanted if (frame.columns == name).sum() > 1]
     if doubled:
-        raise DataError(
-            Problem("the DataFrame has more than one column of this name", column=str(doubled[0])),
-            "Rename or drop the others.",
-        )
+        problem = Problem("the DataFrame has more than one column of this name", column=str(doubled[0]))
+        raise DataError(problem, "Rename or drop the others.")
     columns = [_plain(frame[name]) for name in wanted]
     if not names:
         columns = [[None if is_missing(cell) else cell for cell in column] for column in columns]
@@ -246,10 +240,8 @@ def _of_pandas(data: Any, names: Sequence[str]) -> Given:
     if names and all(name in data.index for name in names):  # a row of a DataFrame, such as df.iloc[0]
         return Given([{str(name): data[name] for name in data.index}], one=True)
     if len(names) == 2:
-        raise DataError(
-            Problem("got one Series, and the model reads pairs of texts"),
-            f"Give a DataFrame with the columns {names[0]!r} and {names[1]!r}.",
-        )
+        fix = f"Give a DataFrame with the columns {names[0]!r} and {names[1]!r}."
+        raise DataError(Problem("got one Series, and the model reads pairs of texts"), fix)
     name = data.name if data.name is not None else (names[0] if names else "prompt")
     return Given(_plain(data), data.to_frame(name))
 
@@ -279,10 +271,8 @@ def _of_array(data: Any, pairs: bool) -> Given:
         return Given(list(data.tolist()))
     wanted = "shape (n,) or, for pairs of texts, (n, 2)" if pairs else "shape (n,)"
     fix = " A single column of texts is `data.ravel()`." if data.ndim == 2 and data.shape[1] == 1 else ""
-    raise DataError(
-        Problem(f"got an array of shape {tuple(data.shape)}; expected one text an entry, {wanted}"),
-        f"Give the column of texts, such as `data[:, 0]`.{fix}",
-    )
+    problem = Problem(f"got an array of shape {tuple(data.shape)}; expected one text an entry, {wanted}")
+    raise DataError(problem, f"Give the column of texts, such as `data[:, 0]`.{fix}")
 
 
 def _plain(column: Any) -> list[Any]:
@@ -312,10 +302,9 @@ def _refused(data: Any) -> DataError:
 def _no_column(missing: Sequence[str], known: Sequence[str]) -> DataError:
     near = did_you_mean(missing[0], known)
     rename = f"{{{known[0] if len(known) == 1 else '...'!r}: {missing[0]!r}}}"
-    return DataError(
-        [Problem("the model reads this column, and the data does not have it", column=name) for name in missing],
-        f"{near} Name it as in training: `data.rename(columns={rename})`, or give the texts alone: `data[...]`.",
-    )
+    fix = f"{near} Name it as in training: `data.rename(columns={rename})`, or give the texts alone: `data[...]`."
+    message = "the model reads this column, and the data does not have it"
+    return DataError([Problem(message, column=name) for name in missing], fix)
 
 
 def _cells(item: Any, names: Sequence[str]) -> Sequence[Any] | None:
@@ -345,9 +334,7 @@ def _how_to_mend(items: Sequence[Any], names: Sequence[str]) -> str:
 
 def shown(value: Any) -> str:
     """The beginning of a value and its type, for a message."""
-    if is_missing(value):
-        return f"nothing ({value})"
-    return f"{value!r:.80} ({type(value).__name__})"
+    return f"nothing ({value})" if is_missing(value) else f"{value!r:.80} ({type(value).__name__})"
 
 
 def as_warning(event: Event) -> None:

@@ -18,7 +18,7 @@ from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import move, own_folder
 from tunesmith.data import canonical, joined, labels, leakage, mojibake
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
-from tunesmith.data.divide import Division, KeptRows, divide
+from tunesmith.data.divide import KeptRows, divide
 from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.guess import ColumnRequest, Guess, choose_columns
 from tunesmith.data.labels import TargetIndex
@@ -91,11 +91,8 @@ def prepare(  # the arguments are the flags of the command line
 
 def hints_of(request: ColumnRequest, options: SplitOptions, reading: ReadOptions | None) -> Hints:
     """What is known of files before they are read: the names that they must have, and how they are to be read."""
-    names = (
-        *joined.names_in(request.text or ()),
-        *(request.target or ()),
-        *filter(None, (options.group, options.time)),
-    )
+    asked = filter(None, (options.group, options.time))
+    names = (*joined.names_in(request.text or ()), *(request.target or ()), *asked)
     return Hints(names, options=reading or ReadOptions(), modalities=(*request.modalities, *request.others))
 
 
@@ -117,25 +114,22 @@ def read_rows(
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
     for part in parts:
         part.table = flatten(part.table)
-    writer = ArrowWriter(cache_dir)
+    hasher = hashlib.sha256()
     try:
-        if columns is not None:
+        with ArrowWriter(cache_dir) as writer:
+            if columns is not None:
+                for part in parts:
+                    part.table = joined.add_columns(part.table, columns.inputs)
+                _check_columns(parts, columns.inputs)
+                canonical.check_inputs(parts, columns, modality)
+                for part in parts:
+                    part.table = anchored(part, columns.inputs, modality)
             for part in parts:
-                part.table = joined.add_columns(part.table, columns.inputs)
-            _check_columns(parts, columns.inputs)
-            canonical.check_inputs(parts, columns, modality)
-            for part in parts:
-                part.table = anchored(part, columns.inputs, modality)
-        hasher = hashlib.sha256()
-        for part in parts:
-            for batch in part.table.to_batches():
-                table = pa.Table.from_batches([batch])
-                content_hash(table, hasher)
-                writer.write(table)
-        writer.finish(f"other-{hasher.hexdigest()[:20]}.arrow")
-    except BaseException:
-        writer.discard()
-        raise
+                for batch in part.table.to_batches():
+                    table = pa.Table.from_batches([batch])
+                    content_hash(table, hasher)
+                    writer.write(table)
+            writer.finish(f"other-{hasher.hexdigest()[:20]}.arrow")
     finally:
         for part in parts:
             part.release()
@@ -176,10 +170,7 @@ def keep(source: Any, folder: Path) -> Path:
 
 
 def _names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    names = (given,) if isinstance(given, str) else tuple(given)
-    return names or None
+    return (given,) if isinstance(given, str) else tuple(given or ()) or None
 
 
 def read_parts(
@@ -207,10 +198,8 @@ def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emi
     train = parts[0]
     for flag, name in (("group", options.group), ("time", options.time)):
         if name is not None and name not in train.table.column_names:
-            raise DataError(
-                Problem(f"there is no such column (option {flag!r})", train.name, column=name),
-                fix=did_you_mean(name, train.table.column_names),
-            )
+            problem = Problem(f"there is no such column (option {flag!r})", train.name, column=name)
+            raise DataError(problem, fix=did_you_mean(name, train.table.column_names))
     profiles = profile_table(train.table)
     set_aside = {options.group, options.time} - {*(request.text or ()), *(request.target or ())}
     free = [profile for profile in profiles if profile.name not in set_aside]
@@ -222,21 +211,14 @@ def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emi
 def _check_columns(parts: list[Part], names: Sequence[str], targets: Sequence[str] = ()) -> None:
     for part in parts:
         missing = [name for name in names if name not in part.table.column_names]
+        listed = f" Columns: {', '.join(part.table.column_names[:30])}."
+        if missing and set(missing) <= set(targets) and part.split != "train":
+            told = [f"this {part.split} data has no column {name!r}, so no labels" for name in missing]
+            raise DataError([Problem(message, part.name) for message in told], _ANSWERS_NEEDED + listed)
         if missing:
-            if set(missing) <= set(targets) and part.split != "train":
-                raise DataError(
-                    [
-                        Problem(f"this {part.split} data has no column {name!r}, so no labels", part.name)
-                        for name in missing
-                    ],
-                    fix=f"{_ANSWERS_NEEDED} Columns: {', '.join(part.table.column_names[:30])}.",
-                )
             near = did_you_mean(missing[0], part.table.column_names)
-            listed = "" if near.startswith("Known") else f" Columns: {', '.join(part.table.column_names[:30])}."
-            raise DataError(
-                [Problem("there is no such column in this data", part.name, column=name) for name in missing],
-                fix=near + listed,
-            )
+            problems = [Problem("there is no such column in this data", part.name, column=name) for name in missing]
+            raise DataError(problems, fix=near if near.startswith("Known") else near + listed)
 
 
 def _assemble(
@@ -267,8 +249,8 @@ def _assemble(
     labels.check_targets(index, columns, given == 0, place, emit, values)
     found = modality.duplicates(table, options.near_duplicates)
     division = divide(KeptRows(parts, kept, given), index, found, options, seed, emit)
-    shown = leakage.examples(table, modality.roles[0], division.before, found, NAMES)
-    division.leakage.examples = shown
+    division.leakage.examples = leakage.examples(table, modality.roles[0], division.before, found, NAMES)
+    leaked = leakage.find_leaks(division.marks, found.cluster) & (division.marks == NAMES.index("test"))
     conflicts, conflict_texts, conflict_rows = labels.find_conflicts(table, modality.roles[0], index, found.identical)
     if conflict_texts:
         message = f"{conflict_texts} {modality.nouns} stand with different labels ({conflict_rows} rows)"
@@ -292,7 +274,7 @@ def _assemble(
         conflicts=conflicts,
         fingerprint=_fingerprint(rows.content, columns, parts, options, seed),
         files=[part.name for part in parts],
-        leaked_test=_leaked_test(division, found),
+        leaked_test=np.flatnonzero(leaked).astype(np.int64),
         origins=origins,
         index=index,
         marks=division.marks,
@@ -306,29 +288,21 @@ def _check_amount(kept: int, rows: canonical.Canonical, parts: list[Part], modal
         return
     why = ", ".join(f"{number}: {reason}" for reason, number in rows.missing.items())
     left = f"{kept} of {rows.ledger.rows_in} rows are left" + (f" (dropped {why})" if why else "")
-    raise DataError(
-        Problem(f"{left}; at least {FEWEST_ROWS} are needed", parts[0].name),
-        fix=f"Add rows, or check that {modality.flag} and --target name the right columns.",
-    )
+    problem = Problem(f"{left}; at least {FEWEST_ROWS} are needed", parts[0].name)
+    raise DataError(problem, fix=f"Add rows, or check that {modality.flag} and --target name the right columns.")
 
 
 def _check_parts(given: np.ndarray, parts: list[Part], columns: Columns, modality: DataModality) -> None:
-    used = np.bincount(given, minlength=len(parts))
-    problems = [
-        Problem(
-            f"no row of this {part.split} data has a {modality.noun} and a target{_unlabelled(part, columns)}",
-            part.name,
-        )
-        for part, rows in zip(parts, used, strict=True)
-        if not rows
-    ]
+    problems = []
+    for part, rows in zip(parts, np.bincount(given, minlength=len(parts)), strict=True):
+        if not rows:
+            message = f"no row of this {part.split} data has a {modality.noun} and a target"
+            cells = (cell for name in columns.target for cell in part.table.column(name).to_pylist())
+            if all(not str(cell or "").strip() for cell in cells):
+                message += f": the column {' + '.join(map(repr, columns.target))} is empty"
+            problems.append(Problem(message, part.name))
     if problems:
         raise DataError(problems, fix=_ANSWERS_NEEDED)
-
-
-def _unlabelled(part: Part, columns: Columns) -> str:
-    blank = all(not str(cell or "").strip() for name in columns.target for cell in part.table.column(name).to_pylist())
-    return f": the column {' + '.join(map(repr, columns.target))} is empty" if blank else ""
 
 
 def _tell_dropped(rows: canonical.Canonical, emit: Emit) -> None:
@@ -350,11 +324,6 @@ def _duplicate_facts(found: Duplicates, index: TargetIndex) -> dict[str, int]:
         "texts_in_cut_chains": found.chained,
         "likely_pairs_not_compared": found.unchecked,
     }
-
-
-def _leaked_test(division: Division, found: Duplicates) -> Any:
-    tainted = leakage.find_leaks(division.marks, found.cluster) & (division.marks == NAMES.index("test"))
-    return np.flatnonzero(tainted).astype(np.int64)
 
 
 def _fingerprint(content: str, columns: Columns, parts: list[Part], options: SplitOptions, seed: int) -> str:

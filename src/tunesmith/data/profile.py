@@ -6,6 +6,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -119,11 +120,8 @@ class Profile:
     @cached_property
     def binary(self) -> bool:
         """Whether all cells are 0 or 1 (or true or false)."""
-        return (
-            bool(self.cells)
-            and self.kind != "list"
-            and ({str(c).lower() for c in self.counts} <= _SIGNS or self.marked)
-        )
+        signs = {str(cell).lower() for cell in self.counts}
+        return bool(self.cells) and self.kind != "list" and (signs <= _SIGNS or self.marked)
 
     @cached_property
     def marked(self) -> bool:
@@ -184,12 +182,9 @@ class Profile:
         return sum(n for cell, n in self.counts.items() if pattern.match(cell)) / max(1, len(self.cells))
 
     def _rising(self) -> bool:
-        if not all(
-            re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in self.numbers
-        ):  # nobody parts the thousands of an id
-            return False
-        numbers = [float(cell) for cell in self.numbers]
-        return all(left < right for left, right in itertools.pairwise(numbers))
+        # nobody parts the thousands of an id
+        plain = all(re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in self.numbers)
+        return plain and all(left < right for left, right in itertools.pairwise(map(float, self.numbers)))
 
 
 def simple(name: str) -> str:
@@ -209,9 +204,11 @@ def profile_table(table: pa.Table) -> list[Profile]:
     if table.num_rows > rows:
         positions = np.linspace(0, table.num_rows - 1, rows).astype(np.int64)
         table = take(table, positions)
-    return [
-        _profile(name, position, table.column(name), table.num_rows) for position, name in enumerate(table.column_names)
-    ]
+    profiles = []
+    for position, name in enumerate(table.column_names):
+        cells = [cell for cell in table.column(name).to_pylist() if _filled(cell)]
+        profiles.append(Profile(name, position, _kind(table.column(name).type), table.num_rows, cells))
+    return profiles
 
 
 def take(table: pa.Table, positions: Sequence[int] | np.ndarray[Any, Any]) -> pa.Table:
@@ -227,13 +224,7 @@ def take(table: pa.Table, positions: Sequence[int] | np.ndarray[Any, Any]) -> pa
     return pa.Table.from_batches(pieces, schema=table.schema)
 
 
-def _profile(name: str, position: int, column: pa.ChunkedArray, rows: int) -> Profile:
-    kind = _kind(column.type)
-    cells = [cell for cell in column.to_pylist() if _filled(cell)]
-    return Profile(name, position, kind, rows, cells)
-
-
-def _filled(cell: Any) -> bool:
+def _filled(cell: object) -> bool:
     if isinstance(cell, str):
         return bool(cell.strip())
     return cell is not None and cell == cell
@@ -252,17 +243,10 @@ def _kind(kind: pa.DataType) -> str:
 
 
 def _is_whole(cell: str, style: NumberStyle) -> bool:
-    try:
-        return _number(cell, style).is_integer()
-    except ValueError:
-        return False
-
-
-def _number(cell: str, style: NumberStyle) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return style.read(cell)
+    for read in (float, style.read):
+        with suppress(ValueError):
+            return read(cell).is_integer()
+    return False
 
 
 def _unit(cell: str) -> str:

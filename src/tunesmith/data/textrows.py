@@ -18,7 +18,7 @@ from tunesmith.data.arrowfile import BATCH_ROWS, ArrowWriter, remove
 from tunesmith.data.header import Layout, may_be_data
 from tunesmith.data.jsonlayout import Document, open_json
 from tunesmith.data.labelling import fasttext_rows, is_fasttext
-from tunesmith.data.part import Hints, LeftOut, Part, rows_of_lines
+from tunesmith.data.part import Hints, LeftOut, Part, released_on_failure, rows_of_lines
 
 JSON_SUFFIXES = {".json"}
 LINES_SUFFIXES = {".jsonl", ".ndjson"}
@@ -53,16 +53,13 @@ def _refuse_other_kinds(file: textfile.TextFile) -> bool:
         head = stream.read(4096).lstrip("\ufeff \t\r\n")
     source, first = str(file.path), head.split("\n", 1)[0].strip()
     if re.match(r"<!doctype html|<html", head, re.IGNORECASE):
-        raise DataError(
-            Problem("this is a web page (HTML), not a table", source, line=1),
-            fix="Download the file itself: such a page often asks to log in, or shows the file.",
-        )
+        fix = "Download the file itself: such a page often asks to log in, or shows the file."
+        raise DataError(Problem("this is a web page (HTML), not a table", source, line=1), fix)
     if head.startswith("<?xml"):
         raise DataError(Problem("this is XML, not a table", source, line=1), fix="Export the rows as CSV or JSON.")
     if head.startswith("version https://git-lfs"):
-        raise DataError(
-            Problem("this is a pointer of Git LFS, and not the file itself", source, line=1), fix="Run: git lfs pull"
-        )
+        problem = Problem("this is a pointer of Git LFS, and not the file itself", source, line=1)
+        raise DataError(problem, fix="Run: git lfs pull")
     return first.startswith(('{"', "[{")) and first.endswith(("}", "},", "]", "{"))
 
 
@@ -72,8 +69,7 @@ def _read_json(
     source = str(file.path)
     if found.layout:
         emit(Decided("layout", found.layout, f"{file.path.name}: {found.why}"))
-    parts: list[Part] = []
-    try:
+    with released_on_failure() as parts:
         for name, rows in found.parts.items():
             one = writer if not parts else ArrowWriter(writer.path.parent)
             lines = jsonfile.read(rows, one, source)
@@ -84,10 +80,6 @@ def _read_json(
             parts.append(part)
             part.table = _single_labels(part.table, found.single)
             _note_repaired(part, file, emit)
-    except BaseException:
-        for part in parts:
-            part.release()
-        raise
     for note in found.notes:
         emit(Warned("layout", f"{file.path.name}: {note}"))
     return parts
@@ -165,9 +157,9 @@ def finish_rows(
         notes.append(why)
     part = Part(split, name, writer.finish(), writer.path, outcome.lines, None, layout.header, notes)
     part.left_out += [LeftOut(line, ABOVE_HEADER) for line in layout.above]
-    empty = [column for column in layout.unnamed if _is_blank(part.table.column(column))]
-    if empty:
-        part.table = part.table.drop_columns(empty)
+    for column in layout.unnamed:
+        if not pc.any(pc.not_equal(pc.utf8_trim_whitespace(part.table.column(column)), "")).as_py():
+            part.table = part.table.drop_columns([column])
     if outcome.repeated:
         _leave_out_repeats(part, layout, outcome.repeated, emit)
     if file is not None:
@@ -175,18 +167,13 @@ def finish_rows(
     return part
 
 
-def _is_blank(column: pa.ChunkedArray) -> bool:
-    return not pc.any(pc.not_equal(pc.utf8_trim_whitespace(column), "")).as_py()
-
-
 def _leave_out_repeats(part: Part, layout: Layout, repeated: list[int], emit: Emit) -> None:
     """Drop the rows that are the header again, unless they may be data."""
     assert part.lines is not None
     lines, short = part.lines[repeated], Path(part.name).name
     told = f"{short}: {'line' if len(lines) == 1 else 'lines'} {', '.join(map(str, lines[:10]))}"
-    kept = may_be_data(
-        layout, [_times(part.table.column(name), name, len(repeated)) for name in part.table.column_names]
-    )
+    times = [_times(part.table.column(name), name, len(repeated)) for name in part.table.column_names]
+    kept = may_be_data(layout, times)
     if kept is not None:
         emit(Warned("repeated header", f"{told}: like the header, and kept, as {kept!r} stands in other rows too"))
         return
