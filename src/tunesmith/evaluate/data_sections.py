@@ -84,7 +84,7 @@ def _rows(found: Any) -> str:
         f'<span class="key {kind}"></span>{counts[kind]:,} {words}' for kind, words in _KINDS.items() if counts[kind]
     )
     rows = [
-        (text(_KINDS.get(kind, kind)), text(why), page.number_cell(count))
+        (text(_KINDS.get(kind, kind)), text(why), text(count))
         for kind, part in (found.get("reasons") or {}).items()
         for why, count in (part.items() if isinstance(part, dict) else ())
     ]

@@ -97,10 +97,8 @@ def roc_and_pr(evidence: Evidence) -> str:
     if not found:
         return ""
     names = [text(curve.name) if curve.name else "all labels together" for curve in found]
-    rows = [
-        (name, (words.number(curve.area), "n"), (words.number(curve.average_precision), "n"))
-        for name, curve in zip(names, found, strict=True)
-    ]
+    rows = [(name, words.number(curve.area), words.number(curve.average_precision))
+            for name, curve in zip(names, found, strict=True)]  # fmt: skip
     what = (
         f"For <b>{names[0]}</b>, the rarer of the two."
         if len(found) == 1
@@ -110,7 +108,7 @@ def roc_and_pr(evidence: Evidence) -> str:
         f"{what} Left: of how many others a false alarm is raised to find how many. Right: how many of the found ones "
         "are right. The nearer to the upper corner, the better."
     )
-    head: list[page.Cell] = ["label", ("area under ROC", "n"), ("average precision", "n")]
+    head = ("label", ("area under ROC", "n"), ("average precision", "n"))
     drawn = (
         page.chart(_lines(found, "false alarms among the others", "share found", roc=True)),
         page.chart(_lines(found, "share found (recall)", "share right (precision)", roc=False)),

@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith.evaluate.charts import Figure
 
 Cell = str | tuple[str, str]
-"""HTML, or (HTML, class of the cell)."""
+"""HTML, or (HTML, class of the cell); the class of a column's head is that of its cells that have none."""
 
 MOST_ROWS = 200
 LONGEST = 600
@@ -34,24 +34,21 @@ def _plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def number_cell(value: Any) -> Cell:
-    return (text(value), "n")
-
-
 def table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]], scroll: bool = True, fold: bool = False) -> str:
     """A table that scrolls inside its section when it is long. With `fold` a row is a list on a narrow screen, each
     cell beside the name of its column."""
-    names = [column[0] if isinstance(column, tuple) else column for column in head]
+    columns = [column if isinstance(column, tuple) else (column, "") for column in head]
 
-    def cell(tag: str, content: Cell, of: str = "") -> str:
-        inside, kind = content if isinstance(content, tuple) else (content, "")
+    def cell(tag: str, content: Cell, of: str = "", usual: str = "") -> str:
+        inside, kind = content if isinstance(content, tuple) else (content, usual)
         marks = (f' class="{kind}"' if kind else "") + (f' data-of="{of}"' if of else "")
         return f"<{tag}{marks}>{inside}</{tag}>"
 
     def line(row: Sequence[Cell]) -> str:
-        return "".join(cell("td", one, names[at] if fold else "") for at, one in enumerate(row))
+        named = zip(row, columns or [("", "")] * len(row), strict=True)
+        return "".join(cell("td", one, name if fold else "", kind) for one, (name, kind) in named)
 
-    heads = "".join(cell("th", column) for column in head)
+    heads = "".join(cell("th", column) for column in columns)
     body = "".join(f"<tr>{line(row)}</tr>" for row in rows)
     thead = f"<thead><tr>{heads}</tr></thead>" if head else ""
     kind = ' class="fold"' if fold else ""

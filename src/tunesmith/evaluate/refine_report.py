@@ -70,10 +70,10 @@ def _importance(shares: Mapping[str, float]) -> str:
 def _trials(document: Document) -> str:
     names = sorted({name for trial in document["trials"] for name in trial["words"]})
     head: list[page.Cell] = ["trial", "state", (text(words.metric(document["metric"])), "n"), ("loss", "n"),
-                             ("time", "n"), *map(text, names), "why"]  # fmt: skip
-    rows: list[Sequence[page.Cell]] = [
-        (str(t["number"]), text(t["state"]), (words.number(t["value"]), "n"), (words.number(t["loss"]), "n"),
-         (words.seconds(t["seconds"]), "n"), *(text(t["words"].get(name, "")) for name in names), text(t["why"]))
+            ("time", "n"), *map(text, names), "why"]  # fmt: skip
+    rows = [
+        (str(t["number"]), text(t["state"]), words.number(t["value"]), words.number(t["loss"]),
+         words.seconds(t["seconds"]), *(text(t["words"].get(name, "")) for name in names), text(t["why"]))
         for t in document["trials"]
     ]  # fmt: skip
     return page.table(head, rows, fold=True)
@@ -86,13 +86,9 @@ def repeated(title: str, document: Document) -> str:
     dots = _dots(labels, [run["metrics"].get(metric) for run in runs], words.metric(metric), BLUE)
     names = list(document["mean"])
     head: list[page.Cell] = ["", *((text(words.metric(name)), "n") for name in names)]
-    rows: list[list[page.Cell]] = [
-        [text(run["name"]), *((words.number(run["metrics"].get(name)), "n") for name in names)] for run in runs
-    ]
-    rows += [
-        [kind, *((words.number(document[key].get(name)), "n") for name in names)]
-        for kind, key in (("mean", "mean"), ("standard deviation", "spread"))
-    ]
+    measured = [(text(run["name"]), run["metrics"]) for run in runs]
+    measured += [("mean", document["mean"]), ("standard deviation", document["spread"])]
+    rows = [[kind, *(words.number(found.get(name)) for name in names)] for kind, found in measured]
     layout = charts.axes("", words.metric(metric))
     layout["yaxis"] |= charts.within([run["metrics"].get(metric) for run in runs], metric)
     figure = {"data": [dots], "layout": layout}
@@ -110,7 +106,7 @@ def until(document: Document) -> str:
     goal = {"type": "scatter", "mode": "lines", "name": "target", "x": [1, max(2, len(steps))],
             "y": [document["target"]] * 2, "line": {"color": GREY, "dash": "dash"}}  # fmt: skip
     rows = [
-        (str(s["number"]), text(s["change"] or "as it was asked for"), text(s["why"]), (words.number(s["value"]), "n"),
+        (str(s["number"]), text(s["change"] or "as it was asked for"), text(s["why"]), words.number(s["value"]),
          text(", ".join(words.finding(name) for name in s["findings"])), "kept" if s["kept"] else "")
         for s in steps
     ]  # fmt: skip
@@ -128,11 +124,11 @@ def comparison(document: Document) -> str:
     """Quality against cost, what was compared, and what more data would bring."""
     contenders, metric = document["rungs"], words.metric(document["metric"])
     head: list[page.Cell] = ["", (text(metric), "n"), "95 % interval", ("time", "n"), ("memory", "n"), ("size", "n"),
-                             ("kept of the base", "n"), "against the one before"]  # fmt: skip
+            ("kept of the base", "n"), "against the one before"]  # fmt: skip
     rows = [
-        (text(r["title"]), (words.number(r["value"]), "n"), f"{words.number(r['low'])} – {words.number(r['high'])}",
-         (words.seconds(r["seconds"]), "n"), (words.bytes_(r["peak_memory_bytes"]), "n"),
-         (words.bytes_(r["size_bytes"]), "n"), (words.kept(r.get("forgetting")), "n"), text(r["against_below"] or "–"))
+        (text(r["title"]), words.number(r["value"]), f"{words.number(r['low'])} – {words.number(r['high'])}",
+         words.seconds(r["seconds"]), words.bytes_(r["peak_memory_bytes"]),
+         words.bytes_(r["size_bytes"]), words.kept(r.get("forgetting")), text(r["against_below"] or "–"))
         for r in contenders
     ]  # fmt: skip
     figure = _quality_over_cost(contenders, document["metric"])

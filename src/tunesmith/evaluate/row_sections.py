@@ -47,12 +47,11 @@ def confusion_matrix(evidence: Evidence) -> str:
     wide = "wide" if classes > SMALL_MATRIX else "square"
     places = {name: at for at, name in enumerate(found["labels"])}
     rows = [
-        (text(pair["truth"]), text(pair["predicted"]), page.number_cell(pair["count"]),
+        (text(pair["truth"]), text(pair["predicted"]), text(pair["count"]),
          f'<button class="link" data-cell="{places[pair["truth"]]},{places[pair["predicted"]]}">read them</button>')
         for pair in found["most_confused"][:CONFUSED_SHOWN]
     ]  # fmt: skip
-    head: list[page.Cell] = ["truth", "predicted", ("rows", "n"), ""]
-    listed = f"<h3>Most confused</h3>{page.table(head, rows)}" if rows else ""
+    listed = f"<h3>Most confused</h3>{page.table(('truth', 'predicted', ('rows', 'n'), ''), rows)}" if rows else ""
     shown = f'<p class="soft small">{note}</p><div class="{wide} matrix">{heat}</div>' if heat else ""
     return shown + listed
 
@@ -131,8 +130,7 @@ def sliced(evidence: Evidence) -> str:
     parts = []
     for title, rows in slices(evidence.outcome, *evidence.sizes, first):
         body = [
-            (text(row["slice"]), page.number_cell(row["rows"]), (words.number(row["value"]), "n"), words.interval(row))
-            for row in rows
+            (text(one["slice"]), text(one["rows"]), words.number(one["value"]), words.interval(one)) for one in rows
         ]
         head = (text(title), ("rows", "n"), (text(words.metric(first)), "n"), "95 % interval")
         parts.append(page.table(head, body))

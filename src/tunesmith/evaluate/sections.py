@@ -64,15 +64,15 @@ def all_metrics(evidence: Evidence) -> str:
         columns["validation"] = document["validation"]
     columns |= {words.baseline(name): part for name, part in document["baselines"].items()}
     names = [name for name in names_for(evidence.kind) if name in document["test"]]
-    head: list[page.Cell] = ["metric", "95 % interval", *((text(name), "n") for name in columns)]
     rows: list[list[page.Cell]] = []
     for name in names:
         arrow = {True: "↑", False: "↓", None: ""}[TABLE[name].higher_is_better]
-        values = [(words.number(part[name]["value"]) if name in part else "–", "n") for part in columns.values()]
-        rows.append(
-            [f"{text(words.metric(name))} {arrow}", (words.interval(document["test"][name]), "figure"), *values]
-        )
-    return page.fold("All metrics", page.table(head, rows))
+        values = [words.number(part[name]["value"]) if name in part else "–" for part in columns.values()]
+        interval = (words.interval(document["test"][name]), "figure")
+        rows.append([f"{text(words.metric(name))} {arrow}", interval, *values])
+    return page.fold(
+        "All metrics", page.table(["metric", "95 % interval", *((text(one), "n") for one in columns)], rows)
+    )
 
 
 def curves(evidence: Evidence) -> str:
@@ -109,17 +109,16 @@ def classes(evidence: Evidence) -> str:
 
 
 def _class_table(evidence: Evidence, rows: Sequence[LabelRow]) -> str:
-    many = evidence.kind == "labels"
-    head: list[page.Cell] = ["label", "F1", ("", "n"), ("precision", "n hide-small"), ("recall", "n hide-small")]
-    head += [("rows", "n"), *([("threshold", "n")] if many else [])]
-    body = []
-    for row in rows:
-        bar = f'<span style="width:{100 * row["f1"]:.1f}%"></span>'
-        cells: list[page.Cell] = [(text(row["label"]), "text"), (bar, "bar"), (words.number(row["f1"]), "n")]
-        cells += [(words.number(row[name]), "n hide-small") for name in ("precision", "recall")]
-        cells += [page.number_cell(row["support"])]
-        body.append([*cells, *([(words.number(row.get("threshold")), "n")] if many else [])])
-    return page.table(head, body)
+    head = ("label", "F1", ("", "n"), ("precision", "n hide-small"), ("recall", "n hide-small"), ("rows", "n"),
+            ("threshold", "n"))  # fmt: skip
+    body: list[tuple[page.Cell, ...]] = [
+        ((text(row["label"]), "text"), (f'<span style="width:{100 * row["f1"]:.1f}%"></span>', "bar"),
+         *(words.number(row[name]) for name in ("f1", "precision", "recall")), text(row["support"]),
+         words.number(row.get("threshold")))
+        for row in rows
+    ]  # fmt: skip
+    shown = len(head) if evidence.kind == "labels" else -1
+    return page.table(head[:shown], [row[:shown] for row in body])
 
 
 def forgetting(evidence: Evidence) -> str:
@@ -129,12 +128,12 @@ def forgetting(evidence: Evidence) -> str:
         return ""
     sentence = words.forgotten(found)
     shown = f"<p>{text(sentence[0].upper() + sentence[1:])}.</p>"
-    head: list[page.Cell] = ["retained", "metric", ("before", "n"), ("after", "n"), ("lost", "n"), "95 % interval"]
-    rows: list[list[page.Cell]] = []
-    for one in found.get("tasks", ()):
-        numbers = (one["before"], one["after"], one["lost"]["value"])
-        cells: list[page.Cell] = [(words.number(value), "n") for value in numbers]
-        rows.append([text(one["name"]), text(words.metric(one["metric"])), *cells, words.interval(one["lost"])])
+    head = ("retained", "metric", ("before", "n"), ("after", "n"), ("lost", "n"), "95 % interval")
+    rows = [
+        (text(one["name"]), text(words.metric(one["metric"])),
+         *map(words.number, (one["before"], one["after"], one["lost"]["value"])), words.interval(one["lost"]))
+        for one in found.get("tasks", ())
+    ]  # fmt: skip
     shown += page.table(head, rows) if rows else ""
     if "drift" in found:
         drift = {"CKA of features before and after": words.number(found["drift"]["cka"])}
@@ -144,10 +143,8 @@ def forgetting(evidence: Evidence) -> str:
         )
     if "matrix" in found:
         stages = found["matrix"]["tasks"]
-        table: list[list[str | tuple[str, str]]] = [
-            [text(f"after {stage}"), *((words.number(value), "n") for value in row)]
-            for stage, row in zip(stages, found["matrix"]["values"], strict=True)
-        ]
+        values = zip(stages, found["matrix"]["values"], strict=True)
+        table = [[text(f"after {stage}"), *map(words.number, row)] for stage, row in values]
         shown += page.table(["", *((text(stage), "n") for stage in stages)], table)
         names = ("average_forgetting", "backward_transfer")
         shown += page.facts({name.replace("_", " "): words.number(found[name]) for name in names if name in found})

@@ -21,7 +21,7 @@ def answers(evidence: Evidence) -> str:
     ranked = sorted(evidence.answers, key=lambda answer: _similarity(answer.given.get("tuned", ""), answer.wanted))
     head: list[page.Cell] = ["row", "asked", "wanted", *(text(_name(name)) for name in contenders)]
     rows: list[list[page.Cell]] = [
-        [page.number_cell(answer.row), (text(answer.question, _LONGEST), "text"),
+        [(text(answer.row), "n"), (text(answer.question, _LONGEST), "text"),
          (text(answer.wanted, _LONGEST), "text"),
          *((text(answer.given[name], _LONGEST) + _CUT * (name in answer.cut), "text") for name in contenders)]
         for answer in ranked[:SHOWN]
