@@ -5,12 +5,15 @@ A card takes its colours from the page around it, so that it reads on light and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.core.text import visible
+
+if TYPE_CHECKING:
+    import pandas
 
 LONGEST = 100
 """Letters of a cell that are shown."""
@@ -83,7 +86,7 @@ class Listing(Shown, list[dict[str, Any]]):
         super().__init__(dict(row) for row in rows)
         self._title, self._without = title, tuple(without)
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> pandas.DataFrame:
         """The rows as a pandas DataFrame."""
         import pandas
 
@@ -143,11 +146,11 @@ def _drawn(table: Table) -> str:
     return _table([head, *("".join(f"<td>{_safe(cell)}</td>" for cell in row) for row in table.rows)])
 
 
-def _table(rows: Any) -> str:
+def _table(rows: Iterable[str]) -> str:
     return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
-def _safe(value: Any) -> str:
+def _safe(value: object) -> str:
     return escape(_short(value))
 
 
@@ -156,7 +159,7 @@ def plain(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, float):
         value = f"{value:.4g}"
     elif isinstance(value, list | tuple | set):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tunesmith.core.events import Decided, Evaluated, Event, Paused, Phase, RolledBack, Step, Warned
 from tunesmith.core.text import visible
@@ -126,7 +125,7 @@ def _either(event: Event) -> str | None:
     return None
 
 
-def decided(what: str, value: Any, why: str) -> str:
+def decided(what: str, value: object, why: str) -> str:
     """A choice in plain words: 'answer to learn: intent (10 different values, ...)'."""
     label = _LABELS.get(what, what.replace("_", " "))
     if len(why) > _REASON:
@@ -138,7 +137,7 @@ def decided(what: str, value: Any, why: str) -> str:
     return f"{label}: {_value(what, value)} ({why})"
 
 
-def _value(what: str, value: Any) -> str:
+def _value(what: str, value: object) -> str:
     if what == "split" and isinstance(value, Mapping):
         return ", ".join(f"{value[name]:,} {use}" for name, use in _PARTS if value.get(name))
     if what == "target kind":
@@ -155,6 +154,6 @@ def rate(event: Step) -> str:
     return f"loss {event.loss:.4f}  {speed:.0f} rows/s"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 80 else text[:77] + "..."

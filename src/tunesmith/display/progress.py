@@ -15,7 +15,7 @@ _EVERY, _RARELY = 10.0, 60.0
 """Seconds between two plain lines about steps, in the first minutes and later."""
 
 
-def listener(stream: IO[str] | None = None, *, verbose: bool = False) -> Any:
+def listener(stream: IO[str] | None = None, *, verbose: bool = False) -> _Lines | _Bar:
     """A function for `listeners`; a bar when `stream` (standard error) is a terminal.
 
     `verbose`: every choice with its reason, losses and rows a second; else plain words.

@@ -15,6 +15,8 @@ from tunesmith.evaluate import words
 from tunesmith.evaluate.metrics import TABLE
 
 if TYPE_CHECKING:
+    import pandas
+
     from tunesmith.core.run import RunFolder
 
 _LEVELS = {"better": "good", "not proven": "fair", "worse": "poor"}
@@ -68,7 +70,7 @@ class Check(Document):
 class Comparison(Document):
     """What `compare` found: ladder.json as a dict."""
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> pandas.DataFrame:
         """A pandas DataFrame with a row for each contender."""
         import pandas
 
@@ -123,14 +125,14 @@ class RunResults(Shown):
         return Verdict(self.document["verdict"])
 
     @property
-    def predictions(self) -> Any:
+    def predictions(self) -> pandas.DataFrame:
         """Truth and scores of every test row: predictions.parquet as a pandas DataFrame."""
         import pandas
 
         self.folder.load_metrics()  # raises where there is none yet
         return pandas.read_parquet(self.folder.predictions)
 
-    def leaderboard(self) -> Any:
+    def leaderboard(self) -> pandas.DataFrame:
         """The model and its baselines on the test rows, the best first: a pandas DataFrame with a column a metric,
         and `low` and `high`, the 95 % interval of the first one."""
         import pandas

@@ -56,7 +56,7 @@ class Classification(PredictiveTask):
     def probe_loss(self) -> Loss:
         return "softmax" if self.kind == "label" else "sigmoid"
 
-    def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
+    def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[object], emit: Emit) -> None:
         self.kind, self.label_names = kind, list(label_names or [])
         self._weights = self._class_weights(self.truth(train_targets), emit)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -34,6 +34,7 @@ from tunesmith.models.language import LanguageModel
 from tunesmith.models.outline import few_parts
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.text import TextModel, usual_pooling
+from tunesmith.models.types import Config, Network
 
 Kind = Literal["causal", "seq2seq", "classification"]
 
@@ -89,7 +90,7 @@ class MetaModel:
     and what the method's `prepare` raises.
     """
 
-    def __init__(self, config: Any, kind: Kind, method: Method, recipe: Recipe, on: str = "meta"):
+    def __init__(self, config: Config, kind: Kind, method: Method, recipe: Recipe, on: str = "meta"):
         self.kind, self.method, self.recipe, self.on = kind, method, recipe, on
         self.dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
         self.config = copy.deepcopy(config)
@@ -170,7 +171,7 @@ class MetaModel:
         return losses.sum()
 
 
-def shrink(config: Any, layers: int, words: int) -> Any:
+def shrink(config: Config, layers: int, words: int) -> Config:
     """`config` with fewer blocks and a smaller vocabulary, for a measurement in seconds."""
     small = copy.deepcopy(config)
     text = small.get_text_config()
@@ -186,7 +187,7 @@ def shrink(config: Any, layers: int, words: int) -> Any:
     return small
 
 
-def _build(config: Any, kind: Kind, recipe: Recipe, on: str) -> Any:
+def _build(config: Config, kind: Kind, recipe: Recipe, on: str) -> Network:
     import transformers
 
     makers = {
@@ -214,7 +215,7 @@ def _build(config: Any, kind: Kind, recipe: Recipe, on: str) -> Any:
     return network
 
 
-def _bundle(network: Any, kind: Kind) -> Bundle[Any]:
+def _bundle(network: Network, kind: Kind) -> Bundle[Any]:
     name = network.config.model_type
     words: Any = _Words(int(network.config.get_text_config().vocab_size))
     if kind == "classification":
@@ -233,7 +234,7 @@ class _Words:
     def __len__(self) -> int:
         return self._count
 
-    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+    def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
         return {"input_ids": [0]}
 
     def get_added_vocab(self) -> dict[str, int]:
@@ -250,21 +251,24 @@ class _Alive(TorchDispatchMode):
         for tensor in before:  # views of them are no new memory
             self._follow(tensor.untyped_storage(), counts=False)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Callable[..., object], types: object, args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:  # fmt: skip
         result = func(*args, **(kwargs or {}))
         for value in result if isinstance(result, tuple | list) else (result,):
             if isinstance(value, Tensor):
                 self._follow(value.untyped_storage())
         return result
 
-    def _follow(self, storage: Any, counts: bool = True) -> None:
+    def _follow(self, storage: torch.UntypedStorage, counts: bool = True) -> None:
         key = id(storage)
         known = self._seen.get(key)
         if known is not None and known() is storage:
             return
         size = storage.nbytes() if counts else 0
 
-        def gone(_: Any) -> None:
+        def gone(_: object) -> None:
             self.now -= size
             self._seen.pop(key, None)
 
@@ -283,7 +287,10 @@ class _Attention(TorchFunctionMode):
     Values do not exist, so questions to them are answered: a mask can be left out, nothing is padding, sizes are 1.
     """
 
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Callable[..., object], types: object, args: Sequence[Any] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:  # fmt: skip
         if func is functional.scaled_dot_product_attention:
             return _Fused.apply(*args[:3])
         if func in _ANSWERS:

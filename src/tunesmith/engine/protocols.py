@@ -32,8 +32,9 @@ from tunesmith.engine.options import LanguageOptions
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.models.bundle import Bundle
-from tunesmith.models.codec import Codec
+from tunesmith.models.codec import Codec, Example
 from tunesmith.models.mask import Encoded
+from tunesmith.models.types import Tokenizer
 
 
 @dataclass
@@ -177,7 +178,7 @@ class PredictiveTask(Task):
     def probe_loss(self) -> Loss:
         """The loss of the linear solution that the head starts from."""
 
-    def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
+    def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[object], emit: Emit) -> None:
         """Learn what depends on the training targets: class weights, scale."""
         self.kind, self.label_names = kind, label_names
 
@@ -193,15 +194,14 @@ class PredictiveTask(Task):
     @property
     def target(self) -> Target:
         """What is learned of each row."""
-        found: Target = registry.get("evaluate.targets", self.kind)(self.label_names)
-        return found
+        return registry.get("evaluate.targets", self.kind)(self.label_names)
 
-    def truth(self, values: Sequence[Any]) -> Any:
+    def truth(self, values: Sequence[object]) -> Any:
         """Column 'target' as what predictions are compared with."""
         return self.target.truth(values)
 
     @abstractmethod
-    def targets(self, values: Sequence[Any]) -> np.ndarray:
+    def targets(self, values: Sequence[object]) -> np.ndarray:
         """Column 'target' as what `loss` compares with."""
 
     @abstractmethod
@@ -251,13 +251,11 @@ class GenerativeTask(Task):
     """Sequences of tokens of one training item, such as a better and a worse answer."""
 
     @abstractmethod
-    def codec(self, tokenizer: Any) -> Codec:
+    def codec(self, tokenizer: Tokenizer) -> Codec:
         """How examples become tokens. Raises OptionError for what the tokenizer does not have."""
 
     @abstractmethod
-    def encode(
-        self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: Any, limit: int
-    ) -> list[tuple[Encoded, int]]:
+    def encode(self, example: Example, partner: Example, codec: Any, limit: int) -> list[tuple[Encoded, int]]:
         """The example's sequences, each with its number of source tokens (0: there is no encoder). `partner`: another
         example of the same split; `codec`: that of this task. Raises DataError."""
 
@@ -326,7 +324,7 @@ class Traits:
         """How a language model is loaded: {"quantization": "nf4"}, or as it is."""
         return {}
 
-    def check(self, words: Mapping[str, Any]) -> None:
+    def check(self, words: Mapping[str, object]) -> None:
         """Raises OptionError for other options of the run that it can not work with."""
 
     def check_network(self, bundle: Bundle) -> None:

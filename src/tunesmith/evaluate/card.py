@@ -63,7 +63,7 @@ def _front_matter(evidence: Evidence) -> str:
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
 
 
-def _licence(name: Any) -> str:
+def _licence(name: object) -> str:
     return str(name).lower() if name and str(name).lower() != "unknown" else "unknown"
 
 

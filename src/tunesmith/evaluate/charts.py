@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.evaluate.fit import Curves
 from tunesmith.evaluate.metrics import TABLE
 from tunesmith.evaluate.sample import BINS
 from tunesmith.evaluate.types import Outcome
@@ -39,7 +40,7 @@ def _rounded(values: Sequence[float] | np.ndarray) -> list[float]:
     return [float(f"{value:.5g}") for value in values]
 
 
-def loss_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], apart: bool = False) -> Figure | None:
+def loss_curves(curves: Curves, apart: bool = False) -> Figure | None:
     """Training loss (each step pale, running mean strong) and validation loss; None where no step was taken.
 
     `apart`: the two are different losses, so that the validation's has an axis of its own, on the right.
@@ -67,7 +68,7 @@ def loss_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], apart: bool =
     return {"data": data, "layout": layout}
 
 
-def _with_kept(layout: dict[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def _with_kept(layout: Figure, curves: Curves) -> Figure:
     """A dashed line at the step whose weights were kept."""
     steps = [int(point["step"]) for point in curves.get("validation", ())]
     kept = [int(point["step"]) for point in curves.get("validation", ()) if point.get("best")]
@@ -89,7 +90,7 @@ def _running_mean(values: np.ndarray, reach: int) -> np.ndarray:
     return (sums[last] - sums[first]) / (last - first)
 
 
-def metric_curve(curves: Mapping[str, Sequence[Mapping[str, Any]]], first: str) -> Figure | None:
+def metric_curve(curves: Curves, first: str) -> Figure | None:
     """The first metric on the validation rows, by step; None with fewer than two points."""
     steps, values = _curve(curves, "validation", first)
     if len(steps) < 2:
@@ -98,14 +99,14 @@ def metric_curve(curves: Mapping[str, Sequence[Mapping[str, Any]]], first: str) 
     return {"data": [drawn], "layout": {**_with_kept(axes("step", named(first)), curves), "showlegend": False}}
 
 
-def _curve(curves: Mapping[str, Sequence[Mapping[str, Any]]], side: str, key: str) -> tuple[list[int], list[float]]:
+def _curve(curves: Curves, side: str, key: str) -> tuple[list[int], list[float]]:
     points = [point for point in curves.get(side, ()) if np.isfinite(point.get(key) or np.nan)]
     return [int(point.get("step", 0)) for point in points], [float(point[key]) for point in points]
 
 
 def line(
     x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, name: str, colour: str, **style: float
-) -> dict[str, Any]:
+) -> Figure:
     return {
         "type": "scatter",
         "mode": "lines",
@@ -118,7 +119,7 @@ def line(
     }
 
 
-def axes(x: str, y: str, zero: bool = False) -> dict[str, Any]:
+def axes(x: str, y: str, zero: bool = False) -> Figure:
     """Layout with two titles and the legend above; `zero`: the vertical axis begins at 0."""
     vertical = {"title": {"text": y}, **({"rangemode": "tozero"} if zero else {})}
     return {
@@ -128,7 +129,7 @@ def axes(x: str, y: str, zero: bool = False) -> dict[str, Any]:
     }
 
 
-def within(values: Sequence[float | None], metric: str) -> dict[str, Any]:
+def within(values: Sequence[float | None], metric: str) -> Figure:
     """The part of an axis that shows all values and, of a metric that ends at 0 and 1, nothing beyond."""
     known = [value for value in values if value is not None and np.isfinite(value)]
     if not known:
@@ -279,7 +280,7 @@ def residuals(outcome: Outcome) -> Figure:
     return {"data": [_dots(given, error), {**zero, "hoverinfo": "skip"}], "layout": layout}
 
 
-def _dots(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+def _dots(x: np.ndarray, y: np.ndarray) -> Figure:
     marker = {"size": 5, "color": BLUE, "opacity": 0.45}
     return {"type": "scatter", "mode": "markers", "x": _rounded(x), "y": _rounded(y), "marker": marker}
 

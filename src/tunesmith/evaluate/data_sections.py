@@ -4,7 +4,6 @@ doubtful. What was looked for and not found is one line."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tunesmith.evaluate import charts, page
 from tunesmith.evaluate.evidence import Evidence
@@ -54,13 +53,13 @@ def audit(evidence: Evidence) -> str:
     return shown + (page.fold("Everything else that was found", page.anything(rest)) if rest else "")
 
 
-def _is_clean(key: str, found: Any) -> bool:
+def _is_clean(key: str, found: object) -> bool:
     if not isinstance(found, Mapping):
         return not found
     return not any(value for name, value in found.items() if name not in _NO_FAULTS or key in ("conflicts", "missing"))
 
 
-def _facts_or_table(found: Any) -> str:
+def _facts_or_table(found: object) -> str:
     """Single numbers side by side, lists of examples as tables below them; zeros are left out."""
     if not isinstance(found, dict):
         return page.anything(found)
@@ -70,7 +69,7 @@ def _facts_or_table(found: Any) -> str:
     return page.facts({str(key).replace("_", " "): text(value) for key, value in single.items()}) + tables
 
 
-def _rows(found: Any) -> str:
+def _rows(found: object) -> str:
     """Every row is used, cut or left out, and they add up."""
     title = "What became of every row"
     if not isinstance(found, dict) or not found.get("rows"):
@@ -92,7 +91,7 @@ def _rows(found: Any) -> str:
     return f'<h3>{title}</h3><p>{said} = {total:,} rows in</p><div class="stack">{bar}</div>{why}'
 
 
-def _splits(found: Any) -> str:
+def _splits(found: object) -> str:
     if not isinstance(found, dict) or not found:
         return ""
     counts = {name: rows for name, rows in found.items() if isinstance(rows, int)}
@@ -102,7 +101,7 @@ def _splits(found: Any) -> str:
     return f"<h3>Splits</h3><p>{said}</p>"
 
 
-def _label_chart(found: Any) -> str:
+def _label_chart(found: object) -> str:
     """Rows of each label, over all splits."""
     if not isinstance(found, Mapping) or not found or not all(isinstance(part, Mapping) for part in found.values()):
         return ""
@@ -116,7 +115,7 @@ def _label_chart(found: Any) -> str:
     return f'<h3>Rows of each label</h3><div class="{kind}">{bars}</div>{note}'
 
 
-def _length_charts(lengths: Any, numbers: Any) -> str:
+def _length_charts(lengths: object, numbers: object) -> str:
     drawn = [
         f"<div><h3>{title}</h3>{page.chart(charts.histogram(bins['edges'], bins['counts'], across))}</div>"
         for title, across, found in (

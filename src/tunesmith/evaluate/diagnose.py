@@ -7,7 +7,7 @@ says nothing. Nothing here trains, reads files or knows of a model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def findings(
     test: Metrics,
     baselines: Mapping[str, Metrics],
     first_metric: str,
-    audit: Mapping[str, Any] | None = None,
+    audit: Mapping[str, object] | None = None,
     verdict: Verdict | None = None,
     test_without_leaked: Metrics | None = None,
     data: Sequence[Finding] = (),
@@ -196,7 +196,7 @@ def _calibration(outcome: Outcome) -> list[Finding]:
     return _finding("calibration_off", "warning", evidence, action)
 
 
-def _imbalance(table: list[LabelRow], audit: Mapping[str, Any]) -> list[Finding]:
+def _imbalance(table: list[LabelRow], audit: Mapping[str, object]) -> list[Finding]:
     counts = label_counts(audit) or {row["label"]: row["support"] for row in table}
     known = {name: rows for name, rows in counts.items() if rows > 0}
     if len(known) < 2:
@@ -338,7 +338,7 @@ def _rounded(rows: float) -> int:
     return int(float(f"{rows:.2g}"))
 
 
-def leaked(entry: Any, test: Metrics, without: Metrics | None, first: str) -> list[Finding]:
+def leaked(entry: object, test: Metrics, without: Metrics | None, first: str) -> list[Finding]:
     """Rows that stand in two splits still are a warning; rows that were moved together are told.
 
     `entry`: what the audit says of leakage: {"remaining_rows", "moved_rows"}, or the rows themselves.
@@ -360,7 +360,7 @@ def leaked(entry: Any, test: Metrics, without: Metrics | None, first: str) -> li
     return _finding("leakage", "warning", evidence, action)
 
 
-def _conflicts(audit: Mapping[str, Any]) -> list[Finding]:
+def _conflicts(audit: Mapping[str, object]) -> list[Finding]:
     entry = audit.get("conflicts")
     texts = int(entry["texts"]) if isinstance(entry, Mapping) and "texts" in entry else count(entry)
     if not texts:
@@ -371,7 +371,7 @@ def _conflicts(audit: Mapping[str, Any]) -> list[Finding]:
     return _finding("conflicting_labels", "warning", evidence, action)
 
 
-def label_counts(audit: Mapping[str, Any]) -> dict[str, int]:
+def label_counts(audit: Mapping[str, object]) -> dict[str, int]:
     """Training rows by label from an audit, {} where it does not tell.
 
     Reads {"labels": {name: {"train": n, ...}}}, and "label_counts" by label or by split and label.
@@ -385,7 +385,7 @@ def label_counts(audit: Mapping[str, Any]) -> dict[str, int]:
     return {str(name): rows for name, rows in flat.items() if isinstance(rows, int)}
 
 
-def count(part: Any) -> int:
+def count(part: object) -> int:
     """Rows that an audit entry is about, whatever its shape: a number, a list, or an object with "rows"."""
     if isinstance(part, Mapping):
         return next((count(part[key]) for key in ("rows", "count", "total") if key in part), 0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tunesmith.evaluate.features import TfidfFeatures
 from tunesmith.models.chat_template import learned_turns
+from tunesmith.models.rendering import Message
 
 Example = dict[str, Any]
 """An example in its internal form, any but "text" (which asks nothing)."""
@@ -112,7 +113,7 @@ def _answer(example: Example) -> Any:
     return example[{"pair": "target", "preference": "chosen"}.get(example["form"], "completion")]
 
 
-def _last_answer(messages: list[dict[str, Any]]) -> int:
+def _last_answer(messages: Sequence[Message]) -> int:
     """The position of the last one that is learned; the end where there is none."""
     return (learned_turns(messages) or [len(messages)])[-1]
 
@@ -125,9 +126,9 @@ def _source(example: Example) -> str:
     return "\n".join(message["content"] or "" for message in asked if message["role"] == "user")
 
 
-def _instructs(message: dict[str, Any]) -> bool:
+def _instructs(message: Message) -> bool:
     return message["role"] in ("system", "developer")
 
 
-def _written(message: dict[str, Any]) -> bool:
+def _written(message: Message) -> bool:
     return bool(message.get("content")) and not message.get("tool_calls") and message["role"] != "tool"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 from tunesmith.evaluate.charts import Figure
 
@@ -14,15 +14,16 @@ Cell = str | tuple[str, str]
 
 MOST_ROWS = 200
 LONGEST = 600
+T = TypeVar("T")
 
 
-def text(value: Any, longest: int = LONGEST) -> str:
+def text(value: object, longest: int = LONGEST) -> str:
     """Any value as escaped text, cut with an ellipsis."""
     shown = value if isinstance(value, str) else _plain(value)
     return html.escape(shown if len(shown) <= longest else shown[: longest - 1] + "…")
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -64,12 +65,12 @@ def chart(figure: Figure | None, kind: str = "") -> str:
     return f'<div class="chart {kind}"><div class="canvas"></div>{values}</div>'
 
 
-def data(name: str, value: Any) -> str:
+def data(name: str, value: object) -> str:
     """Values that the page's script reads, in an element of class `name`."""
     return f'<script type="application/json" class="{name}">{_json(value)}</script>'
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
@@ -83,7 +84,7 @@ def fold(title: str, inside: str, opened: bool = False) -> str:
     return f"<details{' open' if opened else ''}><summary>{text(title)}</summary>{inside}</details>"
 
 
-def anything(value: Any, depth: int = 0) -> str:
+def anything(value: object, depth: int = 0) -> str:
     """Nested dicts and lists as tables; for what the report has no special place for."""
     if isinstance(value, Mapping) and value:
         if depth >= 3:
@@ -99,13 +100,13 @@ def anything(value: Any, depth: int = 0) -> str:
     return text(value)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     return "" if isinstance(value, Mapping | list | tuple) else "text"
 
 
-def _first(parts: Iterable[Any]) -> list[Any]:
+def _first(parts: Iterable[T]) -> list[T]:
     return list(parts)[:MOST_ROWS]
 
 
-def _title(key: Any) -> str:
+def _title(key: object) -> str:
     return str(key).replace("_", " ")

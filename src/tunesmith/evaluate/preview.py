@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.models.mask import Cut, Encoded
+from tunesmith.models.types import Tokenizer
 
 Style = Literal["ansi", "html", "plain"]
 State = Literal["learned", "context", "cut"]
@@ -34,7 +35,7 @@ _SIGNS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
 _LONGEST_CHARACTER = 4  # bytes of a character in UTF-8, and so the most tokens that one character takes
 
 
-def render_preview(encoded: Encoded, tokenizer: Any, *, cut: Cut | None = None, style: Style = "ansi") -> str:
+def render_preview(encoded: Encoded, tokenizer: Tokenizer, *, cut: Cut | None = None, style: Style = "ansi") -> str:
     """`encoded` with every token as learned, context or cut, a legend and counts.
 
     `encoded` is the example before it was cut, and `cut` what `mask.cut` said of it. 'ansi' is coloured text,
@@ -48,7 +49,7 @@ def render_preview(encoded: Encoded, tokenizer: Any, *, cut: Cut | None = None, 
     return render(pieces, counts)
 
 
-def token_table(encoded: Encoded, tokenizer: Any, *, cut: Cut | None = None) -> list[dict[str, Any]]:
+def token_table(encoded: Encoded, tokenizer: Tokenizer, *, cut: Cut | None = None) -> list[dict[str, Any]]:
     """`encoded` as [{"text", "learned", "cut"}]: the texts joined are the whole example. Tokens that share a
     character are one entry."""
     return [
@@ -64,7 +65,7 @@ def _states(encoded: Encoded, cut: Cut | None) -> list[State]:
             for is_learned, is_kept in zip(learned, kept, strict=True)]  # fmt: skip
 
 
-def _pieces(ids: np.ndarray, states: list[State], tokenizer: Any) -> Iterator[tuple[str, State, list[int]]]:
+def _pieces(ids: np.ndarray, states: list[State], tokenizer: Tokenizer) -> Iterator[tuple[str, State, list[int]]]:
     """(text, state, ids): one token each, but for the bytes of a character that takes several."""
     start = 0
     while start < len(ids):
@@ -82,7 +83,7 @@ def _pieces(ids: np.ndarray, states: list[State], tokenizer: Any) -> Iterator[tu
         start = stop
 
 
-def _decode(tokenizer: Any, ids: np.ndarray) -> str:
+def _decode(tokenizer: Tokenizer, ids: np.ndarray) -> str:
     text: str = tokenizer.decode(ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     # SentencePiece decoders take a space off the start of a text, which this is not
     leads = str(tokenizer.convert_ids_to_tokens(int(ids[0]))).startswith("▁")

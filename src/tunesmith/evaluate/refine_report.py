@@ -156,7 +156,7 @@ def _quality_over_cost(contenders: Sequence[Document], metric: str) -> Figure:
     return {"data": data, "layout": {**layout, "legend": below, "height": 360 + 22 * len(contenders)}}
 
 
-def _time_axis(seconds: Sequence[float]) -> dict[str, Any]:
+def _time_axis(seconds: Sequence[float]) -> Figure:
     """A logarithmic axis that is marked with times as people say them."""
     ends = np.log10(np.maximum(seconds, 0.01))
     room = max(0.15, 0.06 * float(np.ptp(ends)))
@@ -201,7 +201,7 @@ def _link(run: str) -> str:
     return f"<p>The run: <code>{text(run)}</code>, with a report of its own.</p>"
 
 
-def _counted(x: str, y: str, numbers: Sequence[int]) -> dict[str, Any]:
+def _counted(x: str, y: str, numbers: Sequence[int]) -> Figure:
     """Axes of which x counts: no ticks between whole numbers, none below the first of them."""
     layout = charts.axes(x, y)
     if numbers:
@@ -211,7 +211,7 @@ def _counted(x: str, y: str, numbers: Sequence[int]) -> dict[str, Any]:
     return layout
 
 
-def _dots(x: Sequence[Any], y: Sequence[Any], name: str, colour: str) -> dict[str, Any]:
+def _dots(x: Sequence[object], y: Sequence[object], name: str, colour: str) -> Figure:
     return {"type": "scatter", "mode": "markers", "name": name, "x": list(x), "y": list(y),
             "marker": {"size": 9, "color": colour}}  # fmt: skip
 

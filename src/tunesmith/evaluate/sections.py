@@ -10,6 +10,7 @@ from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import TABLE, get, names_for
 from tunesmith.evaluate.page import text
 from tunesmith.evaluate.tables import LabelRow, per_class
+from tunesmith.evaluate.types import Finding
 
 FOLDED = 4
 """Labels without a single hit, from which they are folded into one line."""
@@ -176,7 +177,7 @@ def findings(evidence: Evidence) -> str:
     return shown + page.fold(f"{'Also: ' if open_ else ''}{names}", "".join(map(_finding, fine)), opened=False)
 
 
-def _finding(found: dict[str, Any]) -> str:
+def _finding(found: Finding) -> str:
     return (
         f'<div class="finding {text(found["severity"])}"><p><b>{text(words.finding(found["name"]))}'
         f"</b></p><p>{text(found['evidence'])}</p><p class='soft'>{text(found['action'])}</p></div>"

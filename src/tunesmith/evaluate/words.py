@@ -113,7 +113,7 @@ def size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
 
 
-def forgotten(found: dict[str, Any]) -> str:
+def forgotten(found: Mapping[str, Any]) -> str:
     """The part 'forgetting' of metrics.json in one sentence."""
     if found["lost"]["high"] <= 0 and not any(one["lost"]["value"] > 0 for one in found.get("tasks", ())):
         return f"nothing of what it knew before is lost ({found['probe']})"

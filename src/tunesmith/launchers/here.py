@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.imports import resolve
@@ -14,5 +14,5 @@ class Here:
 
     summary = "In this process, one run after the other"
 
-    def launch(self, work: str, job: dict[str, Any], log: Path, emit: Emit = ignore) -> None:
+    def launch(self, work: str, job: Mapping[str, object], log: Path, emit: Emit = ignore) -> None:
         resolve(work)(job, emit)

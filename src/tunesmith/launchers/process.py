@@ -37,7 +37,7 @@ class Process:
 
     summary = "Each run in a process of its own, with its own memory"
 
-    def launch(self, work: str, job: dict[str, Any], log: Path, emit: Emit = ignore) -> None:
+    def launch(self, work: str, job: Mapping[str, object], log: Path, emit: Emit = ignore) -> None:
         # arguments, no shell; what is printed goes to a file, where it can be read. A session of its own: Ctrl-C in the
         # terminal is for this process, which passes it on once
         command = [sys.executable, "-m", "tunesmith.launchers.process", work]
@@ -63,7 +63,7 @@ class Process:
             raise RunFailed(f"The process of a run failed: {why}", f"All that it said is in {log}.")
 
 
-def _listened(child: subprocess.Popen[str], job: Mapping[str, Any], emit: Emit) -> TunesmithError | None:
+def _listened(child: subprocess.Popen[str], job: Mapping[str, object], emit: Emit) -> TunesmithError | None:
     """Hand over the job, answer every event; the error that the process ended with. Raises what `emit` does."""
     assert child.stdin is not None
     assert child.stdout is not None
@@ -113,7 +113,7 @@ def _passing_on(child: subprocess.Popen[str]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _say(stream: IO[str], what: Any) -> None:
+def _say(stream: IO[str], what: object) -> None:
     stream.write(json.dumps(what, default=str) + "\n")
     stream.flush()
 
@@ -121,7 +121,7 @@ def _say(stream: IO[str], what: Any) -> None:
 # errors, from one process to the other
 
 
-def _record_of(error: TunesmithError) -> dict[str, Any]:
+def _record_of(error: TunesmithError) -> dict[str, object]:
     values = dict(vars(error))
     if isinstance(error, DataError):
         values["problems"] = [asdict(problem) for problem in error.problems]

@@ -86,7 +86,7 @@ def check_vision_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str
     return config
 
 
-def save_vision_model(bundle: VisionBundle, folder: Path, **_: Any) -> None:
+def save_vision_model(bundle: VisionBundle, folder: Path, **_: object) -> None:
     """Write the finished model as a plain transformers folder: config, safetensors, preprocessor_config.json."""
     assert bundle.processor is not None
     with quiet_transformers():
