@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -170,26 +177,38 @@ def test_a_broken_plugin_on_the_command_line(
 
 
 @pytest.mark.story
-@pytest.mark.usefixtures("extras")
-def test_a_package_of_its_own_adds_a_task_a_method_and_a_callback(in_tmp: Path, tiny_model: Path, tickets: Any) -> None:
-    run = tunesmith.train(
-        tickets, task="text-focal", method="last-block", callbacks=["shout"], volume=3, focus=1.0, max_steps=2,
-        model=str(tiny_model), precision="fp32", out="run",
-    )  # fmt: skip
-    assert (run.path / "shouted.txt").read_text().split("\n") == ["!!! 1", "!!! 2", ""]
-    again = tunesmith.load(run.path)
-    assert {answer["label"] for answer in again.predict(["the parcel is broken"])} <= set(again.labels)
-    assert max(len(path.read_text().splitlines()) for path in EXTRAS.rglob("*.py")) < 80
+def test_a_package_of_its_own_passes_the_suite(in_tmp: Path) -> None:
+    """As its author runs it: in a process that finds the package by its entry points."""
+    path = os.pathsep.join([str(EXTRAS), str(Path(registry.__file__).parents[2])])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--basetemp=work",
+               "--confcutdir", str(EXTRAS), "--rootdir", str(EXTRAS), str(EXTRAS / "check_extras.py")]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
+    assert "3 passed" in done.stdout, f"{done.stdout[-4000:]}\n{done.stderr[-2000:]}"
+    documents = [json.loads(one.read_text(encoding="utf-8")) for one in in_tmp.rglob("metrics.json")]
+    [ordinal] = [one for one in documents if one["task"] == "text-ordinal"]
+    assert (ordinal["method"], ordinal["test"]["levels_off"]["value"] <= 0.1) == ("last-block", True)
+    [shouted] = in_tmp.rglob("shouted.txt")
+    assert shouted.read_text(encoding="utf-8").splitlines() == ["! 1", "! 2", "! 3", "! 4"]
 
 
-@pytest.mark.story
+def test_the_page_about_plugins_shows_the_very_files() -> None:
+    text = (EXTRAS.parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```$", text, re.M | re.S))
+    points = ConfigParser()
+    points.read(EXTRAS / "tunesmith_extras-1.0.dist-info" / "entry_points.txt", encoding="utf-8")
+    project = tomllib.loads(shown.pop("pyproject.toml"))["project"]
+    assert project["entry-points"] == {group: dict(points[group]) for group in points.sections()}
+    files = {path.relative_to(EXTRAS).as_posix(): path.read_text(encoding="utf-8") for path in EXTRAS.rglob("*.py")}
+    assert shown == {name: content for name, content in files.items() if not name.endswith("__init__.py")}
+    assert max(content.count("\n") for content in files.values()) < 80
+
+
 @pytest.mark.usefixtures("extras")
-def test_the_suite_for_plugins_runs_those_of_another_package(tmp_path: Path) -> None:
-    assert list(testing.cases(["text-focal"], ["last-block", "qlora"])) == [("text-focal", 0, "last-block")]
-    run = testing.check("text-focal", 0, "last-block", tmp_path, testing.tiny_encoder)
-    assert run.metrics["accuracy"] >= 0.9
-    [mark] = testing.conformance(["text-focal"], ["last-block"]).pytestmark  # type: ignore[attr-defined]
-    assert mark.args[1] == [("text-focal", 0, "last-block")]
+def test_cases_of_the_suite_are_what_fits_each_other() -> None:
+    assert list(testing.cases(["text-ordinal"], ["last-block", "qlora"])) == [("text-ordinal", 0, "last-block")]
+    test: Any = testing.conformance(["text-ordinal"], ["last-block"], ["shout"])
+    [cases] = [mark.args[1] for mark in test.pytestmark if mark.name == "parametrize"]
+    assert list(cases) == ["text-ordinal-0-last-block", "shout"]
 
 
 def test_what_is_built_in_stays(install: Install) -> None:

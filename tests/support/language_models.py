@@ -11,44 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-SPECIAL = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
-CONTEXT = 256
+from tunesmith.models.tiny import CHATML, CONTEXT, byte_tokenizer
+
 CAUSAL = ("llama", "llama-tied", "gpt2", "gemma2")
 SEQ2SEQ = ("t5", "bart", "m2m100")
-_TEXT = ["say something to the user please", "the answer of the assistant is good and short", "where is my parcel"]
 _HOME = tempfile.TemporaryDirectory(prefix="tunesmith-language-")
 
 
 def tokenizer(family: str = "llama", *, template: bool = True) -> Any:
     """256 bytes, the special tokens, and what 40 merges make of a few words."""
-    from transformers import PreTrainedTokenizerFast
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    size = len(SPECIAL) + len(alphabet) + 40
-    raw.train_from_iterator(
-        _TEXT, trainers.BpeTrainer(vocab_size=size, special_tokens=SPECIAL, initial_alphabet=alphabet,
-                                   show_progress=False),
-    )  # fmt: skip
     ends = {"t5": "$A </s>", "m2m100": "$A </s>", "bart": "<s> $A </s>"}
-    if family in ends:
-        raw.post_processor = processors.TemplateProcessing(
-            single=ends[family], special_tokens=[(token, SPECIAL.index(token)) for token in ("<s>", "</s>")]
-        )
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token="<pad>", bos_token="<s>", eos_token="</s>", model_max_length=CONTEXT
-    )
-    if template and family not in SEQ2SEQ:
-        made.chat_template = CHATML
-    return made
+    return byte_tokenizer(ends.get(family), CHATML if template and family not in SEQ2SEQ else None)
 
 
 def network(family: str, **changes: Any) -> Any:

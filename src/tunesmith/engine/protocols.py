@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -31,6 +31,7 @@ from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import LanguageOptions
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.sequences import SequenceRows
+from tunesmith.models import tiny
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.codec import Codec, Example
 from tunesmith.models.mask import Encoded
@@ -39,10 +40,20 @@ from tunesmith.models.types import Tokenizer
 
 @dataclass
 class Toy:
-    """A few rows that a plugin brings for the conformance tests, and options that suit them."""
+    """What the conformance tests learn a task on: a few rows, and a base that is as small."""
 
     rows: list[dict[str, Any]]
+    """JSON values, written as JSON Lines."""
     words: dict[str, Any]
+    """Options that suit them."""
+    base: Callable[[Path], object] = tiny.encoder
+    """Writes a tiny model of random weights into an empty folder."""
+    reaches: float | None = None
+    """What the first metric is to be on the rows that were learned; None: better than before."""
+    rate: float = 3e-3
+    """A learning rate for random weights, before the method's own `toy_rate`."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What rows name by a path: laid beside them."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +247,10 @@ class PredictiveTask(Task):
         self.kind, self.label_names = state["kind"], state["label_names"]
 
 
+TOY_WORDS: dict[str, Any] = {"generate_rows": 0, "few_shot": 0}
+"""Options of a toy of a model that writes: nothing is written before and after training, which takes longer."""
+
+
 class GenerativeTask(Task):
     """Text."""
 
@@ -291,6 +306,8 @@ class Traits:
     """Highest rate for a language model, before the task's own factor, where it is not `learning_rate`."""
     rate_by_width: ClassVar[bool] = False
     """Whether the rate for a language model depends on its hidden size."""
+    toy_rate: ClassVar[float] = 1.0
+    """Times the rate of a toy, where so few weights move that each must go far; a step then sees all of its rows."""
     batch_rows: ClassVar[int | None] = None
     """Rows of a batch, where they do not follow from the data."""
     least_steps: ClassVar[int] = 0

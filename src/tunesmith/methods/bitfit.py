@@ -15,6 +15,7 @@ class BitFit(Method):
     summary: ClassVar[str] = "only the biases move, a thousandth of the weights; nothing is added"
     learning_rate = 1e-3
     epochs = 4
+    toy_rate = 3.0
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         """Freeze all but biases and head. Raises ModelError for a network without biases."""

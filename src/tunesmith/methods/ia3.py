@@ -19,6 +19,7 @@ class IA3(Additive):
     summary: ClassVar[str] = "three learned scales in each block move; the smallest adapter, a few kB a block"
     learning_rate = 3e-4
     epochs = 6
+    toy_rate = 3.0
 
     def prepare(self, bundle: Bundle, seed: int) -> None:
         from peft import IA3Config

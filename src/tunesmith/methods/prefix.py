@@ -26,6 +26,7 @@ class Prefix(VirtualTokens):
     learning_rate = 1e-2
     language_learning_rate = 3e-2
     epochs = 6
+    toy_rate = 30.0
     _name = "prefix"
     _head_rate = 0.1
     _takes_checkpointing = False

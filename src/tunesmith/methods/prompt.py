@@ -28,6 +28,7 @@ class Prompt(VirtualTokens):
     learning_rate = 0.1
     """In units of the typical entry of a word's embedding."""
     epochs = 8
+    toy_rate = 100.0
     _name = "prompt"
     _head_rate = 1e-2
     _takes_checkpointing = True

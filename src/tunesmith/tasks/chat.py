@@ -9,10 +9,11 @@ import numpy as np
 
 from tunesmith.engine.likelihood import Likelihoods, TokenObjective
 from tunesmith.engine.options import ConversationOptions
-from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
+from tunesmith.engine.protocols import TOY_WORDS, Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.evaluate.text_metrics import token_rows
+from tunesmith.models import tiny
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.mask import Encoded, split_long
 
@@ -60,5 +61,7 @@ class Chat(GenerativeTask):
             {"messages": [{"role": "user", "content": f"say {word}"}, {"role": "assistant", "content": word * 2}]}
             for word in ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")
         ]
-        return [Toy(rows, {}), Toy([{"prompt": r["messages"][0]["content"] + ":",
-                                     "completion": " " + r["messages"][1]["content"]} for r in rows], {})]  # fmt: skip
+        completions = [
+            {"prompt": r["messages"][0]["content"] + ":", "completion": " " + r["messages"][1]["content"]} for r in rows
+        ]
+        return [Toy(some, TOY_WORDS, tiny.causal, rate=1e-2) for some in (rows, completions)]

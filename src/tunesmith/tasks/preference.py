@@ -13,10 +13,11 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.engine.likelihood import Likelihoods
 from tunesmith.engine.options import ConversationOptions
 from tunesmith.engine.preference import FeedbackObjective, PairObjective, dpo_loss, kto_loss
-from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
+from tunesmith.engine.protocols import TOY_WORDS, Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.evaluate.text_metrics import preference_rows
+from tunesmith.models import tiny
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.mask import Encoded
 
@@ -98,4 +99,4 @@ class Preference(GenerativeTask):
             {"prompt": p["prompt"], "completion": p["chosen" if i % 2 else "rejected"], "label": bool(i % 2)}
             for i, p in enumerate(pairs)
         ]
-        return [Toy(pairs, {}), Toy(single, {})]
+        return [Toy(rows, TOY_WORDS, tiny.causal, reaches=0.6, rate=1e-2) for rows in (pairs, single)]

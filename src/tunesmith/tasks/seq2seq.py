@@ -9,10 +9,11 @@ import numpy as np
 
 from tunesmith.engine.likelihood import Likelihoods, TokenObjective
 from tunesmith.engine.options import LanguageOptions
-from tunesmith.engine.protocols import Batches, GenerativeTask, Toy
+from tunesmith.engine.protocols import TOY_WORDS, Batches, GenerativeTask, Toy
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.evaluate.text_metrics import token_rows
+from tunesmith.models import tiny
 from tunesmith.models.codec import PairCodec
 from tunesmith.models.mask import Encoded
 
@@ -55,4 +56,6 @@ class Seq2Seq(GenerativeTask):
     @classmethod
     def toys(cls) -> list[Toy]:
         words = ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")
-        return [Toy([{"source": f"say {word}", "target": word * 2} for word in words], {})]
+        return [
+            Toy([{"source": f"say {word}", "target": word * 2} for word in words], TOY_WORDS, tiny.seq2seq, rate=1e-2)
+        ]

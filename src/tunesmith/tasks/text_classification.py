@@ -38,4 +38,7 @@ class TextClassification(Classification):
         single = [{"text": t, "label": "good"} for t in good] + [{"text": t, "label": "bad"} for t in bad]
         many = [{"text": t, "labels": ["praise", "thanks"]} for t in good]
         many += [{"text": t, "labels": ["complaint"]} for t in bad]
-        return [Toy(single, {}), Toy(many, {"target": "labels"})]
+        return [
+            Toy(single, {"label_smoothing": 0.0}, reaches=0.9),  # smoothing keeps the loss above zero
+            Toy(many, {"target": "labels", "label_smoothing": 0.0}, reaches=0.9),
+        ]

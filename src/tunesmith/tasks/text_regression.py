@@ -104,4 +104,4 @@ class TextRegression(PredictiveTask):
     def toys(cls) -> list[Toy]:
         words = ["terrible", "bad", "poor", "fair", "fine", "good", "great", "superb", "perfect", "divine"]
         rows = [{"text": f"the food here was {word}", "score": 0.5 + i} for i, word in enumerate(words)]
-        return [Toy(rows, {"task": "text-regression", "target": "score"})]
+        return [Toy(rows, {"target": "score"}, reaches=1.5)]

@@ -28,4 +28,4 @@ class SeriesClassification(TextClassification):
     def toys(cls) -> list[Toy]:
         rising = [{"series": [at, at + 1, at + 2, at + 3], "label": "up"} for at in range(5)]
         falling = [{"series": [at + 3, at + 2, at + 1, at], "label": "down"} for at in range(5)]
-        return [Toy([*rising, *falling], {})]
+        return [Toy([*rising, *falling], {}, reaches=0.9)]
