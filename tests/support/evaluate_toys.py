@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.data.types import Kind
 from tunesmith.evaluate import diagnose, good, metrics_json, verdict
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.measured import with_intervals
-from tunesmith.evaluate.types import Kind, Outcome
+from tunesmith.evaluate.types import Outcome
 
 FIRST = {"label": "accuracy", "labels": "f1_micro", "number": "rmse"}
 

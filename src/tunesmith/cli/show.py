@@ -203,6 +203,9 @@ def predicted(found: Document) -> str:
         elif "label" in answer:
             label = answer["label"] if answer["label"] is not None else "(abstains)"
             lines.append(f"{label}  {answer['probability']:.4f}")
+        elif "labels" not in answer:
+            parts = ["  ".join(map(str, one.values())) for one in next(iter(answer.values()))]
+            lines += parts or ["(nothing)"]
         else:
             given = [f"{name} {answer['probabilities'][name]:.4f}" for name in answer["labels"]]
             lines.append("  ".join(given) if given else "(no label)")

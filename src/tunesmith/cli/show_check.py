@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.cli.screen import entry, paint, table, width
+from tunesmith.core import registry
 from tunesmith.display.narration import DEPTH, decided
 from tunesmith.evaluate import words
 from tunesmith.families.plan_words import PARTS, described, way
@@ -127,6 +128,8 @@ def _target(columns: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
     if kind == "number":
         numbers = audit["numbers"]
         return f"a number for each {noun}, from {numbers['min']:g} to {numbers['max']:g}"
+    if kind not in ("label", "labels"):
+        return f"{registry.get('evaluate.targets', kind).said}, of {count} labels"
     return f"{'one of' if kind == 'label' else 'any of'} {count} labels for each {noun}"
 
 

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, NotRequired, Protocol, Self, TypedDict
 
 import numpy as np
+
+
+class LabelRow(TypedDict):
+    """A label of the test rows: `support` have it, `predicted` were given it, from the probability `threshold` on."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+    threshold: NotRequired[float]
 
 
 class Measured(Protocol):
@@ -39,3 +51,6 @@ class Measured(Protocol):
 
     def columns(self) -> dict[str, list[Any]]:
         """What a table of predictions holds of each row, by name."""
+
+    def per_class(self) -> list[LabelRow]:
+        """What it makes of each label; [] of what has none."""

@@ -12,10 +12,10 @@ Predictions = Sequence[Mapping[str, Any]]
 
 
 def as_columns(answers: Predictions, probabilities: bool = False) -> dict[str, list[Any]]:
-    """`predicted` and `probability` of a label, `predicted` (a list) of several labels, `predicted` of a number or
-    of a written text; with `probabilities` one column `probability_<label>` each."""
+    """`predicted`, what an answer names first (a label, a list of labels, a number, a text), and `probability` of a
+    label; with `probabilities` one column `probability_<label>` each."""
     first = answers[0]
-    word = next(name for name in ("value", "label", "labels", "text") if name in first)
+    word = next(iter(first))
     columns = {"predicted": [answer[word] for answer in answers]}
     if word == "label":
         columns["probability"] = [answer["probability"] for answer in answers]

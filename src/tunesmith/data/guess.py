@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
@@ -11,6 +11,7 @@ from tunesmith.data import joined, kinds
 from tunesmith.data.kinds import natural_kind
 from tunesmith.data.modality import SURE, DataModality, Reasons, described
 from tunesmith.data.profile import Profile
+from tunesmith.data.target_kind import kind_named
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns, Kind, ValueOptions
 
@@ -47,6 +48,8 @@ def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: 
     _check_names(request, known, source)
     reasons: Reasons = {}
     modality, texts = _inputs(profiles, request, source, reasons)
+    if modality.kinds is not None:
+        request = replace(request, kinds=modality.kinds)
     target, kind, separator = _target(profiles, texts, request, source, reasons)
     columns = Columns(texts, target, kind, separator, header, modality=modality.name)
     columns = kinds.meaning(columns, known, (request.values, request.decimal), source, reasons)
@@ -157,6 +160,8 @@ def _target(
         kind, separator, kind_why = kinds.pairs_or_decimals(profile, request.decimal, request.kinds, source, kind_why)
     if kind not in request.kinds:
         kind, separator, kind_why = request.kinds[0], None, f"the task asks for it (it looks like {kind})"
+    if (other := kind_named(kind)) is not None:
+        kind_why = other.why(profile)
     reasons["target kind"] = (kind, kind_why)
     return chosen, kind, separator
 
@@ -198,6 +203,9 @@ def _guess_target(profiles: Sequence[Profile], request: ColumnRequest, source: s
 def _target_score(profile: Profile, request: ColumnRequest) -> float:
     if profile.useless or profile.kind in ("time", "other"):
         return 0.0
+    others = [other for name in request.kinds if (other := kind_named(name)) is not None]
+    if claimed := max((other.claims(profile) for other in others), default=0.0):
+        return claimed
     kind, _, _ = natural_kind(profile)
     if kind == "number":
         fits = 1.0 if set(request.kinds) & {"number"} else 0.0

@@ -15,6 +15,7 @@ from tunesmith.data.label_names import of_labels
 from tunesmith.data.nothing import may_be_nothing, says_nothing
 from tunesmith.data.numbers import style_of
 from tunesmith.data.profile import Profile, simple
+from tunesmith.data.target_kind import kind_named
 from tunesmith.data.types import Columns, Kind, ValueOptions
 from tunesmith.data.values import is_tagged, looks_listed, parse_list, to_label, to_labels, whole
 
@@ -205,6 +206,8 @@ def meaning(
 
 def _labels(profile: Profile, columns: Columns) -> set[str]:
     """The labels that the cells hold, as far as they can be read."""
+    if (other := kind_named(columns.kind)) is not None:
+        return other.labels(profile)
     found: set[str] = set()
     for cell in profile.cells:
         try:

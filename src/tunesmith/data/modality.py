@@ -4,7 +4,7 @@ compared. What a network makes of it is `engine.protocols.Modality`."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -59,6 +59,10 @@ class DataModality(ABC):
     """Whether several columns can be read as one input, or as two that belong together."""
     suffixes: ClassVar[frozenset[str]] = frozenset()
     """Of the files that hold one each, in lower case: a folder of them per class is data."""
+    formats: ClassVar[frozenset[str]] = frozenset()
+    """Suffixes of the files with many inputs that it reads by itself (`reads`), in lower case."""
+    kinds: ClassVar[tuple[str, ...] | None] = None
+    """The only kinds of target that belong to such inputs; None: any."""
 
     def __init_subclass__(cls) -> None:
         if "noun" in vars(cls):
@@ -85,6 +89,14 @@ class DataModality(ABC):
             Problem(f"no column holds {self.noun}; {described(profiles)}", source),
             fix=f"Name the {self.noun} column: {self.flag} COLUMN",
         )
+
+    def reads(self, path: Path) -> bool:
+        """Whether a file has a format that it reads by itself (`tables`)."""
+        return False
+
+    def tables(self, path: Path, options: ReadOptions, emit: Emit) -> Iterator[pa.Table]:
+        """The rows of such a file. Raises DataError with the line of what is wrong."""
+        raise NotImplementedError
 
     def file_cell(self, path: Path, options: ReadOptions) -> Any:
         """What stands for a file of `suffixes` in a table: its path, where the file itself is read later."""

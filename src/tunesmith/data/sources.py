@@ -168,7 +168,7 @@ def load_folder(path: Path) -> datasets.Dataset | datasets.DatasetDict:
 
 
 def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:
-    readable = tables.SUFFIXES - {".txt"}
+    readable = (tables.SUFFIXES - {".txt"}).union(*(modality.formats for modality in hints.modalities))
     files = [file for file in sorted(path.iterdir()) if tables.data_suffix(file.name) in readable and file.is_file()]
     if len(files) == 1:
         return tables.read_parts(files[0], split, emit=emit, cache_dir=cache_dir, hints=hints)

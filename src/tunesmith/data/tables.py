@@ -61,6 +61,9 @@ def read_parts(path: Path, split: str, *, emit: Emit, cache_dir: Path, hints: Hi
     refuse_special(path)
     if path.suffix.lower() in WORKBOOK_SUFFIXES:
         return read_workbook(path, split, cache_dir, emit, hints)
+    for modality in hints.modalities:
+        if modality.reads(path):
+            return [read_tables(modality.tables(path, hints.options, emit), split, str(path), cache_dir, emit)]
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     try:
         with ArrowWriter(cache_dir) as writer:

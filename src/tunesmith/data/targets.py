@@ -18,6 +18,7 @@ from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.data.nothing import labels_of_nothing, may_be_nothing, says_nothing
 from tunesmith.data.numbers import NumberStyle, style_of
 from tunesmith.data.spelling import merge_spellings, nearest, shown
+from tunesmith.data.target_kind import kind_named
 from tunesmith.data.types import Columns, ValueOptions
 from tunesmith.data.values import sort_labels, to_label, to_labels, whole
 from tunesmith.data.vectors import vector
@@ -63,6 +64,8 @@ class TargetReader:
         keep = values.nothing == "keep"
         if len(columns.target) > 1:
             return cls(columns, keep_nothing=keep, marked=_marked(columns, tables))
+        if kind_named(columns.kind) is not None:
+            return cls(columns, keep_nothing=keep)
         plain = cls(replace(columns, names=()), keep_nothing=keep)
         if columns.kind == "number":
             cells = _cells(tables, columns.target[0])
@@ -80,12 +83,17 @@ class TargetReader:
     def read(self, table: pa.Table) -> tuple[pa.Array, list[tuple[int, str, str]]]:
         """Targets of the rows (null where missing), and faults as (row from 0, column, message).
 
-        The array is string, list<string> or float64, by the kind of the columns.
+        The array is string, list<string> or float64, by the kind of the columns; their inputs are looked at by some.
         """
         if len(self.columns.target) > 1:
             return self._read_signs(table)
         name = self.columns.target[0]
-        array, faults = _convert(table.column(name), self._function(), ARROW_TYPES[self.columns.kind])
+        other = kind_named(self.columns.kind)
+        if other is not None:
+            inputs = [table.column(one) for one in self.columns.inputs if one in table.column_names]
+            array, faults = other.read(table.column(name), inputs, self.columns)
+        else:
+            array, faults = _convert(table.column(name), self._function(), ARROW_TYPES[self.columns.kind])
         return array, [(row, name, message) for row, message in faults]
 
     def _function(self) -> Callable[[Any], Any]:
@@ -234,7 +242,8 @@ def parse_targets(
     reader = _reader_for(columns, known, dataset.data.table)
     targets: list[Any] = []
     problems = []
-    for start, table in _batches(dataset.data.table, dataset._indices, columns.target):
+    names = [*columns.target, *(name for name in columns.inputs if name in dataset.column_names)]
+    for start, table in _batches(dataset.data.table, dataset._indices, names):
         array, faults = reader.read(table)
         problems += [Problem(message, source, row=start + row + 1, column=name) for row, name, message in faults]
         faulty = {row for row, _, _ in faults}

@@ -16,8 +16,8 @@ __all__ = ["Columns", "Kind", "Leakage", "Ledger", "ReadOptions", "SplitOptions"
 
 DELIMITER_NAMES = {"comma": ",", "tab": "\t", "\\t": "\t", "semicolon": ";", "bar": "|", "pipe": "|", "space": " "}
 
-Kind = Literal["label", "labels", "number"]
-"""What the target is: a single label, a list of labels, or a number."""
+Kind = str
+"""What the target is: "label" (one), "labels" (a list of them), "number", or a name of `data.target_kinds`."""
 
 
 @dataclass(frozen=True)

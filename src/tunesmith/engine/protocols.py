@@ -111,11 +111,13 @@ class Target(ABC):
     price: ClassVar[str | None] = "log_loss"
     """The metric that tells apart what the first metric can not; None: there is none but that."""
     has_probabilities: ClassVar[bool] = True
+    one_answer: ClassVar[bool] = True
+    """Whether each row has one, so that rows can be compared by it."""
     has_thresholds: ClassVar[bool] = False
     """Whether answers are given from a probability on that is chosen on validation rows."""
 
-    def __init__(self, label_names: list[str] | None):
-        self.label_names = label_names
+    def __init__(self, kind: str, label_names: list[str] | None):
+        self.kind, self.label_names = kind, label_names
 
     @abstractmethod
     def truth(self, values: Sequence[Any]) -> Any:
@@ -155,6 +157,14 @@ class Target(ABC):
     def from_columns(self, columns: Mapping[str, Any]) -> Any:
         """Predictions of what `Measured.columns` wrote, lists by name."""
         return np.array(columns["scores"], dtype=np.float64)
+
+    @abstractmethod
+    def baselines(
+        self, rows: tuple[Dataset, Dataset], truths: tuple[Any, Any], cheap: str | None,
+        features: Callable[[np.ndarray, Emit], tuple[Any, Any]], *, seed: int, emit: Emit,
+    ) -> dict[str, Measured]:  # fmt: skip
+        """What needs no base model, on the second of `rows`, learned from the first; the constant answer first.
+        `cheap`: what features of the rows at some positions are called; None: only the constant answer is asked for."""
 
     def units(self, targets: Callable[[Sequence[Any]], np.ndarray]) -> tuple[float, float]:
         """What answers of a saved model are multiplied by, and what is added, to be on the scale of `targets`."""
@@ -205,7 +215,7 @@ class PredictiveTask(Task):
     @property
     def target(self) -> Target:
         """What is learned of each row."""
-        return registry.get("evaluate.targets", self.kind)(self.label_names)
+        return registry.get("evaluate.targets", self.kind)(self.kind, self.label_names)
 
     def truth(self, values: Sequence[object]) -> Any:
         """Column 'target' as what predictions are compared with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from tunesmith.evaluate import words
@@ -25,6 +26,9 @@ _GIVES = {
     ("text", "text"): "an answer to a text",
 }
 """What a model gives, by what its rows are and by what was measured."""
+
+_PLAIN: dict[tuple[str, str], Callable[[Evidence], list[str]]] = {}
+"""Lines of Python that use a model in plain transformers, where it gives no labels, number or text."""
 
 
 def model_card(evidence: Evidence) -> str:
@@ -166,6 +170,9 @@ def _loading(evidence: Evidence) -> str:
         return _OURS.format(then="").strip()
     if evidence.kind == "text":
         return _loading_language(evidence)
+    if (plain := _PLAIN.get((evidence.modality, evidence.kind))) is not None:
+        ours = _OURS.format(then='\nprint(model.predict(["a text"]))')
+        return f"{ours}With plain transformers:\n\n" + _python(plain(evidence))
     turn = {
         "label": "probabilities = logits.softmax(-1)\nprint(model.config.id2label[int(logits.argmax())])",
         "labels": f"probabilities = logits.sigmoid()[0]\n{_given(evidence)}",

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from tunesmith.core.measured import Measured
+from tunesmith.core.measured import LabelRow, Measured
 from tunesmith.evaluate.bootstrap import MANY, RANKING_RESAMPLES, interval, interval_of_difference, weightings
 from tunesmith.evaluate.metrics import TABLE, higher_is_better, unknown
 from tunesmith.evaluate.types import Interval, Outcome
@@ -70,6 +70,9 @@ class RowStatistics:
     def columns(self) -> dict[str, list[Any]]:
         """What a table of predictions holds of each row."""
         return {name: some.tolist() for name, some in self.sums.items()}
+
+    def per_class(self) -> list[LabelRow]:
+        return []
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], kind: str, label_names: list[str] | None) -> Measured:

@@ -92,7 +92,7 @@ def regression(evidence: Evidence) -> str:
 
 def classes(evidence: Evidence) -> str:
     """One row a label, the weakest first; labels that were never found are one folded list."""
-    rows = evidence.metrics.get("per_class") or per_class(evidence.outcome)
+    rows = evidence.metrics.get("per_class") or per_class(evidence.test)
     if not rows:
         return ""
     ordered = sorted(rows, key=lambda row: (row["f1"], row["support"]))

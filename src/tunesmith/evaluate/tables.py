@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 
-from tunesmith.core.measured import Measured
-from tunesmith.evaluate.sample import Sample
+from tunesmith.core.measured import LabelRow, Measured
 from tunesmith.evaluate.types import Outcome
 
 LARGEST_MATRIX = 500
@@ -16,39 +15,9 @@ LARGEST_MATRIX = 500
 CONFUSED_PAIRS = 50
 
 
-class LabelRow(TypedDict):
-    """A label of the test rows: `support` have it, `predicted` were given it, from the probability `threshold` on."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-    predicted: int
-    threshold: NotRequired[float]
-
-
-def per_class(outcome: Measured | None) -> list[LabelRow]:
+def per_class(measured: Measured | None) -> list[LabelRow]:
     """Precision, recall, F1, support and number of predictions of each label; [] of what has none."""
-    if not isinstance(outcome, Outcome) or outcome.kind == "number":
-        return []
-    sample = Sample(outcome.view(), np.ones((len(outcome), 1)))
-    rows: list[LabelRow] = []
-    columns = (sample.hits, sample.given, sample.support)
-    for index, name in enumerate(outcome.labels):
-        hits, given, support = (float(column[index, 0]) for column in columns)
-        row: LabelRow = {
-            "label": name,
-            "precision": hits / given if given else 0.0,
-            "recall": hits / support if support else 0.0,
-            "f1": 2 * hits / (given + support) if given + support else 0.0,
-            "support": int(support),
-            "predicted": int(given),
-        }
-        if outcome.kind == "labels":
-            row["threshold"] = 0.5 if outcome.thresholds is None else float(outcome.thresholds[index])
-        rows.append(row)
-    return rows
+    return [] if measured is None else measured.per_class()
 
 
 def confusion(outcome: Measured | None) -> dict[str, Any] | None:

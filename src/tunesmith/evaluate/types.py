@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from tunesmith.data.types import Kind
+from tunesmith.core.measured import LabelRow
 from tunesmith.evaluate.metrics import TABLE, names_for
 from tunesmith.evaluate.sample import Sample, View
 
@@ -31,6 +31,9 @@ class Finding(TypedDict):
     action: str
 
 
+_TRUTH: dict[str, Any] = {"label": np.int64, "labels": np.int8, "number": np.float64}
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What a model said about some rows: `Measured` by metrics of predictions that are right or wrong.
@@ -50,12 +53,11 @@ class Outcome:
     thresholds: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(get_args(Kind))}")
-        truth_type = {"label": np.int64, "labels": np.int8, "number": np.float64}[self.kind]
+        if self.kind not in _TRUTH:
+            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(_TRUTH)}")
         # float32 probabilities lose enough digits to move a log loss; the arrays are small
         scores = np.asarray(self.scores, dtype=np.float64)
-        truth = np.asarray(self.truth, dtype=truth_type)
+        truth = np.asarray(self.truth, dtype=_TRUTH[self.kind])
         object.__setattr__(self, "truth", truth)
         object.__setattr__(self, "scores", scores)
         if self.thresholds is not None:
@@ -130,6 +132,27 @@ class Outcome:
     def columns(self) -> dict[str, list[Any]]:
         """What a table of predictions holds of each row."""
         return {"predicted": self.named(self.predicted()), "scores": list(np.atleast_2d(self.scores.T).T)}
+
+    def per_class(self) -> list[LabelRow]:
+        if self.kind == "number":
+            return []
+        sample = Sample(self.view(), np.ones((len(self), 1)))
+        rows: list[LabelRow] = []
+        columns = (sample.hits, sample.given, sample.support)
+        for index, name in enumerate(self.labels):
+            hits, given, support = (float(column[index, 0]) for column in columns)
+            row: LabelRow = {
+                "label": name,
+                "precision": hits / given if given else 0.0,
+                "recall": hits / support if support else 0.0,
+                "f1": 2 * hits / (given + support) if given + support else 0.0,
+                "support": int(support),
+                "predicted": int(given),
+            }
+            if self.kind == "labels":
+                row["threshold"] = 0.5 if self.thresholds is None else float(self.thresholds[index])
+            rows.append(row)
+        return rows
 
     # Measured
 

@@ -57,6 +57,9 @@ LanguageBundle = Bundle[LanguageModel]
 class Loader(Protocol):
     """One kind of network; asked for by the name that a task gives (`core.registry`, "models.loaders")."""
 
+    bases: str
+    """The kind of base that it begins with, as the catalogue calls it."""
+
     @staticmethod
     def fits(folder: Path, name: str, emit: Emit) -> dict[str, Any]:
         """The config, where the model folder is safe and holds such a network. Raises ModelError with what it is."""

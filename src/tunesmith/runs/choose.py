@@ -109,7 +109,7 @@ def families_of(method: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(registry.canonical("families", name) for name in names))
 
 
-def loader_of(task: PredictiveTask) -> Any:
+def loader_of(task: PredictiveTask | type[PredictiveTask]) -> Any:
     """The `models.bundle.Loader` of a task's networks; tasks of plugins that name none learn with encoders."""
     return registry.get("models.loaders", task.loader)
 
@@ -163,7 +163,8 @@ def task_for(columns: Columns, asked: str, emit: Emit) -> str:
         )
     name = fitting[0]
     what = {"label": "one label per row", "labels": "several labels per row", "number": "a number per row"}
-    emit(Decided("task", name, f"the target holds {what[kind]}"))
+    said = what.get(kind) or registry.get("evaluate.targets", kind).said
+    emit(Decided("task", name, f"the target holds {said}"))
     return name
 
 

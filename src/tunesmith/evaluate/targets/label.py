@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from tunesmith.core.measured import Measured
-from tunesmith.engine.protocols import Target
+from tunesmith.evaluate.targets.outcomes import OutcomeTarget
 from tunesmith.evaluate.types import Outcome
 
 TEMPERATURE = 2.0
 """Of answers that are held (Li & Hoiem 2016, section 3.2)."""
 
 
-class Label(Target):
+class Label(OutcomeTarget):
     """Predictions are probabilities float64 [n, k]."""
 
     said: ClassVar[str] = "one label"

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from tunesmith.core.measured import Measured
-from tunesmith.engine.protocols import Target
+from tunesmith.evaluate.targets.outcomes import OutcomeTarget
 from tunesmith.evaluate.thresholds import tune_thresholds
 from tunesmith.evaluate.types import Outcome
 
 
-class Labels(Target):
+class Labels(OutcomeTarget):
     """Predictions are probabilities float64 [n, k]; a label is given from its threshold on."""
 
     said: ClassVar[str] = "any number of labels"

@@ -11,11 +11,11 @@ from datasets import Dataset
 from torch import Tensor
 
 from tunesmith.core.measured import Measured
-from tunesmith.engine.protocols import Target
+from tunesmith.evaluate.targets.outcomes import OutcomeTarget
 from tunesmith.evaluate.types import Outcome
 
 
-class Number(Target):
+class Number(OutcomeTarget):
     """Predictions are values float64 [n], in the user's units."""
 
     said: ClassVar[str] = "a number"

@@ -43,7 +43,8 @@ def yardsticks(task: str) -> list[str]:
 
 def usual_contenders(kind: str, task: str) -> list[str]:
     """See `runs.protocols.Family`."""
-    return [*yardsticks(task), "nearest_neighbours"]
+    one = registry.get("evaluate.targets", kind).one_answer
+    return [*yardsticks(task), *(["nearest_neighbours"] if one else [])]
 
 
 def contend(name: str, words: Words, folder: Path) -> Contention:
@@ -72,9 +73,8 @@ def _baseline(name: str, words: Words, folder: Path) -> Contention:
 def _features(words: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.ndarray, int]:
     """(features float32 [rows, hidden] of the frozen base, bytes of the base)."""
     hardware.prepare()
-    bundle = task.load(
-        text_language.base_for(words["model"], text_language.sample(prepared), ignore, task.loader), ignore
-    )
+    texts, bases = text_language.sample(prepared), choose.loader_of(task).bases
+    bundle = task.load(text_language.base_for(words["model"], texts, ignore, bases), ignore)
     rows = task.encode(prepared.rows, bundle, folder / "cache" / "tokens", ignore, lambda: None)
     device = hardware.device()
     bundle.model.to(device)
@@ -124,6 +124,8 @@ def nearest(known: np.ndarray, answers: np.ndarray, asked: np.ndarray, counts: l
 def _learning_curve(words: Words, folder: Path) -> list[Words]:
     """The linear probe on growing parts of the training rows: [{"rows", "value"}] on validation rows."""
     prepared, task = _prepared(words, folder)
+    if not task.target.one_answer:
+        return []
     features, _ = _features(words, folder, prepared, task)
     train, validation = prepared.splits["train"], prepared.splits["validation"]
     targets = task.targets(prepared.rows["target"][:])

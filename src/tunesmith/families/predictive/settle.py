@@ -31,7 +31,9 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     if spec.goal is not None:
         metrics.get(parse_goal(spec.goal, "--goal").metric, kind)  # must be one of this task
     train = data.splits["train"]
-    model_name = continued.base_name(spec, text_language.sample(data), emit, registry.get("tasks", task_name).loader)
+    model_name = continued.base_name(
+        spec, text_language.sample(data), emit, choose.loader_of(registry.get("tasks", task_name)).bases
+    )
     forecast = forecast_of(model_name, data, spec)
     method_name = choose.method_for(spec, choose.training_rows(data, train, model_name), emit, forecast)
     words = {

@@ -10,7 +10,6 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.engine.background import BackgroundTask
 from tunesmith.engine.modality import Matrix
 from tunesmith.engine.protocols import PredictiveTask
-from tunesmith.evaluate.baselines import simple_baselines
 from tunesmith.runs import choose
 
 
@@ -35,4 +34,4 @@ def of_data(
 
     truths = task.truth(train["target"][:]), task.truth(test["target"][:])
     cheap = None if constant else modality.cheap
-    return simple_baselines(task.kind, truths, task.label_names, cheap, features, seed=seed, emit=emit)
+    return task.target.baselines((train, test), truths, cheap, features, seed=seed, emit=emit)

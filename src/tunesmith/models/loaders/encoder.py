@@ -16,6 +16,7 @@ from tunesmith.models.guard import loading
 from tunesmith.models.heads import check_body, own_order, set_labels, settle_head
 from tunesmith.models.lengths import longest_made_for, longest_text, position_limit
 from tunesmith.models.manifest import check_manifest
+from tunesmith.models.pooled import PooledNetwork
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_adapter_folder, check_folder
 from tunesmith.models.senses import refuse_other_sense
@@ -33,24 +34,13 @@ def load_text_base(
     `problem_type` is transformers' word for the kind of head. Raises ModelError when the model is
     unknown, unsafe, no text encoder, or its file lacks weights of its body.
     """
+    from transformers import AutoModelForSequenceClassification
+
     source = catalog.fetch(name, emit)
     assert source.folder is not None
     config = check_text_model(source.folder, name, emit)
-    catalog.check_weights(source)
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    _teach_peft(source.folder)
-    with quiet_transformers(), loading(source.folder, "config"):
-        settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-        set_labels(settings, label_names, problem_type, dropout)
-        if getattr(settings, "use_cache", False):
-            settings.use_cache = False  # of keys and values: nothing is written here
-    network, found = load_network(
-        AutoModelForSequenceClassification, source.folder, settings, dtype="float32", output_loading_info=True,
-        ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
-    )  # fmt: skip
-    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
-    check_body(network, new, source.folder, name)
+    network, new = read_network(AutoModelForSequenceClassification, source, label_names, problem_type, dropout)
+    settings = network.config
     order = own_order(config, label_names, "ForSequenceClassification")
     if saved_pooling(network.config):
         model, why = unfold(network), "the run that made the model had it"
@@ -67,11 +57,42 @@ def load_text_base(
         zero_shot = "head"
     elif is_sentence_encoder(source.folder) and model.pooling != "own":
         zero_shot = "names"
-    tokenizer = load_tokenizer(source.folder, name, emit)
-    _check_words(tokenizer, network, name)
-    text_config = network.config.get_text_config()
+    return bundle_of(model, source, emit, zero_shot)
+
+
+def read_network(
+    kind: Any, source: catalog.Source, label_names: Sequence[str], problem_type: str, dropout: float
+) -> tuple[Network, set[str]]:
+    """The base as a network of an Auto class of transformers, and the names of its weights that are new. Raises
+    ModelError where any of its body is."""
+    from transformers import AutoConfig
+
+    assert source.folder is not None
+    catalog.check_weights(source)
+    _teach_peft(source.folder)
+    with quiet_transformers(), loading(source.folder, "config"):
+        settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+        set_labels(settings, label_names, problem_type, dropout)
+        if getattr(settings, "use_cache", False):
+            settings.use_cache = False  # of keys and values: nothing is written here
+    network, found = load_network(
+        kind, source.folder, settings, dtype="float32", output_loading_info=True,
+        ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
+    )  # fmt: skip
+    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    check_body(network, new, source.folder, source.name)
+    return network, new
+
+
+def bundle_of(model: PooledNetwork, source: catalog.Source, emit: Emit, zero_shot: ZeroShot | None = None) -> Any:
+    """The bundle of a base that was read, with its tokenizer."""
+    assert source.folder is not None
+    network, settings = model.network, model.network.config
+    tokenizer = load_tokenizer(source.folder, source.name, emit)
+    _check_words(tokenizer, network, source.name)
+    text_config = settings.get_text_config()
     if text_config.pad_token_id is None:  # a decoder looks for its last token by it
-        text_config.pad_token_id = network.config.pad_token_id = tokenizer.pad_token_id
+        text_config.pad_token_id = settings.pad_token_id = tokenizer.pad_token_id
     return Bundle(
         model=model,
         tokenizer=tokenizer,
@@ -121,6 +142,12 @@ def load_text_finished(folder: Path) -> TextBundle:
     else:
         with loading(folder):
             model = unfold(network)
+    return finished_bundle(model, folder)
+
+
+def finished_bundle(model: PooledNetwork, folder: Path) -> Any:
+    """The bundle of a model that a run saved, with its tokenizer."""
+    network = model.network
     tokenizer = load_tokenizer(folder, str(folder))
     _check_words(tokenizer, network, str(folder))
     limit = position_limit(network.config) - virtual_tokens(model.prompted)
@@ -159,6 +186,7 @@ def save_text_model(bundle: TextBundle, folder: Path, *, max_length: int, place:
 class Encoder:
     """See `models.bundle.Loader`."""
 
+    bases = "encoder"
     fits = staticmethod(check_text_model)
     base = staticmethod(load_text_base)
     finished = staticmethod(load_text_finished)

@@ -362,6 +362,7 @@ class Causal:
     """Decoders that write on; see `models.bundle.Loader`."""
 
     kind: ClassVar[NetworkKind] = "causal"
+    bases: ClassVar[str] = "causal"
 
     @classmethod
     def fits(cls, folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
@@ -380,3 +381,4 @@ class Seq2Seq(Causal):
     """Encoder-decoders, which write what belongs to a source."""
 
     kind = "seq2seq"
+    bases = "seq2seq"

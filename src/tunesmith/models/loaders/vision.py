@@ -106,6 +106,7 @@ def _check_fit(model: VisionModel, processor: PictureProcessor, folder: Path) ->
 class Vision:
     """See `models.bundle.Loader`."""
 
+    bases = "vision"
     fits = staticmethod(check_vision_model)
     base = staticmethod(load_vision_base)
     finished = staticmethod(load_vision_finished)

@@ -1,0 +1,3 @@
+"""Kinds of target beside labels and numbers, one a file: how their column is found and read (`data.target_kind`)."""
+
+TABLE: dict[str, str] = {}
