@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunesmith.cli.show_refine import show_comparison
+from tunesmith.cli.show import show_comparison
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.contenders import nearest

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import tunesmith
-from tunesmith.cli.show_refine import show_folds, show_seeds
+from tunesmith.cli.show import show_folds, show_seeds
 from tunesmith.core.errors import OptionError
 from tunesmith.studies import series
 from tunesmith.studies.folds import Folds, assign, cross_validate, mean_and_spread

@@ -15,7 +15,7 @@ import torch
 import tunesmith
 from language_models import folder
 from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, base, jsonl
-from tunesmith.cli.show_refine import show_comparison
+from tunesmith.cli.show import show_comparison
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.conversations import read_examples

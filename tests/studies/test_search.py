@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tunesmith.cli.show_refine import show_search
+from tunesmith.cli.show import show_search
 from tunesmith.core.errors import FolderError, OptionError, RunFailed
 from tunesmith.evaluate import charts, page, refine_report
 from tunesmith.studies import series

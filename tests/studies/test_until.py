@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tunesmith.cli.show_refine import show_until
+from tunesmith.cli.show import show_until
 from tunesmith.core.errors import ModelError, OptionError, RunFailed
 from tunesmith.evaluate import diagnose, fit
 from tunesmith.studies import series, until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -164,26 +164,14 @@ def run_words(names: Collection[str] = tuple(WORDS)) -> Callable[[Callable[..., 
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        own = {
-            name: parameter for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
-            if name not in ("data", "words")
-        }  # fmt: skip
-        annotations = {"data": Data, "data_flag": DataFlag, **{name: WORDS[name] for name in names}}
-
         @functools.wraps(function)
         def command(**typed: Any) -> None:
             given = {name: typed.pop(name) for name in names}
             data = data_of(typed.pop("data"), typed.pop("data_flag"))
             function(data, words_of(given.pop("settings", None), **given), **typed)
 
-        shared = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-            for name, kind in annotations.items()
-        ]
-        rest = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()]
-        command.__signature__ = inspect.Signature([*shared, *rest])  # type: ignore[attr-defined]
-        command.__annotations__ = annotations | {name: parameter.annotation for name, parameter in own.items()}
-        return command
+        flags = _parameters({"data": Data, "data_flag": DataFlag, **{name: WORDS[name] for name in names}})
+        return _with_parameters(command, [*flags, *_own(function, "data", "words")])
 
     return decorate
 
@@ -195,14 +183,26 @@ def reads_files(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(**typed: object) -> None:
         command(reading=words_of(None, **{name: typed.pop(name) for name in READING}), **typed)
 
-    own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "reading"]
-    flags = [
+    return _with_parameters(wrapped, [*_own(command, "reading"), *_parameters(READING)])
+
+
+def _parameters(flags: Mapping[str, Any]) -> list[inspect.Parameter]:
+    return [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in READING.items()
+        for name, kind in flags.items()
     ]
-    wrapped.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *flags)}
-    return wrapped
+
+
+def _own(function: Callable[..., None], *left_out: str) -> list[inspect.Parameter]:
+    known = inspect.signature(function, eval_str=True).parameters.values()
+    return [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in known if one.name not in left_out]
+
+
+def _with_parameters(command: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+    """The command as typer reads it."""
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command
 
 
 def data_of(position: str | None, flag: str | None, what: str = "DATA", example: str = "train tickets.csv") -> str:
@@ -239,10 +239,8 @@ def words_of(settings: list[str] | None, **typed: Any) -> dict[str, Any]:
             continue
         word, meant = _LISTS.get(name, name), _meant(name, value)
         if word in words and _listed(words[word]) != _listed(meant):
-            raise OptionError(
-                f"--{name.replace('_', '-')} {_shown(value)} and --set {word}={_shown(words[word])} contradict each "
-                "other.", "Give one of them.",
-            )  # fmt: skip
+            both = f"--{name.replace('_', '-')} {_shown(value)} and --set {word}={_shown(words[word])}"
+            raise OptionError(f"{both} contradict each other.", "Give one of them.")
         words[word] = meant
     return words
 
@@ -297,5 +295,5 @@ def print_document(found: Found, as_json: bool, screen: Callable[[Found], str], 
     try:
         print_found(found, as_json, screen)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise FolderError(f"What is written in {folder} is damaged: {type(error).__name__}: {error}.",
-                          "--json shows it as it is.") from error  # fmt: skip
+        told = f"What is written in {folder} is damaged: {type(error).__name__}: {error}."
+        raise FolderError(told, "--json shows it as it is.") from error

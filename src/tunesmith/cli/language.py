@@ -148,8 +148,5 @@ def export(
 
     verify_model(run, verify)
     found = workflow.export(run, to=to, out=out)
-    print_found(
-        found, as_json,
-        lambda f: f"written to {f['out']}: logits differ by at most {f['largest_difference']:.1e}, "
-        f"{f['answers']} greedy answers are the same",
-    )  # fmt: skip
+    told = "written to {out}: logits differ by at most {largest_difference:.1e}, {answers} greedy answers are the same"
+    print_found(found, as_json, lambda found: told.format(**found))

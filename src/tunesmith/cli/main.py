@@ -142,13 +142,12 @@ def runs(
 def show(run: RunPath, verbose: Verbose = False, as_json: Json = False) -> None:
     """Say what a run, or a folder of several, did and found."""
     from tunesmith.cli import show as screens
-    from tunesmith.cli import show_refine
     from tunesmith.workflows import catalogues
 
     several = catalogues.series(run)
     if several is not None:
         name, document = several
-        print_document(document, as_json, getattr(show_refine, f"show_{name}"), run)
+        print_document(document, as_json, getattr(screens, f"show_{name}"), run)
         return
     print_document(catalogues.run(run), as_json, lambda found: screens.run(found, verbose), run)
 

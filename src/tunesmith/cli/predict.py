@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -79,7 +80,9 @@ def predict(
             raise OptionError(f"--file {file} and --data {data} contradict each other.", "Give one of them.")
         renamed("--file", "--data")
     data = file or data
-    piped = _piped(texts, data)
+    # asked for by -, or the only thing that there is
+    waiting = sys.stdin is not None and not sys.stdin.isatty()
+    piped = texts == ["-"] or data == "-" or (not texts and not data and waiting)
     if bool(texts) + bool(data) > 1 or not (texts or data or piped):
         raise OptionError("Give texts, or --data with --out, or texts through a pipe.", _EXAMPLE)
     if data and data != "-" and out is None:
@@ -87,17 +90,15 @@ def predict(
     if format is not None and not piped:
         raise OptionError("--format says what standard input holds, and nothing is read from there.", "Leave it out.")
     if piped and out is not None:
-        raise OptionError("--out is for --data FILE; of standard input the answers go to standard output.",
-                          "Write them with: > FILE")  # fmt: skip
+        told = "--out is for --data FILE; of standard input the answers go to standard output."
+        raise OptionError(told, "Write them with: > FILE")
     if texts and out is not None:
-        raise OptionError(
-            "--out is for --data FILE; of texts among the arguments the answers go to the screen.",
-            "Leave it out, or write the texts to a file, one a line behind a first line that says: text",
-        )
+        told = "--out is for --data FILE; of texts among the arguments the answers go to the screen."
+        fix = "Leave it out, or write the texts to a file, one a line behind a first line that says: text"
+        raise OptionError(told, fix)
     if reading and not (data and out):
-        raise OptionError(
-            f"--{next(iter(reading)).replace('_', '-')} says how a file is read.", "Give one with --data."
-        )
+        flag = next(iter(reading)).replace("_", "-")
+        raise OptionError(f"--{flag} says how a file is read.", "Give one with --data.")
     verify_model(run, verify)
     options = words_of(
         settings, max_new_tokens=max_new_tokens, threshold=threshold, probabilities=probabilities or None,
@@ -109,13 +110,6 @@ def predict(
         _answer_file(run, data, out, options | reading, as_json)
     else:
         _answer_texts(run, [process.as_utf8(text) for text in texts or []], options, as_json)
-
-
-def _piped(texts: list[str] | None, data: str | None) -> bool:
-    """Whether standard input is to be read: asked for by -, or the only thing that there is."""
-    return (
-        texts == ["-"] or data == "-" or (not texts and not data and sys.stdin is not None and not sys.stdin.isatty())
-    )
 
 
 def _answer_texts(run: Path, texts: list[str], options: dict[str, object], as_json: bool) -> None:
@@ -139,9 +133,8 @@ def _answer_file(run: Path, data: str, out: Path, words: dict[str, object], as_j
     from tunesmith.workflows import predict as workflow
 
     count = workflow.predict_file(run, data, out, emit=show.warned, **words)
-    print_found(
-        {"rows": count, "out": str(out)}, as_json, lambda found: f"{found['rows']} rows written to {found['out']}"
-    )
+    found = {"rows": count, "out": str(out)}
+    print_found(found, as_json, lambda found: f"{found['rows']} rows written to {found['out']}")
 
 
 def _answer_pipe(run: Path, format: str, options: dict[str, object], as_json: bool, *, asked: bool) -> None:
@@ -155,7 +148,7 @@ def _answer_pipe(run: Path, format: str, options: dict[str, object], as_json: bo
     if first is None and not asked:
         raise OptionError("Give texts, or --data with --out; nothing came through standard input.", _EXAMPLE)
     probabilities = "probabilities" in options
-    found = answered(run, _again(first, lines), format, **options)
+    found = answered(run, itertools.chain([] if first is None else [first], lines), format, **options)
     if as_json and format == "text":
         answers = [_brief(one.answer, probabilities) for one in found]
         print(process.as_json({"predictions": answers}))
@@ -164,12 +157,6 @@ def _answer_pipe(run: Path, format: str, options: dict[str, object], as_json: bo
     for line in _written(_noting(found, blank), format, probabilities):
         print(visible(line) if format == "text" or sys.stdout.isatty() else line, flush=True)
     predict_inputs.warn_of_blanks(blank, show.warned)
-
-
-def _again(first: bytes | None, rest: Iterator[bytes]) -> Iterator[bytes]:
-    if first is not None:
-        yield first
-        yield from rest
 
 
 def _noting(found: Iterable[Answered], blank: list[int]) -> Iterator[Answered]:
@@ -190,16 +177,11 @@ def _written(found: Iterable[Answered], format: str, probabilities: bool) -> Ite
     for one in found:
         answer = one.answer
         if format == "text":
-            yield (
-                answer["text"].replace("\n", "\\n")
-                if "text" in answer
-                else show.predicted({"predictions": [_brief(answer, probabilities)]})
-            )
+            written = answer["text"].replace("\n", "\\n") if "text" in answer else None
+            yield written if written is not None else show.predicted({"predictions": [_brief(answer, probabilities)]})
             continue
-        new = {
-            free_name(name, one.row.cells): values[0] for name, values in as_columns([answer], probabilities).items()
-        }
-        row = one.row.cells | new
+        columns = as_columns([answer], probabilities)
+        row = one.row.cells | {free_name(name, one.row.cells): values[0] for name, values in columns.items()}
         if format == "jsonl":
             yield json.dumps(row, ensure_ascii=False, default=str)
             continue

@@ -36,7 +36,7 @@ def compare(
     out: Folder = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Is fine-tuning worth it here? From the simplest way to the costliest, all on the same test rows."""
-    from tunesmith.cli import show_refine
+    from tunesmith.cli import show
     from tunesmith.core.run import results_folder
     from tunesmith.display.progress import listener
     from tunesmith.studies import comparison as workflow
@@ -46,7 +46,7 @@ def compare(
         data, out=folder, models=names_of(models), methods=names_of(methods),
         launcher=launcher or "process", emit=listener(), **words,
     )  # fmt: skip
-    print_found(found, as_json, lambda found: _with_report(show_refine.show_comparison(found), folder))
+    print_found(found, as_json, lambda found: _with_report(show.show_comparison(found), folder))
 
 
 @commands.command(section=IMPROVE)
@@ -64,7 +64,7 @@ def search(
     price_per_hour: Price = None, launcher: Launcher = None, out: Folder = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find the best settings within a budget; the test rows are read once, at the end."""
-    from tunesmith.cli import show_refine
+    from tunesmith.cli import show
     from tunesmith.core.run import results_folder
     from tunesmith.display.progress import listener
     from tunesmith.studies import search as workflow
@@ -77,7 +77,7 @@ def search(
         space=parse_space(space or []), models=names_of(models), methods=names_of(methods), pruning=pruning,
         launcher=launcher or "here", emit=listener(), **words,
     )  # fmt: skip
-    print_found(found.document, as_json, lambda found: _with_report(show_refine.show_search(found), folder))
+    print_found(found.document, as_json, lambda found: _with_report(show.show_search(found), folder))
 
 
 def _with_report(screen: str, folder: Path) -> str:
@@ -99,7 +99,7 @@ class Many:
 
 def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *, as_json: bool) -> None:
     """`train` with --cv, --seeds or --until: several runs and what they say together."""
-    from tunesmith.cli import show_refine
+    from tunesmith.cli import show
     from tunesmith.core.run import results_folder
     from tunesmith.studies import folds, series
     from tunesmith.studies import seeds as several
@@ -110,8 +110,8 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
     if many.soup and many.seeds is None:
         raise OptionError("--soup averages the models of several seeds, and none are asked for.", "Add --seeds 3.")
     if not asked:
-        raise OptionError("--launcher says where several runs take place, and this is one.",
-                          "Add --cv, --seeds or --until, or leave it out.")  # fmt: skip
+        told = "--launcher says where several runs take place, and this is one."
+        raise OptionError(told, "Add --cv, --seeds or --until, or leave it out.")
     if len(asked) > 1:
         raise OptionError(f"{' and '.join(asked)} do not go together.", "Use one of them.")
     folder = results_folder(out, data, asked[0].removeprefix("--"))
@@ -119,11 +119,11 @@ def many_runs(data: str, out: Path | None, words: dict[str, Any], many: Many, *,
     if many.cv is not None:
         group = words.pop("group", None)
         crossed = folds.cross_validate(data, out=folder, cv=many.cv, group=group, **words)
-        print_found(crossed.document, as_json, show_refine.show_folds)
+        print_found(crossed.document, as_json, show.show_folds)
     elif many.seeds is not None:
         spread = several.several_seeds(data, out=folder, seeds=many.seeds, soup=many.soup, **words)
-        print_found(spread.document, as_json, show_refine.show_seeds)
+        print_found(spread.document, as_json, show.show_seeds)
     elif many.until is not None:
         budget = series.parse_budget(many.budget, many.price_per_hour)
         reached = goal.until(data, metric=many.until, out=folder, budget=budget, **words)
-        print_found(reached.document, as_json, show_refine.show_until)
+        print_found(reached.document, as_json, show.show_until)

@@ -6,6 +6,7 @@ Progress bar, TensorBoard, report and tests all read these; nothing in the run t
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,13 @@ from tunesmith.core.errors import FolderError
 
 @dataclass(frozen=True)
 class Event:
+    """`name` is that of the class with underscores: 'rolled_back'."""
+
     name: ClassVar[str] = "event"
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in vars(cls):
+            cls.name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     def record(self) -> dict[str, Any]:
         """The JSON object of this event, without its time."""
@@ -28,7 +35,6 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    name = "started"
     run: str
     versions: Mapping[str, str]
     resumed: bool = False
@@ -38,7 +44,6 @@ class Started(Event):
 class Phase(Event):
     """A long piece of work begins: 'read', 'features', 'train', 'evaluate', ..."""
 
-    name = "phase"
     phase: str
     detail: str = ""
     seconds: float | None = None
@@ -48,7 +53,6 @@ class Phase(Event):
 class Decided(Event):
     """An automatic choice, with its reason. `what` is the option's or part's name."""
 
-    name = "decided"
     what: str
     value: Any
     why: str
@@ -58,7 +62,6 @@ class Decided(Event):
 class Warned(Event):
     """Something the user should know that does not stop the run."""
 
-    name = "warned"
     what: str
     message: str
 
@@ -67,7 +70,6 @@ class Warned(Event):
 class Step(Event):
     """One optimizer step. `loss` is the mean over the rows of the step."""
 
-    name = "step"
     step: int
     steps: int
     epoch: float
@@ -81,7 +83,6 @@ class Step(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    name = "evaluated"
     step: int
     split: str
     metrics: Mapping[str, float]
@@ -90,7 +91,6 @@ class Evaluated(Event):
 
 @dataclass(frozen=True)
 class Saved(Event):
-    name = "saved"
     step: int
     path: str
 
@@ -99,7 +99,6 @@ class Saved(Event):
 class RolledBack(Event):
     """Loss or gradients were not finite: back to `to_step` with a smaller learning rate."""
 
-    name = "rolled_back"
     step: int
     to_step: int
     learning_rate_factor: float
@@ -109,21 +108,18 @@ class RolledBack(Event):
 
 @dataclass(frozen=True)
 class Paused(Event):
-    name = "paused"
     step: int
     reason: str
 
 
 @dataclass(frozen=True)
 class Finished(Event):
-    name = "finished"
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Failed(Event):
-    name = "failed"
     code: str
     message: str
     step: int | None = None
@@ -202,8 +198,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 def of_record(record: Mapping[str, Any]) -> Event | None:
     """The event that `Event.record` made into this; None for one that is not known here."""
     kind = _kind_of(record)
-    known = [] if kind is None else [one.name for one in fields(kind) if one.name in record]
-    return None if kind is None else kind(**{name: record[name] for name in known})
+    if kind is None:
+        return None
+    return kind(**{one.name: record[one.name] for one in fields(kind) if one.name in record})
 
 
 def _kind_of(record: Mapping[str, Any]) -> type[Event] | None:

@@ -8,21 +8,13 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 
 from tunesmith.core import registry
-from tunesmith.core.extras import extras
+from tunesmith.core.imports import extras
 from tunesmith.models import catalog
 from tunesmith.workflows import catalogues
 
 _NEEDED = (
-    "torch",
-    "transformers",
-    "peft",
-    "datasets",
-    "accelerate",
-    "safetensors",
-    "scikit-learn",
-    "datasketch",
-    "plotly",
-)
+    "torch", "transformers", "peft", "datasets", "accelerate", "safetensors", "scikit-learn", "datasketch", "plotly",
+)  # fmt: skip
 _REFUSED = {"kernels": "it downloads and runs native code when a model is loaded; remove it: pip uninstall kernels"}
 
 

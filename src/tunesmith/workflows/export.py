@@ -44,11 +44,10 @@ def export(
             f"The run {run} writes no text: {folder.model} is a plain {reader} folder already.", "Use it as it is."
         )
     if (folder.model / ADAPTER).exists() and not can_merge(folder.model):
-        raise OptionError(
-            f"What the run {run} has learned (method {folder.load_spec().method}) stands beside the weights of its "
-            "base and is no change of them, so there is nothing that could be merged.",
-            f"Use {folder.model} as it is: it is read beside its base. For one plain model train with method=lora.",
-        )
+        told = f"What the run {run} has learned (method {folder.load_spec().method}) stands beside the weights of its "
+        told += "base and is no change of them, so there is nothing that could be merged."
+        fix = f"Use {folder.model} as it is: it is read beside its base. For one plain model train with method=lora."
+        raise OptionError(told, fix)
     if not out:
         own_folder(target.parent)
     with written_to(target), new_folder(target, private=False) as aside, full_disk_as_oserror():
