@@ -102,6 +102,10 @@ class DataModality(ABC):
         """What stands for a file of `suffixes` in a table: its path, where the file itself is read later."""
         return str(path.absolute())
 
+    def is_input(self, value: object) -> bool:
+        """Whether a value of Python is one such input, and no list or table of them."""
+        return False
+
     def refuse(self, table: pa.Table, source: str) -> None:  # noqa: B027 not every kind has such types
         """Raises DataError for columns of a type that can hold no such input."""
 

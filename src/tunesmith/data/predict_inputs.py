@@ -67,11 +67,13 @@ def identify(
     names = () if columns is None else columns.inputs
     data = joined.fill_columns(data, names)
     modality = modality or TextData()
+    if modality.is_input(data):
+        return Given([data], one=True)
     if _is_file(data, modality):
         path = Path(data).expanduser()
         return _read_any(path, emit) if columns is None else _table(_read(path, columns, emit, modality), names)
-    if isinstance(data, str):
-        return Given([str(data)], one=True)
+    if isinstance(data, str | os.PathLike):
+        return Given([os.fspath(data)], one=True)
     if hasattr(data, "iloc"):
         return _of_pandas(data, names)
     if isinstance(data, Mapping):
@@ -175,6 +177,8 @@ def _is_file(data: Any, modality: DataModality) -> bool:
     if not isinstance(data, str) or len(data) > 1_000 or "\n" in data or "\0" in data:
         return False
     path = Path(data).expanduser()
+    if modality.suffixes - tables.SUFFIXES and path.is_dir():
+        return True
     if tables.data_suffix(path.name) not in tables.SUFFIXES:
         return False
     try:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
-from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.files import move, own_folder
 from tunesmith.data import canonical, joined, labels, leakage, mojibake
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
@@ -22,7 +22,7 @@ from tunesmith.data.divide import KeptRows, divide
 from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.guess import ColumnRequest, Guess, choose_columns
 from tunesmith.data.labels import TargetIndex
-from tunesmith.data.modality import DataModality
+from tunesmith.data.modality import SURE, DataModality
 from tunesmith.data.prepared import Origins, PreparedData
 from tunesmith.data.profile import profile_table
 from tunesmith.data.sources import SPLITS, read_source
@@ -119,6 +119,7 @@ def read_rows(
         with ArrowWriter(cache_dir) as writer:
             if columns is not None:
                 for part in parts:
+                    part.table = _named_as_trained(part, columns, modality, emit)
                     part.table = joined.add_columns(part.table, columns.inputs)
                 _check_columns(parts, columns.inputs)
                 canonical.check_inputs(parts, columns, modality)
@@ -134,6 +135,21 @@ def read_rows(
         for part in parts:
             part.release()
     return datasets.Dataset.from_file(str(writer.path))
+
+
+def _named_as_trained(part: Part, columns: Columns, modality: DataModality, emit: Emit) -> pa.Table:
+    """The table of a part, its columns called as those of the training data where it can not be otherwise: of a folder
+    with a row in each file, and of a table with one column alone that can hold nothing but the inputs."""
+    names, wanted = part.table.column_names, columns.inputs[0]
+    if part.row_files and names[0] == modality.roles[0]:
+        names = [wanted, *columns.target][: len(names)]
+    elif wanted not in names and len(columns.inputs) == 1:
+        sure = [profile.name for profile in profile_table(part.table) if modality.claims(profile) >= SURE]
+        if len(sure) == 1:
+            why = f"no column is called {wanted!r}, and this one alone holds {modality.nouns}"
+            emit(Decided(modality.roles[0], sure[0], why))
+            names = [wanted if name == sure[0] else name for name in names]
+    return part.table.rename_columns(names)
 
 
 def anchored(part: Part, names: Sequence[str], modality: DataModality) -> pa.Table:

@@ -154,6 +154,8 @@ def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints
             ]
         if _classes(path, modality):
             return [_of_classes(path, modality, split, emit, cache_dir, hints)]
+        if files := _bare(path, modality):
+            return [_of_inputs(files, path, (modality, hints.options), split, emit, cache_dir)]
     return _of_files(path, split, emit, cache_dir, hints)
 
 
@@ -211,21 +213,43 @@ def _holds(file: Path, modality: DataModality) -> bool:
 def _of_classes(path: Path, modality: DataModality, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
     folders = _classes(path, modality)
     files = [file for folder in folders for file in sorted(folder.iterdir()) if _holds(file, modality)]
-    part = tables.read_tables(_file_tables(files, modality, hints.options), split, str(path), cache_dir, emit)
-    part.row_files = [str(file) for file in files]
+    part = _of_inputs(files, path, (modality, hints.options), split, emit, cache_dir, labelled=True)
     kinds = ", ".join(sorted({file.suffix.lower() for file in files}))
     why = f"{path} holds {len(folders)} sub-folders of {kinds} files; each is a class: "
     emit(Decided("layout", "folder per class", why + ", ".join(folder.name for folder in folders[:10])))
     return part
 
 
-def _file_tables(files: Sequence[Path], modality: DataModality, options: ReadOptions) -> Iterator[pa.Table]:
-    for start in range(0, max(len(files), 1), BATCH_ROWS):
-        rows = [
-            {modality.roles[0]: modality.file_cell(file, options), "label": file.parent.name}
-            for file in files[start : start + BATCH_ROWS]
-        ]
-        yield tables.table_of_rows(rows)
+def _bare(path: Path, modality: DataModality) -> list[Path]:
+    """The files of a folder that holds nothing but one input each, which have no labels; none where a table lies among
+    them, or where a file of such a suffix may be one."""
+    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    table = any(file.suffix.lower() in tables.SUFFIXES for file in files)
+    return [] if table or modality.suffixes & tables.SUFFIXES else [file for file in files if _holds(file, modality)]
+
+
+def _of_inputs(
+    files: Sequence[Path], path: Path, reader: tuple[DataModality, ReadOptions], split: str, emit: Emit,
+    cache_dir: Path, *, labelled: bool = False,
+) -> Part:  # fmt: skip
+    """Files with one input each, a row each; `labelled`: by the folder that each lies in."""
+    modality, options = reader
+
+    def found() -> Iterator[pa.Table]:
+        for start in range(0, max(len(files), 1), BATCH_ROWS):
+            yield tables.table_of_rows(
+                [
+                    {
+                        modality.roles[0]: modality.file_cell(file, options),
+                        **({"label": file.parent.name} if labelled else {}),
+                    }
+                    for file in files[start : start + BATCH_ROWS]
+                ]
+            )
+
+    part = tables.read_tables(found(), split, str(path), cache_dir, emit)
+    part.row_files = [str(file) for file in files]
+    return part
 
 
 def _of_hub(name: str, emit: Emit, cache_dir: Path) -> list[Part]:

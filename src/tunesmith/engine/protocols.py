@@ -191,6 +191,8 @@ class PredictiveTask(Task):
     """What its inputs are: a name of `modalities`."""
     loader: ClassVar[str] = "encoder"
     """The kind of network that it learns with: a name of `models.loaders`."""
+    method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {}
+    """Highest learning rate and epochs of a method, by its name, where they are not the method's own."""
     kind: Kind
     label_names: list[str] | None = None
 
@@ -207,10 +209,14 @@ class PredictiveTask(Task):
     def load(self, model: str, emit: Emit) -> Bundle:
         """The base model with a head for this task."""
 
-    @abstractmethod
     def encode(
         self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
-    ) -> EncodedItems: ...
+    ) -> EncodedItems:
+        """Rows as tensors on disk, below `folder`: what the modality makes of them, where nothing has to be chosen."""
+        encoded: EncodedItems = registry.get("modalities", self.modality)().encode(
+            rows, bundle, bundle.max_length, folder, check
+        )
+        return encoded
 
     @property
     def target(self) -> Target:

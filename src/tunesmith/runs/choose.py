@@ -85,6 +85,12 @@ def epochs_of(method: str, rows: int | None = None) -> int:
     return usual
 
 
+def rate_and_epochs(method: str, task: str, rows: int) -> tuple[float, int]:
+    """Highest learning rate and epochs of a method on so many training rows of a task, when nothing is asked."""
+    own = registry.get("tasks", task).method_defaults.get(method)
+    return own or (float(registry.get("methods", method).learning_rate), epochs_of(method, rows))
+
+
 def median_per_label(kind: str, targets: Sequence[Any]) -> float:
     """Rows of the label in the middle of all, by how many have it; of numbers, all rows."""
     if kind == "number":

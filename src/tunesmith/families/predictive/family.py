@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from tunesmith.core import registry
 from tunesmith.core.events import Decided
 from tunesmith.engine import hardware
 from tunesmith.engine.background import leave_one_core
@@ -187,7 +186,7 @@ class Predictive:
         return tuple(run.plan.task.metrics)
 
     def rate(self, method: str, task: str, width: int | None = None) -> float:
-        return float(registry.get("methods", method).learning_rate)
+        return choose.rate_and_epochs(method, task, 0)[0]
 
     def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
         get(metric, split.kind)

@@ -40,8 +40,7 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
         "effort": choose.effort_of(spec), "target": list(data.columns.target),
         "text": list(data.columns.inputs),
     }  # fmt: skip
-    epochs = choose.epochs_of(method_name, len(train))
-    rate = registry.get("methods", method_name).learning_rate
+    rate, epochs = choose.rate_and_epochs(method_name, task_name, len(train))
     plan = settle.settle(spec, Choice(task_name, model_name, method_name, epochs, rate, words))
     plan.task.fit(kind, data.label_names, data.targets(train), emit)
     return plan
