@@ -73,6 +73,10 @@ class Modality(DataModality, ABC):
         """A data URI of a small picture of the row, for the report."""
         return None
 
+    def typed(self, row: Mapping[str, Any]) -> str | None:
+        """A row as it is given to `predict`; None: as it is shown."""
+        return None
+
     def sizes(self, rows: Dataset) -> np.ndarray | None:
         """float64 [rows], by which the report slices; None where `size_name` is."""
         return None

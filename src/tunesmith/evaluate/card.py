@@ -127,7 +127,7 @@ def _data(evidence: Evidence) -> str:
 
 
 def _use(evidence: Evidence) -> str:
-    gives = _GIVES.get((evidence.modality, evidence.kind), "answers for rows")
+    gives = _GIVES.get((evidence.modality, evidence.kind), f"answers for {evidence.nouns}")
     return (
         f"## Intended use\n\nGiving {gives} of the same kind, language and source as the training rows. For "
         "anything else, measure first: `tunesmith evaluate RUN --data new.csv`."
@@ -171,7 +171,8 @@ def _loading(evidence: Evidence) -> str:
     if evidence.kind == "text":
         return _loading_language(evidence)
     if (plain := _PLAIN.get((evidence.modality, evidence.kind))) is not None:
-        ours = _OURS.format(then='\nprint(model.predict(["a text"]))')
+        asked = "a text" if evidence.typed is None else "path/to/it"  # not one of this machine
+        ours = _OURS.format(then=f'\nprint(model.predict(["{asked}"]))')
         return f"{ours}With plain transformers:\n\n" + _python(plain(evidence))
     turn = {
         "label": "probabilities = logits.softmax(-1)\nprint(model.config.id2label[int(logits.argmax())])",

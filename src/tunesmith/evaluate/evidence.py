@@ -54,6 +54,8 @@ class Evidence:
     """What inputs are called."""
     picture: Callable[[int], str | None] = lambda at: None
     """From the position of a test row to a data URI of a small picture of it, where it has one."""
+    typed: str | None = None
+    """A test row as it is given to `predict`, where that is not how it is shown."""
     sizes: tuple[str | None, np.ndarray | None] = (None, None)
     """What the size of an input counts, and that of each test row."""
     test_row_ids: list[int] = field(default_factory=list)

@@ -8,6 +8,8 @@ import shlex
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.page import text
 
+_PIPELINES = {("text", "label"): "text-classification"}
+"""The pipeline of transformers that gives the same answers, by what the rows are and by what was measured."""
 LONGEST = 70
 """Characters of the text in the examples."""
 
@@ -32,10 +34,11 @@ def use(evidence: Evidence) -> str:
             "A whole file": f"tunesmith predict {shlex.quote(run)} --data new_rows.csv --out predictions.csv",
             "Python": f"import tunesmith\n\nmodel = tunesmith.load({json.dumps(run)})\nprint(model.predict({given}))",
         }
-        if evidence.kind == "label" and len(example) == 1:
+        pipeline = _PIPELINES.get((evidence.modality, evidence.kind))
+        if pipeline is not None and len(example) == 1:
             parts["Without Tunesmith"] = (
                 "from transformers import pipeline\n\n"
-                f'model = pipeline("text-classification", {json.dumps(run + "/model")})\nprint(model({given}))'
+                f'model = pipeline("{pipeline}", {json.dumps(run + "/model")})\nprint(model({given}))'
             )
     blocks = "".join(f"<div><h3>{title}</h3><pre>{text(code, 2_000)}</pre></div>" for title, code in parts.items())
     place = f'<p class="soft small">The model lies in <code>{text(run)}/model</code>.</p>'
@@ -43,7 +46,9 @@ def use(evidence: Evidence) -> str:
 
 
 def _example(evidence: Evidence) -> list[str]:
-    """A short test text, as one or two parts."""
+    """A short test text, as one or two parts; of other inputs one as it is typed."""
+    if evidence.typed is not None:
+        return [evidence.typed]
     fitting = [one for one in evidence.test_inputs if 8 <= len(one) <= LONGEST and one.isprintable()]
     short = next((one for one in fitting if not set("\"'`$!\\") & set(one)), None)  # nothing that a shell reads
     pair = any(" ⟷ " in one for one in evidence.test_inputs[:1])

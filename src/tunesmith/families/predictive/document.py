@@ -132,6 +132,7 @@ def evidence(run: PredictiveRun) -> dict[str, Any]:
                   "below": None if bundle.model.prompted is None else virtual.BASE},
         "test": test, "test_inputs": modality.shown(rows), "nouns": modality.nouns,
         "picture": lambda at: modality.picture(rows[at]), "sizes": (modality.size_name, modality.sizes(rows)),
+        "typed": modality.typed(rows[0]),
         "test_row_ids": list(rows["row_id"][:]),
         "suspects": suspects(test, [run.others[name] for name in cheap if name in run.others]),
         "losses_differ": type(run.plan.method).objective is not Method.objective, "audit": run.data.audit(),
