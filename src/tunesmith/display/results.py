@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,14 +139,15 @@ class RunResults(Shown):
 
         document = self.document
         first = document["first_metric"]
-        found = {"this model": document["test"], **document["baselines"]}
         rows = []
-        for name, measured in found.items():
+        for name, measured in _contenders(document).items():
             values = {metric: one["value"] for metric, one in measured.items()}
             bounds = {"low": measured[first]["low"], "high": measured[first]["high"]} if first in measured else {}
             rows.append({"name": name, first: values.pop(first, None), **bounds, **values})
         frame = pandas.DataFrame(rows)
-        return frame.sort_values(first, ascending=not _more_is_better(first), ignore_index=True)
+        return frame.sort_values(
+            first, ascending=first in TABLE and not TABLE[first].higher_is_better, ignore_index=True
+        )
 
     def show(self) -> Path:
         """Open the report in a browser where there is a screen, and say where it is. Returns its path."""
@@ -167,7 +168,9 @@ class RunResults(Shown):
         first = document["first_metric"]
         facts = [("task", f"{document['task']}, model {document['model']}, method {document['method']}")]
         rows = [
-            (words.baseline(name), interval(found[first])) for name, found in _contenders(document) if first in found
+            (words.baseline(name), interval(found[first]))
+            for name, found in _contenders(document).items()
+            if first in found
         ]
         others = [(words.metric(name), interval(found)) for name, found in document["test"].items() if name != first]
         head = (f"{words.metric(first)} on test rows", "value (95 % interval)")
@@ -179,10 +182,5 @@ class RunResults(Shown):
         return Card(title, level, facts, tables, more, ("report", str(self.folder.report)))
 
 
-def _contenders(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield "this model", document["test"]
-    yield from document["baselines"].items()
-
-
-def _more_is_better(metric: str) -> bool:
-    return metric not in TABLE or bool(TABLE[metric].higher_is_better)
+def _contenders(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {"this model": document["test"], **document["baselines"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
@@ -84,3 +85,28 @@ def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """start, start + 1, ... for each of `counts`, one after another, int64."""
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()), dtype=np.int64)
+
+
+class Flat:
+    """Rows of tokens one after the other, of which row i begins at `offsets[i]`, int64 [n + 1]."""
+
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64 [n]."""
+        return np.diff(self.offsets)
+
+
+def padded(rows: Sequence[np.ndarray | Sequence[int]], fill: int = 0, *, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Rows of numbers as one tensor, and where they are no padding; both int64 [n, longest]."""
+    longest = max(map(len, rows))
+    ids = np.full((len(rows), longest), fill, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for line, row in enumerate(rows):
+        place = slice(longest - len(row), None) if left else slice(len(row))
+        ids[line, place], mask[line, place] = row, 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)

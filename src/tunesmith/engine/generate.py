@@ -25,6 +25,7 @@ from torch import Tensor
 from tunesmith.core.errors import ModelError
 from tunesmith.core.options import Options
 from tunesmith.engine.batching import by_length
+from tunesmith.engine.encoded import padded
 from tunesmith.engine.inference import evaluating, in_memory
 from tunesmith.models.additions import is_prefix, virtual_tokens
 from tunesmith.models.types import Network, Tokenizer
@@ -289,7 +290,7 @@ class _Decoding:
         self._cache: Any = None
         self._states: Tensor | None = None
         encodes = self._model.config.is_encoder_decoder
-        ids, self._mask = (tensor.to(model.device) for tensor in _padded(prompts, left=not encodes))
+        ids, self._mask = (tensor.to(model.device) for tensor in padded(prompts, left=not encodes))
         self._prompt = self._begun(model, len(prompts))
         if encodes:
             self._states = self._encoded(ids)
@@ -379,15 +380,3 @@ def _states_in_one_piece(model: Network) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def _padded(prompts: Sequence[Sequence[int]], *, left: bool) -> tuple[Tensor, Tensor]:
-    """(ids, mask of real tokens), int64 [r, longest]. What pads is masked, so any id does."""
-    longest = max(map(len, prompts))
-    ids = torch.zeros((len(prompts), longest), dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        place = slice(longest - len(prompt), None) if left else slice(len(prompt))
-        ids[row, place] = torch.as_tensor(prompt, dtype=torch.int64)
-        mask[row, place] = 1
-    return ids, mask

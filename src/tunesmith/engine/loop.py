@@ -162,7 +162,8 @@ class _Engine:
         rate = set_learning_rate(self.optimizer, factor * state.learning_rate_factor)
         loss = self._gradients(state, batches)
         self.weights.hand_over_gradients()
-        loss += self._penalties()
+        # callbacks may add to the gradients of the float32 weights, once for the whole step
+        loss += float(sum(callback.on_gradients(self.trainable) for callback in self.setup.callbacks))
         flat = np.concatenate(batches)
         norm = float(self.accelerator.clip_grad_norm_(self.trainable.values(), self.options.max_grad_norm))
         if not np.isfinite(norm):
@@ -217,10 +218,6 @@ class _Engine:
             raise _NotFinite("loss", items)
         self.accelerator.backward(loss)
         return value
-
-    def _penalties(self) -> float:
-        """What callbacks add to the gradients of the float32 weights, once for the whole step."""
-        return float(sum(callback.on_gradients(self.trainable) for callback in self.setup.callbacks))
 
     # evaluation and checkpoints
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tunesmith.core.files import append_bytes, new_in_place, own_folder
 from tunesmith.engine.batching import pack
+from tunesmith.engine.encoded import Flat, padded
 
 PACK_LENGTH = 512
 """Length that sequences are packed to, unless one is longer."""
@@ -33,7 +34,7 @@ class Encoded(Protocol):
 
 
 @dataclass
-class SequenceRows:
+class SequenceRows(Flat):
     """`ids` int32 [tokens], `learned` uint8 [tokens], `offsets` int64 [n + 1], `row_ids` int64 [n].
 
     With `sources` int64 [n], the first so many tokens of each sequence are read by an encoder, the
@@ -47,13 +48,6 @@ class SequenceRows:
     pad_token_id: int
     sources: np.ndarray | None = None
     start_token_id: int = 0
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        return np.diff(self.offsets)
 
     @property
     def learned_counts(self) -> np.ndarray:
@@ -109,31 +103,22 @@ class SequenceRows:
         assert self.sources is not None
         starts, ends = self.offsets[positions], self.offsets[positions + 1]
         middles = starts + self.sources[positions]
-        wide, deep = int((middles - starts).max()), int((ends - middles).max())
-        shape, inner = (len(positions), wide), (len(positions), deep)
-        ids, mask = np.full(shape, self.pad_token_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        before = np.full(inner, self.pad_token_id, dtype=np.int64)
-        given = np.zeros(inner, dtype=np.int64)
-        predicting, labels, owners = [], [], []
-        for i, (start, middle, end) in enumerate(zip(starts, middles, ends, strict=True)):
-            ids[i, : middle - start] = self.ids[start:middle]
-            mask[i, : middle - start] = 1
-            target = self.ids[middle:end].astype(np.int64)
-            before[i, 0] = self.start_token_id
-            before[i, 1 : len(target)] = target[:-1]
-            given[i, : len(target)] = 1
-            learned = np.flatnonzero(self.learned[middle:end])
-            predicting.append(i * deep + learned)
-            labels.append(target[learned])
-            owners.append(np.full(len(learned), i, dtype=np.int64))
+        parts = list(zip(middles, ends, strict=True))
+        targets = [self.ids[middle:end] for middle, end in parts]
+        learned = [np.flatnonzero(self.learned[middle:end]) for middle, end in parts]
+        sources = [self.ids[start:middle] for start, middle in zip(starts, middles, strict=True)]
+        ids, mask = padded(sources, self.pad_token_id)
+        before, given = padded([np.r_[self.start_token_id, target[:-1]] for target in targets], self.pad_token_id)
+        predicting = [line * before.shape[1] + places for line, places in enumerate(learned)]
+        labels = [target[places] for target, places in zip(targets, learned, strict=True)]
         return {
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(mask),
-            "decoder_input_ids": torch.from_numpy(before),
-            "decoder_attention_mask": torch.from_numpy(given),
+            "input_ids": ids,
+            "attention_mask": mask,
+            "decoder_input_ids": before,
+            "decoder_attention_mask": given,
             "positions": torch.from_numpy(np.concatenate(predicting)),
-            "labels": torch.from_numpy(np.concatenate(labels)),
-            "owners": torch.from_numpy(np.concatenate(owners)),
+            "labels": torch.from_numpy(np.concatenate(labels).astype(np.int64)),
+            "owners": torch.from_numpy(np.repeat(np.arange(len(learned)), [len(places) for places in learned])),
         }
 
 

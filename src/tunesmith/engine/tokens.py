@@ -20,7 +20,7 @@ from torch import Tensor
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import new_file, own_folder
-from tunesmith.engine.encoded import EncodedItems
+from tunesmith.engine.encoded import EncodedItems, Flat, padded
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import USUAL, chosen_limit, unread
@@ -61,7 +61,7 @@ class HiddenStates:
 
 
 @dataclass
-class EncodedRows(EncodedItems):
+class EncodedRows(Flat, EncodedItems):
     """Tokens of n rows.
 
     `ids` int32 [tokens], `types` uint8 [tokens] or None, `offsets` int64 [n + 1]: row i is
@@ -78,14 +78,6 @@ class EncodedRows(EncodedItems):
     """Token states after the frozen bottom of the network, read instead of computed."""
     unread: np.ndarray | None = None
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each row, int64 [n]."""
-        return np.diff(self.offsets)
-
     @property
     def whole_lengths(self) -> np.ndarray:
         """Tokens of each row before it was cut, int64 [n]."""
@@ -101,22 +93,13 @@ class EncodedRows(EncodedItems):
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         """Tokens padded to the longest row, or the states that were kept of them."""
         starts, ends = self.offsets[positions], self.offsets[positions + 1]
-        lengths = ends - starts
-        shape = (len(positions), int(lengths.max()))
-        ids = np.full(shape, self.pad_token_id, dtype=np.int64)
-        mask = np.zeros(shape, dtype=np.int64)
-        types = np.zeros(shape, dtype=np.int64) if self.types is not None else None
-        for i, (start, end, length) in enumerate(zip(starts, ends, lengths, strict=True)):
-            ids[i, :length] = self.ids[start:end]
-            mask[i, :length] = 1
-            if types is not None and self.types is not None:
-                types[i, :length] = self.types[start:end]
-        batch = {"attention_mask": torch.from_numpy(mask)}
+        places = list(zip(starts, ends, strict=True))
+        ids, mask = padded([self.ids[start:end] for start, end in places], self.pad_token_id)
         if self.hidden is not None and self.hidden.of_all(positions):
-            return {**batch, **self.hidden.read(starts, lengths)}
-        batch["input_ids"] = torch.from_numpy(ids)
-        if types is not None:
-            batch["token_type_ids"] = torch.from_numpy(types)
+            return {"attention_mask": mask, **self.hidden.read(starts, ends - starts)}
+        batch = {"input_ids": ids, "attention_mask": mask}
+        if self.types is not None:
+            batch["token_type_ids"], _ = padded([self.types[start:end] for start, end in places])
         return batch
 
 

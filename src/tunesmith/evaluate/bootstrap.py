@@ -89,10 +89,12 @@ def _shared_by_all(rows: int, level: float) -> float:
 
 
 def _bias_corrected(value: float, draws: np.ndarray, z: float) -> tuple[float, float]:
+    from scipy.special import ndtr, ndtri
+
     below = float((draws < value).mean() + 0.5 * (draws == value).mean())
     # with few draws on one side the correction is all noise: keep it within two standard deviations
-    shift = float(np.clip(_normal_quantile(below), -2.0, 2.0))
-    low, high = np.quantile(draws, [_normal_share(2 * shift - z), _normal_share(2 * shift + z)])
+    shift = float(np.clip(ndtri(below), -2.0, 2.0))
+    low, high = np.quantile(draws, ndtr([2 * shift - z, 2 * shift + z]))
     return float(low), float(high)
 
 
@@ -103,15 +105,3 @@ def _deviations(level: float, rows: int) -> float:
 
     rows = max(rows, 2)
     return float(stdtrit(rows - 1, (1 + level) / 2)) * (rows / (rows - 1)) ** 0.5
-
-
-def _normal_quantile(share: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(share))
-
-
-def _normal_share(z: float) -> float:
-    from scipy.special import ndtr
-
-    return float(ndtr(z))

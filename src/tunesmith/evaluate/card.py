@@ -56,7 +56,7 @@ def _front_matter(evidence: Evidence) -> str:
     # the hub takes ids only: "owner/name" or "name", not a folder of this machine
     known = {"base_model": base} if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base) else {}
     head = {
-        "license": _licence(evidence.model.get("licence")),
+        "license": str(evidence.model.get("licence") or "unknown").lower(),
         **known,
         "pipeline_tag": _TAGS.get(evidence.task, evidence.task),
         "library_name": "peft" if evidence.model.get("below") else "transformers",
@@ -65,10 +65,6 @@ def _front_matter(evidence: Evidence) -> str:
         "model-index": [{"name": evidence.name, "results": [result]}],
     }
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
-
-
-def _licence(name: object) -> str:
-    return str(name).lower() if name and str(name).lower() != "unknown" else "unknown"
 
 
 def _title(evidence: Evidence) -> str:

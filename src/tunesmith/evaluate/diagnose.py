@@ -273,10 +273,9 @@ def of_data(frozen: Frozen, test: Metrics) -> tuple[list[Finding], noise.Noise |
 def _noisy(frozen: Frozen, suspected: noise.Noise | None) -> list[Finding]:
     if suspected is None or suspected.low <= NOISE or not len(suspected.rows):
         return []
-    names = frozen.label_names or [str(label) for label in range(int(frozen.truth.max()) + 1)]
     shown = [
-        f"row {int(frozen.row_ids[row])} {_short(frozen.texts[row])} is {names[frozen.truth[row]]!r}, "
-        f"perhaps {names[other]!r}"
+        f"row {int(frozen.row_ids[row])} {_short(frozen.texts[row])} is {frozen.names[frozen.truth[row]]!r}, "
+        f"perhaps {frozen.names[other]!r}"
         for row, other in zip(suspected.rows[:SHOWN], suspected.suggested[:SHOWN], strict=True)
     ]
     evidence = (

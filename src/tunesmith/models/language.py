@@ -67,7 +67,8 @@ class LanguageModel(Model):
     def log_probs_of(self, batch: dict[str, Tensor], words: Tensor) -> Tensor:
         """Log-probabilities of `words` int64 [n, k] at the n learned positions, float32 [n, k]."""
         hidden = self._hidden(batch, batch["positions"])
-        return torch.cat(list(self._in_chunks(_log_probs, hidden, words)))
+        asked = self._in_chunks(lambda logits, some: logits.float().log_softmax(-1).gather(1, some), hidden, words)
+        return torch.cat(list(asked))
 
     @torch.no_grad()
     def top_k(self, batch: dict[str, Tensor], count: int) -> tuple[Tensor, Tensor]:
@@ -216,10 +217,6 @@ def _finished(logits: Tensor, network: Network) -> Tensor:
 def _losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     losses, right = _Loss.apply(logits, labels)
     return losses, right
-
-
-def _log_probs(logits: Tensor, words: Tensor) -> Tensor:
-    return logits.float().log_softmax(-1).gather(1, words)
 
 
 class _Loss(torch.autograd.Function):

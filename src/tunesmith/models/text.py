@@ -171,7 +171,9 @@ class TextModel(PooledNetwork):
         with torch.no_grad():
             if self.pooling == "mean":
                 _write_mean_layer(_layers(folded)[-1], config.hidden_size)
-            _write_identity(model._dense(), TANH_SCALE)
+            dense = model._dense()  # the identity, scaled
+            dense.weight.copy_(torch.eye(dense.in_features) * TANH_SCALE)
+            dense.bias.zero_()
             model.head.weight.div_(TANH_SCALE)
         return folded.eval()
 
@@ -249,11 +251,6 @@ def _write_mean_layer(layer: Any, hidden_size: int) -> None:
     attention.output.dense.weight.copy_(torch.eye(hidden_size) * MEAN_SCALE)
     attention.output.LayerNorm.weight.fill_(1.0)
     layer.output.LayerNorm.weight.fill_(1.0)  # its input is normal already: this changes nothing
-
-
-def _write_identity(linear: nn.Linear, scale: float) -> None:
-    linear.weight.copy_(torch.eye(linear.in_features) * scale)
-    linear.bias.zero_()
 
 
 def _layers(network: Network) -> nn.ModuleList:

@@ -13,7 +13,7 @@ from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import adapter_config, virtual_tokens
 from tunesmith.models.bundle import Bundle, TextBundle, ZeroShot
 from tunesmith.models.guard import loading
-from tunesmith.models.heads import check_body, own_order, set_labels, settle_head
+from tunesmith.models.heads import network_with_head, own_order, settle_head
 from tunesmith.models.lengths import longest_made_for, longest_text, position_limit
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.pooled import PooledNetwork
@@ -40,7 +40,6 @@ def load_text_base(
     assert source.folder is not None
     config = check_text_model(source.folder, name, emit)
     network, new = read_network(AutoModelForSequenceClassification, source, label_names, problem_type, dropout)
-    settings = network.config
     order = own_order(config, label_names, "ForSequenceClassification")
     if saved_pooling(network.config):
         model, why = unfold(network), "the run that made the model had it"
@@ -51,7 +50,7 @@ def load_text_base(
         model = TextModel(network, pooling)
     emit(Decided("pooling", model.pooling, why))
     if saved_pooling(network.config) or f"{model.head_name}.weight" not in new:
-        settle_head(model, order, settings)
+        settle_head(model, order)
     zero_shot: ZeroShot | None = None
     if order is not None:
         zero_shot = "head"
@@ -61,27 +60,14 @@ def load_text_base(
 
 
 def read_network(
-    kind: Any, source: catalog.Source, label_names: Sequence[str], problem_type: str, dropout: float
+    kind: type[Network], source: catalog.Source, label_names: Sequence[str], problem_type: str, dropout: float
 ) -> tuple[Network, set[str]]:
     """The base as a network of an Auto class of transformers, and the names of its weights that are new. Raises
     ModelError where any of its body is."""
-    from transformers import AutoConfig
-
     assert source.folder is not None
     catalog.check_weights(source)
     _teach_peft(source.folder)
-    with quiet_transformers(), loading(source.folder, "config"):
-        settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-        set_labels(settings, label_names, problem_type, dropout)
-        if getattr(settings, "use_cache", False):
-            settings.use_cache = False  # of keys and values: nothing is written here
-    network, found = load_network(
-        kind, source.folder, settings, dtype="float32", output_loading_info=True,
-        ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
-    )  # fmt: skip
-    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
-    check_body(network, new, source.folder, source.name)
-    return network, new
+    return network_with_head(kind, source, label_names, problem_type, dropout)
 
 
 def bundle_of(model: PooledNetwork, source: catalog.Source, emit: Emit, zero_shot: ZeroShot | None = None) -> Any:
@@ -98,8 +84,8 @@ def bundle_of(model: PooledNetwork, source: catalog.Source, emit: Emit, zero_sho
         tokenizer=tokenizer,
         name=source.name,
         fingerprint=fingerprint(source.folder),
-        max_length=longest_made_for(source.folder, settings, tokenizer),
-        position_limit=position_limit(settings),
+        max_length=longest_made_for(source.folder, network.config, tokenizer),
+        position_limit=position_limit(network.config),
         licence=source.entry.licence if source.entry else None,
         zero_shot=zero_shot,
     )

@@ -13,7 +13,7 @@ from tunesmith.core.events import Emit, ignore
 from tunesmith.models import catalog
 from tunesmith.models.bundle import VisionBundle
 from tunesmith.models.guard import loading
-from tunesmith.models.heads import check_body, own_order, set_labels, settle_head
+from tunesmith.models.heads import network_with_head, own_order, settle_head
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.processor import PictureProcessor, read_processor
@@ -35,21 +35,13 @@ def load_vision_base(
     assert source.folder is not None
     config = check_vision_model(source.folder, name, emit)
     processor = read_processor(source.folder, name)
-    from transformers import AutoConfig, AutoModelForImageClassification
+    from transformers import AutoModelForImageClassification
 
-    with quiet_transformers(), loading(source.folder, "config"):
-        settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-        set_labels(settings, label_names, problem_type, dropout)
-    network, found = load_network(
-        AutoModelForImageClassification, source.folder, settings, dtype="float32", output_loading_info=True,
-        ignore_mismatched_sizes=True,  # a head for other labels; the body is checked below
-    )  # fmt: skip
-    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
-    check_body(network, new, source.folder, name)
+    network, new = network_with_head(AutoModelForImageClassification, source, label_names, problem_type, dropout)
     model = VisionModel(network)
     order = own_order(config, label_names, "ForImageClassification")
     if f"{model.head_name}.weight" not in new:
-        settle_head(model, order, settings)
+        settle_head(model, order)
     _check_fit(model, processor, source.folder)
     return VisionBundle(
         model=model, tokenizer=None, processor=processor, name=source.name, fingerprint=fingerprint(source.folder),
