@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.engine.inference import run_rows
-from tunesmith.engine.packed import packed
+from tunesmith.engine.precision import packed
 from tunesmith.engine.tokens import EncodedRows
 
 CPU = torch.device("cpu")

@@ -18,8 +18,7 @@ from tunesmith.core.files import new_file, own_folder
 from tunesmith.engine.batching import TOKENS_AT_ONCE, by_length
 from tunesmith.engine.encoded import EncodedItems, ranges
 from tunesmith.engine.hardware import release_memory
-from tunesmith.engine.packed import packed
-from tunesmith.engine.precision import working
+from tunesmith.engine.precision import packed, working
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
 from tunesmith.models.model import Model
 

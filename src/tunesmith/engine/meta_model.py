@@ -31,8 +31,7 @@ from tunesmith.models.blocks import depths, freeze
 from tunesmith.models.bundle import Bundle, LanguageBundle
 from tunesmith.models.config import read_config
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.outline import few_parts
-from tunesmith.models.pretrained import quiet_transformers
+from tunesmith.models.pretrained import few_parts, quiet_transformers
 from tunesmith.models.text import TextModel, usual_pooling
 from tunesmith.models.types import Config, Network
 

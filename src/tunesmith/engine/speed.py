@@ -1,4 +1,5 @@
-"""How many operations a second this machine computes: measured once, then kept in the user's cache folder.
+"""How many operations a second this machine computes, measured once and kept in the user's cache folder, and what a
+model will cost on it, from its shape alone: an estimate, and said to be.
 
 Nothing here needs torch before something is measured.
 """
@@ -18,6 +19,8 @@ from typing import Any
 from tunesmith.core import files
 from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import TunesmithError
+from tunesmith.models.catalog import Size
+from tunesmith.models.lengths import CHARACTERS_PER_TOKEN
 
 _NAME = "speed.json"
 _MOST_BYTES = 100_000
@@ -86,3 +89,34 @@ def _write(found: dict[str, float]) -> None:
         folder = cache_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.write_json(folder / _NAME, {"machine": _machine(), "operations_per_second": found})
+
+
+_EFFICIENCY = 0.5  # of the matrix-product peak that whole steps reach, as measured on two cores
+_MOVING = 2 / 3  # of the blocks, when the body is trained: the lowest third is run once
+_PROCESS_BYTES = 700e6  # the interpreter with its libraries
+_FIXED_SECONDS = 7.0  # imports, loading, intervals, report
+_SECONDS_PER_ROW = 0.0008  # reading and the other baselines
+
+
+def run_cost(
+    size: Size, *, frozen_body: bool, epochs: int, rows: int, train_rows: int, characters: float
+) -> dict[str, float]:
+    """{"seconds", "memory_bytes", "disk_bytes"} of a run on rows of `characters` letters on average.
+
+    Two operations per parameter and token forward, twice that again backward (Kaplan et al. 2020,
+    table 1), at the part of the measured matrix-product peak that whole steps reach.
+    """
+    moving = size.parameters - size.embeddings
+    tokens = characters / CHARACTERS_PER_TOKEN + 2
+    forward = 2 * moving * tokens * (rows if frozen_body else 2 * rows - train_rows)
+    trained = 0.0 if frozen_body else 6 * _MOVING * moving * tokens * train_rows * epochs
+    computed = (forward + trained) / (operations_per_second(size.hidden_size) * _EFFICIENCY)
+    return {"seconds": round(_FIXED_SECONDS + _SECONDS_PER_ROW * rows + computed), **run_space(size, frozen_body)}
+
+
+def run_space(size: Size, frozen_body: bool) -> dict[str, float]:
+    """{"memory_bytes", "disk_bytes"} of a run, which need no measuring."""
+    moving = size.parameters - size.embeddings
+    learned = 0.0 if frozen_body else moving
+    memory = _PROCESS_BYTES + 4 * size.parameters + 12 * learned + 60 * 8192 * size.hidden_size
+    return {"memory_bytes": round(memory), "disk_bytes": round(4 * size.parameters + 3 * 12 * learned)}

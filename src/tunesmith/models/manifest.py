@@ -1,15 +1,19 @@
-"""The manifest of a finished model: what its files were when the run saved them, compared whenever it is loaded.
+"""What a saved model says of itself beside its weights: the manifest and the metadata.
 
-It finds damage (a flipped bit, half a copy, a file of another run), not malice: who can change the weights can change
-the manifest. Models saved before there was one load as they are.
+The manifest has what its files were when the run saved them, and is compared whenever it is loaded. It finds damage (a
+flipped bit, half a copy, a file of another run), not malice: who can change the weights can change the manifest. Models
+saved before there was one load as they are. The metadata have what transformers' own files have no place for: the task,
+and what its family needs to answer.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.files import open_regular, write_json
@@ -94,3 +98,35 @@ def _sample(path: Path) -> str:
 def _files(folder: Path) -> list[Path]:
     places = [folder / part for part in _PARTS if (folder / part).is_dir()]
     return sorted(path for place in places for path in place.iterdir() if path.is_file() and path.name not in _LEFT_OUT)
+
+
+METADATA = "tunesmith.json"
+_FORMAT = 1
+_OF_A_WRITER = ("task", "network", "base", "base_fingerprint", "form")
+
+
+def write_metadata(folder: Path, words: Mapping[str, object]) -> None:
+    """Beside the weights in `folder`; `words` have at least the name of the task."""
+    write_json(folder / METADATA, {"format": _FORMAT, **words})
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """What a run wrote beside its model. Raises ModelError where that is damaged, or of a later version."""
+    found = read_object(folder / METADATA)
+    version = found.get("format", _FORMAT)
+    if isinstance(version, int) and version > _FORMAT:
+        raise ModelError(
+            f"{folder / METADATA} has the format {version}, and this version of Tunesmith reads {_FORMAT}.",
+            "A later version saved the model: pip install --upgrade tunesmith",
+        )
+    needed = _OF_A_WRITER if "network" in found else ("task",)
+    wrong = [name for name in needed if not isinstance(found.get(name), str)]
+    if not wrong and "network" in found and not isinstance(found.get("max_length"), int):
+        wrong = ["max_length"]
+    if wrong or found.get("network", "causal") not in ("causal", "seq2seq"):
+        raise ModelError(
+            f"{folder / METADATA} is damaged: {', '.join(wrong) or 'network'} is absent or no such value as a run "
+            "writes.",
+            "Put it back from a copy of the run, or train again.",
+        )
+    return found

@@ -1,18 +1,22 @@
-"""`from_pretrained` of transformers: from safe files alone, quiet, and told apart from others by what it read."""
+"""`from_pretrained` of transformers: from safe files alone, quiet, no larger than these bear out, and known by them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from tunesmith.core.errors import ModelError
 from tunesmith.models.guard import loading
 from tunesmith.models.manifest import digest
-from tunesmith.models.outline import check_outline
 from tunesmith.models.types import Config, Network
-from tunesmith.models.weight_files import read_weights
+from tunesmith.models.weight_files import Tensors, read_weights
 
 _READ = ("config.json", "tokenizer.json", "vocab.txt", "preprocessor_config.json")
 
@@ -55,3 +59,58 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+_ENTRIES = 1 << 24
+"""Weights that may be new: a head, a pooler, tables of positions."""
+_PARTS, _PARTS_EACH = 3_000, 20
+"""Layers of a network may be so many, and so many for each tensor in its files."""
+_MOST_PARTS = 200_000
+
+
+class _TooMany(Exception):
+    pass
+
+
+def check_outline(maker: type[Network], config: Config, folder: Path, tensors: Tensors | None) -> None:
+    """Raises ModelError for a config whose network would be far larger than what the folder's files hold.
+
+    `maker` is a class of transformers such as AutoModel. Without `tensors` (only a config is at hand) the parts are
+    counted, not the weights.
+    """
+    with few_parts(folder / "config.json", tensors), torch.device("meta"):
+        network = maker.from_config(config, trust_remote_code=False)
+    if tensors is None:
+        return
+    entries = sum(one.numel() for one in chain(network.parameters(), network.buffers()))
+    packed = 4 if getattr(config, "quantization_config", None) else 1
+    if entries > 2 * packed * tensors.entries + _ENTRIES:
+        raise ModelError(
+            f"{folder / 'config.json'} describes a network of {entries:,} weights, and its files hold "
+            f"{tensors.entries:,}: they do not belong together.", _ANEW,
+        )  # fmt: skip
+
+
+_ANEW = "Get the model anew."
+
+
+@contextmanager
+def few_parts(config: Path | str, tensors: Tensors | None = None) -> Iterator[None]:
+    """Raises ModelError as soon as a network is made of far more modules than there are tensors for."""
+    most = _MOST_PARTS if tensors is None else _PARTS + _PARTS_EACH * len(tensors.shapes)
+    count = 0
+
+    def counted(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count > most:
+            raise _TooMany
+
+    handle = register_module_module_registration_hook(counted)
+    try:
+        yield
+    except _TooMany:
+        held = "" if tensors is None else f", and its files hold {len(tensors.shapes):,} tensors"
+        raise ModelError(f"{config} describes a network of more than {most:,} parts{held}.", _ANEW) from None
+    finally:
+        handle.remove()

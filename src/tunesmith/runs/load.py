@@ -11,8 +11,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import FolderError, OptionError
 from tunesmith.core.options import Options, resolve
 from tunesmith.core.run import RunFolder, is_run, locate
-from tunesmith.models.manifest import check_manifest
-from tunesmith.models.metadata import METADATA, read_metadata
+from tunesmith.models.manifest import METADATA, check_manifest, read_metadata
 from tunesmith.runs import choose
 from tunesmith.runs.protocols import Predictor
 

@@ -10,7 +10,7 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.renamed import given_words
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
-from tunesmith.models.metadata import METADATA
+from tunesmith.models.manifest import METADATA
 from tunesmith.runs import choose
 from tunesmith.runs.load import load
 from tunesmith.runs.protocols import Predictor

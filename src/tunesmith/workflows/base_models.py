@@ -7,7 +7,7 @@ from typing import Any
 from tunesmith.core import registry
 from tunesmith.display.cards import Listing
 from tunesmith.engine import speed
-from tunesmith.engine.estimate import run_cost, run_space
+from tunesmith.engine.speed import run_cost, run_space
 from tunesmith.models import catalog
 
 
@@ -78,8 +78,7 @@ def blocks(name: str) -> list[dict[str, object]]:
 
     from tunesmith.models.blocks import list_blocks
     from tunesmith.models.guard import loading
-    from tunesmith.models.outline import few_parts
-    from tunesmith.models.pretrained import quiet_transformers
+    from tunesmith.models.pretrained import few_parts, quiet_transformers
     from tunesmith.models.safety import check_config_alone
 
     source = catalog.fetch(name)

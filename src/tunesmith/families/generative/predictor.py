@@ -35,8 +35,7 @@ from tunesmith.families.generative.session import ChatSession
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.bundle import LanguageBundle
 from tunesmith.models.loaders.language import load_language_finished
-from tunesmith.models.manifest import write_manifest
-from tunesmith.models.metadata import read_metadata, write_metadata
+from tunesmith.models.manifest import read_metadata, write_manifest, write_metadata
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.rendering import without_reasoning
 from tunesmith.runs.load import model_folder, options_of

@@ -26,8 +26,8 @@ from tunesmith.families.generative.items import cut_of, tell_unseen
 from tunesmith.models import catalog
 from tunesmith.models.guard import loading
 from tunesmith.models.loaders.language import load_language_tokenizer, position_limit
+from tunesmith.models.manifest import METADATA, read_metadata
 from tunesmith.models.mask import Cut, Encoded
-from tunesmith.models.metadata import METADATA, read_metadata
 from tunesmith.models.own_template import use_template
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.safety import check_config_alone, code_note

@@ -16,7 +16,7 @@ from tunesmith.evaluate.metrics import TABLE
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.models.additions import ADAPTER, quiet_peft, virtual_tokens
 from tunesmith.models.loaders.language import base_of_adapter, load_language_finished
-from tunesmith.models.metadata import write_metadata
+from tunesmith.models.manifest import write_metadata
 from tunesmith.models.pretrained import quiet_transformers
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}

@@ -8,7 +8,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import ModelError
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
-from tunesmith.engine import estimate
+from tunesmith.engine import speed
 from tunesmith.models import catalog
 from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL
 from tunesmith.runs import choose
@@ -31,7 +31,7 @@ def forecast_of(model: str, data: PreparedData, spec: RunSpec) -> Callable[[str]
     def of(method: str) -> dict[str, float] | None:
         if size is None:
             return None
-        return estimate.run_cost(
+        return speed.run_cost(
             size, frozen_body=registry.get("methods", method).frozen_body,
             epochs=choose.epochs_of(method, train) if epochs is None else epochs,
             rows=len(data.rows), train_rows=train, characters=characters,

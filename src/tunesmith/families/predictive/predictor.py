@@ -30,7 +30,7 @@ from tunesmith.evaluate.measured import compute, with_intervals
 from tunesmith.families.predictive.trained_rows import without_trained_rows
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import loading
-from tunesmith.models.metadata import METADATA, read_metadata, write_metadata
+from tunesmith.models.manifest import METADATA, read_metadata, write_metadata
 from tunesmith.runs import choose
 from tunesmith.runs.load import model_folder
 from tunesmith.runs.reading import OtherData

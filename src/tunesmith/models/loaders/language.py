@@ -16,8 +16,7 @@ from tunesmith.models.additions import ADAPTER, quiet_peft, virtual_tokens
 from tunesmith.models.bundle import LanguageBundle, NetworkKind
 from tunesmith.models.guard import loading
 from tunesmith.models.language import LanguageModel
-from tunesmith.models.manifest import check_manifest
-from tunesmith.models.metadata import read_metadata
+from tunesmith.models.manifest import check_manifest, read_metadata
 from tunesmith.models.own_template import use_template
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_adapter_folder, check_config_alone, check_folder, config_alone
