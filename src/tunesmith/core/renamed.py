@@ -21,6 +21,14 @@ def say(old: str, new: str) -> None:
     warnings.warn(f"{old} is called {new} now; the old name goes on working for one version.", RenamedWarning, 3)
 
 
+def words_before(words: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a run by the names that the version before wrote, so that its checkpoints are known."""
+    if not words.keys() >= set(OPTIONS.values()):  # `full` had one of these names already
+        return dict(words)
+    old = {new: old for old, new in OPTIONS.items()}
+    return {old.get(name, name): value for name, value in words.items()}
+
+
 def given_words(words: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are given (None is not), by the names that they have now.
 

@@ -122,7 +122,8 @@ class CheckpointStore:
             if found.get(name) != expected:
                 raise CorruptCheckpoint(
                     f"The {name} changed after the checkpoint {path} was made: it can not be continued.",
-                    f"Put the {name} back as it was and resume, or start a new run with another --out.",
+                    f"Put the {name} back as it was and resume, go on with the version of Tunesmith that began the "
+                    "run, or start a new one with another --out.",
                 )
 
 

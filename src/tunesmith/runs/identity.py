@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.files import own_folder, read_json, write_json
+from tunesmith.core.renamed import words_before
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine.setup import overrides
@@ -56,7 +57,7 @@ def identity(spec: RunSpec, data: str, base: str) -> dict[str, str]:
     if words.get("effort") is None:  # runs of earlier versions have none
         words.pop("effort", None)
     words["callbacks"] = [name for name in spec.callbacks if _changes_weights(name)]
-    text = json.dumps(words, sort_keys=True, default=str)
+    text = json.dumps(words_before(words), sort_keys=True, default=str)
     return {"spec": hashlib.sha256(text.encode()).hexdigest(), "data": data, "base model": base}
 
 
