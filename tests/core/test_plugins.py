@@ -101,6 +101,8 @@ FAULTS = [
     ("methods", METHOD.format(line="").replace("def prepare(self, bundle, seed): ...", ""), "it has no prepare"),
     ("tasks", "class Plugin(PredictiveTask):\n    summary, Options, family = 'x', Own, 'diffusion'",
      "family 'diffusion', which is not installed"),
+    ("tasks", "class Plugin(PredictiveTask):\n    summary, Options, modality = 'x', Own, 'smell'",
+     "modality 'smell', which is not installed .known: text"),
     ("tasks", "class Plugin(GenerativeTask):\n    summary, Options = 'x', Own", "encode, metrics, network, objective"),
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -31,8 +31,9 @@ def origin(seam: str, point: EntryPoint) -> str:
     return f"{what} {point.name!r} of the package {package} (entry point {point.value})"
 
 
-def load(seam: str, point: EntryPoint, families: Mapping[str, str]) -> Any:
-    """The plugin, with the defaults of its protocol. `families`: where those lie that are installed.
+def load(seam: str, point: EntryPoint, families: Mapping[str, str], modalities: Collection[str]) -> Any:
+    """The plugin, with the defaults of its protocol. `families`: where those lie that are installed; `modalities`:
+    names of those that are.
 
     Raises OptionError where it can not be used.
     """
@@ -48,6 +49,9 @@ def load(seam: str, point: EntryPoint, families: Mapping[str, str]) -> Any:
     if protocols is None:
         return found
     kind, faults = _with_defaults(found, protocols, families)
+    asked = inspect.getattr_static(kind, "modality", None)
+    if isinstance(asked, str) and asked not in modalities:
+        faults.append(f"it is of the modality {asked!r}, which is not installed (known: {', '.join(modalities)})")
     if faults:
         raise OptionError(
             f"The {who} can not be used: {'; '.join(faults)}.", "Correct it, update the package, or uninstall it."

@@ -65,7 +65,7 @@ def _own(seam: str) -> dict[str, str]:
 
 @cache
 def _loaded(seam: str, point: EntryPoint) -> Any:
-    return load(seam, point, targets("families"))
+    return load(seam, point, targets("families"), names("modalities"))
 
 
 def external_plugins(seam: str) -> dict[str, EntryPoint]:
