@@ -10,8 +10,9 @@ import pytest
 
 from toys import sentence
 from tunesmith.core.events import Event
-from tunesmith.data import PreparedData, SplitOptions, prepare
-from tunesmith.data.types import ReadOptions, ValueOptions
+from tunesmith.data.prepare import prepare
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
 
 
 class Bench:

@@ -15,8 +15,10 @@ import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data import Columns, ReadOptions, delimited, read_rows, textfile
+from tunesmith.data import delimited, textfile
 from tunesmith.data.conversations import peek
+from tunesmith.data.prepare import read_rows
+from tunesmith.data.types import Columns, ReadOptions
 
 BIG = "x" * (delimited.CELL_LIMIT + 1)
 

@@ -13,7 +13,7 @@ import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data.conversations import detect, peek, read_examples, read_parts, validate
+from tunesmith.data.conversations import detect, peek, read_examples, validate
 from tunesmith.data.conversations.inputs import PIECE_CHARACTERS
 
 USER = {"role": "user", "content": "What is the weather in Oslo?"}
@@ -120,8 +120,8 @@ def test_a_divided_source_keeps_its_parts(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.jsonl", [{"messages": CHAT}] * count)
     whole = read_examples(tmp_path, emit=ignore)
     assert (len(whole), whole.parts, whole.starts) == (5, ["train", "test"], [0, 3])
-    parts = read_parts({"train": tmp_path, "dev": [{"messages": CHAT}]}, emit=ignore)
-    assert {name: len(part) for name, part in parts.items()} == {"train": 3, "validation": 1, "test": 2}
+    more = read_examples({"train": tmp_path, "dev": [{"messages": CHAT}]}, emit=ignore)
+    assert (more.parts, more.starts) == (["train", "validation", "test"], [0, 3, 4])
     assert [example["row"] for example in whole] == [1, 2, 3, 4, 5]
     assert str(whole.problem(4, "x")) == f"{tmp_path / 'test.jsonl'}, line 1, row 1: x"
 

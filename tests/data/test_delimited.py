@@ -10,8 +10,9 @@ import pytest
 from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data import Columns, ReadOptions, read_rows
 from tunesmith.data.conversations import read_examples
+from tunesmith.data.prepare import read_rows
+from tunesmith.data.types import Columns, ReadOptions
 
 LABEL = Columns(("text",), ("label",), "label")
 

@@ -13,8 +13,9 @@ import pytest
 from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data import Columns, read_rows
 from tunesmith.data.conversations import peek, read_examples
+from tunesmith.data.prepare import read_rows
+from tunesmith.data.types import Columns
 
 ROWS = [{"text": sentence(n), "label": "xyz"[n % 3]} for n in range(30)]
 FRAME = pandas.DataFrame(ROWS)

@@ -10,8 +10,8 @@ import openpyxl
 import pytest
 
 from tunesmith.core.events import Event
-from tunesmith.data import ReadOptions
 from tunesmith.data.output import Cells, Form, form_of, table_writer
+from tunesmith.data.types import ReadOptions
 
 ROWS = [["text", "score"], ["Schöne Grüße", 0.25], ["=1+1", 3], [None, ["a", "b"]]]
 

@@ -13,7 +13,9 @@ import pytest
 
 from toys import sentence
 from tunesmith.core.events import ignore
-from tunesmith.data import Columns, keep, parse_targets, read_rows
+from tunesmith.data.prepare import keep, read_rows
+from tunesmith.data.targets import parse_targets
+from tunesmith.data.types import Columns
 
 ROWS = [{"text": sentence(n), "label": "xyz"[n % 3]} for n in range(30)]
 FRAME = pandas.DataFrame(ROWS)

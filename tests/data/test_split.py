@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data import Ledger, SplitOptions, prepare, split
+from tunesmith.data import split
 from tunesmith.data.divide import wanted_sizes
 from tunesmith.data.labels import leak_message
-from tunesmith.data.types import Leakage
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.prepare import prepare
+from tunesmith.data.types import Leakage, SplitOptions
 
 
 def rows(count: int, classes: int = 3) -> list[dict[str, Any]]:

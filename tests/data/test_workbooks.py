@@ -13,9 +13,10 @@ import pytest
 from toys import sentence
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
-from tunesmith.data import Columns, ReadOptions, read_rows
 from tunesmith.data.conversations import peek, read_examples
 from tunesmith.data.percent import percent_cells
+from tunesmith.data.prepare import read_rows
+from tunesmith.data.types import Columns, ReadOptions
 
 ROWS = [[sentence(n), "xyz"[n % 3]] for n in range(30)]
 LABEL = Columns(("text",), ("label",), "label")

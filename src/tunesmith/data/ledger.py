@@ -48,16 +48,16 @@ class Ledger:
 
         `used + cut + dropped == rows`, always.
         """
-        numbers = np.bincount(self.status, minlength=len(STATUSES))
-        return {
-            "rows": self.rows_in,
-            **{status: int(numbers[code]) for code, status in enumerate(STATUSES)},
-            "reasons": {
-                status: reasons
-                for code, status in enumerate(STATUSES)
-                if (reasons := {name: n for name, n in self._by_reason(code).items() if name}) or code
-            },
-        }
+        counts: dict[str, Any] = {"rows": self.rows_in}
+        reasons = {}
+        for code, status in enumerate(STATUSES):
+            rows = self.status == code
+            counts[status] = int(rows.sum())
+            numbers = np.bincount(self.reason[rows], minlength=len(self.reasons)).tolist()
+            given = {reason: n for reason, n in zip(self.reasons, numbers, strict=True) if n and reason}
+            if given or status != "used":
+                reasons[status] = given
+        return {**counts, "reasons": reasons}
 
     def statuses(self) -> list[str]:
         """The status of every row, in the order of row ids."""
@@ -83,7 +83,3 @@ class Ledger:
                 raise ValueError("a ledger holds at most 255 reasons: put numbers elsewhere")
             self.reasons.append(reason)
         return self.reasons.index(reason)
-
-    def _by_reason(self, status: int) -> dict[str, int]:
-        numbers = np.bincount(self.reason[self.status == status], minlength=len(self.reasons))
-        return {reason: int(n) for reason, n in zip(self.reasons, numbers, strict=True) if n}

@@ -57,12 +57,9 @@ def scale_of_labels(names: Iterable[str]) -> Scale | None:
 
 def values_of(names: Sequence[str]) -> np.ndarray | None:
     """float64 [n]: labels as numbers ('4', '3,5', '4/5', '4 stars', '★★★★☆'); None where one is none."""
-    parts = [taken_apart(name) for name in names]
-    if not parts or len({(part.unit, part.out_of) for part in parts if part is not None} - {("", "")}) > 1:
+    parts = [part for name in names if (part := taken_apart(name)) is not None]
+    if not parts or len({(part.unit, part.out_of) for part in parts} - {("", "")}) > 1:
         return None
-    found = [None if part is None else value(part.body, "," if "," in part.body else ".") for part in parts]
-    if any(number is None for number in found):
-        return None
-    return np.array(
-        [part.sign * number for part, number in zip(parts, found, strict=True) if part and number is not None]
-    )
+    found = [(part.sign, value(part.body, "," if "," in part.body else ".")) for part in parts]
+    numbers = [sign * number for sign, number in found if number is not None]
+    return np.array(numbers) if len(numbers) == len(names) else None

@@ -9,49 +9,13 @@ from collections.abc import Iterable, Mapping
 
 _JOINED = re.compile(r"(?<=[^\W\d])[\s_-]+(?=[^\W\d])")
 _ENDS = re.compile(r"^[\"'`“”„«»]+|[\"'`“”„«»]+$|(?<=[^\W\d]|[\"'”»])[.,;:!]+$")
-_TRUE = frozenset(
-    [
-        "true",
-        "yes",
-        "y",
-        "t",
-        "1",
-        "on",
-        "ja",
-        "j",
-        "wahr",
-        "oui",
-        "vrai",
-        "si",
-        "sí",
-        "sim",
-        "verdadero",
-        "verdadeiro",
-        "vero",
-        "tak",
-        "да",
-    ]
-)
-_FALSE = frozenset(
-    [
-        "false",
-        "no",
-        "n",
-        "f",
-        "0",
-        "off",
-        "nein",
-        "falsch",
-        "non",
-        "faux",
-        "não",
-        "nao",
-        "falso",
-        "nie",
-        "nee",
-        "нет",
-    ]
-)
+_TRUE = frozenset({
+    "true", "yes", "y", "t", "1", "on", "ja", "j", "wahr", "oui", "vrai", "si", "sí", "sim", "verdadero",
+    "verdadeiro", "vero", "tak", "да",
+})  # fmt: skip
+_FALSE = frozenset({
+    "false", "no", "n", "f", "0", "off", "nein", "falsch", "non", "faux", "não", "nao", "falso", "nie", "nee", "нет",
+})  # fmt: skip
 """Truth values, as people and programs write them."""
 
 

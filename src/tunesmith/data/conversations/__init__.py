@@ -6,7 +6,7 @@ from tunesmith.data.conversations.examples import Examples
 from tunesmith.data.conversations.formats import Format, ReadRequest, detect
 from tunesmith.data.conversations.lint import lint
 from tunesmith.data.conversations.peek import peek
-from tunesmith.data.conversations.read import read_examples, read_parts
+from tunesmith.data.conversations.read import read_examples
 from tunesmith.data.conversations.validate import validate
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "lint",
     "peek",
     "read_examples",
-    "read_parts",
     "units",
     "validate",
 ]

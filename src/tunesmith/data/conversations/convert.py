@@ -60,7 +60,12 @@ def _lines(examples: Examples, to: str, form: Form, problems: list[Problem]) -> 
     for given in examples:
         others = given.pop("others", {})
         try:
-            example = _as_chat(given) if form != examples.form else _as_said(given) if to == "openai" else given
+            example = given
+            if form != examples.form:  # a prompt and its completion as a question and its answer
+                answer = {"role": "assistant", "content": given["completion"]}
+                example = {"row": given["row"], "form": "chat", "messages": [*_asked(given), answer], "tools": None}
+            elif to == "openai":
+                example = _as_said(given)
             record = write(example) if write else _named(example, columns)
             lost = _lost(_canonical(example), _canonical(example_of(Format(name, form, "", columns), record)))
             if taken := sorted(others.keys() & record.keys()):
@@ -71,12 +76,6 @@ def _lines(examples: Examples, to: str, form: Form, problems: list[Problem]) -> 
             problems.append(examples.problem(given["row"], f"the format {to!r} can not hold this: {lost}"))
         elif not problems:
             yield json.dumps({**record, **others}, ensure_ascii=False) + "\n"
-
-
-def _as_chat(example: Example) -> Example:
-    """A prompt and its completion as a question and its answer."""
-    messages = [*_asked(example), {"role": "assistant", "content": example["completion"]}]
-    return {"row": example["row"], "form": "chat", "messages": messages, "tools": None}
 
 
 def _as_said(example: Example) -> Example:
@@ -146,6 +145,10 @@ def _openai_chat(example: Example) -> Record:
     return _with_tools({"messages": _clean(example["messages"])}, example)
 
 
+def _messages_chat(example: Example) -> Record:
+    return _with_tools({"messages": _plain_messages(example["messages"])}, example)
+
+
 def _openai_preference(example: Example) -> Record:
     answers = {column: _clean(example[side]) for side, column in _OPENAI_ANSWERS.items()}
     return {"input": _openai_chat(example), **answers}
@@ -164,10 +167,6 @@ def _plain_messages(messages: list[Message]) -> list[Message]:
 
 def _parsed(call: Record) -> Record:
     return {**call["function"], "arguments": json.loads(call["function"]["arguments"])}
-
-
-def _messages_chat(example: Example) -> Record:
-    return _with_tools({"messages": _plain_messages(example["messages"])}, example)
 
 
 def _messages_prompted(example: Example) -> Record:

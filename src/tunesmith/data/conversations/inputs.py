@@ -61,7 +61,9 @@ def open_parts(source: object, folder: Path, emit: Emit, options: ReadOptions | 
     if isinstance(source, (list, tuple)):
         return {"train": [Input("list of rows", ((0, _object(row)) for row in source))]}
     if is_frame(source):
-        return {"train": [Input("DataFrame", _of_frame(source))]}
+        cells = source.itertuples(index=False, name=None)
+        names = [str(name) for name in source.columns]
+        return {"train": [Input("DataFrame", ((0, plain(dict(zip(names, row, strict=True)))) for row in cells))]}
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
         if path.is_file():
@@ -189,12 +191,6 @@ def _of_part(part: tables.Part) -> Iterator[Row]:
             number += 1
     yield from ((row.line, row) for row in beside)
     part.release()
-
-
-def _of_frame(frame: Any) -> Iterator[Row]:
-    names = [str(name) for name in frame.columns]
-    for cells in frame.itertuples(index=False, name=None):
-        yield 0, plain(dict(zip(names, cells, strict=True)))
 
 
 def plain(value: object) -> object:

@@ -68,7 +68,10 @@ class Choice:
         if any(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells):
             raise ValueError("is empty")
         if self.how == "word":
-            return _side(cells[0], dict(self.words))
+            found = _known(_plain(cells[0]), dict(self.words))
+            if found is None:
+                raise ValueError(f"{str(cells[0])[:40]!r} names neither of the two answers, and no tie")
+            return None if found == _TIED else 0 if found == 0 else 1
         if self.how == "named":
             return _named_side(cells)
         numbers = [_number(cell) for cell in cells]
@@ -206,13 +209,6 @@ def _known(cell: str, words: Mapping[str, int]) -> int | None:
         if rest in {ends[at] for ends in _ENDS if not ends[at].isdigit()}:
             return at
     return {"1": 0, "2": 1}.get(rest) if not words and rest != cell else None
-
-
-def _side(cell: object, words: Mapping[str, int]) -> Side | None:
-    found = _known(_plain(cell), words)
-    if found is None:
-        raise ValueError(f"{str(cell)[:40]!r} names neither of the two answers, and no tie")
-    return None if found == _TIED else 0 if found == 0 else 1
 
 
 def _number(cell: Any) -> float:

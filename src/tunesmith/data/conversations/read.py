@@ -6,7 +6,6 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -60,41 +59,11 @@ def read_examples(
     read as a whole, and `divide` keeps its parts. Raises DataError, and OptionError for an unknown form.
     """
     request = form if isinstance(form, ReadRequest) else ReadRequest(form)
-    with _open(source, emit, request.forms, cache_dir, reading) as parts:
-        inputs = [one for inputs in parts.values() for one in inputs]
-        return _read(inputs, emit, request, group, check, cache_dir)
-
-
-def read_parts(
-    source: object,
-    *,
-    emit: Emit,
-    form: Wanted = None,
-    group: str | None = None,
-    check: bool = True,
-    cache_dir: Path | None = None,
-    reading: ReadOptions | None = None,
-) -> dict[str, Examples]:
-    """'train', 'validation' and 'test' of a source, those that it has, each as Examples of its own.
-
-    Otherwise like `read_examples`; the format of the first part holds for all.
-    """
-    found: dict[str, Examples] = {}
-    with _open(source, emit, form, cache_dir, reading) as parts:
-        for name, inputs in parts.items():
-            found[name] = _read(inputs, emit, ReadRequest(form), group, check, cache_dir)
-            form = form or found[name].format
-    return found
-
-
-@contextmanager
-def _open(
-    source: object, emit: Emit, form: Wanted, cache_dir: Path | None, reading: ReadOptions | None
-) -> Iterator[dict[str, list[Input]]]:
-    check_form(form)
+    check_form(request.forms)
     with scratch(cache_dir) as folder:
         parts = open_parts(source, folder, emit, reading)
-        yield {name: [replace(one, part=name) for one in parts[name]] for name in NAMES if name in parts}
+        inputs = [replace(one, part=name) for name in NAMES for one in parts.get(name, ())]
+        return _read(inputs, emit, request, group, check, cache_dir)
 
 
 @dataclass
