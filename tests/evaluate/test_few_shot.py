@@ -98,14 +98,6 @@ def test_preferences_show_the_chosen_answer() -> None:
     assert [message["content"] for message in messages] == ["one", "one good", "two"]
 
 
-def test_random_examples_are_the_same_for_every_query_and_differ_by_seed() -> None:
-    rows = [pair(f"thing{number}") for number in range(50)]
-    queries = [{"form": "pair", "source": text} for text in ("thing7", "other")]
-    shown = [str(FewShot(rows, seed=1, choose="random").prompt(query, 3)).split("\n\n")[:3] for query in queries]
-    assert shown[0] == shown[1]
-    assert shown[0] != str(FewShot(rows, seed=2, choose="random").prompt(queries[0], 3)).split("\n\n")[:3]
-
-
 def test_texts_with_nothing_to_count_and_no_examples_still_give_a_prompt() -> None:
     assert FewShot([{"form": "pair", "source": "", "target": "x"}]).prompt(pair("a"), 1) == "\nx\n\nwhere is my a\n"
     assert FewShot([]).prompt(pair("a"), 3) == "where is my a\n"

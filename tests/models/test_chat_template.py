@@ -15,7 +15,7 @@ from tunesmith.core.errors import DataError, ModelError
 from tunesmith.models import rendering
 from tunesmith.models.chat_template import TemplateEncoder
 from tunesmith.models.codec import CausalCodec
-from tunesmith.models.mask import check_learned, encode_completion, encode_text
+from tunesmith.models.mask import check_learned, encode_completion
 
 ANSWERS = [
     "Hello there.",
@@ -282,7 +282,7 @@ def test_a_tokenizer_without_an_end_is_refused():
     with pytest.raises(ModelError, match="no end-of-sequence token"):
         TemplateEncoder(tokenizer)
     with pytest.raises(ModelError, match="no end-of-sequence token"):
-        encode_text(tokenizer, "Hello")
+        encode_completion(tokenizer, "", "Hello")
 
 
 @pytest.mark.parametrize("name", ["llama3", "zephyr"])
@@ -294,8 +294,8 @@ def test_the_beginning_of_sequence_comes_once(name):
     examples = [
         encoder.encode(talk("Hi", "Hello", system="Be brief.")),
         encode_completion(tokenizer, "Hi", "Hello"),
-        encode_text(tokenizer, "Hello"),
-        encode_text(tokenizer, "<s>Hello"),
+        encode_completion(tokenizer, "", "Hello"),
+        encode_completion(tokenizer, "", "<s>Hello"),
     ]
     for example in examples:
         assert (example.ids == tokenizer.bos_token_id).sum() == 1

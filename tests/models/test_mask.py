@@ -17,7 +17,6 @@ from tunesmith.models.mask import (
     check_learned,
     cut,
     encode_completion,
-    encode_text,
     split_long,
     tokenise,
 )
@@ -41,7 +40,7 @@ def test_completions_and_texts():
         assert tokenizer.decode(encoded.ids) == prompt + completion + "</s>"
         start = encoded.spans[0][0]
         assert encoded.ids[:start].tolist() == tokenizer(prompt).input_ids  # as when the model is served
-    whole = encode_text(tokenizer, "All of it 😀")
+    whole = encode_completion(tokenizer, "", "All of it 😀")
     assert learned(tokenizer, [whole]) == ["All of it 😀</s>"]
     assert whole.learned.all()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -21,21 +22,19 @@ Prompt = list[dict[str, Any]] | str
 class FewShot:
     """Chooses among training examples; fitted once, asked for every query.
 
-    `choose="similar"` takes the nearest by TF-IDF to the query, the nearest last (Liu et al. 2022,
-    "What Makes Good In-Context Examples for GPT-3?"); "random" takes the same ones for every query.
-    Examples with tool calls are left out: an answer that is a call shows little without its tools.
+    The nearest by TF-IDF to the query, the nearest last (Liu et al. 2022, "What Makes Good In-Context Examples for
+    GPT-3?"); any, the same for every query, where the texts have nothing to count. Examples with tool calls are left
+    out: an answer that is a call shows little without its tools.
     """
 
-    def __init__(self, examples: Sequence[Example], *, seed: int = 0, choose: Literal["similar", "random"] = "similar"):
+    def __init__(self, examples: Sequence[Example], *, seed: int = 0):
         self._examples = [example for example in examples if _shows(example)]
         self._sources = [_source(example) for example in self._examples]
         self._order = np.random.default_rng(seed).permutation(len(self._examples))
         self._features: TfidfFeatures | None = None
-        if choose == "similar" and self._examples:
-            try:
+        if self._examples:
+            with suppress(ValueError):  # nothing to count in the texts: any example is as good
                 self._features = TfidfFeatures(self._sources)
-            except ValueError:  # nothing to count in the texts: any example is as good
-                self._features = None
 
     def prompt(self, query: Example, k: int, fits: Callable[[Prompt], bool] = lambda prompt: True) -> Prompt:
         """The query with up to `k` examples before it: fewer where `fits` says that more are too long.

@@ -50,6 +50,7 @@ from tunesmith.models.rendering import (
 )
 from tunesmith.models.types import Tokenizer
 
+Messages = Sequence[Message]
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,-]+")
 
 
@@ -62,7 +63,7 @@ class _Turn:
     stop: int
 
 
-def learned_turns(messages: Sequence[Message]) -> list[int]:
+def learned_turns(messages: Messages) -> list[int]:
     """Where the assistant's messages are that are learned: those without the weight 0."""
     return [i for i, message in enumerate(messages) if message["role"] == "assistant" and message.get("weight", 1) != 0]
 
@@ -110,20 +111,15 @@ class TemplateEncoder:
         """Ids that end generation; one more once a turn with another end (a tool call's) was encoded."""
         return tuple(sorted(self._stops))
 
-    def prompt(self, messages: Sequence[Message], tools: Tools = None) -> np.ndarray:
+    def prompt(self, messages: Messages, tools: Tools = None) -> np.ndarray:
         """Ids int32 [n] that the model continues with the next assistant's turn, exactly as in training."""
         template = self._template(tools)
         clean = template.clean(list(messages))
-        text = _render(template, clean, tools, prompt=True) + template.header
+        text = _served(template, clean, tools) + template.header
         return encode_spans(self.tokenizer, text, [], begin=self._begin).ids
 
     def encode(
-        self,
-        messages: Sequence[Message],
-        tools: Tools = None,
-        *,
-        completion: Sequence[Message] | None = None,
-        row: int | None = None,
+        self, messages: Messages, tools: Tools = None, *, completion: Messages | None = None, row: int | None = None
     ) -> Encoded:
         """The conversation as one example; DataError where the template needs one for each turn.
 
@@ -140,12 +136,7 @@ class TemplateEncoder:
         return examples[0]
 
     def encode_turns(
-        self,
-        messages: Sequence[Message],
-        tools: Tools = None,
-        *,
-        completion: Sequence[Message] | None = None,
-        row: int | None = None,
+        self, messages: Messages, tools: Tools = None, *, completion: Messages | None = None, row: int | None = None
     ) -> list[Encoded]:
         """One example that holds all learned turns where the template allows it, else one for each.
 
@@ -182,7 +173,7 @@ class TemplateEncoder:
 
     def _turn(self, template: ChatTemplate, messages: list[Message], i: int, tools: Tools) -> _Turn:
         """What is learned of message `i`, as the last one of its conversation."""
-        served = _render(template, messages[:i], tools, prompt=True) + template.header
+        served = _served(template, messages[:i], tools) + template.header
         try:
             text, tagged = template.render(messages[: i + 1], tools)
         except TemplateFailed as failed:
@@ -266,9 +257,10 @@ class TemplateEncoder:
         return self._templates[source]
 
 
-def _render(template: ChatTemplate, messages: list[Message], tools: Tools, *, prompt: bool) -> str:
+def _served(template: ChatTemplate, messages: list[Message], tools: Tools) -> str:
+    """What the model is given to answer the messages."""
     try:
-        return template.render(messages, tools, prompt=prompt)[0]
+        return template.render(messages, tools, prompt=True)[0]
     except TemplateFailed as failed:
         raise _not_taken(len(messages), failed) from None
 
@@ -329,7 +321,7 @@ def _require_all(template: ChatTemplate, messages: list[Message], tools: Tools, 
         if message["role"] == "assistant" or any(form in text for form in forms):
             continue
         # a template may drop what is older, as it does when the model is served, but not what is asked
-        asked = "" if message["role"] == "system" else _render(template, messages[:number], tools, prompt=True)
+        asked = "" if message["role"] == "system" else _served(template, messages[:number], tools)
         if not any(form in asked for form in forms):
             raise refusal(
                 f"this model's chat template leaves out message {number} ({message['role']})",

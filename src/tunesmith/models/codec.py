@@ -16,7 +16,6 @@ from tunesmith.models.mask import (
     begin_of_sequence,
     encode_completion,
     encode_spans,
-    encode_text,
     end_of_sequence,
 )
 from tunesmith.models.rendering import Message, Tools
@@ -92,7 +91,7 @@ class CausalCodec(Codec):
             return self.encoder.encode_turns(example["messages"], example.get("tools"), row=example.get("row"))
         if example["form"] == "completion":
             return [encode_completion(self.tokenizer, example["prompt"], example["completion"])]
-        return [encode_text(self.tokenizer, example["text"])]
+        return [encode_completion(self.tokenizer, "", example["text"])]
 
     def answer(self, example: Example, completion: str | Sequence[Message]) -> Encoded:
         """The prompt of an example of the form preference or feedback with an answer, which is learned."""

@@ -32,10 +32,8 @@ def loading(folder: Path | str, what: str = "model") -> Iterator[None]:
         yield
     except (TunesmithError, Stopped, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise ModelError(f"There is not enough memory to load the {what} in {folder}.", _SMALLER) from error
     except BaseException as error:  # tokenizers panics with what is no Exception
-        if "can't allocate memory" in str(error):
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise ModelError(f"There is not enough memory to load the {what} in {folder}.", _SMALLER) from error
         raise ModelError(
             f"The {what} in {folder} can not be read: {in_one_line(error)}.",

@@ -64,18 +64,11 @@ class Cut:
 def encode_completion(tokenizer: Tokenizer, prompt: str, completion: str) -> Encoded:
     """Beginning of sequence (if the tokenizer adds one), `prompt`, `completion`, end of sequence.
 
-    Learned are `completion` and the end of sequence. Raises ModelError without an end-of-sequence token.
+    Learned are `completion` and the end of sequence; never the beginning, as nothing comes before it that could
+    predict it. Raises ModelError without an end-of-sequence token.
     """
     text = prompt + completion
     return encode_spans(tokenizer, text, [(len(prompt), len(text))], end=end_of_sequence(tokenizer))
-
-
-def encode_text(tokenizer: Tokenizer, text: str) -> Encoded:
-    """`text` between beginning (if the tokenizer adds one) and end of sequence, all of it learned.
-
-    The beginning of sequence is not: nothing comes before it that could predict it.
-    """
-    return encode_spans(tokenizer, text, [(0, len(text))], end=end_of_sequence(tokenizer))
 
 
 def encode_spans(

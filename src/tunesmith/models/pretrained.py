@@ -72,16 +72,13 @@ class _TooMany(Exception):
     pass
 
 
-def check_outline(maker: type[Network], config: Config, folder: Path, tensors: Tensors | None) -> None:
+def check_outline(maker: type[Network], config: Config, folder: Path, tensors: Tensors) -> None:
     """Raises ModelError for a config whose network would be far larger than what the folder's files hold.
 
-    `maker` is a class of transformers such as AutoModel. Without `tensors` (only a config is at hand) the parts are
-    counted, not the weights.
+    `maker` is a class of transformers such as AutoModel.
     """
     with few_parts(folder / "config.json", tensors), torch.device("meta"):
         network = maker.from_config(config, trust_remote_code=False)
-    if tensors is None:
-        return
     entries = sum(one.numel() for one in chain(network.parameters(), network.buffers()))
     packed = 4 if getattr(config, "quantization_config", None) else 1
     if entries > 2 * packed * tensors.entries + _ENTRIES:

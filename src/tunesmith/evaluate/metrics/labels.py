@@ -17,19 +17,11 @@ def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     return np.divide(over, under, out=np.zeros(np.shape(over)), where=np.asarray(under) > 0)
 
 
-def _precision(hits: np.ndarray, given: np.ndarray, support: np.ndarray) -> np.ndarray:
-    return _ratio(hits, given)
+Score = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""Of right, given and wanted labels."""
 
 
-def _recall(hits: np.ndarray, given: np.ndarray, support: np.ndarray) -> np.ndarray:
-    return _ratio(hits, support)
-
-
-def _f1(hits: np.ndarray, given: np.ndarray, support: np.ndarray) -> np.ndarray:
-    return _ratio(2 * hits, given + support)
-
-
-def _macro(score: Callable[..., np.ndarray]) -> Function:
+def _macro(score: Score) -> Function:
     """Mean over labels; single-label: over the classes that occur as truth or as prediction."""
 
     def function(sample: Sample) -> np.ndarray:
@@ -42,12 +34,12 @@ def _macro(score: Callable[..., np.ndarray]) -> Function:
     return function
 
 
-def _micro(score: Callable[..., np.ndarray]) -> Function:
+def _micro(score: Score) -> Function:
     """Counts of all labels added up first."""
     return lambda sample: score(sample.hits.sum(axis=0), sample.given.sum(axis=0), sample.support.sum(axis=0))
 
 
-def _weighted(score: Callable[..., np.ndarray]) -> Function:
+def _weighted(score: Score) -> Function:
     """Mean over labels, each as heavy as the rows that have it."""
 
     def function(sample: Sample) -> np.ndarray:
@@ -57,7 +49,7 @@ def _weighted(score: Callable[..., np.ndarray]) -> Function:
     return function
 
 
-def _per_row(score: Callable[..., np.ndarray]) -> Function:
+def _per_row(score: Score) -> Function:
     """Computed inside each row, then the mean over rows."""
 
     def function(sample: Sample) -> np.ndarray:
@@ -68,14 +60,6 @@ def _per_row(score: Callable[..., np.ndarray]) -> Function:
     return function
 
 
-def _accuracy(sample: Sample) -> np.ndarray:
-    return sample.mean(sample.view.hit)
-
-
-def _hamming(sample: Sample) -> np.ndarray:
-    return sample.mean((sample.view.predicted != sample.view.truth).mean(axis=1))
-
-
 def _mcc(sample: Sample) -> np.ndarray:
     """Matthews correlation for any number of classes (Gorodkin 2004); 0 where one side is constant."""
     covariance = sample.hits.sum(axis=0) * sample.total - (sample.given * sample.support).sum(axis=0)
@@ -83,10 +67,6 @@ def _mcc(sample: Sample) -> np.ndarray:
     support = sample.total**2 - (sample.support**2).sum(axis=0)
     spread = np.sqrt(given * support)
     return np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 0)
-
-
-def _log_loss(sample: Sample) -> np.ndarray:
-    return sample.mean(sample.view.row_log_loss)
 
 
 def _ece(sample: Sample) -> np.ndarray:
@@ -100,37 +80,39 @@ def _ece(sample: Sample) -> np.ndarray:
     return np.abs(view.calibration_gaps @ sample.weights).sum(axis=0) / decisions
 
 
-def _roc_auc(sample: Sample) -> np.ndarray:
-    return sample.areas[0]
-
-
-def _pr_auc(sample: Sample) -> np.ndarray:
-    return sample.areas[1]
-
-
 LABEL = ("label",)
 LABELS = ("labels",)
 BOTH = ("label", "labels")
 
-TABLE: dict[str, Metric] = {
-    "accuracy": Metric(_accuracy, True, LABEL, SHARE, hub="accuracy"),
-    "subset_accuracy": Metric(_accuracy, True, LABELS, SHARE, title="subset accuracy"),
-    "f1_macro": Metric(_macro(_f1), True, BOTH, SHARE, hub="f1"),
-    "f1_micro": Metric(_micro(_f1), True, BOTH, SHARE, hub="f1"),
-    "f1_weighted": Metric(_weighted(_f1), True, BOTH, SHARE),
-    "f1_samples": Metric(_per_row(_f1), True, LABELS, SHARE),
-    "precision_macro": Metric(_macro(_precision), True, BOTH, SHARE),
-    "precision_micro": Metric(_micro(_precision), True, BOTH, SHARE),
-    "precision_weighted": Metric(_weighted(_precision), True, BOTH, SHARE),
-    "precision_samples": Metric(_per_row(_precision), True, LABELS, SHARE),
-    "recall_macro": Metric(_macro(_recall), True, BOTH, SHARE),
-    "recall_micro": Metric(_micro(_recall), True, BOTH, SHARE),
-    "recall_weighted": Metric(_weighted(_recall), True, BOTH, SHARE),
-    "recall_samples": Metric(_per_row(_recall), True, LABELS, SHARE),
-    "hamming_loss": Metric(_hamming, False, LABELS, SHARE, title="Hamming loss"),
-    "mcc": Metric(_mcc, True, LABEL, CORRELATION, title="Matthews correlation", hub="matthews_correlation"),
-    "roc_auc": Metric(_roc_auc, True, BOTH, SHARE, costly=True, title="ROC-AUC", hub="roc_auc"),
-    "pr_auc": Metric(_pr_auc, True, BOTH, SHARE, costly=True, title="PR-AUC"),
-    "log_loss": Metric(_log_loss, False, BOTH, ERROR, title="log loss"),
-    "ece": Metric(_ece, False, BOTH, SHARE, title="calibration error"),
+_SCORES: dict[str, Score] = {
+    "f1": lambda hits, given, support: _ratio(2 * hits, given + support),
+    "precision": lambda hits, given, support: _ratio(hits, given),
+    "recall": lambda hits, given, support: _ratio(hits, support),
 }
+_AVERAGES = {
+    "macro": (_macro, BOTH),
+    "micro": (_micro, BOTH),
+    "weighted": (_weighted, BOTH),
+    "samples": (_per_row, LABELS),
+}
+_HUB = {"f1_macro": "f1", "f1_micro": "f1"}
+
+TABLE: dict[str, Metric] = {
+    "accuracy": Metric(lambda sample: sample.mean(sample.view.hit), True, LABEL, SHARE, hub="accuracy"),
+    "subset_accuracy": Metric(
+        lambda sample: sample.mean(sample.view.hit), True, LABELS, SHARE, title="subset accuracy"
+    ),
+    **{
+        f"{name}_{average}": Metric(averaged(score), True, kinds, SHARE, hub=_HUB.get(f"{name}_{average}", ""))
+        for name, score in _SCORES.items() for average, (averaged, kinds) in _AVERAGES.items()
+    },
+    "hamming_loss": Metric(
+        lambda sample: sample.mean((sample.view.predicted != sample.view.truth).mean(axis=1)), False, LABELS, SHARE,
+        title="Hamming loss",
+    ),
+    "mcc": Metric(_mcc, True, LABEL, CORRELATION, title="Matthews correlation", hub="matthews_correlation"),
+    "roc_auc": Metric(lambda sample: sample.areas[0], True, BOTH, SHARE, costly=True, title="ROC-AUC", hub="roc_auc"),
+    "pr_auc": Metric(lambda sample: sample.areas[1], True, BOTH, SHARE, costly=True, title="PR-AUC"),
+    "log_loss": Metric(lambda sample: sample.mean(sample.view.row_log_loss), False, BOTH, ERROR, title="log loss"),
+    "ece": Metric(_ece, False, BOTH, SHARE, title="calibration error"),
+}  # fmt: skip
