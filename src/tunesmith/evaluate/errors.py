@@ -34,55 +34,32 @@ def worst(outcome: Outcome, most: int = SHOWN) -> list[Mistake]:
     "label": wrong with the highest probability; "labels": the one decision furthest off; "number":
     the largest error.
     """
-    if outcome.kind == "label":
-        return _wrong_class(outcome, most)
-    return _wrong_labels(outcome, most) if outcome.kind == "labels" else _wrong_number(outcome, most)
+    truth, scores, predicted = outcome.truth, outcome.scores, outcome.predicted()
+    wrong, off = predicted != truth, np.abs(scores - truth) if outcome.kind != "label" else scores
+    if outcome.kind == "labels":
+        off = np.where(wrong, off, 0.0)
+        wrong = wrong.any(axis=1)
+    distance = off if off.ndim == 1 else off.max(axis=1)
+    rows = np.flatnonzero(wrong)
+    rows = rows[np.argsort(-distance[rows], kind="stable")[:most]]
+
+    def weight(row: int) -> str:
+        if outcome.kind == "number":
+            return f"off by {number(float(scores[row] - truth[row]), signed=True)}"
+        label = int(off[row].argmax())
+        if outcome.kind == "labels":
+            return f"{outcome.labels[label]}: probability {number(scores[row, label])}"
+        return f"probability {number(scores[row, label])}, of the truth {number(scores[row, truth[row]])}"
+
+    named = zip(rows.tolist(), outcome.named(truth[rows]), outcome.named(predicted[rows]), strict=True)
+    return [{"row": row, "truth": _said(right), "predicted": _said(its), "weight": weight(row)}
+            for row, right, its in named]  # fmt: skip
 
 
-def _wrong_class(outcome: Outcome, most: int) -> list[Mistake]:
-    predicted, names = outcome.predicted(), outcome.labels
-    wrong = np.flatnonzero(predicted != outcome.truth)
-    certainty = outcome.scores[wrong, predicted[wrong]]
-    return [
-        {
-            "row": int(row),
-            "truth": names[outcome.truth[row]],
-            "predicted": names[predicted[row]],
-            "weight": f"probability {number(outcome.scores[row, predicted[row]])}, "
-            f"of the truth {number(outcome.scores[row, outcome.truth[row]])}",
-        }
-        for row in wrong[np.argsort(-certainty, kind="stable")[:most]]
-    ]
-
-
-def _wrong_labels(outcome: Outcome, most: int) -> list[Mistake]:
-    predicted, names = outcome.predicted(), outcome.labels
-    mistaken = predicted != outcome.truth
-    distance = np.where(mistaken, np.abs(outcome.scores - outcome.truth), 0.0)
-    wrong = np.flatnonzero(mistaken.any(axis=1))
-    order = wrong[np.argsort(-distance[wrong].max(axis=1), kind="stable")[:most]] if len(wrong) else wrong
-    found: list[Mistake] = []
-    for row in order:
-        label = int(distance[row].argmax())
-        truth, given = (", ".join(names[one] for one in np.flatnonzero(some[row])) or "(none)"
-                        for some in (outcome.truth, predicted))  # fmt: skip
-        weight = f"{names[label]}: probability {number(outcome.scores[row, label])}"
-        found.append({"row": int(row), "truth": truth, "predicted": given, "weight": weight})
-    return found
-
-
-def _wrong_number(outcome: Outcome, most: int) -> list[Mistake]:
-    error = outcome.scores - outcome.truth
-    return [
-        {
-            "row": int(row),
-            "truth": number(float(outcome.truth[row])),
-            "predicted": number(float(outcome.scores[row])),
-            "weight": f"off by {number(float(error[row]), signed=True)}",
-        }
-        for row in np.argsort(-np.abs(error), kind="stable")[:most]
-        if error[row] != 0
-    ]
+def _said(value: str | list[str] | float) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "(none)"
+    return value if isinstance(value, str) else number(value)
 
 
 def suspects(outcome: Measured, compared: Sequence[Measured]) -> frozenset[int]:
