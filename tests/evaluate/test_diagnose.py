@@ -8,7 +8,8 @@ import numpy as np
 
 import evaluate_toys as toys
 from tunesmith.evaluate import compare
-from tunesmith.evaluate.diagnose import findings, fit_state, next_step
+from tunesmith.evaluate.diagnose import findings, next_step
+from tunesmith.evaluate.fit import fit_state
 from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.types import Outcome
 

@@ -7,20 +7,21 @@ weights move: few of them (lora) do together what many (full) do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from tunesmith.core.files import full_disk_as_oserror, move, scratch
 from tunesmith.core.options import Options
+from tunesmith.engine.anchored import Anchored
 from tunesmith.engine.precision import working
-from tunesmith.engine.retained import Anchor, ForgettingMonitor, Retained, copies, moving_body
-from tunesmith.engine.setup import Callback, Setup
+from tunesmith.engine.retained import ForgettingMonitor, Retained, copies, moving_body
+from tunesmith.engine.setup import Setup
 
 FISHER = "fisher.safetensors"
 _ROWS = 256
@@ -33,11 +34,9 @@ class EwcOptions(Options):
     """Penalty of ewc: strength/2 times the sum of F (w - w0)^2, the Fisher information F scaled to sum to a million."""
 
 
-class Ewc(Callback):
+class Ewc(Anchored):
     Options = EwcOptions
     summary: ClassVar[str] = "against forgetting: weights that retained rows depend on move least (EWC)"
-
-    _anchor: Anchor | None = None
 
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         """The Fisher information at the start weights, saved with the run; from there where it lies there already."""
@@ -50,10 +49,7 @@ class Ewc(Callback):
                 move(folder / path.name, path)
         scale = _SUM / (sum(float(tensor.sum()) for tensor in found.values()) or 1.0)
         curvature = {name: tensor * scale for name, tensor in found.items()}
-        self._anchor = Anchor(copies(body), self.options.ewc_strength, curvature)
-
-    def on_gradients(self, masters: Mapping[str, nn.Parameter]) -> float:
-        return self._anchor.pull(masters) if self._anchor else 0.0
+        self._hold(copies(body), self.options.ewc_strength, curvature)
 
 
 def fisher(setup: Setup, retained: Sequence[Retained], seed: int) -> dict[str, Tensor]:

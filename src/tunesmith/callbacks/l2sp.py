@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
-from torch import nn
 
 from tunesmith.core.options import Options
-from tunesmith.engine.retained import Anchor, ForgettingMonitor, copies, moving_body
-from tunesmith.engine.setup import Callback, Setup
+from tunesmith.engine.anchored import Anchored
+from tunesmith.engine.retained import ForgettingMonitor, copies, moving_body
+from tunesmith.engine.setup import Setup
 
 
 class L2spOptions(Options):
@@ -18,14 +17,9 @@ class L2spOptions(Options):
     """Penalty of l2sp: strength/2 times the sum of squared distances of the weights from their start."""
 
 
-class L2sp(Callback):
+class L2sp(Anchored):
     Options = L2spOptions
     summary: ClassVar[str] = "against forgetting: pull the weights back to where they started (L2-SP)"
 
-    _anchor: Anchor | None = None
-
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
-        self._anchor = Anchor(copies(moving_body(setup.model)), self.options.l2sp_strength)
-
-    def on_gradients(self, masters: Mapping[str, nn.Parameter]) -> float:
-        return self._anchor.pull(masters) if self._anchor else 0.0
+        self._hold(copies(moving_body(setup.model)), self.options.l2sp_strength, None)

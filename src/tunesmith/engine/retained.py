@@ -114,28 +114,3 @@ def copies(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def relative_distance(before: Tensor, now: Tensor) -> Tensor:
     """Squared distances of features [rows, hidden] over their squared lengths before, summed over rows."""
     return ((now - before).square().sum(1) / before.square().sum(1).clamp_min(1e-12)).sum()
-
-
-class Anchor:
-    """strength/2 * sum F (w - w0)^2 as gradients on the float32 masters, once per optimizer step.
-
-    Added there, the penalty is the same however many parts a batch is computed in, and is not drowned by
-    the rounding of bf16 weights, whose steps are larger than what most weights move.
-    """
-
-    def __init__(self, start: Mapping[str, Tensor], strength: float, curvature: Mapping[str, Tensor] | None = None):
-        self.start, self.strength, self.curvature = start, strength, curvature
-
-    @torch.no_grad()
-    def pull(self, masters: Mapping[str, nn.Parameter]) -> float:
-        """Add the penalty's gradients; returns the penalty."""
-        total = 0.0
-        for name, start in self.start.items():
-            weight = masters[name]
-            if weight.grad is None:
-                continue
-            moved = weight - start
-            force = moved if self.curvature is None else moved * self.curvature[name]
-            total += 0.5 * self.strength * float((moved * force).sum())
-            weight.grad.add_(force.to(weight.grad.dtype), alpha=self.strength)
-        return total

@@ -7,7 +7,6 @@ says nothing. Nothing here trains, reads files or knows of a model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -19,12 +18,10 @@ from tunesmith.evaluate.linear import Frozen
 from tunesmith.evaluate.metrics import TABLE, higher_is_better
 from tunesmith.evaluate.sample import BINS
 from tunesmith.evaluate.tables import LabelRow, per_class
-from tunesmith.evaluate.types import Finding, Interval, Outcome
+from tunesmith.evaluate.types import Finding, Interval, Outcome, Severity, finding
 from tunesmith.evaluate.words import baseline as named_baseline
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
-
-__all__ = ["curve_findings", "findings", "fit_state", "gravest_first", "leaked", "next_step", "of_data"]
 
 Metrics = Mapping[str, Interval]
 
@@ -102,11 +99,6 @@ def findings(
     return gravest_first([*found, *data])
 
 
-def curve_findings(curves: Curves, first_metric: str) -> list[Finding]:
-    """What the curves alone prove, for tasks without labels."""
-    return fit_state(curves, first_metric)
-
-
 def gravest_first(found: Sequence[Finding]) -> list[Finding]:
     """Problems, then warnings, then what is only told."""
     return sorted(found, key=lambda finding: _ORDER[finding["severity"]])
@@ -116,10 +108,6 @@ def next_step(found: list[Finding]) -> str:
     """The action of the gravest finding: the next thing to try."""
     ranked = gravest_first(found)
     return ranked[0]["action"] if ranked else ""
-
-
-def _finding(name: str, severity: Literal["info", "warning", "problem"], evidence: str, action: str) -> list[Finding]:
-    return [{"name": name, "severity": severity, "evidence": evidence, "action": action}]
 
 
 def _constant_is_as_good(test: Metrics, baselines: Mapping[str, Metrics], first: str, rows: int) -> list[Finding]:
@@ -140,8 +128,8 @@ def _constant_is_as_good(test: Metrics, baselines: Mapping[str, Metrics], first:
     )
     if rows < FEW_ROWS:
         action = f"{rows:,} test rows can not tell. --cv 5 tests on every row once; or label more rows."
-        return _finding("no_better_than_constant", "warning", evidence, action)
-    return _finding("no_better_than_constant", "problem", evidence, action)
+        return finding("no_better_than_constant", "warning", evidence, action)
+    return finding("no_better_than_constant", "problem", evidence, action)
 
 
 def _worse_than_baseline(verdict: Verdict | None) -> list[Finding]:
@@ -155,7 +143,7 @@ def _worse_than_baseline(verdict: Verdict | None) -> list[Finding]:
     evidence = f"{named_baseline(verdict['against'])} is better on the test rows"
     evidence += "." if difference is None else f", by {number(abs(difference))} ({named(verdict['metric'])})."
     evidence = evidence[:1].upper() + evidence[1:]
-    return _finding("worse_than_baseline", "problem", evidence, action)
+    return finding("worse_than_baseline", "problem", evidence, action)
 
 
 def _small_test(outcome: Measured, test: Metrics, first: str) -> list[Finding]:
@@ -170,7 +158,7 @@ def _small_test(outcome: Measured, test: Metrics, first: str) -> list[Finding]:
         f"{len(outcome):,} test rows leave {named(first)} between {number(found['low'])} and {number(found['high'])}."
     )
     action = "Do not trust small gains. --cv 5 tests on every row once; four times the test rows halve the interval."
-    return _finding("small_test_set", "warning", evidence, action)
+    return finding("small_test_set", "warning", evidence, action)
 
 
 def _calibration(outcome: Outcome) -> list[Finding]:
@@ -193,7 +181,7 @@ def _calibration(outcome: Outcome) -> list[Finding]:
     action = "Do not read the probabilities as they stand; set an abstain threshold on validation rows. " + (
         "Label smoothing or fewer epochs help." if over else "Longer training or less smoothing helps."
     )
-    return _finding("calibration_off", "warning", evidence, action)
+    return finding("calibration_off", "warning", evidence, action)
 
 
 def _imbalance(table: list[LabelRow], audit: Mapping[str, object]) -> list[Finding]:
@@ -217,7 +205,7 @@ def _imbalance(table: list[LabelRow], audit: Mapping[str, object]) -> list[Findi
     action = "Read F1 (macro) rather than accuracy. " + (
         "Try class_weights=auto and add rows of the rare labels." if hurt else "The rare labels hold up."
     )
-    return _finding("imbalance", "warning" if hurt else "info", evidence, action)
+    return finding("imbalance", "warning" if hurt else "info", evidence, action)
 
 
 def _never_predicted(table: list[LabelRow]) -> list[Finding]:
@@ -229,8 +217,8 @@ def _never_predicted(table: list[LabelRow]) -> list[Finding]:
     of = f"{len(never)} of {len(rows)} labels with at least {SEEN_ENOUGH} test rows"
     evidence = f"{of} are never predicted: {shown}."
     action = "Train longer, set class_weights=auto, or merge labels that can not be told apart."
-    severity: Literal["problem", "warning"] = "problem" if 2 * len(never) >= len(rows) else "warning"
-    return _finding("labels_never_predicted", severity, evidence, action)
+    severity: Severity = "problem" if 2 * len(never) >= len(rows) else "warning"
+    return finding("labels_never_predicted", severity, evidence, action)
 
 
 def _collapse(outcome: Outcome) -> list[Finding]:
@@ -250,7 +238,7 @@ def _collapse(outcome: Outcome) -> list[Finding]:
         f"the truth over {spread[1]:.1f}."
     )
     action = "Check that the label column is right; then set class_weights=auto, another learning_rate, or more epochs."
-    return _finding("class_collapse", "problem", evidence, action)
+    return finding("class_collapse", "problem", evidence, action)
 
 
 def of_data(frozen: Frozen, test: Metrics) -> tuple[list[Finding], noise.Noise | None]:
@@ -284,7 +272,7 @@ def _noisy(frozen: Frozen, suspected: noise.Noise | None) -> list[Finding]:
         f"listed, the first of them: {'; '.join(shown)}."
     )
     action = "Go through noise.csv in the run folder from the top, and correct or remove the rows that are wrong."
-    return _finding("label_noise", "warning", evidence, action)
+    return finding("label_noise", "warning", evidence, action)
 
 
 def _short(text: str) -> str:
@@ -306,7 +294,7 @@ def _shifted(frozen: Frozen) -> list[Finding]:
         "Ask which of the two looks like the texts of later use: if the test rows do, label training rows like them; "
         "if not, test on rows held out of the training file."
     )
-    return _finding("train_test_shift", "warning", evidence, action)
+    return finding("train_test_shift", "warning", evidence, action)
 
 
 def _too_little(frozen: Frozen, ahead: curve.Forecast, test: Metrics) -> list[Finding]:
@@ -329,7 +317,7 @@ def _too_little(frozen: Frozen, ahead: curve.Forecast, test: Metrics) -> list[Fi
         "rows."
     )
     action = f"Label more rows, about {ahead.more:,}, rather than tuning options."
-    return _finding("too_little_data", "warning", evidence, action)
+    return finding("too_little_data", "warning", evidence, action)
 
 
 def _rounded(rows: float) -> int:
@@ -349,14 +337,14 @@ def leaked(entry: object, test: Metrics, without: Metrics | None, first: str) ->
         if not moved:
             return []
         evidence = f"{moved:,} rows changed their split, so that (near-)identical texts stand on one side."
-        return _finding("leakage", "info", evidence, "Nothing to do: no text is both learnt and tested.")
+        return finding("leakage", "info", evidence, "Nothing to do: no text is both learnt and tested.")
     evidence = f"{rows:,} rows stand, identical or nearly so, in more than one split."
     if without and first in without and first in test:
         numbers = number(test[first]["value"]), number(without[first]["value"])
         evidence += f" {named(first)} on all test rows {numbers[0]}, without those {numbers[1]}."
     remove = "remove these rows from the training file"
     action = f"Trust the numbers without the shared rows, and {remove}." if without else f"R{remove[1:]}."
-    return _finding("leakage", "warning", evidence, action)
+    return finding("leakage", "warning", evidence, action)
 
 
 def _conflicts(audit: Mapping[str, object]) -> list[Finding]:
@@ -367,7 +355,7 @@ def _conflicts(audit: Mapping[str, object]) -> list[Finding]:
     occur = "text occurs" if texts == 1 else "texts occur"
     evidence = f"{texts:,} {occur} with different labels; no model can get all of them right."
     action = "Decide on one label for each of them; the data audit lists examples."
-    return _finding("conflicting_labels", "warning", evidence, action)
+    return finding("conflicting_labels", "warning", evidence, action)
 
 
 def label_counts(audit: Mapping[str, object]) -> dict[str, int]:

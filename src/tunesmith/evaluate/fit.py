@@ -8,12 +8,12 @@ keep, so far), "rolled_back" with "step" and "to_step". Points without a finite 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tunesmith.evaluate.metrics import TABLE, higher_is_better
-from tunesmith.evaluate.types import Finding
+from tunesmith.evaluate.types import Finding, Severity, finding
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 
@@ -153,9 +153,9 @@ def _rate_too_high(
             lasting = True
     if not said:
         return []
-    severity: Literal["problem", "warning"] = "problem" if lasting else "warning"
+    severity: Severity = "problem" if lasting else "warning"
     action = "Lower the learning rate to a third or less, or warm it up for longer (warmup_ratio=0.2)."
-    return [{"name": "learning_rate_too_high", "severity": severity, "evidence": said.strip(), "action": action}]
+    return finding("learning_rate_too_high", severity, said.strip(), action)
 
 
 def _thrown_off(train: Points, level: float, error: float, validation: Points) -> bool:
@@ -201,8 +201,7 @@ def _rate_too_low(validation: Points, learned: np.ndarray, norms: Points) -> lis
         f"Validation loss fell at an even pace, but only from {number(first)} to {number(last)}, and the gradient "
         f"norm is still {number(steepness[-1])} (at the start {number(steepness[0])}): no minimum is near."
     )
-    action = "Raise the learning rate three- to tenfold."
-    return [{"name": "learning_rate_too_low", "severity": "warning", "evidence": evidence, "action": action}]
+    return finding("learning_rate_too_low", "warning", evidence, "Raise the learning rate three- to tenfold.")
 
 
 def _too_short(validation: Points, learned: np.ndarray) -> list[Finding]:
@@ -214,8 +213,7 @@ def _too_short(validation: Points, learned: np.ndarray) -> list[Finding]:
         f"(step {validation[-1][0]:,}), and the second half of the learning still took off "
         f"{bend:.0%} of what the first half did."
     )
-    action = "Train for two to three times as many epochs."
-    return [{"name": "training_too_short", "severity": "warning", "evidence": evidence, "action": action}]
+    return finding("training_too_short", "warning", evidence, "Train for two to three times as many epochs.")
 
 
 def _too_long(validation: Points, scores: Points, first: str, keeps_last: bool) -> list[Finding]:
@@ -237,7 +235,7 @@ def _too_long(validation: Points, scores: Points, first: str, keeps_last: bool) 
     )
     early = "" if keeps_last else ", or let early stopping end it (patience=2)"
     action = f"Train for {best_step / last_step:.0%} of the epochs{early}."
-    return [{"name": "training_too_long", "severity": "info", "evidence": evidence, "action": action}]
+    return finding("training_too_long", "info", evidence, action)
 
 
 def _learned_nothing(train: Points, prior_loss: float | None, test_loss: float | None) -> list[Finding]:
@@ -257,7 +255,7 @@ def _learned_nothing(train: Points, prior_loss: float | None, test_loss: float |
         "Raise the learning rate or the number of epochs, let more weights move (method full or lora), and "
         "check that the text and label columns are the right ones."
     )
-    return [{"name": "under_fitted", "severity": "problem", "evidence": evidence, "action": action}]
+    return finding("under_fitted", "problem", evidence, action)
 
 
 def _over_fitted(
@@ -284,8 +282,7 @@ def _over_fitted(
         f"The {'last weights were' if keeps_last else 'best checkpoint was'} kept. Train fewer epochs or with a "
         "smaller learning rate, add dropout or weight decay, or add more and more varied rows."
     )
-    severity: Literal["info", "warning"] = "info" if harmless else "warning"
-    return [{"name": "over_fitted", "severity": severity, "evidence": evidence, "action": action}]
+    return finding("over_fitted", "info" if harmless else "warning", evidence, action)
 
 
 def _judged(first: str) -> bool:
@@ -314,8 +311,7 @@ def _still_improving(validation: Points, scores: Points, first: str) -> list[Fin
         f"{number(earlier)} to {number(loss)} and moved {named(first)} from {number(before)} to "
         f"{number(after)}."
     )
-    action = "Train for more epochs, or with a larger learning rate."
-    return [{"name": "under_fitted", "severity": "warning", "evidence": evidence, "action": action}]
+    return finding("under_fitted", "warning", evidence, "Train for more epochs, or with a larger learning rate.")
 
 
 def _fine(train: Points, validation: Points, keeps_last: bool) -> list[Finding]:
@@ -329,13 +325,13 @@ def _fine(train: Points, validation: Points, keeps_last: bool) -> list[Finding]:
             f"{validation[-1][0] if keeps_last else best_step:,} were kept."
         )
         action = "Use method=head, which costs seconds, or add rows; a smaller learning rate may also help."
-        return [{"name": "training_did_not_help", "severity": "warning", "evidence": evidence, "action": action}]
+        return finding("training_did_not_help", "warning", evidence, action)
     evidence = (
         f"Validation loss is {number(validation[-1][1])} at the end and was best with {number(best)} "
         f"(step {best_step:,})."
     )
     action = "For more, add rows like the worst errors, or try a larger base model."
-    return [{"name": "fit_fine", "severity": "info", "evidence": evidence, "action": action}]
+    return finding("fit_fine", "info", evidence, action)
 
 
 def of_set_aside(method: str, fit: Sequence[Finding]) -> list[Finding]:
@@ -345,4 +341,4 @@ def of_set_aside(method: str, fit: Sequence[Finding]) -> list[Finding]:
     if {"under_fitted", "training_too_short"} & {one["name"] for one in fit}:
         evidence += " It was still learning when it ended."
         action = "Give it more epochs (--epochs) if there is time; --effort best tries that too."
-    return [{"name": "training_did_not_help", "severity": "info", "evidence": evidence, "action": action}]
+    return finding("training_did_not_help", "info", evidence, action)

@@ -22,13 +22,21 @@ class Interval(TypedDict):
     high: float
 
 
+Severity = Literal["info", "warning", "problem"]
+
+
 class Finding(TypedDict):
     """One thing the evaluation proved: the evidence for it and what to do next."""
 
     name: str
-    severity: Literal["info", "warning", "problem"]
+    severity: Severity
     evidence: str
     action: str
+
+
+def finding(name: str, severity: Severity, evidence: str, action: str) -> list[Finding]:
+    """One, as rules give them: in a list that may have none."""
+    return [{"name": name, "severity": severity, "evidence": evidence, "action": action}]
 
 
 _TRUTH: dict[str, Any] = {"label": np.int64, "labels": np.int8, "number": np.float64}

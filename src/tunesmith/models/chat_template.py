@@ -30,7 +30,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,8 +55,7 @@ Messages = Sequence[Message]
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,-]+")
 
 
-@dataclass(frozen=True)
-class _Turn:
+class _Turn(NamedTuple):
     """A text up to and with a turn, and which of its characters are learned."""
 
     text: str

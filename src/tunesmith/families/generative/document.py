@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.evaluate import examples, metrics_json, preview, text_metrics
-from tunesmith.evaluate.diagnose import curve_findings, gravest_first, leaked
+from tunesmith.evaluate.diagnose import gravest_first, leaked
 from tunesmith.evaluate.evidence import Answer
+from tunesmith.evaluate.fit import fit_state
 from tunesmith.evaluate.measured import RowStatistics, value_of, with_intervals
 from tunesmith.evaluate.types import Finding
 from tunesmith.families.generative import verdict as language_verdict
@@ -60,7 +61,7 @@ def document(run: GenerativeRun, cost: dict[str, Any]) -> dict[str, Any]:
         task=run.plan.spec.task, model=run.plan.spec.model, method=run.plan.spec.method,
         first_metric=task.metrics[0], test=test, validation=validation, baselines=measured, verdict=found,
         findings=gravest_first(
-            curve_findings(read_curves(run.folder.events), task.metrics[0])
+            fit_state(read_curves(run.folder.events), task.metrics[0])
             + _findings(run, test, found, wanted if texts else None)
         ),
         cost=cost_of(run, cost),
