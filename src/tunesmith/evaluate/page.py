@@ -46,7 +46,7 @@ def table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]], scroll: bool = T
         return f"<{tag}{marks}>{inside}</{tag}>"
 
     def line(row: Sequence[Cell]) -> str:
-        named = zip(row, columns or [("", "")] * len(row), strict=True)
+        named = zip(row, columns or [("", "")] * len(row), strict=False)  # the last cells of a row may be absent
         return "".join(cell("td", one, name if fold else "", kind) for one, (name, kind) in named)
 
     heads = "".join(cell("th", column) for column in columns)
