@@ -382,13 +382,13 @@ def test_a_verb_is_a_verb_whatever_is_imported() -> None:
 def test_a_comparison_says_how_far_it_is(
     ticket_file: Path, tiny_model: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunesmith.studies import comparison
+    from tunesmith.studies import comparison, series
 
     heard: list[str] = []
     monkeypatch.setattr(comparison, "_contender", lambda *job: {"name": job[2]})
     monkeypatch.setattr(comparison, "_job", lambda *job: {"points": []})
     monkeypatch.setattr(comparison, "_document", lambda path, held, rungs, points, *_: {"rungs": rungs, "words": []})
-    monkeypatch.setattr(comparison, "publish", lambda *parts: None)
+    monkeypatch.setattr(series.Study, "publish", lambda *parts: None)
     monkeypatch.setattr(notebook, "progress", lambda: lambda event: heard.append(event.detail))
     found = tunesmith.compare(ticket_file, out="compared", model=tiny_model, methods=["head"])
     assert [row["name"] for row in found["rungs"]] == ["majority", "tfidf", "head"]

@@ -13,7 +13,7 @@ from language_runs import folder, short_run
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.engine import devices
 from tunesmith.families.plan import plan
-from tunesmith.families.plan_data import count_tokens
+from tunesmith.families.plan_data import count_lengths, token_lengths
 from tunesmith.families.plan_words import Plan, render
 from tunesmith.workflows import base_models
 
@@ -176,13 +176,14 @@ def test_judged_answers_are_read_once_more(tmp_path: Path, llama: Path, monkeypa
 def test_the_rest_of_many_rows_is_extrapolated_and_said_so(tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
-    counted = count_tokens(["the card", "the card is lost"], AutoTokenizer.from_pretrained(tiny_model), rows=100)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    counted = count_lengths(*token_lengths(["the card", "the card is lost"], tokenizer), rows=100)
     assert (counted.mean, counted.longest, counted.total) == (5, 6, 500)
     assert "2 of 100 rows" in counted.how
-    guessed = count_tokens(["x" * 42], None)
+    guessed = count_lengths(*token_lengths(["x" * 42], None))
     assert (guessed.total, "guessed" in guessed.how) == (12, True)
     with pytest.raises(DataError, match="no text"):
-        count_tokens([], None)
+        token_lengths([], None)
 
 
 @pytest.mark.story

@@ -116,11 +116,10 @@ def test_only_contenders_that_have_a_base_are_named_for_it(
 def test_contenders_have_processes_of_their_own_and_are_kept(
     ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    curve = tmp_path / "l" / "learning_curve"
     job = comparison._job
 
-    def without_curve(path: Path, what: dict[str, Any], folder: Path, launcher: Any) -> dict[str, Any]:
-        return {"points": []} if folder == curve else job(path, what, folder, launcher)
+    def without_curve(study: series.Study, name: str, what: dict[str, Any]) -> dict[str, Any]:
+        return {"points": []} if name == "learning_curve" else job(study, name, what)
 
     monkeypatch.setattr(comparison, "_job", without_curve)
     words = {**words, "launcher": "process"}
@@ -138,8 +137,9 @@ def test_a_contender_that_fails_says_why(ticket_file: Path, words: dict[str, Any
         def launch(self, *_: Any) -> None:
             raise RunFailed("no memory for it")
 
+    study = series.Study(tmp_path, ticket_file, words, Fails())
     with pytest.raises(RunFailed, match=r"(?s)rung failed: no memory for it.*with methods"):
-        comparison._job(tmp_path, comparison._words(held, "full", "auto"), tmp_path / "rung", Fails())
+        comparison._job(study, "rung", comparison._words(held, "full", "auto"))
     with pytest.raises(OptionError, match="tfidf"):
         compare(ticket_file, out=tmp_path / "l", methods=["tfidff"])
 

@@ -151,18 +151,18 @@ def test_a_target_that_the_test_rows_deny_is_told(metric: str, target: float, te
 def test_what_was_done_stays_when_a_later_step_is_refused(
     tmp_path: Path, ticket_file: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    once: Callable[..., Any] = until.run_once
+    once: Callable[..., Any] = series.run_once
 
     def refuses(path: Path, given: dict[str, Any], launcher: Any) -> Any:
         if (tmp_path / "u" / "steps.json").exists():
             raise ModelError("The model has gone.", "Fetch it again.")
         return once(path, given, launcher)
 
-    monkeypatch.setattr(until, "run_once", refuses)
+    monkeypatch.setattr(series, "run_once", refuses)
     request = {"metric": "log_loss<=0", "out": tmp_path / "u", "budget": "2 steps", **words}
     with pytest.raises(ModelError, match="has gone"):
         until.until(ticket_file, **request)
-    monkeypatch.setattr(until, "run_once", once)
+    monkeypatch.setattr(series, "run_once", once)
     first = json.loads((tmp_path / "u" / "steps.json").read_text(encoding="utf-8"))
     assert until.until(ticket_file, **request).document["steps"][0]["value"] == first[0]["value"]
 
@@ -172,7 +172,7 @@ def test_a_killed_series_goes_on_and_a_failed_step_is_told(
     tmp_path: Path, ticket_file: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Path] = []
-    once: Callable[..., Any] = until.run_once
+    once: Callable[..., Any] = series.run_once
 
     def breaks(path: Path, given: dict[str, Any], launcher: Any) -> Any:
         made.append(path)
@@ -182,11 +182,11 @@ def test_a_killed_series_goes_on_and_a_failed_step_is_told(
             raise KeyboardInterrupt
         return once(path, given, launcher)
 
-    monkeypatch.setattr(until, "run_once", breaks)
+    monkeypatch.setattr(series, "run_once", breaks)
     request = {"metric": "log_loss<=0", "out": tmp_path / "u", "budget": "3 steps", **words}
     with pytest.raises(KeyboardInterrupt):
         until.until(ticket_file, **request)
-    monkeypatch.setattr(until, "run_once", lambda path, *given: (made.append(path), once(path, *given))[1])
+    monkeypatch.setattr(series, "run_once", lambda path, *given: (made.append(path), once(path, *given))[1])
     found = until.until(ticket_file, **request)
     assert [path.name for path in made] == ["step", "step", "step", "step", "run"]
     assert [step["value"] is None for step in found.steps] == [False, True, False]

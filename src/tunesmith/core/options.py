@@ -13,7 +13,7 @@ import reprlib
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,6 +28,8 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, validate_default=True)
 
+
+T = TypeVar("T", bound=Options)
 
 _OTHER_NAMES = {
     "epochs": "num_train_epochs num_epochs n_epochs nb_epochs max_epochs",
@@ -95,6 +97,12 @@ def resolve(given: Mapping[str, object], parts: Mapping[str, type[Options]]) -> 
     if faults:
         raise OptionError("\n".join(faults))
     return resolved
+
+
+def pick(model: type[T], words: Mapping[str, object]) -> T:
+    """The options of `model` among these words. Raises OptionError for a value that it refuses."""
+    mine = {name: value for name, value in words.items() if name in model.model_fields}
+    return cast(T, resolve(mine, {"options": model})["options"])
 
 
 @cache

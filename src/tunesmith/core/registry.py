@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -20,6 +21,8 @@ from tunesmith.core.plugins import load, singular
 
 SEAMS = ("tasks", "methods", "callbacks")
 """Those with options of their own. Launchers, families and studies are reached by name too."""
+_Installed = tuple[tuple[str, int], ...]
+"""Where packages are looked for, and when each place has changed."""
 
 
 def names(seam: str) -> list[str]:
@@ -48,10 +51,9 @@ def usable(seam: str) -> dict[str, Any]:
     return found
 
 
-def targets(seam: str) -> dict[str, str]:
+def targets(seam: str) -> Mapping[str, str]:
     """Where every plugin of a seam lies: name -> "module:Class". Imports none of them."""
-    own = _own(seam)
-    return own | {name: point.value for name, point in external_plugins(seam).items() if name not in own}
+    return _targets(seam, _installed())
 
 
 def outside(seam: str, name: str) -> EntryPoint | None:
@@ -59,8 +61,15 @@ def outside(seam: str, name: str) -> EntryPoint | None:
     return None if name in _own(seam) else external_plugins(seam)[name]
 
 
+@cache
 def _own(seam: str) -> dict[str, str]:
     return dict(importlib.import_module(f"tunesmith.{seam}").TABLE)
+
+
+@cache
+def _targets(seam: str, installed: _Installed) -> dict[str, str]:
+    own = _own(seam)
+    return own | {name: point.value for name, point in _added(seam, installed).items() if name not in own}
 
 
 @cache
@@ -70,7 +79,7 @@ def _loaded(seam: str, point: EntryPoint) -> Any:
 
 def external_plugins(seam: str) -> dict[str, EntryPoint]:
     """What other packages bring, by name."""
-    return _added(seam, tuple((path, _changed(path)) for path in sys.path))
+    return _added(seam, _installed())
 
 
 def canonical(seam: str, name: str) -> str:
@@ -80,10 +89,14 @@ def canonical(seam: str, name: str) -> str:
 
 
 @cache
-def _added(seam: str, _: tuple[tuple[str, int], ...]) -> dict[str, EntryPoint]:
+def _added(seam: str, _: _Installed) -> dict[str, EntryPoint]:
     """Reading what is installed takes as long as a step of training, and is asked
     dozens of times in a run: it is read again when a folder of packages has changed."""
     return {point.name: point for point in reversed(list(entry_points(group=f"tunesmith.{seam}")))}
+
+
+def _installed() -> _Installed:
+    return tuple((path, _changed(path)) for path in sys.path)
 
 
 def _changed(path: str) -> int:

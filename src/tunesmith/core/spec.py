@@ -20,6 +20,8 @@ from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.files import read_bytes
 from tunesmith.core.options import Options, describe_faults, read_yaml
 
+Words = dict[str, Any]
+"""What is asked of a run, by name; plain values."""
 _MOST_BYTES = 1 << 20
 
 

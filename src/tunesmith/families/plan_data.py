@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -106,11 +106,6 @@ def spread(rows: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64)) if rows else np.zeros(0, np.int64)
 
 
-def count_tokens(texts: Iterable[str], tokenizer: Any, *, rows: int | None = None) -> Tokens:
-    """Tokens of some texts. `rows`: how many rows the texts stand for, if for more."""
-    return count_lengths(*token_lengths(list(texts), tokenizer), rows=rows)
-
-
 def token_lengths(texts: Sequence[str], tokenizer: Any) -> tuple[np.ndarray, str]:
     """Tokens of each text, special ones included, and how they were counted. Without a tokenizer (None) they are
     guessed from the letters. Raises DataError where there is no text."""
@@ -123,7 +118,7 @@ def token_lengths(texts: Sequence[str], tokenizer: Any) -> tuple[np.ndarray, str
 
 
 def count_lengths(lengths: np.ndarray, how: str, *, rows: int | None = None, limit: int | None = None) -> Tokens:
-    """`lengths`: tokens of each text that was looked at; `limit`: how many of them are read."""
+    """`lengths`: tokens of each text that was looked at, which stand for `rows`; `limit`: how many of them are read."""
     some, rows = len(lengths), len(lengths) if rows is None else rows
     if rows > some:
         how += f"; {some:,} of {rows:,} rows, the rest extrapolated"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.run import RunFolder, is_run
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.evaluate import forgetting
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.models.additions import adapter_config
@@ -85,7 +84,7 @@ def stands_apart(path: Path) -> bool:
     return bool(additions(path)) and not can_merge(path / "model")
 
 
-def additions(path: Path) -> dict[str, Any]:
+def additions(path: Path) -> Words:
     """PEFT's description of what lies beside the base in a run's model; empty where nothing does."""
     return adapter_config(path / "model")
 
@@ -100,8 +99,8 @@ def beside_only(path: Path, method: str, fitting: Sequence[str]) -> OptionError:
 
 
 def matrix(
-    chain: Sequence[RunFolder], found: Sequence[Mapping[str, Any]], own: tuple[str, str, float | None],
-) -> dict[str, Any]:  # fmt: skip
+    chain: Sequence[RunFolder], found: Sequence[Words], own: tuple[str, str, float | None],
+) -> Words:  # fmt: skip
     """Row i: the metric of every task up to i after stage i, on the test rows of each."""
     documents = [run.load_metrics() for run in chain]
     names = [*(document["first_metric"] for document in documents), own[1]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,7 +12,10 @@ from tunesmith.core import registry
 from tunesmith.core.events import Decided
 from tunesmith.engine import loop
 from tunesmith.engine.interpolation import walk
-from tunesmith.engine.retained import copies
+from tunesmith.engine.retained import ForgettingMonitor, copies
+from tunesmith.engine.setup import Callback
+from tunesmith.models.model import Model
+from tunesmith.runs.context import RunContext
 
 ATTEMPTS: tuple[dict[str, dict[str, float]], ...] = (
     {"rehearsal": {"rehearsal_rate": 0.5}},
@@ -29,7 +32,7 @@ class Trained(Protocol):
     """Trains from the weights that the model has, with these callbacks and checkpoints in a folder of their own."""
 
     def __call__(
-        self, callbacks: Sequence[Any], checkpoints: str | None = None
+        self, callbacks: Sequence[Callback], checkpoints: str | None = None
     ) -> tuple[loop.Setup, loop.TrainState]: ...
 
 
@@ -40,12 +43,14 @@ class Search:
     measures. It ends with the first that is as good as plain training, as far as validation rows can tell.
     """
 
-    def __init__(self, run: Any, trained: Trained, start: Mapping[str, Tensor], most: float):
-        self.run, self.trained, self.start, self.most = run, trained, start, most
+    def __init__(
+        self, run: RunContext, monitor: ForgettingMonitor, trained: Trained, start: Mapping[str, Tensor], most: float
+    ):
+        self.run, self.monitor, self.trained, self.start, self.most = run, monitor, trained, start, most
         self.best: tuple[bool, float, dict[str, Tensor], loop.TrainState, str] | None = None
 
     def train(self, setup: loop.Setup, state: loop.TrainState) -> loop.TrainState:
-        emit, lost = self.run.emit, self.run.monitor.lost()
+        emit, lost = self.run.emit, self.monitor.lost()
         plain = float(setup.evaluate()[setup.metric])
         if lost["high"] <= self.most:
             emit(Decided("forget_at_most", "plain training", f"{_said(lost)}: at most {self.most:g}"))
@@ -70,10 +75,10 @@ class Search:
 
     def _good_enough(self, setup: loop.Setup, state: loop.TrainState, what: str, plain: float) -> bool:
         """Go back as far as needed, note what that gives, and say whether the new task suffered."""
-        value, before = walk(setup, self.run.monitor, self.start, self.most)
+        value, before = walk(setup, self.monitor, self.start, self.most)
         sign = 1.0 if setup.higher_is_better else -1.0
         good = sign * (plain - value) <= max(2 * setup.noise(plain), _COST * abs(plain - before))
-        lost = self.run.monitor.lost()
+        lost = self.monitor.lost()
         kept = lost["high"] <= self.most  # what is added to a network may cost something before it is trained
         if self.best is None or (kept, sign * value) > (self.best[0], sign * self.best[1]):
             model = self.run.bundle.model
@@ -84,7 +89,7 @@ class Search:
         self.run.emit(Decided("forget_at_most", what, why))
         return good and kept
 
-    def _callbacks(self, words: Mapping[str, Mapping[str, float]]) -> list[Any]:
+    def _callbacks(self, words: Mapping[str, Mapping[str, float]]) -> list[Callback]:
         plugins = {name: registry.get("callbacks", name) for name in words}
         kept = [one for one in self.run.plan.callbacks if type(one) not in plugins.values()]
         engine, folder = self.run.plan.engine, self.run.folder.path
@@ -98,7 +103,7 @@ def _said(lost: Mapping[str, float]) -> str:
 
 
 @torch.no_grad()
-def _set_weights(model: Any, weights: Mapping[str, Tensor]) -> None:
+def _set_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
     """Put `weights` into the model; they move again, also where a method had frozen some meanwhile."""
     for name, values in weights.items():
         parameter = model.get_parameter(name)

@@ -6,28 +6,30 @@ The same for every family, which makes the `ForgettingMonitor` of a run.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import TypeVar
 
 from tunesmith.core import registry
 from tunesmith.core.events import Decided
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine import loop
 from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.retained import ForgettingMonitor, copies, moving_body
-from tunesmith.engine.setup import overrides
+from tunesmith.engine.setup import Callback, overrides
 from tunesmith.evaluate import forgetting
 from tunesmith.forgetting.chain import earlier, matrix
 from tunesmith.forgetting.forget_at_most import Search
 from tunesmith.models.additions import moving
+from tunesmith.runs.context import RunContext
+
+R = TypeVar("R", bound=RunContext)
 
 
-def train(run: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
+def train(run: R, make: Callable[[R], loop.Setup]) -> loop.TrainState:
     """`loop.train` on the Setup that `make(run)` gives, with the callbacks against forgetting around it.
 
     With `forget_at_most`, also everything that it takes to lose no more.
     """
-    monitor: ForgettingMonitor | None = run.monitor
-    spec = cast(RunSpec, run.plan.spec)
+    monitor, spec = run.monitor, run.plan.spec
     if monitor is None or not moving_body(run.bundle.model):
         if monitor is not None:
             monitor.moves = False
@@ -36,13 +38,13 @@ def train(run: Any, make: Callable[[Any], loop.Setup]) -> loop.TrainState:
                 run.emit(Decided("forgetting", "impossible", why))
         return loop.train(make(run))
 
-    def trained(callbacks: Sequence[Any], checkpoints: str | None = None) -> tuple[loop.Setup, loop.TrainState]:
-        return _trained(run, make, callbacks, checkpoints)
+    def trained(callbacks: Sequence[Callback], checkpoints: str | None = None) -> tuple[loop.Setup, loop.TrainState]:
+        return _trained(make(run), monitor, callbacks, checkpoints)
 
     start = copies(moving(run.bundle.model))
     setup, state = trained(run.plan.callbacks)
     if spec.forget_at_most is not None:
-        state = Search(run, trained, start, spec.forget_at_most).train(setup, state)
+        state = Search(run, monitor, trained, start, spec.forget_at_most).train(setup, state)
     return state
 
 
@@ -59,34 +61,32 @@ def chooses(spec: RunSpec) -> bool:
 
 
 def _trained(
-    run: Any, make: Callable[[Any], loop.Setup], callbacks: Sequence[Any], checkpoints: str | None
+    setup: loop.Setup, monitor: ForgettingMonitor, callbacks: Sequence[Callback], checkpoints: str | None
 ) -> tuple[loop.Setup, loop.TrainState]:
-    setup = make(run)
     setup.callbacks = list(callbacks)
     if checkpoints:
         setup.checkpoints = CheckpointStore(
             setup.checkpoints.folder / checkpoints, setup.checkpoints.identity, setup.emit
         )
     for callback in sorted(callbacks, key=lambda one: one.turn):
-        callback.on_setup(setup, run.monitor)
+        callback.on_setup(setup, monitor)
     state = loop.train(setup)
     for callback in callbacks:
-        callback.on_trained(setup, run.monitor)
+        callback.on_trained(setup, monitor)
     return setup, state
 
 
-def measure(run: Any, metric: str, own: float | None) -> dict[str, Any] | None:
+def measure(run: RunContext, metric: str, own: float | None) -> Words | None:
     """The part 'forgetting' of metrics.json; call it on the trained model before it is saved.
 
     `metric` and `own`: the first metric of the new task and its value on the test rows, None if it has none there.
     """
-    monitor: ForgettingMonitor | None = run.monitor
+    monitor, spec = run.monitor, run.plan.spec
     if monitor is None:
         return None
     found = monitor.compare()
     counts = monitor.worst(found)
     document = forgetting.document(found, counts)
-    spec = cast(RunSpec, run.plan.spec)
     chain = earlier(spec)
     if chain:
         document |= matrix(chain, found, (run.folder.name, metric, own))

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
 from tunesmith.core.events import Emit
 from tunesmith.core.files import write_text
 from tunesmith.core.run import RunFolder
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine.loop import TrainState
 from tunesmith.engine.retained import ForgettingMonitor
 from tunesmith.engine.stop import StopRequest
+from tunesmith.models.bundle import Bundle
 from tunesmith.runs.clock import Clock
 from tunesmith.runs.settle import Plan
+
+
+class RetainedData(Protocol):
+    """A file or run that must not be forgotten, as data."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def fingerprint(self) -> str: ...
 
 
 @dataclass(kw_only=True)
@@ -31,16 +43,16 @@ class RunContext:
     stop: StopRequest
     clock: Clock
     plan: Plan[Any] = field(init=False)  # settle
-    bundle: Any = field(init=False)  # load
+    bundle: Bundle[Any] = field(init=False)  # load
     device: torch.device = field(init=False)  # load
     precision: str = field(init=False)  # load
-    retained: Sequence[Any] = ()
+    retained: Sequence[RetainedData] = ()
     """The files and runs that must not be forgotten, as data."""
     monitor: ForgettingMonitor | None = None
     """What must not be forgotten, as it was before training."""
     trainable_parameters: int = 0
     state: TrainState = field(default_factory=TrainState)
-    forgetting: dict[str, Any] | None = None
+    forgetting: Words | None = None
     """What was, for metrics.json."""
 
     @property

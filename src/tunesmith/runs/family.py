@@ -12,7 +12,7 @@ from tunesmith.runs.protocols import Family
 from tunesmith.runs.reading import read_options
 
 
-def family_of(spec: RunSpec, data: Any = None) -> str:
+def family_of(spec: RunSpec, data: object = None) -> str:
     """The name of the family: by the task, or by the first rows.
 
     `data`: where it is in memory.
@@ -25,7 +25,7 @@ def family_of(spec: RunSpec, data: Any = None) -> str:
     return choose.usual_family() if examples is None else choose.family_of_task(choose.tasks_of(examples.form)[0])
 
 
-def family_named(name: str) -> Family:
+def family_named(name: str) -> Family[Any]:
     """Raises OptionError."""
-    family: Family = registry.get("families", name)()
+    family: Family[Any] = registry.get("families", name)()
     return family

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import Emit, ignore
-from tunesmith.core.options import resolve
+from tunesmith.core.options import pick
 from tunesmith.core.run import locate
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepare import prepare
@@ -22,10 +22,9 @@ from tunesmith.runs import choose
 T = TypeVar("T")
 
 
-def split_options(spec: RunSpec, **changed: Any) -> SplitOptions:
+def split_options(spec: RunSpec, **changed: float) -> SplitOptions:
     """How the spec divides its data, with some of that changed. Raises OptionError."""
-    given = {name: value for name, value in spec.options.items() if name in SplitOptions.model_fields}
-    return cast(SplitOptions, resolve({**given, **changed}, {"split": SplitOptions})["split"])
+    return pick(SplitOptions, {**spec.options, **changed})
 
 
 def read_options(spec: RunSpec) -> ReadOptions:
@@ -33,18 +32,18 @@ def read_options(spec: RunSpec) -> ReadOptions:
     return read_options_of(spec.options)
 
 
-def read_options_of(words: Mapping[str, Any], default: ReadOptions | None = None) -> ReadOptions:
+def read_options_of(words: Mapping[str, object], default: ReadOptions | None = None) -> ReadOptions:
     """The options of reading among these words; `default` where they have none. Raises OptionError."""
-    given = {name: value for name, value in words.items() if name in ReadOptions.model_fields and value is not None}
+    given = {name: value for name, value in words.items() if value is not None}
     usual = {} if default is None else default.model_dump(exclude_defaults=True)
-    return cast(ReadOptions, resolve({**usual, **given}, {"read": ReadOptions})["read"])
+    return pick(ReadOptions, {**usual, **given})
 
 
 @dataclass(frozen=True)
 class OtherData:
     """Data that a finished model is asked about, and how its files are read."""
 
-    data: Any
+    data: object
     usual: ReadOptions
     """As asked for, else as the data of the run."""
     asked: ReadOptions
@@ -63,7 +62,7 @@ class OtherData:
             raise
 
 
-def other_data(run: Any, data: Any, words: Mapping[str, Any]) -> OtherData:
+def other_data(run: object, data: object, words: Mapping[str, object]) -> OtherData:
     """`data` for the model of `run` (a path, a Run; of a loaded model nothing is known), read as `words` say, else as
     the run's own files were, where that fits the file. Raises OptionError."""
     asked = read_options_of(words)
@@ -78,11 +77,10 @@ def other_data(run: Any, data: Any, words: Mapping[str, Any]) -> OtherData:
 
 def value_options(spec: RunSpec) -> ValueOptions:
     """What the cells of the target mean to the spec. Raises OptionError."""
-    given = {name: value for name, value in spec.options.items() if name in ValueOptions.model_fields}
-    return cast(ValueOptions, resolve(given, {"values": ValueOptions})["values"])
+    return pick(ValueOptions, spec.options)
 
 
-def read(source: Any, spec: RunSpec, cache: Path, *, emit: Emit = ignore, **split: Any) -> PreparedData:
+def read(source: object, spec: RunSpec, cache: Path, *, emit: Emit = ignore, **split: float) -> PreparedData:
     """The prepared rows of `source`; `split` changes options of the split. Raises DataError, OptionError."""
     modalities, others = choose.modalities_for(spec.task)
     return prepare(

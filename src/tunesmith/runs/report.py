@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 from tunesmith.core import events
 from tunesmith.core.files import fsync_folder, remove, write_json, write_text
+from tunesmith.core.spec import Words
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.evaluate import card, metrics_json
 from tunesmith.evaluate import report as page
 from tunesmith.evaluate.evidence import Evidence
-from tunesmith.runs.context import RunContext
 from tunesmith.runs.history import latest, read_curves, versions
-from tunesmith.runs.protocols import Family
+from tunesmith.runs.protocols import Family, R
 
 
-def report(run: RunContext, family: Family, started: float) -> dict[str, Any]:
+def report(run: R, family: Family[R], started: float) -> Words:
     """Returns the metrics document. `started`: when the run began, by `time.monotonic`."""
     folder = run.folder
     run.clock.phase("report", str(folder.report))
@@ -47,7 +46,7 @@ def report(run: RunContext, family: Family, started: float) -> dict[str, Any]:
     return document
 
 
-def _evidence(run: RunContext, family: Family, document: dict[str, Any]) -> Evidence:
+def _evidence(run: R, family: Family[R], document: Words) -> Evidence:
     log = events.read(run.folder.events)
     return Evidence(
         name=run.folder.name, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), path=str(run.folder.path),

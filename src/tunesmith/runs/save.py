@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from tunesmith.core.files import new_folder
 from tunesmith.models.manifest import write_manifest
-from tunesmith.runs.context import RunContext
-from tunesmith.runs.protocols import Family
+from tunesmith.runs.protocols import Family, R
 
 
-def save(run: RunContext, family: Family) -> None:
+def save(run: R, family: Family[R]) -> None:
     """Raises RunFailed where the model that was read back answers differently."""
     run.clock.phase("save", str(run.folder.model))
     with new_folder(run.folder.model, replace=True) as aside:

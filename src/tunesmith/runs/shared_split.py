@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tunesmith.core.errors import FolderError
 from tunesmith.core.files import own_folder, read_json, write_json
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.types import SplitOptions, ValueOptions
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.runs.reading import split_options
-
-Words = dict[str, Any]
 
 
 @dataclass(frozen=True)

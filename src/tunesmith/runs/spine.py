@@ -3,21 +3,18 @@ family's."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from tunesmith.core.events import Emit
 from tunesmith.core.run import RunFolder
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine import hardware
 from tunesmith.engine.stop import StopRequest
 from tunesmith.models.additions import trainable_parameters
 from tunesmith.runs.clock import Clock
-from tunesmith.runs.context import RunContext
 from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.identity import check_data, check_retained
-from tunesmith.runs.protocols import Family
+from tunesmith.runs.protocols import Family, R
 from tunesmith.runs.report import report
 from tunesmith.runs.save import save
 
@@ -25,7 +22,7 @@ ADAM_BYTES = 12
 """A trained weight in float32, and its two moments."""
 
 
-def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, started: float) -> dict[str, Any]:
+def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, started: float) -> Words:
     """All stages; `result.json` is written last. Returns the metrics document.
 
     `started`: when the run began, by `time.monotonic`. Raises the errors of `core.errors`.
@@ -46,7 +43,7 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, started
     return report(run, family, started)
 
 
-def begin(family: Family, folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> RunContext:
+def begin(family: Family[R], folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> R:
     """The data as tensors on disk and the base model, before anything is measured. Raises the errors of
     `core.errors`."""
     hardware.prepare()
@@ -60,10 +57,8 @@ def begin(family: Family, folder: RunFolder, spec: RunSpec, emit: Emit, stop: St
     run.plan.make_callbacks(folder.path)
     run.retained = family.read_retained(run)
     check_retained(folder, {str(one.path): one.fingerprint for one in run.retained})
-    run.write_spec()
     run.clock.phase("load", run.plan.spec.model)
     family.load(run)
-    run.write_spec()
     family.encode(run)
     run.write_spec()
     return run

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core import registry
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.evaluate.measured import Difference
 from tunesmith.evaluate.verdict import NextStep
 from tunesmith.evaluate.words import listed, number
 from tunesmith.runs import next_step
 
-Words = dict[str, Any]
 Ahead = Callable[[Words, Words], Difference]
 
 SIMPLE = ("majority", "head", "base", "few_shot")

@@ -20,20 +20,17 @@ from tunesmith.core.events import Emit, Phase, ignore
 from tunesmith.core.files import own_folder, read_json
 from tunesmith.core.measured import Measured
 from tunesmith.core.renamed import given_words
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import Words
 from tunesmith.evaluate.diagnose import FEW_ROWS
 from tunesmith.evaluate.measured import Difference, paired_difference, with_intervals
 from tunesmith.evaluate.metrics import get
 from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_named, family_of
-from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.studies import advice
 from tunesmith.studies.contender import read_measured
-from tunesmith.studies.series import fitting, launcher_of, make_spec, make_split, named_source, open_study, publish
-
-Words = dict[str, Any]
+from tunesmith.studies.series import Study, fitting, make_spec, open_study
 
 TRAINED = ("head", "adapters", "lora", "full", "scratch")
 """Methods of a comparison where it is not told which, as far as they fit the task."""
@@ -58,7 +55,6 @@ def compare(
     something is proven better than, "next_step": {"words", "command"}, ...}; written to ladder.json
     with report.html in `out`. Killed, it goes on when it is asked for again. Raises UsageError, RunFailed, Stopped.
     """
-    place = launcher_of(launcher)
     clean = given_words(words)
     name_of_family = family_of(*make_spec(data, clean))
     family = family_named(name_of_family)
@@ -71,9 +67,8 @@ def compare(
                 f"There is no method called {name!r} to compare with for this task.", did_you_mean(name, known)
             )
     bases = list(dict.fromkeys(models or [clean.get("model", "auto")]))
-    request = {"verb": "ladder", "data": named_source(data), "words": clean, "rungs": names, "models": bases}
-    with open_study(out, request) as path:
-        split = make_split(data, path / "data", clean)
+    with open_study(out, data, clean, launcher, verb="ladder", rungs=names, models=bases) as study:
+        split = study.make_split()
         jobs = [
             (name, base) for name in (_fitting(names, split) if names else usual(split))
             for base in (bases if family.contenders.get(name, True) else bases[:1])
@@ -81,13 +76,13 @@ def compare(
         contenders = []
         for at, (name, base) in enumerate(jobs, 1):
             emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
-            contenders.append(_contender(path, split, name, base, short_names(bases)[base], place))
+            contenders.append(_contender(study, split, name, base, short_names(bases)[base]))
         points = []
         if curve := family.learning_curve:
             emit(Phase("compare", "what more rows would bring"))
-            points = _job(path, _words(split, curve, bases[0]), path / "learning_curve", place)["points"]
-        document = _document(path, split, contenders, points, make_spec(data, clean)[0])
-        publish(path, "ladder", document)
+            points = _job(study, "learning_curve", _words(split, curve, bases[0]))["points"]
+        document = _document(study, split, contenders, points)
+        study.publish("ladder", document)
         return document
 
 
@@ -121,11 +116,11 @@ def short_names(bases: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _contender(path: Path, split: SharedSplit, name: str, base: str, short: str, launcher: Launcher) -> Words:
+def _contender(study: Study, split: SharedSplit, name: str, base: str, short: str) -> Words:
     """`short`: the name of the base among several, "" where there is one."""
     named = short and family_named(split.family).contenders.get(name, True)
-    folder = path / "rungs" / (f"{name}-{short}" if named else name)
-    told = _job(path, _words(split, name, base), folder, launcher)
+    folder = study.path / "rungs" / (f"{name}-{short}" if named else name)
+    told = _job(study, f"rungs/{folder.name}", _words(split, name, base))
     title = TITLES.get(name, name) + (f", {short}" if named else "")
     return {"name": folder.name, "rung": name, "title": title, "metric": split.metric, "folder": str(folder), **told}
 
@@ -137,20 +132,21 @@ def _words(split: SharedSplit, name: str, base: str) -> Words:
     return {"rung": name, "words": fitting({**split.with_test(), **more, "model": base}, method)}
 
 
-def _job(path: Path, job: Words, folder: Path, launcher: Launcher) -> Words:
+def _job(study: Study, name: str, job: Words) -> Words:
     """What the contender found; read where it was found before. Raises RunFailed, Stopped."""
+    folder = study.path / name
     found, log = folder / "rung.json", folder / "log.txt"
     if not found.exists():
         own_folder(folder)
         try:
-            launcher.launch("tunesmith.studies.contender:contend", {**job, "folder": str(folder)}, log)
+            study.launcher.launch("tunesmith.studies.contender:contend", {**job, "folder": str(folder)}, log)
         except Stopped as error:
             full = error.reason == "disk_full"
             why = "The disk is full" if full else "The comparison was stopped"
             first = "Free some space, then ask" if full else "Ask"
             raise Stopped(
                 f"{why}; what is done of the comparison is kept.", reason=error.reason,
-                fix=f"{first} for the same comparison with --out {path} to go on with it.",
+                fix=f"{first} for the same comparison with --out {study.path} to go on with it.",
             ) from error  # fmt: skip
         except TunesmithError as error:
             said = f"All that it said is in {log}; leave" if log.exists() else "Leave"
@@ -181,7 +177,7 @@ def _result(split: SharedSplit, folder: Path) -> ContenderResult:
     return ContenderResult(read_measured(folder, split.kind, split.label_names), split.metric, int(split.words["seed"]))
 
 
-def _document(path: Path, split: SharedSplit, contenders: list[Words], points: list[Words], spec: RunSpec) -> Words:
+def _document(study: Study, split: SharedSplit, contenders: list[Words], points: list[Words]) -> Words:
     results = {contender["name"]: _result(split, Path(contender["folder"])) for contender in contenders}
     for below, contender in zip([None, *contenders[:-1]], contenders, strict=True):
         contender |= results[contender["name"]].measured()
@@ -195,14 +191,14 @@ def _document(path: Path, split: SharedSplit, contenders: list[Words], points: l
         "metric": split.metric, "higher_is_better": split.higher_is_better,
         "rows": split.sizes,
         "rungs": contenders, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
-        "more_rows": more_rows(points, split.metric) if points else "", "path": str(path),
+        "more_rows": more_rows(points, split.metric) if points else "", "path": str(study.path),
     }  # fmt: skip
 
     def ahead(one: Words, other: Words) -> Difference:
         return results[one["name"]].ahead_of(results[other["name"]])
 
     document["proof"] = advice.proof(contenders, pick, ahead)
-    document["next_step"] = advice.after_comparison(spec, contenders, pick, ahead, document["rows"])
+    document["next_step"] = advice.after_comparison(study.spec, contenders, pick, ahead, document["rows"])
     said = [_recommendation(document, best, pick, gap), document["proof"], _doubt(document), document["more_rows"]]
     said = [sentence for sentence in said if sentence]
     document["recommendation"] = " ".join(said)

@@ -15,10 +15,11 @@ from tunesmith.core import registry
 from tunesmith.core.events import Emit
 from tunesmith.core.files import folder_bytes, new_file, write_json
 from tunesmith.core.measured import Measured
+from tunesmith.core.spec import Words
 from tunesmith.evaluate.measured import from_arrays
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_named
-from tunesmith.runs.protocols import Contention, Family, Words
+from tunesmith.runs.protocols import Contention, Family
 
 
 def read_measured(folder: Path, kind: str, label_names: list[str] | None) -> Measured:

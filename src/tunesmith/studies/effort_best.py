@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import read_json, write_json, write_text
 from tunesmith.core.run import RunFolder
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.evaluate import words
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_named, family_of
@@ -19,8 +17,6 @@ SECONDS = 3_600
 """Nothing more is tried where it, and the training of what is kept, would end after so long."""
 _COMPARED_ROWS = 5_000
 """Training rows above which comparing rows with each other is not tried: plain training is as good, in less time."""
-
-Words = dict[str, Any]
 
 
 def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.files import own_folder, write_table
-from tunesmith.core.renamed import given_words
+from tunesmith.core.spec import Words
 from tunesmith.evaluate.measured import with_intervals
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.words import baseline as named_baseline
@@ -21,21 +21,10 @@ from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_named, family_of
-from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.shared_split import Pool
 from tunesmith.runs.train import Run
-from tunesmith.studies.series import (
-    Series,
-    fitting,
-    launcher_of,
-    make_spec,
-    named_source,
-    open_study,
-    publish,
-    run_once,
-)
+from tunesmith.studies.series import Series, Study, fitting, make_spec, open_study
 
-Words = dict[str, Any]
 Ints = np.ndarray
 
 
@@ -58,20 +47,18 @@ def cross_validate(
     is asked for again. `launcher`: where the runs take place (`here`, `process`). Writes folds.json,
     out_of_fold.parquet and report.html into `out`. Raises UsageError, RunFailed, Stopped.
     """
-    place = launcher_of(launcher)
     for name in ("validation", "test", "test_size", "time"):
         if words.get(name) is not None:
             raise OptionError(f"Cross-validation makes its own parts: {name} does not go with it.", "Leave it out.")
-    clean = given_words({**words, "group": group})
-    request = {"verb": "cross-validation", "data": named_source(data), "words": clean, "folds": cv}
-    with open_study(out, request) as path:
-        spec, source = make_spec(data, clean)
+    words["group"] = group
+    with open_study(out, data, words, launcher, verb="cross-validation", folds=cv) as study:
+        spec, source = make_spec(data, study.words)
         family = family_named(family_of(spec, source))
-        pool = family.pool(source, spec, path / "data")
+        pool = family.pool(source, spec, study.path / "data")
         of = assign(pool.strata, pool.units, cv, spec.seed)
         words = fitting({**pool.words, "effort": choose.effort_of(spec)}, pool.method)
-        runs = [_run_fold(path, pool, of == fold, fold, words, place) for fold in range(cv)]
-        return _finish(path, runs, pool, of)
+        runs = [_run_fold(study, pool, of == fold, fold, words) for fold in range(cv)]
+        return _finish(study, runs, pool, of)
 
 
 def assign(strata: Ints, units: Ints | None, folds: int, seed: int) -> Ints:
@@ -99,22 +86,23 @@ def assign(strata: Ints, units: Ints | None, folds: int, seed: int) -> Ints:
     return of
 
 
-def _run_fold(path: Path, pool: Pool, tested: Ints, fold: int, words: Words, launcher: Launcher) -> Run:
-    folder = path / "data" / f"fold-{fold + 1}"
+def _run_fold(study: Study, pool: Pool, tested: Ints, fold: int, words: Words) -> Run:
+    folder = study.path / "data" / f"fold-{fold + 1}"
     own_folder(folder)
     files = {}
     for name, part, chosen in (("data", "train", ~tested), ("test", "test", tested)):
         file = folder / f"{part}.{pool.suffix}"
         pool.write(np.flatnonzero(chosen), file)
         files[name] = str(file.resolve())
-    return run_once(path / f"fold-{fold + 1}", {**words, **files}, launcher)
+    return study.run(f"fold-{fold + 1}", {**words, **files})
 
 
-def _finish(path: Path, runs: Sequence[Run], pool: Pool, of: Ints) -> Folds:
+def _finish(study: Study, runs: Sequence[Run], pool: Pool, of: Ints) -> Folds:
     documents = [run.document for run in runs]
     metric = documents[0]["first_metric"]
     table = _out_of_fold(runs, pool.ids, of)
-    write_table(table, path / "out_of_fold.parquet")
+    predictions = study.path / "out_of_fold.parquet"
+    write_table(table, predictions)
     document = {
         "metric": metric,
         "runs": [
@@ -129,11 +117,11 @@ def _finish(path: Path, runs: Sequence[Run], pool: Pool, of: Ints) -> Folds:
             for name in documents[0]["baselines"] if all(metric in d["baselines"].get(name, {}) for d in documents)
         },
         "out_of_fold": _pooled(runs[0], table),
-        "predictions": str(path / "out_of_fold.parquet"),
+        "predictions": str(predictions),
     }  # fmt: skip
     document["words"] = _sentences(document)
-    publish(path, "folds", document)
-    return Folds(path, document, list(runs))
+    study.publish("folds", document)
+    return Folds(study.path, document, list(runs))
 
 
 def mean_and_spread(found: Sequence[Mapping[str, float]]) -> Words:

@@ -16,34 +16,27 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Emit, Event, Phase, Step, ignore
-from tunesmith.core.files import full_disk_as_oserror, read_json
+from tunesmith.core.files import full_disk_as_oserror
 from tunesmith.core.imports import require
-from tunesmith.core.renamed import given_words
 from tunesmith.core.run import is_run
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import Words
 from tunesmith.display.cards import Card, Shown, Table
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.evaluate.words import seconds as spoken
 from tunesmith.runs import choose
-from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.runs.train import Run
 from tunesmith.studies import advice
 from tunesmith.studies.series import (
     Budget,
+    Study,
     Trial,
     TrialEnds,
     Watch,
-    Words,
     fitting,
-    launcher_of,
-    make_split,
-    named_source,
     open_study,
     parse_budget,
-    publish,
-    run_once,
     try_out,
 )
 from tunesmith.studies.space import Range, Space, derive
@@ -104,18 +97,16 @@ def search(
     RunFailed, Stopped.
     """
     require("optuna", extra="search", why="A search")
-    limit, place = parse_budget(budget), launcher_of(launcher)
+    limit = parse_budget(budget)
     given = {**(space or {}), **({"model": list(models)} if models else {}),
              **({"method": list(methods)} if methods else {})}  # fmt: skip
-    clean = given_words(words)
-    request = {"verb": "search", "data": named_source(data), "words": clean, "space": given, "pruning": pruning}
-    with open_study(out, request) as path, full_disk_as_oserror():
-        split = make_split(data, path / "data", clean)
-        asked = [clean["method"]] if clean.get("method", "auto") != "auto" else _methods(split.family)
-        where = derive(clean, given, asked, split.words["task"])
-        searching = _Search(path, split, where, limit, pruning, place)
+    asked = {"verb": "search", "space": given, "pruning": pruning}
+    with open_study(out, data, words, launcher, **asked) as study, full_disk_as_oserror():
+        split, method = study.make_split(), study.words.get("method", "auto")
+        tried = [method] if method != "auto" else _methods(split.family)
+        searching = _Search(study, split, derive(study.words, given, tried, split.words["task"]), limit, pruning)
         try:
-            if not is_run(path / "run"):  # else the winner is settled
+            if not is_run(study.path / "run"):  # else the winner is settled
                 searching.go_on(emit)
             return _finish(searching)
         finally:
@@ -130,16 +121,13 @@ def _methods(family: str) -> list[str]:
 class _Search:
     """A study under way: asks for settings, tries them, tells what came of it."""
 
-    def __init__(
-        self, path: Path, split: SharedSplit, space: Space, budget: Budget, pruning: bool, launcher: Launcher
-    ):  # fmt: skip
+    def __init__(self, of: Study, split: SharedSplit, space: Space, budget: Budget, pruning: bool):
         import optuna
 
-        self.launcher = launcher
-        self.path, self.split, self.space, self.budget, self.pruning = path, split, space, budget, pruning
+        self.of, self.split, self.space, self.budget, self.pruning = of, split, space, budget, pruning
         self.seed = int(split.words["seed"])
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.storage = optuna.storages.RDBStorage(f"sqlite:///{path}/study.db")
+        self.storage = optuna.storages.RDBStorage(f"sqlite:///{of.path}/study.db")
         self.study = optuna.create_study(
             study_name="search", storage=self.storage, load_if_exists=True,
             direction="maximize" if split.higher_is_better else "minimize",
@@ -181,7 +169,7 @@ class _Search:
             except (Stopped, KeyboardInterrupt):
                 raise Stopped(
                     "The search was stopped; all finished trials are kept.", reason="signal",
-                    fix=f"Ask for the same search with --out {self.path} to go on with it.",
+                    fix=f"Ask for the same search with --out {self.of.path} to go on with it.",
                 ) from None  # fmt: skip
         if not self.told("COMPLETE"):
             reasons = {trial.user_attrs["why"] for trial in self.told()}
@@ -241,7 +229,7 @@ class _Search:
         left = self._left() if self.budget.seconds and self.told("COMPLETE") else math.inf
         watch = _Halving(self.split.metric, trial, self.pruning, time.monotonic() + left)
         try:
-            self._tell(trial, try_out(words, self.path / "trial", watch, self.launcher), words)
+            self._tell(trial, try_out(words, self.of.path / "trial", watch, self.of.launcher), words)
         except RunFailed as error:
             self._tell(trial, watch.trial, words, error)
         except UsageError as error:
@@ -321,10 +309,10 @@ class _Halving(Watch):
 
 def _finish(searching: _Search) -> SearchResult:
     """Train the winner once more, now with the test rows beside it, and write down everything."""
-    split, path, best = searching.split, searching.path, searching.best()
+    of, split, best = searching.of, searching.split, searching.best()
     assert best is not None
     words = best.user_attrs["words"]
-    run = run_once(path / "run", fitting({**split.with_test(), **words}, words["method"]), searching.launcher)
+    run = of.run("run", fitting({**split.with_test(), **words}, words["method"]))
     tried = searching.told()  # what was cut off or drawn again has no number
     trials = [_row(trial, number) for number, trial in enumerate(tried, 1)]
     document = {
@@ -335,12 +323,10 @@ def _finish(searching: _Search) -> SearchResult:
         "importance": importance(searching.study, best, searching.seed),
         "run": str(run.path), "test": run.document["test"][split.metric], "verdict": run.document["verdict"],
     }  # fmt: skip
-    asked = read_json(path / "request.json")
-    spec = RunSpec.make({**asked["words"], "data": asked["data"]})
-    document["next_step"] = advice.after_search(spec, document["verdict"], run.path)
+    document["next_step"] = advice.after_search(of.spec, document["verdict"], run.path)
     document["words"] = [*_sentences(document), advice.told(document["next_step"])]
-    publish(path, "search", document)
-    return SearchResult(path, document, run)
+    of.publish("search", document)
+    return SearchResult(of.path, document, run)
 
 
 def _row(trial: optuna.trial.FrozenTrial, number: int) -> Words:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import OptionError
-from tunesmith.core.renamed import given_words
+from tunesmith.core.spec import Words
 from tunesmith.evaluate.words import metric as named
 from tunesmith.evaluate.words import number
 from tunesmith.models.manifest import METADATA
@@ -15,20 +15,8 @@ from tunesmith.runs import choose
 from tunesmith.runs.load import load
 from tunesmith.runs.protocols import Predictor
 from tunesmith.studies.folds import forgotten_sentence, mean_and_spread, summarize_forgetting
-from tunesmith.studies.series import (
-    Series,
-    fitting,
-    launcher_of,
-    make_spec,
-    make_split,
-    named_source,
-    open_study,
-    publish,
-    run_once,
-)
+from tunesmith.studies.series import Series, fitting, open_study
 from tunesmith.studies.soup import check_soup, greedy_soup
-
-Words = dict[str, Any]
 
 
 class Seeds(Series):
@@ -58,17 +46,14 @@ def several_seeds(
     chosen = list(range(first, first + seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     if len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise OptionError(f"--seeds {seeds}: expected at least two different seeds.")
-    place = launcher_of(launcher)
-    clean = given_words(words)
-    request = {"verb": "series of seeds", "data": named_source(data), "words": clean, "seeds": chosen, "soup": soup}
-    with open_study(out, request) as path:
-        split = make_split(data, path / "data", clean)
+    with open_study(out, data, words, launcher, verb="series of seeds", seeds=chosen, soup=soup) as study:
+        split = study.make_split()
         if soup:
             check_soup(split)
         base = fitting(split.with_test(), split.method)
         if not soup:  # which is made of what was trained
-            base["effort"] = choose.effort_of(make_spec(data, clean)[0])
-        runs = [run_once(path / f"seed-{seed}", {**base, "seed": seed}, place) for seed in chosen]
+            base["effort"] = choose.effort_of(study.spec)
+        runs = [study.run(f"seed-{seed}", {**base, "seed": seed}) for seed in chosen]
         document: Words = {
             "metric": split.metric,
             "runs": [{"name": f"seed {seed}", "run": str(run.path), "metrics": run.metrics,
@@ -76,11 +61,11 @@ def several_seeds(
                      for seed, run in zip(chosen, runs, strict=True)],
             **mean_and_spread([run.metrics for run in runs]),
             "forgetting": summarize_forgetting(runs),
-            "soup": greedy_soup(path / "soup", runs, split) if soup else None,
+            "soup": greedy_soup(study.path / "soup", runs, split) if soup else None,
         }  # fmt: skip
         document["words"] = _sentences(document)
-        publish(path, "seeds", document)
-        return Seeds(path, document, runs)
+        study.publish("seeds", document)
+        return Seeds(study.path, document, runs)
 
 
 def _sentences(document: Words) -> list[str]:

@@ -15,15 +15,14 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
 from tunesmith.core.events import Emit, Event, Phase
 from tunesmith.core.files import own_folder, read_json, remove, write_json, write_text
+from tunesmith.core.renamed import given_words
 from tunesmith.core.run import RunFolder, is_run
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.evaluate import refine_report
 from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.runs.train import Run, make_spec, resume, train
-
-Words = dict[str, Any]
-
 
 # the budget
 
@@ -97,11 +96,39 @@ def listed(names: str | Sequence[str] | None) -> list[str] | None:
     return [names] if isinstance(names, str) else None if names is None else list(names)
 
 
-def named_source(data: Any) -> str:
+def _named(data: object) -> str:
     """How a request names its data."""
     if not isinstance(data, str | Path):
         return "(in memory)"
     return str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Several runs under way: their folder, what was asked of them all, and where they take place."""
+
+    path: Path
+    data: Any
+    words: Words
+    launcher: Launcher
+
+    @property
+    def spec(self) -> RunSpec:
+        """The words as one, with its data found from anywhere."""
+        return make_spec(self.data, self.words)[0].model_copy(update={"data": _named(self.data)})
+
+    def make_split(self) -> SharedSplit:
+        return make_split(self.data, self.path / "data", self.words)
+
+    def run(self, name: str, words: Words) -> Run:
+        """The run of that name below the folder: as it is where it is finished, else gone on with or trained."""
+        return run_once(self.path / name, words, self.launcher)
+
+    def publish(self, name: str, document: Words) -> None:
+        """Write the document of the study as `name`.json, with the data that was asked for, and as its page."""
+        document["data"] = _named(self.data)
+        write_json(self.path / f"{name}.json", document)
+        write_text(self.path / "report.html", refine_report.PAGES[name](document))
 
 
 _BEFORE_WORK = {".lock", "request.json", "data"}
@@ -109,13 +136,15 @@ _BEFORE_WORK = {".lock", "request.json", "data"}
 
 
 @contextmanager
-def open_study(out: str | Path, request: Words) -> Iterator[Path]:
-    """The locked folder of a refinement, new or to be gone on with.
+def open_study(out: str | Path, data: object, words: Words, launcher: str, **asked: object) -> Iterator[Study]:
+    """The locked folder of several runs, new or to be gone on with.
 
-    `request` is what must be the same for that. Raises FolderError where another request, or something
-    else, is in the folder, or another process works there.
+    `data`, `words` (None is not given) and `asked`, with "verb", are what must be the same for that. Raises
+    OptionError (see `launcher_of`), FolderError where another request, or something else, is in the folder, or another
+    process works there.
     """
-    path = Path(out)
+    path, study = Path(out), Study(Path(out), data, given_words(words), launcher_of(launcher))
+    request = {"data": _named(data), "words": study.words, **asked}
     asked = json.loads(json.dumps(request, default=str, sort_keys=True))
     note = path / "request.json"
     if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not note.exists())):
@@ -134,7 +163,7 @@ def open_study(out: str | Path, request: Words) -> Iterator[Path]:
                 "Ask for the same to go on with it, or choose another --out.",
             )
         try:
-            yield path
+            yield study
         except (DataError, ModelError, OptionError):
             if not begun and {part.name for part in path.iterdir()} <= _BEFORE_WORK:
                 # refused before any work: the name is free for the next try
@@ -159,13 +188,6 @@ class Series:
     def spread(self) -> dict[str, float]:
         """Standard deviation over the runs."""
         return dict(self.document["spread"])
-
-
-def publish(path: Path, name: str, document: Words) -> None:
-    """Write the document of a refinement as `name`.json, with the data that was asked for, and as its page."""
-    document["data"] = read_json(path / "request.json")["data"]
-    write_json(path / f"{name}.json", document)
-    write_text(path / "report.html", refine_report.PAGES[name](document))
 
 
 def launcher_of(name: str) -> Launcher:

@@ -16,6 +16,7 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.core.files import copy_folder, new_folder, remove, scratch
 from tunesmith.core.measured import Measured
+from tunesmith.core.spec import Words
 from tunesmith.evaluate.measured import compute, paired_difference, with_intervals
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.manifest import MANIFEST, write_manifest
@@ -25,8 +26,6 @@ from tunesmith.runs.protocols import Exports
 from tunesmith.runs.reading import other_data
 from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.runs.train import Run
-
-Words = dict[str, Any]
 
 
 def check_soup(split: SharedSplit) -> None:

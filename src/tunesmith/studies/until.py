@@ -13,29 +13,17 @@ from typing import Any
 
 from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.files import read_json, remove, write_json
-from tunesmith.core.renamed import given_words
 from tunesmith.core.run import is_run
+from tunesmith.core.spec import Words
 from tunesmith.evaluate import words
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.evaluate.words import number
 from tunesmith.models import catalog
 from tunesmith.runs.family import family_named
-from tunesmith.runs.protocols import Launcher
 from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.runs.train import Run
-from tunesmith.studies.series import (
-    Budget,
-    Words,
-    fitting,
-    launcher_of,
-    make_split,
-    named_source,
-    open_study,
-    parse_budget,
-    publish,
-    run_once,
-)
+from tunesmith.studies.series import Budget, Study, fitting, open_study, parse_budget
 from tunesmith.studies.space import default_of, fields_of
 
 MOST_STEPS = 12
@@ -148,17 +136,14 @@ def until(
     asked for again. `launcher`: where the runs take place (`here`, `process`). Writes until.json and
     report.html into `out`, the kept run into `out`/run. Raises UsageError, RunFailed, Stopped.
     """
-    place = launcher_of(launcher)
-    clean = given_words(given)
     name, target = parse_target(metric)
     limit = parse_budget(budget)
-    request = {"verb": "series of steps", "data": named_source(data), "words": clean, "metric": metric}
-    with open_study(out, request) as path:
-        split = make_split(data, path / "data", clean)
+    with open_study(out, data, given, launcher, verb="series of steps", metric=metric) as study:
+        split = study.make_split()
         measure = family_named(split.family).measured_by(name, split)
         sign = 1 if higher_is_better(name) else -1
-        series = _Steps(path, split, {**split.without_test(), **measure}, name, target, sign, place)
-        return series.finish(series.made(limit, set(clean)))
+        series = _Steps(study, split, {**split.without_test(), **measure}, name, target, sign)
+        return series.finish(series.made(limit, set(study.words)))
 
 
 def parse_target(text: str) -> tuple[str, float]:
@@ -171,20 +156,19 @@ def parse_target(text: str) -> tuple[str, float]:
 class _Steps:
     """The steps of one request, and what they share."""
 
-    path: Path
+    study: Study
     split: SharedSplit
     words: Words
     """Of runs without the test rows."""
     metric: str
     target: float
     sign: int
-    launcher: Launcher
 
     def made(self, limit: Budget, fixed: set[str]) -> list[Words]:
         """All steps, those of an earlier, killed process first."""
-        note, sign = self.path / "steps.json", self.sign
+        note, sign = self.study.path / "steps.json", self.sign
         steps: list[Words] = read_json(note, list) if note.exists() else []
-        while not is_run(self.path / "run"):  # else the run to keep is settled
+        while not is_run(self.study.path / "run"):  # else the run to keep is settled
             best = _best(steps, sign)
             if best and (self._reaches(best) or _spent(steps, best, limit)):
                 break
@@ -205,10 +189,10 @@ class _Steps:
 
     def _step(self, step: Words) -> Words:
         """Train without the test rows; its value on validation, and what the diagnosis of that found."""
-        folder, metric, started = self.path / "step", self.metric, time.monotonic()
+        folder, metric, started = self.study.path / "step", self.metric, time.monotonic()
         remove(folder)
         try:
-            run = run_once(folder, {**self.words, **step["words"]}, self.launcher)
+            run = self.study.run("step", {**self.words, **step["words"]})
             document = run.document
             if metric not in document["test"]:
                 found = ", ".join(document["test"])
@@ -238,7 +222,7 @@ class _Steps:
         best = _best(steps, sign)
         assert best is not None  # the first step raises where it fails
         goal_word = f"{metric}{'>' if sign > 0 else '<'}={target:g}"
-        run = run_once(self.path / "run", {**split.with_test(), **best["words"], "goal": goal_word}, self.launcher)
+        run = self.study.run("run", {**split.with_test(), **best["words"], "goal": goal_word})
         document: Words = {
             "metric": metric, "target": target, "reached": self._reaches(best),
             "rows": split.sizes,
@@ -247,8 +231,8 @@ class _Steps:
             "advice": [f["action"] for f in run.document["findings"] if f["name"] in ADVICE_ONLY and f["action"]],
         }  # fmt: skip
         document["words"] = _sentences(document, best)
-        publish(self.path, "until", document)
-        return UntilResult(self.path, document, run)
+        self.study.publish("until", document)
+        return UntilResult(self.study.path, document, run)
 
 
 def _best(steps: Sequence[Words], sign: int) -> Words | None:

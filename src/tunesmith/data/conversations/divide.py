@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.core.options import resolve
+from tunesmith.core.options import pick
 from tunesmith.data import leakage, split
 from tunesmith.data.conversations.examples import Examples
 from tunesmith.data.conversations.shape import Example
@@ -49,8 +49,7 @@ def divide(
     example (default: `examples.groups`); no value stands in two parts. Deterministic. Raises DataError if a
     part would be empty, OptionError for a share outside 0 <= share < 1.
     """
-    options = resolve({"validation_size": validation, "test_size": test}, {"split": SplitOptions})["split"]
-    assert isinstance(options, SplitOptions)
+    options = pick(SplitOptions, {"validation_size": validation, "test_size": test})
     marks = file_splits(examples)
     pool = np.flatnonzero(marks == TRAIN)
     wanted = wanted_sizes(options, pool.size, examples.parts)

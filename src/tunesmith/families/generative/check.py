@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tunesmith.core.errors import DataError
-from tunesmith.core.events import Decided, Warned
+from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import Examples, lint, read_examples, validate
-from tunesmith.families.generative.corpus import request_of, split_examples
-from tunesmith.families.generative.in_tokens import InTokens, in_tokens, sources
+from tunesmith.data.conversations import Examples, lint, validate
+from tunesmith.families.generative.corpus import read_for, split_examples
+from tunesmith.families.generative.in_tokens import InTokens, in_tokens
 from tunesmith.families.generative.settle import Plan, settle_plan
 from tunesmith.families.predictive.overview import overview_of
-from tunesmith.runs.reading import read_options, split_options
 
 _MOST = 20_000
 """Rows that are put into tokens; of more, evenly spread ones."""
@@ -20,28 +19,11 @@ _MEASURED = 2e9
 """Weights from which on a check does not measure how fast this machine trains a model, which would take minutes."""
 
 
-def check(spec: RunSpec, source: Any) -> dict[str, Any]:
+def check(spec: RunSpec, source: object) -> dict[str, Any]:
     """See `runs.protocols.Family`. Faults of rows are reported, not raised."""
-    spec = spec.model_copy(update={"data": source})
-    decisions: list[dict[str, Any]] = []
-    warnings: list[dict[str, Any]] = []
-
-    def listen(event: Any) -> None:
-        if isinstance(event, Decided):
-            decisions.append({"what": event.what, "value": event.value, "why": event.why})
-        elif isinstance(event, Warned):
-            warnings.append({"what": event.what, "message": event.message})
-
-    options = split_options(spec)
-    examples = read_examples(
-        sources(spec),
-        emit=listen,
-        check=False,
-        group=options.group,
-        form=request_of(spec),
-        reading=read_options(spec),
-    )
-    plan = settle_plan(spec, examples, listen)
+    log: list[Event] = []
+    examples = read_for(spec, log.append, source, check=False)
+    plan = settle_plan(spec, examples, log.append)
     problems = validate(examples)
     fix: str | None = None
     read = InTokens()
@@ -49,10 +31,10 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
     overview: dict[str, Any] = {"samples": [], "lengths": None}
     cost = None
     if not problems:
-        division = split_examples(examples, options, spec.seed)
+        division = split_examples(examples, spec)
         splits = {name: len(rows) for name, rows in division.items()}
         try:
-            read = in_tokens(plan, examples, division, listen, most=_MOST)
+            read = in_tokens(plan, examples, division, log.append, most=_MOST)
             overview = overview_of(examples, division, read.lengths, read.limit)
             cost = _cost(plan, examples, splits) if read.lengths is not None else None
         except DataError as error:
@@ -62,7 +44,8 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
         "model": plan.spec.model, "method": plan.spec.method,
         "rows": examples.ledger.rows_in, "ledger": examples.ledger.counts(), "splits": splits,
         "problems": [vars(problem) for problem in problems], "fix": fix, "advice": lint(examples),
-        "unchecked": list(read.unchecked), "decisions": decisions, "warnings": warnings, "estimate": cost, **overview,
+        "unchecked": list(read.unchecked), "decisions": [vars(event) for event in log if isinstance(event, Decided)],
+        "warnings": [vars(event) for event in log if isinstance(event, Warned)], "estimate": cost, **overview,
     }  # fmt: skip
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.core.files import remove
 from tunesmith.core.run import RunFolder
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine.stop import StopRequest
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.families.generative import baselines
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.runs import spine
-from tunesmith.runs.protocols import Contention, Family, Words
+from tunesmith.runs.protocols import Contention, Family
 
 CONTENDERS = {"base": True, "few_shot": True}
 _PROMPTED = ("chat", "completion", "pair")
@@ -27,11 +26,11 @@ def usual_contenders(form: str, task: str) -> list[str]:
     return [name for name in CONTENDERS if name != "few_shot" or form in _PROMPTED]
 
 
-def contend(family: Family, name: str, words: Words, folder: Path) -> Contention:
+def contend(family: Family[GenerativeRun], name: str, words: Words, folder: Path) -> Contention:
     """See `runs.protocols.Family`."""
     remove(folder / "run")  # of one that was cut off
     begun = RunFolder.create(folder / "run", "base")
-    run = cast(GenerativeRun, spine.begin(family, begun, RunSpec.make(words), ignore, StopRequest()))
+    run = spine.begin(family, begun, RunSpec.make(words), ignore, StopRequest())
     test = run.items.splits["test"]
     rows: RowStatistics | None
     if name == "base":

@@ -18,6 +18,8 @@ from tunesmith.engine.sequences import SequenceRows
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import Items
+from tunesmith.families.generative.retained import Read
+from tunesmith.models.bundle import LanguageBundle
 from tunesmith.models.codec import Codec
 from tunesmith.runs.context import RunContext
 from tunesmith.runs.settle import Plan
@@ -27,10 +29,12 @@ from tunesmith.runs.settle import Plan
 class GenerativeRun(RunContext):
     corpus: Corpus = field(init=False)  # read
     plan: Plan[GenerativeTask] = field(init=False)  # settle
+    bundle: LanguageBundle = field(init=False)  # load
     codec: Codec = field(init=False)  # load
     limit: int = field(init=False)  # load
     """Most tokens of an example."""
     items: Items = field(init=False)  # encode
+    retained: Sequence[Read] = ()
     reference: Likelihoods | None = None
     """The base model on every sequence, where the task learns against it."""
     base: dict[str, Any] = field(default_factory=dict)

@@ -17,8 +17,7 @@ from tunesmith.core.files import own_folder, write_json, write_table
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples, ReadRequest, divide, read_examples
 from tunesmith.data.ledger import STATUSES
-from tunesmith.data.types import SplitOptions
-from tunesmith.runs.reading import read_options, value_options
+from tunesmith.runs.reading import read_options, split_options, value_options
 
 
 @dataclass
@@ -75,19 +74,29 @@ class Corpus:
         })  # fmt: skip
 
 
-def request_of(spec: RunSpec) -> ReadRequest:
-    """What a spec asks of the reading of its examples."""
-    return ReadRequest(asked_form(spec.task), keep_nothing=value_options(spec).nothing == "keep")
-
-
 def asked_form(task: str) -> tuple[str, ...] | None:
     """The forms that a task asked for by name learns; None where it was not asked."""
     return registry.get("tasks", task).forms or None if task != "auto" else None
 
 
-def split_examples(examples: Examples, options: SplitOptions, seed: int) -> Division:
+def read_for(
+    spec: RunSpec, emit: Emit, data: object = None, *, check: bool = True, cache_dir: Path | None = None
+) -> Examples:
+    """The examples of a spec, from one source or a file for each part. `data`: where its own is in memory; what else
+    there is, and what is raised, as `read_examples` has it."""
+    main = spec.data if data is None else data
+    given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
+    return read_examples(
+        {"train": main, **given} if given else main, emit=emit, check=check, cache_dir=cache_dir,
+        form=ReadRequest(asked_form(spec.task), keep_nothing=value_options(spec).nothing == "keep"),
+        group=split_options(spec).group, reading=read_options(spec),
+    )  # fmt: skip
+
+
+def split_examples(examples: Examples, spec: RunSpec) -> Division:
     """Which examples train, validate and test. Raises DataError where nothing is left for one of them."""
-    splits = divide(examples, validation=options.validation_size, test=options.test_size, seed=seed)
+    options = split_options(spec)
+    splits = divide(examples, validation=options.validation_size, test=options.test_size, seed=spec.seed)
     empty = [name for name, rows in splits.items() if not rows.size]
     if empty:
         raise DataError(
@@ -97,16 +106,13 @@ def split_examples(examples: Examples, options: SplitOptions, seed: int) -> Divi
     return splits
 
 
-def read_corpus(spec: RunSpec, options: SplitOptions, emit: Emit, data: Any = None) -> Corpus:
+def read_corpus(spec: RunSpec, emit: Emit, data: object = None) -> Corpus:
     """Read and divide; files of one's own stay as they are. `data`: where the spec's own is in memory.
 
     Raises DataError with every problem of every row.
     """
-    given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
-    main = spec.data if data is None else data
-    source = {"train": main, **given} if given else main
-    examples = read_examples(source, emit=emit, group=options.group, form=request_of(spec), reading=read_options(spec))
-    splits = split_examples(examples, options, spec.seed)
+    examples = read_for(spec, emit, data)
+    splits = split_examples(examples, spec)
     left = splits.facts.get("remaining_rows")
     if left:
         emit(Warned("leakage", f"{left} held-out examples have a like in an earlier part; see the report"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tunesmith.core.events import Decided
+from tunesmith.core.spec import Words
 from tunesmith.engine import devices, loop, memory
 from tunesmith.engine.meta_model import MetaModel, Recipe
 
@@ -27,7 +28,7 @@ def predict_cost(run: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
         tokens_at_once=setup.tokens_at_once,
     )
     meta_model = MetaModel(
-        run.bundle.model.network.config, run.bundle.kind, type(plan.method)(plan.method.options), recipe
+        run.bundle.model.network.config, plan.task.network, type(plan.method)(plan.method.options), recipe
     )
     batches = setup.objective.plan(0)
     lengths = setup.objective.lengths
@@ -60,7 +61,7 @@ def predict_cost(run: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     return found
 
 
-def cost_of(run: GenerativeRun, document: dict[str, Any]) -> dict[str, Any]:
+def cost_of(run: GenerativeRun, document: Words) -> Words:
     """`document` (the part 'cost' of metrics.json) with the seconds of training and what was predicted."""
     predicted = {"predicted": run.predicted} if run.predicted else {}
     own = {"trainable_parameters": run.trainable_parameters, "train_seconds": round(run.train_seconds, 3)}

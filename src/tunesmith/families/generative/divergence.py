@@ -45,7 +45,7 @@ def _base(run: GenerativeRun) -> tuple[LanguageModel, Callable[[], AbstractConte
     adapted = run.bundle.model.adapted
     if adapted is not None:
         return run.bundle.model, adapted.disable_adapter
-    again = load_language_base(run.plan.spec.model, kind=run.bundle.kind)
+    again = load_language_base(run.plan.spec.model, kind=run.plan.task.network)
     options = run.plan.task.options
     add_tokens(again, options.new_tokens, template_of(options))
     again.model.whole_logits = run.bundle.model.whole_logits

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from tunesmith.core.spec import Words
 from tunesmith.evaluate import examples, metrics_json, preview, text_metrics
 from tunesmith.evaluate.diagnose import gravest_first, leaked
 from tunesmith.evaluate.evidence import Answer
 from tunesmith.evaluate.fit import fit_state
 from tunesmith.evaluate.measured import RowStatistics, value_of, with_intervals
-from tunesmith.evaluate.types import Finding
+from tunesmith.evaluate.types import Finding, Interval
+from tunesmith.evaluate.verdict import Verdict
 from tunesmith.families.generative import verdict as language_verdict
 from tunesmith.families.generative.baselines import answer_length, generate, prompts_of
 from tunesmith.families.generative.context import GenerativeRun
@@ -33,7 +34,7 @@ def judge(run: GenerativeRun) -> None:
         run.answers["tuned"] = generate(run, prompts_of(run, run.base["items"]))
 
 
-def document(run: GenerativeRun, cost: dict[str, Any]) -> dict[str, Any]:
+def document(run: GenerativeRun, cost: Words) -> Words:
     """metrics.json."""
     seed, task = run.plan.spec.seed, run.plan.task
     statistics: dict[str, RowStatistics] = {"tuned": run.ours, **run.base["statistics"]}
@@ -80,7 +81,7 @@ def _examples(run: GenerativeRun) -> list[examples.Example]:
 
 
 def _findings(
-    run: GenerativeRun, test: Mapping[str, Any], verdict: Mapping[str, Any], wanted: list[list[str]] | None
+    run: GenerativeRun, test: Mapping[str, Interval], verdict: Verdict, wanted: list[list[str]] | None
 ) -> list[Finding]:
     found = leaked(run.corpus.splits.facts, test, None, run.plan.task.metrics[0])
     note = None if wanted is None else text_metrics.language_note(wanted)
@@ -110,7 +111,7 @@ def _references(run: GenerativeRun) -> list[list[str]]:
     return references(run.codec, [run.data[int(run.items.example[item])] for item in run.base["items"]])
 
 
-def evidence(run: GenerativeRun) -> dict[str, Any]:
+def evidence(run: GenerativeRun) -> Words:
     """What the report shows beside the metrics document."""
     network = run.bundle.model.network
     shown = []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
+from tunesmith.core.spec import Words
 from tunesmith.engine.generate import begin_with
 from tunesmith.evaluate.metrics import get
+from tunesmith.evaluate.verdict import NextStep
 from tunesmith.families.generative import (
     baselines,
     check,
@@ -31,8 +32,7 @@ from tunesmith.families.generative.settle import epochs_of, rate_of, reader, set
 from tunesmith.forgetting import monitor
 from tunesmith.models.additions import checkpoint_activations
 from tunesmith.runs import next_step
-from tunesmith.runs.protocols import Contention, Words
-from tunesmith.runs.reading import split_options
+from tunesmith.runs.protocols import Contention
 from tunesmith.runs.settle import Plan
 from tunesmith.runs.shared_split import SharedSplit
 
@@ -61,7 +61,7 @@ class Generative:
     read_predictions = staticmethod(saving.read_predictions)
 
     def read(self, run: GenerativeRun) -> None:
-        run.corpus = read_corpus(run.spec, split_options(run.spec), run.emit)
+        run.corpus = read_corpus(run.spec, run.emit)
 
     def settle(self, run: GenerativeRun) -> Plan:
         return settle_plan(run.spec, run.corpus.examples, run.emit)
@@ -108,16 +108,16 @@ class Generative:
         run.clock.phase("evaluate", f"{len(run.items.splits['test'])} test examples")
         document.judge(run)
 
-    def document(self, run: GenerativeRun, cost: Mapping[str, Any]) -> dict[str, Any]:
-        return document.document(run, dict(cost))
+    def document(self, run: GenerativeRun, cost: Words) -> Words:
+        return document.document(run, cost)
 
-    def next_step(self, run: GenerativeRun, document: Mapping[str, Any]) -> Any:
+    def next_step(self, run: GenerativeRun, document: Words) -> NextStep:
         return next_step.for_texts(run.plan.spec, document, run.folder.path, run.gates)
 
     def headline(self, run: GenerativeRun) -> tuple[str, ...]:
         return (*run.plan.task.metrics, run.plan.task.text_metric)
 
-    def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
+    def measured_by(self, metric: str, split: SharedSplit) -> Words:
         own = registry.get("tasks", split.words["task"]).metrics
         if "text" not in get(metric).kinds:
             raise OptionError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit
 from tunesmith.core.files import scratch
 from tunesmith.core.run import is_run
-from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Division, Examples
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import encode_items
@@ -30,13 +28,6 @@ class InTokens:
     limit: int | None = None
     """Most tokens of a sequence that a run reads."""
     unchecked: tuple[str, ...] = ()
-
-
-def sources(spec: RunSpec, data: Any = None) -> Any:
-    """What `read_examples` reads for a spec: one source, or a file for each part. `data`: where it is in memory."""
-    main = spec.data if data is None else data
-    given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
-    return {"train": main, **given} if given else main
 
 
 def in_tokens(
@@ -59,7 +50,7 @@ def in_tokens(
     corpus, notes = _some(examples, division, most)
     with scratch() as folder:
         items = encode_items(
-            corpus, plan.task, codec, bundle, limit=limit, folder=folder, emit=emit, check=_go_on
+            corpus, plan.task, codec, bundle, limit=limit, folder=folder, emit=emit, check=lambda: None
         )  # fmt: skip
         return InTokens(items.uncut, limit, tuple(notes))
 
@@ -84,7 +75,3 @@ def _some(examples: Examples, division: Division, most: int) -> tuple[Corpus, li
     parts = Division({name: np.flatnonzero(np.isin(kept, rows)) for name, rows in division.items()})
     parts.facts = division.facts
     return Corpus(fewer, parts), [f"how the model reads {len(examples) - most:,} of the {len(examples):,} rows"]
-
-
-def _go_on() -> None:
-    """Nothing stops a check."""

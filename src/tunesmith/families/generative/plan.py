@@ -9,7 +9,7 @@ from typing import Any, cast
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import Examples, read_examples
+from tunesmith.data.conversations import Examples
 from tunesmith.engine import batching
 from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 from tunesmith.engine.options import LONGEST_EXAMPLE
@@ -17,7 +17,6 @@ from tunesmith.families.generative import corpus, in_tokens
 from tunesmith.families.generative.settle import settle_plan
 from tunesmith.families.plan_data import SAMPLE, DataSummary, Texts, spread
 from tunesmith.models.rendering import limits
-from tunesmith.runs.reading import read_options, split_options
 from tunesmith.runs.settle import Plan
 
 
@@ -57,13 +56,9 @@ class Written(DataSummary):
 
 def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Written:
     """See `runs.protocols.Family`."""
-    options = split_options(spec)
-    examples = read_examples(
-        in_tokens.sources(spec, data), emit=emit, cache_dir=folder, group=options.group,
-        form=corpus.request_of(spec), reading=read_options(spec),
-    )  # fmt: skip
+    examples = corpus.read_for(spec, emit, data, cache_dir=folder)
     plan = settle_plan(spec, examples, emit)
-    division = corpus.split_examples(examples, options, spec.seed)
+    division = corpus.split_examples(examples, spec)
     read = in_tokens.in_tokens(plan, examples, division, emit, most=SAMPLE, weights=False)
     of_all = read.unchecked if read.lengths is None else ()  # of many rows some are looked at: that is a plan
     return summary_of(plan, examples, {name: len(rows) for name, rows in division.items()}, of_all)

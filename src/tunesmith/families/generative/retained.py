@@ -13,7 +13,6 @@ from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.families.generative.corpus import Corpus, read_corpus
 from tunesmith.forgetting import chain
-from tunesmith.runs.reading import split_options
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def read(spec: RunSpec, kind: str) -> list[Read]:
 def _read(own: RunSpec, path: Path, kind: str) -> Read:
     run = chain.finished_run(path, "generative") if is_run(path) else None
     spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
-    corpus = read_corpus(spec, split_options(spec), ignore)
+    corpus = read_corpus(spec, ignore)
     if task_for(corpus.examples.form, kind) is None:
         raise OptionError(
             f"--retain {path} is of the form {corpus.examples.form!r}, which has no token loss that this model could "

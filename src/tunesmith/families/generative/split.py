@@ -11,11 +11,10 @@ import numpy as np
 from tunesmith.core import registry
 from tunesmith.core.events import ignore
 from tunesmith.core.spec import RunSpec
-from tunesmith.data.conversations import Examples, convert, file_splits, read_examples, units
+from tunesmith.data.conversations import Examples, convert, file_splits, units
 from tunesmith.data.split import TEST
-from tunesmith.families.generative.corpus import read_corpus, request_of
+from tunesmith.families.generative.corpus import read_corpus, read_for
 from tunesmith.runs import choose
-from tunesmith.runs.reading import read_options, split_options
 from tunesmith.runs.shared_split import Pool, SharedSplit, Words, same_data, shared_words
 
 NO_ANSWERS = {"generate_rows": 0, "few_shot": 0}
@@ -26,7 +25,7 @@ _KEPT = ("chat", "completion")
 
 def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
     """See `runs.protocols.Family`."""
-    corpus = read_corpus(spec, split_options(spec), ignore, source)
+    corpus = read_corpus(spec, ignore, source)
     examples = corpus.examples
     same_data(folder, corpus.fingerprint)
     parts = {name: corpus.splits[name] for name in ("train", "validation", "test")}
@@ -43,10 +42,7 @@ def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
 
 def pool(source: Any, spec: RunSpec, folder: Path) -> Pool:
     """See `runs.protocols.Family`. Examples with like prompts stay together; running text is cut in blocks."""
-    options = split_options(spec)
-    examples = read_examples(
-        source, emit=ignore, group=options.group, form=request_of(spec), reading=read_options(spec)
-    )
+    examples = read_for(spec, ignore, source)
     same_data(folder, examples.fingerprint)
     positions = np.flatnonzero(file_splits(examples) != TEST)
     running = examples.form == "text" and examples.groups is None

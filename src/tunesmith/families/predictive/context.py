@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import MAX_ROWS, LinearSolution
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.families.predictive.frozen_prefix import FrozenPrefix
+from tunesmith.families.predictive.retained import Read
 from tunesmith.runs import text_language
 from tunesmith.runs.context import RunContext
 from tunesmith.runs.cut_texts import Cut
@@ -29,6 +31,7 @@ WATCHED_ROWS = 10_000
 @dataclass(kw_only=True)
 class PredictiveRun(RunContext):
     plan: Plan[PredictiveTask] = field(init=False)  # settle
+    retained: Sequence[Read] = ()
     data: PreparedData = field(init=False)  # read
     rows: EncodedItems = field(init=False)  # encode
     objective: RowObjective = field(init=False)  # baselines
