@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Event, Warned, ignore
@@ -15,9 +15,11 @@ from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_words import Plan
 from tunesmith.models.config import read_config
+from tunesmith.models.types import Config, Tokenizer
 from tunesmith.runs import choose
 
 if TYPE_CHECKING:
+    from tunesmith.engine.devices import Device
     from tunesmith.engine.meta_model import MetaModel, Recipe
     from tunesmith.families.plan_data import DataSummary
 
@@ -25,7 +27,7 @@ _CHECKPOINTS = 3  # the two newest and the best
 _TOKEN_BYTES = 5
 
 
-def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
+def plan(data: object, *, device: str | None = None, **words: object) -> Plan:
     """Peak memory, time, disk, tokens and the largest batch of `train(data, **words)`.
 
     `words` are those of `train` (model, method, text, target, epochs, batch_size, max_length, rank, ...); of the
@@ -58,10 +60,13 @@ def plan(data: Any, *, device: str | None = None, **words: Any) -> Plan:
     return dataclasses.replace(made, data=spec.data, notes=[*made.notes, *fresh], unchecked=list(summary.unchecked))
 
 
-def forecast(summary: DataSummary, config: Any, tokenizer: Any, *, gpu: Any = None, quick: float | None = None) -> Plan:
+def forecast(
+    summary: DataSummary, config: Config, tokenizer: Tokenizer | None, *, gpu: Device | None = None,
+    quick: float | None = None,
+) -> Plan:  # fmt: skip
     """What a run on `summary` takes with the base of `config`; the tokenizer may be None.
 
-    gpu: an `engine.devices.Device`, None for this machine. quick: weights from which on nothing is measured here and
+    gpu: None for this machine. quick: weights from which on nothing is measured here and
     the time is left out. Raises OptionError, ModelError.
     """
     import numpy as np
@@ -124,7 +129,9 @@ def forecast(summary: DataSummary, config: Any, tokenizer: Any, *, gpu: Any = No
     )  # fmt: skip
 
 
-def _recipe(gpu: Any, config: Any, summary: DataSummary, method: Method, engine: EngineOptions, longest: int) -> Recipe:
+def _recipe(
+    gpu: Device | None, config: Config, summary: DataSummary, method: Method, engine: EngineOptions, longest: int
+) -> Recipe:
     from tunesmith.engine import hardware
     from tunesmith.engine.meta_model import Recipe
     from tunesmith.models.attention import LONGEST
@@ -143,7 +150,7 @@ def _recipe(gpu: Any, config: Any, summary: DataSummary, method: Method, engine:
 
 
 def _limit(
-    config: Any, asked: int | None, summary: DataSummary, known: tuple[int | None, int | None]
+    config: Config, asked: int | None, summary: DataSummary, known: tuple[int | None, int | None]
 ) -> tuple[int, int]:
     """(tokens that a run reads of a row, the most that the model can read). `known`: both of a model whose files are
     here, where nothing is asked. Raises OptionError."""
@@ -166,7 +173,7 @@ def _batch_size(asked: int | str | None, usual: int | None, summary: DataSummary
     return max(1, min(usual or size, summary.batch_tokens // longest))
 
 
-def _precision(gpu: Any, config: Any) -> str:
+def _precision(gpu: Device | None, config: Config) -> str:
     from tunesmith.engine import hardware
 
     if gpu is not None:

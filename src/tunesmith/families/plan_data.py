@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tunesmith.core.errors import DataError, Problem
+from tunesmith.engine.protocols import Method
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import CHARACTERS_PER_TOKEN
+from tunesmith.models.types import Config, Tokenizer
 from tunesmith.runs.settle import Plan
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class DataSummary(ABC):
         return self.splits["train"] / max(1, self.rows)
 
     @abstractmethod
-    def read(self, config: Any, tokenizer: Any) -> Texts:
+    def read(self, config: Config, tokenizer: Tokenizer | None) -> Texts:
         """As the model of `config` would read them. The tokenizer may be None."""
 
     @abstractmethod
@@ -75,11 +77,11 @@ class DataSummary(ABC):
         are here."""
 
     @abstractmethod
-    def float32_base(self, method: Any) -> bool:
+    def float32_base(self, method: Method) -> bool:
         """Whether the base is in float32, whatever it is computed in."""
 
     @abstractmethod
-    def saved(self, parameters: Parameters, method: Any) -> int:
+    def saved(self, parameters: Parameters, method: Method) -> int:
         """Weights of the finished model."""
 
     @abstractmethod
@@ -106,7 +108,7 @@ def spread(rows: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64)) if rows else np.zeros(0, np.int64)
 
 
-def token_lengths(texts: Sequence[str], tokenizer: Any) -> tuple[np.ndarray, str]:
+def token_lengths(texts: Sequence[str], tokenizer: Tokenizer | None) -> tuple[np.ndarray, str]:
     """Tokens of each text, special ones included, and how they were counted. Without a tokenizer (None) they are
     guessed from the letters. Raises DataError where there is no text."""
     if not texts:

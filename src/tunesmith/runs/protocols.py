@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
-from tunesmith.core import options as declared
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.measured import Measured
+from tunesmith.core.options import Options
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.predict_inputs import FileRows
 from tunesmith.data.types import Columns
@@ -140,7 +140,7 @@ class Family(Protocol[R]):
 class Predictor(Protocol):
     """A finished model, ready to answer; `runs.load` finds it by what the model's metadata say."""
 
-    Options: ClassVar[type[declared.Options]]
+    Options: ClassVar[type[Options]]
     """How it answers."""
     summary: ClassVar[str]
     """What it is: 'a model that ...'."""
@@ -159,13 +159,10 @@ class Predictor(Protocol):
         """Answers in the shape in which `data` is given. Raises DataError, OptionError."""
 
     def answer_rows(
-        self,
-        asked: Sequence[object],
-        options: declared.Options,
-        emit: Emit,
-        places: Sequence[tuple[str, int]] | None = None,
-    ) -> list[Words]:  # fmt: skip
-        """An answer for each text, row or what else the model reads; `places`: file and line of each, for errors."""
+        self, asked: Sequence[object], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
+    ) -> list[Words]:
+        """An answer for each text, row or what else the model reads, as its `Options` say; `places`: file and line of
+        each, for errors."""
 
     def rows(self, other: OtherData, cache: Path, emit: Emit) -> Iterator[FileRows]:
         """The rows of a file in parts that fit into memory; when all are answered, what is to be said of them."""
@@ -184,7 +181,7 @@ class Predictor(Protocol):
 class Streams(Protocol):
     """A predictor whose answers can be read as they grow."""
 
-    def stream(self, asked: Any, options: declared.Options) -> Iterator[str]:
+    def stream(self, asked: Any, options: Any) -> Iterator[str]:
         """The answer in pieces. Raises DataError."""
 
     def session(self, *, system: str | None = None, sampling: Mapping[str, object] | None = None) -> Any:

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from tunesmith.engine.batching import sample
-from tunesmith.engine.generate import Generated, Sampling, ending_ids
+from tunesmith.engine.generate import Generated, Sampling
 from tunesmith.engine.sequences import SequenceWriter
-from tunesmith.evaluate.few_shot import FewShot, begun, count_answers
+from tunesmith.evaluate.few_shot import FewShot, Prompt, begun, count_answers
 from tunesmith.evaluate.measured import RowStatistics
-from tunesmith.families.generative.context import GenerativeRun
+from tunesmith.families.generative.context import GenerativeRun, OfBase
 from tunesmith.families.generative.predictor import within
+from tunesmith.models.codec import Example
+from tunesmith.models.mask import Encoded
 
 _LONGEST_ANSWER = 256
 
 
-def measure_base(run: GenerativeRun) -> dict[str, Any]:
+def measure_base(run: GenerativeRun) -> OfBase:
     """What needs the base as it was: its statistics on the test rows, its answers, and those with examples shown."""
     test = run.items.splits["test"]
     answered = _answered(run)
-    found: dict[str, Any] = {"statistics": {"base": run.base_statistics(test)}, "answers": {}, "items": answered}
+    found = OfBase(answered, {"base": run.base_statistics(test)}, {})
     prompts = prompts_of(run, answered)
     if prompts:
-        found["answers"]["base"] = generate(run, prompts)
+        found.answers["base"] = generate(run, prompts)
     if run.plan.task.options.few_shot and run.data.form not in ("text", "feedback"):
         shots, statistics = few_shot(run, test, answered)
         if statistics is not None:
-            found["statistics"]["few_shot"] = statistics
+            found.statistics["few_shot"] = statistics
         if prompts:
-            found["answers"]["few_shot"] = generate(run, shots)
+            found.answers["few_shot"] = generate(run, shots)
     return found
 
 
@@ -48,13 +48,12 @@ def _answered(run: GenerativeRun) -> np.ndarray:
 
 
 def prompts_of(run: GenerativeRun, items: np.ndarray) -> list[list[int]]:
-    found = [run.codec.prompt(run.data[int(run.items.example[item])]) for item in items]
+    found = [run.codec.prompt(run.example(item)) for item in items]
     return [within(prompt.tolist(), run.limit, run.bundle.kind) for prompt in found if prompt is not None]
 
 
 def generate(run: GenerativeRun, prompts: list[list[int]]) -> list[Generated]:
-    stops = {*run.codec.stop_ids, *ending_ids(run.bundle.model.network, run.bundle.tokenizer)}
-    return run.generate(prompts, Sampling(max_new_tokens=answer_length(run), temperature=0.0), stops)
+    return run.generate(prompts, Sampling(max_new_tokens=answer_length(run), temperature=0.0), run.stop_ids)
 
 
 def answer_length(run: GenerativeRun) -> int:
@@ -74,15 +73,15 @@ def few_shot(
     shots = FewShot([run.data[int(i)] for i in train], seed=run.plan.spec.seed)
     room = run.limit * 3 // 4
 
-    def ids_of(example: Mapping[str, Any]) -> list[int]:
-        def ids(prompt: Any) -> list[int]:
+    def ids_of(example: Example) -> list[int]:
+        def ids(prompt: Prompt) -> list[int]:
             found: list[int] = run.codec.prompt_of(prompt, example.get("tools")).tolist()
             return found
 
         prompt = shots.prompt(dict(example), run.plan.task.options.few_shot, lambda some: len(ids(some)) <= room)
         return within(ids(prompt), run.limit, run.bundle.kind)
 
-    prompts = [ids_of(run.data[int(run.items.example[item])]) for item in answered]
+    prompts = [ids_of(run.example(item)) for item in answered]
     if run.plan.task.sequences_per_item > 1 or run.data.form == "text":
         return prompts, None
     first = _first_answers(run, test)
@@ -93,14 +92,14 @@ def few_shot(
     for item, number in zip(test, first, strict=True):
         start, end = rows.offsets[item], rows.offsets[item + 1]
         learned = np.flatnonzero(rows.learned[start:end])
-        prompt = np.asarray(ids_of(begun(run.data[int(run.items.example[item])], number)), dtype=np.int32)
+        prompt = np.asarray(ids_of(begun(dict(run.example(item)), number)), dtype=np.int32)
         answer = (
             rows.ids[start + learned[0] : end] if rows.sources is None else rows.ids[start + rows.sources[item] : end]
         )
         mask = rows.learned[start + learned[0] : end] if rows.sources is None else np.ones(len(answer), dtype=bool)
         ids = np.concatenate([prompt, answer])[-run.bundle.position_limit :]
         marks = np.concatenate([np.zeros(len(prompt), dtype=bool), mask.astype(bool)])[-run.bundle.position_limit :]
-        writer.add(_Sequence(ids, marks), int(item), len(prompt) if rows.sources is not None else 0)
+        writer.add(Encoded(ids, marks, ()), int(item), len(prompt) if rows.sources is not None else 0)
     extended = writer.close(rows.pad_token_id, pairs=rows.sources is not None, start_token_id=rows.start_token_id)
     measured = run.measure(extended, np.arange(len(extended)))
     return prompts, run.plan.task.statistics(measured)
@@ -116,8 +115,3 @@ def _first_answers(run: GenerativeRun, items: np.ndarray) -> list[int] | None:
         done[example] += 1 + int((np.diff(learned) > 1).sum())
     whole = run.data.form != "chat" or all(count == count_answers(run.data[number]) for number, count in done.items())
     return first if whole else None
-
-
-class _Sequence:
-    def __init__(self, ids: np.ndarray, learned: np.ndarray):
-        self.ids, self.learned = ids, learned

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import Decided, Event, Warned
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.conversations import Examples, lint, validate
 from tunesmith.families.generative.corpus import read_for, split_examples
 from tunesmith.families.generative.in_tokens import InTokens, in_tokens
@@ -19,7 +17,7 @@ _MEASURED = 2e9
 """Weights from which on a check does not measure how fast this machine trains a model, which would take minutes."""
 
 
-def check(spec: RunSpec, source: object) -> dict[str, Any]:
+def check(spec: RunSpec, source: object) -> Words:
     """See `runs.protocols.Family`. Faults of rows are reported, not raised."""
     log: list[Event] = []
     examples = read_for(spec, log.append, source, check=False)
@@ -28,7 +26,7 @@ def check(spec: RunSpec, source: object) -> dict[str, Any]:
     fix: str | None = None
     read = InTokens()
     splits: dict[str, int] = {}
-    overview: dict[str, Any] = {"samples": [], "lengths": None}
+    overview: Words = {"samples": [], "lengths": None}
     cost = None
     if not problems:
         division = split_examples(examples, spec)

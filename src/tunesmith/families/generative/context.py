@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from tunesmith.data.conversations import Examples
 from tunesmith.engine import batching
-from tunesmith.engine.generate import Generated, Sampling, generate
+from tunesmith.engine.generate import Generated, Sampling, ending_ids, generate
 from tunesmith.engine.likelihood import Likelihoods, likelihoods
 from tunesmith.engine.precision import working
 from tunesmith.engine.protocols import GenerativeTask
@@ -20,9 +20,20 @@ from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import Items
 from tunesmith.families.generative.retained import Read
 from tunesmith.models.bundle import LanguageBundle
-from tunesmith.models.codec import Codec
+from tunesmith.models.codec import Codec, Example
 from tunesmith.runs.context import RunContext
 from tunesmith.runs.settle import Plan
+
+
+@dataclass(frozen=True)
+class OfBase:
+    """What the base model made of the test rows before anything was trained, as it is and shown examples, by name."""
+
+    items: np.ndarray
+    """Those that are answered, int64."""
+    statistics: dict[str, RowStatistics]
+    """Of all test rows."""
+    answers: dict[str, list[Generated]]
 
 
 @dataclass(kw_only=True)
@@ -37,8 +48,7 @@ class GenerativeRun(RunContext):
     retained: Sequence[Read] = ()
     reference: Likelihoods | None = None
     """The base model on every sequence, where the task learns against it."""
-    base: dict[str, Any] = field(default_factory=dict)
-    """What the base model did on the test rows, before anything was trained."""
+    base: OfBase = field(init=False)  # baselines
     predicted: dict[str, float] | None = None
     """Seconds and bytes that the training was expected to take."""
     train_seconds: float = 0.0
@@ -98,6 +108,15 @@ class GenerativeRun(RunContext):
     @property
     def data(self) -> Examples:
         return self.corpus.examples
+
+    def example(self, item: int) -> Example:
+        """What an item was made of."""
+        return self.data[int(self.items.example[item])]
+
+    @property
+    def stop_ids(self) -> set[int]:
+        """Tokens that end an answer, by the codec or by the model."""
+        return {*self.codec.stop_ids, *ending_ids(self.bundle.model.network, self.bundle.tokenizer)}
 
     def sequences(self, items: np.ndarray) -> np.ndarray:
         """Positions of the items' sequences, in order."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.core.files import own_folder, write_json, write_table
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.conversations import Division, Examples, ReadRequest, divide, read_examples
 from tunesmith.data.ledger import STATUSES
 from tunesmith.runs.reading import read_options, split_options, value_options
@@ -36,7 +35,7 @@ class Corpus:
             digest.update(np.ascontiguousarray(self.splits[name]).data)
         return digest.hexdigest()
 
-    def audit(self) -> dict[str, Any]:
+    def audit(self) -> Words:
         """{"rows", "format", "columns", "splits", "ledger", "division"}."""
         return {
             "rows": len(self.examples), "format": self.examples.format, "columns": dict(self.examples.detected.columns),

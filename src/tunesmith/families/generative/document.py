@@ -29,19 +29,19 @@ def judge(run: GenerativeRun) -> None:
     run.moved = divergence(run) if run.plan.task.needs_reference else None
     first = run.plan.task.metrics[0]
     run.forgetting = measure(run, first, value_of(run.ours, first))
-    run.answers = dict(run.base["answers"])
+    run.answers = dict(run.base.answers)
     if run.answers:
-        run.answers["tuned"] = generate(run, prompts_of(run, run.base["items"]))
+        run.answers["tuned"] = generate(run, prompts_of(run, run.base.items))
 
 
 def document(run: GenerativeRun, cost: Words) -> Words:
     """metrics.json."""
     seed, task = run.plan.spec.seed, run.plan.task
-    statistics: dict[str, RowStatistics] = {"tuned": run.ours, **run.base["statistics"]}
-    wanted = _references(run)
+    statistics: dict[str, RowStatistics] = {"tuned": run.ours, **run.base.statistics}
+    wanted = references(run.codec, [run.example(item) for item in run.base.items])
     texts = {name: written_rows(found, wanted) for name, found in run.answers.items()}
-    if run.data.form == "pair" and len(run.base["items"]):
-        sources = [run.data[int(run.items.example[i])]["source"] for i in run.base["items"]]
+    if run.data.form == "pair" and len(run.base.items):
+        sources = [run.example(item)["source"] for item in run.base.items]
         texts["lead"] = text_metrics.text_rows([text_metrics.lead(source) for source in sources], wanted)
         texts["copy_source"] = text_metrics.text_rows([text_metrics.copy(source) for source in sources], wanted)
     measured = {
@@ -75,7 +75,7 @@ def document(run: GenerativeRun, cost: Words) -> Words:
 
 def _examples(run: GenerativeRun) -> list[examples.Example]:
     given = run.answers.get("tuned", [])[: examples.SHOWN]
-    rows = [run.data[int(run.items.example[item])] for item in run.base["items"][: len(given)]]
+    rows = [run.example(item) for item in run.base.items[: len(given)]]
     wanted = [run.codec.references(row)[0] for row in rows]
     return examples.of_texts([run.codec.question(row) for row in rows], [one.text for one in given], wanted)
 
@@ -107,16 +107,12 @@ def _findings(
     return found
 
 
-def _references(run: GenerativeRun) -> list[list[str]]:
-    return references(run.codec, [run.data[int(run.items.example[item])] for item in run.base["items"]])
-
-
 def evidence(run: GenerativeRun) -> Words:
     """What the report shows beside the metrics document."""
     network = run.bundle.model.network
     shown = []
-    for at, item in enumerate(run.base["items"]):
-        example = run.data[int(run.items.example[item])]
+    for at, item in enumerate(run.base.items):
+        example = run.example(item)
         shown.append(Answer(
             row=int(example["row"]), question=run.codec.question(example),
             wanted=run.codec.references(example)[0],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, ignore
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine import batching
 from tunesmith.engine.generate import Sampling, ending_ids
 from tunesmith.engine.likelihood import TokenObjective, likelihoods
@@ -34,6 +34,8 @@ _PROBE_ITEMS = 500
 _BATCH_ROWS = 8
 _SAMPLED_TOKENS = 128
 """Longest text that is sampled."""
+_Losses = tuple[np.ndarray, np.ndarray]
+"""Of each text the summed loss of its tokens, and their number."""
 
 
 def snapshot(run: GenerativeRun) -> ForgettingMonitor | None:
@@ -85,11 +87,11 @@ class LossProbe:
         """Positions of the texts that are looked at."""
         return batching.sample(self.splits["validation" if choosing else "test"], _PROBE_ITEMS, self.seed)
 
-    def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
+    def look(self, choosing: bool) -> _Losses:
         found = self.run.measure(self.rows, self.some(choosing))
         return found.loss, found.tokens
 
-    def compare(self, before: Any, after: Any) -> dict[str, Any]:
+    def compare(self, before: _Losses, after: _Losses) -> Words:
         probe = f"mean loss of a token on {len(before[0])} texts of {self.name}"
         return forgetting.lost_loss(before, after, name=self.name, probe=probe, seed=self.seed)
 
@@ -108,9 +110,9 @@ class _ApartProbe(LossProbe):
 
     def __init__(self, run: GenerativeRun, name: str, items: Items, model: Path):
         super().__init__(run, name, items.rows, items.splits, is_task=True)
-        self.model, self.seen = model, dict[bool, Any]()
+        self.model, self.seen = model, dict[bool, _Losses]()
 
-    def look(self, choosing: bool) -> tuple[np.ndarray, np.ndarray]:
+    def look(self, choosing: bool) -> _Losses:
         if choosing not in self.seen:
             own = load_language_finished(self.model).model.to(self.run.device)
             found = likelihoods(
@@ -120,7 +122,7 @@ class _ApartProbe(LossProbe):
             self.seen[choosing] = found.loss, found.tokens
         return self.seen[choosing]
 
-    def compare(self, before: Any, after: Any) -> dict[str, Any]:
+    def compare(self, before: _Losses, after: _Losses) -> Words:
         found = super().compare(before, after)
         return {**found, "probe": f"{found['probe']}, by its own adapter"}
 
@@ -168,6 +170,7 @@ def _task(run: GenerativeRun, read: Read, continued: bool, number: int) -> LossP
     """A file, divided as a run of its own would; a run's data, divided as they were there."""
     path, spec, corpus = read.path, read.spec, read.corpus
     plugin = task_for(corpus.examples.form, run.bundle.kind)
+    assert plugin is not None  # else it was refused when it was read
     options = {**run.plan.spec.options, **spec.options}
     task = plugin(plugin.Options(**{name: options[name] for name in plugin.Options.model_fields if name in options}))
     items = encode_items(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.models.bundle import LanguageBundle
 from tunesmith.models.codec import Codec
-from tunesmith.models.mask import Cut, Encoded, check_learned, cut
+from tunesmith.models.mask import Cut, Encoded, Overflow, check_learned, cut
 
 _CHECKED = 20_000
 """Training sequences that are looked at for what is never learned."""
@@ -120,7 +119,7 @@ def _require_embeddings(encoded: Encoded, bundle: LanguageBundle) -> None:
 
 
 def fit(
-    encoded: Encoded, source: int, limit: int, overflow: Any, row_id: int, cuts: dict[str, list[int]]
+    encoded: Encoded, source: int, limit: int, overflow: Overflow, row_id: int, cuts: dict[str, list[int]]
 ) -> tuple[Encoded, int] | None:
     """Within the limit, or None where it is left out; what happened is noted in `cuts`."""
     done = cut_of(encoded, source, limit, overflow)
@@ -141,7 +140,7 @@ def fit(
     return None if shorter is None else (shorter, source)
 
 
-def cut_of(encoded: Encoded, source: int, limit: int, overflow: Any) -> Cut | None:
+def cut_of(encoded: Encoded, source: int, limit: int, overflow: Overflow) -> Cut | None:
     """What `fit` cuts away, if anything. Raises DataError where nothing may be."""
     if not source:
         return cut(encoded, limit, overflow)[1]

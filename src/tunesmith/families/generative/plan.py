@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit
@@ -13,10 +13,13 @@ from tunesmith.data.conversations import Examples
 from tunesmith.engine import batching
 from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 from tunesmith.engine.options import LONGEST_EXAMPLE
+from tunesmith.engine.protocols import Method
 from tunesmith.families.generative import corpus, in_tokens
 from tunesmith.families.generative.settle import settle_plan
 from tunesmith.families.plan_data import SAMPLE, DataSummary, Texts, spread
-from tunesmith.models.rendering import limits
+from tunesmith.models.codec import Example
+from tunesmith.models.rendering import Message, Tools, limits
+from tunesmith.models.types import Config, Tokenizer
 from tunesmith.runs.settle import Plan
 
 
@@ -28,7 +31,7 @@ class Written(DataSummary):
     plain_attention = False
     cuts_unasked = False
 
-    def read(self, config: Any, tokenizer: Any) -> Texts:
+    def read(self, config: Config, tokenizer: Tokenizer | None) -> Texts:
         texts = [text for example in self.some for text in _written(example, tokenizer)]
         notes = []
         if self.form in ("preference", "feedback"):
@@ -44,17 +47,17 @@ class Written(DataSummary):
     def limit(self, reads: int, usual: int | None) -> int:
         return min(reads, LONGEST_EXAMPLE)
 
-    def float32_base(self, method: Any) -> bool:
+    def float32_base(self, method: Method) -> bool:
         return not method.adds
 
-    def saved(self, parameters: Parameters, method: Any) -> int:
+    def saved(self, parameters: Parameters, method: Method) -> int:
         return parameters.trainable if method.adds else parameters.total
 
     def feature_bytes(self, meta_model: MetaModel, tokens: int, frozen: Sequence[float]) -> float:
         return 0.0
 
 
-def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Written:
+def look(data: object, spec: RunSpec, folder: Path, emit: Emit) -> Written:
     """See `runs.protocols.Family`."""
     examples = corpus.read_for(spec, emit, data, cache_dir=folder)
     plan = settle_plan(spec, examples, emit)
@@ -70,7 +73,7 @@ def summary_of(plan: Plan, examples: Examples, splits: dict[str, int], unchecked
     return Written(examples.form, splits, some, plan, unchecked)
 
 
-def _written(example: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
+def _written(example: Example, tokenizer: Tokenizer | None) -> Iterator[str]:
     """The sequences of an example as text: what is read, then what is learned."""
     form = example["form"]
     if form == "text":
@@ -89,7 +92,7 @@ def _written(example: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
                 yield _conversation([*example["messages"], *said], example.get("tools"), tokenizer)
 
 
-def _learned(example: Mapping[str, Any]) -> int:
+def _learned(example: Example) -> int:
     """Letters of an example that are learned."""
     if example["form"] == "chat":
         said = [one for one in example["messages"] if one["role"] == "assistant" and one.get("weight") != 0]
@@ -99,9 +102,9 @@ def _learned(example: Mapping[str, Any]) -> int:
     return sum(len(str(one.get("content") or "")) for one in said)
 
 
-def _conversation(messages: list[dict[str, Any]], tools: Any, tokenizer: Any) -> str:
+def _conversation(messages: Sequence[Message], tools: Tools, tokenizer: Tokenizer | None) -> str:
     """As the tokenizer's template writes it; without a template that takes it, role and content in lines."""
-    if getattr(tokenizer, "chat_template", None):
+    if tokenizer is not None and tokenizer.chat_template:
         try:
             with limits():
                 return cast(str, tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from tunesmith.core.errors import DataError, NotSupported, OptionError, Problem,
 from tunesmith.core.events import Emit
 from tunesmith.core.files import copy_folder, scratch
 from tunesmith.core.options import Options
+from tunesmith.core.spec import Words
 from tunesmith.data import predict_inputs
 from tunesmith.data.answers import beside
 from tunesmith.data.conversations import Examples, read_examples
@@ -34,10 +35,11 @@ from tunesmith.families.generative.prompts import Prompt, prompts_of
 from tunesmith.families.generative.session import ChatSession
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.bundle import LanguageBundle
+from tunesmith.models.codec import Codec, Example
 from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.models.manifest import read_metadata, write_manifest, write_metadata
 from tunesmith.models.pretrained import quiet_transformers
-from tunesmith.models.rendering import without_reasoning
+from tunesmith.models.rendering import Tools, without_reasoning
 from tunesmith.runs.load import model_folder, options_of
 from tunesmith.runs.reading import OtherData
 
@@ -48,7 +50,7 @@ _PROMPTS = ("Once", "The weather today", "Hello, who are you?", "1 2 3 4")
 """What a model that was written as one plain one is compared by; logits in float32 may differ by so much."""
 
 
-def references(codec: Any, examples: Iterable[Any]) -> list[list[str]]:
+def references(codec: Codec, examples: Iterable[Example]) -> list[list[str]]:
     """The answers that were wanted of each example, without reasoning."""
     return [[without_reasoning(text) for text in codec.references(example)] for example in examples]
 
@@ -74,7 +76,7 @@ class TextGenerator(Shown):
     together: ClassVar[int] = 8
     columns: Columns | None = None
 
-    def __init__(self, bundle: LanguageBundle, metadata: Mapping[str, Any], folder: Path):
+    def __init__(self, bundle: LanguageBundle, metadata: Words, folder: Path):
         self.bundle = bundle
         self.folder = folder
         """Where it was loaded from."""
@@ -111,7 +113,7 @@ class TextGenerator(Shown):
         ends = self.codec.encoder.stop_ids if self.conversational else self.codec.stop_ids
         return {*ends, *ending_ids(self.bundle.model.network, self.bundle.tokenizer)}
 
-    def prompt_ids(self, prompt: Prompt, tools: list[Any] | None = None) -> list[int]:
+    def prompt_ids(self, prompt: Prompt, tools: Tools = None) -> list[int]:
         """Token ids that the model continues; raises DataError when they leave no room for an answer."""
         if isinstance(prompt, str) and self.conversational:
             prompt = [{"role": "user", "content": prompt}]
@@ -138,7 +140,7 @@ class TextGenerator(Shown):
         model = self.bundle.model.running
         return generate(model, self.bundle.tokenizer, ids, sampling or Sampling(), stop_ids=self.stop_ids)
 
-    def predict(self, data: Any, *, emit: Emit = as_warning, **sampling: Any) -> Any:
+    def predict(self, data: object, *, emit: Emit = as_warning, **sampling: object) -> Any:
         """An answer {"text", "stopped"} for each prompt, in the shape in which they are given.
 
         One text, one list of messages or one row (dict): one answer. A list, array or iterator of these: a list of
@@ -147,7 +149,7 @@ class TextGenerator(Shown):
         temperature, top_p, max_new_tokens, seed, stop. Raises DataError with every row that asks nothing or
         could be meant in two ways, OptionError.
         """
-        how = options_of(type(self), sampling)
+        how = cast(Sampling, options_of(type(self), sampling))
         found = predict_inputs.identify(data, emit=emit)
         answers = self.answer_rows(found.items, how, emit, found.places)
         if found.frame is not None:
@@ -155,8 +157,8 @@ class TextGenerator(Shown):
         return answers[0] if found.one else answers
 
     def answer_rows(
-        self, asked: Sequence[Any], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
-    ) -> list[dict[str, Any]]:
+        self, asked: Sequence[object], options: Sampling, emit: Emit, places: Sequence[tuple[str, int]] | None = None
+    ) -> list[Words]:
         """See `runs.protocols.Predictor`; `asked` are texts, messages or rows. {"text", "stopped"} of each."""
         where: Sequence[tuple[str | None, int]] = places or [(None, 0)] * len(asked)
         prompts = prompts_of(self, [(file, line, one) for (file, line), one in zip(where, asked, strict=True)], emit)
@@ -172,12 +174,12 @@ class TextGenerator(Shown):
         own = [dict(row) if isinstance(row, Mapping) else {} for row in asked]  # what is no row is refused when asked
         yield FileRows(own, asked, [(name, line) for name, line, _ in found])
 
-    def stream(self, asked: Prompt, options: Any, tools: list[Any] | None = None) -> Generator[str, None, Generated]:
+    def stream(self, asked: Prompt, options: Sampling, tools: Tools = None) -> Generator[str, None, Generated]:
         """The answer to one prompt in pieces, as they are ready. Raises DataError."""
         model, ids = self.bundle.model.running, self.within(self.prompt_ids(asked, tools))
         return stream(model, self.bundle.tokenizer, ids, options, stop_ids=self.stop_ids)
 
-    def session(self, *, system: str | None = None, sampling: Mapping[str, Any] | None = None) -> ChatSession:
+    def session(self, *, system: str | None = None, sampling: Mapping[str, object] | None = None) -> ChatSession:
         """A conversation. `sampling` are options of `Sampling`. Raises OptionError."""
         how = options_of(type(self), {"temperature": 0.7, "top_p": 0.95, **(sampling or {})})
         session = ChatSession(
@@ -187,7 +189,7 @@ class TextGenerator(Shown):
         session.remembers = self.conversational
         return session
 
-    def write_plain(self, folder: Path) -> dict[str, Any]:
+    def write_plain(self, folder: Path) -> dict[str, float]:
         """See `runs.protocols.Exports`; an adapter is merged into the weights. Raises ModelError."""
         if (self.folder / ADAPTER).exists():
             merged = load_language_finished(self.folder, merge=True)
@@ -203,7 +205,7 @@ class TextGenerator(Shown):
             copy_folder(self.folder, folder)
         return self._compared_with(TextGenerator.load(folder))
 
-    def _compared_with(self, plain: TextGenerator) -> dict[str, Any]:
+    def _compared_with(self, plain: TextGenerator) -> dict[str, float]:
         worst = 0.0
         for text in _PROMPTS:
             ids = torch.tensor([self.prompt_ids(text)])
@@ -229,7 +231,7 @@ class TextGenerator(Shown):
 
     tune = measure  # it has no thresholds
 
-    def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
+    def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> Words:
         """See `runs.protocols.Predictor`; metrics of the tokens, and of the answers written to up to 200 rows."""
         examples = self._examples(other, emit)
         metrics = with_intervals(self._statistics(examples), seed=seed)
@@ -273,16 +275,16 @@ class TextGenerator(Shown):
             found = likelihoods(bundle.model, rows, np.arange(len(rows)), on=on, tokens_at_once=TOKENS_AT_ONCE)
         return cast(RowStatistics, self.task.statistics(found))
 
-    def predict_proba(self, data: Any) -> Any:
+    def predict_proba(self, data: object) -> NoReturn:
         """Raises NotSupported: texts that are written have no probabilities."""
         raise NotSupported("This model writes text, which has no probabilities of labels.", "Use `predict`.")
 
     @property
-    def classes_(self) -> Any:
+    def classes_(self) -> NoReturn:
         """Raises NotSupported: there are none."""
         raise NotSupported("This model writes text and has no classes.")
 
-    def score(self, data: Any, target: Any = None) -> float:
+    def score(self, data: object, target: object = None) -> NoReturn:
         """Raises NotSupported: no single number says how good texts are."""
         raise NotSupported(
             "This model writes text, which no single number is the score of.", "Use `tunesmith.evaluate(run, data)`."

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.markup import escape
 
@@ -17,6 +17,7 @@ from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import unnamed_file
 from tunesmith.core.options import resolve
 from tunesmith.core.run import is_run
+from tunesmith.core.spec import Words
 from tunesmith.data.conversations import read_examples
 from tunesmith.data.types import ReadOptions
 from tunesmith.engine.options import LONGEST_EXAMPLE
@@ -31,6 +32,7 @@ from tunesmith.models.mask import Cut, Encoded
 from tunesmith.models.own_template import use_template
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.safety import check_config_alone, code_note
+from tunesmith.models.types import Tokenizer
 from tunesmith.runs import choose
 from tunesmith.runs.reading import read_options_of
 
@@ -44,7 +46,7 @@ class Previewed:
     of: int
     encoded: Encoded
     cut: Cut | None
-    tokenizer: Any
+    tokenizer: Tokenizer
 
 
 class Preview:
@@ -53,7 +55,7 @@ class Preview:
     def __init__(self, rows: list[Previewed]):
         self.rows = rows
 
-    def tokens(self) -> list[list[dict[str, Any]]]:
+    def tokens(self) -> list[list[Words]]:
         """For each sequence its tokens: {"text", "learned", "cut"}."""
         return [token_table(one.encoded, one.tokenizer, cut=one.cut) for one in self.rows]
 
@@ -66,7 +68,7 @@ class Preview:
 
 def previewed(
     data: str, *, model: str, row: int | None = None, task: str = "auto", template: str | None = None,
-    max_length: int | None = None, emit: Emit = ignore, **options: Any,
+    max_length: int | None = None, emit: Emit = ignore, **options: object,
 ) -> Iterator[Previewed]:  # fmt: skip
     """The sequences of one row, or of all (None), of data that `read_examples` takes, cut as a run would.
 

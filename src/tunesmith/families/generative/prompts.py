@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
+from tunesmith.core.spec import Words
 from tunesmith.data import predict_inputs
-from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, detect
+from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, Row, detect
 from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.shape import Example, Missing, example_of
+from tunesmith.models.rendering import Message, Tools
 
-Prompt = str | Sequence[Mapping[str, Any]]
+Prompt = str | Sequence[Message]
 """A text, or messages."""
 _ANSWERS = ("completion", "output", "response", "target", "summary", "answer", "tgt", "target_text")
 """Columns that make a format of what is only asked; `_detected` tries them in this order."""
@@ -22,17 +24,17 @@ _ANSWER_WORDS = ("response", "completion", "target", "chosen", "rejected")
 class Writer(Protocol):
     """What is asked of a model that writes."""
 
-    metadata: dict[str, Any]
+    metadata: Words
 
     @property
     def conversational(self) -> bool: ...
 
-    def prompt_ids(self, prompt: Prompt, tools: list[Any] | None = None) -> list[int]: ...
+    def prompt_ids(self, prompt: Prompt, tools: Tools = None) -> list[int]: ...
 
     def within(self, ids: list[int]) -> list[int]: ...
 
 
-def prompts_of(model: Writer, rows: Sequence[tuple[str | None, int, Any]], emit: Emit) -> list[list[int]]:
+def prompts_of(model: Writer, rows: Sequence[tuple[str | None, int, object]], emit: Emit) -> list[list[int]]:
     """Token ids of what each row (file, line, content) asks; a content may be a text or messages as well.
 
     Raises DataError with every row that asks nothing.
@@ -62,7 +64,7 @@ def prompts_of(model: Writer, rows: Sequence[tuple[str | None, int, Any]], emit:
     return prompts
 
 
-def _said(item: Any) -> Prompt:
+def _said(item: object) -> Prompt:
     """A text or messages that are no row of a table. Raises DataError."""
     if isinstance(item, str):
         return str(item)
@@ -74,7 +76,7 @@ def _said(item: Any) -> Prompt:
     )
 
 
-def _detected(rows: Sequence[Mapping[str, Any]], form: str) -> Format | None:
+def _detected(rows: Sequence[Row], form: str) -> Format | None:
     """The format of rows that may lack the column of answers."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     for wanted in (None, form):
@@ -87,7 +89,7 @@ def _detected(rows: Sequence[Mapping[str, Any]], form: str) -> Format | None:
     return None
 
 
-def _asked(row: Mapping[str, Any], known: Format | None, model: Writer) -> tuple[Prompt, Any]:
+def _asked(row: Row, known: Format | None, model: Writer) -> tuple[Prompt, Tools]:
     """What a row asks, and its tools. Raises DataError."""
     if known is None:
         raise DataError(
@@ -112,7 +114,7 @@ def _asked(row: Mapping[str, Any], known: Format | None, model: Writer) -> tuple
     raise DataError(Problem("it holds a conversation, and the model was not trained on conversations"))
 
 
-def _read(known: Format, row: Mapping[str, Any]) -> Example:
+def _read(known: Format, row: Row) -> Example:
     """As in training, where a word for nothing beside the question is an empty cell; alone it is asked as it is."""
     try:
         return example_of(known, row, keep_nothing=False)

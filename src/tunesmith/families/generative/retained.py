@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
+from tunesmith.engine.protocols import GenerativeTask
 from tunesmith.families.generative.corpus import Corpus, read_corpus
 from tunesmith.forgetting import chain
 
@@ -47,8 +47,9 @@ def _read(own: RunSpec, path: Path, kind: str) -> Read:
     return Read(path, run is not None, spec, corpus)
 
 
-def task_for(form: str, kind: str) -> Any:
+def task_for(form: str, kind: str) -> type[GenerativeTask] | None:
     """The task that learns such examples token by token with such a network, None where there is none."""
+    plugin: type[GenerativeTask]
     for plugin in registry.usable("tasks").values():
         if form in plugin.forms and plugin.network == kind and plugin.sequences_per_item == 1:
             return plugin

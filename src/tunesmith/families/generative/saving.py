@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tunesmith.core import events
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import full_disk_as_oserror, write_table
-from tunesmith.engine.generate import ending_ids, name_ends
+from tunesmith.core.spec import Words
+from tunesmith.engine.generate import name_ends
 from tunesmith.evaluate.measured import RowStatistics
 from tunesmith.evaluate.metrics import TABLE
 from tunesmith.families.generative.context import GenerativeRun
@@ -28,7 +29,7 @@ def write(run: GenerativeRun, aside: Path) -> None:
     bundle = run.bundle
     run.expected = run.measure(run.items.rows, _some(run))
     if bundle.model.adapted is None:
-        name_ends(bundle.model.network, _ends(run))
+        name_ends(bundle.model.network, run.stop_ids)
     with full_disk_as_oserror(), quiet_transformers(), quiet_peft():
         if bundle.model.adapted is None:
             bundle.model.network.save_pretrained(aside)
@@ -61,15 +62,11 @@ def read_back(run: GenerativeRun, aside: Path) -> None:
             f"by {worst:.4g}, allowed {allowed:.4g}."
         )
     if _needs_base(run):
-        _save_base(aside, _ends(run), run.emit)
+        _save_base(aside, run.stop_ids, run.emit)
 
 
 def _some(run: GenerativeRun) -> np.ndarray:
     return run.sequences(run.items.splits["test"][:8])
-
-
-def _ends(run: GenerativeRun) -> set[int]:
-    return {*run.codec.stop_ids, *ending_ids(run.bundle.model.network, run.bundle.tokenizer)}
 
 
 def _needs_base(run: GenerativeRun) -> bool:
@@ -94,7 +91,7 @@ def _save_base(folder: Path, ends: set[int], emit: events.Emit) -> None:
     emit(events.Decided("base_saved_beside", f"{size / 1e6:,.1f} MB", why))
 
 
-def beside(run: GenerativeRun) -> dict[str, Any] | None:
+def beside(run: GenerativeRun) -> Words | None:
     """What plain peft needs to know to put the adapter beside its base; None of a whole model."""
     bundle = run.bundle
     if bundle.model.adapted is None:
@@ -108,14 +105,12 @@ def beside(run: GenerativeRun) -> dict[str, Any] | None:
 
 def write_predictions(run: GenerativeRun) -> None:
     """predictions.parquet: of each test row its row_id in the source, from 0, and what each metric is made of."""
-    import pyarrow as pa
-
     places = run.items.example[run.items.splits["test"]]
     columns = {"row_id": [int(run.data[int(place)]["row"]) - 1 for place in places]}
     write_table(pa.table({**columns, **run.ours.columns()}), run.folder.predictions)
 
 
-def read_predictions(path: Path, table: Any) -> RowStatistics:
+def read_predictions(path: Path, table: pa.Table) -> RowStatistics:
     """See `runs.protocols.Family`."""
     return RowStatistics(
         {name: np.array(table.column(name).to_pylist()) for name in table.column_names if name in TABLE}

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,8 +20,10 @@ from tunesmith.core.errors import DataError, FolderError, ModelError, OptionErro
 from tunesmith.core.files import open_in_place
 from tunesmith.core.options import describe_faults, parse_value
 from tunesmith.engine.generate import Generated, Sampling, context_length, ending_ids, stream
+from tunesmith.models.guard import tokens
+from tunesmith.models.rendering import Message, limits
+from tunesmith.models.types import Network, Tokenizer
 
-Message = dict[str, Any]
 Encode = Callable[[Sequence[Message]], Sequence[int]]
 """Messages -> ids of the prompt that the model continues with the assistant's turn."""
 
@@ -48,8 +49,8 @@ class ChatSession:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: Network,
+        tokenizer: Tokenizer,
         *,
         system: str | None = None,
         sampling: Sampling | None = None,
@@ -114,8 +115,6 @@ class ChatSession:
             raise OptionError(f"There is no command /{name}.", did_you_mean(name, commands))
         return commands[name](argument)
 
-    # --- The answer -------------------------------------------------------------------------------
-
     def _answer(self, said: list[str]) -> Generator[str, None, Generated]:
         ids = self._prompt()
         with closing(stream(self._model, self._tokenizer, ids, self.sampling, stop_ids=self._stop_ids)) as pieces:
@@ -154,8 +153,6 @@ class ChatSession:
         return [{"role": "system", "content": self.system}] if self.system and self.remembers else []
 
     def _by_template(self, messages: Sequence[Message]) -> Sequence[int]:
-        from tunesmith.models.rendering import limits
-
         try:
             with limits():
                 ids: list[int] = self._tokenizer.apply_chat_template(
@@ -169,15 +166,11 @@ class ChatSession:
         return ids
 
     def _as_text(self, messages: Sequence[Message]) -> Sequence[int]:
-        from tunesmith.models.guard import tokens
-
         ids: list[int] = tokens(self._tokenizer, messages[-1]["content"]).input_ids
         end = self._tokenizer.eos_token_id
         if not self._model.config.is_encoder_decoder and len(ids) > 1 and ids[-1] == end:
             ids = ids[:-1]  # some tokenizers end every text, and a prompt is to be continued
         return ids
-
-    # --- Commands ---------------------------------------------------------------------------------
 
     def _reset(self, _: str) -> str:
         self.messages, self._first = [], 0
@@ -204,7 +197,8 @@ class ChatSession:
     def _save(self, file: str) -> str:
         if not file or not self.messages:
             raise OptionError("Nothing is saved: there is no " + ("conversation yet." if file else "file name."))
-        exchanges = [self.messages] if self.remembers else list(_pairs(self.messages))
+        size = len(self.messages) if self.remembers else 2
+        exchanges = [self.messages[start : start + size] for start in range(0, len(self.messages), size)]
         path = Path(file).expanduser()
         try:
             with open_in_place(path, append=True) as out:
@@ -217,8 +211,3 @@ class ChatSession:
     def _quit(self, _: str) -> str:
         self.open = False
         return ""
-
-
-def _pairs(messages: list[Message]) -> Iterator[list[Message]]:
-    for start in range(0, len(messages), 2):
-        yield messages[start : start + 2]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
@@ -15,11 +14,13 @@ from tunesmith.core.events import Decided, Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
 from tunesmith.engine.options import LONGEST_EXAMPLE, ConversationOptions, template_of
+from tunesmith.engine.protocols import GenerativeTask
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.forgetting import chain
 from tunesmith.models.blocks import freeze, frozen_names
 from tunesmith.models.bundle import LanguageBundle
+from tunesmith.models.codec import Codec
 from tunesmith.models.loaders.language import add_tokens
 from tunesmith.models.virtual import room
 from tunesmith.runs import choose, settle, text_language
@@ -80,7 +81,7 @@ def epochs_of(method: str) -> int:
     return min(choose.epochs_of(method), _MOST_EPOCHS)
 
 
-def packs(task: Any) -> bool:
+def packs(task: GenerativeTask) -> bool:
     """Whether several examples of the task can stand in one row."""
     return task.network != "seq2seq" and task.sequences_per_item == 1
 
@@ -120,7 +121,7 @@ def adapt_base(plan: Plan, bundle: LanguageBundle, emit: Emit) -> None:
     bundle.position_limit = room(bundle.name, bundle.position_limit, plan.method.virtual_tokens)
 
 
-def reader(plan: Plan, bundle: LanguageBundle, emit: Emit) -> tuple[Any, int]:
+def reader(plan: Plan, bundle: LanguageBundle, emit: Emit) -> tuple[Codec, int]:
     """How rows become tokens: the task's codec, and the most tokens of an example."""
     _settle_date(plan, bundle, emit)
     codec = plan.task.codec(bundle.tokenizer)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.events import ignore
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.conversations import Examples, convert, file_splits, units
 from tunesmith.data.split import TEST
 from tunesmith.families.generative.corpus import read_corpus, read_for
 from tunesmith.runs import choose
-from tunesmith.runs.shared_split import Pool, SharedSplit, Words, same_data, shared_words
+from tunesmith.runs.shared_split import Pool, SharedSplit, same_data, shared_words
 
 NO_ANSWERS = {"generate_rows": 0, "few_shot": 0}
 """For runs that are compared by what their model makes of the wanted answers: it need not write its own."""
@@ -23,7 +22,7 @@ _KEPT = ("chat", "completion")
 """Forms that OpenAI's own format holds whole, weights of messages among it."""
 
 
-def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
+def make_split(source: object, spec: RunSpec, folder: Path) -> SharedSplit:
     """See `runs.protocols.Family`."""
     corpus = read_corpus(spec, ignore, source)
     examples = corpus.examples
@@ -40,7 +39,7 @@ def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
     )  # fmt: skip
 
 
-def pool(source: Any, spec: RunSpec, folder: Path) -> Pool:
+def pool(source: object, spec: RunSpec, folder: Path) -> Pool:
     """See `runs.protocols.Family`. Examples with like prompts stay together; running text is cut in blocks."""
     examples = read_for(spec, ignore, source)
     same_data(folder, examples.fingerprint)
