@@ -21,7 +21,7 @@ from tunesmith.core.files import read_bytes
 from tunesmith.core.options import Options, describe_faults, read_yaml
 
 Words = dict[str, Any]
-"""What is asked of a run, by name; plain values."""
+"""Plain values by name: what is asked of a run, or a document about it."""
 _MOST_BYTES = 1 << 20
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options, faults_of, nearest
 from tunesmith.core.plugins import origin
 from tunesmith.core.spec import RunSpec
+from tunesmith.data.prepared import PreparedData
 from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
 from tunesmith.data.workbook import WORKBOOK_SUFFIXES
 from tunesmith.engine.modality import Modality
@@ -25,6 +28,10 @@ from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.models import catalog
 
+OF_EVERY_RUN: dict[str, type[Options]] = {
+    "engine": EngineOptions, "split": SplitOptions, "read": ReadOptions, "values": ValueOptions,
+}  # fmt: skip
+"""Options that belong to no plugin, by part."""
 FULL_ROWS, FULL_PER_CLASS = 2_000, 16
 """Training rows, and those of the median class, from which `full` measured as good as `contrastive`, in half the
 time; with fewer, `contrastive` was better wherever the base knew little about the classes."""
@@ -174,13 +181,6 @@ def task_for(columns: Columns, asked: str, emit: Emit) -> str:
     return name
 
 
-def model_for(asked: str, emit: Emit) -> str:
-    if asked != "auto":
-        return asked
-    emit(Decided("model", catalog.DEFAULT, "the default: small, fast on a processor, good on short texts"))
-    return catalog.DEFAULT
-
-
 @dataclass(frozen=True)
 class TrainingRows:
     """What the choice of a method goes by."""
@@ -197,8 +197,8 @@ class TrainingRows:
     """Whether the base has random weights."""
 
 
-def training_rows(data: Any, positions: Any, model: str) -> TrainingRows:
-    """Of prepared data (`data.prepared.PreparedData`) those at `positions`, for the base called `model`."""
+def training_rows(data: PreparedData, positions: np.ndarray, model: str) -> TrainingRows:
+    """Those at `positions`, for the base called `model`."""
     kind, columns = data.columns.kind, data.columns
     median = median_per_label(kind, data.targets(positions))
     return TrainingRows(
@@ -207,10 +207,10 @@ def training_rows(data: Any, positions: Any, model: str) -> TrainingRows:
     )  # fmt: skip
 
 
-def letters(data: Any, positions: Any, most: float = math.inf) -> tuple[float, float]:
+def letters(data: PreparedData, positions: np.ndarray | slice, most: float = math.inf) -> tuple[float, float]:
     """Median and mean length of some rows, in letters, of each `most`; evenly spread ones stand for many. 0 of what
     has none."""
-    every = range(len(data.rows))[positions] if isinstance(positions, slice) else positions
+    every: Sequence[int] | np.ndarray = range(len(data.rows))[positions] if isinstance(positions, slice) else positions
     some = [int(every[at * len(every) // _LOOKED_AT]) for at in range(_LOOKED_AT)] if len(every) > _LOOKED_AT else every
     words = data.modality.words(data.rows.select(some)) or []
     lengths = [min(len(text), most) for text in words]
@@ -312,7 +312,7 @@ def check_words(spec: RunSpec) -> None:
 
 def check_option_names(task: str = "auto", method: str = "auto", callbacks: Sequence[str] = ()) -> None:
     """Raises OptionError where two parts of a run have an option of one name, as a plugin of another package may."""
-    every = (RunSpec, EngineOptions, SplitOptions, ReadOptions, ValueOptions)
+    every: list[type[Options]] = [RunSpec, *OF_EVERY_RUN.values()]
     owners = {name: "of every run" for model in every for name in model.model_fields}
     for seam, plugin in (("tasks", task), ("methods", method), *(("callbacks", name) for name in callbacks)):
         if plugin == "auto":
@@ -360,19 +360,14 @@ def parts_of(task: str, method: str, callbacks: Sequence[str]) -> dict[str, type
     return {
         "task": registry.get("tasks", task).Options,
         "method": registry.get("methods", method).Options,
-        "engine": EngineOptions,
-        "split": SplitOptions,
-        "read": ReadOptions,
-        "values": ValueOptions,
+        **OF_EVERY_RUN,
         **{name: registry.get("callbacks", name).Options for name in callbacks},
     }
 
 
 def option_models(spec: RunSpec) -> dict[str, type[Options]]:
     """Every Options model that may have a say in this spec, by owner ('task text-classification', ...)."""
-    models: dict[str, type[Options]] = {
-        "engine": EngineOptions, "split": SplitOptions, "read": ReadOptions, "values": ValueOptions,
-    }  # fmt: skip
+    models = dict(OF_EVERY_RUN)
     for seam, asked in (("tasks", spec.task), ("methods", spec.method)):
         plugins = registry.usable(seam) if asked == "auto" else {asked: registry.get(seam, asked)}
         models |= {f"{seam.removesuffix('s')} {name}": plugin.Options for name, plugin in plugins.items()}

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from tunesmith.data import languages
 from tunesmith.evaluate.types import Finding
 from tunesmith.models import catalog
 from tunesmith.models.lengths import USUAL, chosen_limit, is_much, longest_made_for, longest_row, unread
+from tunesmith.models.types import Tokenizer
 
 WORST = 0.2
 """Share of all tokens that is not read, from which on it is the first thing to mend where the model is not good."""
@@ -112,7 +112,7 @@ class Cut:
         return {"name": "texts_cut", "severity": "warning", "evidence": self.evidence, "action": self.advice}
 
 
-def limits_for(lengths: np.ndarray, model: str, tokenizer: Any) -> tuple[int | None, int | None]:
+def limits_for(lengths: np.ndarray, model: str, tokenizer: Tokenizer | None) -> tuple[int | None, int | None]:
     """(tokens that a run reads of each row where nothing is asked, the most that the model can read); None where that
     can not be told without its weights. `lengths`: tokens of the rows."""
     try:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from tunesmith.core import events
+from tunesmith.core.spec import Words
 from tunesmith.core.version import VERSION
 
 _CURVES = ("step", "epoch", "loss", "learning_rate", "gradient_norm")
 
 
-def read_curves(path: Any) -> dict[str, list[dict[str, float]]]:
+def read_curves(path: Path) -> dict[str, list[dict[str, float]]]:
     """Losses and validation metrics by step from events.jsonl; after a resume the later record counts."""
     train: dict[int, dict[str, float]] = {}
     validation: dict[int, dict[str, float]] = {}
@@ -34,7 +35,7 @@ def read_curves(path: Any) -> dict[str, list[dict[str, float]]]:
     }
 
 
-def latest(log: Sequence[dict[str, Any]], event: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+def latest(log: Sequence[Words], event: str, names: tuple[str, ...]) -> list[Words]:
     """Records of one kind, each said once however often the run was resumed."""
     found = {}
     for record in log:

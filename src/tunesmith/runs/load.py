@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from tunesmith.core import registry
 from tunesmith.core.errors import FolderError, OptionError
@@ -22,7 +22,7 @@ def load(path: str | os.PathLike[str]) -> Predictor:
     return kind.load(folder)
 
 
-def as_model(run: Any) -> Predictor:
+def as_model(run: object) -> Predictor:
     """The model of a path or a Run; a model is one already. Raises FolderError, ModelError."""
     return load(run) if isinstance(run, str | os.PathLike) else cast(Predictor, run)
 
@@ -58,7 +58,7 @@ def model_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def options_of(kind: type[Predictor], words: Mapping[str, Any]) -> Options:
+def options_of(kind: type[Predictor], words: Mapping[str, object]) -> Options:
     """How a model answers, from words of the user; None is none. Raises OptionError for what it does not know."""
     given = {name: value for name, value in words.items() if value is not None}
     known = kind.Options.model_fields

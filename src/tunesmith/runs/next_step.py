@@ -7,9 +7,8 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
 from tunesmith.evaluate.verdict import NextStep
 from tunesmith.models import catalog
@@ -22,7 +21,7 @@ _ASKED = ("target", "text", "model", "seed", "validation", "test")
 
 
 def for_rows(
-    spec: RunSpec, document: Mapping[str, Any], run: Path, rows: Mapping[str, int],
+    spec: RunSpec, document: Words, run: Path, rows: Mapping[str, int],
     more: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> NextStep:  # fmt: skip
     """`document`: metrics.json so far. `rows`: of each split. `more`: ways to read more of the texts, each a sentence
@@ -60,7 +59,7 @@ def _more_tests(spec: RunSpec, test: int, total: int) -> NextStep:
     return made(told, command(spec, "train", "--cv", "5"))
 
 
-def _improve(spec: RunSpec, found: Mapping[str, Any]) -> NextStep:
+def _improve(spec: RunSpec, found: Mapping[str, Words]) -> NextStep:
     options = spec.options
     if spec.effort == "quick" or spec.method == "head":
         told = "Let the whole model learn, not only a head on top of it."
@@ -77,7 +76,7 @@ def _improve(spec: RunSpec, found: Mapping[str, Any]) -> NextStep:
     return made("Search for better settings.", command(spec, "search", "--budget", "30m"))
 
 
-def _simpler(spec: RunSpec, worth: Mapping[str, Any], method: str) -> NextStep:
+def _simpler(spec: RunSpec, worth: Words, method: str) -> NextStep:
     worse = {one["name"] for one in worth["contenders"] if one["outcome"] == "worse"}
     if "linear_probe" in worse and method != "head":
         told = "Train the simple way, which is better here: a linear model on the frozen base."
@@ -96,7 +95,7 @@ def use(run: Path, spec: RunSpec) -> str:
     return _joined("predict", _shown(run), *texts)
 
 
-def for_texts(spec: RunSpec, document: Mapping[str, Any], run: Path, gates: Sequence[str]) -> NextStep:
+def for_texts(spec: RunSpec, document: Words, run: Path, gates: Sequence[str]) -> NextStep:
     """`gates`: what is wrong with the answers that were written, as in `good_text.GATES`."""
     verdict = document["verdict"]
     epochs = spec.options.get("epochs") or 1
@@ -139,7 +138,7 @@ def command(spec: RunSpec, verb: str, *more: str) -> str:
     return _joined(verb, data, *asked, *more)
 
 
-def _read_as(spec: RunSpec) -> dict[str, Any]:
+def _read_as(spec: RunSpec) -> Words:
     """Options of how files are read, what cells mean and how rows are divided, where they are not the usual ones."""
     fields = {**ReadOptions.model_fields, **ValueOptions.model_fields, **SplitOptions.model_fields}
     usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -53,12 +54,9 @@ class OtherData:
         try:
             return reader(self.usual)
         except DataError:
-            if self.usual == self.asked:
-                raise
-            try:
-                return reader(self.asked)
-            except DataError:
-                pass
+            if self.usual != self.asked:
+                with suppress(DataError):
+                    return reader(self.asked)
             raise
 
 

@@ -32,7 +32,7 @@ class Plan(Generic[T]):
     engine: EngineOptions
     callbacks: list[Callback] = field(default_factory=list)
 
-    def settle(self, **words: Any) -> None:
+    def settle(self, **words: object) -> None:
         """Write what was chosen on the way into engine and spec, so that a resumed or repeated run does not choose
         anew."""
         self.engine = self.engine.model_copy(update=words)
@@ -58,7 +58,7 @@ class Choice:
     """Where none are asked for."""
     learning_rate: float | None
     """Where none is asked for; None where it follows from the base model."""
-    words: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, object] = field(default_factory=dict)
     """What else is written into the spec."""
 
 

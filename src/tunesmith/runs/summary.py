@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from tunesmith.core import events
 from tunesmith.core.errors import FolderError, TunesmithError
 from tunesmith.core.files import DAMAGED_FIX
 from tunesmith.core.run import RunFolder
+from tunesmith.core.spec import Words
 
 
 @contextmanager
@@ -25,10 +26,10 @@ def readable(folder: RunFolder) -> Iterator[None]:
         ) from error
 
 
-def row(folder: RunFolder) -> dict[str, Any]:
+def row(folder: RunFolder) -> Words:
     """Its path, status, what was asked for, and its first metric once it is finished."""
     spec = folder.load_spec()
-    found: dict[str, Any] = {
+    found: Words = {
         "run": str(folder.path), "status": folder.status(), "task": spec.task, "model": spec.model,
         "method": spec.method, "data": spec.data,
     }  # fmt: skip
@@ -49,7 +50,7 @@ def _number(found: Any) -> float | None:
     return None if found is None else float(found)
 
 
-def in_full(folder: RunFolder) -> dict[str, Any]:
+def in_full(folder: RunFolder) -> Words:
     """Its row, and what metrics.json holds; how far it has come where it is not finished."""
     found = row(folder) | {"report": str(folder.report), "model_folder": str(folder.model)}
     log = events.read(folder.events)
@@ -62,10 +63,10 @@ def in_full(folder: RunFolder) -> dict[str, Any]:
     return found
 
 
-def progress(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def progress(log: Sequence[Words]) -> Words:
     """How far an unfinished run has come: its last {"phase", "step", "evaluated", "best", "saved", "failed", "paused"},
     each the record of that event, as far as there was one."""
-    found: dict[str, Any] = {}
+    found: Words = {}
     for record in log:
         if record["event"] == "started":  # of a resume, which does better perhaps
             found.pop("failed", None)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.data import languages
+from tunesmith.data.conversations import Examples
 from tunesmith.data.prepared import PreparedData
 from tunesmith.models import catalog
-from tunesmith.runs import choose
 
 _READ = {"content", "text", "source", "target", "prompt", "completion", "chosen", "rejected"}
 _ENOUGH = 0.2
@@ -23,13 +22,13 @@ def sample(data: PreparedData) -> list[str]:
     return data.modality.words(data.rows.select(range(0, rows, step))) or []
 
 
-def sample_of(examples: Any) -> list[str]:
-    """The words of at most 300 examples (`data.conversations.Examples`) at even distances, one text each."""
+def sample_of(examples: Examples) -> list[str]:
+    """The words of at most 300 examples at even distances, one text each."""
     step = max(1, len(examples) // languages.SAMPLE)
     return [" ".join(readable_text(examples[place])) for place in range(0, len(examples), step)]
 
 
-def readable_text(part: Any) -> Iterator[str]:
+def readable_text(part: object) -> Iterator[str]:
     """What people read in an example: everything but roles, names and tools."""
     if isinstance(part, Mapping):
         for name, inner in part.items():
@@ -69,11 +68,12 @@ def base_for(asked: str, texts: Sequence[str], emit: Emit, kind: str = "encoder"
 
 
 def _usual(asked: str, kind: str, emit: Emit) -> str:
-    if asked != "auto" or kind == "encoder":
-        return choose.model_for(asked, emit)
-    usual = catalog.default(kind)
-    entry = next(entry for entry in catalog.CATALOG if entry.alias == usual)
-    why = entry.note if entry.writer else "small and of good quality for its size"
+    if asked != "auto":
+        return asked
+    usual, why = catalog.default(kind), "small, fast on a processor, good on short texts"
+    if kind != "encoder":
+        entry = next(entry for entry in catalog.CATALOG if entry.alias == usual)
+        why = entry.note if entry.writer else "small and of good quality for its size"
     emit(Decided("model", usual, f"the default: {why}"))
     return usual
 

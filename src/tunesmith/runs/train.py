@@ -60,17 +60,10 @@ class Run(RunResults):
         return self._model
 
 
-def train(data: Any = None, *, out: str | Path | None = None, listeners: Sequence[Listener] = (), **words: Any) -> Run:
-    """Fine-tune a model on `data` and measure it; returns when `result.json` is written.
-
-    `data`: a path (file, folder, or a spec.yaml), DataFrame, datasets.Dataset or DatasetDict, list
-    of dicts, or hub id. `out`: the run folder, `runs/<name>-0001` when not given. `words`: everything
-    in `docs/reference.md` (task, model, method, target, text, test, validation, seed, callbacks, epochs,
-    learning_rate, ...); `test` and `validation` may be in memory as `data` may. `listeners` are called with
-    every event.
-
-    Raises UsageError (input or options; nothing was trained), RunFailed, Stopped (resumable).
-    """
+def train(
+    data: object = None, *, out: str | Path | None = None, listeners: Sequence[Listener] = (), **words: object
+) -> Run:
+    """A run from words to report: see `workflows.train`, which shows its progress as well."""
     started = time.monotonic()
     given = {"data": data, **{name: words.get(name) for name in ("validation", "test")}}
     held = {name: value for name, value in given.items() if value is not None and not isinstance(value, _PATHS)}
@@ -114,15 +107,12 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
         log(Failed(getattr(error, "code", "usage"), error.message, getattr(error, "step", None),
                    getattr(error, "row_ids", [])))  # fmt: skip
         raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            log(Failed("error", f"{type(error).__name__}: {error}"))
-            raise
-        raise Stopped(
-            "The disk is full; what was saved before is intact.", reason="disk_full",
-            fix=f"Free some space, then continue with: tunesmith resume {folder.path}",
-        ) from error  # fmt: skip
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Stopped(
+                "The disk is full; what was saved before is intact.", reason="disk_full",
+                fix=f"Free some space, then continue with: tunesmith resume {folder.path}",
+            ) from error  # fmt: skip
         log(Failed("error", f"{type(error).__name__}: {error}"))
         raise
     except KeyboardInterrupt:
@@ -134,7 +124,7 @@ def _execute(folder: RunFolder, spec: RunSpec, listeners: Sequence[Listener], st
     return Run(folder)
 
 
-def make_spec(data: Any, words: Mapping[str, Any]) -> tuple[RunSpec, Any]:
+def make_spec(data: object, words: Mapping[str, object]) -> tuple[RunSpec, object]:
     """The words as a checked spec, and where to read from: a path, or the data themselves."""
     held = data if data is not None and not isinstance(data, str | Path) else None
     memory = {} if held is None else {"data": "(in memory)"}
@@ -143,11 +133,11 @@ def make_spec(data: Any, words: Mapping[str, Any]) -> tuple[RunSpec, Any]:
     return spec, held if held is not None else spec.data
 
 
-def spec_of(data: Any, words: Mapping[str, Any]) -> RunSpec:
+def spec_of(data: object, words: Mapping[str, object]) -> RunSpec:
     """From a spec file, or from words; words given beside a file win."""
     given = given_words(words)
     if data is not None and str(data).lower().endswith((".yaml", ".yml")):
-        return RunSpec.make({**RunSpec.load(Path(data)).words(), **given})
+        return RunSpec.make({**RunSpec.load(Path(str(data))).words(), **given})
     if data is not None:
         given["data"] = str(data)
     return RunSpec.make(given)
@@ -165,7 +155,7 @@ def _absolute(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update=changes)
 
 
-def _keep(data: Any, folder: RunFolder, part: str) -> str:
+def _keep(data: object, folder: RunFolder, part: str) -> str:
     """Data from memory goes into the run folder, so that the run can be resumed."""
     from tunesmith.data.conversations import peek
     from tunesmith.data.prepare import keep

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from tunesmith.core.events import Decided
+from tunesmith.core.spec import Words
 from tunesmith.engine import hardware
 from tunesmith.engine.background import leave_one_core
 from tunesmith.evaluate.metrics import get
+from tunesmith.evaluate.verdict import NextStep
 from tunesmith.families.predictive import (
     check,
     continued,
@@ -174,10 +176,10 @@ class Predictive:
         run.clock.phase("evaluate", f"{len(run.data.splits['test'])} test rows")
         document.judge(run)
 
-    def document(self, run: PredictiveRun, cost: Mapping[str, Any]) -> dict[str, Any]:
-        return document.document(run, dict(cost))
+    def document(self, run: PredictiveRun, cost: Words) -> Words:
+        return document.document(run, cost)
 
-    def next_step(self, run: PredictiveRun, document: Mapping[str, Any]) -> Any:
+    def next_step(self, run: PredictiveRun, document: Words) -> NextStep:
         sizes = {name: len(rows) for name, rows in run.data.splits.items()}
         more = run.cut.ways if run.cut.worst else ()
         return next_step.for_rows(run.plan.spec, document, run.folder.path, sizes, more)
@@ -188,7 +190,7 @@ class Predictive:
     def rate(self, method: str, task: str, width: int | None = None) -> float:
         return choose.rate_and_epochs(method, task, 0)[0]
 
-    def measured_by(self, metric: str, split: SharedSplit) -> dict[str, Any]:
+    def measured_by(self, metric: str, split: SharedSplit) -> Words:
         get(metric, split.kind)
         return {}
 
