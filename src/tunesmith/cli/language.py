@@ -22,6 +22,7 @@ from tunesmith.cli.arguments import (
 )
 from tunesmith.cli.help import START, UNDERSTAND, USE, Commands
 from tunesmith.core.errors import OptionError
+from tunesmith.core.events import Decided, Event, Warned
 
 commands = Commands()
 
@@ -87,9 +88,9 @@ def preview(
     print(f"written to {html}")
 
 
-def _warn(event: Any) -> None:
+def _warn(event: Event) -> None:
     """Warnings beside what is printed."""
-    if event.name == "warned":
+    if isinstance(event, Warned):
         print(f"{event.what}: {event.message}", file=sys.stderr)
 
 
@@ -101,7 +102,6 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Write conversations in another format; what it can not hold is an error, not a loss."""
-    from tunesmith.core.events import Decided, Event, Warned
     from tunesmith.workflows import convert as workflow
 
     told: list[str] = []

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from tunesmith.cli.screen import entry, paint, table
+from tunesmith.core.events import Event, Warned
 from tunesmith.core.text import visible
 from tunesmith.evaluate import words
 
@@ -70,11 +71,11 @@ def run(found: Document, verbose: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _likely(interval: Any) -> str:
+def _likely(interval: Document) -> str:
     return f"{words.number(interval['value'])}  ({_between(interval)})"
 
 
-def _between(interval: Any) -> str:
+def _between(interval: Document) -> str:
     return f"{words.number(interval['low'])} to {words.number(interval['high'])}"
 
 
@@ -281,13 +282,13 @@ def doctor(found: Document) -> str:
     return "\n".join(lines)
 
 
-def _interval(interval: Any) -> str:
+def _interval(interval: Document) -> str:
     return f"{interval['value']:.4f}  ({interval['low']:.4f} to {interval['high']:.4f})"
 
 
-def warned(event: Any) -> None:
+def warned(event: Event) -> None:
     """What the user should know of a command that shows no progress; standard output is for what it found."""
-    if event.name == "warned":
+    if isinstance(event, Warned):
         print(visible(f"warning, {event.what}: {event.message}"), file=sys.stderr)
 
 

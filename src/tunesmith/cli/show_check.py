@@ -10,7 +10,7 @@ from tunesmith.cli.screen import entry, paint, table, width
 from tunesmith.core import registry
 from tunesmith.display.narration import DEPTH, decided
 from tunesmith.evaluate import words
-from tunesmith.families.plan_words import PARTS, described, way
+from tunesmith.families.plan_words import PARTS, Plan, described, way
 
 Document = dict[str, Any]
 
@@ -229,7 +229,7 @@ def _cost(estimate: Mapping[str, float] | None) -> str:
     return f"about {words.about(estimate['seconds'])} when nothing else runs here, {space}"
 
 
-def planned(made: Any, verbose: bool = False) -> str:
+def planned(made: Plan, verbose: bool = False) -> str:
     """A plan (`families.plan.Plan`) as lines that fit the terminal."""
     colours = {"unusual": ["yellow"], "not": ["yellow"], **({} if made.fits else {"memory": ["red"]})}
     lines = [entry(name, text, *colours.get(name, [])) for name, text in described(made, verbose)]

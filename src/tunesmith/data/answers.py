@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.core.events import Emit, Warned
 
-Predictions = Sequence[Mapping[str, Any]]
+if TYPE_CHECKING:
+    import pandas
+
+Prediction = Mapping[str, Any]
+Predictions = Sequence[Prediction]
 
 
 def as_columns(answers: Predictions, probabilities: bool = False) -> dict[str, list[Any]]:
@@ -32,8 +36,8 @@ def free_name(name: str, taken: Collection[object]) -> str:
 
 
 def beside(
-    frame: Any, answers: Predictions, example: Mapping[str, Any], emit: Emit, probabilities: bool = False
-) -> Any:
+    frame: pandas.DataFrame, answers: Predictions, example: Prediction, emit: Emit, probabilities: bool = False
+) -> pandas.DataFrame:
     """A copy of the DataFrame with the answers as further columns, its index kept.
 
     A name that the frame has already gets `_2`, and that is said. `example`: an answer that says which columns there

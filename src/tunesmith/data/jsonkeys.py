@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+Json = dict[str, Any]
+"""An object of JSON."""
 
 
 class KeyTwice(ValueError):
     """A key stands twice in one object."""
 
 
-def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def once(pairs: list[tuple[str, object]]) -> Json:
     """The object of these keys and values, as json's `object_pairs_hook`. Raises KeyTwice."""
     found = dict(pairs)
     if len(found) != len(pairs):

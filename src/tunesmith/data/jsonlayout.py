@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data import labelling
-from tunesmith.data.jsonkeys import DECODER, KeyTwice, TwiceIn, decode
+from tunesmith.data.jsonkeys import DECODER, Json, KeyTwice, TwiceIn, decode
 from tunesmith.data.limits import refuse_wide
 from tunesmith.data.textfile import TextFile
 
@@ -98,7 +98,7 @@ def _value_of(text: str) -> Any:
         return None
 
 
-def _of_lines(file: TextFile, first: str, sample: dict[str, object] | None = None) -> Document:
+def _of_lines(file: TextFile, first: str, sample: Json | None = None) -> Document:
     """One object a line; `first` is the first of them, and what it holds the `sample`."""
     refuse_wide(len(sample or {}), file.path)
     told = ("one object a line", "a comma behind each is passed over") if first.endswith(",") else ("", "")
@@ -185,14 +185,14 @@ def _values(
         position = behind(end, row)
 
 
-def _holds_rows(value: Mapping[str, object]) -> bool:
+def _holds_rows(value: Json) -> bool:
     """Whether one object in a file of lines is a document after all."""
     return any(isinstance(rows, list) and rows and isinstance(rows[0], dict) for rows in value.values()) and bool(
         {"rows", "data", *SPLIT_WORDS} & set(value)
     )
 
 
-def _of_object(text: str, start: int, value: dict[str, Any], source: str) -> Document:
+def _of_object(text: str, start: int, value: Json, source: str) -> Document:
     lists = {key: rows for key, rows in value.items() if isinstance(rows, list) and rows and isinstance(rows[0], dict)}
     if "rows" in lists and isinstance(lists["rows"][0].get("row"), dict):
         return _of_viewer(value, source)
@@ -221,7 +221,7 @@ def _of_object(text: str, start: int, value: dict[str, Any], source: str) -> Doc
     raise DataError(Problem(f"the document is one object without rows in it (its keys: {keys})", source), fix=_FIX_LIST)
 
 
-def _of_viewer(value: dict[str, Any], source: str) -> Document:
+def _of_viewer(value: Json, source: str) -> Document:
     found = Document({}, "rows of the dataset viewer", "each row stands under 'row'")
     cut = sum(bool(one.get("truncated_cells")) for one in value["rows"] if isinstance(one, dict))
     if cut:
@@ -235,7 +235,7 @@ def _of_viewer(value: dict[str, Any], source: str) -> Document:
     return found
 
 
-def _of_parts(text: str, start: int, value: dict[str, Any], parts: dict[str, str], source: str) -> Document:
+def _of_parts(text: str, start: int, value: Json, parts: dict[str, str], source: str) -> Document:
     told = ", ".join(f"{key!r} with {_size(value[key])}" for key in parts)
     found = Document({}, "parts in one document", f"{told} rows")
     left_out = [key for key in value if key not in parts]
@@ -260,7 +260,7 @@ def _size(value: Any) -> int:
     return len(value) if isinstance(value, list) else len(next(iter(value.values())))
 
 
-def _is_by_id(value: Mapping[str, Mapping[str, object]]) -> bool:
+def _is_by_id(value: Json) -> bool:
     """{id: {column: cell}} and not {column: {id: cell}}: the columns are the fewer, and are no numbers."""
     inner = next(iter(value.values()))
     if all(key.isdigit() for key in inner):
@@ -276,7 +276,7 @@ def _numbered(rows: Iterator[object]) -> Iterator[Row]:
 
 def _converted(rows: Iterator[Row], first: object, found: Document, source: str) -> Iterator[Row]:
     """The rows, out of the form of a tool for labelling if the first has one."""
-    if not isinstance(first, Mapping):
+    if not isinstance(first, dict):
         return rows
     tool = labelling.tool_of(first)
     if tool is None:
@@ -285,7 +285,7 @@ def _converted(rows: Iterator[Row], first: object, found: Document, source: str)
 
     def each() -> Iterator[Row]:
         for number, (line, row, size) in enumerate(rows, 1):
-            if isinstance(row, Mapping):
+            if isinstance(row, dict):
                 try:
                     row = tool.convert(row, tool)
                 except ValueError as error:
@@ -345,7 +345,7 @@ def _objects_of_list(text: str, start: int, file: str) -> Iterator[Row]:
         yield line, value, size
 
 
-def rows_of_columns(columns: dict[str, Any], file: str) -> Iterator[dict[str, Any]]:
+def rows_of_columns(columns: Json, file: str) -> Iterator[Json]:
     """Rows of {"column": [...]} or {"column": {"id": cell}}. Raises DataError for columns of different length."""
     ids = list(dict.fromkeys(key for cells in columns.values() if isinstance(cells, dict) for key in cells))
     lists = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from tunesmith.data.jsonkeys import Json
 from tunesmith.data.textfile import TextFile
 
 FIX = "Export what says something of a text as a whole (its class, classes or rating)."
@@ -26,12 +26,12 @@ class Tool:
 
     name: str
     why: str
-    convert: Callable[[Mapping[str, Any], Tool], dict[str, Any]]
-    labels: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    convert: Callable[[Json, Tool], Json]
+    labels: Callable[[Json], tuple[str, ...]]
     differing: int = 0
 
 
-def tool_of(first: Mapping[str, Any]) -> Tool | None:
+def tool_of(first: Json) -> Tool | None:
     """The tool whose export begins with this row."""
     listed = [key for key in ("annotations", "completions", "predictions") if isinstance(first.get(key), list)]
     if listed and isinstance(first.get("data"), Mapping):
@@ -48,26 +48,26 @@ def tool_of(first: Mapping[str, Any]) -> Tool | None:
     return None
 
 
-def _annotations(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _annotations(task: Json) -> list[Json]:
     listed = task.get("annotations") or task.get("completions") or []
-    return [one for one in listed if isinstance(one, Mapping) and not one.get("was_cancelled")]
+    return [one for one in listed if isinstance(one, dict) and not one.get("was_cancelled")]
 
 
-def _studio_labels(task: Mapping[str, object]) -> tuple[str, ...]:
+def _studio_labels(task: Json) -> tuple[str, ...]:
     return tuple(_name(one, task) for one in _results(_annotations(task))) or ("label",)
 
 
-def _results(annotations: list[Mapping[str, object]]) -> list[Mapping[str, object]]:
+def _results(annotations: list[Json]) -> list[Json]:
     listed = annotations[0].get("result") if annotations else None
-    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
-def _name(result: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+def _name(result: Json, task: Json) -> str:
     name = str(result.get("from_name") or "label")
     return f"{name}_label" if name in task["data"] else name
 
 
-def _label_studio(task: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
+def _label_studio(task: Json, tool: Tool) -> Json:
     if not isinstance(task.get("data"), Mapping):
         raise ValueError("this is no task of Label Studio: 'data' is missing")
     row = {str(key): value for key, value in task["data"].items()}
@@ -86,7 +86,7 @@ def _label_studio(task: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
     return row
 
 
-def _doccano(row: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
+def _doccano(row: Json, tool: Tool) -> Json:
     found = dict(row)
     if "annotations" in found and "label" not in found:
         listed = found.pop("annotations")
@@ -100,7 +100,7 @@ def _doccano(row: Mapping[str, Any], tool: Tool) -> dict[str, Any]:
     return found
 
 
-def _prodigy(row: Mapping[str, object], tool: Tool) -> dict[str, object]:
+def _prodigy(row: Json, tool: Tool) -> Json:
     name = "label" if "label" in row else "accept"
     if row.get("spans"):
         raise ValueError(f"Prodigy: {_SPANS}")
@@ -121,7 +121,7 @@ def is_fasttext(file: TextFile) -> bool:
     return lines > 0 and labelled >= 0.9 * lines
 
 
-def fasttext_rows(file: TextFile) -> Iterator[tuple[int, dict[str, object], int]]:
+def fasttext_rows(file: TextFile) -> Iterator[tuple[int, Json, int]]:
     """Line, {"text", "label": list of labels}, and characters of each line that is not blank."""
     with file.open() as stream:
         for number, line in enumerate(stream, 1):

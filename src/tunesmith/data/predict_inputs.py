@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 
@@ -32,6 +32,10 @@ from tunesmith.data.sources import missing_file
 from tunesmith.data.targets import parse_targets
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,13 @@ def identify(
     raise _refused(data)
 
 
-def texts_of(items: Sequence[Any], columns: Columns) -> dict[str, list[str]]:
+def texts_of(items: Sequence[object], columns: Columns) -> dict[str, list[str]]:
     """{'text': [...]} or, for pairs, {'text': [...], 'text_pair': [...]} of items of `given`.
 
     Raises DataError naming every row that is no text (or pair of texts).
     """
     names, problems = columns.inputs, []
-    rows: list[Sequence[str]] = []
+    rows: list[Sequence[object]] = []
     missing = dict.fromkeys(name for item in items if isinstance(item, Mapping) for name in names if name not in item)
     if missing:
         raise _no_column(list(missing), [str(name) for name in next(i for i in items if isinstance(i, Mapping))])
@@ -128,7 +132,7 @@ def warn_of_blanks(empty: Sequence[int], emit: Emit) -> None:
         emit(Warned("blank", f"{rows} no text (row {first}): the answer is what the model says of nothing"))
 
 
-def is_missing(value: Any) -> bool:
+def is_missing(value: object) -> bool:
     """None, NaN, NaT or pandas' NA."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
@@ -164,7 +168,7 @@ def targets_of(found: Given, target: Any, columns: Columns, labels: Sequence[str
 # --- What it is ---------------------------------------------------------------------------------
 
 
-def _is_file(data: Any, modality: DataModality) -> bool:
+def _is_file(data: object, modality: DataModality) -> bool:
     """A path, or a string that names a data file and is no input itself: one that exists, or can be nothing else.
 
     Raises DataError for a path to nothing.
@@ -192,7 +196,7 @@ def _is_file(data: Any, modality: DataModality) -> bool:
     raise DataError(error.problems, f"{error.fix} If this is the text itself, give it in a list: [{data!r}].")
 
 
-def _read(path: Path, columns: Columns, emit: Emit, modality: DataModality) -> Any:
+def _read(path: Path, columns: Columns, emit: Emit, modality: DataModality) -> pandas.DataFrame:
     """The file as a DataFrame; an empty cell is an empty text, as `predict --data` has it."""
     with scratch() as folder:
         rows = read_rows(str(path), emit=emit, cache_dir=folder, columns=columns, modality=modality)
@@ -213,7 +217,7 @@ def _read_any(path: Path, emit: Emit) -> Given:
     return Given([row for _, _, row in rows], frame, places=[(file, line) for file, line, _ in rows])
 
 
-def _table(frame: Any, names: Sequence[str]) -> Given:
+def _table(frame: pandas.DataFrame, names: Sequence[str]) -> Given:
     """Rows of a DataFrame, of its columns `names` or of all."""
     wanted = names or list(frame.columns)
     missing = [name for name in wanted if name not in frame.columns]
@@ -229,7 +233,7 @@ def _table(frame: Any, names: Sequence[str]) -> Given:
     return Given([dict(zip(wanted, row, strict=True)) for row in zip(*columns, strict=True)], frame)
 
 
-def _of_sequence(data: Any, names: Sequence[str]) -> Given:
+def _of_sequence(data: Sequence[object] | Iterator[object], names: Sequence[str]) -> Given:
     if len(names) == 2 and isinstance(data, tuple) and len(data) == 2 and all(isinstance(one, str) for one in data):
         return Given([data], one=True)
     items = list(data)
@@ -238,7 +242,7 @@ def _of_sequence(data: Any, names: Sequence[str]) -> Given:
     return Given(items)
 
 
-def _of_pandas(data: Any, names: Sequence[str]) -> Given:
+def _of_pandas(data: pandas.DataFrame | pandas.Series, names: Sequence[str]) -> Given:
     if hasattr(data, "columns"):
         return _table(data, names)
     if names and all(name in data.index for name in names):  # a row of a DataFrame, such as df.iloc[0]
@@ -268,7 +272,7 @@ def _of_mapping(data: Mapping[Any, Any], names: Sequence[str]) -> Given:
     return Given([data], one=True)
 
 
-def _of_array(data: Any, pairs: bool) -> Given:
+def _of_array(data: np.ndarray, pairs: bool) -> Given:
     if data.ndim == 0:
         return Given([data.item()], one=True)
     if data.ndim == 1 or (data.ndim == 2 and pairs and data.shape[1] == 2):
@@ -279,7 +283,7 @@ def _of_array(data: Any, pairs: bool) -> Given:
     raise DataError(problem, f"Give the column of texts, such as `data[:, 0]`.{fix}")
 
 
-def _plain(column: Any) -> list[Any]:
+def _plain(column: pandas.Series | np.ndarray) -> list[object]:
     """Cells of a Series or array as Python's own values."""
     return [cell.tolist() if hasattr(cell, "ndim") and hasattr(cell, "tolist") else cell for cell in column.tolist()]
 
@@ -287,7 +291,7 @@ def _plain(column: Any) -> list[Any]:
 # --- What is refused ----------------------------------------------------------------------------
 
 
-def _refused(data: Any) -> DataError:
+def _refused(data: object) -> DataError:
     kind = type(data).__name__
     if isinstance(data, bytes | bytearray | memoryview):
         return DataError(Problem(f"got {kind}, and no text"), 'Decode it: `data.decode("utf-8")`.')
@@ -311,7 +315,7 @@ def _no_column(missing: Sequence[str], known: Sequence[str]) -> DataError:
     return DataError([Problem(message, column=name) for name in missing], fix)
 
 
-def _cells(item: Any, names: Sequence[str]) -> Sequence[Any] | None:
+def _cells(item: Any, names: Sequence[str]) -> Sequence[object] | None:
     """What stands for the columns `names` in one item, or None where it is of another shape."""
     if isinstance(item, Mapping):
         return [item[name] for name in names]
@@ -322,7 +326,7 @@ def _cells(item: Any, names: Sequence[str]) -> Sequence[Any] | None:
     return list(item)
 
 
-def _how_to_mend(items: Sequence[Any], names: Sequence[str]) -> str:
+def _how_to_mend(items: Sequence[object], names: Sequence[str]) -> str:
     if len(names) == 2 and all(isinstance(item, str) for item in items):
         pair = "(" + ", ".join(f"{str(item)[:30]!r}" for item in items[:2]) + ")" if len(items) == 2 else '("a", "b")'
         return f"The model reads two texts together: give a list of pairs, such as [{pair}]."
@@ -336,7 +340,7 @@ def _how_to_mend(items: Sequence[Any], names: Sequence[str]) -> str:
     return "Give one text a row." if len(names) == 1 else "Give one pair of texts a row."
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """The beginning of a value and its type, for a message."""
     return f"nothing ({value})" if is_missing(value) else f"{value!r:.80} ({type(value).__name__})"
 

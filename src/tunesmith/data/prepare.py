@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
@@ -42,10 +41,10 @@ _ANSWERS_NEEDED = (
 
 
 def prepare(  # the arguments are the flags of the command line
-    source: Any,
+    source: object,
     *,
-    validation: Any = None,
-    test: Any = None,
+    validation: object = None,
+    test: object = None,
     text: str | Sequence[str] | None = None,
     target: str | Sequence[str] | None = None,
     kinds: Sequence[Kind] = ("label", "labels", "number"),
@@ -97,7 +96,7 @@ def hints_of(request: ColumnRequest, options: SplitOptions, reading: ReadOptions
 
 
 def read_rows(
-    source: Any, *, emit: Emit, cache_dir: Path, columns: Columns | None = None, reading: ReadOptions | None = None,
+    source: object, *, emit: Emit, cache_dir: Path, columns: Columns | None = None, reading: ReadOptions | None = None,
     modality: DataModality | None = None,
 ) -> datasets.Dataset:  # fmt: skip
     """All columns of other data as they are, in their order, for prediction and evaluation.
@@ -173,7 +172,7 @@ def refuse_blank(rows: datasets.Dataset, columns: Columns, source: str, modality
         raise DataError(problems, fix="Mend or remove these rows.")
 
 
-def keep(source: Any, folder: Path) -> Path:
+def keep(source: object, folder: Path) -> Path:
     """Write data from memory to `folder`, one Arrow file a split, and return the folder.
 
     `prepare(folder)` then reads the same rows. For a DataFrame, dataset or list that has to be found
@@ -190,8 +189,9 @@ def _names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def read_parts(
-    source: Any, validation: Any, test: Any, hints: Hints, emit: Emit, cache_dir: Path, *, joins: Sequence[str] = ()
-) -> list[Part]:
+    source: object, validation: object, test: object, hints: Hints, emit: Emit, cache_dir: Path, *,
+    joins: Sequence[str] = (),
+) -> list[Part]:  # fmt: skip
     found = {p.split: p for p in read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)}
     if "train" not in found and len(found) == 1:
         part = found.popitem()[1]
