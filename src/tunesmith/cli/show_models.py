@@ -46,7 +46,7 @@ def listed(found: Document) -> str:
             )
         ),
     ]
-    if any(model["seconds_per_1000_rows"] is None for model in found["models"]):
+    if any(model["seconds_per_1000_rows"] is None and model["max_length"] for model in found["models"]):
         lines.append("Times are not known yet: tunesmith models --estimate measures this machine, once, in seconds.")
     return "\n".join(lines[1:])
 
@@ -72,19 +72,20 @@ def page(found: Document) -> str:
     if "parameters_million" in found:
         layers = f", {found['layers']} layers" if "layers" in found else ""
         lines.append(f"{'size':10}{weights(found['parameters_million'])} weights{layers}")
-    if "max_length" in found:
+    if found.get("max_length"):
         about_words = f"about {round(found['max_length'] * 0.75, -1):,.0f} words"
         lines.append(f"{'reads':10}{found['max_length']:,} tokens of a text ({about_words}); the rest is cut")
     if "memory_bytes" in found:
         lines.append(f"{'memory':10}about {size(found['memory_bytes'])} to train all of it, "
                      f"{size(found['memory_bytes_of_head'])} with --method head")  # fmt: skip
-    if "seconds_per_1000_rows" in found:
+    if "seconds_per_1000_rows" in found and found["max_length"]:
         lines.append(f"{'time':10}{_time(found, 'not measured yet: tunesmith models --estimate')}"
                      + (" for 1,000 short texts, all weights" if found["seconds_per_1000_rows"] else ""))  # fmt: skip
     if "methods" in found:
         lines.append(f"{'methods':10}{', '.join(found['methods'])}")
-    lines.append(f"{'lies in':10}{here}" if here else f"{'lies in':10}not on this machine yet")
-    if not here:
+    made = found.get("on_this_machine") and not here
+    lines.append(f"{'lies in':10}" + (here or ("written when it is first used" if made else "not on this machine yet")))
+    if not here and not made:
         lines.append(f"{'get it':10}" + _how(found))
     lines.append(f"{'parts':10}tunesmith models {found['model']} --blocks lists what --freeze can name")
     lines.append(f"{'use it':10}tunesmith train DATA --model {found['model']}")
@@ -103,6 +104,8 @@ def weights(millions: float) -> str:
 
 
 def _time(model: Document, unknown: str = "?") -> str:
+    if not model["max_length"]:  # it reads no tokens
+        return "-"
     seconds = model["seconds_per_1000_rows"]
     return unknown if seconds is None else about(seconds)
 

@@ -30,6 +30,7 @@ class Progressive(Additive):
     Options = ProgressiveOptions
     summary: ClassVar[str] = "a new column learns beside the old ones, which keep every earlier task exactly"
     families = ("predictive",)
+    modalities = ("text",)
     learning_rate = 2e-4
     epochs = 3
     _earlier = 0

@@ -145,7 +145,13 @@ def quiet_peft() -> Iterator[None]:
 
 
 def checkpoint_activations(network: Network, **words: object) -> None:
-    """Compute the insides of blocks again in the backward pass; `words` are those of torch's `checkpoint`."""
+    """Compute the insides of blocks again in the backward pass; `words` are those of torch's `checkpoint`. Raises
+    OptionError for a network that can not."""
+    if not network.supports_gradient_checkpointing:
+        raise OptionError(
+            f"gradient_checkpointing: a {type(network).__name__} can not compute its blocks again.",
+            "Leave it out, and set a smaller batch_size where memory is short.",
+        )
     # transformers 5.2x has renamed the switch
     switch = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
     switch({"use_reentrant": False, **words})

@@ -19,7 +19,7 @@ def models(*, estimate: bool = False) -> Listing:
     """
     here = catalog.on_this_machine()
     if estimate:
-        for width in sorted({entry.hidden_size for entry in catalog.CATALOG}):
+        for width in sorted({entry.hidden_size for entry in catalog.CATALOG if entry.max_length}):
             speed.measure(width)
         speed.operations_per_second.cache_clear()
     rows = [_model(entry, entry.alias in here) for entry in catalog.CATALOG]
@@ -31,7 +31,7 @@ def _model(entry: catalog.Entry, here: bool) -> dict[str, object]:
     assert size is not None
     space = run_space(size, frozen_body=False)
     seconds = None
-    if speed.lookup(entry.hidden_size) is not None:
+    if entry.max_length and speed.lookup(entry.hidden_size) is not None:  # what reading costs is known of tokens
         cost = run_cost(size, frozen_body=False, epochs=3, rows=1_250, train_rows=1_000, characters=100)
         seconds = cost["seconds"]
     return {
@@ -57,9 +57,10 @@ def model(name: str) -> dict[str, object]:
         "package": entry.package.replace("_", "-") if entry is not None and entry.package else None,
     }  # fmt: skip
     if entry is not None:
-        families = {choose.family_of_task(task) for task in catalog.TASKS[entry.kind]}
-        found |= _model(entry, source.folder is not None)
-        found["methods"] = [one for one in registry.usable("methods") if families & set(choose.families_of(one))]
+        tasks = catalog.TASKS[entry.kind]
+        fitting = {one for task in tasks for one in choose.methods_of(choose.family_of_task(task), task)}
+        found |= _model(entry, source.folder is not None or entry.writer is not None)
+        found["methods"] = [name for name in registry.usable("methods") if name in fitting]
     elif size is not None:
         found |= {"parameters_million": round(size.parameters / 1e6, 1), **run_space(size, frozen_body=False)}
     if size is not None:
