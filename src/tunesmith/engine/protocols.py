@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -31,29 +31,11 @@ from tunesmith.engine.optim import ParameterGroup
 from tunesmith.engine.options import LanguageOptions
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.sequences import SequenceRows
-from tunesmith.models import tiny
+from tunesmith.engine.toy import Toy
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.codec import Codec, Example
 from tunesmith.models.mask import Encoded
 from tunesmith.models.types import Tokenizer
-
-
-@dataclass
-class Toy:
-    """What the conformance tests learn a task on: a few rows, and a base that is as small."""
-
-    rows: list[dict[str, Any]]
-    """JSON values, written as JSON Lines."""
-    words: dict[str, Any]
-    """Options that suit them."""
-    base: Callable[[Path], object] = tiny.encoder
-    """Writes a tiny model of random weights into an empty folder."""
-    reaches: float | None = None
-    """What the first metric is to be on the rows that were learned; None: better than before."""
-    rate: float = 3e-3
-    """A learning rate for random weights, before the method's own `toy_rate`."""
-    files: dict[str, bytes] = field(default_factory=dict)
-    """What rows name by a path: laid beside them."""
 
 
 @dataclass(frozen=True)
