@@ -1,12 +1,15 @@
 """Reading pictures: what a file shows, what is wrong with one that shows nothing, and what pictures are compared by.
 
-Files are read and never written. Only formats that Pillow decodes by itself are opened, so that no other program is
+A picture is given as the path of its file, or as a data URI (`data:image/png;base64,...`), which holds it. Files are
+read and never written. Only formats that Pillow decodes by itself are opened, so that no other program is
 started for a file that only calls itself a picture.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,6 +25,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.files import open_regular
 
+URI = "data:image/"
+"""What a data URI of a picture begins with."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 MOST_PIXELS = 178_956_970
 """Pixels of a picture: 512 MB once decoded. Pillow refuses more, as such files are made to fill memory."""
@@ -48,69 +53,86 @@ class PictureFault(Exception):
     """Why a file can not be read as a picture, in words that follow its path."""
 
 
-def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Whether the name of a file is that of a picture."""
-    return Path(path).suffix.lower() in SUFFIXES
+def is_picture(given: str) -> bool:
+    """Whether a text is the name of a file with a picture, or holds one."""
+    return given.startswith(URI) or Path(given).suffix.lower() in SUFFIXES
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_picture(given: str | Path) -> Image.Image:
     """The picture in RGB, upright, over white where it is transparent; of an animation its first frame.
 
     Raises DataError where the file is absent, or shows no picture.
     """
-    with _quiet():
+    return next(read_pictures([given]))
+
+
+def read_pictures(given: Sequence[str | Path], check: Callable[[], None] = lambda: None) -> Iterator[Image.Image]:
+    """`read_picture` of each, in order, on all cores. `check` is called now and then and may raise."""
+
+    def one(path: str | Path) -> Image.Image:
         try:
             return _read(path)
         except PictureFault as fault:
-            raise DataError(Problem(str(fault), file=str(path))) from None
+            raise DataError(Problem(str(fault), file=shown(path))) from None
+
+    return _on_all_cores(one, given, check)
 
 
-def look(path: Path) -> Look:
-    """What is kept of the picture in a file. Raises PictureFault."""
+def look(given: str | Path) -> Look:
+    """What is kept of a picture. Raises PictureFault."""
+    if _is_uri(given):
+        return _look(given, 0, 0)
     try:
-        found = path.stat()
+        found = Path(given).stat()
     except OSError:
-        raise PictureFault(_absent(path)) from None
-    return _look(path, found.st_size, found.st_mtime_ns)
+        raise PictureFault(_absent(Path(given))) from None
+    return _look(given, found.st_size, found.st_mtime_ns)
 
 
-def looks(paths: Sequence[Path], check: Callable[[], None] = lambda: None) -> list[Look | PictureFault]:
+def looks(given: Sequence[str | Path], check: Callable[[], None] = lambda: None) -> list[Look | PictureFault]:
     """What is kept of each picture, or why it can not be read; on all cores. `check` is called now and then and may
     raise."""
 
-    def one(path: Path) -> Look | PictureFault:
+    def one(path: str | Path) -> Look | PictureFault:
         try:
             return look(path)
         except PictureFault as fault:
             return fault
 
-    return list(on_all_cores(one, paths, check))
+    return list(_on_all_cores(one, given, check))
 
 
-def faults_of(paths: Sequence[Path], check: Callable[[], None] = lambda: None) -> list[str | None]:
-    """For each file what is wrong with it, in words; None where it is a picture."""
-    return [str(one) if isinstance(one, PictureFault) else None for one in looks(paths, check)]
+def faults_of(given: Sequence[str | Path], check: Callable[[], None] = lambda: None) -> list[str | None]:
+    """For each picture what is wrong with it, in words; None where there is nothing."""
+    return [str(one) if isinstance(one, PictureFault) else None for one in looks(given, check)]
 
 
-def digest(path: Path) -> str:
-    """sha256 of the pixels, so that a picture which was saved anew without loss is the same one. Raises
-    PictureFault."""
-    return look(path).digest.hex()
+def shown(given: str | Path) -> str:
+    """A picture for people: the path, without what a data URI holds."""
+    return f"{str(given)[:24]}..." if _is_uri(given) else str(given)
 
 
-def on_all_cores(
-    compute: Callable[[Path], T], paths: Sequence[Path], check: Callable[[], None] = lambda: None
+def to_uri(image: Image.Image, side: int | None = None) -> str:
+    """The picture as a data URI: all of it (PNG), or a JPEG for a page, its longer side at most `side` pixels."""
+    content = io.BytesIO()
+    if side is None:
+        image.save(content, "PNG")
+    else:
+        image = image.copy()
+        image.thumbnail((side, side))
+        image.save(content, "JPEG", quality=80)
+    kind = "png" if side is None else "jpeg"
+    return f"{URI}{kind};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+
+
+def _on_all_cores(
+    compute: Callable[[str | Path], T], given: Sequence[str | Path], check: Callable[[], None]
 ) -> Iterator[T]:
-    """`compute(path)` for each path, in order; decoding needs no interpreter, so threads share it out."""
+    """Decoding needs no interpreter, so threads share it out."""
     with _quiet(), ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
-        for start in range(0, len(paths), _CHUNK):
+        for start in range(0, len(given), _CHUNK):
             check()
-            yield from pool.map(compute, paths[start : start + _CHUNK])
-
-
-def open_picture(path: Path) -> Image.Image:
-    """`read_picture` for `on_all_cores`. Raises PictureFault."""
-    return _read(path)
+            yield from pool.map(compute, given[start : start + _CHUNK])
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -171,15 +193,26 @@ def _features(thumbs: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=_KEPT)
-def _look(path: Path, _size: int, _time: int) -> Look:
-    image = _read(path)
+def _look(given: str | Path, _size: int, _time: int) -> Look:
+    image = _read(given)
     thumb = np.asarray(image.resize((THUMB, THUMB), Image.Resampling.BOX))
     content = hashlib.sha256(f"{image.width}x{image.height} ".encode())
     content.update(image.tobytes())
     return Look(content.digest(), difference_hash(image), thumb, image.size)
 
 
-def _read(path: Path) -> Image.Image:
+def _is_uri(given: str | Path) -> bool:
+    return isinstance(given, str) and given.startswith(URI)
+
+
+def _read(given: str | Path) -> Image.Image:
+    if _is_uri(given):
+        try:
+            content = base64.b64decode(str(given).partition(",")[2], validate=True)
+        except ValueError:
+            raise PictureFault("it is no whole data URI: what follows the comma is not in base64") from None
+        return _decoded(io.BytesIO(content), len(content))
+    path = Path(given)
     try:
         file = open_regular(path)
     except FileNotFoundError:
@@ -189,20 +222,25 @@ def _read(path: Path) -> Image.Image:
     except OSError as error:
         raise PictureFault(f"it can not be read: {error.strerror}") from None
     with file:
-        try:
-            with Image.open(file, formats=_FORMATS) as image:
-                _check_size(image.size)
-                return _to_rgb(image)
-        except UnidentifiedImageError:
-            raise PictureFault(_no_picture(path)) from None
-        except Image.DecompressionBombError:
-            raise PictureFault(_too_large()) from None
-        except MemoryError:
-            raise PictureFault("there is not enough memory to decode it") from None
-        except PictureFault:
-            raise
-        except Exception as error:  # decoders raise whatever they like of a damaged file
-            raise PictureFault(f"it is damaged: {_in_words(error)}") from None
+        return _decoded(file, os.fstat(file.fileno()).st_size)
+
+
+def _decoded(file: IO[bytes], size: int) -> Image.Image:
+    """The picture in a file of so many bytes."""
+    try:
+        with Image.open(file, formats=_FORMATS) as image:
+            _check_size(image.size)
+            return _to_rgb(image)
+    except UnidentifiedImageError:
+        raise PictureFault(_no_picture(size)) from None
+    except Image.DecompressionBombError:
+        raise PictureFault(_too_large()) from None
+    except MemoryError:
+        raise PictureFault("there is not enough memory to decode it") from None
+    except PictureFault:
+        raise
+    except Exception as error:  # decoders raise whatever they like of a damaged file
+        raise PictureFault(f"it is damaged: {_in_words(error)}") from None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -237,8 +275,8 @@ def _too_large(size: tuple[int, int] | None = None) -> str:
     return f"{shown} would take more than {MOST_PIXELS * 3 / 1e6:.0f} MB of memory once decoded: make it smaller"
 
 
-def _no_picture(path: Path) -> str:
-    if path.stat().st_size == 0:
+def _no_picture(size: int) -> str:
+    if size == 0:
         return "it is empty: 0 bytes"
     kinds = "PNG, JPEG, BMP, GIF, WebP or TIFF"
     return f"it is no picture in spite of its name, or a damaged one: its content is neither {kinds}"

@@ -8,6 +8,8 @@ from typing import Any
 BASELINES = {
     "majority": "always giving the most frequent answer",
     "mean": "always giving the mean",
+    "colours_and_edges_logistic_regression": "colours and edges (HOG)",
+    "colours_and_edges": "colours and edges (HOG)",
     "tfidf_logistic_regression": "counting words (TF-IDF)",
     "tfidf_ridge": "counting words (TF-IDF)",
     "tfidf": "counting words (TF-IDF)",

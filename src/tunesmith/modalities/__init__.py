@@ -2,5 +2,6 @@
 
 TABLE = {
     "text": "tunesmith.modalities.text:Text",
+    "image": "tunesmith.modalities.image:Image",
 }
 PROTOCOLS = ("tunesmith.engine.modality:Modality",)

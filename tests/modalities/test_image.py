@@ -1,0 +1,140 @@
+"""Pictures as data: folders, tables of paths and data URIs; what is refused, and what counts as the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image as Pillow
+
+import tunesmith
+from tunesmith.core.errors import DataError, ModelError, OptionError
+from tunesmith.data.pictures import to_uri
+from tunesmith.data.profile import profile_table
+from tunesmith.data.types import Columns
+from tunesmith.modalities.image import Image
+
+COLUMNS = Columns(("image",), ("label",), "label", modality="image")
+
+
+def drawn(seed: int, warm: bool) -> Pillow.Image:
+    """Soft shapes of a colour, no two alike."""
+    random = np.random.default_rng([seed, warm])
+    shapes = random.integers(0, 130, (5, 5, 3)) + (np.array([120, 40, 0]) if warm else np.array([0, 40, 120]))
+    return Pillow.fromarray(shapes.astype(np.uint8)).resize((40, 30), Pillow.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def folder(in_tmp: Path) -> Path:
+    """24 pictures in a folder per class, in a folder."""
+    for seed in range(12):
+        for name in ("warm", "cold"):
+            place = in_tmp / "photos" / name
+            place.mkdir(parents=True, exist_ok=True)
+            drawn(seed, name == "warm").save(place / f"{name}-{seed:02}.png")
+    return in_tmp / "photos"
+
+
+def _check(data: Path | str, **words: Any) -> Any:
+    return tunesmith.check(str(data), **words)
+
+
+def test_a_folder_per_class_is_found_without_being_told(folder: Path) -> None:
+    found = _check(folder)
+    assert (found["task"], found["model"], found["method"]) == ("image-classification", "tiny-convnet", "scratch")
+    assert found["columns"]["inputs"] == ["image"]
+    assert sum(found["splits"].values()) == 24
+    assert (found["lengths"], found["estimate"]) == (None, None)  # which are counted in tokens
+
+
+def test_folders_of_parts_and_tables_of_paths_are_read(folder: Path) -> None:
+    for part, seeds in (("train", range(8)), ("val", range(8, 10)), ("test", range(10, 12))):
+        for name in ("warm", "cold"):
+            (folder.parent / "parts" / part / name).mkdir(parents=True)
+            for seed in seeds:
+                shutil.copy(folder / name / f"{name}-{seed:02}.png", folder.parent / "parts" / part / name)
+    assert _check(folder.parent / "parts")["splits"] == {"train": 16, "validation": 4, "test": 4}
+    rows = [(path.relative_to(folder), path.parent.name) for path in sorted(folder.glob("*/*.png"))]
+    (folder / "list.csv").write_text("file,kind\n" + "".join(f"{path},{kind}\n" for path, kind in rows))
+    found = _check(folder / "list.csv")
+    assert found["columns"]["inputs"] == ["file"]
+    assert found["columns"]["target"] == ["kind"]
+    lines = [json.dumps({"picture": str(path), "tags": [kind, "all"]}) + "\n" for path, kind in rows]
+    (folder / "list.jsonl").write_text("".join(lines))
+    assert _check(folder / "list.jsonl", target="tags")["columns"]["kind"] == "labels"
+
+
+def test_every_row_that_is_no_picture_is_named(folder: Path) -> None:
+    rows = [f"photos/{path.parent.name}/{path.name},{path.parent.name}" for path in sorted(folder.glob("*/*.png"))]
+    (folder / "warm" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    rows += ["photos/warm/warm-0.png,warm", "photos/warm/broken.png,warm"]
+    (folder.parent / "list.csv").write_text("image,label\n" + "\n".join(rows))
+    with pytest.raises(DataError) as caught:
+        _check(folder.parent / "list.csv")
+    assert len(caught.value.problems) == 2
+    assert "line 26" in str(caught.value)
+    assert "Did you mean 'warm-" in str(caught.value)
+
+
+def test_the_same_picture_is_in_one_part_only(folder: Path) -> None:
+    """Saved in another format, or with losses."""
+    for seed in range(12):
+        picture = drawn(seed, True)
+        picture.save(folder / "warm" / f"again-{seed:02}.bmp")
+        picture.save(folder / "warm" / f"lossy-{seed:02}.jpg", quality=70)
+    audit = _check(folder)["audit"]
+    assert audit["duplicates"]["rows_with_a_text_seen_before"] == 12
+    assert audit["duplicates"]["near_identical_texts"] == 12
+    assert audit["leakage"]["leaked_test_rows"] == 0
+
+
+def test_what_was_made_for_texts_is_refused(folder: Path, tiny_model: Path) -> None:
+    for method in ("contrastive", "prefix", "prompt", "progressive"):
+        with pytest.raises(OptionError, match=r"does not fit the pictures of image-classification"):
+            _check(folder, method=method)
+    with pytest.raises(ModelError, match="reads texts, and this task reads pictures"):
+        _check(folder, model=str(tiny_model))
+    (folder / "list.csv").write_text("a,label\n" + "warm/warm-00.png,b\ncold/cold-00.png,c\n" * 12)
+    with pytest.raises(DataError, match="holds pictures, and the task reads texts"):
+        _check(folder / "list.csv", task="text-classification")
+    with pytest.raises(OptionError, match="plan counts tokens"):
+        tunesmith.plan(str(folder))
+
+
+def test_a_network_without_such_layers_refuses_additions_in_words(folder: Path) -> None:
+    with pytest.raises(OptionError, match="finds no layer in ResNetForImageClassification"):
+        tunesmith.train(str(folder), out="run", method="lora", verbose=False)
+
+
+def test_pictures_are_given_in_python_as_they_are_at_hand(folder: Path) -> None:
+    path = folder / "warm" / "warm-00.png"
+    picture = Pillow.open(path).convert("RGB")
+    image = Image()
+    given: list[Any] = [str(path), path, picture, np.asarray(picture), to_uri(picture), {"image": str(path), "x": 1}]
+    cells = image.inputs(given, COLUMNS)["image"]
+    assert cells[0] == str(path)
+    assert cells[2].startswith("data:image/png;base64,")
+    assert image.is_input(picture)
+    assert image.is_input(np.asarray(picture))
+    assert not image.is_input([picture])
+    with pytest.raises(DataError) as caught:
+        image.inputs([3, "nowhere.png", np.zeros((4, 4)), str(path)], COLUMNS)
+    assert [problem.row for problem in caught.value.problems] == [1, 3]
+    with pytest.raises(DataError, match="no such file"):
+        image.inputs(["nowhere.png"], COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("cells", "claimed"),
+    [
+        (["a.png", "b.JPG", "c d/e.webp"], True), (["data:image/png;base64,AAAA"] * 3, True),
+        (["see a.png", "no picture", "at all"], False), ([1.0, 2.0], False), (["a.txt", "b.csv"], False),
+    ],
+)  # fmt: skip
+def test_a_column_is_claimed_by_the_names_in_it(cells: list[Any], claimed: bool) -> None:
+    assert (Image().claims(profile_table(pa.table({"a": cells}))[0]) > 0) is claimed
