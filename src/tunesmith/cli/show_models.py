@@ -12,6 +12,7 @@ Document = dict[str, Any]
 _GROUPS = {
     ("text-classification", "text-regression"): "To sort texts into labels, or to read a number from them",
     ("chat", "preference"): "To answer, chat and write",
+    ("image-classification",): "To sort pictures into labels",
     ("seq2seq",): "To turn one text into another (translate, summarise)",
 }
 

@@ -22,7 +22,13 @@ class TrainWords(TypedDict, total=False):
     when not given."""
     target: Sequence[str] | str | None
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
-    task: Literal["auto", "text-classification", "text-regression", "chat", "preference", "seq2seq"] | str | None
+    task: (
+        Literal[
+            "auto", "text-classification", "text-regression", "image-classification", "chat", "preference", "seq2seq"
+        ]
+        | str
+        | None
+    )
     """What is learned: a name from `tunesmith tasks`, or auto."""
     model: str | os.PathLike[str] | None
     """The base model: a name from `tunesmith models`, a hub id, a local folder, or auto."""

@@ -24,10 +24,15 @@ _GIVES = {
     ("text", "labels"): "any number of the labels above for a text",
     ("text", "number"): "a number for a text",
     ("text", "text"): "an answer to a text",
+    ("image", "label"): "one of the labels above for a picture",
+    ("image", "labels"): "any number of the labels above for a picture",
 }
 """What a model gives, by what its rows are and by what was measured."""
 
-_PLAIN: dict[tuple[str, str], Callable[[Evidence], list[str]]] = {}
+_PLAIN: dict[tuple[str, str], Callable[[Evidence], list[str]]] = {
+    ("image", "label"): lambda evidence: _plain_pictures("softmax", _BEST),
+    ("image", "labels"): lambda evidence: _plain_pictures("sigmoid", _given(evidence)),
+}
 """Lines of Python that use a model in plain transformers, where it gives no labels, number or text."""
 
 
@@ -148,6 +153,7 @@ def _limits(evidence: Evidence) -> str:
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
+_BEST = "print(model.config.id2label[int(probabilities.argmax())])"
 _OURS = """## How to load it
 
 With Tunesmith:
@@ -192,6 +198,21 @@ def _loading(evidence: Evidence) -> str:
         turn,
     ]
     return f"{ours}With plain transformers{' and peft' if below else ''}:\n\n" + _python(lines)
+
+
+def _plain_pictures(to_probabilities: str, said: str) -> list[str]:
+    dimension = "-1" if to_probabilities == "softmax" else ""
+    return [
+        "from PIL import Image",
+        "from transformers import AutoImageProcessor, AutoModelForImageClassification",
+        "",
+        'model = AutoModelForImageClassification.from_pretrained("path/to/this/folder").eval()',
+        'processor = AutoImageProcessor.from_pretrained("path/to/this/folder")',
+        'picture = Image.open("path/to/it").convert("RGB")',
+        'logits = model(**processor(images=picture, return_tensors="pt")).logits',
+        f"probabilities = logits.{to_probabilities}({dimension})[0]",
+        said,
+    ]
 
 
 def _read_off(evidence: Evidence) -> str:

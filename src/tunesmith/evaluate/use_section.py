@@ -8,7 +8,7 @@ import shlex
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.page import text
 
-_PIPELINES = {("text", "label"): "text-classification"}
+_PIPELINES = {("text", "label"): "text-classification", ("image", "label"): "image-classification"}
 """The pipeline of transformers that gives the same answers, by what the rows are and by what was measured."""
 LONGEST = 70
 """Characters of the text in the examples."""

@@ -51,6 +51,7 @@ TASKS = {
     "encoder": ("text-classification", "text-regression"),
     "causal": ("chat", "preference"),
     "seq2seq": ("seq2seq",),
+    "vision": ("image-classification",),
 }
 """Kind of model -> the tasks that it fits."""
 DEFAULT = "minilm"

@@ -6,6 +6,7 @@ PROTOCOLS = ("tunesmith.engine.protocols:PredictiveTask", "tunesmith.engine.prot
 TABLE = {
     "text-classification": "tunesmith.tasks.text_classification:TextClassification",
     "text-regression": "tunesmith.tasks.text_regression:TextRegression",
+    "image-classification": "tunesmith.tasks.image_classification:ImageClassification",
     "chat": "tunesmith.tasks.chat:Chat",
     "preference": "tunesmith.tasks.preference:Preference",
     "seq2seq": "tunesmith.tasks.seq2seq:Seq2Seq",
