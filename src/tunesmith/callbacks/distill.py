@@ -87,7 +87,9 @@ class DistilledObjective(RowObjective):
         finally:
             hook.remove()
         now = seen[-1].float()
-        before = torch.from_numpy(np.ascontiguousarray(self.features[self.positions[items]])).to(device)
+        before = torch.from_numpy(np.ascontiguousarray(self.features[self.rows.places(self.positions[items])])).to(
+            device
+        )
         return loss + self.distill_weight * self._change(before, now)
 
     def _change(self, before: Tensor, now: Tensor) -> Tensor:

@@ -65,6 +65,10 @@ class Modality(DataModality, ABC):
         """One text a row, whose language a base should speak; None where inputs hold no language."""
         return None
 
+    def of_texts(self, texts: Sequence[str]) -> Dataset:
+        """Texts as inputs. Asked where `words` gives some."""
+        raise NotImplementedError
+
     @abstractmethod
     def shown(self, rows: Dataset) -> list[str]:
         """Each row in one line, for lists of examples and mistakes."""

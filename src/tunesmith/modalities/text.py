@@ -51,6 +51,9 @@ class Text(TextData, Modality):
     def words(self, rows: Dataset) -> list[str]:
         return [str(text) for text in rows["text"][:]]
 
+    def of_texts(self, texts: Sequence[str]) -> Dataset:
+        return Dataset.from_dict({"text": list(texts)})
+
     def shown(self, rows: Dataset) -> list[str]:
         return [one if isinstance(one, str) else " ⟷ ".join(one) for one in _texts(rows)]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from datasets import Dataset
 from torch import Tensor, nn
 
 from tunesmith.core import registry
@@ -25,7 +24,6 @@ from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.retained import ForgettingMonitor, Probe, Retained, relative_distance
-from tunesmith.engine.tokens import encode_texts
 from tunesmith.evaluate import forgetting
 from tunesmith.families.predictive.predictor import Model
 from tunesmith.families.predictive.retained import Read
@@ -255,13 +253,15 @@ class _DriftProbe:
         """`general`: so many of the texts, from the first, are the bundled ones; None where they were retained."""
         self.run, self.name, self.is_task, self.general = run, name, general is None, general or 0
         limit = int(min(run.bundle.max_length, USUAL))
-        rows, folder = Dataset.from_dict({"text": texts}), run.folder.cache / cache
-        self.rows = encode_texts(rows, run.bundle.tokenizer, limit, folder, run.stop.check)
+        modality = run.data.modality
+        self.rows = modality.encode(
+            modality.of_texts(texts), run.bundle, limit, run.folder.cache / cache, run.stop.check
+        )
 
     def look(self, choosing: bool) -> tuple[np.ndarray, int]:
         """Features, and how many of them are of general sentences."""
         some = np.arange(0 if choosing else 1, len(self.rows), 2)
-        return _features(self.run, self.rows, some), int((some < self.general).sum())
+        return _features(self.run, self.rows, some), len(self.rows.places(some[some < self.general]))
 
     def compare(self, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int]) -> dict[str, Any]:
         found = forgetting.drift(before[0], after[0], before[1], self.run.plan.spec.seed)
@@ -270,8 +270,8 @@ class _DriftProbe:
     def retained(self) -> Retained:
         """Features that are to stay what they are."""
         held = np.arange(0, len(self.rows) if self.is_task else self.general, 2)
-        features = np.zeros((len(self.rows), self.run.bundle.model.head.in_features), dtype=np.float32)
-        features[held] = _features(self.run, self.rows, held)
+        features = np.zeros((self.rows.answer_count, self.run.bundle.model.head.in_features), dtype=np.float32)
+        features[self.rows.places(held)] = _features(self.run, self.rows, held)
         objective = FeatureObjective(
             self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.run.plan.spec.seed, features,
         )  # fmt: skip
@@ -308,10 +308,10 @@ class FeatureObjective(RowObjective):
     """Texts whose features are to stay what they were."""
 
     before: np.ndarray
-    """By position, float32 [n, hidden]."""
+    """By answer, float32 [answers, hidden]."""
 
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
-        before = torch.from_numpy(self.before[self.positions[items]]).to(device)
+        before = torch.from_numpy(self.before[self.rows.places(self.positions[items])]).to(device)
         return relative_distance(before, _now(self.rows, self.positions[items], model, device))
 
     def sampled_nll(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
