@@ -216,10 +216,12 @@ def exit_codes() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """Every metric: for which targets, which way is better, and between which bounds."""
+    from tunesmith.core import registry
     from tunesmith.evaluate import words
     from tunesmith.evaluate.metrics import TABLE
 
-    targets = {"label": "one label", "labels": "several labels", "number": "number", "text": "text that is written"}
+    targets = {kind: registry.get("evaluate.targets", kind).said for kind in registry.names("evaluate.targets")}
+    targets |= {"label": "one label", "labels": "several labels", "number": "number", "text": "text that is written"}
     yield "### All metrics"
     lines = ["| name | in the report | for | better | range |", "|---|---|---|---|---|"]
     for name, metric in TABLE.items():
