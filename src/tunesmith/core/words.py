@@ -24,7 +24,14 @@ class TrainWords(TypedDict, total=False):
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
     task: (
         Literal[
-            "auto", "text-classification", "text-regression", "image-classification", "chat", "preference", "seq2seq"
+            "auto",
+            "text-classification",
+            "text-regression",
+            "image-classification",
+            "token-classification",
+            "chat",
+            "preference",
+            "seq2seq",
         ]
         | str
         | None

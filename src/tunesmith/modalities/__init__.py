@@ -3,5 +3,6 @@
 TABLE = {
     "text": "tunesmith.modalities.text:Text",
     "image": "tunesmith.modalities.image:Image",
+    "tokens": "tunesmith.modalities.tokens:Tokens",
 }
 PROTOCOLS = ("tunesmith.engine.modality:Modality",)

@@ -7,6 +7,7 @@ TABLE = {
     "text-classification": "tunesmith.tasks.text_classification:TextClassification",
     "text-regression": "tunesmith.tasks.text_regression:TextRegression",
     "image-classification": "tunesmith.tasks.image_classification:ImageClassification",
+    "token-classification": "tunesmith.tasks.token_classification:TokenClassification",
     "chat": "tunesmith.tasks.chat:Chat",
     "preference": "tunesmith.tasks.preference:Preference",
     "seq2seq": "tunesmith.tasks.seq2seq:Seq2Seq",

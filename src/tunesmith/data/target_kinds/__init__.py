@@ -1,3 +1,5 @@
 """Kinds of target beside labels and numbers, one a file: how their column is found and read (`data.target_kind`)."""
 
-TABLE: dict[str, str] = {}
+TABLE: dict[str, str] = {
+    "spans": "tunesmith.data.target_kinds.spans:Spans",
+}

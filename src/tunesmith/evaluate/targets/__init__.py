@@ -3,5 +3,6 @@
 TABLE = {
     "label": "tunesmith.evaluate.targets.label:Label",
     "labels": "tunesmith.evaluate.targets.labels:Labels",
+    "spans": "tunesmith.evaluate.targets.spans:Spans",
     "number": "tunesmith.evaluate.targets.number:Number",
 }

@@ -1,0 +1,77 @@
+"""A tag for each word of a text: named entities, parts of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from datasets import Dataset
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from tunesmith.core import registry
+from tunesmith.core.events import Emit
+from tunesmith.core.options import Options
+from tunesmith.data.types import Kind
+from tunesmith.engine.probe import Loss
+from tunesmith.engine.protocols import PredictiveTask, Toy
+from tunesmith.engine.tokens import encode_rows
+from tunesmith.engine.word_tokens import EncodedWords, with_words
+from tunesmith.models.bundle import Bundle
+
+
+class TokenClassificationOptions(Options):
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout in the network while training."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Longest row in tokens; longer ones are cut at the end. When not given, as long as the model was made for, or,
+    where much of the texts would not be read with that, as long as it can read; at most 512."""
+
+
+class TokenClassification(PredictiveTask):
+    Options = TokenClassificationOptions
+    summary: ClassVar[str] = "a tag for each word: named entities, parts of speech"
+    kinds: ClassVar[tuple[Kind, ...]] = ("spans",)
+    modality: ClassVar[str] = "tokens"
+    loader: ClassVar[str] = "words"
+    metrics: tuple[str, ...] = ("span_f1", "span_precision", "span_recall", "word_accuracy")
+    probe_loss: Loss = "softmax"
+    kind: Kind = "spans"
+
+    def load(self, model: str, emit: Emit) -> Bundle:
+        loaded: Bundle = registry.get("models.loaders", self.loader).base(
+            model, label_names=self.label_names, problem_type=None, dropout=self.options.dropout, emit=emit
+        )
+        return loaded
+
+    def encode(
+        self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
+    ) -> EncodedWords:
+        encoded = encode_rows(rows, bundle, self.options.max_length, folder, emit, check)
+        return with_words(encoded, rows["tokens"][:], bundle.tokenizer, check)
+
+    def targets(self, values: Sequence[Any]) -> Any:
+        """Of each row int64 [words]."""
+        index = {name: at for at, name in enumerate(self.label_names or ())}
+        return [np.array([index[tag] for tag in tags], dtype=np.int64) for tags in values]
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, targets, reduction="none")
+
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        return torch.from_numpy(np.asarray(logits, dtype=np.float64)).softmax(-1).numpy()
+
+    @classmethod
+    def toys(cls) -> list[Toy]:
+        names, places = ["the app", "my card", "this order", "the parcel", "your refund"], ["is", "was", "works"]
+        rows = []
+        for at in range(10):
+            name, verb = names[at % 5].split(), places[at % 3]
+            words = [*name, verb, "good"] if at % 2 else ["sorry", *name, verb]
+            tags = ["B-THING", "I-THING", "O", "O"] if at % 2 else ["O", "B-THING", "I-THING", "O"]
+            rows.append({"tokens": words, "tags": tags})
+        return [Toy(rows, {"task": "token-classification"}, reaches=0.9)]
