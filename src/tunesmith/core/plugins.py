@@ -41,10 +41,8 @@ def load(seam: str, point: EntryPoint, families: Mapping[str, str], modalities: 
     try:
         found = resolve(point.value)
     except (Exception, SystemExit) as error:  # whatever another package does while it is imported
-        raise OptionError(
-            f"The {who} can not be imported: {type(error).__name__}: {error}.",
-            "Install what it needs, update the package, or uninstall it.",
-        ) from error
+        told = f"The {who} can not be imported: {type(error).__name__}: {error}."
+        raise OptionError(told, "Install what it needs, update the package, or uninstall it.") from error
     protocols = importlib.import_module(f"tunesmith.{seam}").__dict__.get("PROTOCOLS")
     if protocols is None:
         return found
@@ -53,9 +51,8 @@ def load(seam: str, point: EntryPoint, families: Mapping[str, str], modalities: 
     if isinstance(asked, str) and asked not in modalities:
         faults.append(f"it is of the modality {asked!r}, which is not installed (known: {', '.join(modalities)})")
     if faults:
-        raise OptionError(
-            f"The {who} can not be used: {'; '.join(faults)}.", "Correct it, update the package, or uninstall it."
-        )
+        told = f"The {who} can not be used: {'; '.join(faults)}."
+        raise OptionError(told, "Correct it, update the package, or uninstall it.")
     return kind
 
 

@@ -76,10 +76,8 @@ class RunFolder:
             files.open_in_place(path / ".lock").close()
         except OSError as error:
             run.abandon()
-            raise FolderError(
-                f"Can not write to the folder {path}: {error.strerror}.",
-                "Choose a folder that you may write to with --out.",
-            ) from None
+            told = f"Can not write to the folder {path}: {error.strerror}."
+            raise FolderError(told, "Choose a folder that you may write to with --out.") from None
         return run
 
     def abandon(self) -> None:
@@ -113,20 +111,16 @@ class RunFolder:
         try:
             opened = files.open_in_place(self.path / ".lock")
         except OSError as error:
-            raise FolderError(
-                f"Can not write to the folder {self.path}: {error.strerror}.",
-                "A run writes into its own folder: make it writable, or copy it to where you may write.",
-            ) from None
+            fix = "A run writes into its own folder: make it writable, or copy it to where you may write."
+            raise FolderError(f"Can not write to the folder {self.path}: {error.strerror}.", fix) from None
         with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
                 owner = file.read(200).strip() or "another process"
-                raise FolderError(
-                    f"The run folder {self.path} is in use by {owner}.",
-                    "Wait until it ends, or choose another --out.",
-                ) from None
+                told = f"The run folder {self.path} is in use by {owner}."
+                raise FolderError(told, "Wait until it ends, or choose another --out.") from None
             files.refuse_links(self.path)
             files.remove_leftovers(self.path)
             file.truncate(0)
@@ -146,10 +140,8 @@ class RunFolder:
     def load_metrics(self) -> dict[str, Any]:
         """The metrics document. Raises FolderError when the run has none yet."""
         if not self.metrics.exists():
-            raise FolderError(
-                f"The run {self.path} has no metrics yet ({self.status()}).",
-                f"Finish it with `tunesmith resume {self.path}`.",
-            )
+            told = f"The run {self.path} has no metrics yet ({self.status()})."
+            raise FolderError(told, f"Finish it with `tunesmith resume {self.path}`.")
         return files.read_json(self.metrics)
 
     def status(self) -> str:

@@ -52,8 +52,10 @@ def _write(rows: Iterable[Row], writer: ArrowWriter, file: str) -> npt.NDArray[n
     size = 0
     for line, value, characters in rows:
         refuse_wide(len(value), file)  # at once, and not when a batch is full
-        if characters > CELL_LIMIT:
-            _refuse_big_cell(value, file, len(lines) + 1, line)
+        for name, cell in value.items() if characters > CELL_LIMIT else ():
+            if isinstance(cell, str) and len(cell) > CELL_LIMIT:
+                message = f"this cell holds more than {CELL_LIMIT:,} characters (10 MB)"
+                raise DataError(Problem(message, file, len(lines) + 1, name, line), fix="Shorten the cell.")
         lines.append(line)
         batch.append(value)
         size += characters
@@ -74,10 +76,3 @@ def _table(batch: list[dict[str, object]], lines: list[int], file: str) -> pa.Ta
         first = len(lines) - len(batch)
         found = [(first + row, name) for row, name in half_characters(batch)]
         raise DataError([Problem(HALF, file, row + 1, name, lines[row]) for row, name in found], HALF_FIX) from error
-
-
-def _refuse_big_cell(value: dict[str, object], file: str, row: int, line: int) -> None:
-    for name, cell in value.items():
-        if isinstance(cell, str) and len(cell) > CELL_LIMIT:
-            message = f"this cell holds more than {CELL_LIMIT:,} characters (10 MB)"
-            raise DataError(Problem(message, file, row=row, column=name, line=line), fix="Shorten the cell.")

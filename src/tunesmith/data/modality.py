@@ -85,10 +85,8 @@ class DataModality(ABC):
 
     def no_column(self, profiles: Sequence[Profile], source: str) -> DataError:
         """The error where no column holds such inputs."""
-        return DataError(
-            Problem(f"no column holds {self.noun}; {described(profiles)}", source),
-            fix=f"Name the {self.noun} column: {self.flag} COLUMN",
-        )
+        problem = Problem(f"no column holds {self.noun}; {described(profiles)}", source)
+        return DataError(problem, fix=f"Name the {self.noun} column: {self.flag} COLUMN")
 
     def reads(self, path: Path) -> bool:
         """Whether a file has a format that it reads by itself (`tables`)."""

@@ -158,7 +158,10 @@ class Profile:
             return "its name says that it is an id" if self.distinct > 0.5 * len(self.cells) else None
         if unique and self.kind == "string" and self.words <= 1.2 and self.numeric < 0.5:
             return "it looks like an id: every value is different and has no spaces"
-        if unique and self.whole and not self.strays and self._rising():
+        # nobody parts the thousands of an id
+        plain = all(re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in self.numbers)
+        rise = plain and all(left < right for left, right in itertools.pairwise(map(float, self.numbers)))
+        if unique and rise and self.whole and not self.strays:
             return "it looks like an id: every value is different and they rise"
         return None
 
@@ -180,11 +183,6 @@ class Profile:
         if self.kind != "string":
             return 0.0
         return sum(n for cell, n in self.counts.items() if pattern.match(cell)) / max(1, len(self.cells))
-
-    def _rising(self) -> bool:
-        # nobody parts the thousands of an id
-        plain = all(re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in self.numbers)
-        return plain and all(left < right for left, right in itertools.pairwise(map(float, self.numbers)))
 
 
 def simple(name: str) -> str:

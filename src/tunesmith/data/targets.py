@@ -72,7 +72,10 @@ class TargetReader:
             style = style_of(cells, decimal)
             return replace(plain, style=style if style.sure else style_of(cells, columns.decimal))
         counts = _labels(plain, tables)
-        plain = replace(plain, whole_labels=columns.kind == "label" and _are_whole(counts))
+        # '1.0' means '1' where all labels are whole numbers
+        seen = [label for label in counts if not says_nothing(label)]
+        numbered = all(whole(label).lstrip("+-").isdigit() for label in seen) and any("." in label for label in seen)
+        plain = replace(plain, whole_labels=columns.kind == "label" and numbered)
         if plain.whole_labels:
             counts = _labels(plain, tables)
         nothing = frozenset(() if keep else labels_of_nothing(counts)) | (set(columns.missing) & set(counts))
@@ -218,12 +221,6 @@ def _cells(tables: Sequence[pa.Table], name: str, blank: bool = False) -> dict[A
         else:
             counts.update({one["values"]: one["counts"] for one in column.value_counts().to_pylist()})
     return {cell: times for cell, times in counts.items() if blank or cell is not None}
-
-
-def _are_whole(labels: Iterable[str]) -> bool:
-    """Whether all labels are whole numbers and some are written as '1.0', so that '1.0' means '1'."""
-    seen = [label for label in labels if not says_nothing(label)]
-    return any("." in label for label in seen) and all(whole(label).lstrip("+-").isdigit() for label in seen)
 
 
 def parse_targets(

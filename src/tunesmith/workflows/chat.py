@@ -18,7 +18,6 @@ def chat(run: str | os.PathLike[str], *, system: str | None = None, **sampling: 
     """A conversation with a model that writes: `chat(run).ask("Hello")`. Raises FolderError, OptionError."""
     kind, folder = predictor_of(run)
     if not issubclass(kind, Streams):
-        raise FolderError(
-            f"{run} holds no model that writes text.", "Train one on conversations or pairs; see `tunesmith tasks`."
-        )
+        fix = "Train one on conversations or pairs; see `tunesmith tasks`."
+        raise FolderError(f"{run} holds no model that writes text.", fix)
     return cast("ChatSession", cast(Streams, kind.load(folder)).session(system=system, sampling=sampling))

@@ -40,9 +40,8 @@ def export(
     kind, model = predictor_of(folder.model)
     if not issubclass(kind, Exports):
         reader = "peft" if stands_beside(folder.model) else "transformers"
-        raise OptionError(
-            f"The run {run} writes no text: {folder.model} is a plain {reader} folder already.", "Use it as it is."
-        )
+        told = f"The run {run} writes no text: {folder.model} is a plain {reader} folder already."
+        raise OptionError(told, "Use it as it is.")
     if (folder.model / ADAPTER).exists() and not can_merge(folder.model):
         told = f"What the run {run} has learned (method {folder.load_spec().method}) stands beside the weights of its "
         told += "base and is no change of them, so there is nothing that could be merged."

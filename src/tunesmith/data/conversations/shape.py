@@ -130,10 +130,9 @@ def _text(value: object, name: str, missing: str | None = None) -> str:
 def _chat(cells: _Cells) -> Example:
     given, name = cells.needed("messages"), cells.found.name
     if name in DIALECTS and (own := dialect_of(given)) not in (None, name):
-        raise Fault(
-            f"this row has the format {own!r} (its messages are of {DIALECTS[str(own)]}), and the file has {name!r} "
-            f"({cells.found.why}): one file must be of one format"
-        )
+        told = f"this row has the format {own!r} (its messages are of {DIALECTS[str(own)]})"
+        file = f"the file has {name!r} ({cells.found.why}): one file must be of one format"
+        raise Fault(f"{told}, and {file}")
     messages = read_messages(given, cells.note)
     messages = cells.begun(messages) if isinstance(messages, list) else messages
     if isinstance(messages, list) and messages and role(messages[0]) == "assistant":
