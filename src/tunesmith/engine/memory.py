@@ -6,7 +6,6 @@ itself, run on shapes (`engine.meta_model`).
 
 from __future__ import annotations
 
-import bisect
 import functools
 import math
 from dataclasses import dataclass
@@ -85,8 +84,21 @@ def largest_batch(meta_model: MetaModel, length: int, limit: float, *, gpu: bool
     def need(rows: int) -> float:
         return peak_bytes(meta_model, rows, length, gpu=gpu).total
 
+    if need(1) > limit:
+        return 0
     bound = 1 + (limit - need(1)) / max(1.0, need(2) - need(1))
-    return bisect.bisect_right(range(1, 1 + max(0, math.floor(min(bound, MANY_ROWS)))), limit, key=need)
+    fits, over = 1, math.floor(min(bound, MANY_ROWS))
+    if need(over) <= limit:
+        return over
+    while over - fits > 1:  # a step is simulated for each look: where the chord meets the limit, then halfway
+        chord = fits + (over - fits) * (limit - need(fits)) / (need(over) - need(fits))
+        near = min(max(math.floor(chord), fits + 1), over - 1)
+        if need(near) <= limit < need(near + 1):
+            return near
+        for rows in (near, (fits + over) // 2):
+            if fits < rows < over:
+                fits, over = (rows, over) if need(rows) <= limit else (fits, rows)
+    return fits
 
 
 def checkpoint_bytes(parameters: Parameters) -> float:
