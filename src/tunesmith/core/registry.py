@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -21,8 +21,8 @@ from tunesmith.core.plugins import load, singular
 
 SEAMS = ("tasks", "methods", "callbacks")
 """Those with options of their own. Launchers, families and studies are reached by name too."""
-_Installed = tuple[tuple[str, int], ...]
-"""Where packages are looked for, and when each place has changed."""
+_Installed = tuple[tuple[tuple[str, int], ...], ...]
+"""The packages of each folder in which they are looked for, and when each has changed."""
 
 
 def names(seam: str) -> list[str]:
@@ -96,7 +96,19 @@ def _added(seam: str, _: _Installed) -> dict[str, EntryPoint]:
 
 
 def _installed() -> _Installed:
-    return tuple((path, _changed(path)) for path in sys.path)
+    return tuple(_packages(path or os.getcwd(), _changed(path)) for path in sys.path)
+
+
+@lru_cache(maxsize=128)
+def _packages(path: str, _: int) -> tuple[tuple[str, int], ...]:
+    """What says which packages lie in a folder, and when each has changed; most other files of it are none of these, as
+    those of a run that is written to the working directory."""
+    try:
+        with os.scandir(path) as found:
+            kept = [one for one in found if one.name.endswith((".dist-info", ".egg-info"))]
+            return tuple(sorted((one.path, one.stat().st_mtime_ns) for one in kept))
+    except OSError:
+        return ()
 
 
 def _changed(path: str) -> int:
