@@ -107,7 +107,12 @@ def predict(
     if piped:
         _answer_pipe(run, format or "text", options, as_json, asked=bool(texts or data))
     elif data and out:
-        _answer_file(run, data, out, options | reading, as_json)
+        from tunesmith.cli import show
+        from tunesmith.workflows import predict as workflow
+
+        count = workflow.predict_file(run, data, out, emit=show.warned, **(options | reading))
+        found = {"rows": count, "out": str(out)}
+        print_found(found, as_json, lambda found: f"{found['rows']} rows written to {found['out']}")
     else:
         _answer_texts(run, [process.as_utf8(text) for text in texts or []], options, as_json)
 
@@ -126,15 +131,6 @@ def _answer_texts(run: Path, texts: list[str], options: dict[str, object], as_js
     answers = model.predict(asked, emit=show.warned, **options)
     shown = [_brief(answer, "probabilities" in options) for answer in answers]
     print_found({"predictions": shown}, as_json, show.predicted)
-
-
-def _answer_file(run: Path, data: str, out: Path, words: dict[str, object], as_json: bool) -> None:
-    from tunesmith.cli import show
-    from tunesmith.workflows import predict as workflow
-
-    count = workflow.predict_file(run, data, out, emit=show.warned, **words)
-    found = {"rows": count, "out": str(out)}
-    print_found(found, as_json, lambda found: f"{found['rows']} rows written to {found['out']}")
 
 
 def _answer_pipe(run: Path, format: str, options: dict[str, object], as_json: bool, *, asked: bool) -> None:

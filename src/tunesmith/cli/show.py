@@ -66,8 +66,9 @@ def run(found: Document, verbose: bool = False) -> str:
         f"report   {found['report']}",
         f"model    {found['model_folder']}",
         f'use it   tunesmith predict {found["run"]} "..."',
-        *_next_step(document["verdict"]),
     ]
+    if step := document["verdict"].get("next_step"):
+        lines += ["", entry("next", step["words"]), *([f"         {step['command']}"] if step["command"] else [])]
     return "\n".join(lines)
 
 
@@ -107,13 +108,6 @@ def _examples(examples: list[Document]) -> list[str]:
 
 def _rounded(value: object) -> object:
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _next_step(verdict: Document) -> list[str]:
-    step = verdict.get("next_step")
-    if not step:
-        return []
-    return ["", entry("next", step["words"]), *([f"         {step['command']}"] if step["command"] else [])]
 
 
 def _progress(found: Document) -> list[str]:

@@ -83,8 +83,10 @@ def write_rows(
     """Write the rows below the header; each comes with the line on which it begins."""
     found, lines = Outcome(), [np.zeros(0, dtype=np.int64)]
     for cells, starts in _batches(rows, layout, source, found):
-        if has_nul:
-            _note_nuls(cells, starts, layout, source, found)
+        for number, (row, line) in enumerate(zip(cells, starts, strict=True) if has_nul else (), found.rows + 1):
+            columns = [name for name, cell in zip(layout.names, row, strict=True) if "\0" in cell]
+            message = "the cell holds a NUL character (a zero byte)"
+            found.problems += [Problem(message, source, number, name, line) for name in columns]
         found.rows += len(cells)
         writer.write(_table(cells, layout.names))
         lines.append(np.asarray(starts, dtype=np.int64))
@@ -134,14 +136,6 @@ def _batches(
             rows, starts, size = [], [], 0
     if rows:
         yield rows, starts
-
-
-def _note_nuls(rows: list[list[str]], starts: list[int], layout: Layout, source: str, found: Outcome) -> None:
-    for number, (row, line) in enumerate(zip(rows, starts, strict=True), found.rows + 1):
-        for name, cell in zip(layout.names, row, strict=True):
-            if "\0" in cell:
-                message = "the cell holds a NUL character (a zero byte)"
-                found.problems.append(Problem(message, source, row=number, column=name, line=line))
 
 
 def _guarded(

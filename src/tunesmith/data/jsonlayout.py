@@ -79,7 +79,8 @@ def open_json(file: TextFile, lines: bool) -> Document:
         if "\n" in text[start:end] or not lines:
             return _of_sequence(text, start, source, pretty="\n" in text[start:end].strip())
         return _of_lines(file, "")
-    if lines and not _holds_rows(value):
+    holds_rows = any(isinstance(rows, list) and rows and isinstance(rows[0], dict) for rows in value.values())
+    if lines and not (holds_rows and {"rows", "data", *SPLIT_WORDS} & set(value)):  # no document after all
         return Document({"": iter([(1, value, end)])})
     return _of_object(text, start, value, source)
 
@@ -185,13 +186,6 @@ def _values(
         position = behind(end, row)
 
 
-def _holds_rows(value: Json) -> bool:
-    """Whether one object in a file of lines is a document after all."""
-    return any(isinstance(rows, list) and rows and isinstance(rows[0], dict) for rows in value.values()) and bool(
-        {"rows", "data", *SPLIT_WORDS} & set(value)
-    )
-
-
 def _of_object(text: str, start: int, value: Json, source: str) -> Document:
     lists = {key: rows for key, rows in value.items() if isinstance(rows, list) and rows and isinstance(rows[0], dict)}
     if "rows" in lists and isinstance(lists["rows"][0].get("row"), dict):
@@ -281,7 +275,7 @@ def _converted(rows: Iterator[Row], first: object, found: Document, source: str)
     tool = labelling.tool_of(first)
     if tool is None:
         return rows
-    found.layout, found.why, found.single = tool.name, tool.why, tool.labels(first)
+    found.layout, found.why, found.single = tool.name, tool.why, tool.labels
 
     def each() -> Iterator[Row]:
         for number, (line, row, size) in enumerate(rows, 1):

@@ -27,7 +27,7 @@ class Tool:
     name: str
     why: str
     convert: Callable[[Json, Tool], Json]
-    labels: Callable[[Json], tuple[str, ...]]
+    labels: tuple[str, ...]
     differing: int = 0
 
 
@@ -35,26 +35,24 @@ def tool_of(first: Json) -> Tool | None:
     """The tool whose export begins with this row."""
     listed = [key for key in ("annotations", "completions", "predictions") if isinstance(first.get(key), list)]
     if listed and isinstance(first.get("data"), Mapping):
-        return Tool("Label Studio", "texts in 'data', labels in 'annotations'", _label_studio, _studio_labels)
+        why = "texts in 'data', labels in 'annotations'"
+        names = tuple(_name(one, first) for one in _results(_annotations(first))) or ("label",)
+        return Tool("Label Studio", why, _label_studio, names)
     if "answer" in first and "text" in first and {"_input_hash", "_task_hash"} & set(first):
         why = "rejected and ignored answers give no label"
-        return Tool("Prodigy", why, _prodigy, lambda row: ("label" if "label" in row else "accept",))
+        return Tool("Prodigy", why, _prodigy, ("label" if "label" in first else "accept",))
     doccano = {"Comments", "comments"} & set(first) or (
         isinstance(first.get("annotations"), list) and "text" in first and "messages" not in first
         and any(isinstance(one, Mapping) and "label" in one for one in first["annotations"])
     )  # fmt: skip
     if doccano and ("text" in first or "data" in first) and {"label", "labels", "annotations"} & set(first):
-        return Tool("Doccano", "a list of labels for each text", _doccano, lambda row: ("label", "labels"))
+        return Tool("Doccano", "a list of labels for each text", _doccano, ("label", "labels"))
     return None
 
 
 def _annotations(task: Json) -> list[Json]:
     listed = task.get("annotations") or task.get("completions") or []
     return [one for one in listed if isinstance(one, dict) and not one.get("was_cancelled")]
-
-
-def _studio_labels(task: Json) -> tuple[str, ...]:
-    return tuple(_name(one, task) for one in _results(_annotations(task))) or ("label",)
 
 
 def _results(annotations: list[Json]) -> list[Json]:

@@ -52,7 +52,9 @@ def move_together(marks: Marks, found: Duplicates, strata: Ints, seed: int) -> t
     side = np.argmax(_table(marks, found.cluster), axis=1).astype(np.int8)
     moved_marks = side[found.cluster]
     moved = int((moved_marks != marks).sum())
-    _keep_strata(moved_marks, found.cluster, strata)
+    in_train = np.bincount(strata[moved_marks == TRAIN], minlength=int(strata.max()) + 1)
+    lost = np.isin(strata, np.flatnonzero(in_train == 0))
+    moved_marks[np.isin(found.cluster, found.cluster[lost])] = TRAIN
     for mark in (TEST, VALIDATION):
         _fill(moved_marks, mark, int(wanted[mark]), found.cluster, strata, seed)
     return moved_marks, moved
@@ -107,13 +109,6 @@ def _table(marks: Marks, numbers: Ints) -> Ints:
     """Rows of each cluster (first axis) in train, validation and test."""
     size = int(numbers.max()) + 1
     return np.bincount(numbers * 3 + marks, minlength=size * 3).reshape(size, 3)
-
-
-def _keep_strata(marks: Marks, clusters: Ints, strata: Ints) -> None:
-    in_train = np.bincount(strata[marks == TRAIN], minlength=int(strata.max()) + 1)
-    lost = np.isin(strata, np.flatnonzero(in_train == 0))
-    if lost.any():
-        marks[np.isin(clusters, clusters[lost])] = TRAIN
 
 
 def _fill(marks: Marks, mark: int, wanted: int, clusters: Ints, strata: Ints, seed: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -236,7 +236,9 @@ def parse_targets(
         problems = [Problem("the target column is not in this data", source, column=name) for name in missing]
         raise DataError(problems, fix=did_you_mean(missing[0], dataset.column_names))
     known = set(label_names or ())
-    reader = _reader_for(columns, known, dataset.data.table)
+    reader = TargetReader.of(columns, [dataset.data.table])
+    nothing = frozenset(label for label in reader.nothing if label not in known)  # what the model knows is a label
+    reader = replace(reader, nothing=nothing, whole_labels=False, spellings={})
     targets: list[Any] = []
     problems = []
     names = [*columns.target, *(name for name in columns.inputs if name in dataset.column_names)]
@@ -272,13 +274,6 @@ def meant(label: str, known: Iterable[str]) -> str:
     names = list(known)
     other = nearest(label, names)
     return f"Did you mean {shown(other)}?" if other is not None else did_you_mean(label, names)
-
-
-def _reader_for(columns: Columns, known: Container[str], table: pa.Table) -> TargetReader:
-    """The reader of other data: what the model knows as a label is one, whatever it says."""
-    reader = TargetReader.of(columns, [table])
-    nothing = frozenset(label for label in reader.nothing if label not in known)
-    return replace(reader, nothing=nothing, whole_labels=False, spellings={})
 
 
 def _as_known(target: Any, known: set[str], merge: bool) -> Any:

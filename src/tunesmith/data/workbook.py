@@ -7,7 +7,7 @@ import itertools
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -220,7 +220,10 @@ def _chosen(book: Book, emit: Emit, hints: Hints, split: str) -> dict[str, str]:
         return parts
     if not filled:
         raise DataError(Problem("no sheet of this workbook holds rows", str(path)), fix="Give one that has rows in it.")
-    fitting = [name for name in filled if _has_names(book, name, hints.names)] or filled
+    wanted = set(hints.names)
+    heads = {name: itertools.islice(_rows(book, name), 20) for name in filled if wanted}
+    named = [name for name in heads if any(wanted <= {cell.strip() for cell in row} for _, row in heads[name])]
+    fitting = named or filled
     best = max(fitting, key=lambda name: heights[name])
     if len(names) > 1:
         others = ", ".join(f"{name!r} ({heights[name]} rows)" for name in filled if name != best) or "none with rows"
@@ -229,19 +232,17 @@ def _chosen(book: Book, emit: Emit, hints: Hints, split: str) -> dict[str, str]:
     return {best: split}
 
 
-def _has_names(book: Book, sheet: str, names: Sequence[str]) -> bool:
-    if not names:
-        return False
-    return any(set(names) <= {cell.strip() for cell in row} for _, row in itertools.islice(_rows(book, sheet), 20))
-
-
 def _rows(book: Book, name: str) -> Iterator[Row]:
     """The rows that hold anything, with their numbers in the sheet; a cell merged over several rows is in each."""
     sheet = book.sheet(name)
     first, left = sheet.start or (0, 0)
     last = first + int(sheet.height)
+    ranges = list(dict.fromkeys(getattr(sheet, "merged_cell_ranges", None) or []))
+    if len(ranges) > _MOST_MERGED:
+        problem = Problem(f"{len(ranges):,} groups of cells are merged", str(book.path))
+        raise DataError(problem, fix="Save the sheet as CSV (UTF-8).")
     merged = {
-        (row, top[1]): top for top, end in _distinct(getattr(sheet, "merged_cell_ranges", None) or [], book.path)
+        (row, top[1]): top for top, end in ranges
         if top[1] == end[1] for row in range(top[0] + 1, min(end[0], last) + 1)
     }  # fmt: skip
     values: dict[tuple[int, int], str] = {}
@@ -262,14 +263,6 @@ def _rows(book: Book, name: str) -> Iterator[Row]:
                     cells[column] = values.get(merged[place], "")
         if any(cell.strip() for cell in cells):
             yield number + 1, cells
-
-
-def _distinct(ranges: Sequence[Any], path: Path) -> list[Any]:
-    found = list(dict.fromkeys(ranges))
-    if len(found) > _MOST_MERGED:
-        problem = Problem(f"{len(found):,} groups of cells are merged", str(path))
-        raise DataError(problem, fix="Save the sheet as CSV (UTF-8).")
-    return found
 
 
 def _text(cell: object) -> str:

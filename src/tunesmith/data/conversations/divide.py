@@ -15,7 +15,7 @@ from tunesmith.data.conversations.examples import Examples
 from tunesmith.data.conversations.shape import Example
 from tunesmith.data.divide import refuse_empty, wanted_sizes
 from tunesmith.data.duplicates import Duplicates, find_duplicates
-from tunesmith.data.split import NAMES, TEST, TRAIN, VALIDATION, Ints, Marks, renumbered
+from tunesmith.data.split import NAMES, TRAIN, Ints, Marks, renumbered
 from tunesmith.data.types import SplitOptions
 
 _NEAR = SplitOptions().near_duplicates
@@ -60,7 +60,8 @@ def divide(
         how, why = "given files", "validation and test are given, or none is wanted"
     elif examples.form == "text" and group is None:
         how, why = "in blocks", "running text is cut, not mixed: the last parts are held out"
-        marks[pool] = _blocks(pool.size, *wanted)
+        ends = np.cumsum([pool.size - sum(wanted), *wanted])
+        marks[pool] = np.searchsorted(ends, np.arange(pool.size), side="right")
     else:
         inner = leakage.movable(Duplicates(renumbered(found.identical[pool]), renumbered(found.cluster[pool])))
         if group is not None:
@@ -69,7 +70,10 @@ def divide(
             marks[pool] = split.by_group(groups, *wanted, seed)
         else:
             how, why = "by prompt", f"at random, seed {seed}; no prompt stands in two parts"
-            marks[pool], moved = _by_prompt(inner, wanted, seed)
+            alike = np.zeros(pool.size, dtype=np.int64)
+            marks[pool] = split.stratify(alike, *wanted, seed)
+            if leakage.measure(marks[pool], inner, 0.0).remaining_rows:
+                marks[pool], moved = leakage.move_together(marks[pool], inner, alike, seed)
     result = Division({name: np.flatnonzero(marks == mark).astype(np.int64) for mark, name in enumerate(NAMES)})
     texts = int(found.identical.max(initial=-1)) + 1
     result.facts = {
@@ -100,21 +104,6 @@ def file_splits(examples: Examples) -> Marks:
     of_file = np.array([NAMES.index(part) for part in examples.parts], dtype=np.int8)
     marks: Marks = of_file[np.searchsorted(examples.starts, examples.ids, side="right") - 1]
     return marks
-
-
-def _blocks(rows: int, validation: int, test: int) -> Marks:
-    marks = np.full(rows, TRAIN, dtype=np.int8)
-    marks[rows - test - validation :] = VALIDATION
-    marks[rows - test :] = TEST
-    return marks
-
-
-def _by_prompt(units: Duplicates, wanted: tuple[int, int], seed: int) -> tuple[Marks, int]:
-    strata = np.zeros(units.identical.size, dtype=np.int64)
-    marks = split.stratify(strata, *wanted, seed)
-    if leakage.measure(marks, units, 0.0).remaining_rows:
-        return leakage.move_together(marks, units, strata, seed)
-    return marks, 0
 
 
 def _numbers(group: Sequence[object], rows: int) -> Ints:

@@ -55,16 +55,10 @@ def _first_format(source: Any, folder: Path, options: ReadOptions | None) -> For
     elif isinstance(source, Mapping) and source:
         return _first_format(source.get("train", next(iter(source.values()))), folder, options)
     elif isinstance(source, (str, os.PathLike)) and (path := Path(source).expanduser()).exists():
-        return _of_path(path, folder, options)
+        if path.is_dir() and is_arrow_folder(path):
+            return _first_format(load_folder(path), folder, options)
+        return _of_file(path if path.is_file() else next(iter(files_of(path).values()))[0], folder, options)
     return _of_input(next(iter(open_parts(source, folder, ignore, options).values()))[0])
-
-
-def _of_path(path: Path, folder: Path, options: ReadOptions | None) -> Format | None:
-    if path.is_file():
-        return _of_file(path, folder, options)
-    if is_arrow_folder(path):
-        return _first_format(load_folder(path), folder, options)
-    return _of_file(next(iter(files_of(path).values()))[0], folder, options)
 
 
 def _of_file(path: Path, folder: Path, options: ReadOptions | None) -> Format | None:

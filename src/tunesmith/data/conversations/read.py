@@ -124,7 +124,10 @@ def _read(
     if found.unread is not None and not request.others:
         raise _doubt(found, found.unread, ", ".join(reading.files))
     _tell(found, columns, group, emit, request.others)
-    _tell_mojibake(inputs[0].name, sample, emit)
+    shown = first_mojibake(json.dumps(row, ensure_ascii=False, default=str) for row in sample)
+    if shown is not None:
+        told = f"{inputs[0].name}: text that was once read in a wrong encoding, such as {shown}. {mojibake.FIX}"
+        emit(Warned("wrong encoding", told))
     writer, ids, groups = RowWriter(cache_dir), [], []
     for number, row in itertools.chain(head, rows):
         try:
@@ -221,13 +224,6 @@ def _tell_notes(found: Format, reading: _Reading, emit: Emit) -> None:
     if not good or not bad:
         told = f"all {good + bad} answers are {'good' if good else 'bad'}, says the column {column!r}"
         emit(Warned("verdicts", f"{told}: there is nothing to tell apart"))
-
-
-def _tell_mojibake(name: str, rows: Sequence[Row], emit: Emit) -> None:
-    shown = first_mojibake(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
-    if shown is not None:
-        message = f"{name}: text that was once read in a wrong encoding, such as {shown}. {mojibake.FIX}"
-        emit(Warned("wrong encoding", message))
 
 
 def _refusal(reading: _Reading, columns: Sequence[str], group: str | None) -> DataError:

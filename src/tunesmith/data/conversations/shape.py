@@ -157,13 +157,10 @@ def _instruction(cells: _Cells) -> Example:
 def _history(cells: _Cells) -> list[Message]:
     """Earlier turns, [[question, answer], ...]."""
     history = structure(cells["history"]) or []
-    if not isinstance(history, list) or not all(map(_is_pair, history)):
+    pairs: list[list[str]] = history if isinstance(history, list) else [[]]
+    if not all(isinstance(pair, list) and list(map(type, pair)) == [str, str] for pair in pairs):
         raise Fault(f'key "{cells.name("history")}": is not a list of pairs of strings, [[question, answer], ...]')
-    return [_said(role, text) for pair in history for role, text in zip(("user", "assistant"), pair, strict=True)]
-
-
-def _is_pair(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)
+    return [_said(role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True)]
 
 
 def _said(role: str, content: str) -> Message:
