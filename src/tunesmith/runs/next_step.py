@@ -8,10 +8,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tunesmith.core import registry
+from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
 from tunesmith.evaluate.verdict import NextStep
 from tunesmith.models import catalog
+from tunesmith.runs import choose
 
 FEW_TEST_ROWS = 300
 """With fewer, cross-validation, in which every row is a test row once, tells clearly more."""
@@ -86,13 +89,20 @@ def _simpler(spec: RunSpec, worth: Words, method: str) -> NextStep:
 
 
 def _use(run: Path, spec: RunSpec) -> NextStep:
-    return made("Use it: try a text, or a whole file with --data and --out.", use(run, spec))
+    return made(f"Use it: try a {_noun(run, spec)}, or a whole file with --data and --out.", use(run, spec))
 
 
 def use(run: Path, spec: RunSpec) -> str:
     """The command that asks the model of a run for an answer."""
-    texts = ["a text of yours"] if len(spec.text or []) < 2 else ["a text of yours", "and its pair"]
-    return _joined("predict", _shown(run), *texts)
+    first = f"a {_noun(run, spec)} of yours"
+    return _joined("predict", _shown(run), *([first] if len(spec.text or []) < 2 else [first, "and its pair"]))
+
+
+def _noun(run: Path, spec: RunSpec) -> str:
+    """What the model of a run is asked about; `spec` may not have said of which task that is."""
+    if spec.task == "auto" and is_run(run):
+        spec = RunFolder(run).load_spec()
+    return "text" if spec.task == "auto" else choose.modality_of(registry.get("tasks", spec.task)).noun
 
 
 def for_texts(spec: RunSpec, document: Words, run: Path, gates: Sequence[str]) -> NextStep:

@@ -16,7 +16,7 @@ from scipy import stats
 
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, TunesmithError, did_you_mean
-from tunesmith.core.events import Emit, Phase, ignore
+from tunesmith.core.events import Emit, Phase, Warned, ignore
 from tunesmith.core.files import own_folder, read_json
 from tunesmith.core.measured import Measured
 from tunesmith.core.renamed import given_words
@@ -75,8 +75,13 @@ def compare(
         ]  # fmt: skip
         contenders = []
         for at, (name, base) in enumerate(jobs, 1):
-            emit(Phase("compare", f"{at} of {len(jobs)}: {TITLES.get(name, name)}"))
-            contenders.append(_contender(study, split, name, base, short_names(bases)[base]))
+            emit(Phase("compare", f"{at} of {len(jobs)}: {_title(name, split)}"))
+            try:
+                contenders.append(_contender(study, split, name, base, short_names(bases)[base]))
+            except RunFailed as error:
+                if name in names or not isinstance(error.__cause__, OptionError):
+                    raise  # else the base has nothing that it could move, and nobody asked for it
+                emit(Warned("left out", f"{_title(name, split)}: {error.__cause__.message}"))
         points = []
         if curve := family.learning_curve:
             emit(Phase("compare", "what more rows would bring"))
@@ -121,8 +126,15 @@ def _contender(study: Study, split: SharedSplit, name: str, base: str, short: st
     named = short and family_named(split.family).contenders.get(name, True)
     folder = study.path / "rungs" / (f"{name}-{short}" if named else name)
     told = _job(study, f"rungs/{folder.name}", _words(split, name, base))
-    title = TITLES.get(name, name) + (f", {short}" if named else "")
+    title = _title(name, split) + (f", {short}" if named else "")
     return {"name": folder.name, "rung": name, "title": title, "metric": split.metric, "folder": str(folder), **told}
+
+
+def _title(name: str, split: SharedSplit) -> str:
+    """What a contender is called, with the word for what is read here."""
+    modality = getattr(registry.get("tasks", split.words["task"]), "modality", None)
+    nouns = "texts" if modality is None else choose.modality_named(modality).nouns
+    return TITLES.get(name, baseline(name)).replace("texts", nouns)
 
 
 def _words(split: SharedSplit, name: str, base: str) -> Words:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.core.errors import RunFailed
+from tunesmith.core.errors import OptionError, RunFailed
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import read_json, write_json, write_text
 from tunesmith.core.run import RunFolder
@@ -61,20 +61,25 @@ def settle(folder: RunFolder, spec: RunSpec, emit: Emit) -> RunSpec:
 
 def _candidates(spec: RunSpec, split: SharedSplit, usual: int) -> list[Words]:
     """What is tried, the quickest first. `usual`: epochs of `full`."""
+    if split.method == "scratch":  # of random weights nothing can be kept
+        epochs = choose.rate_and_epochs("scratch", split.words["task"], split.sizes["train"])[1]
+        more: list[Words] = [{"method": "scratch", "epochs": 2 * epochs}]
+        return [{"method": "scratch"}, *(more if spec.options.get("epochs") is None else [])]
     compared = split.kind == "label" and split.sizes["train"] <= _COMPARED_ROWS
     found: list[Words] = [{"method": "full"}, {"method": "lora"}]
     if spec.options.get("epochs") is None:
         found.append({"method": "full", "epochs": 2 * usual})
     if compared and len(split.words.get("text") or []) < 2:
         found.append({"method": "contrastive"})
-    return found
+    known = choose.methods_of(split.family, split.words["task"])
+    return [one for one in found if one["method"] in known]
 
 
 def _tried(folder: RunFolder, split: SharedSplit, change: Words) -> Words:
     shared = fitting({**split.without_test(), **change}, change["method"])
     try:
         trial = try_out(shared, folder.path / "tries" / "run", Watch(split.metric), launcher_of("here"))
-    except RunFailed:
+    except (RunFailed, OptionError):  # a network may have no layers that lora could add to
         return {"words": change, "value": None, "loss": None, "seconds": 0.0}
     return {"words": change, "value": trial.value, "loss": trial.loss, "seconds": trial.seconds}
 

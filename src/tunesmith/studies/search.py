@@ -103,7 +103,7 @@ def search(
     asked = {"verb": "search", "space": given, "pruning": pruning}
     with open_study(out, data, words, launcher, **asked) as study, full_disk_as_oserror():
         split, method = study.make_split(), study.words.get("method", "auto")
-        tried = [method] if method != "auto" else _methods(split.family)
+        tried = [method] if method != "auto" else _methods(split)
         searching = _Search(study, split, derive(study.words, given, tried, split.words["task"]), limit, pruning)
         try:
             if not is_run(study.path / "run"):  # else the winner is settled
@@ -113,8 +113,10 @@ def search(
             searching.close()
 
 
-def _methods(family: str) -> list[str]:
-    known = choose.methods_of(family)
+def _methods(split: SharedSplit) -> list[str]:
+    if split.method == "scratch":  # the base has random weights
+        return ["scratch"]
+    known = choose.methods_of(split.family, split.words["task"])
     return [name for name in METHODS if name in known] or known
 
 
