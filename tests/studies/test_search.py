@@ -19,7 +19,7 @@ import pytest
 
 from tunesmith.cli.show import show_search
 from tunesmith.core.errors import FolderError, OptionError, RunFailed
-from tunesmith.evaluate import charts, page, refine_report
+from tunesmith.evaluate import charts, page, refine_report, report
 from tunesmith.studies import series
 from tunesmith.studies.search import SearchResult, _beside_the_first, search
 from tunesmith.studies.series import Budget, Trial, make_split, parse_budget
@@ -155,7 +155,7 @@ def test_the_winner_is_the_best_on_validation_and_trains_to_the_same(whole: Sear
     page = (whole.path / "report.html").read_text()
     assert "best so far" in page
     assert "connect-src" not in page
-    assert "http" not in refine_report.POLICY
+    assert "http" not in report.POLICY
     with pytest.raises(FolderError, match="differs in data, space, words"):
         search("elsewhere.csv", out=whole.path, budget="5 trials", model="minilm")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunesmith.evaluate import span_sections, words
@@ -176,8 +176,7 @@ def _loading(evidence: Evidence) -> str:
         return _loading_language(evidence)
     if (plain := _PLAIN.get((evidence.modality, evidence.kind))) is not None:
         asked = "a text" if evidence.typed is None else "path/to/it"  # not one of this machine
-        ours = _OURS.format(then=f'\nprint(model.predict(["{asked}"]))')
-        return f"{ours}With plain transformers:\n\n" + _python(plain(evidence))
+        return _loaded(f'"{asked}"', plain(evidence))
     turn = {
         "label": "probabilities = logits.softmax(-1)\nprint(model.config.id2label[int(logits.argmax())])",
         "labels": f"probabilities = logits.sigmoid()[0]\n{_given(evidence)}",
@@ -185,7 +184,6 @@ def _loading(evidence: Evidence) -> str:
     }[evidence.kind]
     pair = evidence.audit.get("columns", {}).get("text_pair")
     asked, tokenized = ('("a text", "another")', '"a text", "another"') if pair else ('"a text"', '"a text"')
-    ours = _OURS.format(then=f"\nprint(model.predict([{asked}]))")
     lines = ["from transformers import AutoModelForSequenceClassification, AutoTokenizer", ""]
     below = evidence.model.get("below")  # the base, where virtual tokens stand before it
     if below:
@@ -199,7 +197,13 @@ def _loading(evidence: Evidence) -> str:
         f'logits = model(**tokenizer({tokenized}, return_tensors="pt", truncation=True)).logits',
         turn,
     ]
-    return f"{ours}With plain transformers{' and peft' if below else ''}:\n\n" + _python(lines)
+    return _loaded(asked, lines, peft=bool(below))
+
+
+def _loaded(asked: str, lines: Sequence[str], *, peft: bool = False) -> str:
+    """How Tunesmith loads it and answers what is asked, and how `lines` do without Tunesmith."""
+    ours = _OURS.format(then=f"\nprint(model.predict([{asked}]))")
+    return f"{ours}With plain transformers{' and peft' if peft else ''}:\n\n```python\n" + "\n".join(lines) + "\n```"
 
 
 def _plain_pictures(to_probabilities: str, said: str) -> list[str]:
@@ -240,15 +244,13 @@ def _given(evidence: Evidence) -> str:
 
 def _loading_language(evidence: Evidence) -> str:
     family = "AutoModelForSeq2SeqLM" if evidence.task == "seq2seq" else "AutoModelForCausalLM"
-    ours = _OURS.format(then='\nprint(model.predict(["a question"]))')
     imports = f"from transformers import {family}, AutoTokenizer"
     tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")'
     beside = evidence.model.get("beside")
     if not beside:
-        lines = [imports, "", f'model = {family}.from_pretrained("path/to/this/folder")', tokenizer]
-        return f"{ours}With plain transformers:\n\n" + _python(lines)
-    lines = _beside_its_base(family, beside, imports, tokenizer)
-    return f"{ours}With plain transformers and peft:\n\n" + _python(lines)
+        model = f'model = {family}.from_pretrained("path/to/this/folder")'
+        return _loaded('"a question"', [imports, "", model, tokenizer])
+    return _loaded('"a question"', _beside_its_base(family, beside, imports, tokenizer), peft=True)
 
 
 def _beside_its_base(family: str, beside: dict[str, Any], imports: str, tokenizer: str) -> list[str]:
@@ -272,10 +274,6 @@ def _beside_its_base(family: str, beside: dict[str, Any], imports: str, tokenize
         where = "path/to/merged"
     lines.append(f'base = {family}.from_pretrained("{where}")')
     return [*lines, 'model = PeftModel.from_pretrained(base, "path/to/this/folder")']
-
-
-def _python(lines: list[str]) -> str:
-    return "```python\n" + "\n".join(lines) + "\n```"
 
 
 def _origin(evidence: Evidence) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from tunesmith.evaluate import charts, page, words
 from tunesmith.evaluate.charts import BLUE, GREY, ORANGE, Figure, plain
 from tunesmith.evaluate.page import text
-from tunesmith.evaluate.report import PAGE, POLICY, own_file, plotly_script
+from tunesmith.evaluate.report import whole
 
 Document = Mapping[str, Any]
 Section = tuple[str, str]
@@ -191,10 +191,7 @@ def _page(title: str, document: Document, parts: Sequence[Section]) -> str:
     facts = page.facts(known) if known else ""
     body = [f'<h1>{text(title)}</h1>{facts}<div class="banner">{sentences}</div>']
     body += [f"<section><h2>{heading}</h2>{inside}</section>" for heading, inside in parts if inside]
-    return PAGE.format(
-        policy=POLICY, title=text(title), style=own_file("report.css"), body="\n".join(body), plotly=plotly_script(),
-        script=own_file("report.js"),
-    )  # fmt: skip
+    return whole(title, body)
 
 
 def _link(run: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,7 +74,7 @@ SECTIONS: tuple[Section, ...] = (
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
-PAGE = """<!DOCTYPE html>
+_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -107,14 +107,18 @@ def render(evidence: Evidence) -> str:
     parts = [_head(evidence, links)]
     parts += [f'<section id="{_anchor(title)}"><h2>{title}</h2>{inside}</section>' for title, inside in known]
     parts.append(f"<footer>Made by Tunesmith {text(evidence.versions.get('tunesmith', ''))}</footer>")
-    return PAGE.format(
-        policy=POLICY,
-        title=text(evidence.name),
-        style=own_file("report.css"),
-        body="\n".join(parts),
-        plotly=plotly_script(),
-        script=own_file("report.js"),
-    )
+    return whole(evidence.name, parts)
+
+
+def whole(title: str, parts: Sequence[str]) -> str:
+    """The parts as a page that loads nothing from anywhere."""
+    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    bundle = pkgutil.get_data("plotly", "package_data/plotly.min.js")
+    if bundle is None:
+        raise FileNotFoundError("plotly's script plotly.min.js is missing from the installed plotly package")
+    plotly = bundle.decode("utf-8").replace("</script", "<\\/script")
+    body = "\n".join(parts)
+    return _PAGE.format(policy=POLICY, title=text(title), style=style, body=body, plotly=plotly, script=script)
 
 
 def _head(evidence: Evidence, links: str) -> str:
@@ -181,14 +185,3 @@ def _headline(test: Mapping[str, Mapping[str, float]], first: str) -> str:
 
 def _anchor(title: str) -> str:
     return re.sub(r"[^a-z]+", "-", title.lower())
-
-
-def own_file(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def plotly_script() -> str:
-    bundle = pkgutil.get_data("plotly", "package_data/plotly.min.js")
-    if bundle is None:
-        raise FileNotFoundError("plotly's script plotly.min.js is missing from the installed plotly package")
-    return bundle.decode("utf-8").replace("</script", "<\\/script")
