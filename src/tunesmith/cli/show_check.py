@@ -8,6 +8,7 @@ from typing import Any
 
 from tunesmith.cli.screen import entry, paint, table, width
 from tunesmith.core import registry
+from tunesmith.core.text import shortened
 from tunesmith.display.narration import DEPTH, decided
 from tunesmith.evaluate import words
 from tunesmith.families.plan_words import PARTS, Plan, described, way
@@ -104,7 +105,7 @@ def _why(found: Document, what: str) -> str:
 
 
 def _columns(names: Sequence[str]) -> str:
-    few = [_cut_short(_line(name), 60) for name in names[:6]]
+    few = [shortened(_line(name), 60) for name in names[:6]]
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return f"the column{'' if len(names) == 1 else 's'} {words.listed(few) if not more else ', '.join(few) + more}"
 
@@ -137,7 +138,7 @@ def _labels(labels: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Every label with its rows and a bar, the most frequent first."""
     counts = sorted(((sum(parts.values()), name) for name, parts in labels.items()), key=lambda one: (-one[0], one[1]))
     shown = counts[:_LABELS] if len(counts) > _LABELS + 1 else counts
-    names = [_cut_short(_line(name), 32) for _, name in shown]
+    names = [shortened(_line(name), 32) for _, name in shown]
     widest, digits = max(map(len, names)), len(f"{counts[0][0]:,}")
     lines = [
         (
@@ -168,9 +169,9 @@ def _samples(samples: Sequence[Mapping[str, object]]) -> list[str]:
         texts = " | ".join(_line(str(cell)) for name, cell in sample.items() if name != "target" and cell is not None)
         target = sample["target"]
         answer = _line(", ".join(map(str, target)) if isinstance(target, list) else str(target)) or "(none)"
-        answer = _cut_short(answer, 30)
+        answer = shortened(answer, 30)
         room = max(20, columns - 9 - len(answer) - 4)
-        lines.append(f"{'such as' if not number else '':9}{_cut_short(texts, room)} -> {answer}")
+        lines.append(f"{'such as' if not number else '':9}{shortened(texts, room)} -> {answer}")
     return lines
 
 
@@ -184,7 +185,7 @@ def _examples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
         parts += [("worse", sample["rejected"])] if "rejected" in sample else []
         if sample.get("turns", 0) > 2:
             parts[0] = ("reads", f"{parts[0][1]} (the last of {sample['turns'] - 1} messages before the answer)")
-        shown = [(name, _cut_short(_line(text), room)) for name, text in parts if text]
+        shown = [(name, shortened(_line(text), room)) for name, text in parts if text]
         lines += [f"{'' if number or at else 'such as':9}{name:9}{text}" for at, (name, text) in enumerate(shown)]
     return lines
 
@@ -236,12 +237,8 @@ def planned(made: Plan, verbose: bool = False) -> str:
     return "\n".join([*lines, "An estimate. " + _END])
 
 
-def _cut_short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
-
-
 def _short(value: object) -> str:
-    return _cut_short(str(value), 100)
+    return shortened(str(value), 100)
 
 
 def _line(text: str) -> str:

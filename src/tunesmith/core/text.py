@@ -25,6 +25,11 @@ def _escape(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def shortened(text: str, most: int, sign: str = "...") -> str:
+    """`text`, cut with a sign that it was where it has more than so many letters."""
+    return text if len(text) <= most else text[: most - len(sign)] + sign
+
+
 def visible_within(value: Any) -> Any:
     """A value of dicts, lists and text with all its text, keys too, made `visible`."""
     if isinstance(value, str):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.core.text import visible
+from tunesmith.core.text import shortened, visible
 
 if TYPE_CHECKING:
     import pandas
@@ -164,5 +164,4 @@ def _short(value: object) -> str:
         value = f"{value:.4g}"
     elif isinstance(value, list | tuple | set):
         value = ", ".join(map(str, value))
-    text = plain("" if value is None else str(value))
-    return text if len(text) <= LONGEST * 4 else f"{text[: LONGEST * 4 - 3]}..."
+    return shortened(plain("" if value is None else str(value)), LONGEST * 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tunesmith.core.events import Decided, Evaluated, Event, Paused, Phase, RolledBack, Step, Warned
-from tunesmith.core.text import visible
+from tunesmith.core.text import shortened, visible
 from tunesmith.evaluate import words
 
 _PHASES = {
@@ -105,7 +105,7 @@ class Narrator:
         if isinstance(event, Phase):
             return None if event.seconds is not None else f"[{event.phase}] {event.detail}".rstrip()
         if isinstance(event, Decided):
-            return f"  {event.what} = {_short(event.value)} ({event.why})"
+            return f"  {event.what} = {shortened(str(event.value), 80)} ({event.why})"
         if isinstance(event, Evaluated):
             numbers = ", ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
             return f"  step {event.step}, {event.split}: {numbers}{self._best(event)}"
@@ -145,15 +145,10 @@ def _value(what: str, value: object) -> str:
     if what == "class_weights":
         return "count more, so that they are learned too"
     if isinstance(value, list | tuple):
-        return _short(", ".join(map(str, value)))
-    return _short(value)
+        return shortened(", ".join(map(str, value)), 80)
+    return shortened(str(value), 80)
 
 
 def rate(event: Step) -> str:
     speed = event.rows / max(event.seconds, 1e-9)
     return f"loss {event.loss:.4f}  {speed:.0f} rows/s"
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.core.text import shortened
 from tunesmith.evaluate.fit import Curves
 from tunesmith.evaluate.metrics import TABLE
 from tunesmith.evaluate.sample import BINS
@@ -32,8 +33,7 @@ FEWEST_IN_GROUP = 20
 
 def plain(text: str, longest: int = 28) -> str:
     """A label for a chart: no markup, cut with an ellipsis."""
-    short = text if len(text) <= longest else text[: longest - 1] + "…"
-    return html.escape(short, quote=False)
+    return html.escape(shortened(text, longest, "…"), quote=False)
 
 
 def _rounded(values: Sequence[float] | np.ndarray) -> list[float]:

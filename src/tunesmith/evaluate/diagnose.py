@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunesmith.core.measured import Measured
+from tunesmith.core.text import shortened
 from tunesmith.evaluate import curve, noise, shift
 from tunesmith.evaluate.compare import Verdict
 from tunesmith.evaluate.fit import Curves, fit_state, of_set_aside
@@ -262,8 +263,8 @@ def _noisy(frozen: Frozen, suspected: noise.Noise | None) -> list[Finding]:
     if suspected is None or suspected.low <= NOISE or not len(suspected.rows):
         return []
     shown = [
-        f"row {int(frozen.row_ids[row])} {_short(frozen.texts[row])} is {frozen.names[frozen.truth[row]]!r}, "
-        f"perhaps {frozen.names[other]!r}"
+        f"row {int(frozen.row_ids[row])} “{shortened(' '.join(frozen.texts[row].split()), 80)}” is "
+        f"{frozen.names[frozen.truth[row]]!r}, perhaps {frozen.names[other]!r}"
         for row, other in zip(suspected.rows[:SHOWN], suspected.suggested[:SHOWN], strict=True)
     ]
     evidence = (
@@ -273,11 +274,6 @@ def _noisy(frozen: Frozen, suspected: noise.Noise | None) -> list[Finding]:
     )
     action = "Go through noise.csv in the run folder from the top, and correct or remove the rows that are wrong."
     return finding("label_noise", "warning", evidence, action)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return f"“{line[:77]}...”" if len(line) > 80 else f"“{line}”"
 
 
 def _shifted(frozen: Frozen) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from tunesmith.core.measured import Measured
+from tunesmith.core.text import shortened
 from tunesmith.evaluate.types import Outcome
 
 SHOWN = 3
@@ -49,5 +50,4 @@ def of_texts(asked: Sequence[str], given: Sequence[str], wanted: Sequence[str]) 
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LETTERS else f"{line[: _LETTERS - 3]}..."
+    return shortened(" ".join(text.split()), _LETTERS)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from tunesmith.core.text import shortened
 from tunesmith.evaluate.charts import Figure
 
 Cell = str | tuple[str, str]
@@ -20,7 +21,7 @@ T = TypeVar("T")
 def text(value: object, longest: int = LONGEST) -> str:
     """Any value as escaped text, cut with an ellipsis."""
     shown = value if isinstance(value, str) else _plain(value)
-    return html.escape(shown if len(shown) <= longest else shown[: longest - 1] + "…")
+    return html.escape(shortened(shown, longest, "…"))
 
 
 def _plain(value: object) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.core.text import shortened
 from tunesmith.evaluate import charts, page, words
 from tunesmith.evaluate.errors import Mistake, slices, worst
 from tunesmith.evaluate.evidence import Evidence
@@ -86,7 +87,7 @@ def errors(evidence: Evidence) -> str:
 def _listed(evidence: Evidence, mistake: Mistake, pictured: bool = True) -> dict[str, Any]:
     at = mistake["row"]
     words_of_row = evidence.test_inputs[at] if at < len(evidence.test_inputs) else ""
-    cut = words_of_row if len(words_of_row) <= LONGEST else words_of_row[: LONGEST - 1] + "…"
+    cut = shortened(words_of_row, LONGEST, "…")
     number = int(evidence.test_row_ids[at]) if at < len(evidence.test_row_ids) else at
     row: dict[str, Any] = {"row": number, "text": cut, "truth": mistake["truth"], "predicted": mistake["predicted"]}
     if pictured and (picture := evidence.picture(at)) is not None:

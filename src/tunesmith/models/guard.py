@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tunesmith.core.errors import ModelError, Stopped, TunesmithError
+from tunesmith.core.text import shortened
 from tunesmith.models.types import Tokenizer
 
 if TYPE_CHECKING:
@@ -65,5 +66,4 @@ def in_one_line(error: BaseException) -> str:
     words = " ".join(str(error).split())
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | ZeroDivisionError):
         words = f"{type(error).__name__}: {words}"
-    words = words.rstrip(".:") or type(error).__name__
-    return words if len(words) <= _SHOWN else f"{words[: _SHOWN - 3]}..."
+    return shortened(words.rstrip(".:") or type(error).__name__, _SHOWN)

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.files import read_bytes
+from tunesmith.core.text import shortened
 
 _MOST_BYTES = 20 << 20
 _MOST_VOCABULARY = 256 << 20
@@ -111,8 +112,7 @@ class Fault:
             self.refuse(expected)
 
     def refuse(self, expected: str) -> None:
-        shown = json.dumps(self.value, ensure_ascii=True, default=str)
-        shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+        shown = shortened(json.dumps(self.value, ensure_ascii=True, default=str), 80)
         raise ModelError(f"{self.path}: {self.key} is {shown}; expected {expected}.", _ANEW)
 
 
