@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tunesmith.evaluate import curve, diagnose, noise, shift
-from tunesmith.evaluate.linear import Blocks, Frozen, one_hot
+from tunesmith.evaluate.linear import Blocks, Frozen
 
 
 def rows(
@@ -259,7 +259,7 @@ def test_forecasts_come_true() -> None:
     test, answers = rows(12_000, classes=12, skill=2.5, hidden=64, seed=3)
 
     def error(some: np.ndarray, penalty: float) -> float:
-        blocks = Blocks(features[some], one_hot(truth[some], 12), truth[some], 0)
+        blocks = Blocks(features[some], np.eye(12)[truth[some]], truth[some], 0)
         weights = blocks.fit(np.arange(16), penalty)
         centred = test - features[some].mean(axis=0)
         scale = np.sqrt(np.square(features[some] - features[some].mean(axis=0)).mean())
@@ -285,9 +285,9 @@ def test_left_out_rows_are_scored_as_by_scikit_learn() -> None:
     from sklearn.linear_model import Ridge
 
     features, truth = rows(160, classes=3, hidden=8)
-    blocks = Blocks(features, one_hot(truth, 3), truth, 0)
+    blocks = Blocks(features, np.eye(3)[truth], truth, 0)
     scores, rest = blocks.out_of_fold(0.1), blocks.of % 8 != 3
-    ridge = Ridge(alpha=0.1 * 160).fit(blocks.x[rest, :-1], one_hot(truth, 3)[rest])
+    ridge = Ridge(alpha=0.1 * 160).fit(blocks.x[rest, :-1], np.eye(3)[truth][rest])
     assert np.allclose(scores[~rest], ridge.predict(blocks.x[~rest, :-1]), atol=1e-3)
 
 
