@@ -41,3 +41,14 @@ def decode(text: str, start: int) -> tuple[object, int]:
         raise TwiceIn(str(error), text, start) from error
     except (ValueError, RecursionError) as error:
         raise json.JSONDecodeError(str(error), text, start) from error
+
+
+_KINDS = {
+    bool: "true or false", str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number",
+    type(None): "null",
+}  # fmt: skip
+
+
+def kind(value: object) -> str:
+    """'a list', 'an object', ... for messages."""
+    return _KINDS.get(type(value), type(value).__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data import labelling
-from tunesmith.data.jsonkeys import DECODER, Json, KeyTwice, TwiceIn, decode
+from tunesmith.data.jsonkeys import DECODER, Json, KeyTwice, TwiceIn, decode, kind
 from tunesmith.data.limits import refuse_wide
 from tunesmith.data.textfile import TextFile
 
@@ -74,7 +74,7 @@ def open_json(file: TextFile, lines: bool) -> Document:
             return _of_lines(file, "")
         raise _syntax(error, source) from error
     if not isinstance(value, dict):
-        raise DataError(Problem(f"the document is {_kind(value)} without rows in it", source), fix=_FIX_LIST)
+        raise DataError(Problem(f"the document is {kind(value)} without rows in it", source), fix=_FIX_LIST)
     if text[end:].strip():
         if "\n" in text[start:end] or not lines:
             return _of_sequence(text, start, source, pretty="\n" in text[start:end].strip())
@@ -120,7 +120,7 @@ def _lines(file: TextFile) -> Iterator[Row]:
                 shown = getattr(error, "msg", str(error))
                 value = Bad(f"this line is not valid JSON: {shown} (character {getattr(error, 'colno', 1)})")
             if not isinstance(value, dict | Bad):
-                value = Bad(f"this line is {_kind(value)}, not an object")
+                value = Bad(f"this line is {kind(value)}, not an object")
             yield number, value, len(line)
 
 
@@ -166,7 +166,7 @@ def _of_sequence(text: str, start: int, source: str, *, pretty: bool) -> Documen
 
 def _objects_of_sequence(text: str, start: int, source: str) -> Iterator[Row]:
     for _, line, value, size in _values(text, start, source, lambda end, _: _skip(text, end, " \t\r\n,")):
-        yield line, value if isinstance(value, dict) else Bad(f"this is {_kind(value)}, not an object"), size
+        yield line, value if isinstance(value, dict) else Bad(f"this is {kind(value)}, not an object"), size
 
 
 def _values(
@@ -335,7 +335,7 @@ def _objects_of_list(text: str, start: int, file: str) -> Iterator[Row]:
     first = next_item(_skip(text, start + 1, " \t\r\n"), 0)
     for row, line, value, size in _values(text, first, file, behind):
         if not isinstance(value, dict):
-            raise DataError(Problem(f"this is {_kind(value)}, not an object", file, row=row, line=line), fix=_FIX_LIST)
+            raise DataError(Problem(f"this is {kind(value)}, not an object", file, row=row, line=line), fix=_FIX_LIST)
         yield line, value, size
 
 
@@ -359,8 +359,3 @@ def _syntax(error: json.JSONDecodeError, file: str, row: int | None = None) -> D
     message = f"not valid JSON: {error.msg} (character {error.colno} of the line)"
     fix = "Mend the file; `python -m json.tool FILE` shows the same place."
     return DataError(Problem(message, file, row=row, line=error.lineno), fix=fix)
-
-
-def _kind(value: object) -> str:
-    kinds = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}
-    return kinds.get(type(value), "null")

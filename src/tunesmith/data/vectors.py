@@ -81,31 +81,30 @@ def width(cells: Iterable[object], source: str, column: str) -> int | None:
 
 def _refuse_unknown(cells: Sequence[object], source: str, column: str) -> None:
     """Raises DataError for vectors of -1, 0 and 1: -1 beside 0 says that nobody knows."""
-    lists = [_numbers(cell) for cell in cells]
-    if not lists or any(one is None or len(one) < 2 for one in lists) or len({len(one) for one in lists if one}) != 1:
-        return
-    if {value for one in lists for value in one or ()} == {-1.0, 0.0, 1.0}:
-        shown = next(cell for cell, one in zip(cells, lists, strict=True) if -1.0 in (one or ()))
+    lists = _equal_lists(cells)
+    if {value for one in lists for value in one} == {-1.0, 0.0, 1.0}:
+        shown = next(cell for cell, one in zip(cells, lists, strict=True) if -1.0 in one)
         problem = Problem(f"cells such as {shown!s:.60} hold -1 beside 0 and 1", source, column=column)
         raise DataError(problem, f"{_FIX}, or leave out these rows.")
 
 
 def _refuse_shares(cells: Sequence[object], source: str, column: str) -> None:
-    numbers = [_numbers(cell) for cell in cells]
-    if not numbers or any(one is None or len(one) < 2 for one in numbers):
-        return
-    lists = [one for one in numbers if one]
-    again = sum(len(set(one)) < len(one) for one in lists)
-    if len({len(one) for one in lists}) == 1 and all(value % 1 == 0 for one in lists for value in one):
-        if 2 * again > len(lists):  # numbers of labels never come twice in a cell
-            shown = next(cell for cell, one in zip(cells, numbers, strict=True) if one and not {*one} <= {0, 1})
+    lists = _equal_lists(cells)
+    values = [value for one in lists for value in one]
+    if all(value % 1 == 0 for value in values):
+        if 2 * sum(len(set(one)) < len(one) for one in lists) > len(lists):  # numbers of labels come once in a cell
+            shown = next(cell for cell, one in zip(cells, lists, strict=True) if not {*one} <= {0, 1})
             message = f"cells such as {shown!s:.60} hold a number for each label, not only 0 and 1"
             raise DataError(Problem(message, source, column=column), f"{_FIX}.")
-        return
-    within = all(0 <= value <= 1 for one in lists for value in one)
-    if within and len({len(one) for one in lists}) == 1 and any(value % 1 for one in lists for value in one):
+    elif all(0 <= value <= 1 for value in values):
         problem = Problem(f"cells such as {cells[0]!s:.60} hold a share for each label", source, column=column)
         raise DataError(problem, fix="Write the label with the largest share, or 0 and 1 for each label.")
+
+
+def _equal_lists(cells: Sequence[object]) -> list[list[float]]:
+    """The cells as lists of numbers where all are, of one length of two and more; else []."""
+    lists = [numbers for cell in cells if len(numbers := _numbers(cell) or []) > 1]
+    return lists if len(lists) == len(cells) and len(set(map(len, lists))) == 1 else []
 
 
 def _numbers(cell: object) -> list[float] | None:

@@ -16,8 +16,9 @@ import numpy as np
 
 from tunesmith.core.events import Decided, Emit
 from tunesmith.data import jsonlayout, sources, tables, textfile
-from tunesmith.data.conversations.messages import Fault, kind
+from tunesmith.data.conversations.messages import Fault
 from tunesmith.data.conversations.pair_names import COLUMNS
+from tunesmith.data.jsonkeys import kind
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.limits import refuse_special
 from tunesmith.data.part import is_frame

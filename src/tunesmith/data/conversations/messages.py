@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tunesmith.data.jsonkeys import KeyTwice, once
+from tunesmith.data.jsonkeys import KeyTwice, kind, once
 
 _SPEAKERS = {
     "human": "user", "user": "user", "prompter": "user",
@@ -22,11 +22,6 @@ _SPEAKERS = {
     "function_call": "function_call", "tool_call": "function_call", "observation": "tool",
     "function_response": "tool", "tool_response": "tool", "function": "tool", "tool": "tool",
 }  # fmt: skip
-_KINDS = {
-    bool: "true or false", str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number",
-    type(None): "null",
-}  # fmt: skip
-
 DIALECTS = {"openai": "role/content", "sharegpt": "from/value"}
 
 Message = dict[str, Any]
@@ -53,11 +48,6 @@ _PRINTED = re.compile(r"\s*(\[\s*)?\{\s*'")
 
 class Fault(ValueError):
     """What is wrong with one row; the text goes into its Problem."""
-
-
-def kind(value: object) -> str:
-    """'a list', 'an object', ... for messages."""
-    return _KINDS.get(type(value), type(value).__name__)
 
 
 def decoded(value: object) -> object:

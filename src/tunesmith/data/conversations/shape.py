@@ -16,7 +16,6 @@ from tunesmith.data.conversations.messages import (
     dialect_of,
     gemini_tools,
     is_messages,
-    kind,
     read_contents,
     read_messages,
     read_tools,
@@ -33,6 +32,7 @@ from tunesmith.data.conversations.turns import (
     words,
 )
 from tunesmith.data.conversations.verdict import Verdict, cell_of
+from tunesmith.data.jsonkeys import kind
 from tunesmith.data.nothing import nothing_in_text
 
 Example = dict[str, Any]

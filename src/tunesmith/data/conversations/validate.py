@@ -11,9 +11,10 @@ from typing import Any
 
 from tunesmith.core.errors import Problem
 from tunesmith.data.conversations.examples import Examples, in_order
-from tunesmith.data.conversations.messages import KEYS, kind
+from tunesmith.data.conversations.messages import KEYS
 from tunesmith.data.conversations.shape import Example
 from tunesmith.data.conversations.turns import role as role_of
+from tunesmith.data.jsonkeys import kind
 
 FIX = "Mend or remove these rows."
 ROLES = ("system", "developer", "user", "assistant", "tool")
