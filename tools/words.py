@@ -85,8 +85,17 @@ def _dict(name: str, help_text: str, parts: list[Any]) -> Iterator[str]:
     lines = [f"class {name}(TypedDict, total=False):", _docstring(help_text, blank=True)]
     for option, (kinds, told) in found.items():
         joined = "Any" if "Any" in kinds else " | ".join([*(kind for kind in kinds if kind != "None"), "None"])
-        lines += [f"    {option}: {joined}", _docstring(told)]
+        lines += [_declared(option, joined), _docstring(told)]
     yield "\n".join(lines)
+
+
+def _declared(option: str, kind: str) -> str:
+    """A line, or several that are filled: a formatter would write each name of a method on a line of its own."""
+    line = f"    {option}: {kind}"
+    if len(line) <= 120:
+        return line
+    filled = textwrap.fill(kind, 120, initial_indent=" " * 8, subsequent_indent=" " * 8, break_long_words=False)
+    return f"    {option}: (\n{filled}\n    )  # fmt: skip"
 
 
 def _kinds(annotation: Any) -> list[str]:

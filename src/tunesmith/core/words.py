@@ -23,42 +23,16 @@ class TrainWords(TypedDict, total=False):
     target: Sequence[str] | str | None
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
     task: (
-        Literal[
-            "auto",
-            "text-classification",
-            "text-regression",
-            "image-classification",
-            "token-classification",
-            "chat",
-            "preference",
-            "seq2seq",
-        ]
-        | str
-        | None
-    )
+        Literal["auto", "text-classification", "text-regression", "image-classification", "token-classification",
+        "chat", "preference", "seq2seq"] | str | None
+    )  # fmt: skip
     """What is learned: a name from `tunesmith tasks`, or auto."""
     model: str | os.PathLike[str] | None
     """The base model: a name from `tunesmith models`, a hub id, a local folder, or auto."""
     method: (
-        Literal[
-            "auto",
-            "full",
-            "head",
-            "contrastive",
-            "lora",
-            "qlora",
-            "adapters",
-            "progressive",
-            "gradual",
-            "ia3",
-            "bitfit",
-            "prefix",
-            "prompt",
-            "scratch",
-        ]
-        | str
-        | None
-    )
+        Literal["auto", "full", "head", "contrastive", "lora", "qlora", "adapters", "progressive", "gradual", "ia3",
+        "bitfit", "prefix", "prompt", "scratch"] | str | None
+    )  # fmt: skip
     """Which weights move: a name from `tunesmith methods`, or auto."""
     effort: Literal["quick", "better", "best"] | None
     """How far to go for quality where the method is not given: quick (a linear head on the frozen base, seconds),
