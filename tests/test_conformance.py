@@ -39,7 +39,15 @@ def _more(run: tunesmith.Run, toy: Toy) -> None:
         _of_texts(run, toy, run.document["method"])
 
 
-test_every_task_with_every_method = pytest.mark.story(testing.conformance(refused=NOTHING_TO_MOVE, also=_more))
+def _tier(case: testing.Case) -> list[pytest.MarkDecorator]:
+    """Further toys of a task are repeats, but with the first method that fits."""
+    task, toy, method = case
+    return [pytest.mark.slow] if toy and method != next(iter(testing.cases([task])))[2] else []
+
+
+test_every_task_with_every_method = pytest.mark.story(
+    testing.conformance(refused=NOTHING_TO_MOVE, also=_more, marks=_tier)
+)
 test_every_callback = pytest.mark.story(testing.conformance([], [], registry.names("callbacks")))
 
 

@@ -48,13 +48,14 @@ _PICKLED = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
 def conformance(
     tasks: Sequence[str] | None = None, methods: Sequence[str] | None = None, callbacks: Sequence[str] = (), *,
     refused: Collection[tuple[str, str]] = (), also: Callable[[Run, Toy], None] | None = None,
-    base: Callable[[Path], object] | None = None, **words: Any,
+    base: Callable[[Path], object] | None = None, marks: Callable[[Case], Collection[Any]] = lambda case: (),
+    **words: Any,
 ) -> Callable[..., None]:  # fmt: skip
     """A test for pytest. `tasks`, `methods`: all that fit each other when not given; `callbacks`: none.
 
     `refused`: tasks and methods that must be refused in words, as the base of the toy has nothing that the method could
     move; `also`: what else holds for every finished run; `base`: writes a tiny model into an empty folder, in place of
-    the toy's own; `words`: of `tunesmith.train`.
+    the toy's own; `marks`: of pytest, for a case; `words`: of `tunesmith.train`.
     """
     import pytest
 
@@ -63,11 +64,13 @@ def conformance(
             return partial(check_refused, *case, base=base)
         return partial(_checked, case, base=base, also=also, words=words)
 
-    found = {"-".join(map(str, case)): of_case(case) for case in cases(tasks, methods)}
+    fitting = {"-".join(map(str, case)): case for case in cases(tasks, methods)}
+    found = {name: of_case(case) for name, case in fitting.items()}
+    marked = {name: marks(case) for name, case in fitting.items()}
     found |= {name: partial(check_callback, name) for name in callbacks}
 
     @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft asks by an old name
-    @pytest.mark.parametrize("case", found)
+    @pytest.mark.parametrize("case", [pytest.param(name, marks=marked.get(name, ())) for name in found])
     def test(case: str, tmp_path: Path) -> None:
         found[case](tmp_path)
 

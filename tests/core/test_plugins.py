@@ -210,7 +210,7 @@ def test_cases_of_the_suite_are_what_fits_each_other() -> None:
     assert list(testing.cases(["text-ordinal"], ["last-block", "qlora"])) == [("text-ordinal", 0, "last-block")]
     test: Any = testing.conformance(["text-ordinal"], ["last-block"], ["shout"])
     [cases] = [mark.args[1] for mark in test.pytestmark if mark.name == "parametrize"]
-    assert list(cases) == ["text-ordinal-0-last-block", "shout"]
+    assert [case.values for case in cases] == [("text-ordinal-0-last-block",), ("shout",)]
 
 
 def test_what_is_built_in_stays(install: Install) -> None:

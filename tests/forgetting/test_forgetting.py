@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import tunesmith
 from crashes import At, Killed, kill, weights
 from forgetting_runs import WILD, Records, Rows, decided, forgotten, lost, phases
+from tiers import repeats
 from tunesmith.cli import show
 from tunesmith.core.errors import DataError, FolderError, OptionError
 from tunesmith.engine.retained import ForgettingMonitor
@@ -296,7 +297,7 @@ def test_a_run_that_is_not_finished_can_not_be_continued(second: Second, in_tmp:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("how", ["seeds", "folds", "until"])
+@pytest.mark.parametrize("how", repeats(["folds", "seeds", "until"]))
 def test_many_runs_measure_what_each_has_forgotten(
     how: str, in_tmp: Path, others: Rows, tiny_model: Path, ticket_file: Path
 ) -> None:

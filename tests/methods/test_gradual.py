@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import tunesmith
+from tiers import repeats
 from tunesmith.core import registry
 from tunesmith.core.run import RunFolder
 from tunesmith.engine import loop
@@ -102,7 +103,7 @@ HALF = {"method": "gradual", "stages": 2, "frozen_share": 0.5, "epochs": 4, "pat
 
 
 @pytest.mark.story
-@pytest.mark.parametrize(("stages", "dropout"), [pytest.param(2, 0.0, marks=pytest.mark.slow), (2, 0.1), (1, 0.0)])
+@pytest.mark.parametrize(("stages", "dropout"), repeats([(2, 0.1), (1, 0.0), (2, 0.0)]))
 def test_the_cache_changes_no_bit(train: Train, ticket_file: Path, records: Any, stages: int, dropout: float) -> None:
     words = {**HALF, "stages": stages, "dropout": dropout}
     runs = [train(ticket_file, out=f"run-{used}", frozen_cache=used, **words) for used in (True, False)]

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 import tunesmith
 from crashes import At, Killed, kill
+from tiers import repeats
 from tunesmith.core.errors import OptionError
 from tunesmith.families.plan import plan
 from tunesmith.models.additions import quiet_peft
@@ -90,7 +91,7 @@ def test_the_card_says_how_it_is_loaded(learn: Train) -> None:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", repeats(METHODS))
 def test_a_killed_run_ends_as_if_nothing_had_been(method: str, learn: Train, in_tmp: Path) -> None:
     steady = {"save_steps": 2, "eval_steps": 4, "batch_size": 8}
     whole = learn(method, out="whole", **steady)
@@ -102,7 +103,7 @@ def test_a_killed_run_ends_as_if_nothing_had_been(method: str, learn: Train, in_
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", repeats(METHODS))
 def test_it_trains_in_bf16(method: str, learn: Train) -> None:
     assert learn(method, precision="bf16", epochs=1).folder.status() == "finished"
 
@@ -141,7 +142,7 @@ def test_what_it_can_not_work_with_is_refused_first(
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", repeats(METHODS))
 def test_a_finished_run_is_continued_beside_its_base_alone(method: str, learn: Train, tickets: Any) -> None:
     run = learn(method, epochs=1)
     with pytest.raises(OptionError, match="plain peft folder already"):
@@ -156,7 +157,7 @@ def test_a_finished_run_is_continued_beside_its_base_alone(method: str, learn: T
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", repeats(METHODS))
 def test_its_cost_is_known_before(method: str, tickets: Any, tiny_model: Path) -> None:
     words = {"model": str(tiny_model), "method": method, "epochs": 2}
     few, many = (plan(tickets, virtual_tokens=count, **words) for count in (5, 30))

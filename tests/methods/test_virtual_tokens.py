@@ -13,6 +13,7 @@ import torch
 import tunesmith
 from crashes import At, Killed, kill
 from language_models import folder
+from tiers import repeats
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.models.additions import quiet_peft
 from tunesmith.workflows.export import export
@@ -94,7 +95,7 @@ def test_better_answers_become_likelier(method: str, train: Train) -> None:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", [*METHODS, "adapters"])
+@pytest.mark.parametrize("method", repeats(["adapters", *METHODS]))
 def test_the_adapter_is_never_merged(method: str, train: Train, in_tmp: Path) -> None:
     run = train(CHAT, method, epochs=1)
     with pytest.raises(OptionError, match=r"stands beside.*nothing that could be merged") as error:
@@ -155,8 +156,10 @@ def test_a_killed_run_ends_as_if_nothing_had_been(method: str, rows: Any, train:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize(("method", "family", "rows"), [("prompt", "llama", CHAT), ("prefix", "llama", CHAT),
-                                                        ("prefix", "bart", TRANSLATION)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "family", "rows"),
+    repeats([("prefix", "bart", TRANSLATION), ("prompt", "llama", CHAT), ("prefix", "llama", CHAT)], first=2),
+)
 def test_it_trains_in_bf16(method: str, family: str, rows: Any, train: Train) -> None:
     run = train(rows, method, family, precision="bf16", epochs=1, task="seq2seq" if family == "bart" else "chat")
     assert run.folder.status() == "finished"  # so the saved one, read in float32, answers as the trained one

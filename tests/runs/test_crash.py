@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import tunesmith
 from crashes import FLAGS, LONG, STEPS, At, Killed, check_killed_run, kill, scalars, weights
+from tiers import repeats
 from tunesmith.core.errors import CorruptCheckpoint, FolderError, RunFailed, Stopped
 from tunesmith.core.run import RunFolder
 from tunesmith.engine.checkpoint import CheckpointStore, verify
@@ -88,7 +89,7 @@ def test_a_second_ctrl_c_stops_at_once(
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("phase", ["read", "probe", "evaluate", "report"])
+@pytest.mark.parametrize("phase", repeats(["evaluate", "report", "read", "probe"], first=2))
 def test_a_signal_in_any_phase_can_be_resumed(
     phase: str, train: Train, whole: tunesmith.Run, ticket_file: Path, in_tmp: Path
 ) -> None:
@@ -148,7 +149,7 @@ def test_sigkill_at_random_moments(
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("step", [1, pytest.param(43, marks=pytest.mark.slow), 84])
+@pytest.mark.parametrize("step", repeats([84, 1, 43]))
 def test_dying_after_any_step_loses_at_most_save_steps(
     step: int, train: Train, ticket_file: Path, whole: tunesmith.Run, in_tmp: Path, records: Records
 ) -> None:
@@ -159,7 +160,7 @@ def test_dying_after_any_step_loses_at_most_save_steps(
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("event", ["started", "saved", "save"])
+@pytest.mark.parametrize("event", repeats(["save", "saved", "started"], first=2))
 def test_dying_at_other_moments_is_no_different(
     event: str, train: Train, ticket_file: Path, whole: tunesmith.Run, in_tmp: Path, records: Records
 ) -> None:

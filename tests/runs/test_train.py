@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 import tunesmith
 from crashes import At, Killed, kill
+from tiers import repeats
 from tunesmith.core.errors import OptionError
 from tunesmith.evaluate import metrics_json
 
@@ -199,7 +200,7 @@ def test_all_parts_may_be_in_memory_and_are_there_for_a_resume(train: Train, tic
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("form", ["list of dicts", "DataFrame", "datasets.Dataset"])
+@pytest.mark.parametrize("form", repeats(["DataFrame", "list of dicts", "datasets.Dataset"]))
 def test_data_in_memory_gives_the_same_run_as_its_file(
     form: str, train: Train, finished: tunesmith.Run, tickets: list[dict[str, str]]
 ) -> None:

@@ -15,6 +15,7 @@ import torch
 import tunesmith
 from language_models import folder
 from language_runs import CHAT, FEEDBACK, PREFERENCE, SHORT, TRANSLATION, base, jsonl
+from tiers import repeats
 from tunesmith.cli.show import show_comparison
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
@@ -138,7 +139,7 @@ def _try(*words: Any) -> Any:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("form", ["chat", "text"])
+@pytest.mark.parametrize("form", repeats(["chat", "text"]))
 def test_every_example_is_tested_once_by_a_run_that_has_not_seen_it(form: str, tmp_path: Path) -> None:
     source = jsonl(tmp_path / "rows.jsonl", FORMS[form])
     words = {k: v for k, v in WORDS.items() if k != "test_size"}
@@ -192,7 +193,7 @@ def test_a_goal_may_be_one_of_the_answers(chats: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", ["lora", "prompt", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", repeats(["lora", "prompt", "full"]))
 def test_seeds_of_a_model_that_writes_are_averaged(
     method: str, chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import tunesmith
 from language_runs import CHAT, PREFERENCE, SHORT, TRANSLATION, short_run
+from tiers import repeats
 from tunesmith.core.errors import RunFailed
 from tunesmith.families.generative import predictor
 from tunesmith.models.additions import quiet_peft
@@ -25,8 +26,8 @@ FEW: dict[str, Any] = {"generate_rows": 0, "few_shot": 0, "learning_rate": 2e-2}
 @pytest.mark.story
 @pytest.mark.parametrize(
     ("method", "family", "words"),
-    [("lora", "llama", {}), ("lora", "llama-tied", {"new_tokens": ["<order>"]}), ("qlora", "llama", {}),
-     ("lora", "t5", {}), pytest.param("lora", "bart", {}, marks=pytest.mark.slow)],
+    repeats([("lora", "llama-tied", {"new_tokens": ["<order>"]}), ("qlora", "llama", {}), ("lora", "t5", {}),
+             ("lora", "llama", {}), ("lora", "bart", {})], first=3),
 )  # fmt: skip
 def test_a_merged_model_is_a_plain_one_with_the_same_logits(
     method: str, family: str, words: dict[str, Any], in_tmp: Path
@@ -53,7 +54,9 @@ def test_a_merged_model_is_a_plain_one_with_the_same_logits(
 
 
 @pytest.mark.story
-@pytest.mark.parametrize(("family", "method"), [("llama", "lora"), ("llama-tied", "lora"), ("llama", "qlora")])
+@pytest.mark.parametrize(
+    ("family", "method"), repeats([("llama-tied", "lora"), ("llama", "qlora"), ("llama", "lora")], first=2)
+)
 def test_an_adapter_with_new_tokens_is_read_by_plain_transformers(family: str, method: str, in_tmp: Path) -> None:
     """PEFT puts the rows of new tokens into a table, and makes no table longer: the longer base lies beside."""
     from peft import AutoPeftModelForCausalLM

@@ -11,6 +11,7 @@ import pytest
 import tunesmith
 from forgetting_runs import Records, Rows, forgotten, lost, phases
 from language_models import folder
+from tiers import repeats
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.core.events import Decided
 
@@ -48,7 +49,7 @@ def test_a_writer_is_measured_on_general_text(chat: tunesmith.Run) -> None:
 @pytest.mark.story
 @pytest.mark.parametrize(
     ("method", "callback", "knob"),
-    [("full", "rehearsal", {}), ("full", "distill", {"distill_weight": 5}), ("lora", "ewc", {})],
+    repeats([("lora", "ewc", {}), ("full", "distill", {"distill_weight": 5}), ("full", "rehearsal", {})], first=2),
 )
 def test_a_writer_keeps_more_where_it_is_held(
     method: str, callback: str, knob: dict[str, int], chat: tunesmith.Run, text: str

@@ -32,6 +32,7 @@ from language_runs import (
     jsonl,
     short_run,
 )  # fmt: skip
+from tiers import repeats
 from tunesmith.cli import show
 from tunesmith.core.errors import DataError, ModelError
 from tunesmith.evaluate import metrics_json, report
@@ -56,7 +57,7 @@ def test_a_decoder_begins_with_the_token_that_its_config_names(family: str, firs
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("method", repeats(["lora", "full", "qlora"]))
 def test_conversations_lower_the_loss(method: str, train: Train) -> None:
     run = train(CHAT, method=method)
     assert run.metrics["loss"] < base(run) - 0.1
@@ -85,7 +86,7 @@ def test_an_answer_is_learned_by_heart_and_ends(train: Train) -> None:
 
 @pytest.mark.story
 @pytest.mark.parametrize(
-    ("family", "method"), [("llama-tied", "lora"), ("gpt2", "full"), ("gpt2", "lora"), ("gemma2", "full")]
+    ("family", "method"), repeats([("gemma2", "full"), ("llama-tied", "lora"), ("gpt2", "full"), ("gpt2", "lora")])
 )
 def test_other_families_learn_too(family: str, method: str, train: Train, records: Records) -> None:
     run = train(CHAT, family, method=method)
@@ -126,7 +127,7 @@ def test_judged_answers_get_rewards_of_the_right_sign(train: Train) -> None:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", repeats(["full", "lora"]))
 @pytest.mark.parametrize("family", ["t5", "bart"])
 def test_text_to_text_lowers_the_loss(family: str, method: str, train: Train) -> None:
     run = train(TRANSLATION, family, method=method, task="seq2seq")
@@ -306,12 +307,7 @@ def logits(model: Any, tokenizer: Any) -> torch.Tensor:
 @pytest.mark.parametrize("new_tokens", [[], ["<ticket>"]], ids=["", "with a new token"])
 @pytest.mark.parametrize(
     ("family", "method"),
-    [
-        pytest.param("llama", "full", marks=pytest.mark.slow),
-        ("llama", "lora"),
-        ("llama-tied", "lora"),
-        ("gpt2", "full"),
-    ],
+    repeats([("llama", "lora"), ("gpt2", "full"), ("llama-tied", "lora"), ("llama", "full")], first=2),
 )
 def test_what_is_saved_is_read_by_transformers_and_peft_alone(
     family: str, method: str, new_tokens: list[str], train: Train
@@ -340,7 +336,7 @@ def test_what_is_saved_is_read_by_transformers_and_peft_alone(
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("family", ["llama", "llama-tied"])
+@pytest.mark.parametrize("family", repeats(["llama", "llama-tied"]))
 def test_a_new_token_is_learned(family: str, train: Train) -> None:
     rows = [{"prompt": f"{question}", "completion": "<ticket>"} for question, _, _ in PAIRS]
     run = train(rows, family, method="lora", new_tokens=["<ticket>"], epochs=8, learning_rate=2e-2)
