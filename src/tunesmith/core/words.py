@@ -161,13 +161,13 @@ class TrainWords(TypedDict, total=False):
     """Of a model of many languages, in its own words: 'eng_Latn' for NLLB."""
     target_language: str | None
     """The language to write: 'deu_Latn'."""
+    frozen_share: float | None
+    """Share of the network, from the bottom, that stays as it is: its embeddings and this part of its blocks. 0
+    moves everything, embeddings too. When not given, a third of a text encoder, nothing of a language model."""
     layer_decay: float | None
     """Learning rate of each block as a part of that of the block above it."""
     head_learning_rate: float | None
     """Learning rate of the head; one and a half times the body's when not given."""
-    frozen_share: float | None
-    """Share of the network, from the bottom, that stays as it is: its embeddings and this part of its blocks. 0
-    moves everything, embeddings too. When not given, a third of a text encoder, nothing of a language model."""
     head_init: str | None
     """Start the head from the linear solution on frozen features (probe) or from noise (random)."""
     temperature: float | None

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
 from torch import Tensor
 
+from tunesmith.core.options import Options
 from tunesmith.engine.optim import ParameterGroup, by_depth
 from tunesmith.engine.protocols import Method
 from tunesmith.models import virtual
@@ -49,6 +51,25 @@ class Layered(Method):
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         depth_of, top = depths(bundle.model)
         return by_depth(moving(bundle.model), depth_of, lambda depth: self._rate(top - 1 - depth, learning_rate))
+
+
+class FrozenShareOptions(Options):
+    frozen_share: float | None = Field(default=None, ge=0, le=1)
+    """Share of the network, from the bottom, that stays as it is: its embeddings and this part of its
+    blocks. 0 moves everything, embeddings too. When not given, a third of a text encoder, nothing of a
+    language model."""
+
+
+class FrozenShare(Layered):
+    """How many blocks stay as they are can be asked for."""
+
+    def __init__(self, options: FrozenShareOptions):
+        super().__init__(options)
+        self.learns_new_tokens = not options.frozen_share
+
+    def _share(self, bundle: Bundle) -> float:
+        asked: float | None = self.options.frozen_share
+        return super()._share(bundle) if asked is None else asked
 
 
 class Additive(Method):

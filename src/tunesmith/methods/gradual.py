@@ -6,14 +6,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tunesmith.core.options import Options
-from tunesmith.engine.method_kinds import Layered
+from tunesmith.engine.method_kinds import FrozenShare, FrozenShareOptions
 from tunesmith.models.additions import moving
 from tunesmith.models.blocks import depths
 from tunesmith.models.bundle import Bundle
 
 
-class GradualOptions(Options):
+class GradualOptions(FrozenShareOptions):
     stages: int = Field(default=3, ge=1)
     """Steps until all that is to move moves: the head alone in the first, a share of the blocks more in each."""
     unfreeze: Literal["epoch", "stall"] = "epoch"
@@ -21,12 +20,9 @@ class GradualOptions(Options):
     epochs then)."""
     rate_decay: float = Field(default=2.6, ge=1)
     """Learning rate of each block by that of the block below it."""
-    frozen_share: float | None = Field(default=None, ge=0, le=1)
-    """Share of the network, from the bottom, that never moves. 0 moves everything in the end, embeddings too. When
-    not given, a third of a text encoder, nothing of a language model."""
 
 
-class Gradual(Layered):
+class Gradual(FrozenShare):
     Options = GradualOptions
     summary: ClassVar[str] = "the model learns from its last layer down, stage by stage"
     learning_rate = 2e-4
@@ -37,8 +33,7 @@ class Gradual(Layered):
     """What is frozen in a stage is run once, in the batches of the training; else it would round differently."""
 
     def __init__(self, options: GradualOptions):
-        self.options = options
-        self.learns_new_tokens = not options.frozen_share
+        super().__init__(options)
         self._later: dict[str, int] = {}
         """Depth of each parameter that moves at some time; empty before `prepare`."""
 
@@ -74,10 +69,6 @@ class Gradual(Layered):
 
     def frozen_prefix(self, stage: int, bundle: Bundle) -> int:
         return max(0, self._lowest_moving(stage, bundle) - 1)
-
-    def _share(self, bundle: Bundle) -> float:
-        asked: float | None = self.options.frozen_share
-        return super()._share(bundle) if asked is None else asked
 
     def _rate(self, below: int, learning_rate: float) -> float:
         return float(learning_rate / self.options.rate_decay ** max(0, below))  # the head is as fast as the top block

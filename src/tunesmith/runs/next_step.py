@@ -37,8 +37,7 @@ def for_rows(
     if "no_better_than_constant" in found and few and found["no_better_than_constant"]["severity"] != "problem":
         return _more_tests(spec, rows["test"], total)
     if "no_better_than_constant" in found:
-        told = "See how the columns were read, and whether the answer can be told from the text at all."
-        return made(told, command(spec, "check"))
+        return look_at_columns(spec)
     if "label_noise" in found:
         told = (
             f"Look through {_shown(run / 'noise.csv')}: these rows seem to have the wrong label. Mend or remove them."
@@ -49,11 +48,11 @@ def for_rows(
     if worth["level"] == "poor":
         return _simpler(spec, worth, document["method"])
     if good == "good" and worth["level"] == "good":
-        return _use(run, spec)
+        return use_it(run, spec)
     if few and (good == "good" or "small_test_set" in found):
         return _more_tests(spec, rows["test"], total)
     if good == "good":
-        return _use(run, spec)
+        return use_it(run, spec)
     return _improve(spec, found)
 
 
@@ -82,13 +81,24 @@ def _improve(spec: RunSpec, found: Mapping[str, Words]) -> NextStep:
 def _simpler(spec: RunSpec, worth: Words, method: str) -> NextStep:
     worse = {one["name"] for one in worth["contenders"] if one["outcome"] == "worse"}
     if "linear_probe" in worse and method != "head":
-        told = "Train the simple way, which is better here: a linear model on the frozen base."
-        return made(told, command(spec, "train", "--effort", "quick"))
+        return train_simply(spec)
     told = "Compare simple and larger ways on one split of the data, and use the cheapest that is good enough."
     return made(told, command(spec, "compare"))
 
 
-def _use(run: Path, spec: RunSpec) -> NextStep:
+def look_at_columns(spec: RunSpec) -> NextStep:
+    """Where nothing is better than a constant answer."""
+    told = "See how the columns were read, and whether the answer can be told from the text at all."
+    return made(told, command(spec, "check"))
+
+
+def train_simply(spec: RunSpec) -> NextStep:
+    """Where a linear probe is better than what was trained."""
+    told = "Train the simple way, which is better here: a linear model on the frozen base."
+    return made(told, command(spec, "train", "--effort", "quick"))
+
+
+def use_it(run: Path, spec: RunSpec) -> NextStep:
     return made(f"Use it: try a {_noun(run, spec)}, or a whole file with --data and --out.", use(run, spec))
 
 
@@ -124,8 +134,11 @@ def made(told: str, command: str | None = None) -> NextStep:
     return {"words": told, "command": command}
 
 
-def command(spec: RunSpec, verb: str, *more: str) -> str:
-    """The verb on the data of this run, with what was given of columns, base, seed and files of its own."""
+def command(spec: RunSpec, verb: str, *more: str) -> str | None:
+    """The verb on the data of this run, with what was given of columns, base, seed and files of its own; None where the
+    data are in memory: there is nothing to type."""
+    if spec.data == "(in memory)":
+        return None
     asked: list[str] = []
     for name in _ASKED:
         value = getattr(spec, name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.spec import RunSpec, Words
@@ -26,15 +25,15 @@ def proof(contenders: Sequence[Words], pick: Words, ahead: Ahead) -> str:
     simple = [contender for contender in contenders if contender["rung"] in {*SIMPLE, *cheap}]
     said = []
     if unbeaten := [contender for contender in simple if not _beaten(contender, contenders, ahead)]:
-        said.append(f"None is proven better than {listed([_title(contender) for contender in unbeaten])}.")
+        said.append(f"None is proven better than {listed([contender['title'] for contender in unbeaten])}.")
     rest = [(contender, ahead(pick, contender)) for contender in simple if contender is not pick]
-    beaten = [_title(contender) for contender, gap in rest if gap["low"] > 0]
+    beaten = [contender["title"] for contender, gap in rest if gap["low"] > 0]
     open_ = [
-        f"{_title(contender)} ({number(gap['difference'], True)}, 95 % interval {number(gap['low'], True)} to "
+        f"{contender['title']} ({number(gap['difference'], True)}, 95 % interval {number(gap['low'], True)} to "
         f"{number(gap['high'], True)})"
         for contender, gap in rest if gap["low"] <= 0 and contender not in unbeaten
     ]  # fmt: skip
-    title = f"{_title(pick)[:1].upper()}{_title(pick)[1:]}"
+    title = f"{pick['title'][:1].upper()}{pick['title'][1:]}"
     if beaten:
         said.append(f"{title} is proven better than {listed(beaten)}.")
     if open_:
@@ -46,10 +45,6 @@ def _beaten(contender: Words, contenders: Sequence[Words], ahead: Ahead) -> bool
     return any(other is not contender and ahead(other, contender)["low"] > 0 for other in contenders)
 
 
-def _title(contender: Words) -> str:
-    return str(contender["title"])
-
-
 def after_comparison(
     spec: RunSpec, contenders: Sequence[Words], pick: Words, ahead: Ahead, rows: Mapping[str, int]
 ) -> NextStep:
@@ -58,42 +53,40 @@ def after_comparison(
     if constant is not None and not _beaten(constant, contenders, ahead):
         if step := _more_tests(spec, rows):
             return step
-        told = "See how the columns were read, and whether the answer can be told from the text at all."
-        return next_step.made(told, _command(spec, "check"))
+        return next_step.look_at_columns(spec)
     trained = [contender for contender in contenders if contender.get("run")]
     if pick in trained:
-        return _use(spec, "It is trained already: try it.", pick)
+        return next_step.made("It is trained already: try it.", next_step.use(Path(pick["run"]), spec))
     if pick["rung"] in ("base", "few_shot"):
         return next_step.made("Use the base as it is, with examples in its prompt where that is better: train nothing.")
     if not trained:
         told = "See what a linear model on a frozen base reaches on the same rows, which takes seconds."
-        return next_step.made(told, _command(spec, "train", "--effort", "quick"))
+        return next_step.made(told, next_step.command(spec, "train", "--effort", "quick"))
     best = next((one for one in trained if all(ahead(other, one)["low"] <= 0 for other in trained)), trained[0])
     told = (
-        f"A few lines of scikit-learn make {_title(pick)}; it is no model that this program saves. Of those that it "
-        f"does, take {_title(best)}, which is trained already."
+        f"A few lines of scikit-learn make {pick['title']}; it is no model that this program saves. Of those that it "
+        f"does, take {best['title']}, which is trained already."
     )
-    return _use(spec, told, best)
+    return next_step.made(told, next_step.use(Path(best["run"]), spec))
 
 
-def after_search(spec: RunSpec, verdict: Mapping[str, Any], run: Path) -> NextStep:
+def after_search(spec: RunSpec, verdict: Words, run: Path) -> NextStep:
     """What to do with the winner of a search, `run`, by its verdict."""
     worth = verdict["worth"]
     if verdict["good"]["level"] != "good" or worth["level"] != "good":
         worse = {one["name"] for one in worth["contenders"] if one["outcome"] == "worse"}
         if "linear_probe" in worse:
-            told = "Train the simple way, which is better here: a linear model on the frozen base."
-            return next_step.made(told, _command(spec, "train", "--effort", "quick"))
+            return next_step.train_simply(spec)
         if worth["level"] == "poor":
             told = "A simpler way is better: compare them all on one split, and use the cheapest that is good enough."
-            return next_step.made(told, _command(spec, "compare"))
+            return next_step.made(told, next_step.command(spec, "compare"))
         if verdict["good"]["level"] != "good":
             told = (
                 "Settings alone did not make it good: see whether a larger base, or more rows, would, and which rows "
                 "it gets wrong (in the report of the run)."
             )
-            return next_step.made(told, _command(spec, "compare"))
-    return _use(spec, "Use it: try a text, or a whole file with --data and --out.", {"run": str(run)})
+            return next_step.made(told, next_step.command(spec, "compare"))
+    return next_step.use_it(run, spec)
 
 
 def told(step: NextStep) -> str:
@@ -109,13 +102,4 @@ def _more_tests(spec: RunSpec, rows: Mapping[str, int]) -> NextStep | None:
     words = (
         f"{rows['test']:,} test rows decide little. Five-fold cross-validation tests on each of {total:,} rows once."
     )
-    return next_step.made(words, _command(spec, "train", "--cv", "5"))
-
-
-def _command(spec: RunSpec, verb: str, *more: str) -> str | None:
-    """None where the data are in memory: there is nothing to type."""
-    return next_step.command(spec, verb, *more) if spec.data != "(in memory)" else None
-
-
-def _use(spec: RunSpec, words: str, contender: Mapping[str, Any]) -> NextStep:
-    return next_step.made(words, next_step.use(Path(contender["run"]), spec))
+    return next_step.made(words, next_step.command(spec, "train", "--cv", "5"))

@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -41,8 +40,8 @@ TITLES = {
 
 
 def compare(
-    data: Any, *, out: str | Path, models: Sequence[str] | None = None, methods: Sequence[str] | None = None,
-    launcher: str = "process", emit: Emit = ignore, **words: Any,
+    data: object, *, out: str | Path, models: Sequence[str] | None = None, methods: Sequence[str] | None = None,
+    launcher: str = "process", emit: Emit = ignore, **words: object,
 ) -> Words:  # fmt: skip
     """Quality, time, memory and size of each way to solve the task, and which one to take.
 

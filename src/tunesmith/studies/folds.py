@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,7 @@ class Folds(Series):
 
 
 def cross_validate(
-    data: Any, *, out: str | Path, cv: int = 5, group: str | None = None, launcher: str = "here", **words: Any
+    data: object, *, out: str | Path, cv: int = 5, group: str | None = None, launcher: str = "here", **words: object
 ) -> Folds:
     """`cv` complete runs, each tested on another part of the rows; a test part of the data's own is left alone.
 
@@ -146,7 +146,7 @@ def summarize_forgetting(runs: Sequence[Run]) -> Words | None:
     }
 
 
-def forgotten_sentence(found: Mapping[str, Any]) -> str:
+def forgotten_sentence(found: Words) -> str:
     """One line on what `forgotten` gave."""
     lost, kept = found["lost"], found["kept"]
     return (

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
 from tunesmith.core.events import Emit, Event, Phase, Step, ignore
@@ -82,9 +82,9 @@ class SearchResult(Shown):
 
 
 def search(
-    data: Any, *, out: str | Path, budget: str | Budget, space: Mapping[str, Any] | None = None,
+    data: object, *, out: str | Path, budget: str | Budget, space: Mapping[str, object] | None = None,
     models: Sequence[str] | None = None, methods: Sequence[str] | None = None, pruning: bool = True,
-    launcher: str = "here", emit: Emit = ignore, **words: Any,
+    launcher: str = "here", emit: Emit = ignore, **words: object,
 ) -> SearchResult:  # fmt: skip
     """Try settings on train and validation rows until the budget is spent, then train and test the best.
 

@@ -30,7 +30,7 @@ class Seeds(Series):
 
 
 def several_seeds(
-    data: Any, *, out: str | Path, seeds: int | Sequence[int] = 3, soup: bool = False, launcher: str = "here",
+    data: object, *, out: str | Path, seeds: int | Sequence[int] = 3, soup: bool = False, launcher: str = "here",
     **words: Any,
 ) -> Seeds:  # fmt: skip
     """One run for each seed on one and the same split; metrics on the test rows with mean and spread.

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
@@ -71,7 +70,7 @@ def parse_budget(text: str | Budget, price_per_hour: float | None = None) -> Bud
 # the split
 
 
-def make_split(data: Any, folder: Path, words: Words) -> SharedSplit:
+def make_split(data: object, folder: Path, words: Words) -> SharedSplit:
     """Read, clean and split `data` as `train` would, and write each part to a file of its own in `folder`.
 
     Rows of one (near-identical) text and of one `group` are on one side, as in every run. Raises DataError,
@@ -108,7 +107,7 @@ class Study:
     """Several runs under way: their folder, what was asked of them all, and where they take place."""
 
     path: Path
-    data: Any
+    data: object
     words: Words
     launcher: Launcher
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors import safe_open
@@ -91,7 +91,7 @@ def _sign(split: SharedSplit) -> int:
     return 1 if split.higher_is_better else -1
 
 
-def _rank(found: Mapping[str, Any], split: SharedSplit) -> tuple[float, float]:
+def _rank(found: Words, split: SharedSplit) -> tuple[float, float]:
     """Larger is better: the metric, then the log loss where there is one."""
     loss = found.get("log_loss", 0.0)
     value, loss = (part["value"] if isinstance(part, Mapping) else part for part in (found[split.metric], loss))

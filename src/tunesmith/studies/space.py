@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic.fields import FieldInfo
+
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.options import Options, parse_value, resolve
 from tunesmith.core.renamed import given_words
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine.options import EngineOptions
 from tunesmith.models import catalog
 from tunesmith.runs import choose
@@ -26,8 +28,6 @@ TUNED = ("learning_rate", "epochs", "batch_size", "weight_decay", "dropout", "ra
 """Changed unless the caller says what: those that most often matter (Mosbach et al. 2021; Godbole et al. 2023)."""
 WIDTH = 4.0
 """Numbers without an upper bound range from a fourth to four times their default, on a log scale."""
-
-Value = Any
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Range:
     whole: bool = False
 
 
-Domain = Range | tuple[Value, ...]
+Domain = Range | tuple[object, ...]
 """A range, or the values to choose from."""
 
 
@@ -54,15 +54,15 @@ class Space:
     """method -> option -> domain."""
     task: str = "text-classification"
 
-    def start(self, method: str) -> dict[str, Value]:
+    def start(self, method: str) -> dict[str, object]:
         """Names as in a trial, at the method's defaults: where a search begins."""
-        found: dict[str, Value] = {"model": self.models[0], "method": method}
+        found: dict[str, object] = {"model": self.models[0], "method": method}
         for name, domain in self.settings[method].items():
             default = default_of(name, method, self.task, self.models[0])
             found[f"{method}.{name}"] = _nearest(domain, default)
         return found
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         return {
             "model": list(self.models), "method": list(self.methods),
             **{f"{m}.{n}": (vars(d) if isinstance(d, Range) else list(d))
@@ -70,7 +70,7 @@ class Space:
         }  # fmt: skip
 
 
-def derive(words: Mapping[str, Any], space: Mapping[str, Any], methods: Sequence[str], task: str) -> Space:
+def derive(words: Words, space: Words, methods: Sequence[str], task: str) -> Space:
     """The space of a search: TUNED without what `words` fixes, or exactly what `space` names.
 
     `space`: option -> list of values, {"low", "high", "log"}, or text as `parse_space` reads it. Raises OptionError
@@ -99,9 +99,9 @@ def derive(words: Mapping[str, Any], space: Mapping[str, Any], methods: Sequence
     return Space(models, chosen, settings, task)
 
 
-def parse_space(texts: Sequence[str]) -> dict[str, Any]:
+def parse_space(texts: Sequence[str]) -> Words:
     """`--space name=1e-5..1e-3` (a range) and `--space name=8,16,32` (values). Raises OptionError."""
-    found: dict[str, Any] = {}
+    found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not value:
@@ -125,13 +125,14 @@ def default_of(name: str, method: str, task: str, model: str | None = None) -> A
     return None  # the task's: the caller's field knows
 
 
-def fields_of(method: str, task: str) -> dict[str, Any]:
+def fields_of(method: str, task: str) -> dict[str, FieldInfo]:
     """The options that a run of this method on this task has, by name."""
+    models: tuple[type[Options], ...]
     models = (EngineOptions, registry.get("methods", method).Options, registry.get("tasks", task).Options)
     return {name: field for model in models for name, field in model.model_fields.items()}
 
 
-def _domain(field: Any, default: Any) -> Domain | None:
+def _domain(field: FieldInfo, default: Any) -> Domain | None:
     """The range of an option: from its type, its bounds and its default; None where these do not tell it."""
     default = field.default if default is None else default
     kinds = [kind for kind in (typing.get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
@@ -150,7 +151,7 @@ def _domain(field: Any, default: Any) -> Domain | None:
     return Range(max(low, 0.0), min(high, max(0.3, 2 * default)))
 
 
-def _bounds(field: Any) -> tuple[float, float]:
+def _bounds(field: FieldInfo) -> tuple[float, float]:
     """(lowest, highest) from the declaration; an open bound of 1 is kept a little away from."""
     low, high = -math.inf, math.inf
     for rule in field.metadata:
@@ -169,7 +170,7 @@ def _parsed(name: str, text: str) -> Any:
     return {"low": ends[0], "high": ends[1]}
 
 
-def _given(name: str, spec: Any, method: str, task: str) -> Domain:
+def _given(name: str, spec: object, method: str, task: str) -> Domain:
     """A domain that the caller wrote; its ends and values must pass the option's own checks."""
     spec = _parsed(name, spec) if isinstance(spec, str) else spec
     if isinstance(spec, Mapping):
@@ -191,7 +192,7 @@ def _given(name: str, spec: Any, method: str, task: str) -> Domain:
     return domain
 
 
-def _nearest(domain: Domain, default: Any) -> Value:
+def _nearest(domain: Domain, default: object) -> object:
     if isinstance(domain, Range):
         if not isinstance(default, int | float):
             return int(domain.low) if domain.whole else domain.low

@@ -68,7 +68,7 @@ def _times(name: str, factor: float, least: float = 0.0, most: float = float("in
     return change
 
 
-def _set(name: str, value: Any, only: str | None = None) -> Remedy:
+def _set(name: str, value: object, only: str | None = None) -> Remedy:
     """Set an option that the task or method has (and, with `only`, where that is the method)."""
 
     def change(present: Words) -> Words | None:
@@ -126,7 +126,7 @@ ADVICE_ONLY = (
 
 
 def until(
-    data: Any, *, metric: str, out: str | Path, budget: str | Budget = "30m", launcher: str = "here", **given: Any
+    data: object, *, metric: str, out: str | Path, budget: str | Budget = "30m", launcher: str = "here", **given: object
 ) -> UntilResult:
     """Train again and again, each time with the remedy for what the last diagnosis found.
 
