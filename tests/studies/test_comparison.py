@@ -12,12 +12,13 @@ import pytest
 
 from tunesmith.cli.show import show_comparison
 from tunesmith.core.errors import OptionError, RunFailed
+from tunesmith.evaluate.measured import Difference, paired_difference
 from tunesmith.evaluate.types import Outcome
 from tunesmith.families.predictive.contenders import nearest
 from tunesmith.launchers import process
 from tunesmith.runs.shared_split import SharedSplit
 from tunesmith.studies import comparison, series
-from tunesmith.studies.comparison import ContenderResult, choose_contender, compare, more_rows
+from tunesmith.studies.comparison import choose_contender, compare, more_rows
 from tunesmith.studies.contender import read_measured
 
 
@@ -153,14 +154,18 @@ def outcome(right: int, rows: int = 400) -> Outcome:
 
 def test_the_quickest_that_is_not_proven_worse_is_recommended() -> None:
     rights = {"tfidf": 300, "head": 379, "full": 380}
-    answers = {name: ContenderResult(outcome(right), "accuracy", 0) for name, right in rights.items()}
+    answers = {name: outcome(right) for name, right in rights.items()}
+
+    def ahead(one: dict[str, Any], other: dict[str, Any]) -> Difference:
+        return paired_difference(answers[one["name"]], answers[other["name"]], "accuracy", seed=0)
+
     contenders = [{"name": name, "value": right / 400, "seconds": seconds}
              for (name, right), seconds in zip(rights.items(), (1, 5, 60), strict=True)]  # fmt: skip
-    best, pick, gap = choose_contender(contenders, answers, higher_is_better=True)
+    best, pick, gap = choose_contender(contenders, ahead, higher_is_better=True)
     assert (best["name"], pick["name"]) == ("full", "head")
     assert gap["low"] <= 0 < gap["difference"]
-    answers["head"] = ContenderResult(outcome(340), "accuracy", 0)
-    assert choose_contender(contenders, answers, higher_is_better=True)[1]["name"] == "full"
+    answers["head"] = outcome(340)
+    assert choose_contender(contenders, ahead, higher_is_better=True)[1]["name"] == "full"
 
 
 def test_what_more_rows_would_bring() -> None:

@@ -14,8 +14,9 @@ import pytest
 from tunesmith.cli.show import show_until
 from tunesmith.core.errors import ModelError, OptionError, RunFailed
 from tunesmith.evaluate import diagnose, fit
+from tunesmith.evaluate.goal import parse_goal
 from tunesmith.studies import series, until
-from tunesmith.studies.until import ADVICE_ONLY, REMEDIES, _remedy, parse_target
+from tunesmith.studies.until import ADVICE_ONLY, REMEDIES, _remedy
 
 START = {"method": "full", "task": "text-classification", "model": "auto", "epochs": 4, "learning_rate": 2e-4}
 
@@ -35,7 +36,8 @@ def texts_in(path: str | Path) -> set[str]:
     [("accuracy>=0.95", ("accuracy", 0.95)), ("rmse <= 4e-1", ("rmse", 0.4)), ("mcc=.5", ("mcc", 0.5))],
 )
 def test_targets(text: str, expected: tuple[str, float]) -> None:
-    assert parse_target(text) == expected
+    goal = parse_goal(text, "--until")
+    assert (goal.metric, goal.value) == expected
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_targets(text: str, expected: tuple[str, float]) -> None:
 )  # fmt: skip
 def test_bad_targets_say_what_is_expected(text: str, said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        parse_target(text)
+        parse_goal(text, "--until")
 
 
 @pytest.mark.parametrize(

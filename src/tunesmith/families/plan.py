@@ -16,7 +16,6 @@ from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_words import Plan
 from tunesmith.models.config import read_config
 from tunesmith.models.types import Config, Tokenizer
-from tunesmith.runs import choose
 
 if TYPE_CHECKING:
     from tunesmith.engine.devices import Device
@@ -37,15 +36,11 @@ def plan(data: object, *, device: str | None = None, **words: object) -> Plan:
     """
     from tunesmith.engine import devices, hardware
     from tunesmith.runs.family import family_named, family_of
-    from tunesmith.runs.train import spec_of
+    from tunesmith.runs.train import make_spec
 
     hardware.prepare()
     gpu = None if device is None or device == devices.HERE else devices.resolve(device)
-    held = None if isinstance(data, str | Path) else data
-    spec = spec_of(
-        None if held is not None else data, words if held is None else {**words, "data": type(data).__name__}
-    )
-    choose.check_words(spec)
+    spec, source = make_spec(data, words)
     warnings: list[str] = []
 
     def listen(event: Event) -> None:
@@ -53,11 +48,12 @@ def plan(data: object, *, device: str | None = None, **words: object) -> Plan:
             warnings.append(f"{event.what}: {event.message}")
 
     with scratch() as folder:
-        summary: DataSummary = family_named(family_of(spec, held)).look(held, spec, folder, listen)
+        summary: DataSummary = family_named(family_of(spec, source)).look(source, spec, folder, listen)
     config, tokenizer, notes = read_config(summary.settled.spec.model)
     made = forecast(summary, config, tokenizer, gpu=gpu)
     fresh = [note for note in dict.fromkeys([*warnings, *notes]) if note not in made.notes]
-    return dataclasses.replace(made, data=spec.data, notes=[*made.notes, *fresh], unchecked=list(summary.unchecked))
+    named = spec.data if source is spec.data else type(data).__name__
+    return dataclasses.replace(made, data=named, notes=[*made.notes, *fresh], unchecked=list(summary.unchecked))
 
 
 def forecast(

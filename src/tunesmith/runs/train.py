@@ -6,8 +6,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +70,16 @@ def train(
     choose.check_words(spec)
     name = "data" if "data" in held else Path(spec.data.rstrip("/")).name.split(".")[0]
     folder = RunFolder.create(out, name)
-    with folder.lock(), _abandoned_when_unused(folder):
-        spec = spec.model_copy(update={part: _keep(value, folder, part) for part, value in held.items()})
-        spec = _absolute(spec)
-        write_text(folder.spec, spec.dump())
-        return _execute(folder, spec, listeners, started)
+    with folder.lock():
+        try:
+            spec = spec.model_copy(update={part: _keep(value, folder, part) for part, value in held.items()})
+            spec = _absolute(spec)
+            write_text(folder.spec, spec.dump())
+            return _execute(folder, spec, listeners, started)
+        except TunesmithError as error:
+            if error.exit_code == 2 and not folder.begun():  # bad input must not block the corrected try
+                folder.abandon()
+            raise
 
 
 def resume(path: str | Path, *, listeners: Sequence[Listener] = ()) -> Run:
@@ -167,14 +171,3 @@ def _keep(data: object, folder: RunFolder, part: str) -> str:
         return str(path)
 
     return str(keep(data, folder.data / name))
-
-
-@contextmanager
-def _abandoned_when_unused(folder: RunFolder) -> Iterator[None]:
-    """Bad input must not leave a folder behind that blocks the corrected try."""
-    try:
-        yield
-    except TunesmithError as error:
-        if error.exit_code == 2 and not folder.begun():
-            folder.abandon()
-        raise

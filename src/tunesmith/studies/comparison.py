@@ -6,8 +6,7 @@ Every contender runs in a process of its own where nothing else is asked, so tha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, RunFailed, Stopped, TunesmithError, did_you_mean
 from tunesmith.core.events import Emit, Phase, Warned, ignore
 from tunesmith.core.files import own_folder, read_json
-from tunesmith.core.measured import Measured
 from tunesmith.core.renamed import given_words
 from tunesmith.core.spec import Words
 from tunesmith.evaluate.diagnose import FEW_ROWS
@@ -167,46 +165,26 @@ def _job(study: Study, name: str, job: Words) -> Words:
     return read_json(found)
 
 
-@dataclass(frozen=True)
-class ContenderResult:
-    """What a contender made of the test rows, to be measured and compared by one metric."""
-
-    rows: Measured
-    metric: str
-    seed: int
-
-    def measured(self) -> Words:
-        """{"value", "low", "high"}"""
-        return dict(with_intervals(self.rows, [self.metric], seed=self.seed)[self.metric])
-
-    def ahead_of(self, other: ContenderResult) -> Difference:
-        """How much better these are, on the same rows; paired bootstrap."""
-        return paired_difference(self.rows, other.rows, self.metric, seed=self.seed)
-
-
-def _result(split: SharedSplit, folder: Path) -> ContenderResult:
-    return ContenderResult(read_measured(folder, split.kind, split.label_names), split.metric, int(split.words["seed"]))
-
-
 def _document(study: Study, split: SharedSplit, contenders: list[Words], points: list[Words]) -> Words:
-    results = {contender["name"]: _result(split, Path(contender["folder"])) for contender in contenders}
-    for below, contender in zip([None, *contenders[:-1]], contenders, strict=True):
-        contender |= results[contender["name"]].measured()
-        contender["against_below"] = None
-        if below is not None:
-            gap = results[contender["name"]].ahead_of(results[below["name"]])
-            contender["difference_to_below"] = dict(gap)
-            contender["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
-    best, pick, gap = choose_contender(contenders, results, split.higher_is_better)
-    document: Words = {
-        "metric": split.metric, "higher_is_better": split.higher_is_better,
-        "rows": split.sizes,
-        "rungs": contenders, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
-        "more_rows": more_rows(points, split.metric) if points else "", "path": str(study.path),
-    }  # fmt: skip
+    metric, seed = split.metric, int(split.words["seed"])
+    found = {one["name"]: read_measured(Path(one["folder"]), split.kind, split.label_names) for one in contenders}
 
     def ahead(one: Words, other: Words) -> Difference:
-        return results[one["name"]].ahead_of(results[other["name"]])
+        return paired_difference(found[one["name"]], found[other["name"]], metric, seed=seed)
+
+    for below, contender in zip([None, *contenders[:-1]], contenders, strict=True):
+        contender |= with_intervals(found[contender["name"]], [metric], seed=seed)[metric]
+        contender["against_below"] = None
+        if below is not None:
+            gap = ahead(contender, below)
+            contender["difference_to_below"] = dict(gap)
+            contender["against_below"] = f"{_word(gap)}: {number(gap['difference'], True)}"
+    best, pick, gap = choose_contender(contenders, ahead, split.higher_is_better)
+    document: Words = {
+        "metric": metric, "higher_is_better": split.higher_is_better, "rows": split.sizes,
+        "rungs": contenders, "best": best["name"], "recommended": pick["name"], "learning_curve": points,
+        "more_rows": more_rows(points, metric) if points else "", "path": str(study.path),
+    }  # fmt: skip
 
     document["proof"] = advice.proof(contenders, pick, ahead)
     document["next_step"] = advice.after_comparison(study.spec, contenders, pick, ahead, document["rows"])
@@ -223,13 +201,13 @@ def _document(study: Study, split: SharedSplit, contenders: list[Words], points:
 
 
 def choose_contender(
-    contenders: Sequence[Words], results: Mapping[str, ContenderResult], higher_is_better: bool
+    contenders: Sequence[Words], ahead: advice.Ahead, higher_is_better: bool
 ) -> tuple[Words, Words, Difference]:
     """(the best contender, the one to take, how much better the best is): the one to take is the quickest that is not
-    proven worse than the best, by paired bootstrap on the test rows."""
+    proven worse than the best."""
     sign = 1 if higher_is_better else -1
     best = max(contenders, key=lambda contender: sign * contender["value"])
-    gaps = {contender["name"]: results[best["name"]].ahead_of(results[contender["name"]]) for contender in contenders}
+    gaps = {contender["name"]: ahead(best, contender) for contender in contenders}
     as_good = [contender for contender in contenders if gaps[contender["name"]]["low"] <= 0]
     pick = min(as_good, key=lambda contender: contender["seconds"])
     return best, pick, gaps[pick["name"]]

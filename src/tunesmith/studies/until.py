@@ -136,20 +136,13 @@ def until(
     asked for again. `launcher`: where the runs take place (`here`, `process`). Writes until.json and
     report.html into `out`, the kept run into `out`/run. Raises UsageError, RunFailed, Stopped.
     """
-    name, target = parse_target(metric)
-    limit = parse_budget(budget)
+    goal, limit = parse_goal(metric, "--until"), parse_budget(budget)
     with open_study(out, data, given, launcher, verb="series of steps", metric=metric) as study:
         split = study.make_split()
-        measure = family_named(split.family).measured_by(name, split)
-        sign = 1 if higher_is_better(name) else -1
-        series = _Steps(study, split, {**split.without_test(), **measure}, name, target, sign)
+        measure = family_named(split.family).measured_by(goal.metric, split)
+        sign = 1 if higher_is_better(goal.metric) else -1
+        series = _Steps(study, split, {**split.without_test(), **measure}, goal.metric, goal.value, sign)
         return series.finish(series.made(limit, set(study.words)))
-
-
-def parse_target(text: str) -> tuple[str, float]:
-    """('accuracy', 0.95) from 'accuracy>=0.95'; 'f1' alone is f1_macro. Raises OptionError."""
-    goal = parse_goal(text, "--until")
-    return goal.metric, goal.value
 
 
 @dataclass(frozen=True)

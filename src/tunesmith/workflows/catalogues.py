@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.errors import FolderError, OptionError, TunesmithError
 from tunesmith.core.files import read_json
 from tunesmith.core.options import describe
 from tunesmith.core.run import RunFolder, list_runs
+from tunesmith.core.spec import Words
 from tunesmith.display.cards import Listing
 from tunesmith.runs.summary import in_full, readable, row
 
@@ -33,7 +33,7 @@ def runs(root: str | os.PathLike[str] = "runs") -> Listing:
     return Listing(found, "Runs", without=("data", "low", "high"))
 
 
-def run(path: str | Path) -> dict[str, Any]:
+def run(path: str | Path) -> Words:
     """A run in full: its row, and what metrics.json holds once it is finished."""
     folder = RunFolder.open(path)
     with readable(folder):
@@ -44,7 +44,7 @@ SERIES = ("search", "folds", "seeds", "until", "ladder")
 """What the document of several runs is called, by the verb that wrote it: DOCUMENT.json in its folder."""
 
 
-def series(path: str | Path) -> tuple[str, dict[str, Any]] | None:
+def series(path: str | Path) -> tuple[str, Words] | None:
     """(name of the document, the document) of a folder of several runs; None for any other."""
     for name in SERIES:
         file = Path(path) / f"{name}.json"

@@ -9,6 +9,7 @@ from typing import Any, Literal, Unpack
 
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch
+from tunesmith.core.spec import Words
 from tunesmith.core.words import SamplingWords
 from tunesmith.data import output
 from tunesmith.data.answers import as_columns, free_name
@@ -19,7 +20,9 @@ from tunesmith.runs.load import as_model, options_of, predictor_of
 from tunesmith.runs.reading import other_data
 
 
-def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit = ignore, **words: Any) -> int:
+def predict_file(
+    run: object, data: object, out: str | os.PathLike[str], *, emit: Emit = ignore, **words: object
+) -> int:
     """Write `data` to `out` with the answers as further columns; returns the number of rows.
 
     `run`: a path, a Run, or a loaded model. Columns: `predicted` and `probability` (label), `predicted` as "a|b"
@@ -34,7 +37,7 @@ def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit
     """
     target = output.checked(Path(out), data)
     reading = {name: words.pop(name) for name in list(words) if name in ReadOptions.model_fields}
-    options = options_of(predictor_of(run)[0] if isinstance(run, str | os.PathLike) else type(run), words)
+    options = options_of(predictor_of(run)[0] if isinstance(run, str | os.PathLike) else type(as_model(run)), words)
     model, other = as_model(run), other_data(run, data, reading)
     texts, decimal = ([], None) if model.columns is None else (model.columns.inputs, model.columns.decimal)
     count = 0
@@ -59,7 +62,7 @@ def predict_file(run: Any, data: Any, out: str | os.PathLike[str], *, emit: Emit
 
 
 def predict(
-    run: Any, data: Any, out: str | os.PathLike[str] | None = None, *, threshold: float | None = None,
+    run: object, data: object, out: str | os.PathLike[str] | None = None, *, threshold: float | None = None,
     probabilities: bool = False, precision: Literal["auto", "fp32"] = "auto", **sampling: Unpack[SamplingWords],
 ) -> Any:  # fmt: skip
     """Answers of a run (or model) for `data`, in the shape of `Model.predict`; with `out`, a file of them.
@@ -67,7 +70,7 @@ def predict(
     A file gets all columns of `data` and returns the number of rows; the format is that of its suffix (.csv, .tsv,
     .xlsx, .jsonl, .parquet). `sampling` is for models that write. Raises DataError, FolderError, OptionError.
     """
-    words: dict[str, Any] = {**sampling}
+    words: Words = {**sampling}
     asked = {"threshold": threshold, "probabilities": probabilities or None, "precision": precision}
     words |= {name: value for name, value in asked.items() if value not in (None, "auto")}
     model = as_model(run)

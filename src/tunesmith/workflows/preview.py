@@ -9,7 +9,7 @@ from tunesmith.families.generative.preview import Preview, previewed
 
 
 def preview(
-    data: Any, *, model: str | os.PathLike[str], row: int | None = 1, task: str = "auto",
+    data: object, *, model: str | os.PathLike[str], row: int | None = 1, task: str = "auto",
     template: str | None = None, max_length: int | None = None, **options: Any,
 ) -> Preview:  # fmt: skip
     """One row of conversations (or all: None) as the model would learn it, token by token.

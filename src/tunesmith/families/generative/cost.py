@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tunesmith.core.events import Decided
-from tunesmith.core.spec import Words
 from tunesmith.engine import devices, loop, memory
 from tunesmith.engine.meta_model import MetaModel, Recipe
 
@@ -59,10 +58,3 @@ def predict_cost(run: GenerativeRun, setup: loop.Setup) -> dict[str, float]:
     run.train_seconds -= time.perf_counter() - begun  # predicting is no training
     run.emit(Decided("predicted", f"{seconds:,.0f} s of training, {peak / 1e9:.2f} GB at the peak", why))
     return found
-
-
-def cost_of(run: GenerativeRun, document: Words) -> Words:
-    """`document` (the part 'cost' of metrics.json) with the seconds of training and what was predicted."""
-    predicted = {"predicted": run.predicted} if run.predicted else {}
-    own = {"trainable_parameters": run.trainable_parameters, "train_seconds": round(run.train_seconds, 3)}
-    return {**document, **own, **predicted}

@@ -15,7 +15,6 @@ from tunesmith.evaluate.verdict import Verdict
 from tunesmith.families.generative import verdict as language_verdict
 from tunesmith.families.generative.baselines import answer_length, generate, prompts_of
 from tunesmith.families.generative.context import GenerativeRun
-from tunesmith.families.generative.cost import cost_of
 from tunesmith.families.generative.divergence import divergence
 from tunesmith.families.generative.predictor import references, written_rows
 from tunesmith.families.generative.saving import beside
@@ -58,6 +57,7 @@ def document(run: GenerativeRun, cost: Words) -> Words:
     test = measured.pop("tuned")
     if run.moved is not None:
         test |= with_intervals(run.moved, seed=seed)
+    predicted: Words = {"predicted": run.predicted} if run.predicted else {}
     document = metrics_json.build(
         task=run.plan.spec.task, model=run.plan.spec.model, method=run.plan.spec.method,
         first_metric=task.metrics[0], test=test, validation=validation, baselines=measured, verdict=found,
@@ -65,7 +65,7 @@ def document(run: GenerativeRun, cost: Words) -> Words:
             fit_state(read_curves(run.folder.events), task.metrics[0])
             + _findings(run, test, found, wanted if texts else None)
         ),
-        cost=cost_of(run, cost),
+        cost={**cost, "train_seconds": round(run.train_seconds, 3), **predicted},
     )  # fmt: skip
     if texts:
         document["signatures"] = text_metrics.signatures(wanted)

@@ -67,7 +67,7 @@ class Preview:
 
 
 def previewed(
-    data: str, *, model: str, row: int | None = None, task: str = "auto", template: str | None = None,
+    data: object, *, model: str, row: int | None = None, task: str = "auto", template: str | None = None,
     max_length: int | None = None, emit: Emit = ignore, **options: object,
 ) -> Iterator[Previewed]:  # fmt: skip
     """The sequences of one row, or of all (None), of data that `read_examples` takes, cut as a run would.
