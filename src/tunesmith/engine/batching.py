@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,6 +24,11 @@ def sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
     if len(positions) <= most:
         return positions
     return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))
+
+
+def usual_rows(count: int, least: int, most: int) -> int:
+    """Rows of a batch of `count` training rows, a power of two: few rows still deserve some twenty steps an epoch."""
+    return min(most, 2 ** int(math.log2(max(least, count / 20))))
 
 
 def plan_epoch(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens: int | None) -> list[np.ndarray]:

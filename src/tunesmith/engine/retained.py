@@ -26,11 +26,17 @@ class Probe(Protocol):
     is_task: bool
     """Whether it measures something that was learned before; the drift of features alone is none."""
 
+    apart: bool
+    """Whether it looks at a model of its own, which this run leaves as it is: it looks once, and nothing is held."""
+
     def look(self, choosing: bool) -> Any:
         """The model as it is now, on the rows for choosing or on those that are reported."""
 
     def compare(self, before: Any, after: Any) -> dict[str, Any]:
         """'kept' and 'lost' (positive when something was lost) as intervals, 'probe' in words, and more."""
+
+    def retained(self) -> Retained:
+        """What callbacks hold."""
 
 
 @dataclass
@@ -97,7 +103,10 @@ class ForgettingMonitor:
 
     def _compared(self, probes: Sequence[Probe], choosing: bool) -> list[dict[str, Any]]:
         pairs = zip(probes, self.before[choosing], strict=True)
-        return [probe.compare(seen, probe.look(choosing) if self.moves else seen) for probe, seen in pairs]
+        return [
+            probe.compare(seen, seen if probe.apart or not self.moves else probe.look(choosing))
+            for probe, seen in pairs
+        ]  # fmt: skip
 
 
 def moving_body(model: Model) -> dict[str, nn.Parameter]:

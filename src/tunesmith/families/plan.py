@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Event, Warned, ignore
 from tunesmith.core.files import scratch
+from tunesmith.engine import batching
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_words import Plan
@@ -160,12 +161,10 @@ def _limit(
 
 
 def _batch_size(asked: int | str | None, usual: int | None, summary: DataSummary, rows: int, longest: int) -> int:
-    """Rows of a batch as a run of `rows` training rows chooses them: some twenty steps at least, and not too many
-    tokens."""
+    """Rows of a batch as a run of `rows` training rows chooses them, with not too many tokens."""
     if isinstance(asked, int):
         return asked
-    most, least = summary.batch_rows
-    size = int(min(most, max(least, 2 ** int(math.log2(max(least, rows / 20))))))
+    size = batching.usual_rows(rows, *summary.batch_rows)
     return max(1, min(usual or size, summary.batch_tokens // longest))
 
 

@@ -50,7 +50,7 @@ class DataSummary(ABC):
     unchecked: tuple[str, ...] = ()
 
     batch_rows: ClassVar[tuple[int, int]]
-    """The most rows of a batch, and the least."""
+    """The least rows of a batch where nothing is asked, and the most."""
     batch_tokens: ClassVar[int]
     """The most of a batch."""
     plain_attention: ClassVar[bool]
@@ -103,9 +103,9 @@ class Texts:
     """Of what is learned, the share that is read once more in each epoch."""
 
 
-def spread(rows: int) -> np.ndarray:
-    """Positions of at most `SAMPLE` rows, evenly over all of them; int64."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64)) if rows else np.zeros(0, np.int64)
+def spread(rows: int, most: int = SAMPLE) -> np.ndarray:
+    """Positions of at most `most` rows, evenly over all of them; int64."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.int64)) if rows else np.zeros(0, np.int64)
 
 
 def token_lengths(texts: Sequence[str], tokenizer: Tokenizer | None) -> tuple[np.ndarray, str]:

@@ -13,7 +13,7 @@ from tunesmith.core.events import Decided
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine import loop
 from tunesmith.engine.checkpoint import CheckpointStore
-from tunesmith.engine.retained import ForgettingMonitor, copies, moving_body
+from tunesmith.engine.retained import ForgettingMonitor, Probe, copies, moving_body
 from tunesmith.engine.setup import Callback, overrides
 from tunesmith.evaluate import forgetting
 from tunesmith.forgetting.chain import earlier, matrix
@@ -46,6 +46,23 @@ def train(run: R, make: Callable[[R], loop.Setup]) -> loop.TrainState:
     if spec.forget_at_most is not None:
         state = Search(run, monitor, trained, start, spec.forget_at_most).train(setup, state)
     return state
+
+
+def watch(
+    run: RunContext, tasks: Sequence[Probe], general: Sequence[Probe], sampled: Sequence[Probe] = ()
+) -> ForgettingMonitor:
+    """Look at everything that must not be forgotten, before anything is trained. Held by callbacks are the tasks and
+    what was `sampled`; where there are none, what the base makes of `general` sentences."""
+    spec = run.plan.spec
+    monitor = ForgettingMonitor([*tasks, *general], [], run.folder.cache, run.bundle.fingerprint, spec.seed)
+    monitor.snapshot(choosing=chooses(spec))
+    if is_regularised(spec):
+        held = [*(probe for probe in tasks if not probe.apart), *sampled]
+        monitor.retained = [probe.retained() for probe in held or general]
+        if not held and general:
+            why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
+            run.emit(Decided("retained", "general sentences", why))
+    return monitor
 
 
 def is_regularised(spec: RunSpec) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 
@@ -13,11 +13,17 @@ from tunesmith.core.events import Emit
 from tunesmith.core.files import write_text
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec, Words
+from tunesmith.engine import hardware
+from tunesmith.engine.checkpoint import CheckpointStore
 from tunesmith.engine.loop import TrainState
+from tunesmith.engine.objective import Objective
 from tunesmith.engine.retained import ForgettingMonitor
+from tunesmith.engine.setup import Setup
 from tunesmith.engine.stop import StopRequest
+from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.models.bundle import Bundle
 from tunesmith.runs.clock import Clock
+from tunesmith.runs.identity import identity
 from tunesmith.runs.settle import Plan
 
 
@@ -59,6 +65,22 @@ class RunContext:
     def fingerprint(self) -> str:
         """sha256 of the data and of its division."""
         raise NotImplementedError
+
+    def setup(self, objective: Objective, evaluate: Callable[[], Mapping[str, float]]) -> Setup:
+        """A training of the model as it is; `evaluate` as `Setup` has it."""
+        plan, model = self.plan, self.bundle.model
+        metric = plan.task.metrics[0]
+        made_of = identity(plan.spec, self.fingerprint, self.bundle.fingerprint)
+        return Setup(
+            model=model, objective=objective, evaluate=evaluate, metric=metric,
+            higher_is_better=higher_is_better(metric),
+            groups=plan.method.groups(self.bundle, cast(float, plan.engine.learning_rate)),
+            epochs=cast(int, plan.engine.epochs), precision=self.precision, options=plan.engine,
+            checkpoints=CheckpointStore(self.folder.checkpoints, made_of, self.emit),
+            callbacks=plan.callbacks, emit=self.emit, stop=self.stop, seed=plan.spec.seed, device=self.device,
+            tokens_at_once=hardware.tokens_at_once(self.device), float32_names=model.float32_names,
+            stage=plan.method.stage, on_stage=lambda stage: plan.method.on_stage(stage, self.bundle),
+        )  # fmt: skip
 
     def write_spec(self) -> None:
         """What was settled so far, so that a resumed run does not settle it anew."""

@@ -1,4 +1,4 @@
-"""What a run has shown, written down: metrics.json, predictions, report, model card, and last of all result.json."""
+"""The model and what a run has shown, written down: metrics.json, predictions, report, card, at last result.json."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import time
 from datetime import UTC, datetime
 
 from tunesmith.core import events
-from tunesmith.core.files import fsync_folder, remove, write_json, write_text
+from tunesmith.core.files import fsync_folder, new_folder, remove, write_json, write_text
 from tunesmith.core.spec import Words
 from tunesmith.engine.hardware import peak_memory_bytes
 from tunesmith.evaluate import card, metrics_json
 from tunesmith.evaluate import report as page
 from tunesmith.evaluate.evidence import Evidence
+from tunesmith.models.manifest import write_manifest
 from tunesmith.runs.history import latest, read_curves, versions
 from tunesmith.runs.protocols import Family, R
+
+
+def save(run: R, family: Family[R]) -> None:
+    """The finished model: written aside, read back, and only then given its name. Raises RunFailed where the model that
+    was read back answers differently."""
+    run.clock.phase("save", str(run.folder.model))
+    with new_folder(run.folder.model, replace=True) as aside:
+        family.write(run, aside)
+        family.read_back(run, aside)
+        write_manifest(aside)
 
 
 def report(run: R, family: Family[R], started: float) -> Words:

@@ -47,41 +47,26 @@ class Plan(Generic[T]):
         ]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What a family makes of a spec and its data, by name."""
-
-    task: str
-    model: str
-    method: str
-    epochs: int
-    """Where none are asked for."""
-    learning_rate: float | None
-    """Where none is asked for; None where it follows from the base model."""
-    words: Mapping[str, object] = field(default_factory=dict)
-    """What else is written into the spec."""
-
-
-def settle(spec: RunSpec, choice: Choice) -> Plan[Any]:
+def settle(spec: RunSpec, chosen: Mapping[str, object], epochs: int, learning_rate: float | None) -> Plan[Any]:
     """Everything that was chosen as things, and every default written out; without the callbacks, which need a run's
     folder.
 
-    Raises OptionError for what the task or the method do not allow.
+    `chosen`: the words "task", "model" and "method" of the spec, and others. `epochs` and `learning_rate`: where none
+    are asked for; None where the rate follows from the base model. Raises OptionError for what the task or the method
+    do not allow.
     """
-    choose.check_method(choice.method, choice.task)
-    choose.check_option_names(choice.task, choice.method, spec.callbacks)
-    options = resolve(spec.options, choose.parts_of(choice.task, choice.method, spec.callbacks))
-    task = registry.get("tasks", choice.task)(options["task"])
-    method = registry.get("methods", choice.method)(options["method"])
+    spec = spec.model_copy(update=chosen)
+    choose.check_method(spec.method, spec.task)
+    choose.check_option_names(spec.task, spec.method, spec.callbacks)
+    options = resolve(spec.options, choose.parts_of(spec.task, spec.method, spec.callbacks))
+    task = registry.get("tasks", spec.task)(options["task"])
+    method = registry.get("methods", spec.method)(options["method"])
     written = {name: value for part in options.values() for name, value in part.model_dump().items()}
     method.check(written)
     engine = cast(EngineOptions, options["engine"])
     engine = engine.model_copy(update={
-        "epochs": choice.epochs if engine.epochs is None else engine.epochs,
-        "learning_rate": engine.learning_rate or choice.learning_rate,
+        "epochs": epochs if engine.epochs is None else engine.epochs,
+        "learning_rate": engine.learning_rate or learning_rate,
     })  # fmt: skip
-    written_out = spec.model_copy(update={
-        "task": choice.task, "method": choice.method, "model": choice.model, **choice.words,
-        "options": {**written, **engine.model_dump()},
-    })  # fmt: skip
+    written_out = spec.model_copy(update={"options": {**written, **engine.model_dump()}})
     return Plan(written_out, task, method, engine)

@@ -6,18 +6,16 @@ from __future__ import annotations
 import torch
 
 from tunesmith.core.events import Emit
-from tunesmith.core.files import new_folder
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine import hardware
 from tunesmith.engine.stop import StopRequest
 from tunesmith.models.additions import trainable_parameters
-from tunesmith.models.manifest import write_manifest
 from tunesmith.runs.clock import Clock
 from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.identity import check_data, check_retained
 from tunesmith.runs.protocols import Family, R
-from tunesmith.runs.report import report
+from tunesmith.runs.report import report, save
 
 ADAM_BYTES = 12
 """A trained weight in float32, and its two moments."""
@@ -40,18 +38,8 @@ def run(folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest, started
     run.clock.end()
     family.judge(run)
     stop.check()
-    _save(run, family)
+    save(run, family)
     return report(run, family, started)
-
-
-def _save(run: R, family: Family[R]) -> None:
-    """The finished model: written aside, read back, and only then given its name. Raises RunFailed where the model that
-    was read back answers differently."""
-    run.clock.phase("save", str(run.folder.model))
-    with new_folder(run.folder.model, replace=True) as aside:
-        family.write(run, aside)
-        family.read_back(run, aside)
-        write_manifest(aside)
 
 
 def begin(family: Family[R], folder: RunFolder, spec: RunSpec, emit: Emit, stop: StopRequest) -> R:

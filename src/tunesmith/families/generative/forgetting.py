@@ -10,6 +10,7 @@ import numpy as np
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, ignore
+from tunesmith.core.options import pick
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine import batching
 from tunesmith.engine.generate import Sampling, ending_ids
@@ -21,7 +22,7 @@ from tunesmith.evaluate import forgetting
 from tunesmith.families.generative.items import Items, encode_items
 from tunesmith.families.generative.retained import Read, task_for
 from tunesmith.forgetting import chain
-from tunesmith.forgetting.monitor import chooses, is_regularised
+from tunesmith.forgetting.monitor import is_regularised, watch
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.models.mask import Encoded
@@ -50,18 +51,8 @@ def snapshot(run: GenerativeRun) -> ForgettingMonitor | None:
     if not tasks and not general:
         _refuse(spec)
         return None
-    folder, fingerprint = run.folder.cache, run.bundle.fingerprint
-    monitor = ForgettingMonitor([*tasks, *general], [], folder, fingerprint, spec.seed)
-    monitor.snapshot(choosing=chooses(spec))
-    if is_regularised(spec):
-        asked = int(spec.options.get("sampled_texts") or 0)
-        sampled = [_sampled(run, asked)] if asked else []
-        held = [*(probe for probe in tasks if not isinstance(probe, _ApartProbe)), *sampled]
-        monitor.retained = [probe.retained() for probe in held or general]
-        if not held:
-            why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
-            run.emit(Decided("retained", "general sentences", why))
-    return monitor
+    asked = int(spec.options.get("sampled_texts") or 0) if is_regularised(spec) else 0
+    return watch(run, tasks, general, [_sampled(run, asked)] if asked else [])
 
 
 def _refuse(spec: RunSpec) -> None:
@@ -76,6 +67,8 @@ def _refuse(spec: RunSpec) -> None:
 
 class LossProbe:
     """The loss of a token of texts, by sequence."""
+
+    apart = False
 
     def __init__(
         self, run: GenerativeRun, name: str, rows: SequenceRows, splits: dict[str, np.ndarray], *, is_task: bool
@@ -103,24 +96,21 @@ class LossProbe:
 
 
 class _ApartProbe(LossProbe):
-    """The earlier run's own model: its adapter beside a base that this run leaves as it is.
+    """The earlier run's own model: its adapter beside a base that this run leaves as it is."""
 
-    There is nothing to hold, and nothing that could change, so it looks once.
-    """
+    apart = True
 
     def __init__(self, run: GenerativeRun, name: str, items: Items, model: Path):
         super().__init__(run, name, items.rows, items.splits, is_task=True)
-        self.model, self.seen = model, dict[bool, _Losses]()
+        self.model = model
 
     def look(self, choosing: bool) -> _Losses:
-        if choosing not in self.seen:
-            own = load_language_finished(self.model).model.to(self.run.device)
-            found = likelihoods(
-                own, self.rows, self.some(choosing), on=self.run.device, tokens_at_once=batching.TOKENS_AT_ONCE,
-                check=self.run.stop.check,
-            )  # fmt: skip
-            self.seen[choosing] = found.loss, found.tokens
-        return self.seen[choosing]
+        own = load_language_finished(self.model).model.to(self.run.device)
+        found = likelihoods(
+            own, self.rows, self.some(choosing), on=self.run.device, tokens_at_once=batching.TOKENS_AT_ONCE,
+            check=self.run.stop.check,
+        )  # fmt: skip
+        return found.loss, found.tokens
 
     def compare(self, before: _Losses, after: _Losses) -> Words:
         found = super().compare(before, after)
@@ -171,8 +161,7 @@ def _task(run: GenerativeRun, read: Read, continued: bool, number: int) -> LossP
     path, spec, corpus = read.path, read.spec, read.corpus
     plugin = task_for(corpus.examples.form, run.bundle.kind)
     assert plugin is not None  # else it was refused when it was read
-    options = {**run.plan.spec.options, **spec.options}
-    task = plugin(plugin.Options(**{name: options[name] for name in plugin.Options.model_fields if name in options}))
+    task = plugin(pick(plugin.Options, {**run.plan.spec.options, **spec.options}))
     items = encode_items(
         corpus, task, task.codec(run.bundle.tokenizer), run.bundle,
         limit=run.limit, folder=run.folder.cache / f"retained-{number}", emit=ignore, check=run.stop.check,

@@ -15,6 +15,7 @@ from tunesmith.data.conversations import Division, Examples
 from tunesmith.families.generative.corpus import Corpus
 from tunesmith.families.generative.items import encode_items
 from tunesmith.families.generative.settle import Plan, adapt_base, reader
+from tunesmith.families.plan_data import spread
 from tunesmith.models import catalog
 from tunesmith.models.loaders.language import outline
 
@@ -70,7 +71,7 @@ def _some(examples: Examples, division: Division, most: int) -> tuple[Corpus, li
     """At most `most` rows, evenly spread over all of them."""
     if len(examples) <= most:
         return Corpus(examples, division), []
-    kept = np.unique(np.linspace(0, len(examples) - 1, most).astype(np.int64))
+    kept = spread(len(examples), most)
     fewer = replace(examples, rows=[examples[int(number)] for number in kept], ids=examples.ids[kept])
     parts = Division({name: np.flatnonzero(np.isin(kept, rows)) for name, rows in division.items()})
     parts.facts = division.facts

@@ -14,7 +14,7 @@ from tunesmith.engine import batching
 from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.engine.protocols import Method
-from tunesmith.families.generative import corpus, in_tokens
+from tunesmith.families.generative import corpus, in_tokens, training
 from tunesmith.families.generative.settle import settle_plan
 from tunesmith.families.plan_data import SAMPLE, DataSummary, Texts, spread
 from tunesmith.models.codec import Example
@@ -26,7 +26,7 @@ from tunesmith.runs.settle import Plan
 class Written(DataSummary):
     """Examples of text that is written."""
 
-    batch_rows = (16, 2)
+    batch_rows = training.BATCH_ROWS
     batch_tokens = batching.LANGUAGE_TOKENS
     plain_attention = False
     cuts_unasked = False

@@ -13,7 +13,7 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, NotSupported, OptionError, Problem, RunFailed
 from tunesmith.core.events import Emit
 from tunesmith.core.files import copy_folder, scratch
-from tunesmith.core.options import Options
+from tunesmith.core.options import Options, pick
 from tunesmith.core.spec import Words
 from tunesmith.data import predict_inputs
 from tunesmith.data.answers import beside
@@ -82,8 +82,7 @@ class TextGenerator(Shown):
         """Where it was loaded from."""
         self.metadata = dict(metadata)
         task = registry.get("tasks", metadata["task"])
-        known = {name: metadata[name] for name in ("prefix",) if name in task.Options.model_fields}
-        self.task = task(task.Options(**known))
+        self.task = task(pick(task.Options, {"prefix": metadata["prefix"]}))
         self.codec = self.task.codec(bundle.tokenizer)
         begin_with(bundle.model.network, self.codec.first)
         self.bundle.model.to(device()).eval()

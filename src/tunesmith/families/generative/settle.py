@@ -24,7 +24,7 @@ from tunesmith.models.codec import Codec
 from tunesmith.models.loaders.language import add_tokens
 from tunesmith.models.virtual import room
 from tunesmith.runs import choose, settle, text_language
-from tunesmith.runs.settle import Choice, Plan
+from tunesmith.runs.settle import Plan
 
 _RATED_WIDTH = 1_024
 """Hidden size of the base models that the methods' rates are meant for."""
@@ -51,7 +51,8 @@ def settle_plan(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
     _check_continued(spec)
     model_name = text_language.base_for(chain.base_name(spec), text_language.sample_of(data), emit, kind)
     epochs = _epochs(spec, method_name)
-    plan = settle.settle(spec, Choice(name, model_name, method_name, epochs, learning_rate=None))
+    chosen = {"task": name, "model": model_name, "method": method_name}
+    plan = settle.settle(spec, chosen, epochs, learning_rate=None)
     if plan.task.options.packing and not packs(plan.task):
         raise OptionError(f"packing=true: --task {name} can not pack its examples.", "Leave it out.")
     return plan

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
 from tunesmith.core.events import Decided
-from tunesmith.engine import batching, hardware, loop
-from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine import batching, loop
 from tunesmith.engine.objective import Objective
 from tunesmith.engine.protocols import Batches
 from tunesmith.evaluate.measured import compute
-from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.cost import predict_cost
 from tunesmith.families.generative.settle import packs
-from tunesmith.runs.identity import identity
 
+BATCH_ROWS = (2, 16)
+"""The least rows of a batch where nothing is asked, and the most."""
 _VALIDATION_ITEMS = 500
 _WASTE = 0.1
 """Share of padding from which on packing is worth it."""
@@ -25,7 +22,6 @@ _WASTE = 0.1
 
 def setup(run: GenerativeRun) -> loop.Setup:
     plan, items = run.plan, run.items
-    metric = plan.task.metrics[0]
     watched = batching.sample(items.splits["validation"], _VALIDATION_ITEMS, plan.spec.seed)
     if len(watched) < len(items.splits["validation"]):
         run.emit(Decided("validation_rows", len(watched), "more would take longer than they tell"))
@@ -33,18 +29,7 @@ def setup(run: GenerativeRun) -> loop.Setup:
     def evaluate() -> dict[str, float]:
         return compute(run.statistics(watched))
 
-    made_of = identity(plan.spec, run.corpus.fingerprint, run.bundle.fingerprint)
-    setup = loop.Setup(
-        model=run.bundle.model, objective=objective(run, items.splits["train"]), evaluate=evaluate,
-        metric=metric, higher_is_better=higher_is_better(metric),
-        groups=plan.method.groups(run.bundle, cast(float, plan.engine.learning_rate)),
-        epochs=cast(int, plan.engine.epochs), precision=run.precision, options=plan.engine,
-        checkpoints=CheckpointStore(run.folder.checkpoints, made_of, run.emit),
-        callbacks=plan.callbacks, emit=run.emit, stop=run.stop, seed=plan.spec.seed, device=run.device,
-        tokens_at_once=hardware.tokens_at_once(run.device),
-        float32_names=run.bundle.model.float32_names, stage=plan.method.stage,
-        on_stage=lambda stage: plan.method.on_stage(stage, run.bundle),
-    )  # fmt: skip
+    setup = run.setup(objective(run, items.splits["train"]), evaluate)
     run.predicted = run.predicted or predict_cost(run, setup)
     return setup
 
@@ -56,7 +41,7 @@ def objective(run: GenerativeRun, items: np.ndarray) -> Objective:
     lengths = run.items.rows.lengths[sequences]
     size = plan.engine.batch_size
     if size is None:
-        size = int(min(16, max(2, 2 ** int(np.log2(max(2, len(items) / 20))))))
+        size = batching.usual_rows(len(items), *BATCH_ROWS)
         why = f"{len(items)} training examples of {np.median(lengths):g} tokens (median)"
         run.emit(Decided("batch_size", size, f"{why}, at most {batching.LANGUAGE_TOKENS:,} tokens a batch"))
     packed = _packing(run, lengths, size)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from itertools import zip_longest
-from typing import Any
 
 from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.files import scratch
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.prepared import PreparedData
 from tunesmith.families.predictive.forecast import forecast_of
 from tunesmith.families.predictive.overview import overview
@@ -16,7 +15,7 @@ from tunesmith.families.predictive.settle import check_model, settle_plan
 from tunesmith.runs.reading import read
 
 
-def check(spec: RunSpec, source: Any) -> dict[str, Any]:
+def check(spec: RunSpec, source: object) -> Words:
     """See `runs.protocols.Family`."""
     started = time.perf_counter()
     log: list[Event] = []
@@ -42,7 +41,7 @@ def check(spec: RunSpec, source: Any) -> dict[str, Any]:
         }
 
 
-def _columns(prepared: PreparedData) -> dict[str, Any]:
+def _columns(prepared: PreparedData) -> Words:
     """All that is known of them; the inputs also by role, None where one is not there."""
     columns, roles = prepared.columns, prepared.modality.roles
     lists = {"inputs": list(columns.inputs), "target": list(columns.target), "noun": prepared.modality.noun}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tunesmith.core import registry
 from tunesmith.core.events import ignore
 from tunesmith.core.measured import Measured
-from tunesmith.core.spec import RunSpec
+from tunesmith.core.spec import RunSpec, Words
+from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import hardware
 from tunesmith.engine.inference import frozen_features
 from tunesmith.engine.probe import solve
@@ -20,7 +20,7 @@ from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.predictive import simple_baselines
 from tunesmith.families.predictive.split import fitted_task
 from tunesmith.runs import choose, text_language
-from tunesmith.runs.protocols import Contention, Words
+from tunesmith.runs.protocols import Contention
 from tunesmith.runs.reading import read
 
 LEARNING_CURVE = "learning_curve"
@@ -54,7 +54,7 @@ def contend(name: str, words: Words, folder: Path) -> Contention:
     return _neighbours(words, folder) if all_contenders()[name] else _baseline(name, words, folder)
 
 
-def _prepared(words: Words, folder: Path) -> tuple[Any, Any]:
+def _prepared(words: Words, folder: Path) -> tuple[PreparedData, PredictiveTask]:
     """(prepared data, task fitted to it) of the split that all contenders share."""
     spec = RunSpec.make({**words, "near_duplicates": 0})
     prepared = read(spec.data, spec, folder / "cache")
@@ -70,7 +70,7 @@ def _baseline(name: str, words: Words, folder: Path) -> Contention:
     return {"size_bytes": 8 * len(task.label_names or [0]) * (sum(widths) + 1)}, outcome
 
 
-def _features(words: Words, folder: Path, prepared: Any, task: Any) -> tuple[np.ndarray, int]:
+def _features(words: Words, folder: Path, prepared: PreparedData, task: PredictiveTask) -> tuple[np.ndarray, int]:
     """(features float32 [rows, hidden] of the frozen base, bytes of the base)."""
     hardware.prepare()
     texts, bases = text_language.sample(prepared), choose.loader_of(task).bases

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tunesmith.core.measured import Measured
+from tunesmith.core.spec import Words
 from tunesmith.engine.batching import sample
 from tunesmith.engine.inference import gather
 from tunesmith.engine.probe import MAX_ROWS
@@ -49,7 +48,7 @@ def _model_baselines(run: PredictiveRun) -> dict[str, Measured]:
     return found
 
 
-def document(run: PredictiveRun, cost: dict[str, Any]) -> dict[str, Any]:
+def document(run: PredictiveRun, cost: Words) -> Words:
     """metrics.json; noise.csv is written beside it where labels are doubtful."""
     task, data, seed = run.plan.task, run.data, run.plan.spec.seed
     first, ours = task.metrics[0], run.ours
@@ -120,7 +119,7 @@ def _verdict(run: PredictiveRun, test: diagnose.Metrics) -> verdict.Verdict:
     return verdict.of_rows(ours, others, first, judged, simplest=simplest, seed=seed)
 
 
-def evidence(run: PredictiveRun) -> dict[str, Any]:
+def evidence(run: PredictiveRun) -> Words:
     """What the report shows beside the metrics document."""
     test, rows = run.ours["test"], run.data.rows.select(run.data.splits["test"])
     bundle, modality = run.bundle, run.data.modality

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tunesmith.core import registry
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, ignore
 from tunesmith.core.measured import Measured
+from tunesmith.core.spec import Words
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.encoded import EncodedItems
@@ -23,12 +23,13 @@ from tunesmith.engine.inference import answering, run_rows
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import PredictiveTask
-from tunesmith.engine.retained import ForgettingMonitor, Probe, Retained, relative_distance
+from tunesmith.engine.retained import ForgettingMonitor, Retained, relative_distance
 from tunesmith.evaluate import forgetting
 from tunesmith.families.predictive.predictor import Model
 from tunesmith.families.predictive.retained import Read
+from tunesmith.families.predictive.split import fitted_task
 from tunesmith.forgetting import chain
-from tunesmith.forgetting.monitor import chooses, is_regularised
+from tunesmith.forgetting.monitor import is_regularised, watch
 from tunesmith.models.lengths import USUAL
 from tunesmith.runs import choose
 
@@ -49,23 +50,14 @@ def snapshot(run: PredictiveRun) -> ForgettingMonitor | None:
     if drift is None:
         what = f"general sentences say nothing of a model that reads {run.data.modality.nouns}"
         run.emit(Decided("drift", "not measured", what))
-    probes: list[Probe] = [*tasks, *([drift] if drift else [])]
-    if not probes:
+    if not tasks and not drift:
         if is_regularised(spec) or spec.forget_at_most is not None:
             raise OptionError(
                 f"What the base knows of {run.data.modality.nouns} can not be looked at without any, and nothing is "
                 "retained.", "Give what must not be forgotten: --retain FILE.",
             )  # fmt: skip
         return None
-    monitor = ForgettingMonitor(probes, [], run.folder.cache, run.bundle.fingerprint, spec.seed)
-    monitor.snapshot(choosing=chooses(spec))
-    if is_regularised(spec):
-        held = [probe for probe in tasks if not isinstance(probe, _ApartProbe)]
-        monitor.retained = [probe.retained() for probe in held or ([drift] if drift else [])]
-        if not held and drift:
-            why = "no data or run is retained (--retain), so what the base makes of general sentences is held"
-            run.emit(Decided("retained", "general sentences", why))
-    return monitor
+    return watch(run, tasks, [drift] if drift else [])
 
 
 # retained tasks
@@ -85,10 +77,7 @@ def _task(run: PredictiveRun, read: Read, with_head: bool, number: int) -> _Task
     if data is None:
         return _DriftProbe(run, path.stem, read.texts, f"retained-{number}")
     name = choose.task_for(data.columns, spec.task, ignore)
-    plugin = registry.get("tasks", name)
-    fields = plugin.Options.model_fields
-    task = plugin(plugin.Options(**{key: value for key, value in spec.options.items() if key in fields}))
-    task.fit(data.columns.kind, data.label_names, data.targets(data.splits["train"]), ignore)
+    task = fitted_task(name, spec, data, data.splits["train"])
     rows = task.encode(data.rows, run.bundle, run.folder.cache / f"retained-{number}", ignore, run.stop.check)
     row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
     rows = rows.with_targets(task.targets(data.rows["target"][:]), row_ids)
@@ -130,6 +119,7 @@ class _TaskProbe(ABC):
     """An earlier task's first metric, on its own rows."""
 
     is_task = True
+    apart = False
     how = ""
     head: nn.Linear
 
@@ -145,7 +135,7 @@ class _TaskProbe(ABC):
     def look(self, choosing: bool) -> Measured:
         """What the model as it is now answers on the rows of the split."""
 
-    def compare(self, before: Measured, after: Measured) -> dict[str, Any]:
+    def compare(self, before: Measured, after: Measured) -> Words:
         metric = self.task.metrics[0]
         probe = f"{metric} on {len(before)} rows of {self.name}, {self.how}"
         return forgetting.lost_metric(before, after, metric, name=self.name, probe=probe, seed=self.seed)
@@ -182,27 +172,23 @@ class _HeadProbe(_TaskProbe):
 
 
 class _ApartProbe(_TaskProbe):
-    """The earlier run's own model: its adapter and head beside a base that this run leaves as it is .
+    """The earlier run's own model: its adapter and head beside a base that this run leaves as it is."""
 
-    There is nothing to hold, and nothing that could change, so it looks once.
-    """
-
+    apart = True
     how = "by its own adapter"
 
     def __init__(
         self, run: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems, model: Model
     ):
         super().__init__(run, name, task, data, rows)
-        self.model, self.seen = model, dict[bool, Measured]()
+        self.model = model
 
     def look(self, choosing: bool) -> Measured:
-        if choosing not in self.seen:
-            some, model = self.split(choosing), self.model.bundle.model.to(self.run.device)
-            with answering(model, "fp32"):  # once only; its layers may round more than those it was trained with
-                logits = run_rows(model, self.rows, some, on=self.run.device, check=self.run.stop.check)
-            factor, offset = self.task.target.units(self.task.targets)
-            self.seen[choosing] = self._measured(some, logits * factor + offset, self.model.thresholds)
-        return self.seen[choosing]
+        some, model = self.split(choosing), self.model.bundle.model.to(self.run.device)
+        with answering(model, "fp32"):  # once only; its layers may round more than those it was trained with
+            logits = run_rows(model, self.rows, some, on=self.run.device, check=self.run.stop.check)
+        factor, offset = self.task.target.units(self.task.targets)
+        return self._measured(some, logits * factor + offset, self.model.thresholds)
 
 
 class _LinearProbe(_TaskProbe):
@@ -249,6 +235,8 @@ class _DriftProbe:
     """How far the features of texts moved. Every second one is for holding features and for choosing, the others
     are measured."""
 
+    apart = False
+
     def __init__(self, run: PredictiveRun, name: str, texts: list[str], cache: str, general: int | None = None):
         """`general`: so many of the texts, from the first, are the bundled ones; None where they were retained."""
         self.run, self.name, self.is_task, self.general = run, name, general is None, general or 0
@@ -263,7 +251,7 @@ class _DriftProbe:
         some = np.arange(0 if choosing else 1, len(self.rows), 2)
         return _features(self.run, self.rows, some), len(self.rows.places(some[some < self.general]))
 
-    def compare(self, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int]) -> dict[str, Any]:
+    def compare(self, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int]) -> Words:
         found = forgetting.drift(before[0], after[0], before[1], self.run.plan.spec.seed)
         return forgetting.of_texts(found, self.name, len(before[0])) if self.is_task else found
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from tunesmith.core.errors import TunesmithError
 from tunesmith.core.events import Emit, ignore
+from tunesmith.core.spec import Words
+from tunesmith.data.conversations import Division, Examples
 from tunesmith.data.prepared import PreparedData
+from tunesmith.families.plan_data import spread
 from tunesmith.models import catalog
+from tunesmith.models.codec import Example
 from tunesmith.models.guard import tokens
+from tunesmith.models.rendering import Message
+from tunesmith.models.types import Tokenizer
 from tunesmith.runs import text_language
 from tunesmith.runs.cut_texts import WORDS, Cut, limits_for
 
-_SAMPLE = 2_000
-"""Rows that are measured; of more rows, evenly spread ones stand for all."""
 _SHOWN = 3
 
 
-def overview(data: PreparedData, model: str, max_length: int | None, emit: Emit = ignore) -> dict[str, Any]:
+def overview(data: PreparedData, model: str, max_length: int | None, emit: Emit = ignore) -> Words:
     """{"samples": [{"text", "target", ...}], "lengths": {...}}, the latter None of what is not read as tokens. Warns
     where much of the texts would not be read.
 
@@ -29,7 +32,7 @@ def overview(data: PreparedData, model: str, max_length: int | None, emit: Emit 
     "unread" (share of all words that is not read, from 0 to 1).
     """
     rows = data.rows
-    some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64))
+    some = spread(len(rows))
     names = [name for name in data.modality.roles if name in rows.column_names]
     samples = [{name: rows[int(at)][name] for name in (*names, "target")} for at in _spread(data)]
     if not data.modality.in_tokens:
@@ -38,8 +41,8 @@ def overview(data: PreparedData, model: str, max_length: int | None, emit: Emit 
     return {"samples": samples, "lengths": _lengths(texts, len(rows), model, max_length, emit)}
 
 
-def overview_of(examples: Any, division: Any, lengths: np.ndarray | None, limit: int | None) -> dict[str, Any]:
-    """The same of examples (`data.conversations.Examples`) of which `lengths` has the tokens of each sequence, None
+def overview_of(examples: Examples, division: Division, lengths: np.ndarray | None, limit: int | None) -> Words:
+    """The same of examples of which `lengths` has the tokens of each sequence, None
     where they are not known: words are counted then.
 
     A sample has "text" (what is read), "target" (what is learned), and by its form "rejected", "label" or "turns".
@@ -48,14 +51,14 @@ def overview_of(examples: Any, division: Any, lengths: np.ndarray | None, limit:
     samples = [_sample(examples[int(at)]) for at in train[:_SHOWN]]
     unit = "words" if lengths is None else "tokens"
     if lengths is None:
-        some = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), _SAMPLE)).astype(np.int64))
+        some = spread(len(examples))
         lengths = np.array(
             [sum(len(part.split()) for part in text_language.readable_text(examples[int(at)])) for at in some]
         )
     return {"samples": samples, "lengths": _summary(lengths, unit, limit)}
 
 
-def _sample(example: Mapping[str, Any]) -> dict[str, Any]:
+def _sample(example: Example) -> Words:
     form = example["form"]
     if form == "text":
         return {"text": example["text"], "target": ""}
@@ -71,11 +74,11 @@ def _sample(example: Mapping[str, Any]) -> dict[str, Any]:
     return {"text": prompt, "target": _answer(example["completion"]), "label": bool(example["label"])}
 
 
-def _answer(answer: Any) -> str:
+def _answer(answer: str | Sequence[Message]) -> str:
     return answer if isinstance(answer, str) else _last_said(answer)
 
 
-def _last_said(messages: Sequence[Mapping[str, Any]]) -> str:
+def _last_said(messages: Sequence[Message]) -> str:
     """The last words of a conversation, or what was called in place of words."""
     one = messages[-1] if messages else {}
     return str(one.get("content") or one.get("tool_calls") or "")
@@ -92,22 +95,26 @@ def _spread(data: PreparedData) -> list[int]:
     return first + [int(at) for at in some if int(at) not in first][: _SHOWN - len(first)]
 
 
-def _lengths(texts: list[list[str]], rows: int, model: str, asked: int | None, emit: Emit) -> dict[str, Any]:
+def _lengths(texts: list[list[str]], rows: int, model: str, asked: int | None, emit: Emit) -> Words:
     tokenizer = _tokenizer(model)
-    words = _words(texts) if tokenizer is None else None
-    found = _tokens(texts, tokenizer) if words is None else np.ceil(words / WORDS)
+    if tokenizer is None:
+        unit, told = "words", np.array([sum(len(text.split()) for text in row) for row in zip(*texts, strict=True)])
+        found = np.ceil(told / WORDS)
+    else:
+        unit, found = "tokens", np.array([len(ids) for ids in tokens(tokenizer, *texts, verbose=False)["input_ids"]])
+        told = found
     limit, reads = limits_for(found, model, tokenizer)
     limit = asked or limit
-    told = {**_summary(found if words is None else words, "tokens" if words is None else "words", limit), "unread": 0.0}
+    summary = {**_summary(told, unit, limit), "unread": 0.0}
     if limit is None:
-        return told
+        return summary
     cut = Cut(found, rows, limit, model, reads, texts[0])
     if cut.much:
         emit(cut.warning)
-    return {**told, "longer": cut.longer, "unread": round(cut.unread(limit), 4)}
+    return {**summary, "longer": cut.longer, "unread": round(cut.unread(limit), 4)}
 
 
-def _summary(found: np.ndarray, unit: str, limit: int | None) -> dict[str, Any]:
+def _summary(found: np.ndarray, unit: str, limit: int | None) -> Words:
     """`found`: lengths of the texts that were measured."""
     most = None if limit is None else limit * (1 if unit == "tokens" else WORDS)
     return {
@@ -117,7 +124,7 @@ def _summary(found: np.ndarray, unit: str, limit: int | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tokenizer(model: str) -> Any:
+def _tokenizer(model: str) -> Tokenizer | None:
     """The tokenizer of a base; None where it is not here, or can not be read."""
     from tunesmith.models.tokenizer import read_tokenizer
 
@@ -126,12 +133,3 @@ def _tokenizer(model: str) -> Any:
         return None if folder is None else read_tokenizer(folder)
     except (TunesmithError, OSError, ValueError, KeyError):
         return None
-
-
-def _tokens(texts: list[list[str]], tokenizer: Any) -> np.ndarray:
-    """Tokens of each row, those that begin and end it included."""
-    return np.array([len(ids) for ids in tokens(tokenizer, *texts, verbose=False)["input_ids"]])
-
-
-def _words(texts: list[list[str]]) -> np.ndarray:
-    return np.array([sum(len(text.split()) for text in row) for row in zip(*texts, strict=True)])

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
 from tunesmith.engine.meta_model import MetaModel, Parameters
+from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_data import DataSummary, Texts, spread
 from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
 from tunesmith.families.predictive.settle import check_model, settle_plan
+from tunesmith.families.predictive.training import BATCH_ROWS
 from tunesmith.models.lengths import USUAL
+from tunesmith.models.types import Config, Tokenizer
 from tunesmith.runs.reading import read
 
 
 class Rows(DataSummary):
     """Rows with a text, or two, and an answer."""
 
-    batch_rows = (batching.ROWS, 8)
+    batch_rows = BATCH_ROWS
     batch_tokens = batching.TOKENS
     plain_attention = True
     cuts_unasked = True
 
-    def read(self, config: Any, tokenizer: Any) -> Texts:
+    def read(self, config: Config, tokenizer: Tokenizer | None) -> Texts:
         texts = [" ".join(cell for cell in row.values() if cell) for row in self.some]
         return Texts("classification", self.rows, texts, [])
 
     def limit(self, reads: int, usual: int | None) -> int:
         return usual or min(reads, USUAL)
 
-    def float32_base(self, method: Any) -> bool:
+    def float32_base(self, method: Method) -> bool:
         return True
 
-    def saved(self, parameters: Parameters, method: Any) -> int:
+    def saved(self, parameters: Parameters, method: Method) -> int:
         return parameters.total
 
     def feature_bytes(self, meta_model: MetaModel, tokens: int, frozen: Sequence[float]) -> float:
@@ -45,7 +47,7 @@ class Rows(DataSummary):
         return 4.0 * hidden * self.rows + min(CACHE_BYTES, states * meta_model.dtype.itemsize * hidden * tokens)
 
 
-def look(data: Any, spec: RunSpec, folder: Path, emit: Emit) -> Rows:
+def look(data: object, spec: RunSpec, folder: Path, emit: Emit) -> Rows:
     """See `runs.protocols.Family`."""
     prepared = read(spec.data if data is None else data, spec, folder, emit=emit)
     plan = settle_plan(spec, prepared, emit)

@@ -18,7 +18,7 @@ from tunesmith.models import catalog
 from tunesmith.models.safety import config_alone
 from tunesmith.models.virtual import room
 from tunesmith.runs import choose, settle, text_language
-from tunesmith.runs.settle import Choice, Plan
+from tunesmith.runs.settle import Plan
 
 
 def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
@@ -36,12 +36,12 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     )
     forecast = forecast_of(model_name, data, spec)
     method_name = choose.method_for(spec, choose.training_rows(data, train, model_name), emit, forecast)
-    words = {
-        "effort": choose.effort_of(spec), "target": list(data.columns.target),
-        "text": list(data.columns.inputs),
+    chosen = {
+        "task": task_name, "model": model_name, "method": method_name, "effort": choose.effort_of(spec),
+        "target": list(data.columns.target), "text": list(data.columns.inputs),
     }  # fmt: skip
     rate, epochs = choose.rate_and_epochs(method_name, task_name, len(train))
-    plan = settle.settle(spec, Choice(task_name, model_name, method_name, epochs, rate, words))
+    plan = settle.settle(spec, chosen, epochs, rate)
     plan.task.fit(kind, data.label_names, data.targets(train), emit)
     return plan
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow as pa
 from tunesmith.core import registry
 from tunesmith.core.events import ignore
 from tunesmith.core.files import new_file, scratch
+from tunesmith.core.options import pick
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
 from tunesmith.data.guess import ColumnRequest
@@ -20,13 +20,14 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.split import group_numbers
 from tunesmith.data.targets import TargetReader
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.models import catalog
 from tunesmith.runs import choose
 from tunesmith.runs.reading import read, read_options, split_options, value_options
 from tunesmith.runs.shared_split import Pool, SharedSplit, Words, same_data, shared_words
 
 
-def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
+def make_split(source: object, spec: RunSpec, folder: Path) -> SharedSplit:
     """See `runs.protocols.Family`."""
     with scratch() as cache:
         prepared = read(source, spec, cache)
@@ -43,7 +44,7 @@ def make_split(source: Any, spec: RunSpec, folder: Path) -> SharedSplit:
     )  # fmt: skip
 
 
-def pool(source: Any, spec: RunSpec, folder: Path) -> Pool:
+def pool(source: object, spec: RunSpec, folder: Path) -> Pool:
     """See `runs.protocols.Family`."""
     with scratch() as cache:
         prepared = read(source, spec, cache, validation_size=0.0, test_size=0.0)
@@ -74,7 +75,7 @@ def _units(prepared: PreparedData, positions: np.ndarray, table: pa.Table, spec:
 
 
 def _write_parts(
-    source: Any, spec: RunSpec, prepared: PreparedData, row_ids: Mapping[str, np.ndarray], folder: Path
+    source: object, spec: RunSpec, prepared: PreparedData, row_ids: Mapping[str, np.ndarray], folder: Path
 ) -> None:
     """The rows with these ids as `folder`/<name>.arrow: texts, targets and what they are grouped by.
 
@@ -141,9 +142,9 @@ def _words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tuple[Wo
     return words, task.metrics[0], method
 
 
-def fitted_task(name: str, spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> Any:
+def fitted_task(name: str, spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> PredictiveTask:
     """The task of that name with the options of the spec, fitted to the rows at the positions `train`."""
     plugin = registry.get("tasks", name)
-    task = plugin(plugin.Options(**{k: v for k, v in spec.options.items() if k in plugin.Options.model_fields}))
+    task: PredictiveTask = plugin(pick(plugin.Options, spec.options))
     task.fit(prepared.columns.kind, prepared.label_names, prepared.targets(train), ignore)
     return task

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from tunesmith.core.events import Decided
-from tunesmith.engine import batching, hardware, loop
-from tunesmith.engine.checkpoint import CheckpointStore
+from tunesmith.engine import batching, loop
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.precision import working
 from tunesmith.evaluate.measured import compute
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.predictive import effort, linear_head
 from tunesmith.families.predictive.context import PredictiveRun
-from tunesmith.runs.identity import identity
+
+BATCH_ROWS = (8, batching.ROWS)
+"""The least rows of a batch where nothing is asked, and the most."""
 
 
 def objective(run: PredictiveRun) -> RowObjective:
@@ -37,9 +38,7 @@ def objective(run: PredictiveRun) -> RowObjective:
 def _batch(run: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
     if run.plan.engine.batch_size is not None:
         return run.plan.engine.batch_size, None
-    # few rows still deserve enough steps to learn from
-    rows = int(min(batching.ROWS, max(8, 2 ** int(np.log2(max(8, len(lengths) / 20))))))
-    rows = run.plan.method.batch_rows or rows
+    rows = run.plan.method.batch_rows or batching.usual_rows(len(lengths), *BATCH_ROWS)
     size = f"{np.median(lengths):g} {run.rows.unit} (median)"
     why = f"{len(lengths)} training rows of {size}, at most {batching.TOKENS} a batch"
     run.emit(Decided("batch_size", rows, why))
@@ -79,20 +78,12 @@ def setup(run: PredictiveRun) -> loop.Setup:
     model = run.bundle.model
     with working(model, run.precision, model.float32_names):  # the states on disk are in this precision
         objective = plan.method.objective(run.objective, run.bundle, plan.task.label_names, run.emit)
-    made_of = identity(plan.spec, run.data.fingerprint, run.bundle.fingerprint)
     if last := effort.keeps_last(plan, len(watched)):
         why = "by design of this method: so few validation rows would choose by chance, and none stop it early"
         run.emit(Decided("kept_weights", "the last weights", why))
-    return loop.Setup(
-        model=model, objective=objective, keeps_last=last,
-        evaluate=evaluate, metric=metric, higher_is_better=higher_is_better(metric),
-        groups=plan.method.groups(run.bundle, cast(float, plan.engine.learning_rate)),
-        epochs=cast(int, plan.engine.epochs), precision=run.precision, options=plan.engine,
-        checkpoints=CheckpointStore(run.folder.checkpoints, made_of, run.emit),
-        callbacks=plan.callbacks, emit=run.emit, stop=run.stop, seed=plan.spec.seed, device=run.device,
-        tokens_at_once=hardware.tokens_at_once(run.device),
-        noise=lambda value: noise(metric, value, len(watched)), float32_names=run.bundle.model.float32_names,
-        stage=plan.method.stage, on_stage=on_stage,
+    return replace(
+        run.setup(objective, evaluate), on_stage=on_stage, keeps_last=last,
+        noise=lambda value: noise(metric, value, len(watched)),
     )  # fmt: skip
 
 
