@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from tunesmith.families.predictive.split import fitted_task
 from tunesmith.forgetting import chain
 from tunesmith.forgetting.monitor import is_regularised, watch
 from tunesmith.models.lengths import USUAL
+from tunesmith.models.pooled import Pooled
 from tunesmith.runs import choose
 
 if TYPE_CHECKING:
@@ -281,10 +282,10 @@ class HeadObjective(RowObjective):
     head: nn.Linear
     draw: Callable[[Tensor, torch.Generator], Tensor]
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def loss(self, model: Pooled, items: np.ndarray, device: torch.device) -> Tensor:
         return super().loss(lambda batch: self.head(model.features(batch)), items, device)
 
-    def sampled_nll(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+    def sampled_nll(self, model: Pooled, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
         """The loss of targets drawn from what the model answers (for numbers, with deviation 1)."""
         logits = self.head(_now(self.rows, self.positions[items], model, device))
         drawn = self.draw(logits.detach(), chance)
@@ -298,17 +299,17 @@ class FeatureObjective(RowObjective):
     before: np.ndarray
     """By answer, float32 [answers, hidden]."""
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def loss(self, model: Pooled, items: np.ndarray, device: torch.device) -> Tensor:
         before = torch.from_numpy(self.before[self.rows.places(self.positions[items])]).to(device)
         return relative_distance(before, _now(self.rows, self.positions[items], model, device))
 
-    def sampled_nll(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+    def sampled_nll(self, model: Pooled, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
         """For features with noise of deviation 1, up to a constant."""
         now = _now(self.rows, self.positions[items], model, device)
         return (now * torch.randn(now.shape, generator=chance, device=device)).sum()
 
 
-def _now(rows: EncodedItems, positions: np.ndarray, model: Any, device: torch.device) -> Tensor:
+def _now(rows: EncodedItems, positions: np.ndarray, model: Pooled, device: torch.device) -> Tensor:
     batch = {name: tensor.to(device) for name, tensor in rows.collate(positions).items()}
     features: Tensor = model.features(batch)
     return features.float()

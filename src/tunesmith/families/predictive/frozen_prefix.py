@@ -6,7 +6,6 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ class FrozenPrefix:
         set_prefix(bundle.model, rows, blocks, self.states)
 
 
-def set_prefix(model: Any, rows: EncodedItems, blocks: int, states: Sequence[HiddenStates] = ()) -> None:
+def set_prefix(model: object, rows: EncodedItems, blocks: int, states: Sequence[HiddenStates] = ()) -> None:
     """So many blocks of the network are frozen, and rows are read from the highest of the `states` that this allows; 0
     for a network that can not be run in two pieces."""
     if isinstance(model, Splittable):

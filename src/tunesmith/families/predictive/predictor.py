@@ -16,6 +16,7 @@ from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.core.files import scratch
 from tunesmith.core.measured import Measured
 from tunesmith.core.options import Options
+from tunesmith.core.spec import Words
 from tunesmith.data import joined, predict_inputs
 from tunesmith.data.answers import beside
 from tunesmith.data.predict_inputs import FileRows, as_warning
@@ -103,7 +104,7 @@ class Model(Shown):
         return self.task.label_names
 
     def predict(
-        self, data: Any, *, threshold: float | None = None, precision: str = "auto", probabilities: bool = False,
+        self, data: object, *, threshold: float | None = None, precision: str = "auto", probabilities: bool = False,
         emit: Emit = as_warning,
     ) -> Any:  # fmt: skip
         """An answer for each text (or pair of texts), in the shape in which they are given.
@@ -128,15 +129,15 @@ class Model(Shown):
             return beside(found.frame, answers, self._example(), emit, probabilities)
         return answers[0] if found.one else answers
 
-    def _given(self, data: Any, emit: Emit = ignore) -> tuple[predict_inputs.Given, dict[str, list[Any]]]:
+    def _given(self, data: object, emit: Emit = ignore) -> tuple[predict_inputs.Given, dict[str, list[object]]]:
         """What `data` is, and the inputs in it by role."""
         found = predict_inputs.identify(data, self.columns, emit, self.modality)
         return found, self.modality.inputs(found.items, self.columns)
 
-    def _example(self) -> dict[str, Any]:
+    def _example(self) -> Words:
         return self.answers(self.task.decode(np.zeros((1, self.bundle.model.head.out_features))))[0]
 
-    def predict_proba(self, data: Any) -> np.ndarray:
+    def predict_proba(self, data: object) -> np.ndarray:
         """float64 [n, labels], columns in the order of `classes_`; [labels] for one text. `data` as for `predict`.
 
         Raises NotSupported where the model gives numbers.
@@ -155,7 +156,7 @@ class Model(Shown):
             raise NotSupported("This model gives numbers and has no classes.")
         return np.array(self.labels, dtype=object)
 
-    def score(self, data: Any, target: Any = None) -> float:
+    def score(self, data: object, target: object = None) -> float:
         """Share of the rows that are answered right (of several labels: all of them right); of numbers R².
 
         `target`: the right answers; without, `data` is a table that has them too, in the columns of the training
@@ -170,9 +171,7 @@ class Model(Shown):
         measured = self.measured(Dataset.from_dict(inputs), truth)
         return compute(measured, [self.task.target.score])[self.task.target.score]
 
-    def predicted(
-        self, rows: Dataset, *, threshold: float | None = None, precision: str = "auto"
-    ) -> list[dict[str, Any]]:
+    def predicted(self, rows: Dataset, *, threshold: float | None = None, precision: str = "auto") -> list[Words]:
         """`predict` for a Dataset with the column 'text' (and 'text_pair').
 
         `precision` 'fp32' computes everything in float32. With 'auto', many rows are computed in bf16
@@ -200,26 +199,26 @@ class Model(Shown):
             logits = run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device)
             return self.task.decode(logits, encoded.answers)
 
-    def probabilities(self, data: Any) -> np.ndarray:
+    def probabilities(self, data: object) -> np.ndarray:
         """As `predict_proba`; for numbers their values, float64 [n]."""
         found, inputs = self._given(data)
         scores = self.scores(Dataset.from_dict(inputs))
         return np.asarray(scores[0] if found.one else scores)
 
-    def scores(self, rows: Dataset, **progress: Any) -> np.ndarray:
+    def scores(self, rows: Dataset) -> np.ndarray:
         """Probabilities or values for a Dataset with the column 'text' (and 'text_pair')."""
-        return self.task.scores(self._logits(rows, **progress)[0])
+        return self.task.scores(self._logits(rows)[0])
 
     def predictions(self, rows: Dataset) -> Any:
         """What the task makes of each row of such a Dataset."""
         return self.task.decode(*self._logits(rows))
 
-    def _logits(self, rows: Dataset, **progress: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def _logits(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
         """float32 [answers, outputs], and how many answers each row has; None: one."""
         if not len(rows):
             return np.zeros((0, self.bundle.model.head.out_features)), None
         with self._encoded(rows) as encoded, evaluating(self.bundle.model):
-            logits = run_rows(self.bundle.model, encoded, np.arange(len(encoded)), on=self._device, **progress)
+            logits = run_rows(self.bundle.model, encoded, np.arange(len(encoded)), on=self._device)
             return logits, encoded.answers
 
     @contextmanager
@@ -239,13 +238,11 @@ class Model(Shown):
             told = f"{several} longer than the {limit:,} tokens that this model reads of each"
             emit(Warned("cut texts", f"{told}: what stands further down had no say in the answer."))
 
-    def measured(self, rows: Dataset, targets: Sequence[Any]) -> Measured:
+    def measured(self, rows: Dataset, targets: Sequence[object]) -> Measured:
         """What its answers to a Dataset as for `scores` are worth, beside what they should be."""
         return self.task.measure(self.predictions(rows), self.task.truth(targets), self.thresholds)
 
-    def answers(
-        self, predictions: Any, *, threshold: float | None = None, rows: Dataset | None = None
-    ) -> list[dict[str, Any]]:
+    def answers(self, predictions: Any, *, threshold: float | None = None, rows: Dataset | None = None) -> list[Words]:
         """Predictions as `predict` gives them."""
         target = self.task.target
         if threshold is not None and not (target.has_probabilities and 0 <= threshold <= 1):
@@ -253,8 +250,12 @@ class Model(Shown):
         return target.answers(predictions, self.thresholds, threshold, rows)
 
     def answer_rows(
-        self, asked: Sequence[Any], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
-    ) -> list[dict[str, Any]]:
+        self,
+        asked: Sequence[object],
+        options: AnswerOptions,
+        emit: Emit,
+        places: Sequence[tuple[str, int]] | None = None,
+    ) -> list[Words]:
         """See `runs.protocols.Predictor`; `asked` are texts, pairs of texts or rows."""
         rows = Dataset.from_dict(self.modality.inputs(asked, self.columns))
         return self.predicted(rows, threshold=options.threshold, precision=options.precision)
@@ -312,10 +313,10 @@ class Model(Shown):
         write_metadata(self.folder, {**read_metadata(self.folder), "thresholds": self.thresholds.tolist()})
         return self.measure(other, emit)
 
-    def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> dict[str, Any]:
+    def evaluate(self, other: OtherData, *, seed: int, emit: Emit) -> Words:
         """See `runs.protocols.Predictor`; rows that the run has seen are counted, and `new` are those without them."""
         inputs, measured = self._measured(other, emit)
-        found: dict[str, Any] = {"rows": len(measured), "metrics": with_intervals(measured, seed=seed)}
+        found: Words = {"rows": len(measured), "metrics": with_intervals(measured, seed=seed)}
         return found | without_trained_rows(self.folder, self.modality.hashes(inputs.data.table), measured, seed, emit)
 
     def inputs_of(self, rows: Dataset) -> Dataset:

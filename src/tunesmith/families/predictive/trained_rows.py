@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tunesmith.core.events import Emit, Warned
 from tunesmith.core.measured import Measured
+from tunesmith.core.spec import Words
 from tunesmith.data import text_hashes
 from tunesmith.evaluate import words
 from tunesmith.evaluate.measured import with_intervals
@@ -16,7 +16,7 @@ from tunesmith.evaluate.measured import with_intervals
 
 def without_trained_rows(
     folder: Path | None, found: text_hashes.Hashes, measured: Measured, seed: int, emit: Emit
-) -> dict[str, Any]:
+) -> Words:
     """How many of the rows the run has learned from or was chosen on, and the metrics of the others.
 
     {"trained_rows", "validation_rows"}, and where there are any {"new": {"rows", "metrics"}}; {} where the folder of
@@ -28,7 +28,7 @@ def without_trained_rows(
         return {}
     trained = np.isin(found, known["train"])
     validated = np.isin(found, known["validation"]) & ~trained
-    told: dict[str, Any] = {"trained_rows": int(trained.sum()), "validation_rows": int(validated.sum())}
+    told: Words = {"trained_rows": int(trained.sum()), "validation_rows": int(validated.sum())}
     new = ~(trained | validated)
     if new.all():
         return told
