@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from tunesmith.core.events import Emit
+from tunesmith.core.events import Emit, Phase
 from tunesmith.core.files import write_text
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec, Words
@@ -22,9 +23,27 @@ from tunesmith.engine.setup import Setup
 from tunesmith.engine.stop import StopRequest
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.models.bundle import Bundle
-from tunesmith.runs.clock import Clock
 from tunesmith.runs.identity import identity
 from tunesmith.runs.settle import Plan
+
+
+class Clock:
+    """Says when a phase begins, and how long the one before it took."""
+
+    def __init__(self, emit: Emit):
+        self._emit = emit
+        self._now: tuple[str, float] | None = None
+
+    def phase(self, name: str, detail: str = "") -> None:
+        self.end()
+        self._emit(Phase(name, detail))
+        self._now = (name, time.perf_counter())
+
+    def end(self) -> None:
+        hardware.release_memory()
+        if self._now:
+            self._emit(Phase(self._now[0], "done", round(time.perf_counter() - self._now[1], 3)))
+            self._now = None
 
 
 class RetainedData(Protocol):

@@ -11,7 +11,7 @@ from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine import hardware
 from tunesmith.engine.stop import StopRequest
 from tunesmith.models.additions import trainable_parameters
-from tunesmith.runs.clock import Clock
+from tunesmith.runs.context import Clock
 from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.identity import check_data, check_retained
 from tunesmith.runs.protocols import Family, R

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tunesmith.core import registry
+from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
+from tunesmith.engine import speed
 from tunesmith.engine.tokens import check_length
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.families.predictive import continued
-from tunesmith.families.predictive.forecast import forecast_of
 from tunesmith.models import catalog
+from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL
 from tunesmith.models.safety import config_alone
 from tunesmith.models.virtual import room
 from tunesmith.runs import choose, settle, text_language
@@ -71,3 +74,29 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
     left = room(name, longest_row(folder), plan.method.virtual_tokens)
     check_length(plan.spec.options.get("max_length"), left, name)
     return []
+
+
+def forecast_of(model: str, data: PreparedData, spec: RunSpec) -> Callable[[str], dict[str, float] | None]:
+    """Time, memory and disk of a run of a method, by its name, from the model's size alone; None when that is not
+    known here. What lies beyond the limit of `spec` is not read, and costs nothing."""
+    epochs = spec.options.get("epochs")
+    if not data.modality.in_tokens:
+        return lambda method: None
+    try:
+        size = catalog.size_of(catalog.find(model))
+    except ModelError:
+        size = None
+    most = (spec.options.get("max_length") or USUAL) * CHARACTERS_PER_TOKEN
+    characters = choose.letters(data, slice(None), most)[1]
+    train = len(data.splits["train"])
+
+    def of(method: str) -> dict[str, float] | None:
+        if size is None:
+            return None
+        return speed.run_cost(
+            size, frozen_body=registry.get("methods", method).frozen_body,
+            epochs=choose.epochs_of(method, train) if epochs is None else epochs,
+            rows=len(data.rows), train_rows=train, characters=characters,
+        )  # fmt: skip
+
+    return of
