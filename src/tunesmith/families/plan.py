@@ -6,22 +6,27 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
+
+import numpy as np
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Event, Warned, ignore
 from tunesmith.core.files import scratch
-from tunesmith.engine import batching
+from tunesmith.engine import batching, devices, hardware, memory
+from tunesmith.engine.devices import Device
+from tunesmith.engine.meta_model import MetaModel, Recipe
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method
+from tunesmith.families.plan_data import DataSummary, count_lengths, token_lengths
 from tunesmith.families.plan_words import Plan
+from tunesmith.models.attention import LONGEST
 from tunesmith.models.config import read_config
+from tunesmith.models.loaders.language import position_limit
 from tunesmith.models.types import Config, Tokenizer
-
-if TYPE_CHECKING:
-    from tunesmith.engine.devices import Device
-    from tunesmith.engine.meta_model import MetaModel, Recipe
-    from tunesmith.families.plan_data import DataSummary
+from tunesmith.runs import cut_texts
+from tunesmith.runs.family import family_named, family_of
+from tunesmith.runs.train import make_spec
 
 _CHECKPOINTS = 3  # the two newest and the best
 _TOKEN_BYTES = 5
@@ -35,10 +40,6 @@ def plan(data: object, *, device: str | None = None, **words: object) -> Plan:
     Nothing is trained and no weight is loaded. Raises DataError, ModelError (unknown or unreachable model),
     OptionError (unknown method, option or device), each where `train` would.
     """
-    from tunesmith.engine import devices, hardware
-    from tunesmith.runs.family import family_named, family_of
-    from tunesmith.runs.train import make_spec
-
     hardware.prepare()
     gpu = None if device is None or device == devices.HERE else devices.resolve(device)
     spec, source = make_spec(data, words)
@@ -66,13 +67,6 @@ def forecast(
     gpu: None for this machine. quick: weights from which on nothing is measured here and
     the time is left out. Raises OptionError, ModelError.
     """
-    import numpy as np
-
-    from tunesmith.engine import devices, memory
-    from tunesmith.engine.meta_model import MetaModel
-    from tunesmith.families.plan_data import count_lengths, token_lengths
-    from tunesmith.runs import cut_texts
-
     plan, notes = summary.settled, []
     method, engine = type(plan.method)(plan.method.options), plan.engine
     read = summary.read(config, tokenizer)
@@ -129,10 +123,6 @@ def forecast(
 def _recipe(
     gpu: Device | None, config: Config, summary: DataSummary, method: Method, engine: EngineOptions, longest: int
 ) -> Recipe:
-    from tunesmith.engine import hardware
-    from tunesmith.engine.meta_model import Recipe
-    from tunesmith.models.attention import LONGEST
-
     precision = _precision(gpu, config)
     plain = gpu is None and summary.plain_attention and precision == "bf16" and longest <= LONGEST
     return Recipe(
@@ -151,8 +141,6 @@ def _limit(
 ) -> tuple[int, int]:
     """(tokens that a run reads of a row, the most that the model can read). `known`: both of a model whose files are
     here, where nothing is asked. Raises OptionError."""
-    from tunesmith.models.loaders.language import position_limit
-
     reads = position_limit(config) - (2 if "roberta" in config.model_type else 0)
     if asked is not None and asked > reads:
         raise OptionError(f"max_length={asked} is more than the model can read.", f"Set it to at most {reads}.")
@@ -169,8 +157,6 @@ def _batch_size(asked: int | str | None, usual: int | None, summary: DataSummary
 
 
 def _precision(gpu: Device | None, config: Config) -> str:
-    from tunesmith.engine import hardware
-
     if gpu is not None:
         return "bf16" if gpu.bf16 else "fp32"
     return hardware.choose_precision("auto", hardware.device(), int(config.get_text_config().hidden_size), ignore)
@@ -179,11 +165,9 @@ def _precision(gpu: Device | None, config: Config) -> str:
 def _disk(
     meta_model: MetaModel, summary: DataSummary, method: Method, tokens: int, frozen: Sequence[float]
 ) -> dict[str, float]:
-    from tunesmith.engine.memory import checkpoint_bytes
-
     counted = meta_model.parameters
     parts = {
-        "checkpoints": _CHECKPOINTS * checkpoint_bytes(counted),
+        "checkpoints": _CHECKPOINTS * memory.checkpoint_bytes(counted),
         "model": 4.0 * summary.saved(counted, method),
         "caches": _TOKEN_BYTES * tokens + summary.feature_bytes(meta_model, tokens, frozen),
     }

@@ -6,19 +6,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tunesmith.core.errors import DataError, Problem
+from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 from tunesmith.engine.protocols import Method
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import CHARACTERS_PER_TOKEN
 from tunesmith.models.types import Config, Tokenizer
 from tunesmith.runs.settle import Plan
-
-if TYPE_CHECKING:
-    from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
 
 SAMPLE = 2_000
 """Rows that are tokenised; of more rows, evenly spread ones stand for all."""

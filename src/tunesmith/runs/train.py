@@ -17,6 +17,8 @@ from tunesmith.core.files import write_text
 from tunesmith.core.renamed import given_words
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
+from tunesmith.data.conversations import peek
+from tunesmith.data.prepare import keep
 from tunesmith.display.results import RunResults
 from tunesmith.engine.stop import StopRequest
 from tunesmith.runs import choose, spine
@@ -161,9 +163,6 @@ def _absolute(spec: RunSpec) -> RunSpec:
 
 def _keep(data: object, folder: RunFolder, part: str) -> str:
     """Data from memory goes into the run folder, so that the run can be resumed."""
-    from tunesmith.data.conversations import peek
-    from tunesmith.data.prepare import keep
-
     name = "source" if part == "data" else f"source-{part}"
     if isinstance(data, list | tuple) and peek(data) is not None:  # nested values, which tables would mangle
         path = folder.data / f"{name}.jsonl"

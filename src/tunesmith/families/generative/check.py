@@ -8,8 +8,11 @@ from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.conversations import Examples, lint, validate
 from tunesmith.families.generative.corpus import read_for, split_examples
 from tunesmith.families.generative.in_tokens import InTokens, in_tokens
+from tunesmith.families.generative.plan import summary_of
 from tunesmith.families.generative.settle import Plan, settle_plan
+from tunesmith.families.plan import forecast
 from tunesmith.families.predictive.overview import overview_of
+from tunesmith.models.config import read_config
 
 _MOST = 20_000
 """Rows that are put into tokens; of more, evenly spread ones."""
@@ -49,10 +52,6 @@ def check(spec: RunSpec, source: object) -> Words:
 
 def _cost(plan: Plan, examples: Examples, splits: dict[str, int]) -> dict[str, float | None] | None:
     """As `tunesmith plan` reckons it, without the time where measuring would take long."""
-    from tunesmith.families.generative.plan import summary_of
-    from tunesmith.families.plan import forecast
-    from tunesmith.models.config import read_config
-
     config, tokenizer, _ = read_config(plan.spec.model)
     made = forecast(summary_of(plan, examples, splits), config, tokenizer, quick=_MEASURED)
     return {"seconds": made.seconds, "memory_bytes": made.memory["total"], "disk_bytes": made.disk["total"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from tunesmith.engine.retained import ForgettingMonitor, Retained
 from tunesmith.engine.sequences import SequenceRows, SequenceWriter
 from tunesmith.engine.setup import overrides
 from tunesmith.evaluate import forgetting
+from tunesmith.families.generative.context import GenerativeRun
 from tunesmith.families.generative.items import Items, encode_items
 from tunesmith.families.generative.retained import Read, task_for
 from tunesmith.forgetting import chain
@@ -26,9 +26,6 @@ from tunesmith.forgetting.monitor import is_regularised, watch
 from tunesmith.models.codec import CausalCodec
 from tunesmith.models.loaders.language import load_language_finished
 from tunesmith.models.mask import Encoded
-
-if TYPE_CHECKING:
-    from tunesmith.families.generative.context import GenerativeRun
 
 _PROBE_ITEMS = 500
 """Most texts of something retained that are measured."""

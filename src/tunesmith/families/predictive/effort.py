@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,11 +17,9 @@ from tunesmith.evaluate import words
 from tunesmith.evaluate.measured import compute, value_of
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.predictive import continued, linear_head
+from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.families.predictive.frozen_prefix import set_prefix
-
-if TYPE_CHECKING:
-    from tunesmith.families.predictive.context import PredictiveRun
-    from tunesmith.runs.settle import Plan
+from tunesmith.runs.settle import Plan
 
 WATCHED = 100
 """Validation rows from which on the best epoch of any method is kept; fewer would choose by chance (docs/log.md)."""

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from tunesmith.engine.probe import LinearSolution, solve
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.retained import ForgettingMonitor, Retained, relative_distance
 from tunesmith.evaluate import forgetting
+from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.families.predictive.predictor import Model
 from tunesmith.families.predictive.retained import Read
 from tunesmith.families.predictive.split import fitted_task
@@ -33,9 +34,6 @@ from tunesmith.forgetting.monitor import is_regularised, watch
 from tunesmith.models.lengths import USUAL
 from tunesmith.models.pooled import Pooled
 from tunesmith.runs import choose
-
-if TYPE_CHECKING:
-    from tunesmith.families.predictive.context import PredictiveRun
 
 _PROBE_ROWS = 2_000
 """Most rows of a retained task that are fitted or chosen on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,12 +13,10 @@ from tunesmith.core.events import Decided
 from tunesmith.engine import batching
 from tunesmith.engine.inference import gather, parts
 from tunesmith.engine.probe import LinearSolution, best_scale, solve
+from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.models.blocks import frozen_names
 from tunesmith.models.bundle import Bundle
-
-if TYPE_CHECKING:
-    from tunesmith.families.predictive.context import PredictiveRun
-    from tunesmith.runs.settle import Plan
+from tunesmith.runs.settle import Plan
 
 
 def solution(

@@ -17,7 +17,7 @@ from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.families.predictive import continued
 from tunesmith.models import catalog
-from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL
+from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL, longest_row
 from tunesmith.models.safety import config_alone
 from tunesmith.models.virtual import room
 from tunesmith.runs import choose, settle, text_language
@@ -54,8 +54,6 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
 
     With `weights` false they need not be there.
     """
-    from tunesmith.models.lengths import longest_row
-
     name = plan.spec.model
     if is_run(Path(name).expanduser()):
         return ["the earlier run that it begins with"]

@@ -8,7 +8,6 @@ al. 2019, section 5).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from tunesmith.core.events import Decided
 from tunesmith.engine.contrastive import encode_names, label_words
 from tunesmith.engine.inference import answering, parts, run_rows
 from tunesmith.engine.tokens import EncodedRows
-
-if TYPE_CHECKING:
-    from tunesmith.families.predictive.context import PredictiveRun
+from tunesmith.families.predictive.context import PredictiveRun
 
 SCALE = 20.0
 """Logit of a cosine of 1: what sentence encoders are trained with (sentence-transformers'
