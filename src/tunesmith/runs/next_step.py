@@ -112,7 +112,9 @@ def _noun(run: Path, spec: RunSpec) -> str:
     """What the model of a run is asked about; `spec` may not have said of which task that is."""
     if spec.task == "auto" and is_run(run):
         spec = RunFolder(run).load_spec()
-    return "text" if spec.task == "auto" else choose.modality_of(registry.get("tasks", spec.task)).noun
+    # conversations have no modality: they are asked in texts
+    modality = None if spec.task == "auto" else getattr(registry.get("tasks", spec.task), "modality", None)
+    return "text" if modality is None else choose.modality_named(modality).noun
 
 
 def for_texts(spec: RunSpec, document: Words, run: Path, gates: Sequence[str]) -> NextStep:
