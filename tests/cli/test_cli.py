@@ -46,7 +46,7 @@ def test_progress_in_a_pipe_is_plain_lines_on_stderr(run: Run, ticket_csv: Path,
     said = run("train", ticket_csv, *quick, "--json")
     lines = said.stderr.splitlines()
     assert "step 4 of 4" in lines
-    for said_first in ("Reading ", "Loading the base model ", "Letting the base model read the texts: 60 rows, once",
+    for said_first in ("Reading ", "Loading the base model ", "Letting the base model read the data: 60 rows, once",
                        "Training a simple model to compare with", "Training (method full)", "Testing on 12 test rows",
                        "Saving the model in ", "Writing the report "):  # fmt: skip
         assert any(line.startswith(said_first) for line in lines), said_first

@@ -18,7 +18,7 @@ def test_models(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     said = run("models")
     heads = [line for line in said.stdout.splitlines() if line.startswith("model ")]
-    assert len(heads) == 3
+    assert len(heads) == 4
     assert heads[0].split() == ["model", "weights", "language", "here", "memory", "1,000", "rows"]
     assert "tunesmith models --estimate" in said.stdout
     encoders, rest = said.stdout.split("To answer, chat and write")
