@@ -87,7 +87,7 @@ def cases(tasks: Sequence[str] | None = None, methods: Sequence[str] | None = No
 
 
 def check(
-    task: str, number: int, method: str, folder: Path, base: Callable[[Path], object] | None = None, **words: Any
+    task: str, number: int, method: str, folder: Path, base: Callable[[Path], object] | None = None, **words: object
 ) -> Run:
     """Train on a toy, load what was saved and ask it. Raises AssertionError for what a plugin must keep to."""
     check_plugin("tasks", task)
@@ -156,7 +156,7 @@ def check_options(model: Any, name: str) -> None:
     assert json.dumps(again, default=str) == json.dumps(before, default=str), f"options of {name} change in YAML"
 
 
-def _no_option_twice(**words: Any) -> None:
+def _no_option_twice(**words: object) -> None:
     names = [n for model in option_models(RunSpec.make({"data": "x", **words})).values() for n in model.model_fields]
     twice = {n for n in names if names.count(n) > 1} | (set(names) & set(RunSpec.model_fields))
     assert not twice, f"two parts of a run have the option {', '.join(sorted(twice))}"
@@ -169,7 +169,7 @@ def _checked(case: Case, folder: Path, *, base: Any, also: Any, words: dict[str,
         also(run, registry.get("tasks", task).toys()[number])
 
 
-def _train(task: str, toy: Toy, method: str, folder: Path, base: Any, **words: Any) -> Run:
+def _train(task: str, toy: Toy, method: str, folder: Path, base: Any, **words: object) -> Run:
     import tunesmith
 
     rows = _rows(toy, folder)

@@ -36,7 +36,7 @@ class Image(ImageData, Modality):
     def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:
         return Dataset.from_dict({"image": rows[columns.inputs[0]][:]})  # nothing is decoded twice
 
-    def inputs(self, items: Sequence[Any], columns: Columns) -> dict[str, list[Any]]:
+    def inputs(self, items: Sequence[object], columns: Columns) -> dict[str, list[Any]]:
         name = columns.inputs[0]
         cells: list[str] = []
         problems: list[Problem] = []
@@ -60,7 +60,7 @@ class Image(ImageData, Modality):
     def shown(self, rows: Dataset) -> list[str]:
         return ["/".join(Path(pictures.shown(path)).parts[-2:]) for path in rows["image"][:]]
 
-    def typed(self, row: Mapping[str, Any]) -> str | None:
+    def typed(self, row: Mapping[str, object]) -> str | None:
         given = str(row["image"])
         return "picture.png" if given.startswith(pictures.URI) else given
 

@@ -29,7 +29,7 @@ class Text(TextData, Modality):
     ) -> EncodedRows:
         return encode_texts(rows, bundle.tokenizer, limit, folder, check)
 
-    def inputs(self, items: Sequence[Any], columns: Columns) -> dict[str, list[Any]]:
+    def inputs(self, items: Sequence[object], columns: Columns) -> dict[str, list[Any]]:
         return predict_inputs.texts_of(items, columns)
 
     def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:

@@ -93,7 +93,7 @@ class Tokens(Modality):
         encoded = encode_texts(texts, bundle.tokenizer, limit, folder, check)
         return with_words(encoded, words, bundle.tokenizer, check)
 
-    def inputs(self, items: Sequence[Any], columns: Columns) -> dict[str, list[Any]]:
+    def inputs(self, items: Sequence[object], columns: Columns) -> dict[str, list[Any]]:
         rows: list[list[str]] = []
         problems: list[Problem] = []
         name = columns.inputs[0]
@@ -115,7 +115,7 @@ class Tokens(Modality):
     def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:
         return Dataset.from_dict({"tokens": [_read(cell)[0] for cell in rows[columns.inputs[0]][:]]})
 
-    def blanks(self, inputs: Mapping[str, Sequence[Any]]) -> list[int]:
+    def blanks(self, inputs: Mapping[str, Sequence[object]]) -> list[int]:
         return [at for at, words in enumerate(inputs["tokens"]) if not words]
 
     def words(self, rows: Dataset) -> list[str]:

@@ -36,7 +36,7 @@ class Chat(GenerativeTask):
         return CausalCodec(tokenizer, self.options.date)
 
     def encode(
-        self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: CausalCodec, limit: int
+        self, example: Mapping[str, object], partner: Mapping[str, object], codec: CausalCodec, limit: int
     ) -> list[tuple[Encoded, int]]:
         """The example's sequences, each with its number of source tokens (0: there is no encoder)."""
         found = codec.sequences(example)
@@ -49,10 +49,10 @@ class Chat(GenerativeTask):
         pieces = [Encoded(whole.ids[at : at + limit], whole.learned[at : at + limit], ()) for at in cuts]
         return [(piece, 0) for piece in pieces if len(piece) > 1]
 
-    def objective(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: Any) -> TokenObjective:
+    def objective(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: object) -> TokenObjective:
         return TokenObjective(rows, items, batches.rows, batches.tokens, batches.seed, batches.packed)
 
-    def statistics(self, found: Likelihoods, **_: Any) -> RowStatistics:
+    def statistics(self, found: Likelihoods, **_: object) -> RowStatistics:
         return token_rows(found.loss, found.tokens, found.right)  # type: ignore[arg-type]
 
     @classmethod

@@ -41,16 +41,16 @@ class Seq2Seq(GenerativeTask):
         return PairCodec(tokenizer, self.options.prefix, self.options.source_language, self.options.target_language)
 
     def encode(
-        self, example: Mapping[str, Any], partner: Mapping[str, Any], codec: PairCodec, limit: int
+        self, example: Mapping[str, object], partner: Mapping[str, object], codec: PairCodec, limit: int
     ) -> list[tuple[Encoded, int]]:
         """Source and target as one sequence, with the number of source tokens."""
         sequence, source = codec.sequence(example)
         return [(sequence, source)]
 
-    def objective(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: Any) -> TokenObjective:
+    def objective(self, rows: SequenceRows, items: np.ndarray, batches: Batches, **_: object) -> TokenObjective:
         return TokenObjective(rows, items, batches.rows, batches.tokens, batches.seed, packed=False)
 
-    def statistics(self, found: Likelihoods, **_: Any) -> RowStatistics:
+    def statistics(self, found: Likelihoods, **_: object) -> RowStatistics:
         return token_rows(found.loss, found.tokens, found.right)  # type: ignore[arg-type]
 
     @classmethod

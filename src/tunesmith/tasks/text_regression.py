@@ -45,7 +45,7 @@ class TextRegression(PredictiveTask):
         self._mean, self._scale = 0.0, 1.0
         self._limits: tuple[float, float] | None = None
 
-    def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
+    def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[object], emit: Emit) -> None:
         """Learn on targets with mean 0 and deviation 1, so that one learning rate suits all units."""
         values = self.truth(train_targets)
         self._mean, self._scale = float(values.mean()), float(values.std()) or 1.0
@@ -72,7 +72,7 @@ class TextRegression(PredictiveTask):
     def encode(self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]) -> EncodedRows:
         return encode_rows(rows, bundle, self.options.max_length, folder, emit, check)
 
-    def targets(self, values: Sequence[Any]) -> np.ndarray:
+    def targets(self, values: Sequence[object]) -> np.ndarray:
         return ((self.truth(values) - self._mean) / self._scale).astype(np.float32)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
