@@ -35,7 +35,7 @@ Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 def _more(run: tunesmith.Run, toy: Toy) -> None:
     task = registry.get("tasks", run.document["task"])
-    if task.kinds and task.loader == "encoder":
+    if {"label", "labels", "number"}.issuperset(task.kinds) and getattr(task, "modality", None) == "text":
         _of_texts(run, toy, run.document["method"])
 
 

@@ -34,7 +34,10 @@ from tunesmith.runs.choose import family_of_task, methods_of, option_models
 from tunesmith.runs.reading import other_data
 from tunesmith.runs.train import Run
 
-__all__ = ["cases", "check", "check_callback", "check_plugin", "conformance", "tiny_encoder"]
+__all__ = [
+    "Case", "cases", "check", "check_callback", "check_help", "check_options", "check_plugin", "check_refused",
+    "conformance", "tiny_encoder",
+]  # fmt: skip
 
 Case = tuple[str, int, str]
 BATCH, EPOCHS = 5, 12

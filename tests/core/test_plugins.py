@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from configparser import ConfigParser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,42 @@ def test_a_broken_plugin_on_the_command_line(
     assert done.code == 0
     assert "can not be imported" in " ".join(done.stdout.split())
     assert tunesmith("check", "rows.csv", "--model", tiny_model, **path).code == 0
+
+
+SAID_BADLY = [
+    (CALLBACK.format(line="").replace('"x"', "'two\\nlines'"), "has several lines"),
+    (CALLBACK.format(line="").replace('"x"', "'x' * 121"), "more than 120 letters"),
+    (
+        "class Bare(Options):\n    loud: int = 1\n" + CALLBACK.format(line="").replace("Own", "Bare"),
+        "without a docstring: loud",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "fault"), SAID_BADLY)
+def test_the_suite_finds_what_is_said_badly(source: str, fault: str, install: Install) -> None:
+    install("callbacks", "unsaid", source)
+    with pytest.raises(AssertionError, match=fault):
+        testing.check_plugin("callbacks", "unsaid")
+
+
+@pytest.mark.story
+def test_the_suite_finds_a_task_that_is_not_learned_and_one_that_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = registry.get("tasks", "text-classification")
+    [toy, _] = task.toys()
+    monkeypatch.setattr(task, "toys", classmethod(lambda _: [replace(toy, reaches=1.01)]))
+    (tmp_path / "one").mkdir()
+    with pytest.raises(AssertionError, match=r"accuracy is \S+, expected 1\.01"):
+        testing.check("text-classification", 0, "full", tmp_path / "one")
+    monkeypatch.setattr(task, "toys", classmethod(lambda _: [replace(toy, rate=1e-9)]))
+    (tmp_path / "two").mkdir()
+    with pytest.raises(AssertionError, match=r"of the loss before 1\.000 is left"):
+        testing.check("text-classification", 0, "full", tmp_path / "two", epochs=1)
+    (tmp_path / "three").mkdir()
+    with pytest.raises(AssertionError, match="was to be refused"):
+        testing.check_refused("text-classification", 0, "full", tmp_path / "three")
 
 
 @pytest.mark.story
