@@ -82,7 +82,7 @@ class Document(Shown, dict[str, Any]):
 class Listing(Shown, list[dict[str, Any]]):
     """A list of dicts that shows itself as a table."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]] = (), title: str = "", without: Sequence[str] = ()):
+    def __init__(self, rows: Sequence[Mapping[str, object]] = (), title: str = "", without: Sequence[str] = ()):
         super().__init__(dict(row) for row in rows)
         self._title, self._without = title, tuple(without)
 

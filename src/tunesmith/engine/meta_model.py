@@ -214,7 +214,7 @@ def _build(config: Config, kind: Kind, recipe: Recipe, on: str) -> Network:
     return network
 
 
-def _bundle(network: Network, kind: Kind) -> Bundle[Any]:
+def _bundle(network: Network, kind: Kind) -> Bundle:
     name = network.config.model_type
     words: Any = _Words(int(network.config.get_text_config().vocab_size))
     if kind == "classification":

@@ -34,7 +34,7 @@ class Modality(DataModality, ABC):
 
     @abstractmethod
     def encode(
-        self, rows: Dataset, bundle: Bundle[Any], limit: int, folder: Path, check: Callable[[], None] = lambda: None
+        self, rows: Dataset, bundle: Bundle, limit: int, folder: Path, check: Callable[[], None] = lambda: None
     ) -> EncodedItems:
         """Rows with the columns of `read` as tensors on disk, below `folder`, of at most `limit` tokens each. `check`
         is called now and then, and may raise."""

@@ -24,7 +24,7 @@ class Example(TypedDict):
     probability: float | None
 
 
-def of_rows(test: Measured, truth: Sequence[Any], texts: Sequence[str], seed: int = 0) -> list[Example]:
+def of_rows(test: Measured, truth: Sequence[object], texts: Sequence[str], seed: int = 0) -> list[Example]:
     """Test rows at random, of which no two are given the same answer as long as there are others."""
     order = np.random.default_rng(seed).permutation(len(test))
     given = test.columns()["predicted"]

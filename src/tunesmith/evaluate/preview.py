@@ -6,7 +6,7 @@ import html
 import unicodedata
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def render_preview(encoded: Encoded, tokenizer: Tokenizer, *, cut: Cut | None = 
     return render(pieces, counts)
 
 
-def token_table(encoded: Encoded, tokenizer: Tokenizer, *, cut: Cut | None = None) -> list[dict[str, Any]]:
+def token_table(encoded: Encoded, tokenizer: Tokenizer, *, cut: Cut | None = None) -> list[dict[str, object]]:
     """`encoded` as [{"text", "learned", "cut"}]: the texts joined are the whole example. Tokens that share a
     character are one entry."""
     return [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tunesmith.core.text import shortened
@@ -65,7 +63,7 @@ def errors(evidence: Evidence) -> str:
     listed = [_listed(evidence, mistake, at < PICTURED) for at, mistake in enumerate(found)]
     what = "Largest errors" if evidence.kind == "number" else "Most confident mistakes"
     note = f"{what} first."
-    if suspects := sum(row["suspect"] for row in listed):
+    if suspects := sum(bool(row["suspect"]) for row in listed):
         note += (
             f" {suspects} {'are' if suspects > 1 else 'is'} marked as perhaps mislabelled: this model is sure of "
             "another label, and simpler models that work in other ways say the same. Look at these first: if the "
@@ -84,12 +82,12 @@ def errors(evidence: Evidence) -> str:
     )
 
 
-def _listed(evidence: Evidence, mistake: Mistake, pictured: bool = True) -> dict[str, Any]:
+def _listed(evidence: Evidence, mistake: Mistake, pictured: bool = True) -> dict[str, object]:
     at = mistake["row"]
     words_of_row = evidence.test_inputs[at] if at < len(evidence.test_inputs) else ""
     cut = shortened(words_of_row, LONGEST, "…")
     number = int(evidence.test_row_ids[at]) if at < len(evidence.test_row_ids) else at
-    row: dict[str, Any] = {"row": number, "text": cut, "truth": mistake["truth"], "predicted": mistake["predicted"]}
+    row: dict[str, object] = {"row": number, "text": cut, "truth": mistake["truth"], "predicted": mistake["predicted"]}
     if pictured and (picture := evidence.picture(at)) is not None:
         row["picture"] = picture
     cell = [-1, -1]
@@ -98,7 +96,7 @@ def _listed(evidence: Evidence, mistake: Mistake, pictured: bool = True) -> dict
     return {**row, "weight": mistake["weight"], "suspect": at in evidence.suspects, "cell": cell}
 
 
-def _shown(row: dict[str, Any]) -> str:
+def _shown(row: dict[str, object]) -> str:
     """One row as HTML; the page's script makes the same from the same values."""
     mark = '<span class="suspect">perhaps mislabelled</span>' if row["suspect"] else ""
     said = (
@@ -109,7 +107,7 @@ def _shown(row: dict[str, Any]) -> str:
     return f'<div class="error">{picture}<q>{text(row["text"])}</q><div class="said">{said}</div></div>'
 
 
-def _right(evidence: Evidence) -> list[dict[str, Any]]:
+def _right(evidence: Evidence) -> list[dict[str, object]]:
     """Some rows of each label that were answered rightly, the least sure first."""
     if evidence.kind != "label" or len(evidence.outcome.labels) > charts.MOST_CLASSES * 4:
         return []

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from tunesmith.models.types import Config, Network, Tokenizer
+
 _WORDS = (
     "the a is was my your this it and not i you we thanks sorry please where when how why what card order "
     "parcel refund app money password broken lost late happy angry works arrived help again never good bad"
@@ -63,13 +65,14 @@ def seq2seq(folder: Path) -> Path:
     return _saved(folder, T5ForConditionalGeneration, T5Config, ends="$A </s>", template=None, **sizes)
 
 
-def byte_tokenizer(ends: str | None = None, template: str | None = CHATML) -> Any:
+def byte_tokenizer(ends: str | None = None, template: str | None = CHATML) -> Tokenizer:
     """256 bytes, the special tokens, and what 40 merges make of a few words. `ends`: what stands around a text, as in
     "<s> $A </s>"."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    raw = Tokenizer(models.BPE())
+    raw = tokenizers.Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -91,7 +94,13 @@ def byte_tokenizer(ends: str | None = None, template: str | None = CHATML) -> An
 
 
 def _saved(
-    folder: Path, network: Any, config: Any, *, ends: str | None = None, template: str | None = CHATML, **sizes: Any
+    folder: Path,
+    network: type[Network],
+    config: type[Config],
+    *,
+    ends: str | None = None,
+    template: str | None = CHATML,
+    **sizes: Any,
 ) -> Path:
     tokenizer = byte_tokenizer(ends, template)
     words = {"vocab_size": len(tokenizer), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class Label(OutcomeTarget):
     said: ClassVar[str] = "one label"
     score: ClassVar[str] = "accuracy"
 
-    def truth(self, values: Sequence[Any]) -> np.ndarray:
+    def truth(self, values: Sequence[str]) -> np.ndarray:
         """int64 [n] class indices."""
         index = {name: at for at, name in enumerate(self.label_names or ())}
         return np.fromiter((index[value] for value in values), dtype=np.int64, count=len(values))
@@ -36,7 +36,7 @@ class Label(OutcomeTarget):
     def answers(
         self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None,
         rows: Dataset | None = None,
-    ) -> list[dict[str, Any]]:  # fmt: skip
+    ) -> list[dict[str, object]]:  # fmt: skip
         names = self.label_names or []
         return [
             {

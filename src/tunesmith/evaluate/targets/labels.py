@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ class Labels(OutcomeTarget):
     score: ClassVar[str] = "subset_accuracy"
     has_thresholds: ClassVar[bool] = True
 
-    def truth(self, values: Sequence[Any]) -> np.ndarray:
+    def truth(self, values: Sequence[Sequence[str]]) -> np.ndarray:
         """int8 [n, k] of 0 and 1."""
         index = {name: at for at, name in enumerate(self.label_names or ())}
         truth = np.zeros((len(values), len(index)), dtype=np.int8)
@@ -41,7 +41,7 @@ class Labels(OutcomeTarget):
     def answers(
         self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None,
         rows: Dataset | None = None,
-    ) -> list[dict[str, Any]]:  # fmt: skip
+    ) -> list[dict[str, object]]:  # fmt: skip
         names = self.label_names or []
         tuned = 0.5 if thresholds is None else thresholds
         given = predictions >= (tuned if threshold is None else threshold)

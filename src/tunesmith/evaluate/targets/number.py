@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ class Number(OutcomeTarget):
     price: ClassVar[str | None] = None
     has_probabilities: ClassVar[bool] = False
 
-    def truth(self, values: Sequence[Any]) -> np.ndarray:
+    def truth(self, values: Sequence[float]) -> np.ndarray:
         """float64 [n]."""
         return np.asarray(values, dtype=np.float64)
 
@@ -34,14 +34,14 @@ class Number(OutcomeTarget):
     def answers(
         self, predictions: np.ndarray, thresholds: np.ndarray | None, threshold: float | None = None,
         rows: Dataset | None = None,
-    ) -> list[dict[str, Any]]:  # fmt: skip
+    ) -> list[dict[str, object]]:  # fmt: skip
         # the shortest digits that are this float32: 3.7291 in place of 3.7290999889373779
         return [{"value": float(str(np.float32(value)))} for value in predictions]
 
-    def from_columns(self, columns: Mapping[str, Any]) -> np.ndarray:
+    def from_columns(self, columns: Mapping[str, Sequence[object]]) -> np.ndarray:
         return np.array(columns["scores"], dtype=np.float64)[:, 0]
 
-    def units(self, targets: Callable[[Sequence[Any]], np.ndarray]) -> tuple[float, float]:
+    def units(self, targets: Callable[[Sequence[float]], np.ndarray]) -> tuple[float, float]:
         low, high = (float(value) for value in targets([0.0, 1.0]))
         return high - low, low
 

@@ -70,7 +70,7 @@ def read_network(
     return network_with_head(kind, source, label_names, problem_type, dropout)
 
 
-def bundle_of(model: PooledNetwork, source: catalog.Source, emit: Emit, zero_shot: ZeroShot | None = None) -> Any:
+def bundle_of(model: PooledNetwork, source: catalog.Source, emit: Emit, zero_shot: ZeroShot | None = None) -> Bundle:
     """The bundle of a base that was read, with its tokenizer."""
     assert source.folder is not None
     network, settings = model.network, model.network.config
@@ -131,7 +131,7 @@ def load_text_finished(folder: Path) -> TextBundle:
     return finished_bundle(model, folder)
 
 
-def finished_bundle(model: PooledNetwork, folder: Path) -> Any:
+def finished_bundle(model: PooledNetwork, folder: Path) -> Bundle:
     """The bundle of a model that a run saved, with its tokenizer."""
     network = model.network
     tokenizer = load_tokenizer(folder, str(folder))
