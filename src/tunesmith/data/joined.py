@@ -46,8 +46,8 @@ def fill_columns(data: Any, names: Sequence[str]) -> Any:
         return data
     if is_frame(data):
         found = {name: parts for name in wanted if (parts := parts_of(name, data.columns))}
-        cells = {name: zip(*(data[part] for part in parts), strict=True) for name, parts in found.items()}
-        return data.assign(**{name: list(map(text, rows)) for name, rows in cells.items()})
+        texts = {name: list(map(text, zip(*map(data.get, parts), strict=True))) for name, parts in found.items()}
+        return data.assign(**texts)
     if isinstance(data, Mapping):
         return {**data, **_of_mapping(data, wanted)}
     if isinstance(data, list | tuple) and any(isinstance(row, Mapping) for row in data):

@@ -122,7 +122,7 @@ def _of_excel(content: IO[bytes], styles: frozenset[int]) -> Places:
             columns.clear()
         elif tag == "c":
             letters = _LETTERS.match(given.get("r", ""))
-            column = _place(letters[0]) if letters else column + 1
+            column = column_number(letters[0]) if letters else column + 1
             if int(given.get("s", 0)) in styles:
                 columns.add(column)
 
@@ -134,7 +134,8 @@ def _of_excel(content: IO[bytes], styles: frozenset[int]) -> Places:
     return found
 
 
-def _place(letters: str) -> int:
+def column_number(letters: str) -> int:
+    """From 0: 'A' is 0, 'AB' is 27."""
     place = 0
     for letter in letters:
         place = 26 * place + ord(letter) - 64

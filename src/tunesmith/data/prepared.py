@@ -127,24 +127,16 @@ class PreparedData:
     def _label_table(self) -> dict[str, dict[str, int]] | None:
         if self.label_names is None:
             return None
-        table = self.index.label_rows(self.marks)
-        return {
-            name: {split: int(number) for split, number in zip(NAMES, row, strict=True)}
-            for name, row in zip(self.label_names, table, strict=True)
-        }
+        rows = self.index.label_rows(self.marks).tolist()
+        return {name: dict(zip(NAMES, row, strict=True)) for name, row in zip(self.label_names, rows, strict=True)}
 
     def _number_table(self) -> dict[str, object] | None:
         values = self.index.values
         if values is None:
             return None
-        return {
-            "min": float(values.min()),
-            "mean": float(values.mean()),
-            "median": float(np.median(values)),
-            "max": float(values.max()),
-            "std": float(values.std()),
-            "histogram": labels.histogram(values),
-        }
+        middle = {"min": values.min(), "mean": values.mean(), "median": np.median(values)}
+        numbers = {**middle, "max": values.max(), "std": values.std()}
+        return {**{name: float(one) for name, one in numbers.items()}, "histogram": labels.histogram(values)}
 
 
 def _origin_columns(part: Part) -> tuple[pa.Array, pa.Array, pa.Array]:

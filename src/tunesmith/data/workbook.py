@@ -22,7 +22,7 @@ from tunesmith.data.header import find_layout
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.limits import MOST_UNPACKED, refuse_wide
 from tunesmith.data.part import Hints, Part, released_on_failure
-from tunesmith.data.percent import Places, as_percent, percent_cells
+from tunesmith.data.percent import Places, as_percent, column_number, percent_cells
 from tunesmith.data.textrows import finish_rows
 
 WORKBOOK_SUFFIXES = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
@@ -161,15 +161,14 @@ def _refuse_sparse(packed: zipfile.ZipFile, path: Path) -> None:
 
 def _reach(sheet: IO[bytes]) -> tuple[int, int, int]:
     """Rightmost column, lowest row and number of the cells in the XML of a sheet of Excel."""
-    columns: set[bytes] = set()
+    columns: set[bytes] = {b""}
     height = cells = 0
     for piece in _pieces(sheet):
         found = _PLACE.findall(piece)
         columns |= {letters for letters, _ in found}
         height = max(height, *(int(row) for _, row in found), 0)
         cells += len(found)
-    width = max((sum(26**n * (code - 64) for n, code in enumerate(reversed(one))) for one in columns), default=0)
-    return width, height, cells
+    return max(column_number(letters.decode()) + 1 for letters in columns), height, cells
 
 
 def _reach_repeated(sheet: IO[bytes]) -> tuple[int, int, int]:

@@ -56,11 +56,6 @@ _OTHERS = (
     "messages", "conversations", "conversation", "contents", "prompt", "completion", "chosen", "rejected",
     "instruction", "translation",
 )  # fmt: skip
-COLUMNS = tuple(
-    sorted(
-        {name for pair in (*STRONG_PAIRS, *WEAK_PAIRS, *QUERIES) for name in pair}
-        | {name for names in INSTRUCTIONS for name in names if name}
-        | set(_OTHERS)
-    )
-)
+_ALL = (_OTHERS, *STRONG_PAIRS, *WEAK_PAIRS, *QUERIES, *INSTRUCTIONS)
+COLUMNS = tuple(sorted({name for names in _ALL for name in names if name}))
 """Names that prove a header of a CSV file."""
