@@ -1,53 +1,15 @@
-"""The command line in this process: no second import of torch for every call."""
+"""Finished runs for the command line, which `run` calls in this process."""
 
 from __future__ import annotations
 
 import csv
-import io
-import json
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tunesmith
-from tunesmith.cli.main import main
-
-
-@dataclass
-class Said:
-    """What a command answered."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON object on standard output."""
-        assert self.stdout.endswith("\n")
-        assert self.stdout.count("\n") == 1
-        return json.loads(self.stdout)
-
-
-@pytest.fixture
-def run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """`run("check", "a.csv").code == 0`: as `tunesmith check a.csv` in a fresh folder; `stdin` comes through a pipe."""
-
-    def call(*arguments: object, stdin: str | bytes = b"") -> Said:
-        content = stdin.encode() if isinstance(stdin, str) else stdin
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
-        monkeypatch.setattr(sys, "argv", ["tunesmith", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        said = capfd.readouterr()
-        return Said(int(caught.value.code or 0), said.out, said.err)
-
-    return call
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:

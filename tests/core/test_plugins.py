@@ -160,23 +160,19 @@ def test_a_plugin_of_an_earlier_version_gets_the_defaults(install: Install) -> N
     assert families_of("old") == ("predictive",)
 
 
-@pytest.mark.story
-def test_a_broken_plugin_on_the_command_line(
-    install: Install, tunesmith: Any, in_tmp: Path, tiny_model: Path
-) -> None:  # fmt: skip
+def test_a_broken_plugin_on_the_command_line(install: Install, run: Any, tiny_model: Path) -> None:
     install("methods", "broken", "import a_package_that_is_not_there")
     Path("rows.csv").write_text("text,label\n" + "".join(f"word {n},{'ab'[n % 2]}\n" for n in range(40)))
-    path = {"PYTHONPATH": f"{in_tmp}:{Path(registry.__file__).parents[2]}"}
     asked = ("rows.csv", "--method", "broken", "--model", tiny_model)
     for command in (("check", *asked), ("train", *asked), ("methods", "broken")):
-        done = tunesmith(*command, **path)
+        done = run(*command)
         assert done.code == 2, done.stderr
         assert "broken" in done.stderr
         assert "Traceback" not in done.stderr
-    done = tunesmith("methods", **path)
+    done = run("methods")
     assert done.code == 0
     assert "can not be imported" in " ".join(done.stdout.split())
-    assert tunesmith("check", "rows.csv", "--model", tiny_model, **path).code == 0
+    assert run("check", "rows.csv", "--model", tiny_model).code == 0
 
 
 SAID_BADLY = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
+import json
 import multiprocessing
 import os
 import signal
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import pytest
 import tunesmith
 from crashes import LONG, command_line
 from forgetting_runs import WILD, Rows
+from tunesmith.cli.main import main
 from tunesmith.core import events
 
 FORK = multiprocessing.get_context("forkserver")
@@ -136,6 +140,40 @@ def start(in_tmp: Path) -> Iterator[Callable[..., Process]]:
     yield call
     for process in started:
         process.stop()
+
+
+@dataclass
+class Said:
+    """What a command answered."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON object on standard output."""
+        assert self.stdout.endswith("\n")
+        assert self.stdout.count("\n") == 1
+        return json.loads(self.stdout)
+
+
+@pytest.fixture
+def run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """`run("check", "a.csv").code == 0`: as `tunesmith check a.csv` in a fresh folder, in this process, so without a
+    second import of torch for every call; `stdin` comes through a pipe."""
+
+    def call(*arguments: object, stdin: str | bytes = b"") -> Said:
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+        monkeypatch.setattr(sys, "argv", ["tunesmith", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+        said = capfd.readouterr()
+        return Said(int(caught.value.code or 0), said.out, said.err)
+
+    return call
 
 
 @pytest.fixture(scope="session")
