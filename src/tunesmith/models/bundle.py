@@ -65,9 +65,9 @@ class Loader(Protocol):
         """The config, where the model folder is safe and holds such a network. Raises ModelError with what it is."""
 
     @staticmethod
-    def base(name: str, **how: Any) -> Bundle:
+    def base(name: str, **how: Any) -> Bundle[Any]:
         """The base model of that name, with what the task puts on it. Raises ModelError."""
 
     @staticmethod
-    def finished(folder: Path) -> Bundle:
+    def finished(folder: Path) -> Bundle[Any]:
         """A model that a run saved. Raises ModelError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
@@ -23,6 +23,8 @@ from tunesmith.models.senses import refuse_other_sense
 from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder, saved_pooling, unfold
 from tunesmith.models.tokenizer import check_tokenizer, load_tokenizer, needed_tokens
 from tunesmith.models.types import Network, Tokenizer
+
+M = TypeVar("M", bound=PooledNetwork)
 
 
 def load_text_base(
@@ -70,7 +72,7 @@ def read_network(
     return network_with_head(kind, source, label_names, problem_type, dropout)
 
 
-def bundle_of(model: PooledNetwork, source: catalog.Source, emit: Emit, zero_shot: ZeroShot | None = None) -> Bundle:
+def bundle_of(model: M, source: catalog.Source, emit: Emit, zero_shot: ZeroShot | None = None) -> Bundle[M]:
     """The bundle of a base that was read, with its tokenizer."""
     assert source.folder is not None
     network, settings = model.network, model.network.config
@@ -131,7 +133,7 @@ def load_text_finished(folder: Path) -> TextBundle:
     return finished_bundle(model, folder)
 
 
-def finished_bundle(model: PooledNetwork, folder: Path) -> Bundle:
+def finished_bundle(model: M, folder: Path) -> Bundle[M]:
     """The bundle of a model that a run saved, with its tokenizer."""
     network = model.network
     tokenizer = load_tokenizer(folder, str(folder))

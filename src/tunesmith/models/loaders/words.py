@@ -41,8 +41,7 @@ def load_base(
     model = WordModel(network)
     if f"{model.head_name}.weight" not in new:
         settle_head(model, order)
-    found: Bundle[WordModel] = bundle_of(model, source, emit, None if order is None else "head")
-    return found
+    return bundle_of(model, source, emit, None if order is None else "head")
 
 
 def load_finished(folder: Path) -> Bundle[WordModel]:
@@ -53,8 +52,7 @@ def load_finished(folder: Path) -> Bundle[WordModel]:
     check_folder(folder, str(folder))
     with loading(folder):
         model = WordModel(load_network(AutoModelForTokenClassification, folder, dtype="float32"))
-    found: Bundle[WordModel] = finished_bundle(model, folder)
-    return found
+    return finished_bundle(model, folder)
 
 
 def check_word_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
