@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoModelForImageClassification
+from transformers import AutoImageProcessor, AutoModelForImageClassification, ViTConfig, ViTModel
 
 import tunesmith
 from tunesmith.core.errors import DataError, OptionError
+from tunesmith.models.processor import plain
+from tunesmith.testing import conformance
 
 SIGNS = {"square": (30, 30, 20, 20), "bar": (10, 45, 44, 8), "post": (45, 10, 8, 44)}
 QUIET: dict[str, Any] = {"verbose": False, "precision": "fp32"}
@@ -131,6 +134,28 @@ def test_a_stopped_run_ends_with_the_same_weights(photos: Path, in_tmp: Path) ->
     ours, theirs = (one.model.bundle.model.state_dict() for one in (straight, again))
     for name, tensor in ours.items():
         torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=0, msg=name)
+
+
+def test_the_next_run_tells_what_it_kept_of_the_first(run: tunesmith.Run, photos: Path, in_tmp: Path) -> None:
+    for name in ("bar", "post"):
+        shutil.copytree(photos / name, in_tmp / "two" / name)
+    after = tunesmith.train(in_tmp / "two", out="after", continue_from=run.path, method="full", epochs=1, **QUIET)
+    document = json.loads((after.path / "metrics.json").read_text(encoding="utf-8"))
+    assert document["forgetting"]["probe"].startswith("accuracy on 12 rows of run, by its own head")
+
+
+def _vision_transformer(folder: Path) -> None:
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, patch_size=8, image_size=32
+    )
+    ViTModel(config).save_pretrained(folder)
+    plain(32).save(folder)
+
+
+test_additions_fit_transformers_of_pictures = conformance(
+    ["image-classification"], ["lora", "adapters", "ia3"], base=_vision_transformer
+)
 
 
 def test_what_it_can_not_do_is_said(photos: Path, in_tmp: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import warnings
 from collections.abc import Iterator
@@ -38,6 +39,13 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     """PEFT's description of what was added to a base, in a model's folder; empty where nothing was."""
     path = folder / ADAPTER
     return read_object(path) if path.exists() else {}
+
+
+def teach_additions(folder: Path) -> None:
+    """transformers asks PEFT for what a model folder holds beside the base; ours are among it after this."""
+    if adapter_config(folder):
+        for name in ("bottleneck", "column"):
+            importlib.import_module(f"tunesmith.models.{name}")
 
 
 def linear_targets(model: Model) -> list[str]:

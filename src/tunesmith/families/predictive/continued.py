@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tunesmith.core import registry
@@ -24,7 +24,6 @@ from tunesmith.forgetting import chain
 from tunesmith.models import virtual
 from tunesmith.models.additions import ADAPTER, adapter_config
 from tunesmith.models.bundle import Bundle
-from tunesmith.models.loaders.encoder import load_text_finished
 from tunesmith.models.manifest import MANIFEST
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.runs import text_language
@@ -64,7 +63,7 @@ def _check_additions(path: Path, method: str) -> None:
 
 
 def base_source(folder: RunFolder, spec: RunSpec) -> str:
-    """What `load_text_base` loads: for a continued run, a folder in the cache with its network without its head."""
+    """What the loader loads: for a continued run, a folder in the cache with its network without its head."""
     if spec.continue_from is None:
         return spec.model
     path = folder.cache / "base"
@@ -78,7 +77,8 @@ def _save_body(run: RunFolder, path: Path) -> None:
     earlier tasks as they lie beside the body."""
     added = chain.additions(run.path).get("peft_type")
     columns = added == "COLUMN"
-    bundle = load_text_finished(run.model) if columns or added is None else _without_adapter(run.model, path)
+    finished = registry.get("models.loaders", registry.get("tasks", run.load_spec().task).loader).finished
+    bundle = finished(run.model) if columns or added is None else _without_adapter(run.model, path, finished)
     if columns:
         from tunesmith.models.column import take_out
 
@@ -97,19 +97,23 @@ def _save_body(run: RunFolder, path: Path) -> None:
             whole.save_pretrained(aside, state_dict=weights)
             whole.config.architectures = [type(body).__name__]  # which has no head that could answer
             whole.config.save_pretrained(aside)
-            bundle.tokenizer.save_pretrained(aside)
+            if bundle.processor is not None:
+                bundle.processor.save(aside)
+            else:
+                bundle.tokenizer.save_pretrained(aside)
         if model.pooling != "own":
             own_folder(aside / "1_Pooling")
             write_json(aside / "1_Pooling" / "config.json", {"pooling_mode_cls_token": model.pooling == "cls"})
         for name in (ADAPTER, "adapter_model.safetensors") if columns else ():
             copy_file(run.model / name, aside / name)
-        write_json(aside / "sentence_bert_config.json", {"max_seq_length": bundle.max_length})
+        if bundle.max_length:
+            write_json(aside / "sentence_bert_config.json", {"max_seq_length": bundle.max_length})
 
 
-def _without_adapter(model: Path, beside: Path) -> Bundle:
+def _without_adapter(model: Path, beside: Path, finished: Callable[[Path], Bundle]) -> Bundle:
     """The base of the folder `model` as it is without the adapter: below it, or in it, as a copy that lacks that."""
     if virtual.stands_beside(model):
-        return load_text_finished(model / virtual.BASE)
+        return finished(model / virtual.BASE)
     with scratch(own_folder(beside.parent)) as bare:
         copy_folder(model, bare, "adapter_*", MANIFEST)
-        return load_text_finished(bare)
+        return finished(bare)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog, virtual
-from tunesmith.models.additions import adapter_config, virtual_tokens
+from tunesmith.models.additions import teach_additions, virtual_tokens
 from tunesmith.models.bundle import Bundle, TextBundle, ZeroShot
 from tunesmith.models.guard import loading
 from tunesmith.models.heads import network_with_head, own_order, settle_head
@@ -68,7 +67,7 @@ def read_network(
     ModelError where any of its body is."""
     assert source.folder is not None
     catalog.check_weights(source)
-    _teach_peft(source.folder)
+    teach_additions(source.folder)
     return network_with_head(kind, source, label_names, problem_type, dropout)
 
 
@@ -103,13 +102,6 @@ def _check_words(tokenizer: Tokenizer, network: Network, name: str) -> None:
         )  # fmt: skip
 
 
-def _teach_peft(folder: Path) -> None:
-    """transformers asks PEFT for what a model folder holds beside the base; ours are among it after this."""
-    if adapter_config(folder):
-        for name in ("bottleneck", "column"):
-            importlib.import_module(f"tunesmith.models.{name}")
-
-
 def load_text_finished(folder: Path) -> TextBundle:
     """A model that a run saved. Raises ModelError when its files are not whole, or not as they were saved."""
     check_manifest(folder)
@@ -120,7 +112,7 @@ def load_text_finished(folder: Path) -> TextBundle:
     check_folder(where, str(where))
     from transformers import AutoModelForSequenceClassification
 
-    _teach_peft(where)
+    teach_additions(where)
     network = load_network(AutoModelForSequenceClassification, where, dtype="float32")
     if beside:  # what stands before the text is in the mean too, so this one runs as PEFT runs it
         with loading(folder, "adapter"):

@@ -11,6 +11,7 @@ import torch
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.models import catalog
+from tunesmith.models.additions import teach_additions
 from tunesmith.models.bundle import VisionBundle
 from tunesmith.models.guard import loading
 from tunesmith.models.heads import network_with_head, own_order, settle_head
@@ -35,6 +36,7 @@ def load_vision_base(
     assert source.folder is not None
     config = check_vision_model(source.folder, name, emit)
     processor = read_processor(source.folder, name)
+    teach_additions(source.folder)
     from transformers import AutoModelForImageClassification
 
     network, new = network_with_head(AutoModelForImageClassification, source, label_names, problem_type, dropout)
@@ -55,6 +57,7 @@ def load_vision_finished(folder: Path) -> VisionBundle:
     check_manifest(folder)
     check_folder(folder, str(folder))
     processor = read_processor(folder, str(folder))
+    teach_additions(folder)
     from transformers import AutoModelForImageClassification
 
     network = load_network(AutoModelForImageClassification, folder, dtype="float32")
