@@ -67,3 +67,9 @@ def test_commands_are_typed_as_they_stand() -> None:
 )  # fmt: skip
 def test_it_follows_what_was_found(given: dict[str, Any], ends: str) -> None:
     assert step(**given).endswith(ends)
+
+
+@pytest.mark.parametrize("task", ["auto", "chat", "text-classification"])
+def test_a_model_is_asked_in_the_words_of_its_inputs(task: str) -> None:
+    spec = RunSpec.make({"data": "rows.jsonl", "task": task})
+    assert next_step.use(Path("runs/one"), spec) == "tunesmith predict runs/one 'a text of yours'"

@@ -60,6 +60,8 @@ class Task(ABC):
     """Kinds of target that it learns."""
     forms: ClassVar[tuple[str, ...]] = ()
     """Forms of example that it learns: 'chat', 'completion', 'text', 'preference', 'feedback', 'pair'."""
+    modality: ClassVar[str | None] = None
+    """What is read: the name of a modality. None: conversations, or texts that are gone on with."""
     needs_reference: ClassVar[bool] = False
     """Whether it learns against the base model's own likelihoods."""
 

@@ -39,7 +39,18 @@ def train(run: R, make: Callable[[R], loop.Setup]) -> loop.TrainState:
         return loop.train(make(run))
 
     def trained(callbacks: Sequence[Callback], checkpoints: str | None = None) -> tuple[loop.Setup, loop.TrainState]:
-        return _trained(make(run), monitor, callbacks, checkpoints)
+        setup = make(run)
+        setup.callbacks = list(callbacks)
+        if checkpoints:
+            setup.checkpoints = CheckpointStore(
+                setup.checkpoints.folder / checkpoints, setup.checkpoints.identity, setup.emit
+            )
+        for callback in sorted(callbacks, key=lambda one: one.turn):
+            callback.on_setup(setup, monitor)
+        state = loop.train(setup)
+        for callback in callbacks:
+            callback.on_trained(setup, monitor)
+        return setup, state
 
     start = copies(moving(run.bundle.model))
     setup, state = trained(run.plan.callbacks)
@@ -67,30 +78,16 @@ def watch(
 
 def is_regularised(spec: RunSpec) -> bool:
     """Whether anything is done against forgetting, beside measuring it."""
-    plugins = [registry.get("callbacks", name) for name in spec.callbacks]
-    return spec.forget_at_most is not None or any(overrides(plugin, "on_setup") for plugin in plugins)
+    return spec.forget_at_most is not None or _listens(spec, "on_setup")
 
 
 def chooses(spec: RunSpec) -> bool:
     """Whether the run chooses something by what was lost, and so needs to look at rows kept for that."""
-    plugins = [registry.get("callbacks", name) for name in spec.callbacks]
-    return spec.forget_at_most is not None or any(overrides(plugin, "on_trained") for plugin in plugins)
+    return spec.forget_at_most is not None or _listens(spec, "on_trained")
 
 
-def _trained(
-    setup: loop.Setup, monitor: ForgettingMonitor, callbacks: Sequence[Callback], checkpoints: str | None
-) -> tuple[loop.Setup, loop.TrainState]:
-    setup.callbacks = list(callbacks)
-    if checkpoints:
-        setup.checkpoints = CheckpointStore(
-            setup.checkpoints.folder / checkpoints, setup.checkpoints.identity, setup.emit
-        )
-    for callback in sorted(callbacks, key=lambda one: one.turn):
-        callback.on_setup(setup, monitor)
-    state = loop.train(setup)
-    for callback in callbacks:
-        callback.on_trained(setup, monitor)
-    return setup, state
+def _listens(spec: RunSpec, event: str) -> bool:
+    return any(overrides(registry.get("callbacks", name), event) for name in spec.callbacks)
 
 
 def measure(run: RunContext, metric: str, own: float | None) -> Words | None:

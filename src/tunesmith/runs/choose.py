@@ -129,7 +129,7 @@ def loader_of(task: PredictiveTask | type[PredictiveTask]) -> Any:
 
 def methods_of(family: str, task: str = "auto") -> list[str]:
     """Names of the methods that fit the tasks of a family, or one of them."""
-    modality = None if task == "auto" else getattr(registry.get("tasks", task), "modality", None)
+    modality = None if task == "auto" else registry.get("tasks", task).modality
     known = registry.usable("methods")
     return [name for name in known if family in families_of(name) and fits_modality(name, modality)]
 
@@ -137,6 +137,12 @@ def methods_of(family: str, task: str = "auto") -> list[str]:
 def modality_of(task: PredictiveTask | type[PredictiveTask]) -> Modality:
     """What the inputs of a task are. Raises OptionError where that modality is not installed."""
     return modality_named(task.modality)
+
+
+def inputs_of(task: str) -> Modality:
+    """What the inputs of the task called `task` are: texts too where it is 'auto' or reads conversations."""
+    name = None if task == "auto" else registry.get("tasks", task).modality
+    return modality_named(name or "text")
 
 
 def modality_named(name: str) -> Modality:
@@ -167,7 +173,7 @@ def task_for(columns: Columns, asked: str, emit: Emit) -> str:
     kind, modality = columns.kind, columns.modality
     fitting = [
         name for name, task in registry.usable("tasks").items()
-        if kind in task.kinds and getattr(task, "modality", None) == modality
+        if kind in task.kinds and task.modality == modality
     ]  # fmt: skip
     if not fitting:
         raise DataError(

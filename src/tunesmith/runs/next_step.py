@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tunesmith.core import registry
 from tunesmith.core.run import RunFolder, is_run
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.types import ReadOptions, SplitOptions, ValueOptions
@@ -112,9 +111,7 @@ def _noun(run: Path, spec: RunSpec) -> str:
     """What the model of a run is asked about; `spec` may not have said of which task that is."""
     if spec.task == "auto" and is_run(run):
         spec = RunFolder(run).load_spec()
-    # conversations have no modality: they are asked in texts
-    modality = None if spec.task == "auto" else getattr(registry.get("tasks", spec.task), "modality", None)
-    return "text" if modality is None else choose.modality_named(modality).noun
+    return choose.inputs_of(spec.task).noun
 
 
 def for_texts(spec: RunSpec, document: Words, run: Path, gates: Sequence[str]) -> NextStep:

@@ -129,9 +129,7 @@ def _contender(study: Study, split: SharedSplit, name: str, base: str, short: st
 
 def _title(name: str, split: SharedSplit) -> str:
     """What a contender is called, with the word for what is read here."""
-    modality = getattr(registry.get("tasks", split.words["task"]), "modality", None)
-    nouns = "texts" if modality is None else choose.modality_named(modality).nouns
-    return TITLES.get(name, baseline(name)).replace("texts", nouns)
+    return TITLES.get(name, baseline(name)).replace("texts", choose.inputs_of(split.words["task"]).nouns)
 
 
 def _words(split: SharedSplit, name: str, base: str) -> Words:

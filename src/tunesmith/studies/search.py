@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.core.errors import RunFailed, Stopped, TunesmithError, UsageError
-from tunesmith.core.events import Emit, Event, Phase, Step, ignore
+from tunesmith.core.events import Emit, Evaluated, Event, Phase, Step, ignore
 from tunesmith.core.files import full_disk_as_oserror
 from tunesmith.core.imports import require
 from tunesmith.core.run import is_run
@@ -232,10 +232,8 @@ class _Search:
         watch = _Halving(self.split.metric, trial, self.pruning, time.monotonic() + left)
         try:
             self._tell(trial, try_out(words, self.of.path / "trial", watch, self.of.launcher), words)
-        except RunFailed as error:
-            self._tell(trial, watch.trial, words, error)
-        except UsageError as error:
-            if not self.told("COMPLETE"):
+        except (RunFailed, UsageError) as error:
+            if isinstance(error, UsageError) and not self.told("COMPLETE"):
                 raise
             self._tell(trial, watch.trial, words, error)
 
@@ -301,7 +299,7 @@ class _Halving(Watch):
             self._epoch = event.epoch
             if time.monotonic() > self._deadline:
                 raise TrialEnds("out of time")
-        elif event.name == "evaluated" and self._pruning and round(self._epoch) > self._reported:
+        elif isinstance(event, Evaluated) and self._pruning and round(self._epoch) > self._reported:
             self._reported = round(self._epoch)
             assert self.trial.value is not None
             self._optuna.report(self.trial.value, self._reported)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, FolderError, ModelError, OptionError
-from tunesmith.core.events import Emit, Event, Phase
+from tunesmith.core.events import Emit, Evaluated, Event, Phase
 from tunesmith.core.files import own_folder, read_json, remove, write_json, write_text
 from tunesmith.core.renamed import given_words
 from tunesmith.core.run import RunFolder, is_run
@@ -245,10 +245,9 @@ class Watch:
         self.trial = Trial()
 
     def __call__(self, event: Event) -> None:
-        if event.name == "evaluated" and getattr(event, "best", False):
-            found = event.record()
-            self.trial.value, self.trial.loss = found["metrics"][self.metric], found["metrics"]["loss"]
-            self.trial.step = found["step"]
+        if isinstance(event, Evaluated) and event.best:
+            self.trial.value, self.trial.loss = event.metrics[self.metric], event.metrics["loss"]
+            self.trial.step = event.step
         if isinstance(event, Phase) and event.phase == "evaluate" and event.seconds is None:
             raise TrialEnds("done")
 

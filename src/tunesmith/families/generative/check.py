@@ -10,8 +10,8 @@ from tunesmith.families.generative.corpus import read_for, split_examples
 from tunesmith.families.generative.in_tokens import InTokens, in_tokens
 from tunesmith.families.generative.plan import summary_of
 from tunesmith.families.generative.settle import Plan, settle_plan
+from tunesmith.families.overview import overview_of
 from tunesmith.families.plan import forecast
-from tunesmith.families.predictive.overview import overview_of
 from tunesmith.models.config import read_config
 
 _MOST = 20_000

@@ -9,7 +9,7 @@ from tunesmith.core.events import Decided, Event, Warned
 from tunesmith.core.files import scratch
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.prepared import PreparedData
-from tunesmith.families.predictive.overview import overview
+from tunesmith.families.overview import overview
 from tunesmith.families.predictive.settle import check_model, forecast_of, settle_plan
 from tunesmith.runs.reading import read
 
