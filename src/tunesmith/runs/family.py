@@ -21,7 +21,7 @@ def family_of(spec: RunSpec, data: object = None) -> str:
         return choose.family_of_task(spec.task)
     examples = None
     if spec.target is None and spec.text is None:
-        examples = peek(spec.data if data is None else data, read_options(spec))
+        examples = peek(spec.data if data is None else data, read_options(spec.options))
     return choose.usual_family() if examples is None else choose.family_of_task(choose.tasks_of(examples.form)[0])
 
 

@@ -28,12 +28,7 @@ def split_options(spec: RunSpec, **changed: float) -> SplitOptions:
     return pick(SplitOptions, {**spec.options, **changed})
 
 
-def read_options(spec: RunSpec) -> ReadOptions:
-    """How the files of the spec are read. Raises OptionError."""
-    return read_options_of(spec.options)
-
-
-def read_options_of(words: Mapping[str, object], default: ReadOptions | None = None) -> ReadOptions:
+def read_options(words: Mapping[str, object], default: ReadOptions | None = None) -> ReadOptions:
     """The options of reading among these words; `default` where they have none. Raises OptionError."""
     given = {name: value for name, value in words.items() if value is not None}
     usual = {} if default is None else default.model_dump(exclude_defaults=True)
@@ -63,19 +58,14 @@ class OtherData:
 def other_data(run: object, data: object, words: Mapping[str, object]) -> OtherData:
     """`data` for the model of `run` (a path, a Run; of a loaded model nothing is known), read as `words` say, else as
     the run's own files were, where that fits the file. Raises OptionError."""
-    asked = read_options_of(words)
+    asked = read_options(words)
     spec = locate(run) / "spec.yaml" if isinstance(run, str | os.PathLike) else None
     if spec is None or not spec.exists():
         return OtherData(data, asked, asked)
-    usual = read_options(RunSpec.load(spec))
+    usual = read_options(RunSpec.load(spec).options)
     if usual.encoding is not None and not is_file_of(data, usual.encoding):
         usual = usual.model_copy(update={"encoding": None})
-    return OtherData(data, read_options_of(words, usual), asked)
-
-
-def value_options(spec: RunSpec) -> ValueOptions:
-    """What the cells of the target mean to the spec. Raises OptionError."""
-    return pick(ValueOptions, spec.options)
+    return OtherData(data, read_options(words, usual), asked)
 
 
 def read(source: object, spec: RunSpec, cache: Path, *, emit: Emit = ignore, **split: float) -> PreparedData:
@@ -84,6 +74,6 @@ def read(source: object, spec: RunSpec, cache: Path, *, emit: Emit = ignore, **s
     return prepare(
         source, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
         modalities=modalities, others=others, kinds=choose.kinds_for(spec.task),
-        options=split_options(spec, **split), reading=read_options(spec), values=value_options(spec),
-        seed=spec.seed, emit=emit, cache_dir=cache,
+        options=split_options(spec, **split), reading=read_options(spec.options),
+        values=pick(ValueOptions, spec.options), seed=spec.seed, emit=emit, cache_dir=cache,
     )  # fmt: skip

@@ -13,10 +13,12 @@ from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.core.files import own_folder, write_json, write_table
+from tunesmith.core.options import pick
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.conversations import Division, Examples, ReadRequest, divide, read_examples
 from tunesmith.data.ledger import STATUSES
-from tunesmith.runs.reading import read_options, split_options, value_options
+from tunesmith.data.types import ValueOptions
+from tunesmith.runs.reading import read_options, split_options
 
 
 @dataclass
@@ -87,8 +89,8 @@ def read_for(
     given = {name: path for name in ("validation", "test") if (path := getattr(spec, name))}
     return read_examples(
         {"train": main, **given} if given else main, emit=emit, check=check, cache_dir=cache_dir,
-        form=ReadRequest(asked_form(spec.task), keep_nothing=value_options(spec).nothing == "keep"),
-        group=split_options(spec).group, reading=read_options(spec),
+        form=ReadRequest(asked_form(spec.task), keep_nothing=pick(ValueOptions, spec.options).nothing == "keep"),
+        group=split_options(spec).group, reading=read_options(spec.options),
     )  # fmt: skip
 
 

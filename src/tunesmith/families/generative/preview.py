@@ -34,7 +34,7 @@ from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.safety import check_config_alone, code_note
 from tunesmith.models.types import Tokenizer
 from tunesmith.runs import choose
-from tunesmith.runs.reading import read_options_of
+from tunesmith.runs.reading import read_options
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def previewed(
     `options` are the task's, such as overflow. Raises DataError for a row that does not exist, can not be encoded
     or is too long for overflow='error', ModelError, OptionError.
     """
-    reading = read_options_of({name: options.pop(name) for name in ReadOptions.model_fields if name in options})
+    reading = read_options({name: options.pop(name) for name in ReadOptions.model_fields if name in options})
     examples = read_examples(data, emit=emit, form=asked_form(task), reading=reading)
     some = [number for number in range(len(examples)) if row is None or examples[number]["row"] == row]
     if not some:

@@ -20,10 +20,11 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.split import group_numbers
 from tunesmith.data.targets import TargetReader
+from tunesmith.data.types import ValueOptions
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.models import catalog
 from tunesmith.runs import choose
-from tunesmith.runs.reading import read, read_options, split_options, value_options
+from tunesmith.runs.reading import read, read_options, split_options
 from tunesmith.runs.shared_split import Pool, SharedSplit, Words, same_data, shared_words
 
 
@@ -91,12 +92,12 @@ def _write_parts(
             source,
             spec.validation,
             spec.test,
-            hints_of(request, options, read_options(spec)),
+            hints_of(request, options, read_options(spec.options)),
             ignore,
             cache,
             joins=prepared.columns.inputs,
         )
-        reader = TargetReader.of(prepared.columns, [part.table for part in parts], value_options(spec))
+        reader = TargetReader.of(prepared.columns, [part.table for part in parts], pick(ValueOptions, spec.options))
         for name, ids in row_ids.items():
             found, start = [], 0
             for part in parts:
