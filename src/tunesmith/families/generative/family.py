@@ -52,6 +52,7 @@ class Generative:
     look = staticmethod(plan.look)
     make_split = staticmethod(split.make_split)
     pool = staticmethod(split.pool)
+    epochs = staticmethod(epochs_of)
     rate = staticmethod(rate_of)
     usual_contenders = staticmethod(usual_contenders)
     write = staticmethod(saving.write)
@@ -125,9 +126,6 @@ class Generative:
                 f"Measured are {', '.join(own)} and those of answers.",
             )
         return {} if metric in own else {"generate_rows": None}  # answers are written where they are measured
-
-    def epochs(self, method: str, rows: int | None = None) -> int:
-        return epochs_of(method)
 
     def contend(self, name: str, words: Words, folder: Path) -> Contention:
         return contend(self, name, words, folder)

@@ -76,10 +76,10 @@ def _epochs(spec: RunSpec, method: str) -> int:
     return 1 if spec.effort == "quick" else epochs_of(method)
 
 
-def epochs_of(method: str) -> int:
-    """How often a run of this method sees each of its training rows when nothing is asked: text is soon learned by
-    heart."""
-    return min(choose.epochs_of(method), _MOST_EPOCHS)
+def epochs_of(method: str, rows: int | None = None) -> int:
+    """How often a run of this method sees each of its `rows` training rows when nothing is asked: text is soon learned
+    by heart."""
+    return min(choose.epochs_of(method, rows), _MOST_EPOCHS)
 
 
 def packs(task: GenerativeTask) -> bool:
