@@ -176,7 +176,7 @@ def test_a_model_that_does_not_fit_the_task_is_refused_with_what_would_fit(tmp_p
 
     config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=1, intermediate_size=16, image_size=16)
     ViTModel(config).save_pretrained(tmp_path / "vit")
-    with pytest.raises(ModelError, match=r"vit.*no form.*\n.*minilm"):
+    with pytest.raises(ModelError, match=r"vit.*reads pictures, and this task reads texts.*\n.*minilm"):
         load(tmp_path / "vit")
 
 
