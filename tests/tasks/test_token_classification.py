@@ -199,3 +199,35 @@ def test_a_model_of_whole_texts_is_no_base_for_words(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match="its last layer is their mean"):
         check_word_model(tmp_path, "mine")
+
+
+def test_a_token_may_have_the_space_before_it(tmp_path: Path) -> None:
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["Ada", "Lovelace-Byron", "naïvely", "😂", "New York", "#x", "!"]
+    learned = ByteLevelBPETokenizer()
+    learned.train_from_iterator([joined(words)] * 5, vocab_size=300, min_frequency=1, special_tokens=["<end>"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=learned._tokenizer, pad_token="<end>")
+    bundle: Any = type("Bundle", (), {"tokenizer": tokenizer})()
+    rows = Tokens().encode(Dataset.from_dict({"tokens": [words]}), bundle, 64, tmp_path / "rows")
+    assert rows.answers is not None
+    assert rows.answers.tolist() == [len(words)]
+    offsets = tokenizer(joined(words), return_offsets_mapping=True)["offset_mapping"]
+    begins = np.cumsum([0, *(len(word) + 1 for word in words)])[:-1]
+    for at, begin in zip(rows.firsts, begins, strict=True):
+        start, end = offsets[int(at)]
+        assert start <= begin < end
+
+
+@pytest.mark.slow
+def test_ways_to_tag_are_compared(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    save_bert(tmp_path / "base")
+    found = tunesmith.compare(
+        _rows(), methods=["full"], model=str(tmp_path / "base"), near_duplicates=0, epochs=6, learning_rate=3e-3,
+        out=tmp_path / "compared",
+    )  # fmt: skip
+    names = {row["rung"] for row in found["rungs"]}
+    assert names == {"majority", "word_tags", "full"}
+    assert found["metric"] == "span_f1"
