@@ -90,7 +90,7 @@ def test_what_was_tried_or_is_fixed_is_not_tried() -> None:
 def test_every_finding_is_known_here() -> None:
     """A finding that `diagnose` can make has a remedy, or is told as advice."""
     source = Path(diagnose.__file__).read_text() + Path(fit.__file__).read_text()
-    made = set(re.findall(r'_finding\("(\w+)"|"name": "(\w+)"', source))
+    made = set(re.findall(r'\bfinding\("(\w+)"|"name": "(\w+)"', source))
     assert {name for names in made for name in names if name} == {*REMEDIES, *ADVICE_ONLY}
 
 
