@@ -41,7 +41,7 @@ NAMES = ["broken_card", "order", "thanks"]
 def encoded(bundle: Bundle, texts: list[str], targets: np.ndarray) -> EncodedRows:
     ids = [np.asarray(one, dtype=np.int32) for one in bundle.tokenizer(texts)["input_ids"]]
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in ids])]).astype(np.int64)
-    rows = EncodedRows(np.concatenate(ids), None, offsets, np.zeros(0, dtype=np.int64), bundle.tokenizer.pad_token_id)
+    rows = EncodedRows(np.concatenate(ids), None, offsets, bundle.tokenizer.pad_token_id)
     return rows.with_targets(targets, np.arange(100, 100 + len(texts)))
 
 

@@ -36,8 +36,9 @@ from tunesmith.families.generative.session import ChatSession
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.bundle import LanguageBundle
 from tunesmith.models.codec import Codec, Example
+from tunesmith.models.guard import loading
 from tunesmith.models.loaders.language import load_language_finished
-from tunesmith.models.manifest import read_metadata, write_manifest, write_metadata
+from tunesmith.models.manifest import METADATA, read_metadata, write_manifest, write_metadata
 from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.rendering import Tools, without_reasoning
 from tunesmith.runs.load import model_folder, options_of
@@ -81,8 +82,10 @@ class TextGenerator(Shown):
         self.folder = folder
         """Where it was loaded from."""
         self.metadata = dict(metadata)
-        task = registry.get("tasks", metadata["task"])
-        self.task = task(pick(task.Options, {"prefix": metadata["prefix"]}))
+        with loading(folder / METADATA, "record of the run"):
+            task = registry.get("tasks", metadata["task"])
+            known = {"prefix": metadata["prefix"]} if "prefix" in task.Options.model_fields else {}
+            self.task = task(pick(task.Options, known))
         self.codec = self.task.codec(bundle.tokenizer)
         begin_with(bundle.model.network, self.codec.first)
         self.bundle.model.to(device()).eval()
