@@ -17,7 +17,6 @@ _COLOUR = 6.0
 """Mean difference of two thumbs, of 255, up to which they look alike: of two photographs 10 and more, of
 one that was saved again smaller or with losses 1 to 5."""
 _BANDS = DISTANCE + 1  # so that two hashes which differ in DISTANCE bits are the same in one band at least
-_AT_ONCE = 100_000
 _NEIGHBOURS = 64
 """Pictures of one band that each is compared with, of those with the nearest hashes: more share one only where they
 have next to no edges."""
