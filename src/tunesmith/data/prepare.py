@@ -122,8 +122,7 @@ def read_rows(
                     part.table = joined.add_columns(part.table, columns.inputs)
                 _check_columns(parts, columns.inputs)
                 canonical.check_inputs(parts, columns, modality)
-                for part in parts:
-                    part.table = anchored(part, columns.inputs, modality)
+                anchor(parts, columns.inputs, modality)
             for part in parts:
                 for batch in part.table.to_batches():
                     table = pa.Table.from_batches([batch])
@@ -151,13 +150,12 @@ def _named_as_trained(part: Part, columns: Columns, modality: DataModality, emit
     return part.table.rename_columns(names)
 
 
-def anchored(part: Part, names: Sequence[str], modality: DataModality) -> pa.Table:
-    """The table of the part, its inputs as they mean the same in another folder."""
-    table = part.table
-    for name in names:
-        column = modality.anchored(table.column(name), part.folder)
-        table = table.set_column(table.column_names.index(name), name, column)
-    return table
+def anchor(parts: Sequence[Part], names: Sequence[str], modality: DataModality) -> None:
+    """Make the inputs in the tables of the parts mean the same in another folder."""
+    for part in parts:
+        for name in names:
+            column = modality.anchored(part.table.column(name), part.folder)
+            part.table = part.table.set_column(part.table.column_names.index(name), name, column)
 
 
 def refuse_blank(rows: datasets.Dataset, columns: Columns, source: str, modality: DataModality | None = None) -> None:

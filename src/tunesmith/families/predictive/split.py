@@ -15,7 +15,7 @@ from tunesmith.core.options import pick
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
 from tunesmith.data.guess import ColumnRequest
-from tunesmith.data.prepare import anchored, hints_of, read_parts
+from tunesmith.data.prepare import anchor, hints_of, read_parts
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.split import group_numbers
@@ -98,13 +98,14 @@ def _write_parts(
             joins=prepared.columns.inputs,
         )
         reader = TargetReader.of(prepared.columns, [part.table for part in parts], pick(ValueOptions, spec.options))
+        anchor(parts, prepared.columns.inputs, prepared.modality)
         for name, ids in row_ids.items():
             found, start = [], 0
             for part in parts:
                 mine = ids[(ids >= start) & (ids < start + part.rows)] - start
                 known = [column for column in dict.fromkeys(columns) if column in part.table.column_names]
                 if len(mine):
-                    some = take(anchored(part, prepared.columns.inputs, prepared.modality).select(known), mine)
+                    some = take(part.table.select(known), mine)
                     if len(prepared.columns.target) == 1:
                         target = prepared.columns.target[0]
                         some = some.set_column(known.index(target), target, reader.read(some)[0])
