@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -29,9 +30,9 @@ class Layered(Method):
         """Share of the blocks, from the bottom, that never move; 0: all moves, embeddings too."""
         return 0.0 if writes_text(bundle.model) else 1 / 3
 
+    @abstractmethod
     def _rate(self, below: int, learning_rate: float) -> float:
         """Of a block that stands so many below the highest; -1 is the head."""
-        raise NotImplementedError
 
     def frozen_blocks(self, bundle: Bundle) -> int:
         _, top = depths(bundle.model)
@@ -105,9 +106,9 @@ class VirtualTokens(Method):
     """What the rate is measured in."""
 
     @staticmethod
+    @abstractmethod
     def _add(bundle: Bundle, ids: Tensor) -> Adapted:
         """Put them before what the network reads; they start as the words `ids` int64 [n]."""
-        raise NotImplementedError
 
     @property
     def virtual_tokens(self) -> int:
