@@ -70,6 +70,16 @@ class EncodedItems(ABC):
     def with_targets(self, targets: np.ndarray, row_ids: np.ndarray) -> Self:
         return replace(self, targets=targets, row_ids=row_ids)
 
+    def batch_targets(self, positions: np.ndarray) -> Tensor:
+        """What is learned of the rows at `positions`. Asked where there are targets."""
+        assert self.targets is not None
+        return torch.from_numpy(np.ascontiguousarray(self.targets[self.places(positions)]))
+
+    def training_batch(self, positions: np.ndarray, seed: int, epoch: int) -> dict[str, Tensor]:
+        """`collate`, or what is drawn in its place for a step of training: of a row, seed and epoch always the same, so
+        that a run that is gone on with sees what it would have seen."""
+        return self.collate(positions)
+
     def collate(self, positions: np.ndarray) -> dict[str, Tensor]:
         """One batch: `inputs`, or the features, with 'targets' where there are any."""
         if self.features is None:
@@ -77,7 +87,7 @@ class EncodedItems(ABC):
         else:
             batch = {"features": torch.from_numpy(np.ascontiguousarray(self.features[self.places(positions)]))}
         if self.targets is not None:
-            batch["targets"] = torch.from_numpy(np.ascontiguousarray(self.targets[self.places(positions)]))
+            batch["targets"] = self.batch_targets(positions)
         return batch
 
 

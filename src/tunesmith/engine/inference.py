@@ -57,7 +57,7 @@ def run_rows(
     into: np.ndarray | RowFile | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """`compute(batch)` [answers, d] for all `positions`, as float32 [answers of all, d] in their order.
+    """`compute(batch)` [answers, ...] for all `positions`, in their order: float32, or whole numbers as they are.
 
     Batches are rows of similar length; when memory runs out the batch is halved. With `into`
     [rows.answer_count, d] results go to their own places there instead, and nothing is returned.
@@ -72,7 +72,8 @@ def run_rows(
 
     @torch.no_grad()
     def values_of(some: np.ndarray) -> np.ndarray:
-        return compute(to_device(rows.collate(positions[some]), on)).float().cpu().numpy()
+        values = compute(to_device(rows.collate(positions[some]), on))
+        return (values.float() if values.is_floating_point() else values).cpu().numpy()
 
     def computed(some: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         return in_memory(values_of, some)
@@ -88,7 +89,7 @@ def run_rows(
                     into[rows.places(positions[some])] = values
                     continue
                 if result is None:
-                    result = np.empty((total, values.shape[1]), dtype=np.float32)
+                    result = np.empty((total, *values.shape[1:]), dtype=values.dtype)
                 places = some if counts is None or starts is None else ranges(starts[some], counts[some])
                 result[places] = values
     return result if result is not None else np.empty((0, 0), dtype=np.float32)
@@ -205,7 +206,7 @@ def frozen_bottom(
     positions = np.concatenate([*batches, np.zeros(0, dtype=np.int64)])
     key = _key(rows, positions, f"{fingerprint} {precision} {[len(batch) for batch in batches]}")
     paths = {depth: folder / f"hidden-{key}-{depth}.bin" for depth in depths}
-    size = model.head.in_features
+    size = model.width
     if not all(path.exists() for path in paths.values()):
         own_folder(folder)
         with ExitStack() as stack:
@@ -262,7 +263,7 @@ def frozen_features(
     if path.exists():
         return np.load(path, mmap_mode="r")
     with new_file(path, durable=False) as file, answering(model, precision):
-        into = RowFile(file, (rows.answer_count, model.head.in_features))
+        into = RowFile(file, (rows.answer_count, model.width))
         run_rows(model.features, rows, positions, on=on, into=into, check=check)
     return np.load(path, mmap_mode="r")
 

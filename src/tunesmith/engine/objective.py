@@ -44,8 +44,11 @@ class EqualItems:
     seed: int
     same_batches: bool = False
     """Every epoch has the batches of the first one, in another order."""
+    epoch: int = 0
+    """The one that was planned last."""
 
     def plan(self, epoch: int) -> list[np.ndarray]:
+        self.epoch = epoch
         drawn = 0 if self.same_batches else epoch
         batches = plan_epoch(
             self.lengths, seed=self.seed, epoch=drawn, rows=self.batch_rows, tokens=self.batch_tokens
@@ -67,11 +70,12 @@ class RowObjective(EqualItems):
     positions: np.ndarray
     """Positions in `rows` of the training rows, int64."""
     row_loss: Callable[[Tensor, Tensor], Tensor]
-    """Logits [answers, outputs] and targets to one loss per answer [answers]."""
+    """Outputs [answers, ...] and targets to one loss per answer [answers]."""
     batch_rows: int
     batch_tokens: int | None
     seed: int
     same_batches: bool = field(default=False, kw_only=True)
+    epoch: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         self.lengths = self.rows.lengths[self.positions]
@@ -83,6 +87,7 @@ class RowObjective(EqualItems):
         return super().weight(items) if counts is None else float(counts.sum())
 
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
-        batch = {k: v.to(device) for k, v in self.rows.collate(self.positions[items]).items()}
+        drawn = self.rows.training_batch(self.positions[items], self.seed, self.epoch)
+        batch = {name: values.to(device) for name, values in drawn.items()}
         targets = batch.pop("targets")
         return self.row_loss(model(batch).float(), targets).sum()

@@ -177,13 +177,16 @@ class PredictiveTask(Task):
     """The kind of network that it learns with: a name of `models.loaders`."""
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {}
     """Highest learning rate and epochs of a method, by its name, where they are not the method's own."""
+    usual_method: ClassVar[str | None] = None
+    """What is chosen where no method is asked for; None: it depends on the data."""
     kind: Kind
     label_names: list[str] | None = None
 
     @property
     @abstractmethod
-    def probe_loss(self) -> Loss:
-        """The loss of the linear solution that the head starts from."""
+    def probe_loss(self) -> Loss | None:
+        """The loss of the linear solution that the head starts from; None where no linear head gives the answers, and
+        there is no such solution."""
 
     def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[object], emit: Emit) -> None:
         """Learn what depends on the training targets: class weights, scale."""
@@ -217,7 +220,15 @@ class PredictiveTask(Task):
 
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """One loss per row, float32 [rows]."""
+        """Outputs of a batch and its targets to one loss per row, or answer, float32 [rows]."""
+
+    def kept(self, outputs: Tensor) -> Tensor:
+        """What `decode` needs of the outputs for a batch, float32 [answers, ...], alike for all rows."""
+        return outputs
+
+    def objective(self, plain: RowObjective, bundle: Bundle) -> RowObjective:
+        """How the training rows are batched and learned, where not each for itself."""
+        return plain
 
     def row_weights(self, targets: np.ndarray) -> np.ndarray | None:
         """What each row counts in the loss, float32 [rows]; None when all count alike."""
@@ -228,8 +239,8 @@ class PredictiveTask(Task):
         """Logits [n, outputs] as probabilities or values in the user's units."""
 
     def decode(self, logits: np.ndarray, counts: np.ndarray | None = None) -> Any:
-        """What it makes of logits [answers, outputs]: a prediction of each row. `counts` int64 [rows]: answers of each
-        row; None: one."""
+        """What it makes of logits [answers, outputs], or of what it `kept`: a prediction of each row. `counts` int64
+        [rows]: answers of each row; None: one."""
         return self.target.decode(self.scores(logits), counts)
 
     def measure(self, predictions: Any, truth: Any, thresholds: np.ndarray | None = None) -> Measured:

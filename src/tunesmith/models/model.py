@@ -24,6 +24,16 @@ class Model(nn.Module):
         raise NotImplementedError
 
     @property
+    def width(self) -> int:
+        """Numbers that the head reads for each answer."""
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The shape of what it gives for an answer, as `PredictiveTask.kept` leaves it."""
+        raise NotImplementedError
+
+    @property
     def float32_names(self) -> frozenset[str]:
         """Parameters that are cheap and precise enough to stay float32 whatever the body computes in."""
         return frozenset()

@@ -30,6 +30,14 @@ class PooledNetwork(Model):
         return self.network.get_submodule(self.head_name)
 
     @property
+    def width(self) -> int:
+        return int(self.head.in_features)
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        return (int(self.head.out_features),)
+
+    @property
     def running(self) -> Network | Adapted:
         """What to call."""
         return self.network if self.prompted is None else self.prompted

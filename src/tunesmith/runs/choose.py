@@ -201,15 +201,17 @@ class TrainingRows:
     modality: str = "text"
     untrained: bool = False
     """Whether the base has random weights."""
+    usual: str | None = None
+    """The method that their task is learned with, where it does not depend on them."""
 
 
-def training_rows(data: PreparedData, positions: np.ndarray, model: str) -> TrainingRows:
-    """Those at `positions`, for the base called `model`."""
+def training_rows(data: PreparedData, positions: np.ndarray, model: str, task: str) -> TrainingRows:
+    """Those at `positions`, for the base called `model` and the task of that name."""
     kind, columns = data.columns.kind, data.columns
     median = median_per_label(kind, data.targets(positions))
     return TrainingRows(
         kind, len(positions), median, len(columns.inputs) > 1, letters(data, positions)[0], columns.modality,
-        catalog.is_untrained(model),
+        catalog.is_untrained(model), registry.get("tasks", task).usual_method,
     )  # fmt: skip
 
 
@@ -261,6 +263,8 @@ def method_for(
 def _by_data(rows: TrainingRows) -> tuple[str, str]:
     if rows.untrained:
         return "scratch", "the base has random weights, so that all of it has to be learned"
+    if rows.usual is not None:
+        return rows.usual, "this task is learned so where nothing else is asked for"
     if rows.kind == "number" or rows.pairs:
         enough, what = rows.count >= FULL_PAIRS, f"training rows of {'pairs' if rows.pairs else 'numbers'}"
         why = f"{rows.count:,} {what} are {'enough to train the whole model' if enough else 'few'}"

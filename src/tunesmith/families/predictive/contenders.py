@@ -124,7 +124,8 @@ def nearest(known: np.ndarray, answers: np.ndarray, asked: np.ndarray, counts: l
 def _learning_curve(words: Words, folder: Path) -> list[Words]:
     """The linear probe on growing parts of the training rows: [{"rows", "value"}] on validation rows."""
     prepared, task = _prepared(words, folder)
-    if not task.target.one_answer:
+    loss = task.probe_loss
+    if not task.target.one_answer or loss is None:
         return []
     features, _ = _features(words, folder, prepared, task)
     train, validation = prepared.splits["train"], prepared.splits["validation"]
@@ -135,7 +136,7 @@ def _learning_curve(words: Words, folder: Path) -> list[Words]:
     for share in _CURVE:
         some = np.sort(order[: max(8, round(share * len(order)))])
         solution = solve(features[some], targets[some], features[validation], targets[validation],
-                         loss=task.probe_loss, outputs=outputs)  # fmt: skip
+                         loss=loss, outputs=outputs)  # fmt: skip
         answers = task.decode(solution.logits(features[validation]))
         truth = task.truth(prepared.targets(validation))
         value = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from torch import Tensor
 
 from tunesmith.core.measured import Measured
 from tunesmith.data.prepared import PreparedData
@@ -36,10 +38,10 @@ class PredictiveRun(RunContext):
     rows: EncodedItems = field(init=False)  # encode
     objective: RowObjective = field(init=False)  # baselines
     frozen_prefix: FrozenPrefix = field(init=False)  # baselines
-    features_of_base: np.ndarray = field(init=False)  # baselines
+    features_of_base: np.ndarray = field(init=False)  # baselines, where the task has a linear solution
     """What the linear solution reads of the rows that need it: float32 [rows, hidden]."""
     simple: BackgroundTask[dict[str, Measured]] = field(init=False)  # baselines
-    probe: LinearSolution = field(init=False)  # baselines
+    probe: LinearSolution = field(init=False)  # baselines, as above
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
     """Its logits on 'validation' and 'test'."""
@@ -71,10 +73,25 @@ class PredictiveRun(RunContext):
         return max(1, MAX_ROWS * len(self.rows) // max(1, self.rows.answer_count))
 
     def logits(self, positions: np.ndarray) -> np.ndarray:
-        """The model as it is now, on some rows: float32 [len(positions), outputs]."""
-        model = self.bundle.model
+        """What is kept of what the model as it is now says of some rows: float32 [answers, outputs]."""
+        model, kept = self.bundle.model, self.plan.task.kept
         with answering(model, self.precision):
-            return run_rows(model, self.rows, positions, on=self.device, check=self.stop.check)
+            return run_rows(
+                lambda batch: kept(model(batch)), self.rows, positions, on=self.device, check=self.stop.check
+            )
+
+    def logits_and_loss(self, positions: np.ndarray) -> tuple[np.ndarray, float]:
+        """The same, and the mean loss of these rows, which the whole outputs of a batch are needed for."""
+        task, model, losses = self.plan.task, self.bundle.model, list[float]()
+
+        def kept(batch: dict[str, Tensor]) -> Tensor:
+            outputs = model(batch).float()
+            losses.extend(task.loss(outputs, batch["targets"]).tolist())
+            return task.kept(outputs)
+
+        with answering(model, self.precision):
+            logits = run_rows(kept, self.rows, positions, on=self.device, check=self.stop.check)
+        return logits, math.fsum(losses) / max(1, len(losses))  # exact, so in whatever order batches are done
 
     def features(self, rows: EncodedItems, positions: np.ndarray) -> np.ndarray:
         """What a head reads of some rows as the body is now: float32 [len(positions), hidden]."""
@@ -94,7 +111,13 @@ class PredictiveRun(RunContext):
     @property
     def is_probe(self) -> bool:
         """Whether the model is nothing but the linear solution on the frozen base."""
-        return self.kept_method == "head" or (self.plan.method.frozen_body and not self.plan.engine.epochs)
+        alone = self.plan.method.frozen_body and not self.plan.engine.epochs
+        return self.has_probe and (alone or self.kept_method == "head")
+
+    @property
+    def has_probe(self) -> bool:
+        """Whether a linear head gives the answers, so that there is a linear solution."""
+        return self.plan.task.probe_loss is not None
 
     def measured(self, split: str, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Measured:
         """What logits of the rows of a split are worth."""

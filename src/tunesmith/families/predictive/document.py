@@ -40,9 +40,11 @@ def judge(run: PredictiveRun) -> None:
 
 
 def _model_baselines(run: PredictiveRun) -> dict[str, Measured]:
-    """The frozen base with a linear head and, where it can answer, the base as it is."""
-    thresholds = run.plan.task.target.tune(run.measured("validation", run.probe_logits["validation"]))
-    found = {"linear_probe": run.measured("test", run.probe_logits["test"], thresholds)}
+    """The frozen base with a linear head, where that can answer, and the base as it is, where that can."""
+    found = {}
+    if run.has_probe:
+        thresholds = run.plan.task.target.tune(run.measured("validation", run.probe_logits["validation"]))
+        found["linear_probe"] = run.measured("test", run.probe_logits["test"], thresholds)
     if run.base_logits is not None:
         found["base"] = run.measured("test", run.base_logits)
     return found
@@ -82,7 +84,7 @@ def document(run: PredictiveRun, cost: Words) -> Words:
 def _of_data(run: PredictiveRun, test: diagnose.Metrics) -> list[diagnose.Finding]:
     """Findings about the rows themselves; suspected labels are also listed in noise.csv."""
     cut = [run.cut.finding] if run.cut.much else []
-    if run.rows.answers is not None:  # what is asked of rows here is asked of those with one answer
+    if run.rows.answers is not None or not run.has_probe:  # what is asked here is asked of one answer a row
         return cut
     frozen = _frozen(run)
     found, suspected = diagnose.of_data(frozen, test)

@@ -81,7 +81,7 @@ def hand_over(run: PredictiveRun, watched: np.ndarray, noise: Callable[[str, flo
     `watched`: positions of those rows. Only where `effort` is asked for or was chosen.
     """
     plan = run.plan
-    if not plan.spec.effort or not plan.engine.epochs:
+    if not plan.spec.effort or not plan.engine.epochs or not run.has_probe:
         return
     metric = plan.task.metrics[0]
     higher = higher_is_better(metric)

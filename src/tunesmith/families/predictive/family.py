@@ -119,8 +119,7 @@ class Predictive:
         data.save(run.folder.data)
         run.device = hardware.device()
         bundle.model.to(run.device)
-        hidden = bundle.model.head.in_features
-        run.precision = hardware.choose_precision(plan.engine.precision, run.device, hidden, run.emit)
+        run.precision = hardware.choose_precision(plan.engine.precision, run.device, bundle.model.width, run.emit)
         plan.settle(precision=run.precision)
         if plan.engine.gradient_checkpointing:
             checkpoint_activations(bundle.model.network)
@@ -138,10 +137,18 @@ class Predictive:
             run.frozen_prefix.apply_permanent(bundle, run.rows)
             if (splittable := as_splittable(bundle.model)) is not None:
                 splittable.freeze_prefix(0)
-        run.clock.phase("features", f"{len(features.rows_of_features(run))} rows, once")
-        run.features_of_base = features.features_of_base(run)
+        if run.has_probe:
+            run.clock.phase("features", f"{len(features.rows_of_features(run))} rows, once")
+            run.features_of_base = features.features_of_base(run)
         run.simple = simple_baselines.in_background(plan.task, data, plan.spec.seed)
-        run.clock.phase("probe", f"a linear one, on what the base model makes of the {data.modality.nouns}")
+        if run.has_probe:
+            self._probe(run)
+        run.base_logits = zero_shot.logits(run)
+
+    def _probe(self, run: PredictiveRun) -> None:
+        """The linear solution on the frozen base; where it leaves nothing to show, the plan ends with it."""
+        plan = run.plan
+        run.clock.phase("probe", f"a linear one, on what the base model makes of the {run.data.modality.nouns}")
         with leave_one_core():
             run.probe, run.probe_logits = linear_head.of_base(run)
         run.emit(Decided("penalty", run.probe.penalty, run.probe.why))
@@ -149,9 +156,8 @@ class Predictive:
         if why := effort.enough(plan, on_validation):
             run.emit(Decided("method", "head", why))
             effort.only_head(plan)
-            run.frozen_prefix = frozen_prefix.plan(plan.method, bundle, 0)
+            run.frozen_prefix = frozen_prefix.plan(plan.method, run.bundle, 0)
             run.write_spec()
-        run.base_logits = zero_shot.logits(run, run.features_of_base)
 
     def snapshot(self, run: PredictiveRun) -> None:
         run.clock.phase("retain", "what the base model knows, to see later what was forgotten")
@@ -160,7 +166,7 @@ class Predictive:
             run.simple.wait(run.stop.check)
 
     def prepare(self, run: PredictiveRun) -> None:
-        if run.plan.method.frozen_body:
+        if run.plan.method.frozen_body and run.has_probe:
             run.rows.features = run.features_of_base
         training.prepare_model(run)
 

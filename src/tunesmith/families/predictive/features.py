@@ -16,7 +16,7 @@ from tunesmith.families.predictive.context import PredictiveRun
 def run_bottom_once(run: PredictiveRun) -> None:
     """Keep the token states after the blocks that do not move, where that pays and fits."""
     prefix, objective, rows, model = run.frozen_prefix, run.objective, run.rows, run.bundle.model
-    token_bytes = model.head.in_features * (2 if run.precision == "bf16" else 4)
+    token_bytes = model.width * (2 if run.precision == "bf16" else 4)
     asked = run.plan.engine.frozen_cache
     if not isinstance(rows, EncodedRows):
         if asked:

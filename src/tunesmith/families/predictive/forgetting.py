@@ -43,6 +43,10 @@ def snapshot(run: PredictiveRun) -> ForgettingMonitor | None:
     """Look at everything that must not be forgotten, before anything is trained; None where there is nothing. Raises
     OptionError where something is asked for that holds on to it."""
     spec = run.plan.spec
+    if run.retained and not run.has_probe:
+        raise OptionError(
+            f"--retain looks at earlier tasks through a linear head, and {spec.task} has none.", "Leave --retain out."
+        )
     continued = [one.path.resolve() for one in chain.earlier(spec)]
     tasks = [_task(run, one, one.path in continued, number) for number, one in enumerate(run.retained)]
     drift = _general(run)
@@ -77,6 +81,11 @@ def _task(run: PredictiveRun, read: Read, with_head: bool, number: int) -> _Task
         return _DriftProbe(run, path.stem, read.texts, f"retained-{number}")
     name = choose.task_for(data.columns, spec.task, ignore)
     task = fitted_task(name, spec, data, data.splits["train"])
+    if task.probe_loss is None:
+        raise DataError(
+            Problem(f"what must not be forgotten is looked at through a linear head, and {name} has none", str(path)),
+            fix="Retain rows with labels or numbers.",
+        )
     rows = task.encode(data.rows, run.bundle, run.folder.cache / f"retained-{number}", ignore, run.stop.check)
     row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
     rows = rows.with_targets(task.targets(data.rows["target"][:]), row_ids)
@@ -215,6 +224,7 @@ class _LinearProbe(_TaskProbe):
     def _solve(self, train: np.ndarray, held: np.ndarray, known: np.ndarray) -> LinearSolution:
         targets, learned = cast(np.ndarray, self.rows.targets), self.rows.places(train)
         outputs = len(self.task.label_names) if self.task.label_names else 1
+        assert self.task.probe_loss is not None
         return solve(
             _features(self.run, self.rows, train), targets[learned], known, targets[self.rows.places(held)],
             loss=self.task.probe_loss, outputs=outputs,
@@ -257,7 +267,7 @@ class _DriftProbe:
     def retained(self) -> Retained:
         """Features that are to stay what they are."""
         held = np.arange(0, len(self.rows) if self.is_task else self.general, 2)
-        features = np.zeros((self.rows.answer_count, self.run.bundle.model.head.in_features), dtype=np.float32)
+        features = np.zeros((self.rows.answer_count, self.run.bundle.model.width), dtype=np.float32)
         features[self.rows.places(held)] = _features(self.run, self.rows, held)
         objective = FeatureObjective(
             self.rows, held, lambda now, _: now, batching.ROWS, batching.TOKENS, self.run.plan.spec.seed, features,

@@ -12,7 +12,7 @@ from torch.nn import functional
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching
 from tunesmith.engine.inference import gather, parts
-from tunesmith.engine.probe import LinearSolution, best_scale, solve
+from tunesmith.engine.probe import LinearSolution, Loss, best_scale, solve
 from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.models.blocks import frozen_names
 from tunesmith.models.bundle import Bundle
@@ -29,6 +29,7 @@ def solution(
 ) -> LinearSolution:
     """The best head for the first `features` (float32 [n, hidden]) and `targets`, its penalty chosen on the second."""
     head = bundle.model.head
+    assert plan.task.probe_loss is not None
     return solve(
         features[0], targets[0], features[1], targets[1], loss=plan.task.probe_loss, outputs=head.out_features,
         row_weights=plan.task.row_weights(targets[0]), intercept=head.bias is not None,
@@ -54,18 +55,23 @@ def of_base(run: PredictiveRun) -> tuple[LinearSolution, dict[str, np.ndarray]]:
     return found, logits
 
 
-def validation_logits(run: PredictiveRun, validation: np.ndarray) -> np.ndarray:
-    """Logits float32 [len(validation), outputs] by which the training is judged: the model's own, or, of a
+def judged(run: PredictiveRun, validation: np.ndarray) -> tuple[np.ndarray, float]:
+    """(logits float32 [answers, outputs], their mean loss) by which the training is judged: the model's own, or, of a
     method that fits its head in the end, those of such a head."""
-    if not _fits(run):
-        return run.logits(validation)
-    found, features = _of_model(run, validation, choose_penalty=False)
-    return functional.linear(torch.from_numpy(features), *found.start).numpy()
+    if not run.has_probe:
+        return run.logits_and_loss(validation)
+    if _fits(run):
+        found, features = _of_model(run, validation, choose_penalty=False)
+        logits = functional.linear(torch.from_numpy(features), *found.start)
+    else:
+        logits = torch.from_numpy(run.logits(validation))
+    targets = run.rows.batch_targets(validation)
+    return logits.numpy(), float(run.plan.task.loss(logits, targets).mean())
 
 
 def start(run: PredictiveRun, validation: np.ndarray) -> None:
     """The head before training, of a method that changes what it reads from the start: the soft solution on that."""
-    if run.plan.method.changes_features:
+    if run.plan.method.changes_features and run.has_probe:
         found, _ = _of_model(run, validation, choose_penalty=False)
         set_head(run.bundle, *found.start)
 
@@ -78,12 +84,12 @@ def finish(run: PredictiveRun, validation: np.ndarray) -> None:
     if _fits(run):
         found, _ = _of_model(run, validation, choose_penalty=True)
         set_head(run.bundle, found.weight, found.bias)
-    elif run.plan.task.probe_loss != "squared":
-        _calibrate(run, validation)
+    elif (loss := run.plan.task.probe_loss) is not None and loss != "squared":
+        _calibrate(run, validation, loss)
 
 
 @torch.no_grad()
-def _calibrate(run: PredictiveRun, validation: np.ndarray) -> None:
+def _calibrate(run: PredictiveRun, validation: np.ndarray, loss: Loss) -> None:
     """Scale the head so that its probabilities are as often right as they say; no answer changes. Training with
     smoothed labels leaves them too low, training for long too high."""
     assert run.rows.targets is not None
@@ -91,7 +97,7 @@ def _calibrate(run: PredictiveRun, validation: np.ndarray) -> None:
         torch.from_numpy(run.logits(validation)),
         torch.from_numpy(run.rows.targets[run.rows.places(validation)]),
     )
-    scale = best_scale(logits, targets, run.plan.task.probe_loss)
+    scale = best_scale(logits, targets, loss)
     head = run.bundle.model.head
     set_head(run.bundle, scale * head.weight, None if head.bias is None else scale * head.bias)
     why = f"probabilities are calibrated on {len(validation)} validation rows (Guo et al. 2017)"
@@ -99,7 +105,7 @@ def _calibrate(run: PredictiveRun, validation: np.ndarray) -> None:
 
 
 def _fits(run: PredictiveRun) -> bool:
-    return run.plan.method.fits_head and not _head_is_frozen(run)
+    return run.has_probe and run.plan.method.fits_head and not _head_is_frozen(run)
 
 
 def _head_is_frozen(run: PredictiveRun) -> bool:

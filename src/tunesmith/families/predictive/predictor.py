@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from datasets import Dataset
+from torch import Tensor
 
 from tunesmith.core import registry
 from tunesmith.core.errors import DataError, NotSupported, OptionError, Problem
@@ -135,7 +136,7 @@ class Model(Shown):
         return found, self.modality.inputs(found.items, self.columns)
 
     def _example(self) -> Words:
-        return self.answers(self.task.decode(np.zeros((1, self.bundle.model.head.out_features))))[0]
+        return self.answers(self.task.decode(np.zeros((1, *self.bundle.model.outputs))))[0]
 
     def predict_proba(self, data: object) -> np.ndarray:
         """float64 [n, labels], columns in the order of `classes_`; [labels] for one text. `data` as for `predict`.
@@ -186,7 +187,7 @@ class Model(Shown):
         if precision == "fp32" or not self.task.target.has_probabilities or len(rows) < _MANY:
             return self.predictions(rows)
         if self._precision is None:
-            hidden = self.bundle.model.head.in_features
+            hidden = self.bundle.model.width
             self._precision = choose_precision("auto", self._device, hidden, ignore)
         if self._precision == "fp32":
             return self.predictions(rows)
@@ -214,12 +215,15 @@ class Model(Shown):
         return self.task.decode(*self._logits(rows))
 
     def _logits(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
-        """float32 [answers, outputs], and how many answers each row has; None: one."""
+        """What the task keeps, float32 [answers, outputs], and how many answers each row has; None: one."""
         if not len(rows):
-            return np.zeros((0, self.bundle.model.head.out_features)), None
+            return np.zeros((0, *self.bundle.model.outputs)), None
         with self._encoded(rows) as encoded, evaluating(self.bundle.model):
-            logits = run_rows(self.bundle.model, encoded, np.arange(len(encoded)), on=self._device)
+            logits = run_rows(self._kept, encoded, np.arange(len(encoded)), on=self._device)
             return logits, encoded.answers
+
+    def _kept(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.task.kept(self.bundle.model(batch))
 
     @contextmanager
     def _encoded(self, rows: Dataset) -> Iterator[EncodedItems]:

@@ -38,7 +38,7 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
         spec, text_language.sample(data), emit, choose.loader_of(registry.get("tasks", task_name)).bases
     )
     forecast = forecast_of(model_name, data, spec)
-    method_name = choose.method_for(spec, choose.training_rows(data, train, model_name), emit, forecast)
+    method_name = choose.method_for(spec, choose.training_rows(data, train, model_name, task_name), emit, forecast)
     chosen = {
         "task": task_name, "model": model_name, "method": method_name, "effort": choose.effort_of(spec),
         "target": list(data.columns.target), "text": list(data.columns.inputs),

@@ -139,7 +139,7 @@ def _words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tuple[Wo
     name = choose.task_for(columns, spec.task, ignore)
     task = fitted_task(name, spec, prepared, train)
     model = catalog.default(choose.loader_of(task).bases) if spec.model == "auto" else spec.model
-    method = choose.method_for(spec, choose.training_rows(prepared, train, model), ignore)
+    method = choose.method_for(spec, choose.training_rows(prepared, train, model, name), ignore)
     words = {**shared_words(spec, name), "text": list(columns.inputs), "target": list(columns.target)}
     return words, task.metrics[0], method
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching, loop
@@ -24,15 +23,11 @@ def objective(run: PredictiveRun) -> RowObjective:
     """The training rows, with the task's loss and the batches of this run."""
     plan, train = run.plan, run.data.splits["train"]
     batch_rows, batch_tokens = _batch(run, run.rows.lengths[train])
-    return RowObjective(
-        run.rows,
-        train,
-        plan.task.loss,
-        batch_rows,
-        batch_tokens,
-        plan.spec.seed,
+    plain = RowObjective(
+        run.rows, train, plan.task.loss, batch_rows, batch_tokens, plan.spec.seed,
         same_batches=plan.method.same_batches,
-    )
+    )  # fmt: skip
+    return plan.task.objective(plain, run.bundle)
 
 
 def _batch(run: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
@@ -48,8 +43,9 @@ def _batch(run: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
 def prepare_model(run: PredictiveRun) -> None:
     """Which weights move, and where the head starts: at the best solution if only it moves, at the
     fixed, soft one if the body has still to learn."""
-    plan, bundle, probe = run.plan, run.bundle, run.probe
-    if plan.method.starts_from_probe:
+    plan, bundle = run.plan, run.bundle
+    if plan.method.starts_from_probe and run.has_probe:
+        probe = run.probe
         linear_head.set_head(bundle, *((probe.weight, probe.bias) if plan.method.frozen_body else probe.start))
     plan.method.prepare(bundle, plan.spec.seed)
 
@@ -63,9 +59,7 @@ def setup(run: PredictiveRun) -> loop.Setup:
         run.emit(Decided("validation_rows", len(watched), why))
 
     def evaluate() -> dict[str, float]:
-        logits = linear_head.validation_logits(run, watched)
-        targets = torch.from_numpy(run.rows.targets[run.rows.places(watched)])  # type: ignore[index]
-        loss = float(plan.task.loss(torch.from_numpy(logits), targets).mean())
+        logits, loss = linear_head.judged(run, watched)
         if not np.isfinite(loss):
             return {"loss": loss}
         return {"loss": loss, **compute(run.measured_at(watched, logits), plan.task.metrics)}

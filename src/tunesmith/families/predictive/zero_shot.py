@@ -22,14 +22,12 @@ SCALE = 20.0
 MultipleNegativesRankingLoss)."""
 
 
-def logits(run: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
-    """float32 [test rows, outputs], or None where the base model can not answer.
-
-    `features` [rows, hidden] are the frozen base's, computed for the test rows at least.
-    """
+def logits(run: PredictiveRun) -> np.ndarray | None:
+    """float32 [test rows, outputs], or None where the base model can not answer."""
     bundle, test = run.bundle, run.data.splits["test"]
     if bundle.zero_shot == "head":
-        run.emit(Decided("base", "its own head", "the base model was trained to answer with the same labels"))
+        why = "the base model was trained to answer with the same labels"
+        run.emit(Decided("base", "its own head", why if run.has_probe else "it can answer before any training"))
         return run.logits(test)
     names = run.plan.task.label_names or []
     rows = run.rows
@@ -43,7 +41,7 @@ def logits(run: PredictiveRun, features: np.ndarray) -> np.ndarray | None:
     model, named = bundle.model, encode_names(names, bundle.tokenizer, rows)
     with answering(model, run.precision):
         labels = _unit(run_rows(model.features, named, np.arange(len(names)), on=run.device))
-    return np.concatenate([SCALE * _unit(part) @ labels.T for part in parts(features, test)])
+    return np.concatenate([SCALE * _unit(part) @ labels.T for part in parts(run.features_of_base, test)])
 
 
 def is_meaningful(name: str) -> bool:
