@@ -18,6 +18,7 @@ from tunesmith.data import spelling, split
 from tunesmith.data.nothing import may_be_nothing, says_nothing
 from tunesmith.data.profile import take
 from tunesmith.data.split import Ints, Marks
+from tunesmith.data.target_kind import kind_named
 from tunesmith.data.targets import meant
 from tunesmith.data.types import Columns, Leakage, ValueOptions
 from tunesmith.data.values import sort_labels
@@ -32,8 +33,9 @@ _AMOUNT = re.compile(r"[$€£¥+-]*\s*\d[\d.,\s]*\s*(?:[$€£¥%]|[A-Za-z]{1,3
 
 @dataclass
 class TargetIndex:
-    """names: sorted labels (None for numbers); codes: a number per row, equal for equal targets; sets:
-    for each code its label numbers; values: the numbers of a regression."""
+    """names: sorted labels (None for numbers and kinds without labels); codes: a number per row, equal for equal
+    targets (of kinds without labels one for each row); sets: for each code its label numbers; values: the numbers of
+    a regression."""
 
     names: list[str] | None
     codes: Ints
@@ -46,6 +48,8 @@ class TargetIndex:
         if kind == "number":
             values = column.to_numpy().astype(np.float64)
             return cls(None, np.unique(values, return_inverse=True)[1].astype(np.int64), [], values)
+        if (other := kind_named(kind)) is not None and not other.labelled:
+            return cls(None, np.arange(len(column), dtype=np.int64), [])
         found: dict[Any, int] = {}
         codes = np.empty(len(column), dtype=np.int64)
         start = 0
@@ -68,9 +72,12 @@ class TargetIndex:
         return counts
 
     def strata(self) -> Ints:
-        """A stratum per row: its label, its rarest label, or the range that its number lies in."""
+        """A stratum per row: its label, its rarest label, or the range that its number lies in; one for all of what has
+        neither."""
         if self.values is not None:
             return split.quantile_strata(self.values)
+        if self.names is None:
+            return np.zeros(len(self.codes), dtype=np.int64)
         return split.rarest_strata(self.sets, self.counts())[self.codes]
 
     def label_rows(self, marks: Marks) -> Ints:

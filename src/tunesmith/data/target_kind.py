@@ -14,9 +14,11 @@ from tunesmith.data.types import Columns
 
 
 class TargetKind(ABC):
-    """It has no state. Targets are lists of labels, whose names a run learns from all rows."""
+    """It has no state. Targets are lists of labels, whose names a run learns from all rows, or of the type `arrow`."""
 
     arrow: ClassVar[pa.DataType] = pa.list_(pa.string())
+    labelled: ClassVar[bool] = True
+    """Whether targets are lists of labels; else no row is set apart by its target, nor refused for it."""
 
     @abstractmethod
     def claims(self, profile: Profile) -> float:
@@ -26,9 +28,9 @@ class TargetKind(ABC):
     def why(self, profile: Profile) -> str:
         """How its cells were understood."""
 
-    @abstractmethod
     def labels(self, profile: Profile) -> set[str]:
-        """The labels in its cells as they are written."""
+        """The labels in its cells as they are written; none where it is not `labelled`."""
+        return set()
 
     @abstractmethod
     def read(

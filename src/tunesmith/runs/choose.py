@@ -20,6 +20,7 @@ from tunesmith.core.options import Options, faults_of, nearest
 from tunesmith.core.plugins import origin
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
+from tunesmith.data.target_kind import kind_named
 from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
 from tunesmith.data.workbook import WORKBOOK_SUFFIXES
 from tunesmith.engine.modality import Modality
@@ -99,8 +100,8 @@ def rate_and_epochs(method: str, task: str, rows: int) -> tuple[float, int]:
 
 
 def median_per_label(kind: str, targets: Sequence[Any]) -> float:
-    """Rows of the label in the middle of all, by how many have it; of numbers, all rows."""
-    if kind == "number":
+    """Rows of the label in the middle of all, by how many have it; of what has no labels, all rows."""
+    if kind == "number" or ((other := kind_named(kind)) is not None and not other.labelled):
         return float(len(targets))
     flat = targets if kind == "label" else [label for labels in targets for label in labels]
     return float(statistics.median(Counter(map(str, flat)).values()))
