@@ -16,6 +16,7 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit, Warned, ignore
 from tunesmith.models.adapter_json import check_adapter
 from tunesmith.models.model_json import check_config, read_object
+from tunesmith.models.own_types import teach_type
 from tunesmith.models.weight_files import read_header, read_weights
 
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.bin", "*.th")
@@ -185,4 +186,5 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     config = read_object(path)
     if not isinstance(config.get("model_type"), str):
         raise ModelError(f"{path} does not name a model_type; transformers can not tell what {name!r} is.")
+    teach_type(config["model_type"])
     return config

@@ -50,6 +50,21 @@ def encoder(folder: Path) -> Path:
     return folder
 
 
+def efficientnet_lite(folder: Path) -> Path:
+    """Five small blocks of EfficientNet-Lite, maps of strides 2, 4 and 8, for pictures of 32 x 32 pixels."""
+    from tunesmith.models.efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
+    from tunesmith.models.processor import plain
+
+    torch.manual_seed(0)
+    config = EfficientNetLiteConfig(
+        image_size=32, stem_size=8, hidden_sizes=[8, 12, 16], depths=[1, 2, 2], kernel_sizes=[3, 3, 5],
+        strides=[1, 2, 2], expand_ratios=[1, 2, 2], hidden_size=32,
+    )  # fmt: skip
+    EfficientNetLiteModel(config).save_pretrained(folder)
+    plain(32).save(folder)
+    return folder
+
+
 def causal(folder: Path) -> Path:
     """Two blocks of GPT-2, whose layers have biases, so that every method finds something to move."""
     from transformers import GPT2Config, GPT2LMHeadModel
