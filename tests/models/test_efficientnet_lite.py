@@ -97,10 +97,17 @@ def test_a_folder_of_it_is_a_base_and_survives_saving(folder: Path, tmp_path: Pa
         for one, other in zip(maps, found.hidden_states, strict=True):
             torch.testing.assert_close(one, other)
         assert torch.equal(plainly(pixel_values=pixels, return_dict=False)[0], found.logits)
+
+
+@pytest.mark.story
+def test_one_import_is_all_that_transformers_needs_for_it(folder: Path, tmp_path: Path) -> None:
+    network = AutoModelForImageClassification.from_pretrained(folder)
+    network.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_bytes((folder / "preprocessor_config.json").read_bytes())
     program = (
         "import tunesmith.models.efficientnet_lite\n"
         "from transformers import pipeline\n"
-        f"print(pipeline('image-classification', {str(tmp_path / 'saved')!r}).model.config.model_type)"
+        f"print(pipeline('image-classification', {str(tmp_path)!r}).model.config.model_type)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "efficientnet_lite", done.stderr

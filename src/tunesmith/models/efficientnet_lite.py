@@ -1,8 +1,8 @@
-"""EfficientNet-Lite (Tan & Le 2019, arXiv 1905.11946; Lite: Google 2020), which transformers does not have, as a network
-of transformers: inverted bottlenecks with ReLU6 and without squeeze-and-excitation, padded as TensorFlow pads.
+"""EfficientNet-Lite (Tan & Le 2019, arXiv 1905.11946; Lite: Google 2020), which transformers does not have, as a
+network of transformers: inverted bottlenecks with ReLU6, without squeeze-and-excitation, padded as TensorFlow pads.
 
-Importing this module teaches transformers the type: `AutoConfig`, `AutoModel` and `AutoModelForImageClassification` read
-its folders from then on.
+Importing this module teaches transformers the type: `AutoConfig`, `AutoModel` and `AutoModelForImageClassification`
+read its folders from then on.
 """
 
 from __future__ import annotations
@@ -125,8 +125,9 @@ class EfficientNetLiteModel(_PreTrained):
         self.post_init()
 
     def feature_maps(self, pixel_values: Tensor) -> list[Tensor]:
-        """One map [b, channels, ceil(height / stride), ceil(width / stride)] for each of `strides` (2, 4, 8, 16, 32), of
-        `channels` each, from `pixel_values` [b, 3, height, width]: the last of its size, before the last convolution."""
+        """For each of `strides` (2, 4, 8, 16, 32) a map [b, channels, ceil(height / stride), ceil(width / stride)] of
+        so many `channels`, from `pixel_values` [b, 3, height, width]: the last of that size, before the last
+        convolution."""
         return self._run(pixel_values)[0]
 
     def forward(
