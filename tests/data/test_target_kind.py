@@ -8,7 +8,7 @@ import pytest
 
 from tunesmith.data import labels
 from tunesmith.data.labels import TargetIndex
-from tunesmith.runs.choose import median_per_label
+from tunesmith.runs import choose
 
 
 class _Boxes:
@@ -16,11 +16,11 @@ class _Boxes:
 
 
 def test_targets_without_labels_set_no_row_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("tunesmith.data.labels", "tunesmith.runs.choose"):
-        monkeypatch.setattr(f"{module}.kind_named", lambda kind: _Boxes())
+    for module in (labels, choose):
+        monkeypatch.setattr(module, "kind_named", lambda kind: _Boxes())
     index = TargetIndex.of(pa.chunked_array([[[1.0, 2.0]], [[1.0, 2.0], []]]), "boxes")
     assert (index.names, index.sets, index.values) == (None, [], None)
     assert np.array_equal(index.codes, [0, 1, 2])
     assert np.array_equal(index.strata(), [0, 0, 0])
-    assert median_per_label("boxes", [[1.0], [2.0]]) == 2
+    assert choose.median_per_label("boxes", [[1.0], [2.0]]) == 2
     assert labels.find_conflicts(pa.table({"row_id": [0, 1, 2]}), "text", index, index.codes) == ([], 0, 0)
