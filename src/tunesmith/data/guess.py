@@ -11,7 +11,7 @@ from tunesmith.data import joined, kinds
 from tunesmith.data.kinds import natural_kind
 from tunesmith.data.modality import SURE, DataModality, Reasons, described
 from tunesmith.data.profile import Profile
-from tunesmith.data.target_kind import kind_named
+from tunesmith.data.target_kind import TargetKind, kind_named
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns, Kind, ValueOptions
 
@@ -111,6 +111,7 @@ def _inputs(
     if request.text is None:
         modality = _likeliest(request, profiles)
         free = [profile for profile in profiles if profile.name not in target]
+        free = [profile for profile in free if _surely(profile, request) is None] or free
         if not any(modality.claims(profile) for profile in free):
             _refuse_other(free, modality, request, source)
         names = modality.choose(free, target, source, reasons)
@@ -156,6 +157,7 @@ def _target(
         return chosen, "labels", None
     profile = next(p for p in profiles if p.name == chosen[0])
     kind, separator, kind_why = natural_kind(profile, request.values.label_separator)
+    kind = _surely(profile, request) or kind
     if separator == "," and kind == "labels" and request.values.label_separator is None:
         kind, separator, kind_why = kinds.pairs_or_decimals(profile, request.decimal, request.kinds, source, kind_why)
     if kind not in request.kinds:
@@ -164,6 +166,18 @@ def _target(
         kind_why = other.why(profile)
     reasons["target kind"] = (kind, kind_why)
     return chosen, kind, separator
+
+
+def _others(request: ColumnRequest) -> dict[Kind, TargetKind]:
+    """The kinds beside labels and numbers that the target may be of."""
+    return {name: other for name in request.kinds if (other := kind_named(name)) is not None}
+
+
+def _surely(profile: Profile, request: ColumnRequest) -> Kind | None:
+    """The kind of target that a column holds where it can be nothing else."""
+    claims = {name: other.claims(profile) for name, other in _others(request).items()}
+    best = max(claims, key=lambda name: claims[name], default=None)
+    return best if best is not None and claims[best] >= TargetKind.sure else None
 
 
 def _refuse_nested(targets: Sequence[Profile], source: str) -> None:
@@ -201,10 +215,9 @@ def _guess_target(profiles: Sequence[Profile], request: ColumnRequest, source: s
 
 
 def _target_score(profile: Profile, request: ColumnRequest) -> float:
-    if profile.useless or profile.kind in ("time", "other"):
+    if _surely(profile, request) is None and (profile.useless or profile.kind in ("time", "other")):
         return 0.0
-    others = [other for name in request.kinds if (other := kind_named(name)) is not None]
-    if claimed := max((other.claims(profile) for other in others), default=0.0):
+    if claimed := max((other.claims(profile) for other in _others(request).values()), default=0.0):
         return claimed
     kind, _, _ = natural_kind(profile)
     if kind == "number":

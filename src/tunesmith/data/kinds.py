@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -198,10 +198,17 @@ def meaning(
         reasons["label names"] = (", ".join(names), why)
         return replace(columns, positions=names, label_separator=None)
     if values.label_names is None:
+        if (other := kind_named(columns.kind)) is not None:
+            columns, found = other.meaning(columns, profile)
+            reasons |= {"label names": (_named(columns.names), found)} if found else {}
         return columns
     given, how = of_labels(values.label_names, _labels(profile, columns), source, profile.name)
-    reasons["label names"] = (", ".join(f"{label} is {name}" for label, name in given.items()), how)
+    reasons["label names"] = (_named(given.items()), how)
     return replace(columns, names=tuple(given.items()))
+
+
+def _named(names: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{label} is {name}" for label, name in names)
 
 
 def _labels(profile: Profile, columns: Columns) -> set[str]:

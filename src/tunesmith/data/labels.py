@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,17 +51,19 @@ class TargetIndex:
         if (other := kind_named(kind)) is not None and not other.labelled:
             return cls(None, np.arange(len(column), dtype=np.int64), [])
         found: dict[Any, int] = {}
+        sets: list[Sequence[str]] = []
         codes = np.empty(len(column), dtype=np.int64)
         start = 0
         for chunk in column.chunks:
             for row, target in enumerate(chunk.to_pylist(), start):
-                key = target if kind == "label" else tuple(target)
-                codes[row] = found.setdefault(key, len(found))
+                labels = other.labels_of(target) if other else (target,) if kind == "label" else tuple(target)
+                codes[row] = found.setdefault(other.identity(target) if other else labels, len(found))
+                if len(found) > len(sets):
+                    sets.append(labels)
             start += len(chunk)
-        keys = [(key,) if kind == "label" else key for key in found]
-        names = sort_labels({label for key in keys for label in key})
+        names = sort_labels({label for one in sets for label in one})
         number = {name: place for place, name in enumerate(names)}
-        return cls(names, codes, [[number[label] for label in key] for key in keys])
+        return cls(names, codes, [[number[label] for label in one] for one in sets])
 
     def counts(self) -> Ints:
         """Rows of each label."""

@@ -27,6 +27,7 @@ from tunesmith.data.profile import profile_table
 from tunesmith.data.sources import SPLITS, read_source
 from tunesmith.data.split import NAMES
 from tunesmith.data.tables import Hints, Part, flatten
+from tunesmith.data.target_kind import kind_named
 from tunesmith.data.targets import TargetReader, parse_targets
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
@@ -76,6 +77,7 @@ def prepare(  # the arguments are the flags of the command line
     parts = read_parts(source, validation, test, hints, emit, cache_dir, joins=request.text or ())
     try:
         guess = _guess(parts, request, options, emit)
+        anchor_targets(parts, guess.columns)
         reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
         rows = canonical.write_rows(parts, reader, guess.modality, cache_dir)
         try:
@@ -123,6 +125,7 @@ def read_rows(
                 _check_columns(parts, columns.inputs)
                 canonical.check_inputs(parts, columns, modality)
                 anchor(parts, columns.inputs, modality)
+                anchor_targets(parts, columns)
             for part in parts:
                 for batch in part.table.to_batches():
                     table = pa.Table.from_batches([batch])
@@ -155,6 +158,16 @@ def anchor(parts: Sequence[Part], names: Sequence[str], modality: DataModality) 
     for part in parts:
         for name in names:
             column = modality.anchored(part.table.column(name), part.folder)
+            part.table = part.table.set_column(part.table.column_names.index(name), name, column)
+
+
+def anchor_targets(parts: Sequence[Part], columns: Columns) -> None:
+    """The same for targets, where they are there."""
+    if (other := kind_named(columns.kind)) is None:
+        return
+    for part in parts:
+        for name in set(columns.target) & set(part.table.column_names):
+            column = other.anchored(part.table.column(name), part.folder)
             part.table = part.table.set_column(part.table.column_names.index(name), name, column)
 
 
@@ -214,7 +227,7 @@ def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emi
         if name is not None and name not in train.table.column_names:
             problem = Problem(f"there is no such column (option {flag!r})", train.name, column=name)
             raise DataError(problem, fix=did_you_mean(name, train.table.column_names))
-    profiles = profile_table(train.table)
+    profiles = profile_table(train.table, train.folder)
     set_aside = {options.group, options.time} - {*(request.text or ()), *(request.target or ())}
     free = [profile for profile in profiles if profile.name not in set_aside]
     guess = choose_columns(free, request, train.name, train.header, emit)

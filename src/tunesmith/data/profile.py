@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ class Profile:
     kind: str
     rows: int
     cells: list[Any] = field(repr=False)
+    folder: Path = Path()
+    """Where relative paths in the cells begin."""
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -196,8 +199,8 @@ def last_part(name: str) -> str:
     return last if last.isidentifier() else name
 
 
-def profile_table(table: pa.Table) -> list[Profile]:
-    """One Profile a column, on at most 20,000 rows taken at even distances."""
+def profile_table(table: pa.Table, folder: Path = Path()) -> list[Profile]:
+    """One Profile a column, on at most 20,000 rows taken at even distances. `folder`: where relative paths begin."""
     rows = min(_SAMPLE_ROWS, max(1_000, _SAMPLE_CELLS // max(1, table.num_columns)))
     if table.num_rows > rows:
         positions = np.linspace(0, table.num_rows - 1, rows).astype(np.int64)
@@ -205,7 +208,7 @@ def profile_table(table: pa.Table) -> list[Profile]:
     profiles = []
     for position, name in enumerate(table.column_names):
         cells = [cell for cell in table.column(name).to_pylist() if _filled(cell)]
-        profiles.append(Profile(name, position, _kind(table.column(name).type), table.num_rows, cells))
+        profiles.append(Profile(name, position, _kind(table.column(name).type), table.num_rows, cells, folder))
     return profiles
 
 

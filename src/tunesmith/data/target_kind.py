@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -14,11 +15,14 @@ from tunesmith.data.types import Columns
 
 
 class TargetKind(ABC):
-    """It has no state. Targets are lists of labels, whose names a run learns from all rows, or of the type `arrow`."""
+    """It has no state. Targets hold labels, whose names a run learns from all rows, or none. What `read` made of a cell
+    can be read once more."""
 
     arrow: ClassVar[pa.DataType] = pa.list_(pa.string())
     labelled: ClassVar[bool] = True
-    """Whether targets are lists of labels; else no row is set apart by its target, nor refused for it."""
+    """Whether targets hold labels; else no row is set apart by its target, nor refused for it."""
+    sure: ClassVar[float] = 10.0
+    """What is claimed, at the least, of a column that can be no other kind of target, and no input."""
 
     @abstractmethod
     def claims(self, profile: Profile) -> float:
@@ -31,6 +35,24 @@ class TargetKind(ABC):
     def labels(self, profile: Profile) -> set[str]:
         """The labels in its cells as they are written; none where it is not `labelled`."""
         return set()
+
+    def meaning(self, columns: Columns, profile: Profile) -> tuple[Columns, str | None]:
+        """The columns with what their cells mean, where nobody said it: names of labels, each written some way; and how
+        that was found out. None: as they are."""
+        return columns, None
+
+    def anchored(self, column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
+        """The cells as they mean the same in another folder; relative paths begin at `folder`."""
+        return column
+
+    def labels_of(self, target: Any) -> Sequence[str]:
+        """The labels in a target that was read."""
+        found: Sequence[str] = target
+        return found
+
+    def identity(self, target: Any) -> Hashable:
+        """What equal targets have in common, and no others."""
+        return tuple(target)
 
     @abstractmethod
     def read(

@@ -238,7 +238,7 @@ def parse_targets(
     known = set(label_names or ())
     reader = TargetReader.of(columns, [dataset.data.table])
     nothing = frozenset(label for label in reader.nothing if label not in known)  # what the model knows is a label
-    reader = replace(reader, nothing=nothing, whole_labels=False, spellings={})
+    reader, other = replace(reader, nothing=nothing, whole_labels=False, spellings={}), kind_named(columns.kind)
     targets: list[Any] = []
     problems = []
     names = [*columns.target, *(name for name in columns.inputs if name in dataset.column_names)]
@@ -249,17 +249,20 @@ def parse_targets(
         for row, target in enumerate(array.to_pylist()):
             if target is None and row not in faulty:
                 problems.append(Problem("the target is missing", source, start + row + 1, columns.target[0]))
-            targets.append(_as_known(target, known, columns.merge_labels))
+            targets.append(target if other is not None else _as_known(target, known, columns.merge_labels))
     if label_names is not None and columns.kind != "number":
-        problems += _unknown(targets, known, columns.target[0], source)
+        problems += _unknown(targets, known, columns, source)
     if problems:
         raise DataError(problems, fix="Mend or remove these rows.")
     return targets
 
 
-def _unknown(targets: list[Any], known: set[str], name: str, source: str | None) -> list[Problem]:
+def _unknown(targets: list[Any], known: set[str], columns: Columns, source: str | None) -> list[Problem]:
     first: dict[str, int] = {}
+    other, name = kind_named(columns.kind), columns.target[0]
     for row, target in enumerate(targets):
+        if other is not None and target is not None:
+            target = list(other.labels_of(target))
         for label in target if isinstance(target, list) else [target]:
             if label is not None and label not in known:
                 first.setdefault(label, row)

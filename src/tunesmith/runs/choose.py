@@ -101,9 +101,11 @@ def rate_and_epochs(method: str, task: str, rows: int) -> tuple[float, int]:
 
 def median_per_label(kind: str, targets: Sequence[Any]) -> float:
     """Rows of the label in the middle of all, by how many have it; of what has no labels, all rows."""
-    if kind == "number" or ((other := kind_named(kind)) is not None and not other.labelled):
+    other = kind_named(kind)
+    if kind == "number" or (other is not None and not other.labelled):
         return float(len(targets))
-    flat = targets if kind == "label" else [label for labels in targets for label in labels]
+    lists = targets if other is None else map(other.labels_of, targets)
+    flat = targets if kind == "label" else [label for labels in lists for label in labels]
     return float(statistics.median(Counter(map(str, flat)).values()))
 
 

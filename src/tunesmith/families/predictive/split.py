@@ -15,7 +15,7 @@ from tunesmith.core.options import pick
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
 from tunesmith.data.guess import ColumnRequest
-from tunesmith.data.prepare import anchor, hints_of, read_parts
+from tunesmith.data.prepare import anchor, anchor_targets, hints_of, read_parts
 from tunesmith.data.prepared import PreparedData
 from tunesmith.data.profile import take
 from tunesmith.data.split import group_numbers
@@ -99,6 +99,7 @@ def _write_parts(
         )
         reader = TargetReader.of(prepared.columns, [part.table for part in parts], pick(ValueOptions, spec.options))
         anchor(parts, prepared.columns.inputs, prepared.modality)
+        anchor_targets(parts, prepared.columns)
         for name, ids in row_ids.items():
             found, start = [], 0
             for part in parts:
