@@ -9,7 +9,8 @@ import numpy as np
 
 
 class LabelRow(TypedDict):
-    """A label of the test rows: `support` have it, `predicted` were given it, from the probability `threshold` on."""
+    """A label of the test rows: `support` have it, `predicted` were given it, from the probability `threshold` on. Of
+    boxes `ap` and `ap50`, their average precision."""
 
     label: str
     precision: float
@@ -18,6 +19,8 @@ class LabelRow(TypedDict):
     support: int
     predicted: int
     threshold: NotRequired[float]
+    ap: NotRequired[float]
+    ap50: NotRequired[float]
 
 
 class Measured(Protocol):

@@ -18,6 +18,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from tunesmith.core.measured import LabelRow, Measured
+from tunesmith.evaluate import boxes
 from tunesmith.evaluate.bootstrap import MANY, RANKING_RESAMPLES, interval, interval_of_difference, weightings
 from tunesmith.evaluate.metrics import TABLE, higher_is_better, unknown
 from tunesmith.evaluate.types import Interval, Outcome
@@ -77,6 +78,8 @@ class RowStatistics:
 
 def from_arrays(arrays: Mapping[str, np.ndarray], kind: str, label_names: list[str] | None) -> Measured:
     """What `arrays` gave: an outcome of that kind, or sums."""
+    if kind == "boxes":
+        return boxes.from_arrays(arrays, label_names)
     if "truth" in arrays:
         return Outcome(kind, arrays["truth"], arrays["scores"], label_names, arrays.get("thresholds"))
     sums = dict(arrays)
