@@ -9,7 +9,7 @@ Context", and its evaluation code, to which a test holds this.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -41,22 +41,33 @@ class Boxes:
     boxes: np.ndarray
     scores: np.ndarray
     crowd: np.ndarray
+    size: tuple[float, float] | None = None
+    """Width and height of the picture in what the boxes are measured in: pixels, or (1, 1) where they are shares."""
 
     @classmethod
-    def of(cls, labels: Any, boxes: Any, scores: Any = None, crowd: Any = None) -> Boxes:
+    def of(
+        cls, labels: Any, boxes: Any, scores: Any = None, crowd: Any = None, size: tuple[float, float] | None = None
+    ) -> Boxes:
         names = np.asarray(labels, dtype=np.int64).reshape(-1)
         count = len(names)
         return cls(
             names, np.asarray(boxes, dtype=np.float64).reshape(count, 4),
             np.ones(count) if scores is None else np.asarray(scores, dtype=np.float64).reshape(count),
-            np.zeros(count, dtype=bool) if crowd is None else np.asarray(crowd, dtype=bool).reshape(count),
+            np.zeros(count, dtype=bool) if crowd is None else np.asarray(crowd, dtype=bool).reshape(count), size,
         )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, chosen: np.ndarray) -> Boxes:
-        return Boxes(self.labels[chosen], self.boxes[chosen], self.scores[chosen], self.crowd[chosen])
+        return Boxes(self.labels[chosen], self.boxes[chosen], self.scores[chosen], self.crowd[chosen], self.size)
+
+    def scaled(self, size: tuple[float, float] | None) -> Boxes:
+        """In a picture of another size; as they are where either is not known."""
+        if size is None or self.size is None or size == self.size:
+            return self
+        factors = np.array([size[0] / self.size[0], size[1] / self.size[1]] * 2)
+        return replace(self, boxes=self.boxes * factors, size=size)
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:

@@ -57,7 +57,9 @@ _LABEL = _object("", {
     "f1": _value("number", "Harmonic mean of precision and recall."),
     "support": _value("integer", "Test rows that have the label."),
     "predicted": _value("integer", "Test rows that were given the label."),
-    "threshold": _value("number|null", "Multi-label: probability from which on."),
+    "threshold": _value("number|null", "Multi-label and boxes: probability from which on."),
+    "ap": _value("number", "Boxes: average precision 50:95."),
+    "ap50": _value("number", "Boxes: average precision at an overlap of 50 %."),
 }, required=("label", "precision", "recall", "f1", "support", "predicted"))  # fmt: skip
 
 _CONFUSION = _object("Single-label tasks: counts of test rows by truth and prediction.", {

@@ -4,5 +4,6 @@ TABLE = {
     "label": "tunesmith.evaluate.targets.label:Label",
     "labels": "tunesmith.evaluate.targets.labels:Labels",
     "spans": "tunesmith.evaluate.targets.spans:Spans",
+    "boxes": "tunesmith.evaluate.targets.boxes:BoxTarget",
     "number": "tunesmith.evaluate.targets.number:Number",
 }
