@@ -118,7 +118,8 @@ def most_frequent(truth: Sequence[Boxes], labels: int, seed: int) -> Boxes:
                 kept.append(int(at))
         found.append(Boxes.of([label] * len(kept), every[tried[kept]], scores[kept]))
     parts = zip(*((one.labels, one.boxes, one.scores) for one in found), strict=True)
-    return Boxes.of(*(np.concatenate(part) for part in parts), size=(1.0, 1.0))
+    labels_of, boxes, scores = (np.concatenate(part) for part in parts)
+    return Boxes.of(labels_of, boxes, scores, size=(1.0, 1.0))
 
 
 def _best_cut(recall: np.ndarray, precision: np.ndarray, scores: np.ndarray) -> float:
