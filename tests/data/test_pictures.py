@@ -11,8 +11,10 @@ from PIL import Image
 
 from tunesmith.core.errors import DataError
 from tunesmith.data import pictures
+from tunesmith.data.looks import faults_of, look, looks
 from tunesmith.data.near_pictures import DISTANCE, find_duplicates, near_pairs
-from tunesmith.data.pictures import cheap_features, difference_hash, faults_of, look, looks, read_picture
+from tunesmith.data.picture_features import THUMB, cheap_features, difference_hash
+from tunesmith.data.pictures import read_picture
 
 
 def _drawn(seed: int, size: tuple[int, int] = (90, 60)) -> Image.Image:
@@ -138,7 +140,7 @@ def test_drawings_on_white_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_features_know_colours_and_edges() -> None:
-    thumbs = np.zeros((3, pictures.THUMB, pictures.THUMB, 3), dtype=np.uint8)
+    thumbs = np.zeros((3, THUMB, THUMB, 3), dtype=np.uint8)
     thumbs[1, :, 24:] = (255, 0, 0)
     thumbs[2, 24:] = (255, 0, 0)
     found = cheap_features(thumbs)

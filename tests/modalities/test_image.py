@@ -7,8 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image as Pillow
 
@@ -138,3 +141,31 @@ def test_pictures_are_given_in_python_as_they_are_at_hand(folder: Path) -> None:
 )  # fmt: skip
 def test_a_column_is_claimed_by_the_names_in_it(cells: list[Any], claimed: bool) -> None:
     assert (Image().claims(profile_table(pa.table({"a": cells}))[0]) > 0) is claimed
+
+
+def test_columns_of_files_and_of_pictures_are_read(folder: Path) -> None:
+    """Bytes, what `datasets` makes of an image, pictures of Pillow, and pixels."""
+    files = sorted(folder.glob("*/*.png"))
+    labels = [path.parent.name for path in files]
+    content = [path.read_bytes() for path in files]
+    structs = [{"bytes": one, "path": path.name} for one, path in zip(content, files, strict=True)]
+    pq.write_table(pa.table({"image": structs, "label": labels}), folder / "a.parquet")
+    pq.write_table(pa.table({"bytes": content, "label": labels}), folder / "b.parquet")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cold", "warm"])})
+    made = datasets.Dataset.from_dict({"image": list(map(str, files)), "label": labels}, features=features)
+    opened = [Pillow.open(path).convert("RGB") for path in files]
+    rows = [{"image": one, "label": label} for one, label in zip(opened, labels, strict=True)]
+    frame = pd.DataFrame({"image": [np.asarray(one) for one in opened], "label": labels})
+    found = [tunesmith.check(data) for data in (folder, folder / "a.parquet", folder / "b.parquet", made, rows, frame)]
+    assert {one["task"] for one in found} == {"image-classification"}
+    assert {tuple(one["audit"]["labels"]) for one in found} == {("cold", "warm")}
+    assert all(sum(one["splits"].values()) == 24 for one in found)
+    assert len({one["audit"]["pictures"]["sizes"]["40 x 30"] for one in found}) == 1
+
+
+def test_the_same_data_elsewhere_is_the_same(folder: Path) -> None:
+    first = _check(folder)["audit"]["fingerprint"]
+    shutil.move(folder, folder.parent / "moved")
+    assert _check(folder.parent / "moved")["audit"]["fingerprint"] == first
+    drawn(99, True).save(folder.parent / "moved" / "warm" / "warm-00.png")
+    assert _check(folder.parent / "moved")["audit"]["fingerprint"] != first

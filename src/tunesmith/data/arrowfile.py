@@ -135,7 +135,16 @@ def array_of(values: list[object]) -> pa.Array:
     try:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        return pa.array([_as_string(value) for value in values], type=pa.string())
+        return _pictures(values) or pa.array([_as_string(value) for value in values], type=pa.string())
+
+
+def _pictures(values: list[object]) -> pa.Array | None:
+    """Pictures of Pillow and arrays of pixels as files, whose bytes they are; None where they are something else."""
+    from tunesmith.data.pictures import content_of
+
+    found = [None if value is None else content_of(value) for value in values]
+    whole = all(content is not None or value is None for content, value in zip(found, values, strict=True))
+    return pa.array(found, pa.binary()) if whole and any(found) else None
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -17,7 +17,7 @@ from tunesmith.data.arrowfile import ArrowWriter, content_hash
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.modality import DataModality
 from tunesmith.data.tables import Part
-from tunesmith.data.targets import BATCH, TargetReader
+from tunesmith.data.targets import TargetReader
 from tunesmith.data.texts import as_text, is_blank
 from tunesmith.data.types import Columns
 
@@ -53,15 +53,15 @@ def write_rows(parts: list[Part], reader: TargetReader, modality: DataModality, 
     with ArrowWriter(cache_dir) as writer:
         for part in parts:
             wanted = part.table.select([*columns.inputs, *columns.target])
-            for start in range(0, part.rows, BATCH):
-                batch = wanted.slice(start, BATCH)
+            for start in range(0, part.rows, modality.batch_rows):
+                batch = wanted.slice(start, modality.batch_rows)
                 ids = np.arange(first + start, first + start + batch.num_rows, dtype=np.int64)
                 rows = _convert(batch, part, start, ids, (reader, modality), ledger, (problems, words))
                 if problems:
                     if len(problems) >= _MOST_PROBLEMS:
                         break
                     continue
-                content_hash(rows, hasher)
+                content_hash(rows.drop_columns([name for name in modality.places if name in rows.column_names]), hasher)
                 writer.write(rows)
             first += part.rows
         if problems:
@@ -91,8 +91,8 @@ def check_inputs(parts: list[Part], columns: Columns, modality: DataModality) ->
         modality.refuse(part.table.select(list(dict.fromkeys(columns.inputs))), part.name)
         for role, name in zip(modality.roles, columns.inputs, strict=False):
             filled = 0
-            for start in range(0, part.rows, BATCH):
-                cells = modality.read(role, part.table.column(name).slice(start, BATCH), part.folder)
+            for start in range(0, part.rows, modality.batch_rows):
+                cells = modality.read(role, part.table.column(name).slice(start, modality.batch_rows), part.folder)
                 filled += int((~cells.blank).sum())
                 problems += [part.problem(start + row, message, name) for row, message in cells.faults]
             if not filled:

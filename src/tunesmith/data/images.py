@@ -3,70 +3,93 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Emit, Warned
 from tunesmith.data import pictures
 from tunesmith.data.duplicates import Duplicates
+from tunesmith.data.looks import Look, looks
 from tunesmith.data.modality import SURE, Cells, DataModality
 from tunesmith.data.near_pictures import find_duplicates
 from tunesmith.data.nothing import nothing_in_text
-from tunesmith.data.pictures import THUMB, Look, PictureFault
-from tunesmith.data.profile import Profile
+from tunesmith.data.picture_features import THUMB
+from tunesmith.data.pictures import PictureFault
+from tunesmith.data.profile import Profile, holds_files
 
 _MOSTLY = 0.9
 """Share of the cells of a column that name pictures, from which on it holds them; the others are faults."""
 _THUMB_BYTES = THUMB * THUMB * 3
+TINY = 16
+"""Pixels of the shorter side, below which a picture shows next to nothing."""
+_EXAMPLES = 3
 
 
 class ImageData(DataModality):
     name: ClassVar[str] = "image"
     roles: ClassVar[tuple[str, ...]] = ("image",)
+    places: ClassVar[tuple[str, ...]] = ("image",)
     noun: ClassVar[str] = "picture"
     usual_task: ClassVar[str] = "image-classification"
     suffixes: ClassVar[frozenset[str]] = pictures.SUFFIXES
+    batch_rows: ClassVar[int] = 1_000
 
     def claims(self, profile: Profile) -> float:
-        if profile.kind != "string" or not profile.cells:
+        if not profile.cells:
+            return 0.0
+        if profile.kind == "other":
+            return SURE if sum(map(_is_file, profile.cells)) >= _MOSTLY * len(profile.cells) else 0.0
+        if profile.kind != "string":
             return 0.0
         named = sum(times for cell, times in profile.counts.items() if pictures.is_picture(cell))
         return SURE if named >= _MOSTLY * profile.counts.total() else 0.0
 
     def is_input(self, value: object) -> bool:
-        return isinstance(value, Image.Image) or (isinstance(value, np.ndarray) and value.ndim == 3)
+        return isinstance(value, Image.Image | bytes) or (
+            isinstance(value, np.ndarray) and value.ndim in (2, 3) and value.dtype != object
+        )
+
+    def are_inputs(self, value: Any) -> bool:
+        return isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 4
 
     def refuse(self, table: pa.Table, source: str) -> None:
-        """Columns that hold pictures themselves, or anything but texts."""
+        """Columns that hold neither pictures nor texts."""
         problems = [
-            Problem(f"this column holds {column.type}, and no paths of pictures", source, column=name)
+            Problem(f"this column holds {column.type}, and no pictures or paths of some", source, column=name)
             for name, column in zip(table.column_names, table.columns, strict=True)
-            if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+            if not (_is_text(column.type) or holds_files(column.type))
         ]
         if problems:
             raise DataError(problems, fix="Save each picture as a file and write its path into the cell.")
 
     def anchored(self, column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
+        if holds_files(column.type):
+            return column
         return pa.chunked_array([pa.array([_absolute(cell, folder) for cell in column.to_pylist()], pa.string())])
 
     def read(self, role: str, column: pa.ChunkedArray, folder: Path) -> Cells:
-        """What is kept of a picture: where it lies, the digest of its pixels, its difference hash and its thumb."""
-        cells = [_absolute(cell, folder) for cell in column.to_pylist()]
+        """What is kept of a picture: where it lies, the digest of its pixels, its difference hash, its thumb, and how
+        large and of what kind it is."""
+        given = column.to_pylist()
+        cells = [_cell(cell, folder) for cell in given]
         blank = np.array([not (cell or "").strip() for cell in cells], dtype=bool)
         nothing = np.array([
-            not empty and not pictures.is_picture(str(cell)) and nothing_in_text(str(given))
-            for empty, cell, given in zip(blank, cells, column.to_pylist(), strict=True)
+            not empty and not pictures.is_picture(str(cell)) and nothing_in_text(str(one))
+            for empty, cell, one in zip(blank, cells, given, strict=True)
         ], dtype=bool)  # fmt: skip
         rows = np.flatnonzero(~(blank | nothing))
         found: list[Look | None] = [None] * len(cells)
         faults = []
-        for row, look in zip(rows, pictures.looks([str(cells[row]) for row in rows]), strict=True):
+        for row, look in zip(rows, looks([str(cells[row]) for row in rows]), strict=True):
             if isinstance(look, PictureFault):
                 faults.append((int(row), f"{pictures.shown(str(cells[row]))}: {look}"))
             else:
@@ -76,6 +99,10 @@ class ImageData(DataModality):
             f"{role}_digest": pa.array([look and look.digest.hex() for look in found], pa.string()),
             f"{role}_mark": pa.array([look and look.mark for look in found], pa.uint64()),
             f"{role}_thumb": _thumbs(found),
+            f"{role}_width": pa.array([look and look.size[0] for look in found], pa.int32()),
+            f"{role}_height": pa.array([look and look.size[1] for look in found], pa.int32()),
+            f"{role}_orientation": pa.array([look and look.orientation for look in found], pa.int8()),
+            f"{role}_kind": pa.array([look and look.kind for look in found], pa.string()),
         }
         return Cells(columns, blank, nothing, faults)
 
@@ -87,24 +114,75 @@ class ImageData(DataModality):
             digests = [bytes.fromhex(one) for one in table.column("image_digest").to_pylist()]
         else:
             digests = [b"" if isinstance(one, PictureFault) else one.digest
-                       for one in pictures.looks(table.column("image").to_pylist())]  # fmt: skip
+                       for one in looks(table.column("image").to_pylist())]  # fmt: skip
         return np.array([int.from_bytes(one[:8], "little") for one in digests], dtype=np.uint64)
+
+    def facts(self, table: pa.Table) -> dict[str, Any]:
+        """Sizes and kinds of the pictures, and how many are tiny or turned."""
+        width, height = (np.asarray(table.column(f"image_{side}")) for side in ("width", "height"))
+        kinds = Counter(table.column("image_kind").to_pylist())
+        sizes = Counter(zip(width.tolist(), height.tolist(), strict=True))
+        return {
+            "shorter_side": _spread(np.minimum(width, height)),
+            "longer_side": _spread(np.maximum(width, height)),
+            "sizes": {f"{wide} x {high}": rows for (wide, high), rows in sizes.most_common(5)},
+            "different_sizes": len(sizes),
+            "kinds": dict(kinds.most_common(12)),
+            "tiny": int((np.minimum(width, height) < TINY).sum()),
+            "turned_upright": int((np.asarray(table.column("image_orientation")) != 1).sum()),
+        }
+
+    def warn(self, table: pa.Table, names: Sequence[str], place: Callable[[int], Problem], emit: Emit) -> None:
+        shorter = pc.min_element_wise(table.column("image_width"), table.column("image_height"))
+        for what, rows, message in (
+            ("tiny pictures", pc.less(shorter, TINY), f"have a side of less than {TINY} pixels"),
+            (
+                "several frames", pc.match_substring(table.column("image_kind"), "several frames"),
+                "hold several pictures (an animation, or pages): the first is read",
+            ),
+        ):  # fmt: skip
+            found = np.flatnonzero(np.asarray(rows))
+            if found.size:
+                some = table.column("image").take(pa.array(found[:_EXAMPLES])).to_pylist()
+                told = f"{found.size:,} pictures {message}, such as {', '.join(map(pictures.shown, some))}"
+                emit(Warned(what, told))
 
 
 def looks_of(table: pa.Table) -> list[Look]:
     """What a table with the columns of `read` keeps of its pictures; the thumbs stay where the table is."""
-    thumbs = thumbs_of(table)
     digests, marks = table.column("image_digest").to_pylist(), table.column("image_mark").to_pylist()
+    thumbs = (thumb for chunk in table.column("image_thumb").chunks for thumb in _of_chunk(chunk))
     return [
-        Look(bytes.fromhex(digest), mark, thumb, (0, 0))
-        for digest, mark, thumb in zip(digests, marks, thumbs, strict=True)
+        Look(bytes.fromhex(digest), mark, thumb) for digest, mark, thumb in zip(digests, marks, thumbs, strict=True)
     ]  # fmt: skip
 
 
 def thumbs_of(table: pa.Table) -> np.ndarray:
     """The thumbs of a table with the columns of `read`, uint8 [rows, THUMB, THUMB, 3]."""
-    parts = [np.asarray(chunk.flatten()).reshape(-1, THUMB, THUMB, 3) for chunk in table.column("image_thumb").chunks]
+    parts = [_of_chunk(chunk) for chunk in table.column("image_thumb").chunks]
     return np.concatenate(parts) if parts else np.zeros((0, THUMB, THUMB, 3), dtype=np.uint8)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
+
+
+def _content_of(cell: object) -> bytes | None:
+    """The content of a file in a cell; None for a cell that holds none."""
+    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
+    return content if isinstance(content, bytes) else None
+
+
+def _is_file(cell: object) -> bool:
+    """Whether a cell holds the content of a file with a picture, or as `datasets` has it, the path of one."""
+    content = _content_of(cell)
+    if content is not None:
+        return pictures.format_of(content) is not None
+    return isinstance(cell, Mapping) and pictures.is_picture(str(cell.get("path")))
+
+
+def _of_chunk(chunk: pa.Array) -> np.ndarray:
+    return np.asarray(chunk.flatten()).reshape(-1, THUMB, THUMB, 3)
 
 
 def _thumbs(found: Sequence[Look | None]) -> pa.Array:
@@ -119,10 +197,24 @@ def _thumbs(found: Sequence[Look | None]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values), mask=missing)
 
 
+def _spread(values: np.ndarray) -> dict[str, int]:
+    if not values.size:
+        return {}
+    return {"least": int(values.min()), "median": int(np.median(values)), "most": int(values.max())}
+
+
+def _cell(cell: object, folder: Path) -> str | None:
+    """Where the picture of a cell lies, or the picture itself as a data URI."""
+    content = _content_of(cell)
+    if content is not None:
+        return pictures.uri_of(content) if content else None
+    return _absolute(cell.get("path") if isinstance(cell, Mapping) else cell, folder)
+
+
 def _absolute(cell: object, folder: Path) -> str | None:
     if cell is None:
         return None
     given = str(cell).strip()
-    if not given or given.startswith(pictures.URI):
+    if not given or given.startswith(pictures.URI) or pictures.is_address(given):
         return given
     return os.path.abspath(folder / Path(given).expanduser())

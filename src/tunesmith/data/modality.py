@@ -47,6 +47,10 @@ class DataModality(ABC):
     """Of its line in the table of modalities."""
     roles: ClassVar[tuple[str, ...]]
     """Names under which a run keeps its inputs; all but the first may be absent."""
+    places: ClassVar[tuple[str, ...]] = ()
+    """Columns of `read` that say where an input lies, and not what it is: the same data elsewhere is the same."""
+    batch_rows: ClassVar[int] = 20_000
+    """Rows that are read at once."""
     noun: ClassVar[str]
     """What one is called."""
     nouns: ClassVar[str]
@@ -104,6 +108,10 @@ class DataModality(ABC):
         """Whether a value of Python is one such input, and no list or table of them."""
         return False
 
+    def are_inputs(self, value: Any) -> bool:
+        """Whether an array holds one such input an entry, in more dimensions than one."""
+        return False
+
     def refuse(self, table: pa.Table, source: str) -> None:  # noqa: B027 not every kind has such types
         """Raises DataError for columns of a type that can hold no such input."""
 
@@ -125,6 +133,10 @@ class DataModality(ABC):
 
     def lengths(self, table: pa.Table) -> Mapping[str, Any] | None:
         """Quantiles and a histogram of the sizes of the first input; None where a size says nothing."""
+        return None
+
+    def facts(self, table: pa.Table) -> Mapping[str, Any] | None:
+        """What else is to be known of the inputs, for the audit; None where that is nothing."""
         return None
 
     def warn(self, table: pa.Table, names: Sequence[str], place: Callable[[int], Problem], emit: Emit) -> None:  # noqa: B027

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tunesmith.data.duplicates import Duplicates
-from tunesmith.data.pictures import Look
+from tunesmith.data.looks import Look
 
 DISTANCE = 3
 """Bits of 64 in which the hashes of near-identical pictures differ at most."""

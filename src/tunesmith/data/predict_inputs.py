@@ -85,7 +85,7 @@ def identify(
     if hasattr(data, "column_names") and hasattr(data, "features"):
         return _table(data.to_pandas(), names)
     if hasattr(data, "ndim") and hasattr(data, "tolist"):
-        return _of_array(data, len(names) == 2)
+        return Given(list(data)) if modality.are_inputs(data) else _of_array(data, len(names) == 2)
     if isinstance(data, Sequence | Iterator) and not isinstance(data, bytes | bytearray | memoryview | io.IOBase):
         return _of_sequence(data, names)
     raise _refused(data)

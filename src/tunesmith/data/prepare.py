@@ -291,6 +291,8 @@ def _assemble(
         "reasons": {what: {"value": value, "why": why} for what, (value, why) in guess.reasons.items()},
         "split": division.facts,
     }
+    if (looked := modality.facts(table)) is not None:
+        facts[modality.nouns] = looked
     return PreparedData(
         rows=datasets.Dataset.from_file(str(rows.path)),
         splits={name: np.flatnonzero(division.marks == mark).astype(np.int64) for mark, name in enumerate(NAMES)},

@@ -20,6 +20,7 @@ from tunesmith.data.numbers import NumberStyle, is_number, style_of, taken_apart
 
 _SAMPLE_ROWS = 20_000
 _SAMPLE_CELLS = 400_000
+_FILES = 20  # cells that hold whole files, of which few fill memory
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([ T]|$)")
 _ADDRESS = re.compile(r"(https?://|www\.)\S+$|\S+@\S+\.\w+$")
 _MARKS = {"x", "✓", "✔", "•"}
@@ -207,7 +208,9 @@ def profile_table(table: pa.Table, folder: Path = Path()) -> list[Profile]:
         table = take(table, positions)
     profiles = []
     for position, name in enumerate(table.column_names):
-        cells = [cell for cell in table.column(name).to_pylist() if _filled(cell)]
+        column = table.column(name)
+        some = column[:_FILES] if holds_files(column.type) else column
+        cells = [cell for cell in some.to_pylist() if _filled(cell)]
         profiles.append(Profile(name, position, _kind(table.column(name).type), table.num_rows, cells, folder))
     return profiles
 
@@ -223,6 +226,13 @@ def take(table: pa.Table, positions: Sequence[int] | np.ndarray[Any, Any]) -> pa
             pieces.append(batch.take(pa.array(wanted[low:high] - start)))
         start += batch.num_rows
     return pa.Table.from_batches(pieces, schema=table.schema)
+
+
+def holds_files(kind: pa.DataType) -> bool:
+    """Whether the cells of a column are files themselves: their bytes, or {"bytes", "path"} as `datasets` has them."""
+    if pa.types.is_struct(kind):
+        return {field.name for field in kind} == {"bytes", "path"}
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _filled(cell: object) -> bool:

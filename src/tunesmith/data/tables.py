@@ -27,6 +27,7 @@ from tunesmith.data.arrowfile import (
 from tunesmith.data.header import refuse_duplicates
 from tunesmith.data.limits import MOST_UNPACKED, refuse_special, refuse_wide
 from tunesmith.data.part import Hints, Part
+from tunesmith.data.profile import holds_files
 from tunesmith.data.textrows import JSON_SUFFIXES, LINES_SUFFIXES, read_text_table
 from tunesmith.data.workbook import WORKBOOK_SUFFIXES, read_workbook
 
@@ -126,9 +127,21 @@ def _half(rows: Sequence[Mapping[Any, Any]], start: int, source: str) -> DataErr
 
 def flatten(table: pa.Table) -> pa.Table:
     """The table with objects in cells as columns of their own: 'meta.label' for {"meta": {"label": ...}}."""
-    while any(pa.types.is_struct(column.type) for column in table.schema):
-        table = table.flatten()
+    while any(pa.types.is_struct(column.type) and not holds_files(column.type) for column in table.schema):
+        table = _flattened_once(table)
     return table
+
+
+def _flattened_once(table: pa.Table) -> pa.Table:
+    kept = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if holds_files(kind)]
+    if not kept:
+        return table.flatten()
+    flat: dict[str, pa.ChunkedArray] = {}
+    for name in table.column_names:
+        one = table.select([name])
+        one = one if name in kept else one.flatten()
+        flat |= dict(zip(one.column_names, one.columns, strict=True))
+    return pa.table(flat)
 
 
 def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter, emit: Emit) -> Part:

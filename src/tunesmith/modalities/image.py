@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from datasets import Dataset
-from PIL import Image as Pictures
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit
 from tunesmith.data import pictures
 from tunesmith.data.images import ImageData, thumbs_of
+from tunesmith.data.looks import faults_of
+from tunesmith.data.picture_features import cheap_features
 from tunesmith.data.types import Columns
 from tunesmith.engine.modality import Matrix, Modality
 from tunesmith.engine.pixels import EncodedPictures, encode_pictures
@@ -47,14 +48,14 @@ class Image(ImageData, Modality):
             except pictures.PictureFault as fault:
                 problems.append(Problem(str(fault), row=row))
         if not problems:
-            faults = enumerate(pictures.faults_of(cells), 1)
+            faults = enumerate(faults_of(cells), 1)
             problems = [Problem(f"{pictures.shown(cells[row - 1])}: {why}", row=row) for row, why in faults if why]
         if problems:
             raise DataError(problems, fix="Give the path of a picture, or the picture itself (PIL.Image, uint8 array).")
         return {"image": cells}
 
     def cheap_features(self, train: Dataset, test: Dataset, emit: Emit) -> tuple[Matrix, Matrix]:
-        first, second = (pictures.cheap_features(thumbs_of(rows.with_format("arrow")[:])) for rows in (train, test))
+        first, second = (cheap_features(thumbs_of(rows.with_format("arrow")[:])) for rows in (train, test))
         return first, second
 
     def shown(self, rows: Dataset) -> list[str]:
@@ -73,15 +74,18 @@ class Image(ImageData, Modality):
 
 def _cell(given: object) -> str:
     """An input as a path or a data URI. Raises PictureFault."""
+    if isinstance(given, Mapping) and {"bytes", "path"} == set(given):  # as `datasets` has them
+        given = given["bytes"] or given["path"]
+    content = given if isinstance(given, bytes) else pictures.content_of(given)
+    if content is not None:
+        return pictures.uri_of(content)
     if isinstance(given, np.ndarray):
-        if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] not in (3, 4):
-            raise pictures.PictureFault(
-                f"expected pixels as uint8 [height, width, 3], got {given.dtype} {list(given.shape)}"
-            )
-        given = Pictures.fromarray(given)
-    if isinstance(given, Pictures.Image):
-        return pictures.to_uri(pictures.to_rgb(given))
+        raise pictures.PictureFault(
+            f"expected pixels as uint8 [height, width, 3], got {given.dtype} {list(given.shape)}"
+        )
     if isinstance(given, str | os.PathLike):
         text = os.fspath(given)
-        return text if text.startswith(pictures.URI) else os.path.abspath(os.path.expanduser(text))
+        if text.startswith(pictures.URI) or pictures.is_address(text):
+            return text
+        return os.path.abspath(os.path.expanduser(text))
     raise pictures.PictureFault(f"expected a picture, got {type(given).__name__}")
