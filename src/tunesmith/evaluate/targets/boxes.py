@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tunesmith.core.events import Emit
 from tunesmith.core.measured import Measured
-from tunesmith.data import pictures
+from tunesmith.data import looks
 from tunesmith.engine.protocols import Target
 from tunesmith.evaluate.boxes import MOST, Boxes, BoxMatches, overlaps
 
@@ -74,7 +74,7 @@ class BoxTarget(Target):
         cuts = tuned if threshold is None else np.full(len(names), threshold)
         found = []
         for at, one in enumerate(predictions):
-            size = None if rows is None else pictures.look(rows[at]["image"]).size
+            size = None if rows is None else looks.look(rows[at]["image"]).size
             some = one.take(one.scores >= cuts[one.labels]).scaled(None if size is None else (size[0], size[1]))
             found.append({"objects": [
                 {"label": names[label], "probability": round(float(score), 6), "box": [round(x, 2) for x in box]}
