@@ -16,10 +16,10 @@ SETUP := PYTHON="$(PYTHON)" sh tools/setup.sh
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 $(QUICKSTART): pyproject.toml constraints.txt
-	@$(SETUP) quickstart
+	@$(SETUP) quickstart,quickstart-image
 
 $(DEV): pyproject.toml constraints.txt
-	@$(SETUP) quickstart,dev
+	@$(SETUP) quickstart,quickstart-image,dev
 
 .PHONY: demo
 demo: $(QUICKSTART) ## fine-tune on examples/support_tickets.csv, then say how good it is and where the report lies

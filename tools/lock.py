@@ -20,7 +20,7 @@ SKIPPED = {"pip", "tunesmith", "triton", "pytorch-triton"}
 HEADER = """\
 # The exact versions that Tunesmith is tested with; `make lock` writes this file.
 #
-#     pip install -c constraints.txt -e '.[quickstart]'
+#     pip install -c constraints.txt -e '.[quickstart,quickstart-image]'
 #
 # A pin holds for every build of that version (torch==2.13.0 also for 2.13.0+cpu). The GPU libraries
 # that some torch builds bring are not listed: torch pins those itself.
@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tunesmith-lock-") as folder:
         venv.create(folder, with_pip=True)
         pip = [str(Path(folder, "bin", "python")), "-m", "pip", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "--quiet", f"{ROOT}[quickstart,dev]"], check=True)
+        subprocess.run([*pip, "install", "--quiet", f"{ROOT}[quickstart,quickstart-image,dev]"], check=True)
         frozen = subprocess.run([*pip, "freeze", "--all"], check=True, capture_output=True, text=True).stdout
     pins = [pin for line in frozen.splitlines() if (pin := portable(line))]
     text = HEADER + "\n".join(sorted(pins, key=str.lower)) + "\n"

@@ -44,12 +44,12 @@ def folder(in_tmp: Path) -> Path:
 
 
 def _check(data: Path | str, **words: Any) -> Any:
-    return tunesmith.check(str(data), **words)
+    return tunesmith.check(str(data), **{"model": "tiny-convnet", **words})
 
 
 def test_a_folder_per_class_is_found_without_being_told(folder: Path) -> None:
     found = _check(folder)
-    assert (found["task"], found["model"], found["method"]) == ("image-classification", "tiny-convnet", "scratch")
+    assert (found["task"], found["method"]) == ("image-classification", "scratch")
     assert found["columns"]["inputs"] == ["image"]
     assert sum(found["splits"].values()) == 24
     assert (found["lengths"], found["estimate"]) == (None, None)  # which are counted in tokens
@@ -111,7 +111,7 @@ def test_what_was_made_for_texts_is_refused(folder: Path, tiny_model: Path) -> N
 
 def test_a_network_without_such_layers_refuses_additions_in_words(folder: Path) -> None:
     with pytest.raises(OptionError, match="finds no layer in ResNetForImageClassification"):
-        tunesmith.train(str(folder), out="run", method="lora", verbose=False)
+        tunesmith.train(str(folder), out="run", model="tiny-convnet", method="lora", verbose=False)
 
 
 def test_pictures_are_given_in_python_as_they_are_at_hand(folder: Path) -> None:

@@ -24,7 +24,7 @@ from tunesmith.models.processor import plain
 from tunesmith.testing import conformance
 
 SIGNS = {"square": (30, 30, 20, 20), "bar": (10, 45, 44, 8), "post": (45, 10, 8, 44)}
-QUIET: dict[str, Any] = {"verbose": False, "precision": "fp32"}
+QUIET: dict[str, Any] = {"verbose": False, "precision": "fp32", "model": "tiny-convnet"}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,9 @@ def test_a_stopped_run_ends_with_the_same_weights(photos: Path, in_tmp: Path) ->
 def test_the_next_run_tells_what_it_kept_of_the_first(run: tunesmith.Run, photos: Path, in_tmp: Path) -> None:
     for name in ("bar", "post"):
         shutil.copytree(photos / name, in_tmp / "two" / name)
-    after = tunesmith.train(in_tmp / "two", out="after", continue_from=run.path, method="full", epochs=1, **QUIET)
+    after = tunesmith.train(
+        in_tmp / "two", out="after", continue_from=run.path, method="full", epochs=1, **{**QUIET, "model": "auto"}
+    )
     document = json.loads((after.path / "metrics.json").read_text(encoding="utf-8"))
     assert document["forgetting"]["probe"].startswith("accuracy on 12 rows of run, by its own head")
 

@@ -158,8 +158,14 @@ def show(run: RunPath, verbose: Verbose = False, as_json: Json = False) -> None:
 @app.command(section=UNDERSTAND)
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="One model on a page.", autocompletion=completion.models)
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="One model on a page; 'prepare MODEL' gets one ready, so that a run needs no network.",
+            autocompletion=completion.models,
+        ),
     ] = None,
+    prepared: Annotated[str | None, typer.Argument(metavar="", hidden=True)] = None,
     blocks: Annotated[bool, typer.Option("--blocks", help="The parts of a model that --freeze can name.")] = False,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Measure how fast this machine is, for the column of times.")
@@ -174,7 +180,13 @@ def models(
         raise OptionError("--blocks needs the name of a model.", "Example: tunesmith models minilm --blocks")
     if estimate and name:
         raise OptionError("--estimate is for the whole list.", "Leave the name out: tunesmith models --estimate")
-    if name and blocks:
+    if name == "prepare":
+        if prepared is None:
+            raise OptionError("models prepare needs the name of a model.", "Example: tunesmith models prepare minilm")
+        print_found(workflow.prepare(prepared), as_json, show_models.prepared)
+    elif prepared is not None:
+        raise OptionError(f"models takes one name, and {prepared!r} is a second one.", "See tunesmith models --help.")
+    elif name and blocks:
         print_found({"model": name, "blocks": workflow.blocks(name)}, as_json, show_models.blocks)
     elif name:
         print_found(workflow.model(name), as_json, show_models.page)

