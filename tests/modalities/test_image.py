@@ -169,3 +169,45 @@ def test_the_same_data_elsewhere_is_the_same(folder: Path) -> None:
     assert _check(folder.parent / "moved")["audit"]["fingerprint"] == first
     drawn(99, True).save(folder.parent / "moved" / "warm" / "warm-00.png")
     assert _check(folder.parent / "moved")["audit"]["fingerprint"] != first
+
+
+def test_folders_are_read_as_people_pack_them(folder: Path) -> None:
+    """In a folder of their own, with folders within classes, what systems leave, and numbers as names."""
+    root = folder.parent / "packed"
+    for number, name in enumerate(("warm", "cold")):
+        place = root / "dataset" / str(number) / "more"
+        shutil.copytree(folder / name, place)
+        (place.parent / ".DS_Store").write_bytes(b"x")
+        (place.parent / "Thumbs.db").write_bytes(b"x")
+        (place / "._a.png").write_bytes(b"x")
+        (place / "notes.heic").write_bytes(b"x")
+    (root / "__MACOSX" / "0").mkdir(parents=True)
+    found = _check(root)
+    assert list(found["audit"]["labels"]) == ["0", "1"]
+    assert found["task"] == "image-classification"
+    assert sum(found["splits"].values()) == 24
+    told = [one["message"] for one in found["warnings"] if one["what"] == "files left out"]
+    assert len(told) == 1
+    assert "2 of .heic" in told[0]
+    (root / "dataset" / "2").mkdir()
+    with pytest.raises(DataError, match="this folder of a class holds no picture"):
+        _check(root)
+
+
+def test_a_table_called_metadata_is_about_the_files_beside_it(folder: Path) -> None:
+    root = folder.parent / "beside"
+    for part, seeds in (("train", range(9)), ("test", range(9, 12))):
+        (root / part).mkdir(parents=True)
+        lines = ["file_name,label"]
+        for name in ("warm", "cold"):
+            for seed in seeds:
+                shutil.copy(folder / name / f"{name}-{seed:02}.png", root / part)
+                lines.append(f"{name}-{seed:02}.png,{name}")
+        (root / part / "metadata.csv").write_text("\n".join(lines))
+    found = _check(root)
+    assert found["splits"]["test"] == 6
+    assert found["columns"]["inputs"] == ["file_name"]
+    rows = [{"file_name": path.name, "label": path.name[:4]} for path in (root / "train").glob("*.png")]
+    (root / "train" / "metadata.csv").unlink()
+    (root / "train" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert sum(_check(root / "train")["splits"].values()) == 18

@@ -51,6 +51,8 @@ class Part:
     repaired: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     folder: Path = Path()
     """Where relative paths in its cells begin."""
+    labelled: bool = False
+    """Whether its targets are labels whatever they look like: names of folders."""
 
     def __post_init__(self) -> None:
         self.rows: int = self.table.num_rows

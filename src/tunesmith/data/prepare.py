@@ -227,6 +227,8 @@ def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emi
         if name is not None and name not in train.table.column_names:
             problem = Problem(f"there is no such column (option {flag!r})", train.name, column=name)
             raise DataError(problem, fix=did_you_mean(name, train.table.column_names))
+    if train.labelled and request.target is None and "label" in request.kinds:
+        request = replace(request, kinds=("label",))
     profiles = profile_table(train.table, train.folder)
     set_aside = {options.group, options.time} - {*(request.text or ()), *(request.target or ())}
     free = [profile for profile in profiles if profile.name not in set_aside]

@@ -6,24 +6,23 @@ import difflib
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import datasets
-import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.core.files import DISK_FULL
 from tunesmith.data import tables
-from tunesmith.data.arrowfile import BATCH_ROWS
 from tunesmith.data.jsonlayout import SPLIT_WORDS
+from tunesmith.data.layout import Layout, files_in, folders_in, layout_of
+from tunesmith.data.layouts.class_folders import of_files
 from tunesmith.data.modality import DataModality
 from tunesmith.data.part import Hints, Part, is_frame
-from tunesmith.data.types import ReadOptions
 
 SPLITS = ("train", "validation", "test")
 _HUB_SECONDS = 5.0
@@ -58,7 +57,8 @@ def read_source(source: object, split: str, *, emit: Emit, cache_dir: Path, hint
             read = _of_folder if path.is_dir() else tables.read_parts
             parts = read(path, split, emit=emit, cache_dir=cache_dir, hints=hints)
             for part in parts:
-                part.folder = path if path.is_dir() else path.parent
+                if part.folder == Path():
+                    part.folder = path if path.is_dir() else path.parent
             return parts
     except OSError as error:
         if error.errno in DISK_FULL:  # of what is written meanwhile
@@ -142,20 +142,15 @@ def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints
         for part in parts:
             part.name = str(path) if isinstance(loaded, datasets.Dataset) else str(path / part.split)
         return parts
-    inside = {
-        SPLIT_WORDS[entry.name.lower()]: entry
-        for entry in sorted(path.iterdir())
-        if entry.is_dir() and entry.name.lower() in SPLIT_WORDS
-    }
     for modality in hints.modalities:
-        if "train" in inside and any(_classes(folder, modality) for folder in inside.values()):
+        if found := _by_layout(path, modality):
+            layout, places = found
             return [
-                _of_classes(inside[name], modality, name, emit, cache_dir, hints) for name in SPLITS if name in inside
+                layout.read(at, name or split, modality, emit=emit, cache_dir=cache_dir, hints=hints)
+                for name, at in places.items()
             ]
-        if _classes(path, modality):
-            return [_of_classes(path, modality, split, emit, cache_dir, hints)]
         if files := _bare(path, modality):
-            return [_of_inputs(files, path, (modality, hints.options), split, emit, cache_dir)]
+            return [_of_bare(files, path, modality, split, emit, cache_dir, hints)]
     return _of_files(path, split, emit, cache_dir, hints)
 
 
@@ -200,54 +195,31 @@ def no_training_file(files: Sequence[Path], folder: Path, fix: str) -> DataError
     return DataError(Problem(message, str(folder)), fix)
 
 
-def _classes(path: Path, modality: DataModality) -> list[Path]:
-    """The sub-folders that hold files with one input each."""
-    folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-    return [folder for folder in folders if any(_holds(file, modality) for file in folder.iterdir())]
-
-
-def _holds(file: Path, modality: DataModality) -> bool:
-    return file.suffix.lower() in modality.suffixes and not file.name.startswith(".")
-
-
-def _of_classes(path: Path, modality: DataModality, split: str, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
-    folders = _classes(path, modality)
-    files = [file for folder in folders for file in sorted(folder.iterdir()) if _holds(file, modality)]
-    part = _of_inputs(files, path, (modality, hints.options), split, emit, cache_dir, labelled=True)
-    kinds = ", ".join(sorted({file.suffix.lower() for file in files}))
-    why = f"{path} holds {len(folders)} sub-folders of {kinds} files; each is a class: "
-    emit(Decided("layout", "folder per class", why + ", ".join(folder.name for folder in folders[:10])))
-    return part
+def _by_layout(path: Path, modality: DataModality) -> tuple[Layout, Mapping[str, Path]] | None:
+    """The layout of a folder; where it holds but one folder, as archives do, also of that."""
+    inside = folders_in(path)
+    if len(inside) == 1 and next(files_in(path), None) is None and not modality.suffixes & tables.SUFFIXES:
+        own = any(file.suffix.lower() in modality.suffixes for file in files_in(inside[0]))
+        if not own and (found := _by_layout(inside[0], modality)):
+            return found
+    return layout_of(path, modality)
 
 
 def _bare(path: Path, modality: DataModality) -> list[Path]:
     """The files of a folder that holds nothing but one input each, which have no labels; none where a table lies among
     them, or where a file of such a suffix may be one."""
-    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    files = list(files_in(path))
     table = any(file.suffix.lower() in tables.SUFFIXES for file in files)
-    return [] if table or modality.suffixes & tables.SUFFIXES else [file for file in files if _holds(file, modality)]
+    if table or modality.suffixes & tables.SUFFIXES:
+        return []
+    return [file for file in files if file.suffix.lower() in modality.suffixes]
 
 
-def _of_inputs(
-    files: Sequence[Path], path: Path, reader: tuple[DataModality, ReadOptions], split: str, emit: Emit,
-    cache_dir: Path, *, labelled: bool = False,
-) -> Part:  # fmt: skip
-    """Files with one input each, a row each; `labelled`: by the folder that each lies in."""
-    modality, options = reader
-
-    def found() -> Iterator[pa.Table]:
-        for start in range(0, max(len(files), 1), BATCH_ROWS):
-            yield tables.table_of_rows(
-                [
-                    {
-                        modality.roles[0]: modality.file_cell(file, options),
-                        **({"label": file.parent.name} if labelled else {}),
-                    }
-                    for file in files[start : start + BATCH_ROWS]
-                ]
-            )
-
-    part = tables.read_tables(found(), split, str(path), cache_dir, emit)
+def _of_bare(
+    files: Sequence[Path], path: Path, modality: DataModality, split: str, emit: Emit, cache_dir: Path, hints: Hints
+) -> Part:
+    rows = ((file, None) for file in files)
+    part = of_files(rows, path, modality, split, emit=emit, cache_dir=cache_dir, options=hints.options)
     part.row_files = [str(file) for file in files]
     return part
 

@@ -1,0 +1,7 @@
+"""Layouts of folders, one a file, in the order in which they are asked (`data.layout`)."""
+
+TABLE: dict[str, str] = {
+    "metadata": "tunesmith.data.layouts.metadata:Metadata",
+    "class-folders": "tunesmith.data.layouts.class_folders:ClassFolders",
+}
+PROTOCOLS = ("tunesmith.data.layout:Layout",)
