@@ -211,3 +211,10 @@ def test_a_table_called_metadata_is_about_the_files_beside_it(folder: Path) -> N
     (root / "train" / "metadata.csv").unlink()
     (root / "train" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert sum(_check(root / "train")["splits"].values()) == 18
+
+
+def test_a_zip_of_a_folder_is_the_same_data(folder: Path) -> None:
+    shutil.make_archive("packed", "zip", folder.parent, "photos")
+    first, second = _check(folder), _check(folder.parent / "packed.zip")
+    assert first["audit"]["fingerprint"] == second["audit"]["fingerprint"]
+    assert len(Image().inputs([str(folder / "warm" / "warm-00.png")], COLUMNS)["image"]) == 1

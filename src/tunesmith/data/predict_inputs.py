@@ -23,7 +23,7 @@ import datasets
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Emit, Event, Warned, ignore
 from tunesmith.core.files import scratch
-from tunesmith.data import joined, tables
+from tunesmith.data import archive, joined, tables
 from tunesmith.data.conversations.inputs import open_parts
 from tunesmith.data.modality import DataModality
 from tunesmith.data.nothing import nothing_in_text
@@ -183,7 +183,7 @@ def _is_file(data: object, modality: DataModality) -> bool:
     path = Path(data).expanduser()
     if modality.suffixes - tables.SUFFIXES and path.is_dir():
         return True
-    if tables.data_suffix(path.name) not in tables.SUFFIXES:
+    if tables.data_suffix(path.name) not in tables.SUFFIXES | archive.SUFFIXES:
         return False
     try:
         if path.is_file():

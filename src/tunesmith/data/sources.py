@@ -17,7 +17,7 @@ import datasets
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.core.files import DISK_FULL
-from tunesmith.data import tables
+from tunesmith.data import archive, tables
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.layout import Layout, files_in, folders_in, layout_of
 from tunesmith.data.layouts.class_folders import of_files
@@ -54,6 +54,8 @@ def read_source(source: object, split: str, *, emit: Emit, cache_dir: Path, hint
     path = Path(source).expanduser()
     try:
         if path.exists():
+            if path.suffix.lower() in archive.SUFFIXES and path.is_file():
+                path = archive.unpacked(path)
             read = _of_folder if path.is_dir() else tables.read_parts
             parts = read(path, split, emit=emit, cache_dir=cache_dir, hints=hints)
             for part in parts:
