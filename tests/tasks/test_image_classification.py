@@ -19,6 +19,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification, ViTConfig, ViTModel
 
 import tunesmith
+from tunesmith.core import events
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.models.processor import plain
 from tunesmith.testing import conformance
@@ -68,6 +69,17 @@ def test_report_and_card_are_of_pictures(run: tunesmith.Run) -> None:
     assert "AutoTokenizer" not in card
     assert "one of the labels above for a picture" in card
     assert str(run.path.parent) not in card  # no path of this machine
+
+
+def test_training_pictures_are_changed_as_their_labels_allow(run: tunesmith.Run) -> None:
+    """A bar is no post when it is turned, and both are what they are in a mirror."""
+    spec = (run.path / "spec.yaml").read_text(encoding="utf-8")
+    assert "augment: standard" in spec
+    decided = {one["what"]: one for one in events.read(run.path / "events.jsonl") if one["event"] == "decided"}
+    assert decided["flip"]["value"] in ("none", "horizontal", "vertical", "both")
+    assert "left for right" in decided["flip"]["why"]
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert '<img class="sheet" src="data:image/jpeg;base64,' in page
 
 
 def test_plain_transformers_gives_the_same_answers(run: tunesmith.Run, photos: Path) -> None:

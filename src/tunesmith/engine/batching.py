@@ -47,6 +47,14 @@ def plan_epoch(lengths: np.ndarray, *, seed: int, epoch: int, rows: int, tokens:
     return [batches[i] for i in random.permutation(len(batches))]
 
 
+def resampled(chances: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
+    """As many items as there are, int64 [n], each as often as its share of `chances` says, up or down to a whole number
+    (systematic sampling); the same for the same arguments."""
+    ends = np.cumsum(chances) * (len(chances) / chances.sum())
+    places = np.arange(len(chances)) + np.random.default_rng([seed, epoch, 1]).random()
+    return np.minimum(np.searchsorted(ends, places, side="right"), len(chances) - 1)
+
+
 def again(batches: list[np.ndarray], *, seed: int, epoch: int) -> list[np.ndarray]:
     """The batches of epoch 0 in the order of another epoch."""
     if epoch == 0:

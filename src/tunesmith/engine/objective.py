@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.batching import again, plan_epoch
+from tunesmith.engine.batching import again, plan_epoch, resampled
 from tunesmith.engine.encoded import EncodedItems
 
 
@@ -46,13 +46,17 @@ class EqualItems:
     """Every epoch has the batches of the first one, in another order."""
     epoch: int = 0
     """The one that was planned last."""
+    chances: np.ndarray | None = None
+    """How often an item is to come beside the others, float64 [n]; None: each once an epoch."""
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         self.epoch = epoch
         drawn = 0 if self.same_batches else epoch
-        batches = plan_epoch(
-            self.lengths, seed=self.seed, epoch=drawn, rows=self.batch_rows, tokens=self.batch_tokens
-        )  # fmt: skip
+        items = None if self.chances is None else resampled(self.chances, seed=self.seed, epoch=drawn)
+        lengths = self.lengths if items is None else self.lengths[items]
+        batches = plan_epoch(lengths, seed=self.seed, epoch=drawn, rows=self.batch_rows, tokens=self.batch_tokens)
+        if items is not None:
+            batches = [items[batch] for batch in batches]
         return again(batches, seed=self.seed, epoch=epoch) if self.same_batches else batches
 
     def tokens(self, items: np.ndarray) -> int:
@@ -76,6 +80,7 @@ class RowObjective(EqualItems):
     seed: int
     same_batches: bool = field(default=False, kw_only=True)
     epoch: int = field(default=0, kw_only=True)
+    chances: np.ndarray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         self.lengths = self.rows.lengths[self.positions]
@@ -89,5 +94,10 @@ class RowObjective(EqualItems):
     def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
         drawn = self.rows.training_batch(self.positions[items], self.seed, self.epoch)
         batch = {name: values.to(device) for name, values in drawn.items()}
-        targets = batch.pop("targets")
-        return self.row_loss(model(batch).float(), targets).sum()
+        targets, partners = batch.pop("targets"), batch.pop("partners", None)
+        if partners is None:
+            return self.row_loss(model(batch).float(), targets).sum()
+        shares = batch.pop("shares")  # each row is in part another one of the batch
+        outputs = model(batch).float()
+        own, other = self.row_loss(outputs, targets), self.row_loss(outputs, targets[partners])
+        return (shares * own + (1 - shares) * other).sum()

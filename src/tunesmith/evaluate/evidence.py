@@ -54,6 +54,8 @@ class Evidence:
     """What inputs are called."""
     picture: Callable[[int], str | None] = lambda at: None
     """From the position of a test row to a data URI of a small picture of it, where it has one."""
+    training_pictures: list[list[np.ndarray]] = field(default_factory=list)
+    """Some training pictures, each as it is and as it was changed in the first epochs, uint8 [height, width, 3]."""
     typed: str | None = None
     """A test row as it is given to `predict`, where that is not how it is shown."""
     sizes: tuple[str | None, np.ndarray | None] = (None, None)

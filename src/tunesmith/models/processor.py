@@ -47,8 +47,27 @@ class PictureProcessor:
         """Squares of 16 by 16 pixels, one at least."""
         return max(1, round(self.height * self.width / 256))
 
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Height and width with the edge that is cut off, as far as every picture has it."""
+        height, width = self.squash or (self.edge or self.height, self.edge or self.width)
+        # an odd edge would move the middle by half a pixel
+        return (
+            max(self.height, height - (height - self.height) % 2),
+            max(self.width, width - (width - self.width) % 2),
+        )  # fmt: skip
+
+    def middle(self, pixels: np.ndarray) -> np.ndarray:
+        """Of pictures uint8 [n, *stored, 3] what the network reads, [n, height, width, 3]."""
+        top, left = (pixels.shape[1] - self.height) // 2, (pixels.shape[2] - self.width) // 2
+        return pixels[:, top : top + self.height, left : left + self.width]
+
     def pixels(self, image: Image.Image) -> np.ndarray:
         """A picture in RGB as uint8 [height, width, 3], as transformers' processor would resize and crop it."""
+        return self.middle(self.stored_pixels(image)[None])[0]
+
+    def stored_pixels(self, image: Image.Image) -> np.ndarray:
+        """The same with its edge, uint8 [*stored, 3]."""
         if self.edge is not None:
             short, long = sorted(image.size)
             other = int(self.edge * long / short)
@@ -57,7 +76,7 @@ class PictureProcessor:
         else:
             height, width = self.squash or (self.height, self.width)
             image = image.resize((width, height), Image.Resampling(self.resample))
-        return _centre(np.asarray(image), self.height, self.width)
+        return _centre(np.asarray(image), *self.stored)
 
     def normalise(self, pixels: np.ndarray) -> Tensor:
         """uint8 [n, height, width, 3] as the network reads it, float32 [n, 3, height, width]."""

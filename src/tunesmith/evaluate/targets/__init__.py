@@ -1,4 +1,4 @@
-"""What is learned of a row, a file each: how it is read, decoded, measured and written (`engine.protocols.Target`)."""
+"""What is learned of a row, a file each: how it is read, decoded, measured and written (`engine.target.Target`)."""
 
 TABLE = {
     "label": "tunesmith.evaluate.targets.label:Label",

@@ -13,7 +13,7 @@ from torch import Tensor
 from tunesmith.core.events import Emit
 from tunesmith.core.measured import Measured
 from tunesmith.data import looks
-from tunesmith.engine.protocols import Target
+from tunesmith.engine.target import Target
 from tunesmith.evaluate.boxes import MOST, Boxes, BoxMatches, overlaps
 
 _PRIORS = 400

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from tunesmith.core.events import Emit
 from tunesmith.core.measured import Measured
-from tunesmith.engine.protocols import Target
+from tunesmith.engine.target import Target
 from tunesmith.evaluate.baselines import simple_baselines
 
 

@@ -21,6 +21,8 @@ from tunesmith.runs.history import read_curves
 
 READ_BACK = 16
 """Test rows that the saved model is asked again."""
+_PREVIEWED = 5
+"""Training rows that are shown as they were changed, and epochs."""
 _PROBE = "linear_probe"
 """With the simple baseline beside the prior, the one that comes to its answers in other ways than the model."""
 
@@ -134,6 +136,8 @@ def evidence(run: PredictiveRun) -> Words:
                   "module": own_types.TABLE.get(bundle.model.config.model_type)},
         "test": test, "test_inputs": modality.shown(rows), "nouns": modality.nouns,
         "picture": lambda at: modality.picture(rows[at]), "sizes": (modality.size_name, modality.sizes(rows)),
+        "training_pictures": run.rows.preview(sample(run.data.splits["train"], _PREVIEWED, run.plan.spec.seed),
+                                              run.plan.spec.seed, _PREVIEWED),
         "typed": modality.typed(rows[0]),
         "test_row_ids": list(rows["row_id"][:]),
         "suspects": suspects(test, [run.others[name] for name in cheap if name in run.others]),

@@ -21,6 +21,7 @@ from tunesmith.families.predictive import (
     features,
     forgetting,
     frozen_prefix,
+    invariance,
     linear_head,
     plan,
     retained,
@@ -166,8 +167,13 @@ class Predictive:
             run.simple.wait(run.stop.check)
 
     def prepare(self, run: PredictiveRun) -> None:
-        if run.plan.method.frozen_body and run.has_probe:
+        plan = run.plan
+        if plan.method.frozen_body and run.has_probe:
             run.rows.features = run.features_of_base
+        elif plan.engine.epochs:
+            chosen = plan.task.settle_rows(run.rows, invariance.ask(run), run.emit)
+            plan.spec = plan.spec.model_copy(update={"options": {**plan.spec.options, **chosen}})
+            run.write_spec()
         training.prepare_model(run)
 
     def train(self, run: PredictiveRun) -> None:
