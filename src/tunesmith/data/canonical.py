@@ -123,6 +123,9 @@ def _convert(
             _count(words, name, cells.columns[role], cells.nothing & kept)
             _drop(~cells.nothing, kept, ids, f"a word for nothing in column {name!r}", ledger)
         found |= cells.columns
+    for name in columns.inputs:  # kinds of target may look at what they are of
+        place = batch.column_names.index(name)
+        batch = batch.set_column(place, name, modality.anchored(batch.column(name), part.folder))
     targets, faults = reader.read(batch)
     problems += [part.problem(start + row, message, name) for row, name, message in faults]
     present = np.asarray(targets.is_valid())

@@ -149,7 +149,7 @@ def _target(
         read = {*texts, *(part for name in texts for part in name.split(joined.SIGN))}
         chosen, why = _guess_target([p for p in profiles if p.name not in read], request, source)
     reasons["target"] = (" + ".join(chosen), why)
-    _refuse_nested([p for p in profiles if p.name in chosen], source)
+    _refuse_nested([p for p in profiles if p.name in chosen and _surely(p, request) is None], source)
     if len(chosen) > 1:
         reasons["target kind"] = ("labels", "one column per label")
         if "labels" not in request.kinds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +17,8 @@ from PIL import Image
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.data import pictures
+from tunesmith.data.annotations import read as read_annotations
+from tunesmith.data.annotations.rows import tables_of
 from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.looks import Look, looks
 from tunesmith.data.modality import SURE, Cells, DataModality
@@ -52,6 +54,10 @@ class ImageData(DataModality):
             return 0.0
         named = sum(times for cell, times in profile.counts.items() if pictures.is_picture(cell))
         return SURE if named >= _MOSTLY * profile.counts.total() else 0.0
+
+    def annotated(self, path: Path, split: str, emit: Emit) -> Mapping[str, Iterator[pa.Table]] | None:
+        found = read_annotations(path, split, emit)
+        return None if found is None else {name: tables_of(rows) for name, rows in found.items()}
 
     def is_input(self, value: object) -> bool:
         return isinstance(value, Image.Image | bytes) or (

@@ -100,6 +100,11 @@ class DataModality(ABC):
         """The rows of such a file. Raises DataError with the line of what is wrong."""
         raise NotImplementedError
 
+    def annotated(self, path: Path, split: str, emit: Emit) -> Mapping[str, Iterator[pa.Table]] | None:
+        """The rows by split of a file or folder whose targets lie in files of their own, one that is not divided as
+        `split`; None of all else. Raises DataError."""
+        return None
+
     def file_cell(self, path: Path, options: ReadOptions) -> Any:
         """What stands for a file of `suffixes` in a table: its path, where the file itself is read later."""
         return str(path.absolute())

@@ -273,6 +273,8 @@ def _assemble(
         return part.problem(row, "")
 
     modality.warn(table, columns.inputs, place, emit)
+    if (kind := kind_named(columns.kind)) is not None:
+        kind.warn(table.column("target"), place, emit)
     mojibake.warn(table, "target", " + ".join(columns.target), place, emit)
     index = TargetIndex.of(table.column("target"), columns.kind)
     labels.check_targets(index, columns, given == 0, place, emit, values)

@@ -6,13 +6,14 @@ import difflib
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import datasets
+import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
@@ -56,6 +57,9 @@ def read_source(source: object, split: str, *, emit: Emit, cache_dir: Path, hint
         if path.exists():
             if path.suffix.lower() in archive.SUFFIXES and path.is_file():
                 path = archive.unpacked(path)
+            for modality in hints.modalities:
+                if (annotated := modality.annotated(path, split, emit)) is not None:
+                    return _of_annotated(annotated, path, cache_dir, emit)
             read = _of_folder if path.is_dir() else tables.read_parts
             parts = read(path, split, emit=emit, cache_dir=cache_dir, hints=hints)
             for part in parts:
@@ -111,6 +115,15 @@ def missing_file(path: Path) -> DataError:
         data = [name for name in names if tables.data_suffix(name) in tables.SUFFIXES][:8]
         fix = f"Data files in that folder: {', '.join(data)}." if data else "That folder holds no data files."
     return DataError(Problem("there is no such file", str(path)), fix=fix)
+
+
+def _of_annotated(
+    parts: Mapping[str, Iterator[pa.Table]], path: Path, cache_dir: Path, emit: Emit
+) -> list[Part]:  # fmt: skip
+    found = [tables.read_tables(rows, split, str(path), cache_dir, emit) for split, rows in parts.items()]
+    for part in found:
+        part.row_files = part.table.column(0).to_pylist()
+    return found
 
 
 def _of_dict(source: Mapping[str, object], emit: Emit, cache_dir: Path, hints: Hints) -> list[Part]:

@@ -11,6 +11,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit
 from tunesmith.data.arrowfile import (
@@ -28,6 +29,7 @@ from tunesmith.data.header import refuse_duplicates
 from tunesmith.data.limits import MOST_UNPACKED, refuse_special, refuse_wide
 from tunesmith.data.part import Hints, Part
 from tunesmith.data.profile import holds_files
+from tunesmith.data.target_kind import kind_named
 from tunesmith.data.textrows import JSON_SUFFIXES, LINES_SUFFIXES, read_text_table
 from tunesmith.data.workbook import WORKBOOK_SUFFIXES, read_workbook
 
@@ -126,22 +128,21 @@ def _half(rows: Sequence[Mapping[Any, Any]], start: int, source: str) -> DataErr
 
 
 def flatten(table: pa.Table) -> pa.Table:
-    """The table with objects in cells as columns of their own: 'meta.label' for {"meta": {"label": ...}}."""
-    while any(pa.types.is_struct(column.type) and not holds_files(column.type) for column in table.schema):
-        table = _flattened_once(table)
+    """The table with objects in cells as columns of their own: 'meta.label' for {"meta": {"label": ...}}; those that
+    are inputs, or targets of some kind, stay whole."""
+    kinds = [kind for name in registry.names("data.target_kinds") if (kind := kind_named(name)) is not None]
+
+    def whole(kind: pa.DataType) -> bool:
+        return not pa.types.is_struct(kind) or holds_files(kind) or any(one.keeps(kind) for one in kinds)
+
+    while not all(map(whole, table.schema.types)):
+        flat: dict[str, pa.ChunkedArray] = {}
+        for name, kind in zip(table.column_names, table.schema.types, strict=True):
+            one = table.select([name])
+            one = one if whole(kind) else one.flatten()
+            flat |= dict(zip(one.column_names, one.columns, strict=True))
+        table = pa.table(flat)
     return table
-
-
-def _flattened_once(table: pa.Table) -> pa.Table:
-    kept = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if holds_files(kind)]
-    if not kept:
-        return table.flatten()
-    flat: dict[str, pa.ChunkedArray] = {}
-    for name in table.column_names:
-        one = table.select([name])
-        one = one if name in kept else one.flatten()
-        flat |= dict(zip(one.column_names, one.columns, strict=True))
-    return pa.table(flat)
 
 
 def _part(tables: Iterator[pa.Table], split: str, name: str, writer: ArrowWriter, emit: Emit) -> Part:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from tunesmith.core import registry
+from tunesmith.core.errors import Problem
+from tunesmith.core.events import Emit
 from tunesmith.data.profile import Profile
 from tunesmith.data.types import Columns
 
@@ -44,6 +46,13 @@ class TargetKind(ABC):
     def anchored(self, column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
         """The cells as they mean the same in another folder; relative paths begin at `folder`."""
         return column
+
+    def keeps(self, kind: pa.DataType) -> bool:
+        """Whether cells of a type are such targets as they are, so that its fields make no columns of their own."""
+        return bool(kind == self.arrow)
+
+    def warn(self, column: pa.ChunkedArray, place: Callable[[int], Problem], emit: Emit) -> None:  # noqa: B027
+        """Say what is odd in the targets that were read; `place`: where a row stood."""
 
     def labels_of(self, target: Any) -> Sequence[str]:
         """The labels in a target that was read."""

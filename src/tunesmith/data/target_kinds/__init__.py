@@ -1,5 +1,6 @@
 """Kinds of target beside labels and numbers, one a file: how their column is found and read (`data.target_kind`)."""
 
 TABLE: dict[str, str] = {
+    "boxes": "tunesmith.data.target_kinds.boxes:BoxKind",
     "spans": "tunesmith.data.target_kinds.spans:Spans",
 }

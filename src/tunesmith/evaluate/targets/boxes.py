@@ -24,7 +24,7 @@ _SAME = 0.5
 
 class BoxTarget(Target):
     """Predictions are `Boxes`, one a row: in shares of the picture, or in its pixels where they were read from a file.
-    A target is {"width", "height", "boxes": [{"label", "box": [left, top, right, bottom], "crowd"}]}, in pixels."""
+    A target is {"width", "height", "boxes": [...]} in pixels, as `data.target_kinds.boxes` reads it."""
 
     said: ClassVar[str] = "boxes around things, each with a label"
     score: ClassVar[str] = "map"
@@ -36,13 +36,13 @@ class BoxTarget(Target):
 
     def truth(self, values: Sequence[Mapping[str, Any]]) -> list[Boxes]:
         index = {name: at for at, name in enumerate(self.label_names or ())}
-        return [
-            Boxes.of(
-                [index[one["label"]] for one in row["boxes"]], [one["box"] for one in row["boxes"]], None,
-                [one["crowd"] for one in row["boxes"]], (float(row["width"]), float(row["height"])),
-            )
-            for row in values
-        ]  # fmt: skip
+        found = []
+        for row in values:
+            used = [one for one in row["boxes"] if one["used"]]
+            names, boxes = [index[one["label"]] for one in used], [one["box"] for one in used]
+            size = (float(row["width"]), float(row["height"]))
+            found.append(Boxes.of(names, boxes, None, [one["crowd"] for one in used], size))
+        return found
 
     def decode(self, scores: np.ndarray, counts: np.ndarray | None) -> list[Boxes]:
         """`scores` [n, k, 6]: label (-1: none), score, and left, top, right and bottom as shares of the picture."""

@@ -1,0 +1,117 @@
+"""What the readers of annotations have in common: a row a picture, and the problems that files have with pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tunesmith.core.errors import DataError, Problem
+from tunesmith.core.events import Emit, Warned
+from tunesmith.data.picture_sizes import PictureSize, size_of, upright
+from tunesmith.data.pictures import SUFFIXES
+
+SPLITS = {
+    "train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test", "testing"),
+}  # fmt: skip
+"""What the parts are called."""
+_EXAMPLES = 5
+_BATCH = 5_000
+OBJECTS = pa.list_(pa.struct([("label", pa.string()), ("box", pa.list_(pa.float64())), ("crowd", pa.bool_())]))
+
+
+@dataclass
+class Row:
+    """A picture and its boxes (left, top, right, bottom) as a file has them; `file` and `line` say where."""
+
+    image: Path
+    file: Path
+    boxes: list[dict[str, Any]] = field(default_factory=list)
+    line: int | None = None
+
+
+Rows = list[Row]
+
+
+def tables_of(rows: Rows) -> Iterator[pa.Table]:
+    """Columns 'image' and 'objects'."""
+    for start in range(0, max(1, len(rows)), _BATCH):
+        some = rows[start : start + _BATCH]
+        yield pa.table({
+            "image": pa.array([str(row.image) for row in some], pa.string()),
+            "objects": pa.array([row.boxes for row in some], OBJECTS),
+        })  # fmt: skip
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder and those below it, by name; no hidden ones."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def box(label: str, corners: Sequence[float], crowd: bool = False) -> dict[str, Any]:
+    return {"label": label, "box": [float(number) for number in corners], "crowd": crowd}
+
+
+def fitted(row: Row, said: tuple[int, int] | None) -> Problem | None:
+    """The boxes of a row on the picture as it is looked at, given the size that the file says it has; what is wrong
+    where that is another."""
+    size = size_of(str(row.image))
+    if size is None or said is None or min(said) <= 0 or said == (size.width, size.height):
+        return None
+    if said == size.stored and size.orientation != 1:
+        for one in row.boxes:
+            one["box"] = upright(one["box"], size)
+        return None
+    return Problem(_other_size(row.image, said, size), file=str(row.file), line=row.line)
+
+
+def _other_size(image: Path, said: tuple[int, int], size: PictureSize) -> str:
+    told = f"the picture {image} has {size.width} x {size.height} pixels, and the file says {said[0]} x {said[1]}"
+    return told + ": its boxes may be of another picture, or of this one before it was resized"
+
+
+def refuse(problems: Sequence[Problem], fix: str) -> None:
+    """Raises DataError where there are any."""
+    if problems:
+        raise DataError(list(problems), fix=fix)
+
+
+def absent(image: Path | str, file: Path, line: int | None = None) -> Problem:
+    return Problem(f"it names the picture {image}, which is not there", file=str(file), line=line)
+
+
+def tell(what: str, files: Iterable[Path], message: str, emit: Emit) -> None:
+    """A warning about some files, where there are any."""
+    listed = sorted(files)
+    if listed:
+        shown = ", ".join(map(str, listed[:_EXAMPLES])) + (", ..." if len(listed) > _EXAMPLES else "")
+        emit(Warned(what, f"{len(listed):,} {message}: {shown}"))
+
+
+def load_json(path: Path) -> Any:
+    """Raises DataError for what is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        line = getattr(error, "lineno", None)
+        raise DataError(Problem(f"this is no JSON: {error}", str(path), line=line), "Write the file again.") from error
+
+
+def split_of(name: str) -> str | None:
+    """'validation' of 'instances_val2017', where a word of a name says it."""
+    words = "".join(letter if letter.isalpha() else " " for letter in name.lower()).split()
+    return next((split for split, names in SPLITS.items() if any(word in names for word in words)), None)
+
+
+def by_split(parts: Mapping[str | None, Path], only: str) -> dict[str, Path]:
+    """Places by split; a single one is `only`."""
+    if len(parts) == 1 and "train" not in parts:
+        return {only: next(iter(parts.values()))}
+    return {split: place for split, place in parts.items() if split is not None}

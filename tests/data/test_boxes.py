@@ -1,0 +1,217 @@
+"""Boxes in the files that the usual tools write, and what is found in them before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tunesmith.core.errors import DataError
+from tunesmith.core.events import Event, Warned
+from tunesmith.data.images import ImageData
+from tunesmith.data.prepare import prepare
+from tunesmith.data.prepared import PreparedData
+from tunesmith.data.types import SplitOptions
+
+Read = Callable[..., PreparedData]
+BOXES = {"a": [("cat", [2, 3, 12, 23])], "b": [("dog", [5, 5, 25, 15]), ("cat", [0, 0, 9, 9])]}
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def of(source: object, log: list[Event] | None = None) -> PreparedData:
+        cache = tmp_path / "cache"
+        return prepare(
+            source, kinds=("boxes",), options=SplitOptions(near_duplicates=0), modalities=(ImageData(),), seed=0,
+            emit=[].append if log is None else log.append, cache_dir=cache,
+        )  # fmt: skip
+
+    return of
+
+
+def pictures(folder: Path, count: int = 12, orientation: int | None = None) -> list[str]:
+    """Pictures of 40 x 30 pixels, none like another, as they lie in their files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for number in range(count):
+        image = Image.new("RGB", (40, 30), (20 * number, 255 - 20 * number, 90))
+        image.paste((255, 255, 255), (number, 2, number + 9, 15 + number))
+        exif = Image.Exif()
+        if orientation:
+            exif[0x0112] = orientation
+        names.append(f"{folder.name}-{number:02d}.jpg")
+        image.save(folder / names[-1], exif=exif)
+    return names
+
+
+def coco(folder: Path, **changed: Any) -> dict[str, Any]:
+    names = pictures(folder / "train")
+    made = {
+        "images": [{"id": 7 * at, "file_name": name, "width": 40, "height": 30} for at, name in enumerate(names)],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 90, "name": "dog"}],
+        "annotations": [
+            {"image_id": 7 * at, "category_id": 90 if at % 2 else 3, "bbox": [2, 3, 10, 20], "iscrowd": at // 10}
+            for at in range(11)
+        ],
+    }  # fmt: skip
+    made |= changed
+    (folder / "annotations").mkdir(exist_ok=True)
+    (folder / "annotations" / "instances_train.json").write_text(json.dumps(made))
+    return made
+
+
+def boxes_of(data: PreparedData, name: str) -> list[dict[str, Any]]:
+    return next(row["target"]["boxes"] for row in data.rows if Path(row["image"]).name == name)
+
+
+def test_coco_has_holes_in_its_ids_crowds_and_pictures_without_boxes(tmp_path: Path, read: Read) -> None:
+    coco(tmp_path)
+    data = read(tmp_path)
+    assert data.label_names == ["cat", "dog"]
+    assert len(data.rows) == 12
+    assert boxes_of(data, "train-11.jpg") == []  # nothing is on it
+    assert boxes_of(data, "train-01.jpg") == [
+        {"label": "dog", "box": [2.0, 3.0, 12.0, 23.0], "crowd": False, "used": True, "note": None}
+    ]
+    assert boxes_of(data, "train-10.jpg")[0]["crowd"]
+    assert read(tmp_path / "annotations" / "instances_train.json").fingerprint == data.fingerprint
+
+
+def test_a_coco_file_with_faults_is_refused_with_all_of_them(tmp_path: Path, read: Read) -> None:
+    made = coco(tmp_path)
+    made["images"][0]["file_name"] = "elsewhere.jpg"
+    made["annotations"][1]["category_id"] = 4
+    made["annotations"][2]["image_id"] = 999
+    made["annotations"][3]["bbox"] = [1, 2, 3]
+    coco(tmp_path, **made)
+    with pytest.raises(DataError) as error:
+        read(tmp_path)
+    said = str(error.value)
+    for part in ("instances_train.json", "elsewhere.jpg", "category id 4", "id 999", "entry 4 has no box"):
+        assert part in said
+
+
+def test_a_size_that_is_not_the_pictures_is_told(tmp_path: Path, read: Read) -> None:
+    made = coco(tmp_path)
+    made["images"][2] |= {"width": 80, "height": 60}
+    coco(tmp_path, **made)
+    with pytest.raises(DataError, match=r"train-02.jpg has 40 x 30 pixels, and the file says 80 x 60"):
+        read(tmp_path)
+
+
+def voc(folder: Path, boxes: dict[str, list[Any]], size: tuple[int, int] = (40, 30), orientation: int = 1) -> None:
+    names = pictures(folder / "JPEGImages", orientation=orientation)
+    (folder / "Annotations").mkdir()
+    for at, name in enumerate(names):
+        objects = "".join(
+            f"<object><name>{label}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin><xmax>{right}</xmax>"
+            f"<ymax>{bottom}</ymax></bndbox></object>"
+            for label, (x, y, right, bottom) in boxes.get(name, BOXES["ab"[at % 2]])
+        )
+        sides = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+        text = f"<annotation><filename>{Path(name).stem}</filename>{sides}{objects}</annotation>"
+        (folder / "Annotations" / f"{Path(name).stem}.xml").write_text(text)
+
+
+def test_voc_keeps_its_split_and_reports_boxes_without_area(tmp_path: Path, read: Read) -> None:
+    odd = [("cat", [5, 5, 5, 5]), ("cat", [50, 5, 60, 9]), ("dog", [30, 20, 55, 29]), ("dog", [1, 1, 9, 9])]
+    voc(tmp_path, {"JPEGImages-00.jpg": odd})
+    sets = tmp_path / "ImageSets" / "Main"
+    sets.mkdir(parents=True)
+    for name, numbers in {"train": range(6), "val": (6, 7, 8), "test": (9, 10, 11)}.items():
+        (sets / f"{name}.txt").write_text("".join(f"JPEGImages-{number:02d}\n" for number in numbers))
+    log: list[Event] = []
+    data = read(tmp_path, log)
+    assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 6, "validation": 3, "test": 3}
+    told = {event.what: event.message for event in log if isinstance(event, Warned)}
+    assert "2 boxes: 1 have no area, 1 lie outside of the picture" in told["boxes that are not learned"]
+    assert "JPEGImages-00.jpg, row 1: cat at 5, 5, 5, 5" in told["boxes that are not learned"]
+    assert "1 reach over the edge" in told["cut boxes"]
+    found = boxes_of(data, "JPEGImages-00.jpg")
+    assert [one["used"] for one in found] == [False, False, True, True]
+    assert found[2]["box"] == [30, 20, 40, 29]
+    (sets / "train.txt").write_text("JPEGImages-00\nnowhere\n")
+    with pytest.raises(DataError, match=r"train.txt, line 2: it names 'nowhere', and there is no .*nowhere.xml"):
+        read(tmp_path)
+
+
+def test_an_xml_file_without_its_picture_and_a_broken_one(tmp_path: Path, read: Read) -> None:
+    voc(tmp_path, {})
+    (tmp_path / "JPEGImages" / "JPEGImages-03.jpg").unlink()
+    (tmp_path / "Annotations" / "JPEGImages-04.xml").write_text("<annotation><object></annotation>")
+    with pytest.raises(DataError) as error:
+        read(tmp_path)
+    assert "JPEGImages-03.xml: it names the picture JPEGImages-03, which is not there" in str(error.value)
+    assert "JPEGImages-04.xml, line 1: this is no XML" in str(error.value)
+
+
+def test_boxes_on_a_picture_that_its_exif_turns_are_turned_with_it(tmp_path: Path, read: Read) -> None:
+    voc(tmp_path, {}, orientation=6)  # the files are 40 x 30, and looked at they are 30 x 40
+    data = read(tmp_path)
+    row = next(row["target"] for row in data.rows if row["image"].endswith("00.jpg"))
+    assert (row["width"], row["height"]) == (30, 40)
+    assert row["boxes"][0]["box"] == [30 - 23, 2, 30 - 3, 12]
+    upright = tmp_path / "upright"
+    voc(upright, {}, size=(30, 40), orientation=6)  # who wrote these saw them upright
+    assert boxes_of(read(upright), "JPEGImages-00.jpg")[0]["box"] == [2, 3, 12, 23]
+
+
+def yolo(folder: Path) -> Path:
+    for split in ("train", "val"):
+        for name in pictures(folder / "images" / split):
+            (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
+            line = "0 0.25 0.5 0.25 0.5\n1 0.5 0.5 0.2 0.2\n"
+            (folder / "labels" / split / name.replace(".jpg", ".txt")).write_text(line)
+    settings = folder / "data.yaml"
+    settings.write_text("train: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n")
+    return settings
+
+
+def test_yolo_by_folder_and_by_its_yaml(tmp_path: Path, read: Read) -> None:
+    settings = yolo(tmp_path)
+    (tmp_path / "labels" / "train" / "train-05.txt").unlink()
+    log: list[Event] = []
+    data = read(tmp_path, log)
+    assert boxes_of(data, "train-00.jpg")[0]["box"] == [5.0, 7.5, 15.0, 22.5]
+    assert boxes_of(data, "train-05.jpg") == []
+    assert any("train-05.jpg" in event.message for event in log if isinstance(event, Warned))
+    assert read(settings).fingerprint == data.fingerprint
+
+
+def test_yolo_files_with_faults(tmp_path: Path, read: Read) -> None:
+    yolo(tmp_path)
+    labels = tmp_path / "labels" / "train"
+    (labels / "train-01.txt").write_text("0 0.5 0.5 0.1 0.1\n7 0.5 0.5 0.1 0.1\n")
+    (labels / "train-02.txt").write_text("0 0.5 0.5\n")
+    (labels / "lonely.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(DataError) as error:
+        read(tmp_path)
+    said = str(error.value)
+    assert "train-01.txt, line 2: the class 7 is none of the 2" in said
+    assert "train-02.txt, line 1: '0 0.5 0.5' is no class with four numbers" in said
+    assert "lonely.txt: there is no picture that belongs to these boxes" in said
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"bbox": [[2, 3, 10, 20]], "categories": ["cat"]},
+        [{"label": "cat", "bbox": [2, 3, 10, 20]}],
+        [{"category": "cat", "xmin": 2, "ymin": 3, "xmax": 12, "ymax": 23}],
+        [{"name": "cat", "x": 2, "y": 3, "width": 10, "height": 20}],
+        json.dumps([{"label": "cat", "box": [2, 3, 12, 23]}]),
+    ],
+)
+def test_objects_in_a_cell(tmp_path: Path, read: Read, cell: object) -> None:
+    names = pictures(tmp_path / "some")
+    other = json.loads(json.dumps(cell).replace("20", "19").replace("23", "22"))
+    lines = [{"image": f"some/{name}", "objects": other if at else cell} for at, name in enumerate(names)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = read(path)
+    assert boxes_of(data, names[0])[0]["box"] == [2, 3, 12, 23]
+    assert data.label_names == ["cat"]
