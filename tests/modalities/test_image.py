@@ -218,3 +218,34 @@ def test_a_zip_of_a_folder_is_the_same_data(folder: Path) -> None:
     first, second = _check(folder), _check(folder.parent / "packed.zip")
     assert first["audit"]["fingerprint"] == second["audit"]["fingerprint"]
     assert len(Image().inputs([str(folder / "warm" / "warm-00.png")], COLUMNS)["image"]) == 1
+
+
+def test_what_can_not_be_read_is_dropped_where_that_is_asked(folder: Path) -> None:
+    (folder / "warm" / "empty.png").write_bytes(b"")
+    (folder / "cold" / "text.jpg").write_text("no picture")
+    with pytest.raises(DataError, match="unreadable=drop") as caught:
+        _check(folder)
+    assert len(caught.value.problems) == 2
+    found = _check(folder, unreadable="drop")
+    ledger = found["audit"]["ledger"]
+    assert ledger["used"] == 24
+    assert ledger["reasons"]["dropped"] == {
+        "the picture can not be read: empty": 1, "the picture can not be read: no picture": 1
+    }  # fmt: skip
+    assert "empty.png: it is empty" in next(w["message"] for w in found["warnings"] if w["what"] == "unreadable")
+
+
+def test_names_are_looked_for_below_the_folder_of_their_table(folder: Path) -> None:
+    (folder.parent / "train_images").mkdir()
+    rows = []
+    for path in sorted(folder.glob("*/*.png")):
+        shutil.copy(path, folder.parent / "train_images")
+        rows.append((path.name, path.stem, path.parent.name))
+    shutil.rmtree(folder)
+    (folder.parent / "a.csv").write_text("name,kind\n" + "".join(f"{name},{kind}\n" for name, _, kind in rows))
+    found = _check("a.csv")
+    assert ("base folder", "train_images") in {(d["what"], str(d["value"])) for d in found["decisions"]}
+    (folder.parent / "train_images" / "b.csv").write_text(
+        "id,kind\n" + "".join(f"{stem},{kind}\n" for _, stem, kind in rows)
+    )
+    assert _check("train_images/b.csv", task="image-classification", text="id")["audit"]["kept"] == 24

@@ -123,6 +123,9 @@ class TrainWords(TypedDict, total=False):
     """Cells that hold but a word for nothing (N/A, null, -): drop those rows, or keep the word as text or label."""
     missing: Sequence[str] | str | None
     """Further values that mean that there is none, such as -999 in a column of numbers."""
+    unreadable: Literal["refuse", "drop"] | None
+    """Inputs that can not be read (a damaged or absent picture): refuse the data and name them all, or drop those
+    rows, each with its reason in the ledger."""
     unseen_labels: Literal["refuse", "warn"] | None
     """Labels of validation or test files that no training row has: refuse, or only warn."""
     max_length: int | None

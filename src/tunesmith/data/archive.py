@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.files import beside, move, new_file, own_folder, remove
-from tunesmith.data.layout import visible
+from tunesmith.data.folders import visible
 from tunesmith.data.limits import MOST_UNPACKED
 
 SUFFIXES = frozenset({".zip"})

@@ -37,6 +37,8 @@ class Canonical:
     missing: dict[str, int] = field(default_factory=dict)
     words: dict[str, Counter[str]] = field(default_factory=dict)
     """The words for nothing that rows were dropped for, by column."""
+    unreadable: list[Problem] = field(default_factory=list)
+    """What was wrong with the inputs that rows were dropped for."""
 
 
 def write_rows(parts: list[Part], reader: TargetReader, modality: DataModality, cache_dir: Path) -> Canonical:
@@ -50,13 +52,14 @@ def write_rows(parts: list[Part], reader: TargetReader, modality: DataModality, 
     ledger, hasher, first = open_ledger(parts), hashlib.sha256(), 0
     problems: list[Problem] = []
     words: dict[str, Counter[str]] = {}
+    unreadable: list[Problem] = []
     with ArrowWriter(cache_dir) as writer:
         for part in parts:
             wanted = part.table.select([*columns.inputs, *columns.target])
             for start in range(0, part.rows, modality.batch_rows):
                 batch = wanted.slice(start, modality.batch_rows)
                 ids = np.arange(first + start, first + start + batch.num_rows, dtype=np.int64)
-                rows = _convert(batch, part, start, ids, (reader, modality), ledger, (problems, words))
+                rows = _convert(batch, part, start, ids, (reader, modality), ledger, (problems, words, unreadable))
                 if problems:
                     if len(problems) >= _MOST_PROBLEMS:
                         break
@@ -68,7 +71,7 @@ def write_rows(parts: list[Part], reader: TargetReader, modality: DataModality, 
             raise DataError(problems, fix=_fix(columns, modality))
         content = hasher.hexdigest()
         table = writer.finish(f"rows-{content[:20]}.arrow")
-    return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"], words)
+    return Canonical(table, writer.path, ledger, content, ledger.counts()["reasons"]["dropped"], words, unreadable)
 
 
 def open_ledger(parts: list[Part]) -> Ledger:
@@ -108,16 +111,24 @@ def _convert(
     ids: npt.NDArray[np.int64],
     readers: tuple[TargetReader, DataModality],
     ledger: Ledger,
-    told: tuple[list[Problem], dict[str, Counter[str]]],
+    told: tuple[list[Problem], dict[str, Counter[str]], list[Problem]],
 ) -> pa.Table:
     reader, modality = readers
     columns = reader.columns
-    problems, words = told
+    problems, words, unreadable = told
     kept = np.ones(batch.num_rows, dtype=bool)
     found: dict[str, Any] = {"row_id": pa.array(ids)}
     for role, name in zip(modality.roles, columns.inputs, strict=False):
         cells = modality.read(role, batch.column(name), part.folder)
-        problems += [part.problem(start + row, message, name) for row, message in cells.faults]
+        faulty = [part.problem(start + row, message, name) for row, message in cells.faults]
+        if reader.drop_unreadable:
+            unreadable += faulty
+            for row, _ in cells.faults:
+                reason = f"the {modality.noun} can not be read: {cells.reasons.get(row, 'it is damaged')}"
+                ledger.drop([ids[row]], reason)
+                kept[row] = False
+        else:
+            problems += faulty
         _drop(~cells.blank, kept, ids, f"no {modality.noun} in column {name!r}", ledger)
         if not reader.keep_nothing:
             _count(words, name, cells.columns[role], cells.nothing & kept)
@@ -158,4 +169,7 @@ def _fix(columns: Columns, modality: DataModality) -> str:
             "stands before the fraction: --set decimal=, (or decimal=.). If the target is a category and not a number, "
             "ask for --task text-classification, or name another column with --target."
         )
+    if modality.places:
+        more = " To go on without them: --set unreadable=drop"
+        return f"Mend these {modality.nouns}, or take them out of the data.{more}"
     return f"Mend or remove these cells, or name other columns with {modality.flag} and --target."

@@ -20,6 +20,7 @@ from tunesmith.data import pictures
 from tunesmith.data.annotations import read as read_annotations
 from tunesmith.data.annotations.rows import tables_of
 from tunesmith.data.duplicates import Duplicates
+from tunesmith.data.folders import folders_in
 from tunesmith.data.looks import Look, looks
 from tunesmith.data.modality import SURE, Cells, DataModality
 from tunesmith.data.near_pictures import find_duplicates
@@ -34,6 +35,8 @@ _THUMB_BYTES = THUMB * THUMB * 3
 TINY = 16
 """Pixels of the shorter side, below which a picture shows next to nothing."""
 _EXAMPLES = 3
+_LOOKED_AT = 200
+_USUAL = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".webp", ".tif", ".bmp")
 
 
 class ImageData(DataModality):
@@ -77,8 +80,19 @@ class ImageData(DataModality):
         if problems:
             raise DataError(problems, fix="Save each picture as a file and write its path into the cell.")
 
-    def anchored(self, column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
+    def base(self, column: pa.ChunkedArray, folder: Path) -> Path:
         if holds_files(column.type):
+            return folder
+        cells = (str(cell).strip() for cell in column[:_LOOKED_AT].to_pylist() if cell is not None)
+        paths = [cell for cell in cells if cell and not _is_whole(cell)]
+        if not paths or any((folder / path).exists() for path in paths):
+            return folder
+        below = [one for one in _folders_below(folder) if all((one / path).exists() for path in paths[:3])]
+        fitting = [one for one in below if sum((one / path).exists() for path in paths) >= _MOSTLY * len(paths)]
+        return fitting[0] if len(fitting) == 1 else folder
+
+    def anchored(self, column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
+        if holds_files(column.type) or str(next(iter(column[:1].to_pylist()), "")).startswith(pictures.URI):
             return column
         return pa.chunked_array([pa.array([_absolute(cell, folder) for cell in column.to_pylist()], pa.string())])
 
@@ -94,10 +108,11 @@ class ImageData(DataModality):
         ], dtype=bool)  # fmt: skip
         rows = np.flatnonzero(~(blank | nothing))
         found: list[Look | None] = [None] * len(cells)
-        faults = []
+        faults, reasons = [], {}
         for row, look in zip(rows, looks([str(cells[row]) for row in rows]), strict=True):
             if isinstance(look, PictureFault):
                 faults.append((int(row), f"{pictures.shown(str(cells[row]))}: {look}"))
+                reasons[int(row)] = look.reason
             else:
                 found[row] = look
         columns = {
@@ -110,7 +125,7 @@ class ImageData(DataModality):
             f"{role}_orientation": pa.array([look and look.orientation for look in found], pa.int8()),
             f"{role}_kind": pa.array([look and look.kind for look in found], pa.string()),
         }
-        return Cells(columns, blank, nothing, faults)
+        return Cells(columns, blank, nothing, faults, reasons)
 
     def duplicates(self, table: pa.Table, threshold: float) -> Duplicates:
         return find_duplicates(looks_of(table), near=threshold > 0)
@@ -223,4 +238,19 @@ def _absolute(cell: object, folder: Path) -> str | None:
     given = str(cell).strip()
     if not given or given.startswith(pictures.URI) or pictures.is_address(given):
         return given
-    return os.path.abspath(folder / Path(given).expanduser())
+    path = os.path.abspath(folder / Path(given).expanduser())
+    if pictures.is_picture(path) or os.path.lexists(path):
+        return path
+    # a name without its suffix, as tables of ids have them
+    return next((f"{path}{suffix}" for suffix in _USUAL if os.path.lexists(f"{path}{suffix}")), path)
+
+
+def _is_whole(given: str) -> bool:
+    """Whether a cell means the same wherever its table lies."""
+    return given.startswith((pictures.URI, "~")) or pictures.is_address(given) or os.path.isabs(given)
+
+
+def _folders_below(folder: Path) -> list[Path]:
+    """The sub-folders of a folder, and theirs, as far as they are few."""
+    first = folders_in(folder) if folder.is_dir() else []
+    return [*first, *(inner for one in first for inner in folders_in(one))][:_LOOKED_AT]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tunesmith.core import registry
 from tunesmith.core.events import Emit
+from tunesmith.data.folders import folders_in
 from tunesmith.data.jsonlayout import SPLIT_WORDS
 from tunesmith.data.modality import DataModality
 from tunesmith.data.part import Hints, Part
-
-SYSTEM_NAMES = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini", "__pycache__"})
-"""What systems leave in folders of files, beside names that begin with a dot."""
 
 
 class Layout(ABC):
@@ -36,23 +33,6 @@ def layout_of(folder: Path, modality: DataModality) -> tuple[Layout, Mapping[str
         if parts := layout.parts(folder, modality):
             return layout, parts
     return None
-
-
-def visible(name: str) -> bool:
-    """Whether an entry of a folder is the user's own."""
-    return not name.startswith(".") and name not in SYSTEM_NAMES
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """The sub-folders of a folder, sorted."""
-    return [entry for entry in sorted(folder.iterdir()) if visible(entry.name) and entry.is_dir()]
-
-
-def files_in(folder: Path, *, deep: bool = False) -> Iterator[Path]:
-    """The files of a folder, sorted, and with `deep` those of its sub-folders behind them."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(filter(visible, folders)) if deep else []
-        yield from (Path(place, name) for name in sorted(filter(visible, names)))
 
 
 def divided(folder: Path) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,13 +31,15 @@ class Cells:
     """One input column of some rows, read.
 
     columns: what a run keeps of it, by name (the role itself first), one entry a row. blank: bool [rows], nothing is
-    there. nothing: bool [rows], only a word for nothing is. faults: (row from 0, what is wrong with it).
+    there. nothing: bool [rows], only a word for nothing is. faults: (row from 0, what is wrong with it). reasons: the
+    same in short, one of few, by row.
     """
 
     columns: dict[str, pa.Array]
     blank: Flags
     nothing: Flags
     faults: list[tuple[int, str]]
+    reasons: dict[int, str] = field(default_factory=dict)
 
 
 class DataModality(ABC):
@@ -119,6 +121,10 @@ class DataModality(ABC):
 
     def refuse(self, table: pa.Table, source: str) -> None:  # noqa: B027 not every kind has such types
         """Raises DataError for columns of a type that can hold no such input."""
+
+    def base(self, column: pa.ChunkedArray, folder: Path) -> Path:
+        """Where relative paths in a column begin: `folder`, or one below it where they are."""
+        return folder
 
     def anchored(self, column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
         """The cells as they mean the same in another folder; relative paths begin at `folder`."""

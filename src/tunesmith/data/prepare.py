@@ -35,6 +35,7 @@ from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, Value
 __all__ = ["keep", "parse_targets", "prepare", "read_rows", "refuse_blank"]
 
 FEWEST_ROWS = 10
+_TOLD = 12
 _ANSWERS_NEEDED = (
     "Rows to validate and test on need the right answers. Fill them in, or leave the file out: a part of the training "
     "data is then held out. For answers to rows without labels, train first, then `tunesmith predict RUN --data FILE`."
@@ -77,8 +78,10 @@ def prepare(  # the arguments are the flags of the command line
     parts = read_parts(source, validation, test, hints, emit, cache_dir, joins=request.text or ())
     try:
         guess = _guess(parts, request, options, emit)
+        anchor(parts, guess.columns.inputs, guess.modality, emit)
         anchor_targets(parts, guess.columns)
         reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
+        reader = replace(reader, drop_unreadable=values.unreadable == "drop")
         rows = canonical.write_rows(parts, reader, guess.modality, cache_dir)
         try:
             return _assemble(parts, guess, rows, (options, values), seed, emit)
@@ -123,8 +126,8 @@ def read_rows(
                     part.table = _named_as_trained(part, columns, modality, emit)
                     part.table = joined.add_columns(part.table, columns.inputs)
                 _check_columns(parts, columns.inputs)
+                anchor(parts, columns.inputs, modality, emit)
                 canonical.check_inputs(parts, columns, modality)
-                anchor(parts, columns.inputs, modality)
                 anchor_targets(parts, columns)
             for part in parts:
                 for batch in part.table.to_batches():
@@ -153,11 +156,15 @@ def _named_as_trained(part: Part, columns: Columns, modality: DataModality, emit
     return part.table.rename_columns(names)
 
 
-def anchor(parts: Sequence[Part], names: Sequence[str], modality: DataModality) -> None:
+def anchor(parts: Sequence[Part], names: Sequence[str], modality: DataModality, emit: Emit) -> None:
     """Make the inputs in the tables of the parts mean the same in another folder."""
     for part in parts:
         for name in names:
-            column = modality.anchored(part.table.column(name), part.folder)
+            column = part.table.column(name)
+            base = modality.base(column, part.folder)
+            if base != part.folder:
+                emit(Decided("base folder", str(base), f"the {modality.nouns} in column {name!r} lie there"))
+            column = modality.anchored(column, base)
             part.table = part.table.set_column(part.table.column_names.index(name), name, column)
 
 
@@ -341,6 +348,9 @@ def _check_parts(given: np.ndarray, parts: list[Part], columns: Columns, modalit
 def _tell_dropped(rows: canonical.Canonical, emit: Emit) -> None:
     for reason, number in rows.missing.items():
         emit(Warned("dropped rows", f"{number} rows are left out: {reason}"))
+    if rows.unreadable:
+        told = "; ".join(map(str, rows.unreadable[:_TOLD])) + ("; ..." if len(rows.unreadable) > _TOLD else "")
+        emit(Warned("unreadable", f"{len(rows.unreadable):,} rows are left out: {told}"))
     for name, words in rows.words.items():
         told = ", ".join(f"{word!r} ({number} rows)" for word, number in words.most_common(12))
         fix = "If they are texts or labels like any other: --set nothing=keep"

@@ -19,8 +19,9 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.core.files import DISK_FULL
 from tunesmith.data import archive, tables
+from tunesmith.data.folders import files_in, folders_in
 from tunesmith.data.jsonlayout import SPLIT_WORDS
-from tunesmith.data.layout import Layout, files_in, folders_in, layout_of
+from tunesmith.data.layout import Layout, layout_of
 from tunesmith.data.layouts.class_folders import of_files
 from tunesmith.data.modality import DataModality
 from tunesmith.data.part import Hints, Part, is_frame

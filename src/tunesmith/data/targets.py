@@ -40,7 +40,7 @@ class TargetReader:
 
     whole_labels: labels written as '1.0' mean '1'. style: how numbers are written. nothing: labels that mean that
     there is none. spellings: rarer spelling of a label -> the usual one. keep_nothing: words for nothing in texts
-    stay. marked: columns where an empty cell means no.
+    stay. drop_unreadable: rows whose input can not be read are dropped. marked: columns where an empty cell means no.
     """
 
     columns: Columns
@@ -49,6 +49,7 @@ class TargetReader:
     nothing: frozenset[str] = frozenset()
     spellings: Mapping[str, str] = field(default_factory=dict)
     keep_nothing: bool = False
+    drop_unreadable: bool = False
     marked: frozenset[str] = frozenset()
 
     @classmethod

@@ -157,6 +157,10 @@ class ValueOptions(Options):
     missing: list[str] = Field(default=[])
     """Further values that mean that there is none, such as -999 in a column of numbers."""
 
+    unreadable: Literal["refuse", "drop"] = "refuse"
+    """Inputs that can not be read (a damaged or absent picture): refuse the data and name them all, or drop those rows,
+    each with its reason in the ledger."""
+
     unseen_labels: Literal["refuse", "warn"] = "refuse"
     """Labels of validation or test files that no training row has: refuse, or only warn."""
 

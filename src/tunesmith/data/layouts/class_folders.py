@@ -12,7 +12,8 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.data import tables
 from tunesmith.data.arrowfile import BATCH_ROWS
-from tunesmith.data.layout import Layout, divided, files_in, folders_in
+from tunesmith.data.folders import files_in, folders_in
+from tunesmith.data.layout import Layout, divided
 from tunesmith.data.modality import DataModality
 from tunesmith.data.part import Hints, Part
 from tunesmith.data.types import ReadOptions

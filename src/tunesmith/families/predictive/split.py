@@ -98,7 +98,7 @@ def _write_parts(
             joins=prepared.columns.inputs,
         )
         reader = TargetReader.of(prepared.columns, [part.table for part in parts], pick(ValueOptions, spec.options))
-        anchor(parts, prepared.columns.inputs, prepared.modality)
+        anchor(parts, prepared.columns.inputs, prepared.modality, ignore)
         anchor_targets(parts, prepared.columns)
         for name, ids in row_ids.items():
             found, start = [], 0
