@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tunesmith.callbacks.ema import Ema, EmaOptions
 from tunesmith.core.errors import Diverged, RunFailed, Stopped
 from tunesmith.core.events import Decided, Evaluated, Paused, RolledBack, Saved, Step
 from tunesmith.engine.loop import train
@@ -122,6 +123,40 @@ def test_stages_begin_where_they_did_before_the_interruption(make_setup, kill_at
     again, _ = staged("broken")
     train(again)
     assert same(weights(whole), weights(again))
+
+
+class Follow(Ema):
+    """The weights after every step."""
+
+    def __init__(self, **options):
+        self.options, self.seen = EmaOptions(**options), []
+
+    def on_weights(self, weights, step):
+        super().on_weights(weights, step)
+        self.seen.append({name: one.detach().clone() for name, one in weights.items()})
+
+
+def test_a_moving_average_is_judged_and_handed_over_whatever_interrupts(make_setup):
+    follow = Follow(ema_decay=0.5)
+    setup, events = make_setup("whole", callbacks=[follow])
+    train(setup)
+    average = follow.seen[0]
+    for step, seen in enumerate(follow.seen[1:], 2):
+        kept = min(0.5, (1 + step) / (10 + step))
+        average = {name: kept * average[name] + (1 - kept) * seen[name] for name in seen}
+    best = max(one.step for one in events if isinstance(one, Evaluated) and one.best)
+    if best == len(follow.seen):
+        assert all(torch.allclose(average[name], one, atol=1e-6) for name, one in weights(setup).items())
+    assert not same(weights(setup), follow.seen[-1])
+    kept = weights(setup)
+    losses = [one.metrics["loss"] for one in events if isinstance(one, Evaluated)]
+    setup, _ = make_setup("cut", callbacks=[Follow(ema_decay=0.5), KillAt(20)])
+    with pytest.raises(Kill):
+        train(setup)
+    setup, events = make_setup("cut", callbacks=[Follow(ema_decay=0.5)])
+    train(setup)
+    assert same(weights(setup), kept)
+    assert [one.metrics["loss"] for one in events if isinstance(one, Evaluated)] == losses[2:]
 
 
 def test_a_signal_saves_and_stops_and_the_rest_is_the_same(make_setup):

@@ -223,6 +223,8 @@ class TrainWords(TypedDict, total=False):
     """Length of what is learned before the text; the model's context shrinks by it."""
     init_text: str | None
     """Text whose keys and values it starts from, repeated or cut to fit; common words, drawn, when not given."""
+    ema_decay: float | None
+    """Share of the moving average that is kept at each step; less in the first steps: (1 + step) / (10 + step)."""
     rehearsal_rate: float | None
     """Retained rows that rehearsal learns with each new row."""
     sampled_texts: int | None

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from tunesmith.engine.optim import (
     set_learning_rate,
 )
 from tunesmith.engine.precision import WorkingWeights, working
-from tunesmith.engine.setup import Setup
+from tunesmith.engine.setup import Callback, Setup
 from tunesmith.engine.state import TrainState
 from tunesmith.models.vision import running_statistics
 
@@ -112,7 +113,7 @@ class _Engine:
         self.options = setup.options
         self.accelerator = Accelerator(cpu=setup.device.type == "cpu")
         self.trainable = weights.masters
-        self.statistics = running_statistics(setup.model)
+        self.moving: dict[str, Tensor] = {**weights.masters, **running_statistics(setup.model)}
         groups = [
             ParameterGroup({name: weights.masters[name] for name in group.parameters}, group.learning_rate)
             for group in setup.groups
@@ -173,6 +174,8 @@ class _Engine:
         self.weights.publish()
         self.weights.drop_gradients()
         state.step += 1
+        for callback in self.setup.callbacks:
+            callback.on_weights(self.moving, state.step)
         state.rows += len(flat)
         tokens = int(self.setup.objective.lengths[flat].sum())
         state.tokens += tokens
@@ -222,7 +225,8 @@ class _Engine:
     # evaluation and checkpoints
 
     def evaluate(self, state: TrainState) -> None:
-        metrics = dict(self.setup.evaluate())
+        with self._stand_ins():
+            metrics = dict(self.setup.evaluate())
         if not np.isfinite(metrics["loss"]):
             raise _NotFinite("validation loss")
         better = self._is_better(state, metrics[self.setup.metric], metrics["loss"])
@@ -256,7 +260,7 @@ class _Engine:
         """One checkpoint, unless this step is saved already. Raises Stopped when the disk is full."""
         if self.saved_step == state.step:
             return
-        weights = {name: one.detach().cpu() for name, one in {**self.trainable, **self.statistics}.items()}
+        weights = {name: one.detach().cpu() for name, one in self.moving.items()}
         broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
         if broken:
             raise _NotFinite(f"weight {broken[0]}")
@@ -265,6 +269,9 @@ class _Engine:
             "optimizer": optimizer_tensors(self.optimizer.optimizer),
             "random": random_state(),
         }
+        for callback in self.setup.callbacks:
+            if kept := callback.tensors():
+                tensors[_file_of(callback)] = {name: one.detach().cpu() for name, one in kept.items()}
         try:
             path = self.setup.checkpoints.save(state.step, tensors, asdict(state))
         except OSError as error:
@@ -322,21 +329,44 @@ class _Engine:
         return state
 
     def restore_best(self, state: TrainState) -> None:
-        """Load the weights of the best evaluation, if training went on after it."""
-        if state.best_step is None or state.best_step == state.step:
-            return
+        """Load the weights of the best evaluation, if training went on after it, or what stands in for them."""
+        if state.best_step is not None and state.best_step != state.step:
+            self._load_best(state, state.best_step)
+        self._place(self._standing_in())
+
+    def _load_best(self, state: TrainState, step: int) -> None:
         why = (
             f"{self.setup.metric} on the validation rows was the best there; training ended at step {state.step} of "
             f"{self.steps}"
         )
-        self.setup.emit(Decided("kept_step", state.best_step, why))
-        path = self.setup.checkpoints.path_of(state.best_step)
-        tensors, _ = self.setup.checkpoints.load(path)
-        self._load_weights(tensors["trainable"])
+        self.setup.emit(Decided("kept_step", step, why))
+        tensors, _ = self.setup.checkpoints.load(self.setup.checkpoints.path_of(step))
+        self._load_weights(tensors)
+
+    def _standing_in(self) -> dict[str, Tensor]:
+        """What callbacks put in place of the weights that move."""
+        given = [callback.stand_ins() for callback in self.setup.callbacks]
+        return {name: one for some in given if some is not None for name, one in some.items()}
+
+    @contextmanager
+    def _stand_ins(self) -> Iterator[None]:
+        """The model has them while the block lasts."""
+        given = self._standing_in()
+        before = {name: self.moving[name].detach().clone() for name in given}
+        self._place(given)
+        yield
+        self._place(before)
+
+    def _place(self, given: Mapping[str, Tensor]) -> None:
+        if given:
+            with torch.no_grad():
+                for name, one in given.items():
+                    self.moving[name].copy_(one)
+            self.weights.publish()
 
     def _load(self, path: Path) -> TrainState:
         tensors, saved = self.setup.checkpoints.load(path)
-        self._load_weights(tensors["trainable"])
+        self._load_weights(tensors)
         load_optimizer_tensors(self.optimizer.optimizer, tensors["optimizer"])
         self.weights.drop_gradients()
         set_random_state(tensors["random"])
@@ -344,8 +374,16 @@ class _Engine:
         self.saved_step = state.step
         return state
 
-    def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def _load_weights(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         with torch.no_grad():
-            for name, one in {**self.trainable, **self.statistics}.items():
-                one.copy_(weights[name])
+            for name, one in self.moving.items():
+                one.copy_(tensors["trainable"][name])
         self.weights.publish()
+        for callback in self.setup.callbacks:
+            kept = tensors.get(_file_of(callback), {})
+            callback.restore({name: one.to(self.setup.device) for name, one in kept.items()})
+
+
+def _file_of(callback: Callback) -> str:
+    """The file of a checkpoint with what a callback keeps."""
+    return f"callback-{type(callback).__name__.lower()}"

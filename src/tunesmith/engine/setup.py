@@ -50,12 +50,26 @@ class Callback:
         """Once a step, with the float32 weights and their gradients, to which it may add; the penalty that it adds."""
         return 0.0
 
+    def on_weights(self, weights: Mapping[str, Tensor], step: int) -> None:
+        """Once a step, after it: the float32 weights that move and running statistics, by name."""
+
     def on_step(self, state: TrainState, event: Step) -> None: ...
 
     def on_evaluate(self, state: TrainState, metrics: dict[str, float]) -> None:
         """After validation; may set `state.should_stop`."""
 
     def on_end(self, state: TrainState) -> None: ...
+
+    def stand_ins(self) -> Mapping[str, Tensor] | None:
+        """What stands in for the weights of `on_weights` where the model is judged, and in the end; None: nothing."""
+        return None
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What a checkpoint keeps of it, by name."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """What `tensors` gave when the checkpoint was saved that is gone on with."""
 
     def on_trained(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         """After training, where something must not be forgotten; the best weights are in the model."""

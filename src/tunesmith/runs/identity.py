@@ -64,4 +64,4 @@ def identity(spec: RunSpec, data: str, base: str) -> dict[str, str]:
 def _changes_weights(callback: str) -> bool:
     """Others listen, and may at most stop a run."""
     plugin = registry.get("callbacks", callback)
-    return overrides(plugin, "on_setup", "on_gradients", "on_trained")
+    return overrides(plugin, "on_setup", "on_gradients", "on_trained", "stand_ins")
