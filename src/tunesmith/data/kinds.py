@@ -202,7 +202,9 @@ def meaning(
             columns, found = other.meaning(columns, profile)
             reasons |= {"label names": (_named(columns.names), found)} if found else {}
         return columns
-    given, how = of_labels(values.label_names, _labels(profile, columns), source, profile.name)
+    given, how = of_labels(
+        values.label_names, _labels(profile, columns), source, profile.name, every=kind_named(columns.kind) is None
+    )  # fmt: skip
     reasons["label names"] = (_named(given.items()), how)
     return replace(columns, names=tuple(given.items()))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError, OptionError, Problem
+from tunesmith.data.class_colours import in_colours, in_one_way
 from tunesmith.data.jsonkeys import DECODER
 
 Given = str | Sequence[Any] | Mapping[Any, Any]
@@ -39,6 +40,8 @@ def given_names(given: Given) -> list[str] | dict[str, str]:
         raise OptionError(f"label_names: {path} is not UTF-8.", "Save it as UTF-8, a name a line.") from None
     if path.suffix.lower() == ".json":
         return _of_json(text, path)
+    if coloured := in_colours(path):
+        return coloured
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return _pairs(lines, _PAIR) or lines
 
@@ -64,7 +67,7 @@ def _pairs(parts: Sequence[str], pattern: re.Pattern[str]) -> dict[str, str]:
 
 def _mapping(given: Mapping[object, object]) -> dict[str, str]:
     """label -> name; label2id is turned round."""
-    pairs = {str(key).strip(): str(value).strip() for key, value in given.items()}
+    pairs = in_one_way({str(key).strip(): str(value).strip() for key, value in given.items()})
     numbers = [value for value in pairs.values() if re.fullmatch(r"-?\d+", value)]
     turned = len(numbers) == len(pairs) and not any(re.fullmatch(r"-?\d+", key) for key in pairs)
     if turned and len(set(numbers)) < len(numbers):
@@ -84,11 +87,14 @@ def in_order(given: Given, positions: int) -> list[str]:
     return names
 
 
-def of_labels(given: Given, labels: Iterable[str], source: str, column: str) -> tuple[dict[str, str], str]:
+def of_labels(
+    given: Given, labels: Iterable[str], source: str, column: str, *, every: bool = True
+) -> tuple[dict[str, str], str]:  # fmt: skip
     """(label -> name, how the names were told apart) for the labels of a column.
 
     A list names the labels 0, 1, 2, ...; or 1, 2, 3, ... where the last of these is a label and 0 is none. Raises
-    DataError for a list where the labels are words, for labels without a name, and for a name that comes twice.
+    DataError for a list where the labels are words, for labels without a name (where `every` must have one), and for a
+    name that comes twice.
     """
     known, names = set(labels), given_names(given)
     how = "as given by label_names"
@@ -100,7 +106,7 @@ def of_labels(given: Given, labels: Iterable[str], source: str, column: str) -> 
         first = 1 if "0" not in known and str(len(names)) in known else 0
         how += f", the first is that of {first}"
         names = {str(number): name for number, name in enumerate(names, first)}
-    if missing := sorted(known - set(names) - set(names.values()), key=lambda label: (len(label), label)):
+    if every and (missing := sorted(known - set(names) - set(names.values()), key=lambda label: (len(label), label))):
         told = f"label_names has no name for {', '.join(map(repr, missing[:10]))}{' ...' * (len(missing) > 10)}"
         told += f" (it names {', '.join(list(names)[:10])}{' ...' * (len(names) > 10)})"
         raise DataError(Problem(told, source, column=column), fix="Name every label that stands in the column.")

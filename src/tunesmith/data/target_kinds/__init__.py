@@ -2,5 +2,6 @@
 
 TABLE: dict[str, str] = {
     "boxes": "tunesmith.data.target_kinds.boxes:BoxKind",
+    "mask": "tunesmith.data.target_kinds.mask:Masks",
     "spans": "tunesmith.data.target_kinds.spans:Spans",
 }
