@@ -166,3 +166,27 @@ def test_values_that_are_no_class(tmp_path: Path) -> None:
         photo(folder / "images" / f"p{number}.jpg", number, (200, 200))
         Image.fromarray(soft).save(folder / "masks" / f"p{number}.png")
     assert "all but two of them rare" in refused(str(folder), tmp_path / "2")
+
+
+def test_shapes_of_coco_become_masks(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    images, annotations = [], []
+    for number in range(12):
+        photo(tmp_path / "images" / f"{number}.jpg", number)
+        images.append({"id": number, "file_name": f"{number}.jpg", "width": SIDE, "height": SIDE})
+        left, top = number // 2, number % 10
+        box = [left, top, left + 5, top, left + 5, top + 6, left, top + 6]
+        annotations.append({"id": number, "image_id": number, "category_id": 7, "bbox": [left, top, 5, 6],
+                            "segmentation": [box]})  # fmt: skip
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "square"}]}
+    file = tmp_path / "annotations.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    data = read(str(file), tmp_path)
+    number = int(Path(data.rows["image"][5]).stem)
+    assert data.label_names == ["background", "square"]
+    assert np.array_equal(classes(data, 5), shape(number))
+    annotations[3]["segmentation"] = [[1, 2, 3, 4]]
+    file.write_text(json.dumps(document), encoding="utf-8")
+    told = refused(str(file), tmp_path / "2")
+    assert "3.jpg" in told
+    assert "fewer than three corners" in told

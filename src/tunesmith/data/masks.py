@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tunesmith.core.files import open_regular
 from tunesmith.data import shapes
-from tunesmith.data.pictures import MOST_PIXELS, URI
+from tunesmith.data.pictures import MOST_PIXELS, URI, absent
 
 IGNORED = 255
 """Number of a place that does not count, in files of numbers and in class maps."""
@@ -33,7 +33,6 @@ MOST_CLASSES = 255
 GREY = 0x010101
 """Times a grey value, that is its colour."""
 _FORMATS = ("PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "JPEG")
-_SIDEWAYS = frozenset({5, 6, 7, 8})
 _MOST_COLOURS = 4_096
 _FEW = 8
 """Values of a mask from which on it is asked whether they are classes at all."""
@@ -96,6 +95,15 @@ class Mask:
         return to_classes(values, {value: index[name] for value, name in self.names.items() if name in index})
 
 
+def drawn_from(shapes: Sequence[tuple[str, object]], classes: Sequence[str], size: tuple[int, int]) -> str:
+    """Labels with COCO segmentations on a picture of `size` (width, height) as a mask that is not checked yet; what
+    none covers is 'background'."""
+    value = {name: number for number, name in enumerate(classes, 1)}
+    given = {"size": [size[1], size[0]], "shapes": [[value[name], segmentation] for name, segmentation in shapes]}
+    names = {0: "background", **{number: name for name, number in value.items()}}
+    return Mask(json.dumps(given), names, False, "").written()
+
+
 def is_written(cell: str) -> bool:
     """Whether a text is a checked mask (`Mask.written`)."""
     return cell.startswith('{"mask":')
@@ -108,7 +116,7 @@ def look(given: str) -> Look:
     try:
         found = os.stat(given)
     except OSError:
-        raise MaskFault(_absent(Path(given))) from None
+        raise MaskFault(absent(Path(given))) from None
     return _look(given, found.st_size, found.st_mtime_ns)
 
 
@@ -134,19 +142,6 @@ def smeared(found: Look, known: Sequence[int] = ()) -> str | None:
             "colours between those of the classes; resize masks to the nearest pixel"
         )
     return None
-
-
-def upright_size(given: str) -> tuple[tuple[int, int], bool]:
-    """Width and height of a picture as it is shown, from the head of its file, and whether the file stores it in
-    another way. Raises MaskFault where there is none."""
-    with _opened(given) as file:
-        try:
-            with _quiet(), Image.open(file) as image:
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1)
-                size = image.size[::-1] if turned in _SIDEWAYS else image.size
-                return (size[0], size[1]), turned in range(2, 9)
-        except Exception as error:  # decoders raise whatever they like
-            raise MaskFault(" ".join(str(error).split())) from None
 
 
 def to_classes(values: np.ndarray, numbers: Mapping[int, int]) -> np.ndarray:
@@ -244,15 +239,11 @@ def _opened(given: str) -> AbstractContextManager[IO[bytes]]:
     try:
         return cast(AbstractContextManager[Any], open_regular(path))
     except FileNotFoundError:
-        raise MaskFault(_absent(path)) from None
+        raise MaskFault(absent(path)) from None
     except IsADirectoryError:
         raise MaskFault("it is a folder, and a mask is needed") from None
     except OSError as error:
         raise MaskFault(f"it can not be read: {error.strerror}") from None
-
-
-def _absent(path: Path) -> str:
-    return f"there is no such file in {path.parent}" if path.parent.is_dir() else f"there is no folder {path.parent}"
 
 
 def _quiet() -> warnings.catch_warnings[None]:

@@ -5,14 +5,16 @@ Category ids may have holes; crowds stay crowds; a picture without boxes is one 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Emit
+from tunesmith.data import masks
 from tunesmith.data.annotations import rows
 from tunesmith.data.annotations.rows import Row, Rows
+from tunesmith.data.picture_sizes import size_of
 
 _HEAD = 1 << 20
 _FIX = "Give each picture, box and category as COCO does: https://cocodataset.org/#format-data"
@@ -43,6 +45,7 @@ def read(path: Path, emit: Emit) -> Rows:
     problems: list[Problem] = []
     found: dict[Any, Row] = {}
     sizes: dict[Any, tuple[int, int]] = {}
+    shapes: dict[Any, list[tuple[str, object]]] = defaultdict(list)
     for number, image in enumerate(document["images"], 1):
         if not isinstance(image, dict) or "id" not in image or not image.get("file_name"):
             problems.append(Problem(f"images: entry {number} has no 'id' or no 'file_name'", str(path)))
@@ -58,15 +61,27 @@ def read(path: Path, emit: Emit) -> Rows:
         problem = _add(one, found, names)
         if problem is not None:
             problems.append(Problem(f"annotations: entry {number} {problem}", str(path)))
+        elif one.get("segmentation"):
+            shapes[one["image_id"]].append((names[one["category_id"]], one["segmentation"]))
     if not problems:
         problems = [wrong for key, row in found.items() if (wrong := rows.fitted(row, sizes[key])) is not None]
     rows.refuse(problems, _FIX)
+    if shapes:
+        for key, row in found.items():
+            row.mask = masks.drawn_from(shapes[key], sorted(names.values()), _size(row, sizes[key]))
     known = {row.image.resolve() for row in found.values()}
     beside = {one for folder in {row.image.parent for row in found.values()} for one in rows.pictures_in(folder)}
     left = [one for one in beside if one.resolve() not in known]
     if path.parent in folders[:1] and len(left) < len(beside):
         rows.tell("pictures left out", left, f"pictures are not listed in {path}", emit)
     return list(found.values())
+
+
+def _size(row: Row, said: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the picture that shapes were drawn on."""
+    if min(said) > 0 or (size := size_of(str(row.image))) is None:
+        return said
+    return size.width, size.height
 
 
 def _is_coco(path: Path) -> bool:

@@ -31,6 +31,8 @@ class Row:
     image: Path
     file: Path
     boxes: list[dict[str, Any]] = field(default_factory=list)
+    mask: str | None = None
+    """What its shapes cover, as `data.masks.drawn_from` writes it."""
     line: int | None = None
 
 
@@ -38,13 +40,16 @@ Rows = list[Row]
 
 
 def tables_of(rows: Rows) -> Iterator[pa.Table]:
-    """Columns 'image' and 'objects'."""
+    """Columns 'image' and 'objects'; where there are shapes also 'mask'."""
     for start in range(0, max(1, len(rows)), _BATCH):
         some = rows[start : start + _BATCH]
-        yield pa.table({
+        columns = {
             "image": pa.array([str(row.image) for row in some], pa.string()),
             "objects": pa.array([row.boxes for row in some], OBJECTS),
-        })  # fmt: skip
+        }
+        if any(row.mask is not None for row in rows):
+            columns["mask"] = pa.array([row.mask for row in some], pa.string())
+        yield pa.table(columns)
 
 
 def pictures_in(folder: Path) -> list[Path]:

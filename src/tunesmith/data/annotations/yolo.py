@@ -38,7 +38,7 @@ def find(path: Path, split: str) -> dict[str, Place] | None:
         if (settings := _settings(file)) is not None:
             return _of_settings(file, settings)
     listed = next((path / name for name in _LISTS if (path / name).is_file()), None)
-    if listed is None:
+    if listed is None or not any(file.name not in _LISTS for file in path.rglob("*.txt")):
         return None
     names = tuple(line.strip() for line in listed.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     images = path / "images" if (path / "images").is_dir() else path

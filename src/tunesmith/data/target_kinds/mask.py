@@ -13,6 +13,7 @@ import pyarrow as pa
 from tunesmith.data import class_files, masks, pictures
 from tunesmith.data.class_colours import colour_name, colour_value
 from tunesmith.data.masks import IGNORED, Look, Mask, MaskFault
+from tunesmith.data.picture_sizes import size_of
 from tunesmith.data.profile import Profile, simple
 from tunesmith.data.target_kind import TargetKind
 from tunesmith.data.types import Columns
@@ -40,7 +41,7 @@ class Masks(TargetKind):
         cells = [cell if isinstance(cell, str) else _uri(cell) or "" for cell in profile.cells]
         fits = sum(map(masks.is_written, cells)), sum(map(pictures.is_picture, cells))
         if fits[0] >= _MOSTLY * len(cells):
-            return 3 * self.sure
+            return self.sure if any('"shapes"' in cell for cell in cells) else 3 * self.sure
         if fits[1] < _MOSTLY * len(cells):
             return 0.0
         name = simple(profile.name)
@@ -92,16 +93,18 @@ class Masks(TargetKind):
 
         def one(row: int) -> str | None:
             cell = cells[row]
-            if cell is None or masks.is_written(cell):
-                return cell
-            return checked(cell, of[row], names, colours)
+            if cell is not None and masks.is_written(cell):
+                mask = Mask.of(cell)
+                return cell if mask.digest else checked(mask.given, of[row], mask.names, mask.colours)
+            return None if cell is None else checked(cell, of[row], names, colours)
 
         found: list[str | None] = []
         faults: list[tuple[int, str]] = []
         for row, result in enumerate(_each(one, range(len(cells)))):
             if isinstance(result, MaskFault):
                 found.append(None)
-                faults.append((row, f"{pictures.shown(str(cells[row]))}: {result}"))
+                shapes = str(cells[row]).startswith("{")
+                faults.append((row, f"{'' if shapes else pictures.shown(str(cells[row])) + ': '}{result}"))
             else:
                 found.append(result)
         return pa.array(found, self.arrow), faults
@@ -139,14 +142,11 @@ def colour_or_number(label: str) -> int:
 
 
 def _check_size(found: Look, picture: str) -> None:
-    try:
-        size, turned = masks.upright_size(picture)
-    except MaskFault:
-        return  # told of the picture itself
-    if found.size == size:
+    size = size_of(picture)
+    if size is None or found.size == (size.width, size.height):  # what is no picture is told elsewhere
         return
-    told = f"it is {found.size[0]} x {found.size[1]} pixels, and its picture {size[0]} x {size[1]}"
-    if turned and found.size == size[::-1]:
+    told = f"it is {found.size[0]} x {found.size[1]} pixels, and its picture {size.width} x {size.height}"
+    if found.size == size.stored:
         raise MaskFault(
             f"{told}: the picture lies turned in its file and is shown upright, as its EXIF data say, and the mask was "
             "drawn on what lies in the file; turn the mask too"
