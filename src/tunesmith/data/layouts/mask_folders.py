@@ -10,8 +10,9 @@ from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit
 from tunesmith.data import tables
 from tunesmith.data.arrowfile import BATCH_ROWS
+from tunesmith.data.folders import files_in, folders_in
 from tunesmith.data.jsonlayout import SPLIT_WORDS
-from tunesmith.data.layout import Layout, divided, files_in, folders_in
+from tunesmith.data.layout import Layout, divided
 from tunesmith.data.modality import DataModality
 from tunesmith.data.part import Hints, Part
 from tunesmith.data.pictures import SUFFIXES
