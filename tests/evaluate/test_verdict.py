@@ -7,6 +7,7 @@ import pytest
 
 import evaluate_toys as toys
 from tunesmith.core.errors import OptionError
+from tunesmith.core.renamed import RenamedWarning
 from tunesmith.evaluate import good, good_text, metrics_json, verdict
 from tunesmith.evaluate.goal import Goal, parse_goal
 from tunesmith.evaluate.measured import Difference, with_intervals
@@ -75,6 +76,12 @@ def test_a_target_decides(target: float, level: str, said: str) -> None:
     found = judged(*spam(12, 1), Goal("accuracy", target))
     assert (found["level"], found["metric"], found["target"]) == (level, "accuracy", target)
     assert said in found["words"]
+
+
+def test_the_f1_of_entities_has_its_name_and_is_known_by_the_old_one() -> None:
+    assert parse_goal("f1>=0.8", "--goal", "spans").metric == "f1"
+    with pytest.warns(RenamedWarning, match="span_f1 is called f1 now"):
+        assert parse_goal("span_f1>=0.8", "--goal", "spans").metric == "f1"
 
 
 def test_targets_name_a_metric_and_a_side() -> None:

@@ -141,7 +141,7 @@ def test_a_run_from_words_to_plain_transformers(tmp_path: Path) -> None:
         path, model=str(tmp_path / "base"), method="full", epochs=15, learning_rate=3e-3, near_duplicates=0,
         out=tmp_path / "run", listeners=[said.append],
     )  # fmt: skip
-    assert run.document["test"]["span_f1"]["value"] > 0.9
+    assert run.document["test"]["f1"]["value"] > 0.9
     assert {"majority", "word_tags", "linear_probe"} <= set(run.document["baselines"])
     assert [row["label"] for row in run.document["per_class"]] == ["THING"]
     table = pq.read_table(run.folder.predictions).to_pydict()
@@ -158,7 +158,7 @@ def test_a_run_from_words_to_plain_transformers(tmp_path: Path) -> None:
     }  # fmt: skip
     with pytest.warns(UserWarning, match="trained rows: 28 of 40 rows"):
         evaluated = tunesmith.evaluate(run.path, path)
-    assert evaluated["metrics"]["span_f1"]["value"] > 0.9
+    assert evaluated["metrics"]["f1"]["value"] > 0.9
 
     plain = AutoModelForTokenClassification.from_pretrained(run.folder.model)
     tokenizer = AutoTokenizer.from_pretrained(run.folder.model)
@@ -188,7 +188,7 @@ def test_words_beyond_the_limit_are_counted_and_said(tmp_path: Path) -> None:
     assert len(found["tags"]) == len(long)
     assert set(found["tags"][-10:]) == {"O"}
     measured = model.measured(Dataset.from_dict({"tokens": [long]}), [["O"] * 23 + ["B-THING"]])
-    assert compute(measured)["span_recall"] == 0.0
+    assert compute(measured)["recall"] == 0.0
 
 
 def test_a_model_of_whole_texts_is_no_base_for_words(tmp_path: Path) -> None:
@@ -230,4 +230,4 @@ def test_ways_to_tag_are_compared(tmp_path: Path) -> None:
     )  # fmt: skip
     names = {row["rung"] for row in found["rungs"]}
     assert names == {"majority", "word_tags", "full"}
-    assert found["metric"] == "span_f1"
+    assert found["metric"] == "f1"

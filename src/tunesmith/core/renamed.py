@@ -11,6 +11,9 @@ from tunesmith.core.errors import OptionError
 OPTIONS = {"thaw": "unfreeze", "kept_share": "frozen_share"}
 ATTRIBUTES = {"lesson": "objective", "resting": "frozen_prefix"}
 """Of plugins."""
+METRICS = {
+    "span_f1": "f1", "span_precision": "precision", "span_recall": "recall", "span_f1_macro": "entity_f1_macro",
+}  # fmt: skip
 
 
 class RenamedWarning(FutureWarning):
@@ -19,6 +22,14 @@ class RenamedWarning(FutureWarning):
 
 def say(old: str, new: str) -> None:
     warnings.warn(f"{old} is called {new} now; the old name goes on working for one version.", RenamedWarning, 3)
+
+
+def metric(name: str) -> str:
+    """The name that a metric has now."""
+    if name not in METRICS:
+        return name
+    say(name, METRICS[name])
+    return METRICS[name]
 
 
 def words_before(words: Mapping[str, Any]) -> dict[str, Any]:

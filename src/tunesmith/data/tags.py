@@ -27,6 +27,11 @@ class Span(NamedTuple):
     type: str
 
 
+def surface(words: Sequence[str], span: Span) -> str:
+    """The words of an entity, in any case of their letters."""
+    return " ".join(words[span.start : span.end]).casefold()
+
+
 def items_of(cell: object) -> list[str] | None:
     """The words or tags in a cell: a list, a list as JSON or Python writes it, or words between spaces. None where
     there is nothing. Raises ValueError for what is no list of words."""
@@ -96,3 +101,13 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
         else:
             found.append(Span(at, at + 1, match[2]))
     return found
+
+
+def may_follow(names: Sequence[str]) -> list[list[bool]]:
+    """Of each tag in BIO, which tags may stand after it; in the last line, which may stand first."""
+    return [[_follows(before, after) for after in names] for before in [*names, OUTSIDE]]
+
+
+def _follows(before: str, after: str) -> bool:
+    match, last = _TAG.fullmatch(after), _TAG.fullmatch(before)
+    return match is None or match[1] != "I" or (last is not None and last[2] == match[2])

@@ -128,6 +128,13 @@ class PredictiveTask(Task):
         """Column 'target' as what predictions are compared with."""
         return self.target.truth(values)
 
+    def fit_inputs(self, rows: Dataset) -> None:
+        """Learn what must be known of the training rows to judge others."""
+
+    def truth_of(self, values: Sequence[object], rows: Dataset) -> Any:
+        """The same as `truth`, of these rows, where more is to be known of them."""
+        return self.truth(values)
+
     @abstractmethod
     def targets(self, values: Sequence[object]) -> np.ndarray:
         """Column 'target' as what `loss` compares with."""

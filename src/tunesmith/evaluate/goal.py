@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tunesmith.core import renamed
 from tunesmith.core.errors import OptionError
 from tunesmith.core.spec import RunSpec
 from tunesmith.evaluate import words
-from tunesmith.evaluate.metrics import get, higher_is_better
+from tunesmith.evaluate.metrics import get, higher_is_better, names_for
 from tunesmith.evaluate.types import Interval
 
 _FORM = re.compile(r"\s*(\w+)\s*([<>]?=|[<>])\s*([-+.\deE]+)\s*")
@@ -33,8 +34,9 @@ class Goal:
         return f"{words.metric(self.metric)} {words.number(self.value)}"
 
 
-def parse_goal(text: str, flag: str) -> Goal:
-    """Goal('accuracy', 0.95) from 'accuracy>=0.95'; 'f1' alone is f1_macro. Raises OptionError, which names `flag`."""
+def parse_goal(text: str, flag: str, kind: str = "label") -> Goal:
+    """Goal('accuracy', 0.95) from 'accuracy>=0.95'; 'f1' of outcomes of labels is f1_macro. Raises OptionError, which
+    names `flag`."""
     found = _FORM.fullmatch(text)
     try:
         if found is None:
@@ -44,7 +46,9 @@ def parse_goal(text: str, flag: str) -> Goal:
         raise OptionError(
             f"{flag} {text}: expected a metric and its target.", "Example: accuracy>=0.95, or rmse<=0.4"
         ) from None
-    name = "f1_macro" if found[1] == "f1" else found[1]
+    name = renamed.metric(found[1])
+    if name == "f1" and name not in names_for(kind):
+        name = "f1_macro"
     right = ">" if higher_is_better(name) else "<"
     if found[2][0] in "<>" and found[2][0] != right:
         raise OptionError(f"{flag} {text}: of {name}, {'more' if right == '>' else 'less'} is better.",
@@ -55,6 +59,6 @@ def parse_goal(text: str, flag: str) -> Goal:
     return Goal(name, value)
 
 
-def goal_of(spec: RunSpec) -> Goal | None:
+def goal_of(spec: RunSpec, kind: str) -> Goal | None:
     """The goal of a run, as it was typed."""
-    return None if spec.goal is None else parse_goal(spec.goal, "--goal")
+    return None if spec.goal is None else parse_goal(spec.goal, "--goal", kind)

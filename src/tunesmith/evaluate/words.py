@@ -13,6 +13,7 @@ BASELINES = {
     "tfidf_logistic_regression": "counting words (TF-IDF)",
     "tfidf_ridge": "counting words (TF-IDF)",
     "tfidf": "counting words (TF-IDF)",
+    "gazetteer": "the entities of the training rows, looked up",
     "word_tags": "the most frequent tag of each word",
     "nearest_neighbours": "the answers of the texts that are most alike",
     "linear_probe": "a linear model on the frozen base",

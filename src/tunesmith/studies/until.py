@@ -136,9 +136,11 @@ def until(
     asked for again. `launcher`: where the runs take place (`here`, `process`). Writes until.json and
     report.html into `out`, the kept run into `out`/run. Raises UsageError, RunFailed, Stopped.
     """
-    goal, limit = parse_goal(metric, "--until"), parse_budget(budget)
+    parse_goal(metric, "--until")
+    limit = parse_budget(budget)
     with open_study(out, data, given, launcher, verb="series of steps", metric=metric) as study:
         split = study.make_split()
+        goal = parse_goal(metric, "--until", split.kind)
         measure = family_named(split.family).measured_by(goal.metric, split)
         sign = 1 if higher_is_better(goal.metric) else -1
         series = _Steps(study, split, {**split.without_test(), **measure}, goal.metric, goal.value, sign)

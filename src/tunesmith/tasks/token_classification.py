@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,11 +16,14 @@ from torch.nn import functional
 from tunesmith.core import registry
 from tunesmith.core.events import Emit
 from tunesmith.core.options import Options
+from tunesmith.data.surfaces import SurfaceForms
 from tunesmith.data.types import Kind
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.protocols import PredictiveTask, Toy
 from tunesmith.engine.tokens import encode_rows
 from tunesmith.engine.word_tokens import EncodedWords, with_words
+from tunesmith.evaluate.spans import TrueTags
+from tunesmith.evaluate.targets.spans import Spans
 from tunesmith.models.bundle import Bundle
 
 
@@ -38,7 +41,8 @@ class TokenClassification(PredictiveTask):
     kinds: ClassVar[tuple[Kind, ...]] = ("spans",)
     modality: ClassVar[str] = "tokens"
     loader: ClassVar[str] = "words"
-    metrics: tuple[str, ...] = ("span_f1", "span_precision", "span_recall", "word_accuracy")
+    metrics: tuple[str, ...] = ("f1", "precision", "recall", "word_accuracy")
+    _seen: SurfaceForms | None = None
     probe_loss: Loss = "softmax"
     kind: Kind = "spans"
 
@@ -53,6 +57,26 @@ class TokenClassification(PredictiveTask):
     ) -> EncodedWords:
         encoded = encode_rows(rows, bundle, self.options.max_length, folder, emit, check)
         return with_words(encoded, rows["tokens"][:], bundle.tokenizer, check)
+
+    @property
+    def target(self) -> Spans:
+        return Spans(self.kind, self.label_names, self._seen)
+
+    def fit_inputs(self, rows: Dataset) -> None:
+        self._seen = SurfaceForms.of(rows["tokens"][:], rows["target"][:])
+
+    def truth_of(self, values: Sequence[Any], rows: Dataset) -> TrueTags:
+        words = rows["tokens"][:] if "tokens" in rows.column_names else None
+        return TrueTags([list(tags) for tags in values], words)
+
+    def state(self) -> dict[str, Any]:
+        seen = None if self._seen is None else self._seen.record()
+        return {**super().state(), "seen": seen}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        seen = state.get("seen")
+        self._seen = None if seen is None else SurfaceForms(seen)
 
     def targets(self, values: Sequence[Any]) -> Any:
         """Of each row int64 [words]."""

@@ -1,4 +1,4 @@
-"""Metrics of spans of words: functions of the sums of row statistics. A span is right when its words and type are."""
+"""Metrics of entities: functions of the sums of row statistics. One is right when its words and its type are."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy as np
 from tunesmith.evaluate.metrics.metric import ERROR, SHARE, Metric
 
 
-def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+def _ratio(over: np.ndarray, under: np.ndarray, absent: float = 0.0) -> np.ndarray:
     """0 where there is nothing to divide by, as conlleval has it."""
-    return np.divide(over, under, out=np.zeros(len(over)), where=under > 0)
+    return np.divide(over, under, out=np.full(len(over), absent), where=under > 0)
 
 
 def _share(sums: np.ndarray) -> np.ndarray:
@@ -17,7 +17,7 @@ def _share(sums: np.ndarray) -> np.ndarray:
 
 
 def _f1(sums: np.ndarray) -> np.ndarray:
-    """Statistics: spans right, given and wanted."""
+    """Statistics: entities right, given and wanted."""
     return _ratio(2 * sums[:, 0], sums[:, 1] + sums[:, 2])
 
 
@@ -29,13 +29,26 @@ def _f1_macro(sums: np.ndarray) -> np.ndarray:
     return _ratio(each.sum(axis=1), (both > 0).sum(axis=1).astype(float))
 
 
+def _of_some_f1(sums: np.ndarray) -> np.ndarray:
+    """The same of some entities; undefined where no row has one."""
+    return np.where(sums[:, 2] > 0, _f1(sums), np.nan)
+
+
+def _of_some_share(sums: np.ndarray) -> np.ndarray:
+    return _ratio(sums[:, 0], sums[:, 1], np.nan)
+
+
 SPANS = ("spans",)
 
 TABLE: dict[str, Metric] = {
-    "span_f1": Metric(_f1, True, SPANS, SHARE, title="F1 of spans", hub="f1"),
-    "span_precision": Metric(_share, True, SPANS, SHARE, title="precision of spans", hub="precision"),
-    "span_recall": Metric(_share, True, SPANS, SHARE, title="recall of spans", hub="recall"),
-    "span_f1_macro": Metric(_f1_macro, True, SPANS, SHARE, title="F1 of spans, mean of types"),
+    "f1": Metric(_f1, True, SPANS, SHARE, title="entity F1", hub="f1"),
+    "precision": Metric(_share, True, SPANS, SHARE, title="entity precision", hub="precision"),
+    "recall": Metric(_share, True, SPANS, SHARE, title="entity recall", hub="recall"),
+    "entity_f1_macro": Metric(_f1_macro, True, SPANS, SHARE, title="entity F1, mean of types"),
+    "partial_f1": Metric(_f1, True, SPANS, SHARE, title="entity F1, half for a partial match"),
+    "unseen_f1": Metric(_of_some_f1, True, SPANS, SHARE, title="F1 of unseen entities"),
+    "unseen_recall": Metric(_of_some_share, True, SPANS, SHARE, title="recall of unseen entities"),
+    "seen_recall": Metric(_of_some_share, True, SPANS, SHARE, title="recall of entities seen in training"),
     "word_accuracy": Metric(_share, True, SPANS, SHARE, title="accuracy of words", hub="accuracy"),
     "word_log_loss": Metric(_share, False, SPANS, ERROR, title="log loss of words"),
 }

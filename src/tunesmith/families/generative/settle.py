@@ -41,7 +41,7 @@ def settle_plan(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
     if spec.task == "auto":
         emit(Decided("task", name, f"the data is of the form {data.form!r} ({data.format})"))
     if spec.goal is not None:
-        metrics.get(parse_goal(spec.goal, "--goal").metric, "text")  # must be one of this task
+        metrics.get(parse_goal(spec.goal, "--goal", "text").metric, "text")  # must be one of this task
     kind = registry.get("tasks", name).network
     method_name = spec.method
     if method_name == "auto":

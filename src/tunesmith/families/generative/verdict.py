@@ -48,7 +48,7 @@ def judge(
     if "base" in rivals:
         base = paired_difference(likely["tuned"], rivals["base"], first, seed=seed)
     good = good_text.judge(
-        written, gates, test, (metric, of_text) if by_text else None, base, first, goal=goal_of(run.plan.spec)
+        written, gates, test, (metric, of_text) if by_text else None, base, first, goal=goal_of(run.plan.spec, "text")
     )
     if gates and core["outcome"] == "better":
         core["outcome"] = "not proven"  # losses may fall while what is written is of no use

@@ -126,4 +126,5 @@ class PredictiveRun(RunContext):
     def measured_at(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Measured:
         task = self.plan.task
         predictions = task.decode(logits, self.rows.counts(positions))
-        return task.measure(predictions, task.truth(self.data.targets(positions)), thresholds)
+        truth = task.truth_of(self.data.targets(positions), self.data.rows.select(positions))
+        return task.measure(predictions, truth, thresholds)

@@ -116,7 +116,7 @@ def _verdict(run: PredictiveRun, test: diagnose.Metrics) -> verdict.Verdict:
     ours, others = run.ours["test"], run.others
     first, seed = run.plan.task.metrics[0], run.plan.spec.seed
     constant = others.get(run.plan.task.target.constant)
-    judged = good.judge(ours, test, constant, first, goal=goal_of(run.plan.spec))
+    judged = good.judge(ours, test, constant, first, goal=goal_of(run.plan.spec, ours.kind))
     if run.cut.much:
         judged["words"] += f" {run.cut.evidence}"
     simplest = "linear_probe" if run.is_probe else None

@@ -244,7 +244,7 @@ class Model(Shown):
 
     def measured(self, rows: Dataset, targets: Sequence[object]) -> Measured:
         """What its answers to a Dataset as for `scores` are worth, beside what they should be."""
-        return self.task.measure(self.predictions(rows), self.task.truth(targets), self.thresholds)
+        return self.task.measure(self.predictions(rows), self.task.truth_of(targets, rows), self.thresholds)
 
     def answers(self, predictions: Any, *, threshold: float | None = None, rows: Dataset | None = None) -> list[Words]:
         """Predictions as `predict` gives them."""

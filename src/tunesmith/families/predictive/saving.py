@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import full_disk_as_oserror, write_table
@@ -62,4 +63,4 @@ def read_predictions(path: Path, table: pa.Table) -> Measured:
     """See `runs.protocols.Family`."""
     task, thresholds = settled_in(model_folder(path))
     columns = table.to_pydict()
-    return task.measure(task.target.from_columns(columns), task.truth(columns["truth"]), thresholds)
+    return task.measure(task.target.from_columns(columns), task.truth_of(columns["truth"], Dataset(table)), thresholds)

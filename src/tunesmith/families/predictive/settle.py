@@ -32,7 +32,7 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     kind = data.columns.kind
     task_name = choose.task_for(data.columns, spec.task, emit)
     if spec.goal is not None:
-        metrics.get(parse_goal(spec.goal, "--goal").metric, kind)  # must be one of this task
+        metrics.get(parse_goal(spec.goal, "--goal", kind).metric, kind)  # must be one of this task
     train = data.splits["train"]
     model_name = continued.base_name(
         spec, text_language.sample(data), emit, choose.loader_of(registry.get("tasks", task_name)).bases
@@ -46,6 +46,7 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     rate, epochs = choose.rate_and_epochs(method_name, task_name, len(train))
     plan = settle.settle(spec, chosen, epochs, rate)
     plan.task.fit(kind, data.label_names, data.targets(train), emit)
+    plan.task.fit_inputs(data.rows.select(train))
     return plan
 
 

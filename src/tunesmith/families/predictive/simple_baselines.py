@@ -32,6 +32,6 @@ def of_data(
             widths.append(found[0].shape[1])
         return found
 
-    truths = task.truth(train["target"][:]), task.truth(test["target"][:])
+    truths = task.truth_of(train["target"][:], train), task.truth_of(test["target"][:], test)
     cheap = None if constant else modality.cheap
     return task.target.baselines((train, test), truths, cheap, features, seed=seed, emit=emit)

@@ -150,4 +150,5 @@ def fitted_task(name: str, spec: RunSpec, prepared: PreparedData, train: np.ndar
     plugin = registry.get("tasks", name)
     task: PredictiveTask = plugin(pick(plugin.Options, spec.options))
     task.fit(prepared.columns.kind, prepared.label_names, prepared.targets(train), ignore)
+    task.fit_inputs(prepared.rows.select(train))
     return task
