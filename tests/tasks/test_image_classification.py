@@ -82,6 +82,17 @@ def test_training_pictures_are_changed_as_their_labels_allow(run: tunesmith.Run)
     assert '<img class="sheet" src="data:image/jpeg;base64,' in page
 
 
+def test_mirror_images_are_asked_too_also_by_the_saved_model(photos: Path, run: tunesmith.Run) -> None:
+    given = {"model": str(run.path / "model"), "method": "head", "tta": "horizontal", "sampling": "balanced"}
+    other = tunesmith.train(str(photos), out=photos.parent / "mirrors", **(QUIET | given))
+    picture = np.asarray(Image.open(photos / "bar" / "03.png").convert("RGB"))
+    model = tunesmith.load(other.path)
+    both = model.predict_proba([picture, np.ascontiguousarray(picture[:, ::-1])])
+    np.testing.assert_allclose(both[0], both[1], atol=1e-5)
+    model.bundle.model.mirrors = ()
+    assert np.abs(model.predict_proba([picture])[0] - both[0]).max() > 1e-6
+
+
 def test_plain_transformers_gives_the_same_answers(run: tunesmith.Run, photos: Path) -> None:
     path = photos / "bar" / "03.png"
     processor = AutoImageProcessor.from_pretrained(run.path / "model")

@@ -67,6 +67,7 @@ class Distill(Callback):
         setup.objective = DistilledObjective(
             objective.rows, objective.positions, objective.row_loss, objective.batch_rows, objective.batch_tokens,
             objective.seed, features, heads, weight, same_batches=objective.same_batches,
+            chances=objective.chances,
         )  # fmt: skip
 
 

@@ -149,11 +149,11 @@ class TrainWords(TypedDict, total=False):
     """Share of the target spread over the other labels (single label only)."""
     dropout: float | None
     """Dropout in the network while training."""
-    augment: Literal["auto", "none", "light", "standard", "strong"] | None
+    augment: Literal["auto"] | Literal["none", "light", "standard", "strong"] | None
     """How far training pictures are changed at random, anew in every epoch: none, light (crops, a little
     brightness), standard (also turned by up to 10 degrees, colours, parts erased), strong (also two operations of
     RandAugment); auto is standard."""
-    flip: Literal["auto", "none", "horizontal", "vertical", "both"] | None
+    flip: Literal["auto"] | Literal["none", "horizontal", "vertical", "both"] | None
     """How training pictures may be mirrored. Never where labels depend on it, as those of digits, text and signs do;
     auto asks a linear head on the frozen base whether its answers stay the same."""
     mixup: float | None
@@ -162,6 +162,12 @@ class TrainWords(TypedDict, total=False):
     cutmix: float | None
     """The same with a part of one picture put into another (CutMix, Yun et al. 2019; 1.0 is usual). With both, each
     in half of the batches."""
+    tta: Literal["none", "horizontal", "vertical", "both"] | None
+    """Test-time flips: answers are those to a picture and to its mirror images together, also in the saved model,
+    and take as many times longer."""
+    sampling: Literal["plain", "balanced"] | None
+    """How often training pictures come in an epoch: each once (plain), or those of rare labels as often as those of
+    frequent ones (balanced)."""
     template: str | os.PathLike[str] | None
     """Chat template in place of the model's own: chatml, or a .jinja file. A base without one needs it."""
     date: str | None

@@ -9,29 +9,34 @@ from pydantic import Field
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
 from tunesmith.core.spec import Words
-from tunesmith.engine.augment import Flip, of_level
+from tunesmith.engine.augment import Flip, Level, of_level
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
 from tunesmith.engine.pixels import EncodedPictures
 
 
 class AugmentOptions(Options):
-    augment: Literal["auto", "none", "light", "standard", "strong"] = "auto"
+    augment: Literal["auto"] | Level = "auto"
     """How far training pictures are changed at random, anew in every epoch: none, light (crops, a little brightness),
     standard (also turned by up to 10 degrees, colours, parts erased), strong (also two operations of RandAugment);
     auto is standard."""
-    flip: Literal["auto", "none", "horizontal", "vertical", "both"] = "auto"
+    flip: Literal["auto"] | Flip = "auto"
     """How training pictures may be mirrored. Never where labels depend on it, as those of digits, text and signs do;
     auto asks a linear head on the frozen base whether its answers stay the same."""
 
 
-class MixOptions(AugmentOptions):
+class PictureOptions(AugmentOptions):
+    """Of tasks with one answer for a picture."""
+
     mixup: float = Field(default=0.0, ge=0)
     """Pictures of a batch are blended in pairs, and so are their targets: alpha of the Beta distribution that their
     shares are drawn from (mixup, Zhang et al. 2018; 0.2 is usual); 0: not at all."""
     cutmix: float = Field(default=0.0, ge=0)
     """The same with a part of one picture put into another (CutMix, Yun et al. 2019; 1.0 is usual). With both, each in
     half of the batches."""
+    tta: Flip = "none"
+    """Test-time flips: answers are those to a picture and to its mirror images together, also in the saved model, and
+    take as many times longer."""
 
 
 def settle_augmentation(rows: EncodedItems, options: AugmentOptions, ask: Ask | None, emit: Emit) -> Words:
@@ -51,7 +56,7 @@ def settle_augmentation(rows: EncodedItems, options: AugmentOptions, ask: Ask | 
         flip, why = ("horizontal", "what stands left may stand right") if ask is None else _flips(rows, ask)
         emit(Decided("flip", flip, why))
     rows.augmentation = of_level(level, flip)
-    if isinstance(options, MixOptions):
+    if isinstance(options, PictureOptions):
         rows.mixup, rows.cutmix = options.mixup, options.cutmix
     return {"augment": level, "flip": flip}
 

@@ -110,6 +110,9 @@ class PredictiveTask(Task):
     def load(self, model: str, emit: Emit) -> Bundle:
         """The base model with a head for this task."""
 
+    def equip(self, bundle: Bundle) -> None:
+        """What options of the task change in how a network answers, once it is loaded: a base, or a saved model."""
+
     def encode(
         self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
     ) -> EncodedItems:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
@@ -14,12 +12,17 @@ from tunesmith.models.types import Network
 class VisionModel(PooledNetwork):
     """`network` is an `AutoModelForImageClassification`."""
 
-    pooling: ClassVar[str] = "own"
-    """Of the patches or places of a picture the network makes one vector in its own way."""
-
     def __init__(self, network: Network) -> None:
         super().__init__(network)
+        self.mirrors: tuple[tuple[int, ...], ...] = ()
+        """Axes of 'pixel_values' that are turned over for further looks at a picture, where nothing is learned; what
+        the head reads is the mean of all looks, and so are the logits."""
         self._norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+
+    @property
+    def pooling(self) -> str:
+        """Of the patches or places of a picture the network makes one vector in its own way, of each look at it."""
+        return "own" if not self.mirrors else f"own, with mirrors {self.mirrors}"
 
     @property
     def float32_names(self) -> frozenset[str]:
@@ -37,7 +40,9 @@ class VisionModel(PooledNetwork):
         for norm in self._norms:  # what does not learn keeps its statistics too, and answers as in evaluation
             norm.training = self.training and norm.weight is not None and norm.weight.requires_grad
         pixels = batch["pixel_values"].to(next(self.network.parameters()).dtype)
-        return self.seen({"pixel_values": pixels}, self.head).float()
+        looks = [pixels] if self.training else [pixels, *(pixels.flip(axes) for axes in self.mirrors)]
+        found = [self.seen({"pixel_values": look}, self.head).float() for look in looks]
+        return found[0] if len(found) == 1 else torch.stack(found).mean(0)
 
     def fold(self) -> Network:
         """The network as transformers knows it."""

@@ -82,6 +82,7 @@ class Model(Shown):
         """Texts that were longer than what is read of them, since `warn_of_cut` was last asked."""
         self._precision: str | None = None  # measured when first needed
         self.bundle.model.to(self._device).eval()
+        task.equip(bundle)
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
