@@ -24,7 +24,7 @@ class TrainWords(TypedDict, total=False):
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
     task: (
         Literal["auto", "text-classification", "text-regression", "image-classification", "token-classification",
-        "chat", "preference", "seq2seq"] | str | None
+        "question-answering", "chat", "preference", "seq2seq"] | str | None
     )  # fmt: skip
     """What is learned: a name from `tunesmith tasks`, or auto."""
     model: str | os.PathLike[str] | None
@@ -128,6 +128,9 @@ class TrainWords(TypedDict, total=False):
     rows, each with its reason in the ledger."""
     unseen_labels: Literal["refuse", "warn"] | None
     """Labels of validation or test files that no training row has: refuse, or only warn."""
+    repeated_answers: Literal["refuse", "any", "first"] | None
+    """Answers that stand in several places of their context, where nothing says which is meant: refuse them, take
+    any of the places for right, or the first."""
     max_length: int | None
     """Most tokens of an example; the model's own limit, at most 2,048, when not given."""
     overflow: Literal["truncate", "drop", "error"] | None
@@ -168,6 +171,10 @@ class TrainWords(TypedDict, total=False):
     sampling: Literal["plain", "balanced"] | None
     """How often training pictures come in an epoch: each once (plain), or those of rare labels as often as those of
     frequent ones (balanced)."""
+    windows: int | None
+    """Most windows of a question in a step of training: one with its answer, others drawn anew in every epoch."""
+    max_answer_length: int | None
+    """Longest answer that is given, in characters. When not given, the longest of the training rows."""
     template: str | os.PathLike[str] | None
     """Chat template in place of the model's own: chatml, or a .jinja file. A base without one needs it."""
     date: str | None

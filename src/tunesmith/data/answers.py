@@ -16,13 +16,16 @@ Predictions = Sequence[Prediction]
 
 
 def as_columns(answers: Predictions, probabilities: bool = False) -> dict[str, list[Any]]:
-    """`predicted`, what an answer names first (a label, a list of labels, a number, a text), and `probability` of a
-    label; with `probabilities` one column `probability_<label>` each."""
+    """`predicted`, what an answer names first (a label, a list of labels, a number, a text), and where it has them its
+    `probability`, and its `start` and `end` in another text; with `probabilities` one column
+    `probability_<label>` each.
+    """
     first = answers[0]
     word = next(iter(first))
     columns = {"predicted": [answer[word] for answer in answers]}
-    if word == "label":
-        columns["probability"] = [answer["probability"] for answer in answers]
+    for name in ("start", "end", "probability"):
+        if name in first:
+            columns[name] = [answer[name] for answer in answers]
     if probabilities:
         for name in first.get("probabilities", {}):
             columns[f"probability_{name}"] = [answer["probabilities"][name] for answer in answers]

@@ -13,13 +13,15 @@ import pyarrow as pa
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.data import labels, leakage, split
-from tunesmith.data.duplicates import Duplicates
+from tunesmith.data.duplicates import Duplicates, connected
 from tunesmith.data.labels import TargetIndex
-from tunesmith.data.profile import take
+from tunesmith.data.modality import DataModality
+from tunesmith.data.profile import simple, take
 from tunesmith.data.split import NAMES, Ints, Marks
 from tunesmith.data.tables import Part
 from tunesmith.data.types import Leakage, SplitOptions
 
+_ENOUGH_DOCUMENTS = 10
 _DAY_OR_MONTH = r"^\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})(?!\d)"
 
 
@@ -35,11 +37,12 @@ class Division:
 
 @dataclass(frozen=True)
 class KeptRows:
-    """Parts of the input, the id of each kept row, and the part (0 is train) that it comes from."""
+    """Parts of the input, the id of each kept row, the part (0 is train) that it comes from, and what inputs are."""
 
     parts: list[Part]
     ids: Ints
     given: Ints
+    modality: DataModality | None = None
 
 
 def divide(
@@ -58,10 +61,15 @@ def divide(
     pool = np.flatnonzero(given == 0)
     validation, test = wanted_sizes(options, pool.size, files)
     how, why = "given files", "validation and test are given"
-    inner = leakage.movable(Duplicates(found.identical[pool], split.renumbered(found.cluster[pool])))
+    together = None if rows.modality is None else rows.modality.together
+    inner = Duplicates(found.identical[pool], split.renumbered(found.cluster[pool]))
+    inner = leakage.movable(inner) if together is None else inner
     strata = index.strata()[pool]
-    if validation or test:
-        how, why, marks[pool] = _carve(parts[0], kept[pool], strata, inner, options, (validation, test), seed)
+    sizes_of = (validation, test)
+    if (validation or test) and together is not None and rows.modality is not None and options.time is None:
+        how, why, marks[pool] = _in_whole(parts[0], kept[pool], inner, options, rows.modality, sizes_of, seed)
+    elif validation or test:
+        how, why, marks[pool] = _carve(parts[0], kept[pool], strata, inner, options, sizes_of, seed)
     before = marks.copy()
     result = leakage.measure(marks, found, options.near_duplicates)
     if how == "stratified" and leakage.measure(marks[pool], inner, 0.0).remaining_rows:
@@ -119,6 +127,34 @@ def _carve(
         return "by time", why, split.by_time(times, validation, test)
     why = f"drawn at random, every label or range of numbers in its share; seed {seed}"
     return "stratified", why, split.stratify(strata, validation, test, seed)
+
+
+def _in_whole(
+    part: Part, rows: Ints, found: Duplicates, options: SplitOptions, modality: DataModality, sizes: tuple[int, int],
+    seed: int,
+) -> tuple[str, str, Marks]:  # fmt: skip
+    """By what rows have in common: no cluster stands in two splits, nor does a group, or a document of which there are
+    enough."""
+    validation, test = sizes
+    parted = 1 + (validation > 0) + (test > 0)
+    units, why = found.cluster, f"no {modality.together} stands in two splits"
+    known = {simple(name): name for name in reversed(part.table.column_names)}
+    named = next((known[name] for name in modality.documents if name in known), None)
+    column = options.group or named
+    if column is not None:
+        groups = split.group_numbers(take(part.table.select([column]), rows).column(0).to_pylist())
+        _, codes = np.unique(groups, return_inverse=True)
+        shift = found.cluster + codes.max() + 1
+        merged = connected(codes, shift, int(shift.max()) + 1)[codes]
+        if np.unique(merged).size >= (parted if options.group else _ENOUGH_DOCUMENTS):
+            units, why = merged, f"{why}, nor does a value of {column!r}"
+        elif options.group:
+            problem = Problem(f"there are fewer than {parted} groups to divide", part.name, column=column)
+            raise DataError(problem, fix="Choose another column for 'group', or leave it out.")
+    if np.unique(units).size < parted:
+        problem = Problem(f"all rows are about fewer than {parted} different {modality.together}s", part.name)
+        raise DataError(problem, "Give files of their own with --validation and --test.")
+    return "by group", why, split.by_group(units, validation, test, seed)
 
 
 def _times(part: Part, rows: Ints, name: str) -> npt.NDArray[np.float64]:

@@ -173,7 +173,10 @@ def meaning(
 ) -> Columns:
     """The columns with what their cells mean: names of positions, decimal sign, spellings that are one."""
     values, decimal = asked
-    columns = replace(columns, merge_labels=values.merge_labels, missing=tuple(values.missing))
+    columns = replace(
+        columns, merge_labels=values.merge_labels, missing=tuple(values.missing),
+        repeated_answers=values.repeated_answers,
+    )  # fmt: skip
     if values.label_names is not None and (columns.kind == "number" or len(columns.target) > 1):
         what = "numbers to be read" if columns.kind == "number" else "a column for each label"
         problem = Problem(f"label_names names labels, and the target is {what}", source, column=columns.target[0])
@@ -188,6 +191,8 @@ def meaning(
             kind, why = reasons["target kind"]
             reasons["target kind"] = (kind, why if why.endswith(said) else f"{why}, written with {said}")
         return replace(columns, decimal=style.decimal if profile.kind == "string" and style.sure else None)
+    if (other := kind_named(columns.kind)) is not None and not other.labelled:
+        return columns
     _refuse_spans(profile, source)
     positions = None
     if columns.kind == "labels" and values.label_separator is None:

@@ -69,6 +69,11 @@ class DataModality(ABC):
     """Suffixes of the files with many inputs that it reads by itself (`reads`), in lower case."""
     kinds: ClassVar[tuple[str, ...] | None] = None
     """The only kinds of target that belong to such inputs; None: any."""
+    together: ClassVar[str | None] = None
+    """What several rows can have in common (a context, ...): rows of one cluster of `duplicates` are then divided as
+    one, and not drawn one by one."""
+    documents: ClassVar[tuple[str, ...]] = ()
+    """Usual names of a column of what `together` comes from, which is divided as one too where there are enough."""
 
     def __init_subclass__(cls) -> None:
         if "noun" in vars(cls):

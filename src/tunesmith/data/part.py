@@ -15,6 +15,7 @@ import pyarrow as pa
 from tunesmith.core.errors import Problem
 from tunesmith.data.arrowfile import remove
 from tunesmith.data.modality import DataModality
+from tunesmith.data.target_kind import TargetKind
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import ReadOptions
 
@@ -97,6 +98,16 @@ class Hints:
     options: ReadOptions = field(default_factory=ReadOptions)
     modalities: tuple[DataModality, ...] = (TextData(),)
     """What its files may hold, where each is one input."""
+    kinds: tuple[TargetKind, ...] = ()
+    """Kinds of target that may be written in several columns (`TargetKind.gather`), which are called `target`."""
+    target: tuple[str, ...] = ()
+    sure: bool = False
+    """Whether the target can be nothing else."""
+
+    def gathered(self, table: pa.Table) -> pa.Table:
+        for kind in self.kinds:
+            table = kind.gather(table, self.target, self.sure)
+        return table
 
 
 def is_frame(value: object) -> TypeGuard[pandas.DataFrame]:

@@ -29,6 +29,7 @@ from tunesmith.data.modality import DataModality
 from tunesmith.data.nothing import nothing_in_text
 from tunesmith.data.prepare import read_rows
 from tunesmith.data.sources import missing_file
+from tunesmith.data.target_kind import kind_named
 from tunesmith.data.targets import parse_targets
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns
@@ -149,7 +150,10 @@ def targets_of(found: Given, target: Any, columns: Columns, labels: Sequence[str
             fix = f"Give the right answers too, or a table with the column {', '.join(map(repr, columns.target))}."
             raise DataError(Problem("there is nothing to compare the answers with"), fix)
         known = [name for name in columns.target if name in found.frame.columns]
-        return parse_targets(datasets.Dataset.from_pandas(found.frame[known], preserve_index=False), columns, labels)
+        wanted = found.frame if kind_named(columns.kind) is not None else found.frame[known]
+        return parse_targets(
+            _as_read(datasets.Dataset.from_pandas(wanted, preserve_index=False), columns), columns, labels
+        )
     cells = target.to_numpy().tolist() if hasattr(target, "iloc") else list(target)
     cells = [cell.tolist() if hasattr(cell, "tolist") else cell for cell in cells]
     if len(cells) != len(found.items) or isinstance(target, str | bytes | AbstractSet | Mapping):
@@ -162,7 +166,16 @@ def targets_of(found: Given, target: Any, columns: Columns, labels: Sequence[str
             cells = [[name for name, on in zip(names, cell, strict=True) if on] for cell in cells]
         else:
             cells = list(map(sorted, cells))
-    return parse_targets(datasets.Dataset.from_dict({columns.target[0]: cells}), columns, labels)
+    given = _as_read(datasets.Dataset.from_dict({columns.target[0]: cells}), columns)
+    return parse_targets(given, columns, labels)
+
+
+def _as_read(rows: datasets.Dataset, columns: Columns) -> datasets.Dataset:
+    """With the columns that together are one target as one."""
+    kind = kind_named(columns.kind)
+    if kind is None:
+        return rows
+    return datasets.Dataset(kind.gather(tables.flatten(rows.data.table), columns.target, sure=True))
 
 
 # --- What it is ---------------------------------------------------------------------------------

@@ -97,7 +97,11 @@ def hints_of(request: ColumnRequest, options: SplitOptions, reading: ReadOptions
     """What is known of files before they are read: the names that they must have, and how they are to be read."""
     asked = filter(None, (options.group, options.time))
     names = (*joined.names_in(request.text or ()), *(request.target or ()), *asked)
-    return Hints(names, options=reading or ReadOptions(), modalities=(*request.modalities, *request.others))
+    kinds = tuple(kind for name in request.kinds if (kind := kind_named(name)) is not None)
+    return Hints(
+        names, options=reading or ReadOptions(), modalities=(*request.modalities, *request.others),
+        kinds=kinds, target=request.target or (), sure=len(request.kinds) == 1,
+    )  # fmt: skip
 
 
 def read_rows(
@@ -112,12 +116,16 @@ def read_rows(
     """
     hints = Hints()
     if columns is not None:
-        hints = Hints((*joined.names_in(columns.inputs), *columns.target), None if columns.header else False)
+        kind = kind_named(columns.kind)
+        hints = Hints(
+            (*joined.names_in(columns.inputs), *columns.target), None if columns.header else False,
+            kinds=() if kind is None else (kind,), target=columns.target, sure=True,
+        )  # fmt: skip
     modality = modality or TextData()
     hints = replace(hints, options=reading or ReadOptions(), modalities=(modality,))
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
     for part in parts:
-        part.table = flatten(part.table)
+        part.table = hints.gathered(flatten(part.table))
     hasher = hashlib.sha256()
     try:
         with ArrowWriter(cache_dir) as writer:
@@ -224,7 +232,7 @@ def read_parts(
             found[split] = next((part for part in others if part.split == split), others[0])
             found[split].split = split
     for part in found.values():
-        part.table = joined.add_columns(flatten(part.table), joins)
+        part.table = joined.add_columns(hints.gathered(flatten(part.table)), joins)
     return [found[split] for split in SPLITS if split in found]
 
 
@@ -286,7 +294,7 @@ def _assemble(
     index = TargetIndex.of(table.column("target"), columns.kind)
     labels.check_targets(index, columns, given == 0, place, emit, values)
     found = modality.duplicates(table, options.near_duplicates)
-    division = divide(KeptRows(parts, kept, given), index, found, options, seed, emit)
+    division = divide(KeptRows(parts, kept, given, modality), index, found, options, seed, emit)
     division.leakage.examples = leakage.examples(table, modality.roles[0], division.before, found, NAMES)
     leaked = leakage.find_leaks(division.marks, found.cluster) & (division.marks == NAMES.index("test"))
     conflicts, conflict_texts, conflict_rows = labels.find_conflicts(table, modality.roles[0], index, found.identical)

@@ -26,6 +26,11 @@ class TargetKind(ABC):
     sure: ClassVar[float] = 10.0
     """What is claimed, at the least, of a column that can be no other kind of target, and no input."""
 
+    def gather(self, table: pa.Table, target: Sequence[str], sure: bool) -> pa.Table:
+        """A table as it is read, where several of its columns are one target, with these as one. `target`: what was
+        asked for; `sure`: whether the task can learn no other kind."""
+        return table
+
     @abstractmethod
     def claims(self, profile: Profile) -> float:
         """How much a column looks like such a target; 0: not at all."""

@@ -29,6 +29,7 @@ class Columns:
     the columns are called column_1, column_2, ... positions: names of the positions of 0/1 vectors. decimal: the sign
     before the fraction of numbers, where it was found or given. merge_labels: spellings of one label are one. missing:
     values that mean that there is none. names: (label as it is written, its name), where labels have been given names.
+    repeated_answers: as `ValueOptions` has it.
     """
 
     inputs: tuple[str, ...]
@@ -42,11 +43,13 @@ class Columns:
     missing: tuple[str, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     modality: str = "text"
+    repeated_answers: str = "refuse"
 
     def record(self) -> dict[str, Any]:
         """As a JSON object; `Columns.of` reads it back. Texts are written as "text" and "text_pair"."""
         record = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": [], "names": []}
+        plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": [], "names": [],
+                                 "repeated_answers": "refuse"}  # fmt: skip
         record = {name: value for name, value in record.items() if plain.get(name, ...) != value}
         if self.modality != "text":
             return record
@@ -163,6 +166,10 @@ class ValueOptions(Options):
 
     unseen_labels: Literal["refuse", "warn"] = "refuse"
     """Labels of validation or test files that no training row has: refuse, or only warn."""
+
+    repeated_answers: Literal["refuse", "any", "first"] = "refuse"
+    """Answers that stand in several places of their context, where nothing says which is meant: refuse them, take any
+    of the places for right, or the first."""
 
     @field_validator("missing", mode="before")
     @classmethod

@@ -38,6 +38,16 @@ class EncodedItems(ABC):
         """What each row costs, int64 [n]."""
 
     @property
+    def longest(self) -> int:
+        """The most that the network reads at once."""
+        return int(self.lengths.max())
+
+    @property
+    def training_lengths(self) -> np.ndarray:
+        """What each row costs in a step of training, int64 [n]."""
+        return self.lengths
+
+    @property
     def whole_lengths(self) -> np.ndarray:
         """What each row would cost if it were not cut, int64 [n]."""
         return self.lengths

@@ -83,7 +83,7 @@ class RowObjective(EqualItems):
     chances: np.ndarray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        self.lengths = self.rows.lengths[self.positions]
+        self.lengths = self.rows.training_lengths[self.positions]
         ids = self.rows.row_ids
         self.row_ids = self.positions if ids is None else ids[self.positions]
 

@@ -168,9 +168,9 @@ class PredictiveTask(Task):
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """Logits [n, outputs] as probabilities or values in the user's units."""
 
-    def decode(self, logits: np.ndarray, counts: np.ndarray | None = None) -> Any:
+    def decode(self, logits: np.ndarray, counts: np.ndarray | None = None, rows: Dataset | None = None) -> Any:
         """What it makes of logits [answers, outputs], or of what it `kept`: a prediction of each row. `counts` int64
-        [rows]: answers of each row; None: one."""
+        [rows]: answers of each row; None: one. `rows`: what was read, where it is at hand."""
         return self.target.decode(self.scores(logits), counts)
 
     def measure(self, predictions: Any, truth: Any, thresholds: np.ndarray | None = None) -> Measured:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tunesmith.evaluate import span_sections, words
+from tunesmith.evaluate import answer_sections, span_sections, words
 from tunesmith.evaluate.diagnose import label_counts
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import TABLE, names_for
@@ -26,6 +26,7 @@ _GIVES = {
     ("text", "text"): "an answer to a text",
     ("image", "label"): "one of the labels above for a picture",
     ("image", "labels"): "any number of the labels above for a picture",
+    ("question", "answers"): "the words of a context that answer a question, or that it does not",
     ("tokens", "spans"): "a tag for each word of a text, and so the spans of the types above",
 }
 """What a model gives, by what its rows are and by what was measured."""
@@ -34,6 +35,7 @@ _PLAIN: dict[tuple[str, str], Callable[[Evidence], list[str]]] = {
     ("image", "label"): lambda evidence: _plain_pictures("softmax", _BEST),
     ("image", "labels"): lambda evidence: _plain_pictures("sigmoid", _given(evidence)),
     ("tokens", "spans"): span_sections.plain,
+    ("question", "answers"): answer_sections.plain,
 }
 """Lines of Python that use a model in plain transformers, where it gives no labels, number or text."""
 

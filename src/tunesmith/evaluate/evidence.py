@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,8 @@ class Evidence:
     """From the position of a test row to a data URI of a small picture of it, where it has one."""
     training_pictures: list[list[np.ndarray]] = field(default_factory=list)
     """Some training pictures, each as it is and as it was changed in the first epochs, uint8 [height, width, 3]."""
+    row: Callable[[int], Mapping[str, Any]] = lambda at: {}
+    """From the position of a test row to what was read of it, by role."""
     typed: str | None = None
     """A test row as it is given to `predict`, where that is not how it is shown."""
     sizes: tuple[str | None, np.ndarray | None] = (None, None)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from tunesmith.core.files import write_text
 from tunesmith.evaluate import (
+    answer_sections,
     data_sections,
     decision_sections,
     page,
@@ -59,6 +60,8 @@ SECTIONS: tuple[Section, ...] = (
     Section("Use this model", use_section.use, ("spans",), ("tokens",)),
     Section("Spans that are wrong", span_sections.errors, ("spans",)),
     Section("Types", sections.classes, ("spans",)),
+    Section("Use this model", use_section.use, ("answers",), ("question",)),
+    Section("Answers in their contexts", answer_sections.answers, ("answers",)),
     Section("Thresholds", decision_sections.thresholds, _CLASSES),
     Section("ROC and precision-recall", decision_sections.roc_and_pr, _CLASSES),
     Section("Calibration", decision_sections.calibration, _CLASSES),

@@ -131,13 +131,14 @@ def _token_f1(given: str, wanted: str) -> float:
 
     Lower case, without punctuation and English articles; two empty answers agree.
     """
-    left, right = (_squad_tokens(text) for text in (given, wanted))
+    left, right = (squad_tokens(text) for text in (given, wanted))
     if not left or not right:
         return float(left == right)
     return _f1((Counter(left) & Counter(right)).total(), len(left), len(right))
 
 
-def _squad_tokens(text: str) -> list[str]:
+def squad_tokens(text: str) -> list[str]:
+    """Words as SQuAD's script compares them: lower case, without punctuation and English articles."""
     bare = text.lower().translate(str.maketrans("", "", string.punctuation))
     return re.sub(r"\b(a|an|the)\b", " ", bare).split()
 

@@ -14,6 +14,8 @@ BASELINES = {
     "tfidf_ridge": "counting words (TF-IDF)",
     "tfidf": "counting words (TF-IDF)",
     "gazetteer": "the entities of the training rows, looked up",
+    "constant_answer": "no answer, or the first sentence, whichever is usual",
+    "best_sentence": "the sentence that is most like the question",
     "word_tags": "the most frequent tag of each word",
     "nearest_neighbours": "the answers of the texts that are most alike",
     "linear_probe": "a linear model on the frozen base",

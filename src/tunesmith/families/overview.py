@@ -38,7 +38,8 @@ def overview(data: PreparedData, model: str, max_length: int | None, emit: Emit 
     if not data.modality.in_tokens:
         return {"samples": samples, "lengths": None}
     texts = [[str(cell) for cell in rows.select(some)[name][:]] for name in names]
-    return {"samples": samples, "lengths": _lengths(texts, len(rows), model, max_length, emit)}
+    lengths = _lengths(texts, len(rows), model, max_length, ignore if data.modality.in_windows else emit)
+    return {"samples": samples, "lengths": lengths}
 
 
 def overview_of(examples: Examples, division: Division, lengths: np.ndarray | None, limit: int | None) -> Words:

@@ -21,7 +21,7 @@ _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_
 
 
 def network_with_head(
-    maker: type[Network], source: catalog.Source, label_names: Sequence[str], problem_type: str, dropout: float
+    maker: type[Network], source: catalog.Source, label_names: Sequence[str], problem_type: str | None, dropout: float
 ) -> tuple[Network, set[str]]:
     """The network of a folder in float32 with a head for the labels, and the names of its weights that are new.
 

@@ -8,6 +8,7 @@ TABLE = {
     "text-regression": "tunesmith.tasks.text_regression:TextRegression",
     "image-classification": "tunesmith.tasks.image_classification:ImageClassification",
     "token-classification": "tunesmith.tasks.token_classification:TokenClassification",
+    "question-answering": "tunesmith.tasks.question_answering:QuestionAnswering",
     "chat": "tunesmith.tasks.chat:Chat",
     "preference": "tunesmith.tasks.preference:Preference",
     "seq2seq": "tunesmith.tasks.seq2seq:Seq2Seq",

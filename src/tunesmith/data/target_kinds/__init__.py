@@ -3,5 +3,6 @@
 TABLE: dict[str, str] = {
     "boxes": "tunesmith.data.target_kinds.boxes:BoxKind",
     "mask": "tunesmith.data.target_kinds.mask:Masks",
+    "answers": "tunesmith.data.target_kinds.answers:Answers",
     "spans": "tunesmith.data.target_kinds.spans:Spans",
 }

@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.imports import resolve
-from tunesmith.evaluate.metrics import boxes, labels, likelihoods, numbers, spans, texts
+from tunesmith.evaluate.metrics import answers, boxes, labels, likelihoods, numbers, spans, texts
 from tunesmith.evaluate.metrics.metric import Metric
 
-TABLE: dict[str, Metric] = labels.TABLE | numbers.TABLE | spans.TABLE | boxes.TABLE | texts.TABLE | likelihoods.TABLE
+TABLE: dict[str, Metric] = (
+    labels.TABLE | numbers.TABLE | spans.TABLE | answers.TABLE | boxes.TABLE | texts.TABLE | likelihoods.TABLE
+)
 """name -> Metric. The order is the order of tables in the report."""
 
 UNUSABLE: dict[str, str] = {}

@@ -54,7 +54,7 @@ def chrf(sums: np.ndarray) -> np.ndarray:
 TEXT = ("text",)
 
 TABLE: dict[str, Metric] = {
-    "exact_match": Metric(ratio, True, TEXT, SHARE, title="exact match"),
+    "exact_match": Metric(ratio, True, ("text", "answers"), SHARE, title="exact match", hub="exact_match"),
     "token_f1": Metric(ratio, True, TEXT, SHARE, title="token F1"),
     "rouge1": Metric(ratio, True, TEXT, SHARE, title="ROUGE-1"),
     "rouge2": Metric(ratio, True, TEXT, SHARE, title="ROUGE-2"),

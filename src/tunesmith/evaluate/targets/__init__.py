@@ -5,5 +5,6 @@ TABLE = {
     "labels": "tunesmith.evaluate.targets.labels:Labels",
     "spans": "tunesmith.evaluate.targets.spans:Spans",
     "boxes": "tunesmith.evaluate.targets.boxes:BoxTarget",
+    "answers": "tunesmith.evaluate.targets.answers:Answers",
     "number": "tunesmith.evaluate.targets.number:Number",
 }

@@ -125,6 +125,6 @@ class PredictiveRun(RunContext):
 
     def measured_at(self, positions: np.ndarray, logits: np.ndarray, thresholds: np.ndarray | None = None) -> Measured:
         task = self.plan.task
-        predictions = task.decode(logits, self.rows.counts(positions))
-        truth = task.truth_of(self.data.targets(positions), self.data.rows.select(positions))
-        return task.measure(predictions, truth, thresholds)
+        rows = self.data.rows.select(positions)
+        predictions = task.decode(logits, self.rows.counts(positions), rows)
+        return task.measure(predictions, task.truth_of(self.data.targets(positions), rows), thresholds)

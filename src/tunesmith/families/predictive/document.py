@@ -135,6 +135,7 @@ def evidence(run: PredictiveRun) -> Words:
                   "below": None if bundle.model.prompted is None else virtual.BASE,
                   "module": own_types.TABLE.get(bundle.model.config.model_type)},
         "test": test, "test_inputs": modality.shown(rows), "nouns": modality.nouns,
+        "row": lambda at: rows[int(at)],
         "picture": lambda at: modality.picture(rows[at]), "sizes": (modality.size_name, modality.sizes(rows)),
         "training_pictures": run.rows.preview(sample(run.data.splits["train"], _PREVIEWED, run.plan.spec.seed),
                                               run.plan.spec.seed, _PREVIEWED),

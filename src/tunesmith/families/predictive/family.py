@@ -110,7 +110,7 @@ class Predictive:
         row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
         run.rows = rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
         if len(rows.cut):
-            limit, share = int(rows.lengths.max()), len(rows.cut) / len(rows)
+            limit, share = rows.longest, len(rows.cut) / len(rows)
             data.ledger.cut(row_ids[rows.cut], f"longer than {limit} tokens: the end was cut off")
             told = (
                 f"{share:.1%} of the rows are longer than {limit} tokens, about {round(limit * WORDS)} words; "

@@ -185,7 +185,8 @@ class Model(Shown):
         return self.answers(self._quickly(rows, threshold, precision), threshold=threshold, rows=rows)
 
     def _quickly(self, rows: Dataset, threshold: float | None, precision: str) -> Any:
-        if precision == "fp32" or not self.task.target.has_probabilities or len(rows) < _MANY:
+        exact = precision == "fp32" or not self.task.target.has_probabilities or self.task.probe_loss is None
+        if exact or len(rows) < _MANY:
             return self.predictions(rows)
         if self._precision is None:
             hidden = self.bundle.model.width
@@ -199,7 +200,7 @@ class Model(Shown):
 
         with self._encoded(rows) as encoded:
             logits = run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device)
-            return self.task.decode(logits, encoded.answers)
+            return self.task.decode(logits, encoded.answers, rows)
 
     def probabilities(self, data: object) -> np.ndarray:
         """As `predict_proba`; for numbers their values, float64 [n]."""
@@ -213,7 +214,7 @@ class Model(Shown):
 
     def predictions(self, rows: Dataset) -> Any:
         """What the task makes of each row of such a Dataset."""
-        return self.task.decode(*self._logits(rows))
+        return self.task.decode(*self._logits(rows), rows)
 
     def _logits(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
         """What the task keeps, float32 [answers, outputs], and how many answers each row has; None: one."""

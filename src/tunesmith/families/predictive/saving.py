@@ -29,7 +29,7 @@ def write(run: PredictiveRun, aside: Path) -> None:
     with full_disk_as_oserror():
         if run.kept_method is None:
             run.plan.method.merge(run.bundle, aside)
-        longest = max(8, int(run.rows.lengths.max()), _limit(run))
+        longest = max(8, run.rows.longest, _limit(run))
         choose.loader_of(task).save(run.bundle, aside, max_length=longest, place=run.folder.model)
     describe(aside, run.plan.spec.task, task, run.data.columns, run.thresholds)
 

@@ -69,7 +69,8 @@ def _units(prepared: PreparedData, positions: np.ndarray, table: pa.Table, spec:
     """A number per row; rows with the same one must be in the same fold: duplicates, and rows of one group."""
     options = split_options(spec)
     rows = take(prepared.rows.data.table, positions)
-    found = leakage.movable(prepared.modality.duplicates(rows, options.near_duplicates))
+    found = prepared.modality.duplicates(rows, options.near_duplicates)
+    found = leakage.movable(found) if prepared.modality.together is None else found
     if options.group is None:
         return found.cluster
     return leakage.merge_groups(group_numbers(table.column(options.group).to_pylist()), found)

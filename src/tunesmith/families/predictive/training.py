@@ -22,7 +22,7 @@ BATCH_ROWS = (8, batching.ROWS)
 def objective(run: PredictiveRun) -> RowObjective:
     """The training rows, with the task's loss and the batches of this run."""
     plan, train = run.plan, run.data.splits["train"]
-    batch_rows, batch_tokens = _batch(run, run.rows.lengths[train])
+    batch_rows, batch_tokens = _batch(run, run.rows.training_lengths[train])
     plain = RowObjective(
         run.rows, train, plan.task.loss, batch_rows, batch_tokens, plan.spec.seed,
         same_batches=plan.method.same_batches,

@@ -2,6 +2,7 @@
 
 TABLE = {
     "encoder": "tunesmith.models.loaders.encoder:Encoder",
+    "reader": "tunesmith.models.loaders.reader:Reader",
     "words": "tunesmith.models.loaders.words:Words",
     "causal": "tunesmith.models.loaders.language:Causal",
     "seq2seq": "tunesmith.models.loaders.language:Seq2Seq",

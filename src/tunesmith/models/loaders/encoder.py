@@ -61,7 +61,7 @@ def load_text_base(
 
 
 def read_network(
-    kind: type[Network], source: catalog.Source, label_names: Sequence[str], problem_type: str, dropout: float
+    kind: type[Network], source: catalog.Source, label_names: Sequence[str], problem_type: str | None, dropout: float
 ) -> tuple[Network, set[str]]:
     """The base as a network of an Auto class of transformers, and the names of its weights that are new. Raises
     ModelError where any of its body is."""

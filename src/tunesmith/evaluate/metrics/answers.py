@@ -1,0 +1,14 @@
+"""Metrics of answers that stand in a context: means over questions. Exact match has its line beside that of texts."""
+
+from __future__ import annotations
+
+from tunesmith.evaluate.metrics.metric import SHARE, Metric
+from tunesmith.evaluate.metrics.texts import ratio
+
+ANSWERS = ("answers",)
+
+TABLE: dict[str, Metric] = {
+    "f1": Metric(ratio, True, ANSWERS, SHARE, title="F1 of words", hub="f1"),
+    "f1_has_answer": Metric(ratio, True, ANSWERS, SHARE, title="F1 of words where there is an answer"),
+    "no_answer_accuracy": Metric(ratio, True, ANSWERS, SHARE, title="accuracy where there is no answer"),
+}
