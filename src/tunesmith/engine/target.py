@@ -63,6 +63,10 @@ class Target(ABC):
         """As `predict` gives them. `threshold`: the least probability of an answer, whatever was tuned. `rows`:
         what was read, as `Modality.inputs` gives it."""
 
+    def difference(self, one: np.ndarray, other: np.ndarray) -> float:
+        """How far two sets of scores of the same rows lie apart, of which one was computed in other batches."""
+        return float(np.abs(one - other).max(initial=0.0))
+
     def unsure(
         self, logits: np.ndarray, scores: np.ndarray, bound: float, cuts: np.ndarray | float | None
     ) -> np.ndarray:

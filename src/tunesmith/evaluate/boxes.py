@@ -155,6 +155,21 @@ class BoxMatches:
             for one in self.given
         ]}  # fmt: skip
 
+    def answers(self, row: int) -> Boxes:
+        """The boxes of a picture that are sure enough to be answers."""
+        one = self.given[row]
+        return one.take(one.scores >= self.cuts()[one.labels])
+
+    def counted(self) -> tuple[list[str], list[str]]:
+        """For each picture how many boxes of which label are answers, and are true: '12 cup, 1 fork'."""
+
+        def told(one: Boxes) -> str:
+            counts = np.bincount(one.labels, minlength=len(self.label_names))
+            some = zip(counts.tolist(), self.label_names, strict=True)
+            return ", ".join(f"{many} {name}" for many, name in some if many) or "nothing"
+
+        return [told(self.answers(row)) for row in range(len(self))], [told(one) for one in self.truth]
+
     def cuts(self) -> np.ndarray:
         """Of each label the score from which on a box is an answer, float64 [labels]."""
         return np.full(len(self.label_names), 0.5) if self.thresholds is None else self.thresholds

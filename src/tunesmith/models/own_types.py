@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 
-TABLE = {"efficientnet_lite": "tunesmith.models.efficientnet_lite"}
+TABLE = {
+    "efficientnet_lite": "tunesmith.models.efficientnet_lite",
+    "tunesmith_detector": "tunesmith.models.detector",
+}
 """`model_type` of a config.json -> the module that teaches it to transformers."""
 
 

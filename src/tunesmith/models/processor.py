@@ -131,7 +131,7 @@ def of_transformers(own: Any, name: str) -> PictureProcessor:
         raise _refused(name, f"their size is given as {size}")
     if not 1 <= height <= _LARGEST or not 1 <= width <= _LARGEST or (edge or 1) > 2 * _LARGEST:
         raise _refused(name, f"{height} x {width} pixels is no size that this is made for")
-    scale, shift = _normal(own)
+    scale, shift = normal(own)
     return PictureProcessor(height, width, int(own.resample), edge, squash, scale, shift, own)
 
 
@@ -160,7 +160,7 @@ def _is_plain(own: Any, crops_by_share: bool) -> bool:
     )
 
 
-def _normal(own: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def normal(own: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     factor = float(own.rescale_factor) if own.do_rescale else 1.0
     mean, deviation = (_three(own.image_mean, 0.0), _three(own.image_std, 1.0)) if own.do_normalize else (
         (0.0,) * 3, (1.0,) * 3

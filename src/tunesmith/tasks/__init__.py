@@ -7,6 +7,7 @@ TABLE = {
     "text-classification": "tunesmith.tasks.text_classification:TextClassification",
     "text-regression": "tunesmith.tasks.text_regression:TextRegression",
     "image-classification": "tunesmith.tasks.image_classification:ImageClassification",
+    "object-detection": "tunesmith.tasks.object_detection:ObjectDetection",
     "token-classification": "tunesmith.tasks.token_classification:TokenClassification",
     "question-answering": "tunesmith.tasks.question_answering:QuestionAnswering",
     "chat": "tunesmith.tasks.chat:Chat",

@@ -20,6 +20,8 @@ _PRIORS = 400
 """Training boxes of a label that are tried as a prior."""
 _SAME = 0.5
 """Intersection over union from which on two boxes are about the same."""
+_SURE, _LIKE = 0.1, 0.98
+"""Least score of an answer that must be there again, and its overlap with itself."""
 
 
 class BoxTarget(Target):
@@ -62,6 +64,18 @@ class BoxTarget(Target):
         """Of each label the score from which on boxes have the best F1."""
         matches = cast(BoxMatches, validation)
         return np.array([_best_cut(*matches.precision_recall(at)) for at in range(len(matches.label_names))])
+
+    def difference(self, one: np.ndarray, other: np.ndarray) -> float:
+        """Of what is sure enough to be an answer: the score by which one that has no like on the other side is sure, or
+        by which the scores of two differ."""
+        worst = 0.0
+        for first, second in zip(self.decode(one, None), self.decode(other, None), strict=True):
+            for mine, theirs in ((first, second), (second, first)):
+                sure = mine.take(mine.scores >= _SURE)
+                near = (overlaps(sure.boxes, theirs.boxes) > _LIKE) & (sure.labels[:, None] == theirs.labels)
+                apart = np.where(near, np.abs(sure.scores[:, None] - theirs.scores), sure.scores[:, None])
+                worst = max(worst, float(apart.min(1, initial=1.0).max(initial=0.0)))
+        return worst
 
     def answers(
         self, predictions: Sequence[Boxes], thresholds: np.ndarray | None, threshold: float | None = None,

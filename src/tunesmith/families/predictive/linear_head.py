@@ -79,7 +79,7 @@ def start(run: PredictiveRun, validation: np.ndarray) -> None:
 def finish(run: PredictiveRun, validation: np.ndarray) -> None:
     """The head after training, as rows at `validation` want it: fitted to what the model has become, where its method
     does that, and calibrated. A head that `freeze` names stays as it is."""
-    if not run.plan.engine.epochs or _head_is_frozen(run):
+    if not run.has_probe or not run.plan.engine.epochs or _head_is_frozen(run):
         return
     if _fits(run):
         found, _ = _of_model(run, validation, choose_penalty=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
@@ -44,7 +43,8 @@ def read_back(run: PredictiveRun, aside: Path) -> None:
     again = model.scores(run.data.rows.select(test[:READ_BACK]))
     spread = model.task.target.spread(model.task.truth(run.data.targets(test)))
     allowed = (_TOLERANCE if run.precision == "fp32" else 0.1) * spread
-    worst = float(np.abs(again - run.expected).max())
+    assert run.expected is not None
+    worst = model.task.target.difference(again, run.expected)
     if not worst <= allowed:
         raise RunFailed(
             f"The saved model answers differently from the trained one (by {worst:.4g}, allowed {allowed:.4g})."

@@ -6,5 +6,6 @@ TABLE = {
     "words": "tunesmith.models.loaders.words:Words",
     "causal": "tunesmith.models.loaders.language:Causal",
     "seq2seq": "tunesmith.models.loaders.language:Seq2Seq",
+    "detection": "tunesmith.models.loaders.detection:Detection",
     "vision": "tunesmith.models.loaders.vision:Vision",
 }

@@ -1,0 +1,83 @@
+"""Pictures with boxes: batches in which the boxes follow whatever is done to their picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.engine.augment import Pictures
+from tunesmith.engine.objective import RowObjective
+from tunesmith.engine.pixels import EncodedPictures
+
+NOTHING, CROWD = -1.0, -2.0
+"""In place of a label: there is no box; it is around a crowd."""
+
+
+@dataclass
+class EncodedDetections(EncodedPictures):
+    """`targets`: for each row float32 [k, 5], label (or CROWD), left, top, right, bottom as shares of the picture."""
+
+    @classmethod
+    def of(cls, pictures: EncodedPictures) -> Self:
+        return cls(**{field.name: getattr(pictures, field.name) for field in fields(EncodedPictures)})
+
+    def batch_targets(self, positions: np.ndarray) -> Tensor:
+        """Float32 [b, most, 5], NOTHING where a row has fewer."""
+        return padded(self._own(positions))
+
+    def _own(self, positions: np.ndarray) -> list[np.ndarray]:
+        targets: Any = self.targets
+        return [targets[at] for at in positions]
+
+    def training_batch(self, positions: np.ndarray, seed: int, epoch: int) -> dict[str, Tensor]:
+        if not self.augmentation.changes:
+            return self.collate(positions)
+        rows = positions if self.row_ids is None else self.row_ids[positions]
+        size = self.processor.height, self.processor.width
+        sides = np.array([size[1], size[0]] * 2, dtype=np.float32)
+        own = self._own(positions)
+        given = Pictures(self.pixels[positions], boxes=[one[:, 1:] * sides for one in own])
+        changed = self.augmentation.apply(given, size, seed=seed, epoch=epoch, rows=rows)
+        assert changed.boxes is not None
+        assert changed.kept is not None
+        targets = [
+            np.column_stack([one[kept, :1], boxes / sides]).astype(np.float32)
+            for one, boxes, kept in zip(own, changed.boxes, changed.kept, strict=True)
+        ]
+        return {"pixel_values": self.processor.normalise(changed.pixels), "targets": padded(targets)}
+
+
+def padded(rows: list[np.ndarray]) -> Tensor:
+    """Rows float32 [k, 5] as one tensor [b, most, 5]; there is always place for one box."""
+    found = np.zeros((len(rows), max(1, *map(len, rows)), 5), dtype=np.float32)
+    found[..., 0] = NOTHING
+    for line, row in enumerate(rows):
+        found[line, : len(row)] = row
+    return torch.from_numpy(found)
+
+
+@dataclass
+class SetObjective(RowObjective):
+    """Learned as the authors of a network have it, whose loss is of a whole batch."""
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        drawn = self.rows.training_batch(self.positions[items], self.seed, self.epoch)
+        batch = {name: values.to(device) for name, values in drawn.items()}
+        targets = batch.pop("targets")
+        loss: Tensor = model.own_loss(batch, as_labels(targets))
+        return loss * len(items)
+
+
+def as_labels(targets: Tensor) -> list[dict[str, Tensor]]:
+    """Targets [b, most, 5] as transformers' detectors are given them: 'class_labels' [k]; 'boxes' [k, 4] as middle,
+    width and height."""
+    found = []
+    for row in targets:
+        some = row[row[:, 0] >= 0]
+        low, high = some[:, 1:3], some[:, 3:]
+        found.append({"class_labels": some[:, 0].long(), "boxes": torch.cat([(low + high) / 2, high - low], 1)})
+    return found

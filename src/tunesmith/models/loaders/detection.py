@@ -1,0 +1,177 @@
+"""Networks that find boxes: ours on any base that gives maps of features, and those of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tunesmith.core.errors import ModelError
+from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.models import catalog
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.detection import HEADS, DetectionModel
+from tunesmith.models.detection_processor import detection_processor
+from tunesmith.models.guard import loading
+from tunesmith.models.heads import own_order
+from tunesmith.models.manifest import check_manifest
+from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
+from tunesmith.models.safety import check_folder
+from tunesmith.models.senses import refuse_other_sense
+from tunesmith.models.types import Network
+
+OWN = "tunesmith_detector"
+USUAL_SIDE = 320
+"""Pixels of the longer side of what our detector reads, where nothing is asked."""
+
+
+def load_base(
+    name: str, *, label_names: Sequence[str], longest: int | None, shape: float, emit: Emit = ignore
+) -> Bundle[DetectionModel]:
+    """The base called `name` as a detector of `label_names`, in float32: one that is a detector already with a new
+    head, or its own where it was trained on the same labels; on any other our own detector.
+
+    `longest`: pixels of the longer side of what it reads; `shape`: of the pictures, width by height. Raises ModelError
+    when the model is unknown, unsafe, gives no maps of features, or its file lacks weights of its body.
+    """
+    source = catalog.fetch(name, emit)
+    assert source.folder is not None
+    config = check_detector(source.folder, name, emit)
+    catalog.check_weights(source)
+    finds = _finds_boxes(config)
+    own = config["model_type"] == OWN or not finds
+    processor = detection_processor(
+        source.folder, name, longest=longest or (USUAL_SIDE if own else None), shape=shape, own=own
+    )
+    zero_shot = False
+    if finds:
+        network = _detector(source, label_names)
+        zero_shot = own_order(config, label_names, "ForObjectDetection") == list(range(len(label_names)))
+        if not zero_shot:
+            _new_labels(network, len(label_names))
+    else:
+        network = _on_top(source, label_names)
+        why = f"{name} gives maps of features; --model may also name a detector, such as an RT-DETR"
+        emit(Decided("detector", "dense, anchor-free", why))
+    emit(Decided("image_size", [processor.height, processor.width], "height and width of what is read of each picture"))
+    return Bundle(
+        model=DetectionModel(network), tokenizer=None, processor=processor, name=source.name,
+        fingerprint=fingerprint(source.folder), position_limit=0, kind="detection",
+        licence=source.entry.licence if source.entry else None, zero_shot="head" if zero_shot else None,
+    )  # fmt: skip
+
+
+def load_finished(folder: Path) -> Bundle[DetectionModel]:
+    """A model that a run saved. Raises ModelError when its files are not whole, or not as they were saved."""
+    check_manifest(folder)
+    config = check_folder(folder, str(folder))
+    processor = detection_processor(folder, str(folder), own=config["model_type"] == OWN)
+    from transformers import AutoModelForObjectDetection
+
+    network = load_network(AutoModelForObjectDetection, folder, dtype="float32")
+    return Bundle(
+        model=DetectionModel(network).eval(), tokenizer=None, processor=processor, name=folder.name,
+        fingerprint=fingerprint(folder), position_limit=0, folder=folder, kind="detection",
+    )  # fmt: skip
+
+
+def check_detector(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
+    """The config, if this is a safe model that finds boxes, or on which a detector can stand."""
+    config = check_folder(folder, name, emit)
+    if not _finds_boxes(config):
+        refuse_other_sense(config, name, "pictures", f"Models that fit: {', '.join(catalog.aliases('vision'))}.")
+    if config.get("num_channels", 3) != 3:
+        raise ModelError(
+            f"The model {name!r} reads pictures of {config['num_channels']} channels, and these have three.",
+            "Choose one for colour pictures.",
+        )
+    return config
+
+
+def save_detector(bundle: Bundle[DetectionModel], folder: Path, **_: object) -> None:
+    """Write the finished model as a plain transformers folder: config, safetensors, preprocessor_config.json."""
+    assert bundle.processor is not None
+    with quiet_transformers():
+        bundle.model.fold().save_pretrained(folder)
+    bundle.processor.save(folder)
+
+
+def _finds_boxes(config: dict[str, Any]) -> bool:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
+
+    return config["model_type"] == OWN or config["model_type"] in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
+
+
+def _labelled(settings: Any, label_names: Sequence[str]) -> Any:
+    settings.id2label = dict(enumerate(label_names))
+    settings.label2id = {label: index for index, label in enumerate(label_names)}
+    return settings
+
+
+def _detector(source: catalog.Source, label_names: Sequence[str]) -> Network:
+    """A detector with as many labels; its body from the files alone."""
+    from transformers import AutoConfig, AutoModelForObjectDetection
+
+    assert source.folder is not None
+    with quiet_transformers(), loading(source.folder, "config"):
+        settings = _labelled(AutoConfig.from_pretrained(source.folder, trust_remote_code=False), label_names)
+    network, found = load_network(
+        AutoModelForObjectDetection, source.folder, settings, dtype="float32", output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    parts = ("head.labels", *HEADS)
+    if absent := sorted(key for key in new if not any(f"{part}." in key for part in parts)):
+        raise ModelError(
+            f"{len(absent)} weights of the model {source.name!r} are not in the files of {source.folder}, or have "
+            f"other sizes there than its config.json says, such as {', '.join(absent[:3])}.",
+            "Get the model anew: its weights and its config.json do not belong together.",
+        )
+    made: Network = network
+    return made
+
+
+def _on_top(source: catalog.Source, label_names: Sequence[str]) -> Network:
+    """Our own detector on a base."""
+    from transformers import AutoModel
+
+    from tunesmith.models.detector import DetectorConfig, DetectorForObjectDetection
+
+    assert source.folder is not None
+    body = load_network(AutoModel, source.folder, dtype="float32")
+    try:
+        network = DetectorForObjectDetection(_labelled(DetectorConfig(backbone_config=body.config), label_names))
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"No detector can stand on {source.name!r} ({body.config.model_type}): {error}.",
+            f"Models that fit: {', '.join(catalog.aliases('vision'))}; a ResNet, a ConvNeXT, an RT-DETR, a DETR.",
+        ) from None
+    network.backbone.load_state_dict(body.state_dict())
+    made: Network = network
+    return made
+
+
+def _new_labels(network: Network, labels: int) -> None:
+    """A head of other labels that happens to fit starts anew."""
+    for name, module in network.named_modules():
+        sizes = getattr(module, "out_features", None), getattr(module, "out_channels", None)
+        if ("class" in name or name == "head.labels") and {labels, labels + 1} & set(sizes):
+            bias = module.bias.clone() if isinstance(module.bias, torch.Tensor) else None
+            with torch.no_grad():
+                assert isinstance(module, nn.Linear | nn.Conv2d)
+                module.weight.normal_(0.0, 0.01)
+                if module.bias is not None and bias is not None:
+                    module.bias.fill_(float(bias.mean()))
+
+
+class Detection:
+    """See `models.bundle.Loader`."""
+
+    bases = "vision"
+    fits = staticmethod(check_detector)
+    base = staticmethod(load_base)
+    finished = staticmethod(load_finished)
+    save = staticmethod(save_detector)

@@ -1,0 +1,137 @@
+"""Pictures to boxes around the things in them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image, ImageDraw
+from pydantic import Field
+from torch import Tensor
+
+from tunesmith.core import registry
+from tunesmith.core.events import Emit
+from tunesmith.core.spec import Words
+from tunesmith.data.types import Kind
+from tunesmith.engine import box_loss
+from tunesmith.engine.augment_options import AugmentOptions, settle_augmentation
+from tunesmith.engine.detected import CROWD, EncodedDetections, SetObjective
+from tunesmith.engine.encoded import EncodedItems
+from tunesmith.engine.invariance import Ask
+from tunesmith.engine.objective import RowObjective
+from tunesmith.engine.protocols import PredictiveTask, Toy
+from tunesmith.models import tiny_convnet
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.detection import Form
+
+_LONGEST_SHAPE = 4.0
+"""Most that what is read is longer than high, or the other way round."""
+
+
+class ObjectDetectionOptions(AugmentOptions):
+    image_size: int | None = Field(default=None, ge=32, le=2048)
+    """Pixels of the longer side of what is read of each picture; the other follows from the shape of the training
+    pictures. When not given, 320, or as a detector of transformers was made for. Small things need more, and time
+    grows with its square."""
+
+
+class ObjectDetection(PredictiveTask):
+    Options = ObjectDetectionOptions
+    options: ObjectDetectionOptions
+    summary: ClassVar[str] = "boxes around the things in a picture, each with a label"
+    kinds: ClassVar[tuple[Kind, ...]] = ("boxes",)
+    modality: ClassVar[str] = "image"
+    loader: ClassVar[str] = "detection"
+    usual_method: ClassVar[str | None] = "full"
+    method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {
+        "full": (1e-3, 40), "gradual": (1e-3, 40), "head": (2e-3, 30), "lora": (2e-3, 40), "scratch": (1e-3, 100),
+    }  # fmt: skip
+    metrics: tuple[str, ...] = ("map", "map50", "map75")
+    probe_loss: None = None
+    kind: Kind = "boxes"
+    form: Form = "dense"
+    shape: float = 1.0
+    """Width by height of the training pictures, the median."""
+
+    def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
+        super().fit(kind, label_names, train_targets, emit)
+        shapes = [target["width"] / target["height"] for target in train_targets]
+        self.shape = float(np.clip(np.median(shapes), 1 / _LONGEST_SHAPE, _LONGEST_SHAPE))
+
+    def load(self, model: str, emit: Emit) -> Bundle:
+        loaded: Bundle = registry.get("models.loaders", self.loader).base(
+            model, label_names=self.label_names, longest=self.options.image_size, shape=self.shape, emit=emit
+        )
+        self.form = loaded.model.form
+        return loaded
+
+    def encode(
+        self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
+    ) -> EncodedDetections:
+        return EncodedDetections.of(super().encode(rows, bundle, folder, emit, check))  # type: ignore[arg-type]
+
+    def settle_rows(self, rows: EncodedItems, ask: Ask | None, emit: Emit) -> Words:
+        return settle_augmentation(rows, self.options, ask, emit)
+
+    def targets(self, values: Sequence[Any]) -> Any:
+        """Of each row float32 [k, 5]: label, and box as shares of the picture."""
+        found = []
+        for one in self.truth(values):
+            true = one.scaled((1.0, 1.0))
+            kinds = np.where(true.crowd, CROWD, true.labels)
+            found.append(np.column_stack([kinds, true.boxes]).astype(np.float32))
+        return found
+
+    def objective(self, plain: RowObjective, bundle: Bundle) -> RowObjective:
+        if self.form == "dense":
+            return plain
+        return SetObjective(
+            plain.rows, plain.positions, plain.row_loss, plain.batch_rows, plain.batch_tokens, plain.seed,
+            same_batches=plain.same_batches,
+        )  # fmt: skip
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return box_loss.loss(logits, targets, self.form)
+
+    def kept(self, outputs: Tensor) -> Tensor:
+        return box_loss.kept(outputs, self.form)
+
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        return logits
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "form": self.form}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.form = state["form"]
+
+    @classmethod
+    def toys(cls) -> list[Toy]:
+        rows, files = [], {}
+        for number in range(10):
+            boxes, files[f"shapes-{number}.png"] = _drawn(number)
+            objects = {"bbox": [box for _, box in boxes], "categories": [label for label, _ in boxes]}
+            rows.append({"image": f"shapes-{number}.png", "objects": objects})
+        words = {"task": "object-detection", "image_size": 64, "augment": "none"}
+        return [Toy(rows, words, tiny_convnet.write, reaches=0.0, files=files)]
+
+
+def _drawn(seed: int) -> tuple[list[tuple[str, list[int]]], bytes]:
+    """A small picture of a warm and a cold shape, as a file, with their boxes."""
+    chance = np.random.default_rng(seed)
+    image = Image.fromarray(chance.integers(100, 131, (64, 64, 3)).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    boxes = []
+    for at, (label, colour) in enumerate((("warm", (220, 60, 40)), ("cold", (30, 80, 220)))):
+        width, height = (int(side) for side in chance.integers(16, 27, 2))
+        left, top = int(chance.integers(0, 5)) + 32 * at, int(chance.integers(0, 36))
+        draw.rectangle((left, top, left + width - 1, top + height - 1), fill=colour)
+        boxes.append((label, [left, top, width, height]))
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return boxes, content.getvalue()
