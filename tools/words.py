@@ -94,7 +94,10 @@ def _declared(option: str, kind: str) -> str:
     line = f"    {option}: {kind}"
     if len(line) <= 120:
         return line
-    filled = textwrap.fill(kind, 120, initial_indent=" " * 8, subsequent_indent=" " * 8, break_long_words=False)
+    edge = " " * 8
+    filled = textwrap.fill(
+        kind, 120, initial_indent=edge, subsequent_indent=edge, break_long_words=False, break_on_hyphens=False
+    )
     return f"    {option}: (\n{filled}\n    )  # fmt: skip"
 
 
