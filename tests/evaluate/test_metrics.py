@@ -240,3 +240,10 @@ def test_a_large_test_set_stays_within_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 200_000_000
+
+
+def test_no_metric_stands_in_two_tables() -> None:
+    from tunesmith.evaluate.metrics import answers, boxes, labels, likelihoods, numbers, spans, texts
+
+    parts = (labels, numbers, spans, answers, boxes, texts, likelihoods)
+    assert len({name for part in parts for name in part.TABLE}) == sum(len(part.TABLE) for part in parts)

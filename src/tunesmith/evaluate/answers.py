@@ -94,7 +94,7 @@ def answer_rows(given: Sequence[Answered], truth: Sequence[Sequence[Span]], thre
     values = np.where((answered & wanted)[:, None], reached, (answered == wanted)[:, None] & ~wanted[:, None])
     every = np.ones(len(pairs))
     sums = {
-        "f1": np.column_stack([values[:, 0], every]), "exact_match": np.column_stack([values[:, 1], every]),
+        "f1": np.column_stack([values[:, 0], every, every]), "exact_match": np.column_stack([values[:, 1], every]),
     }  # fmt: skip
     if not wanted.all():
         sums["f1_has_answer"] = np.column_stack([values[:, 0] * wanted, wanted]).astype(np.float64)

@@ -1,4 +1,5 @@
-"""Metrics of answers that stand in a context: means over questions. Exact match has its line beside that of texts."""
+"""Metrics of answers that stand in a context: means over questions. `exact_match` has its line beside that of texts,
+`f1` beside that of spans."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ from tunesmith.evaluate.metrics.texts import ratio
 ANSWERS = ("answers",)
 
 TABLE: dict[str, Metric] = {
-    "f1": Metric(ratio, True, ANSWERS, SHARE, title="F1 of words", hub="f1"),
-    "f1_has_answer": Metric(ratio, True, ANSWERS, SHARE, title="F1 of words where there is an answer"),
+    "f1_has_answer": Metric(ratio, True, ANSWERS, SHARE, title="F1 where there is an answer"),
     "no_answer_accuracy": Metric(ratio, True, ANSWERS, SHARE, title="accuracy where there is no answer"),
 }

@@ -17,7 +17,8 @@ def _share(sums: np.ndarray) -> np.ndarray:
 
 
 def _f1(sums: np.ndarray) -> np.ndarray:
-    """Statistics: entities right, given and wanted."""
+    """Statistics: entities right, given and wanted. Of answers to questions: their F1, 1 and 1, of which it is the
+    mean."""
     return _ratio(2 * sums[:, 0], sums[:, 1] + sums[:, 2])
 
 
@@ -41,7 +42,7 @@ def _of_some_share(sums: np.ndarray) -> np.ndarray:
 SPANS = ("spans",)
 
 TABLE: dict[str, Metric] = {
-    "f1": Metric(_f1, True, SPANS, SHARE, title="entity F1", hub="f1"),
+    "f1": Metric(_f1, True, (*SPANS, "answers"), SHARE, title="F1", hub="f1"),
     "precision": Metric(_share, True, SPANS, SHARE, title="entity precision", hub="precision"),
     "recall": Metric(_share, True, SPANS, SHARE, title="entity recall", hub="recall"),
     "entity_f1_macro": Metric(_f1_macro, True, SPANS, SHARE, title="entity F1, mean of types"),
