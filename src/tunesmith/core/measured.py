@@ -19,6 +19,14 @@ class LabelRow(TypedDict):
     support: int
     predicted: int
     threshold: NotRequired[float]
+    iou: NotRequired[float]
+    """Of masks: intersection over union, with its interval over pictures, that of F1 (Dice), and how many pixels have
+    the class."""
+    iou_low: NotRequired[float]
+    iou_high: NotRequired[float]
+    f1_low: NotRequired[float]
+    f1_high: NotRequired[float]
+    pixels: NotRequired[int]
     ap: NotRequired[float]
     ap50: NotRequired[float]
 

@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
@@ -64,23 +64,29 @@ class Look:
 @dataclass(frozen=True)
 class Mask:
     """A mask that was checked, as a run keeps it: where it lies (`given`), the names of the values in it that are
-    classes, whether the values are colours, and a digest of its pixels. Values without a name do not count."""
+    classes, whether the values are colours, and what is known of its pixels. Values without a name do not count."""
 
     given: str
     names: Mapping[int, str]
     colours: bool
     digest: str
+    size: tuple[int, int] = (0, 0)
+    """Width and height."""
+    pixels: Mapping[str, int] = field(default_factory=dict)
+    """Of each class in it."""
 
     def written(self) -> str:
         """As a text, which `of` reads."""
         names = {str(value): name for value, name in self.names.items()}
-        return json.dumps({"mask": self.given, "names": names, "colours": self.colours, "digest": self.digest})
+        facts = {"digest": self.digest, "size": self.size, "pixels": dict(self.pixels)}
+        return json.dumps({"mask": self.given, "names": names, "colours": self.colours, **facts})
 
     @classmethod
     def of(cls, text: str) -> Mask:
         found = json.loads(text)
         names = {int(value): str(name) for value, name in found["names"].items()}
-        return cls(found["mask"], names, found["colours"], found["digest"])
+        size = found["size"]
+        return cls(found["mask"], names, found["colours"], found["digest"], (size[0], size[1]), found["pixels"])
 
     @property
     def labels(self) -> list[str]:

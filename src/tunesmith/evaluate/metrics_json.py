@@ -58,6 +58,12 @@ _LABEL = _object("", {
     "support": _value("integer", "Test rows that have the label."),
     "predicted": _value("integer", "Test rows that were given the label."),
     "threshold": _value("number|null", "Multi-label and boxes: probability from which on."),
+    "iou": _value("number", "Masks: intersection over union."),
+    "iou_low": _value("number", "Masks: lower bound of it over pictures."),
+    "iou_high": _value("number", "Masks: upper bound of it."),
+    "f1_low": _value("number", "Masks: lower bound of F1, which is Dice."),
+    "f1_high": _value("number", "Masks: upper bound of it."),
+    "pixels": _value("integer", "Masks: test pixels that have the class."),
     "ap": _value("number", "Boxes: average precision 50:95."),
     "ap50": _value("number", "Boxes: average precision at an overlap of 50 %."),
 }, required=("label", "precision", "recall", "f1", "support", "predicted"))  # fmt: skip

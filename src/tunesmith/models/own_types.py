@@ -7,6 +7,7 @@ import importlib
 TABLE = {
     "efficientnet_lite": "tunesmith.models.efficientnet_lite",
     "tunesmith_detector": "tunesmith.models.detector",
+    "tunesmith_segmenter": "tunesmith.models.segmenter",
 }
 """`model_type` of a config.json -> the module that teaches it to transformers."""
 

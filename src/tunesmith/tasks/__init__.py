@@ -8,6 +8,7 @@ TABLE = {
     "text-regression": "tunesmith.tasks.text_regression:TextRegression",
     "image-classification": "tunesmith.tasks.image_classification:ImageClassification",
     "object-detection": "tunesmith.tasks.object_detection:ObjectDetection",
+    "image-segmentation": "tunesmith.tasks.image_segmentation:ImageSegmentation",
     "token-classification": "tunesmith.tasks.token_classification:TokenClassification",
     "question-answering": "tunesmith.tasks.question_answering:QuestionAnswering",
     "chat": "tunesmith.tasks.chat:Chat",

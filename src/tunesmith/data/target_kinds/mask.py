@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -132,7 +133,11 @@ def checked(given: str, picture: object, names: Mapping[int, str], colours: bool
         named = {value: names[value] for value, _ in values if value in names and names[value] not in NOT_COUNTED}
     if len(named) > masks.MOST_CLASSES:
         raise MaskFault(f"it has {len(named)} different values; at most {masks.MOST_CLASSES} classes are learned")
-    return Mask(given, named, colours, found.digest).written() if named else None
+    pixels = Counter[str]()
+    for value, count in values:
+        if value in named:
+            pixels[named[value]] += count
+    return Mask(given, named, colours, found.digest, found.size, pixels).written() if named else None
 
 
 def colour_or_number(label: str) -> int:

@@ -3,6 +3,7 @@
 TABLE = {
     "label": "tunesmith.evaluate.targets.label:Label",
     "labels": "tunesmith.evaluate.targets.labels:Labels",
+    "mask": "tunesmith.evaluate.targets.mask:MaskTarget",
     "spans": "tunesmith.evaluate.targets.spans:Spans",
     "boxes": "tunesmith.evaluate.targets.boxes:BoxTarget",
     "answers": "tunesmith.evaluate.targets.answers:Answers",

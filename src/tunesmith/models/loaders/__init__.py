@@ -7,5 +7,6 @@ TABLE = {
     "causal": "tunesmith.models.loaders.language:Causal",
     "seq2seq": "tunesmith.models.loaders.language:Seq2Seq",
     "detection": "tunesmith.models.loaders.detection:Detection",
+    "segmentation": "tunesmith.models.loaders.segmentation:Segmentation",
     "vision": "tunesmith.models.loaders.vision:Vision",
 }

@@ -1,0 +1,184 @@
+"""Networks that give a class for each pixel: ours on any base that gives maps of features, and those of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tunesmith.core.errors import ModelError
+from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.models import catalog
+from tunesmith.models.bundle import Bundle
+from tunesmith.models.detection_processor import detection_processor
+from tunesmith.models.guard import loading
+from tunesmith.models.heads import own_order
+from tunesmith.models.manifest import check_manifest
+from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
+from tunesmith.models.safety import check_folder
+from tunesmith.models.segmentation import HEADS, SegmentationModel
+from tunesmith.models.senses import refuse_other_sense
+from tunesmith.models.types import Network
+
+OWN = "tunesmith_segmenter"
+SETS = ("maskformer", "mask2former")
+"""Types that answer with a set of masks, each with a class."""
+USUAL_SIDE = 256
+"""Pixels of the longer side of what our network reads, where nothing is asked."""
+_PROCESSOR = "SegformerImageProcessor"
+"""transformers' processor whose answers are shaped as those of our own network."""
+
+
+def load_base(
+    name: str, *, label_names: Sequence[str], longest: int | None, shape: float, dropout: float = 0.0,
+    emit: Emit = ignore,
+) -> Bundle[SegmentationModel]:  # fmt: skip
+    """The base called `name` with a class of `label_names` for each pixel, in float32: one that does so already with a
+    new head, or its own where it was trained on the same classes; on any other our own way up.
+
+    `longest`: pixels of the longer side of what it reads; `shape`: of the pictures, width by height. Raises ModelError
+    when the model is unknown, unsafe, gives no maps of features, or its file lacks weights of its body.
+    """
+    source = catalog.fetch(name, emit)
+    assert source.folder is not None
+    config = check_segmenter(source.folder, name, emit)
+    whole = _segments(config)
+    own = config["model_type"] == OWN or not whole
+    processor = detection_processor(
+        source.folder, name, longest=longest or (USUAL_SIDE if own else None), shape=shape, kind=_PROCESSOR if own else ""
+    )
+    zero_shot = False
+    if whole:
+        network = _segmenter(source, config, label_names)
+        zero_shot = own_order(config, label_names, "Segmentation") == list(range(len(label_names)))
+        if not zero_shot:
+            _new_labels(network, len(label_names))
+    else:
+        network = _on_top(source, label_names, dropout)
+        why = f"{name} gives maps of features; --model may also name a SegFormer or a Mask2Former"
+        emit(Decided("segmenter", "U-Net", why))
+    emit(Decided("image_size", [processor.height, processor.width], "height and width of what is read of each picture"))
+    return Bundle(
+        model=SegmentationModel(network, (processor.height, processor.width)), tokenizer=None, processor=processor,
+        name=source.name, fingerprint=fingerprint(source.folder), position_limit=0, kind="segmentation",
+        licence=source.entry.licence if source.entry else None, zero_shot="head" if zero_shot else None,
+    )  # fmt: skip
+
+
+def load_finished(folder: Path) -> Bundle[SegmentationModel]:
+    """A model that a run saved. Raises ModelError when its files are not whole, or not as they were saved."""
+    check_manifest(folder)
+    config = check_folder(folder, str(folder))
+    own = config["model_type"] == OWN
+    processor = detection_processor(folder, str(folder), kind=_PROCESSOR if own else "")
+    network = load_network(_maker(config), folder, dtype="float32")
+    return Bundle(
+        model=SegmentationModel(network, (processor.height, processor.width)).eval(), tokenizer=None,
+        processor=processor, name=folder.name, fingerprint=fingerprint(folder), position_limit=0, folder=folder,
+        kind="segmentation",
+    )  # fmt: skip
+
+
+def check_segmenter(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
+    """The config, if this is a safe model that gives classes for pixels, or that can become one."""
+    config = check_folder(folder, name, emit)
+    if not _segments(config):
+        refuse_other_sense(config, name, "pictures", f"Models that fit: {', '.join(catalog.aliases('vision'))}.")
+    if config.get("num_channels", 3) != 3:
+        raise ModelError(
+            f"The model {name!r} reads pictures of {config['num_channels']} channels, and these have three.",
+            "Choose one for colour pictures.",
+        )
+    return config
+
+
+def save_segmenter(bundle: Bundle[SegmentationModel], folder: Path, **_: object) -> None:
+    """Write the finished model as a plain transformers folder: config, safetensors, preprocessor_config.json."""
+    assert bundle.processor is not None
+    with quiet_transformers():
+        bundle.model.fold().save_pretrained(folder)
+    bundle.processor.save(folder)
+
+
+def _segments(config: dict[str, Any]) -> bool:
+    """Whether transformers has a form of the type that gives classes for pixels, or it is ours. A BEiT or a MobileNet
+    that was made to name pictures counts as a base."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES as NAMES
+
+    kind = config["model_type"]
+    made_for = str((config.get("architectures") or [""])[0])
+    return kind in (OWN, "segformer", *SETS) or (kind in NAMES and made_for.endswith("ForSemanticSegmentation"))
+
+
+def _maker(config: dict[str, Any]) -> Any:
+    from transformers import AutoModelForSemanticSegmentation, AutoModelForUniversalSegmentation
+
+    return AutoModelForUniversalSegmentation if config["model_type"] in SETS else AutoModelForSemanticSegmentation
+
+
+def _labelled(settings: Any, label_names: Sequence[str]) -> Any:
+    settings.id2label = dict(enumerate(label_names))
+    settings.label2id = {label: index for index, label in enumerate(label_names)}
+    return settings
+
+
+def _segmenter(source: catalog.Source, config: dict[str, Any], label_names: Sequence[str]) -> Network:
+    """With as many classes; its body from the files alone."""
+    from transformers import AutoConfig
+
+    assert source.folder is not None
+    with quiet_transformers(), loading(source.folder, "config"):
+        settings = _labelled(AutoConfig.from_pretrained(source.folder, trust_remote_code=False), label_names)
+    network, found = load_network(
+        _maker(config), source.folder, settings, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    parts = ("head", "criterion", *HEADS)
+    if absent := sorted(key for key in new if not key.startswith(parts)):
+        raise ModelError(
+            f"{len(absent)} weights of the model {source.name!r} are not in the files of {source.folder}, or have "
+            f"other sizes there than its config.json says: {', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}.",
+            "Get the model anew: its weights and its config.json do not belong together.",
+        )
+    made: Network = network
+    return made
+
+
+def _on_top(source: catalog.Source, label_names: Sequence[str], dropout: float) -> Network:
+    """Our own way up on a base."""
+    from transformers import AutoModel
+
+    from tunesmith.models.segmenter import SegmenterConfig, SegmenterForSemanticSegmentation
+
+    assert source.folder is not None
+    body = load_network(AutoModel, source.folder, dtype="float32")
+    settings = SegmenterConfig(backbone_config=body.config, classifier_dropout=dropout)
+    network = SegmenterForSemanticSegmentation(_labelled(settings, label_names))
+    network.backbone.load_state_dict(body.state_dict())
+    made: Network = network
+    return made
+
+
+@torch.no_grad()
+def _new_labels(network: Network, labels: int) -> None:
+    """A head of other classes that happens to fit starts anew."""
+    for name, module in network.named_modules():
+        if not isinstance(module, nn.Linear | nn.Conv2d) or not name.rpartition(".")[2].startswith("class"):
+            continue
+        if {labels, labels + 1} & {getattr(module, "out_features", None), getattr(module, "out_channels", None)}:
+            module.weight.normal_(0.0, 0.01)
+            if module.bias is not None:
+                module.bias.zero_()
+
+
+class Segmentation:
+    """See `models.bundle.Loader`."""
+
+    bases = "vision"
+    fits = staticmethod(check_segmenter)
+    base = staticmethod(load_base)
+    finished = staticmethod(load_finished)
+    save = staticmethod(save_segmenter)

@@ -1,0 +1,100 @@
+"""A network that gives a class for each pixel: ours, or one of transformers' (SegFormer and its kin, and those that
+answer with a set of masks: MaskFormer, Mask2Former)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tunesmith.models.model import Model
+from tunesmith.models.types import Network
+
+HEADS = ("decode_head", "auxiliary_head", "class_predictor", "segmentation_head", "classifier")
+"""What the parts of transformers' networks that give the answers are called."""
+_LEAST = 1e-6
+
+
+class SegmentationModel(Model):
+    """`network` is an `AutoModelForSemanticSegmentation` or an `AutoModelForUniversalSegmentation`."""
+
+    prompted: ClassVar[None] = None
+
+    def __init__(self, network: Network, size: tuple[int, int]) -> None:
+        super().__init__(network)
+        self._size = size
+        self._norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+
+    @property
+    def sets(self) -> bool:
+        """Whether it answers with a set of masks, each with a class."""
+        return hasattr(self.network, "class_predictor")
+
+    @property
+    def head(self) -> nn.Module:
+        """What gives the answers: of ours the way up too."""
+        own = getattr(self.network, "head", None)
+        if isinstance(own, nn.Module):
+            return own
+        return nn.ModuleList(part for name in HEADS if isinstance(part := getattr(self.network, name, None), nn.Module))
+
+    @property
+    def width(self) -> int:
+        for name in ("hidden_size", "decoder_hidden_size", "hidden_dim"):
+            if isinstance(found := getattr(self.config, name, None), int):
+                return found
+        return 256
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        return self._size
+
+    @property
+    def float32_names(self) -> frozenset[str]:
+        """Batch normalisation, which computes in float32 whatever it is given, and the head."""
+        kept = {id(parameter) for part in [*self._norms, self.head] for parameter in part.parameters()}
+        return frozenset(name for name, parameter in self.named_parameters() if id(parameter) in kept)
+
+    def body_parameters(self) -> list[nn.Parameter]:
+        """Every parameter that is not the head's."""
+        head = {id(parameter) for parameter in self.head.parameters()}
+        return [parameter for parameter in self.network.parameters() if id(parameter) not in head]
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits float32 [b, classes, height, width] from 'pixel_values' [b, 3, height, width]."""
+        self.settle_norms()
+        pixels = batch["pixel_values"]
+        found: Any = self.network(pixel_values=self._as_weights(pixels))
+        logits = _of_set(found) if self.sets else found.logits
+        return functional.interpolate(logits.float(), size=pixels.shape[-2:], mode="bilinear", align_corners=False)
+
+    def own_loss(self, batch: dict[str, Tensor], masks: list[Tensor], classes: list[Tensor]) -> Tensor:
+        """The mean loss of a batch as the authors of a network that answers with a set have it. masks: for each picture
+        float32 [k, height, width]; classes: int64 [k]."""
+        self.settle_norms()
+        pixels = self._as_weights(batch["pixel_values"])
+        found: Any = self.network(pixel_values=pixels, mask_labels=masks, class_labels=classes)
+        return found.loss.float().sum()
+
+    def settle_norms(self) -> None:
+        """What does not learn keeps its statistics too, and answers as in evaluation."""
+        for norm in self._norms:
+            norm.training = self.training and norm.weight is not None and norm.weight.requires_grad
+
+    def fold(self) -> Network:
+        """The network as transformers knows it."""
+        return self.network
+
+    def _as_weights(self, pixels: Tensor) -> Tensor:
+        return pixels.to(next(self.network.parameters()).dtype)
+
+
+def _of_set(found: Any) -> Tensor:
+    """Logarithms of the classes' shares of a pixel [b, classes, h, w], of masks and their classes (Cheng et al. 2021,
+    MaskFormer, section 3.4: semantic inference)."""
+    classes = found.class_queries_logits.float().softmax(-1)[..., :-1]
+    masks = found.masks_queries_logits.float().sigmoid()
+    shares = torch.einsum("bqc,bqhw->bchw", classes, masks)
+    return (shares / shares.sum(1, keepdim=True).clamp_min(_LEAST)).clamp_min(_LEAST).log()

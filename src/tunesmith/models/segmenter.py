@@ -1,0 +1,130 @@
+"""A small network that gives a class for each pixel, on any network that gives maps of features: a U-Net (Ronneberger et
+al. 2015, arXiv 1505.04597) whose way down is the base, and whose way up is small.
+
+Importing this module teaches transformers the type: `AutoConfig` and `AutoModelForSemanticSegmentation` read its folders
+from then on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import SemanticSegmenterOutput
+
+from tunesmith.models.backbone import Backbone
+from tunesmith.models.own_types import teach_type
+
+
+class SegmenterConfig(PreTrainedConfig):
+    """`backbone_config` is the config of a network that reads pictures."""
+
+    model_type = "tunesmith_segmenter"
+    sub_configs: ClassVar[dict[str, Any]] = {"backbone_config": AutoConfig}
+
+    backbone_config: Any = None
+    hidden_size: int = 64
+    """Channels of the way up."""
+    classifier_dropout: float = 0.0
+
+    def __post_init__(self, **words: Any) -> None:
+        if isinstance(self.backbone_config, dict):
+            given = dict(self.backbone_config)
+            kind = given.pop("model_type")
+            teach_type(kind)
+            self.backbone_config = AutoConfig.for_model(kind, **given)
+        super().__post_init__(**words)
+
+
+class _Block(nn.Sequential):
+    """A convolution of each channel, one of each place, normalised in groups, as few pictures make a batch."""
+
+    def __init__(self, inside: int, outside: int):
+        super().__init__(
+            nn.Conv2d(inside, inside, 3, padding=1, groups=inside, bias=False),
+            nn.Conv2d(inside, outside, 1, bias=False), nn.GroupNorm(math.gcd(outside, 8), outside), nn.SiLU(),
+        )  # fmt: skip
+
+
+class SegmenterHead(nn.Module):
+    """Maps [b, channels, h, w] from the largest to the smallest, to classes at the places of the largest."""
+
+    def __init__(self, channels: tuple[int, ...], config: SegmenterConfig):
+        super().__init__()
+        width = config.hidden_size
+        self.lateral = nn.Sequential(*(nn.Conv2d(one, width, 1) for one in channels))
+        self.deepest = _Block(width, width)
+        self.up = nn.Sequential(*(_Block(2 * width, width) for _ in channels[1:]))
+        self.dropout = nn.Dropout2d(config.classifier_dropout)
+        self.classifier = nn.Conv2d(width, config.num_labels, 1)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Logits [b, classes, h, w] of the largest map."""
+        across = [lateral(one) for lateral, one in zip(self.lateral, maps, strict=True)]
+        found = self.deepest(across[-1])
+        for block, one in zip(self.up, reversed(across[:-1]), strict=True):
+            wider = functional.interpolate(found, size=one.shape[-2:], mode="bilinear", align_corners=False)
+            found = block(torch.cat([wider, one], 1))
+        logits: Tensor = self.classifier(self.dropout(found))
+        return logits
+
+
+class SegmenterForSemanticSegmentation(PreTrainedModel):
+    config_class = SegmenterConfig
+    base_model_prefix = "backbone"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+
+    def __init__(self, config: SegmenterConfig):
+        super().__init__(config)
+        self.backbone = AutoModel.from_config(config.backbone_config)
+        maps = _Maps(self.backbone)
+        self.head = SegmenterHead(maps.channels, config)
+        self._places = maps
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv2d):
+            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, SegmenterHead):
+            init.normal_(module.classifier.weight, std=0.01)
+            init.zeros_(module.classifier.bias)
+
+    def forward(
+        self, pixel_values: Tensor, return_dict: bool | None = None, **_: Any
+    ) -> SemanticSegmenterOutput | tuple[Any, ...]:
+        """`logits` [b, classes, height / s, width / s], s the smallest stride of the base: made larger by who asks, as
+        those of SegFormer are."""
+        found = SemanticSegmenterOutput(logits=self.head(self._places.of(self.backbone, pixel_values)))
+        return found if return_dict is None or return_dict else found.to_tuple()
+
+
+class _Maps:
+    """Which maps of a network are read, without being a part of it."""
+
+    def __init__(self, network: Any):
+        if hasattr(network, "feature_maps"):
+            self.channels: tuple[int, ...] = tuple(network.channels)
+            self._chosen: list[int] | None = None
+            return
+        probed = Backbone(network, network.config.model_type, side=128)
+        self.channels, self._chosen = probed.channels, list(probed._places)
+
+    def of(self, network: Any, pixels: Tensor) -> list[Tensor]:
+        if self._chosen is None:
+            own: list[Tensor] = network.feature_Maps(pixels)
+            return own
+        found = network(pixels, output_hidden_states=True, return_dict=True)
+        every = getattr(found, "reshaped_hidden_states", None) or found.hidden_states
+        return [every[place] for place in self._chosen]
+
+
+AutoConfig.register(SegmenterConfig.model_type, SegmenterConfig, exist_ok=True)
+AutoModelForSemanticSegmentation.register(SegmenterConfig, SegmenterForSemanticSegmentation, exist_ok=True)
