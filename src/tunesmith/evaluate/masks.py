@@ -56,7 +56,20 @@ class MaskCounts(RowStatistics):
         """Mean IoU of each picture, and the pixels of each class: right, given, wanted, one class after another."""
         values = metrics.TABLE["miou"].function(self.sums["miou"])
         miou = [float(value) if np.isfinite(value) else None for value in values]
-        return {"miou": miou, "pixels": self.sums["miou"].astype(np.int64).tolist()}
+        pixels = self.sums["miou"].astype(np.int64).tolist()
+        return {"predicted": self.counted()[0], "miou": miou, "pixels": pixels}
+
+    def counted(self) -> tuple[list[str], list[str]]:
+        """Which share of each picture was given each class, and has it, in words."""
+        _, given, wanted = metrics.parts(self.sums["miou"])
+        return self._in_words(given), self._in_words(wanted)
+
+    def _in_words(self, pixels: np.ndarray) -> list[str]:
+        shares = pixels / np.maximum(pixels.sum(axis=1, keepdims=True), 1)
+        return [
+            ", ".join(f"{self.classes[at]} {100 * row[at]:.0f} %" for at in np.argsort(-row, kind="stable") if row[at])
+            for row in shares
+        ]
 
     def per_class(self) -> list[LabelRow]:
         """Of each class, with intervals over pictures."""

@@ -33,10 +33,17 @@ class _Settings:
 
 
 def detection_processor(
-    folder: Path, name: str, *, longest: int | None = None, shape: float = 1.0, own: bool = False
+    folder: Path,
+    name: str,
+    *,
+    longest: int | None = None,
+    shape: float = 1.0,
+    own: bool = False,
+    usual: str = _USUAL_TYPE,
 ) -> PictureProcessor:
     """Of a model folder: the size that it says, or one whose longer side has `longest` pixels, and `shape` times as
-    many across as down. `own`: the model is one of ours, or becomes one. Raises ModelError."""
+    many across as down. `own`: the model is one of ours, or becomes one, and
+    `usual` transformers' processor for its answers. Raises ModelError."""
     if not (folder / PREPROCESSOR).exists():
         raise ModelError(
             f"The model folder of {name!r} has no {PREPROCESSOR}, which says how its pictures are made.",
@@ -59,7 +66,7 @@ def detection_processor(
     kept = {key: given[key] for key in ("image_mean", "image_std", "rescale_factor", "do_rescale", "do_normalize")
             if given.get(key) is not None}  # fmt: skip
     kept |= {
-        "image_processor_type": _USUAL_TYPE if own else given.get("image_processor_type", _USUAL_TYPE),
+        "image_processor_type": usual if own else given.get("image_processor_type", _USUAL_TYPE),
         "do_resize": True, "size": {"height": height, "width": width}, "do_pad": False,
         "resample": int(Image.Resampling.BILINEAR),
     }  # fmt: skip

@@ -1,8 +1,8 @@
-"""A small network that gives a class for each pixel, on any network that gives maps of features: a U-Net (Ronneberger et
-al. 2015, arXiv 1505.04597) whose way down is the base, and whose way up is small.
+"""A small network that gives a class for each pixel, on any network that gives maps of features: a U-Net (Ronneberger
+et al. 2015, arXiv 1505.04597) whose way down is the base, and whose way up is small.
 
-Importing this module teaches transformers the type: `AutoConfig` and `AutoModelForSemanticSegmentation` read its folders
-from then on.
+Importing this module teaches transformers the type: `AutoConfig` and `AutoModelForSemanticSegmentation` read its
+folders from then on.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from tunesmith.data.types import Kind
 from tunesmith.engine.augment_options import AugmentOptions, settle_augmentation
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
-from tunesmith.engine.masked import EncodedMasks, SetObjective, encode_masks, mask_loss
+from tunesmith.engine.masked import SetObjective, encode_masks, mask_loss
 from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.protocols import PredictiveTask, Toy
 from tunesmith.models import tiny_convnet

@@ -1,4 +1,4 @@
-"""Networks that give a class for each pixel: ours on any base that gives maps of features, and those of transformers."""
+"""Networks that give a class for each pixel: ours on any base with maps of features, and those of transformers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load_base(
     whole = _segments(config)
     own = config["model_type"] == OWN or not whole
     processor = detection_processor(
-        source.folder, name, longest=longest or (USUAL_SIDE if own else None), shape=shape, kind=_PROCESSOR if own else ""
+        source.folder, name, longest=longest or (USUAL_SIDE if own else None), shape=shape, own=own, usual=_PROCESSOR
     )
     zero_shot = False
     if whole:
@@ -73,7 +73,7 @@ def load_finished(folder: Path) -> Bundle[SegmentationModel]:
     check_manifest(folder)
     config = check_folder(folder, str(folder))
     own = config["model_type"] == OWN
-    processor = detection_processor(folder, str(folder), kind=_PROCESSOR if own else "")
+    processor = detection_processor(folder, str(folder), own=own, usual=_PROCESSOR)
     network = load_network(_maker(config), folder, dtype="float32")
     return Bundle(
         model=SegmentationModel(network, (processor.height, processor.width)).eval(), tokenizer=None,
@@ -140,7 +140,7 @@ def _segmenter(source: catalog.Source, config: dict[str, Any], label_names: Sequ
     if absent := sorted(key for key in new if not key.startswith(parts)):
         raise ModelError(
             f"{len(absent)} weights of the model {source.name!r} are not in the files of {source.folder}, or have "
-            f"other sizes there than its config.json says: {', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}.",
+            f"other sizes there than its config.json says: {', '.join(absent[:3])}{', ...' * (len(absent) > 3)}.",
             "Get the model anew: its weights and its config.json do not belong together.",
         )
     made: Network = network
