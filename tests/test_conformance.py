@@ -28,7 +28,12 @@ from tunesmith.runs.choose import families_of, family_of_task, fits_modality, op
 
 NOTHING_TO_MOVE = [
     ("seq2seq", "bitfit"),  # T5, the base of that toy, has no biases
-    *(("image-classification", method) for method in ("lora", "adapters", "ia3")),  # a convolutional one no layers
+    # a convolutional one no layers
+    *(
+        (task, method)
+        for task in ("image-classification", "image-segmentation")
+        for method in ("lora", "adapters", "ia3")
+    ),
 ]
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 

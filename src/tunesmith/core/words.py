@@ -24,7 +24,8 @@ class TrainWords(TypedDict, total=False):
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
     task: (
         Literal["auto", "text-classification", "text-regression", "image-classification", "object-detection",
-        "token-classification", "question-answering", "chat", "preference", "seq2seq"] | str | None
+        "image-segmentation", "token-classification", "question-answering", "chat", "preference", "seq2seq"] | str |
+        None
     )  # fmt: skip
     """What is learned: a name from `tunesmith tasks`, or auto."""
     model: str | os.PathLike[str] | None
@@ -175,6 +176,8 @@ class TrainWords(TypedDict, total=False):
     """Pixels of the longer side of what is read of each picture; the other follows from the shape of the training
     pictures. When not given, 320, or as a detector of transformers was made for. Small things need more, and time
     grows with its square."""
+    dice: float | None
+    """Share of the Dice loss, which counts every class of a picture alike, beside the cross entropy of its pixels."""
     windows: int | None
     """Most windows of a question in a step of training: one with its answer, others drawn anew in every epoch."""
     max_answer_length: int | None
