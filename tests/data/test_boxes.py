@@ -215,3 +215,53 @@ def test_objects_in_a_cell(tmp_path: Path, read: Read, cell: object) -> None:
     data = read(path)
     assert boxes_of(data, names[0])[0]["box"] == [2, 3, 12, 23]
     assert data.label_names == ["cat"]
+
+
+def test_a_table_with_a_box_in_each_row(tmp_path: Path, read: Read) -> None:
+    names = pictures(tmp_path / "some")
+    lines = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+    lines += [f"some/{name},40,30,{'cat' if at % 2 else 'dog'},2,3,12,{20 + at % 2}" for at, name in enumerate(names)]
+    lines += [f"some/{names[0]},40,30,cat,20,5,30,9"]
+    lines[-3] = f"some/{names[-2]},40,30,,,,,"
+    path = tmp_path / "boxes.csv"
+    path.write_text("\n".join(lines))
+    data = read(path)
+    assert len(data.rows) == 12
+    assert [one["label"] for one in boxes_of(data, names[0])] == ["dog", "cat"]
+    assert boxes_of(data, names[-2]) == []
+    lines[2] = lines[2].replace(",40,30,", ",80,30,")
+    lines[4] = lines[4].replace(",2,3,", ",two,3,")
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError) as error:
+        read(path)
+    assert "boxes.csv, line 5, row 4: no box: cat, two, 3, 12, 21" in str(error.value)
+    assert "boxes.csv, line 3, row 2: the picture" in str(error.value)
+
+
+def test_rectangles_of_label_studio(tmp_path: Path, read: Read) -> None:
+    names = pictures(tmp_path / "images")
+    tasks: list[dict[str, Any]] = []
+    for at, name in enumerate(names):
+        value = {
+            "x": 5,
+            "y": 10,
+            "width": 25,
+            "height": 50,
+            "rotation": 0,
+            "rectanglelabels": ["cat" if at % 2 else "dog"],
+        }
+        result = {"type": "rectanglelabels", "original_width": 40, "original_height": 30, "value": value}
+        tasks.append({"data": {"image": f"/data/upload/1/12345678-{name}"}, "annotations": [{"result": [result]}]})
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(tasks))
+    data = read(path)
+    assert boxes_of(data, names[0])[0] | {"note": None} == {
+        "label": "dog", "box": [2.0, 3.0, 12.0, 18.0], "crowd": False, "used": True, "note": None,
+    }  # fmt: skip
+    tasks[3]["data"]["image"] = "/data/upload/1/nowhere.jpg"
+    tasks[4]["annotations"][0]["result"][0]["value"]["rotation"] = 30
+    path.write_text(json.dumps(tasks))
+    with pytest.raises(DataError) as error:
+        read(path)
+    assert "row 4: it names /data/upload/1/nowhere.jpg, and no such picture lies here" in str(error.value)
+    assert "row 5: a rectangle is turned" in str(error.value)

@@ -16,6 +16,7 @@ from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.files import move, own_folder
 from tunesmith.data import canonical, joined, labels, leakage, mojibake
+from tunesmith.data.annotations.table import gathered
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import KeptRows, divide
 from tunesmith.data.duplicates import Duplicates
@@ -124,6 +125,7 @@ def read_rows(
     modality = modality or TextData()
     hints = replace(hints, options=reading or ReadOptions(), modalities=(modality,))
     parts = read_source(source, "train", emit=emit, cache_dir=cache_dir, hints=hints)
+    parts = [gathered(part) for part in parts]
     for part in parts:
         part.table = hints.gathered(flatten(part.table))
     hasher = hashlib.sha256()
@@ -231,6 +233,7 @@ def read_parts(
             others = read_source(other, split, emit=emit, cache_dir=cache_dir, hints=known)
             found[split] = next((part for part in others if part.split == split), others[0])
             found[split].split = split
+    found = {split: gathered(part) for split, part in found.items()}
     for part in found.values():
         part.table = joined.add_columns(hints.gathered(flatten(part.table)), joins)
     return [found[split] for split in SPLITS if split in found]

@@ -1,0 +1,108 @@
+"""Boxes as Label Studio exports them (JSON): rectangles in hundredths of the picture's sides.
+
+What an export says of a picture is where the tool kept it; pictures are looked for beside the export by their names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tunesmith.core.errors import Problem
+from tunesmith.core.events import Emit
+from tunesmith.data.annotations import rows
+from tunesmith.data.annotations.rows import Row, Rows
+from tunesmith.data.picture_sizes import size_of
+from tunesmith.data.pictures import SUFFIXES
+
+_FIX = "Export as JSON, and put the pictures beside it, or into a folder 'images' beside it."
+_HEAD = 1 << 20
+
+
+def find(path: Path, split: str) -> dict[str, Path] | None:
+    return {split: path} if path.is_file() and _has_rectangles(path) else None
+
+
+def read(path: Path, emit: Emit) -> Rows:
+    """A row a task. Raises DataError with all that is wrong."""
+    found: Rows = []
+    problems: list[Problem] = []
+    unlabelled: list[Path] = []
+    tasks = rows.load_json(path)
+    for number, task in enumerate(tasks if isinstance(tasks, list) else [tasks], 1):
+        if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+            problems.append(Problem("this is no task of Label Studio: 'data' is missing", str(path), row=number))
+            continue
+        named = next((str(value) for value in task["data"].values() if _is_picture(value)), None)
+        image = None if named is None else _place(named, path)
+        if image is None:
+            told = "the task names no picture" if named is None else f"it names {named}, and no such picture lies here"
+            problems.append(Problem(told, str(path), row=number))
+            continue
+        done = [one for one in task.get("annotations") or task.get("completions") or [] if not one.get("was_cancelled")]
+        if not done:
+            unlabelled.append(image)
+            continue
+        row = Row(image, path)
+        problems += _add_boxes(row, done[0].get("result") or [], number)
+        found.append(row)
+    rows.refuse(problems, _FIX)
+    rows.tell("pictures left out", unlabelled, "pictures were not annotated", emit)
+    return found
+
+
+def _has_rectangles(path: Path) -> bool:
+    if path.suffix.lower() != ".json":
+        return False
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return b'"rectanglelabels"' in head and b'"data"' in head and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
+
+
+def _is_picture(value: object) -> bool:
+    return isinstance(value, str) and Path(_name(value)).suffix.lower() in SUFFIXES
+
+
+def _name(given: str) -> str:
+    """The path that a task's address ends with."""
+    parts = urlsplit(given)
+    inner = parse_qs(parts.query).get("d")
+    return unquote(inner[0] if inner else parts.path or given)
+
+
+def _place(given: str, path: Path) -> Path | None:
+    name = Path(_name(given))
+    # uploads get a prefix of eight letters and a hyphen
+    plain = name.name.partition("-")[2] if name.name[8:9] == "-" else name.name
+    homes = (path.parent, path.parent / "images", path.parent / "media" / "upload")
+    tried = [home / one for home in homes for one in (str(name).lstrip("/"), name.name, plain)]
+    return next((one for one in tried if one.is_file()), None)
+
+
+def _add_boxes(row: Row, results: list[Any], number: int) -> list[Problem]:
+    problems = []
+    size = size_of(str(row.image))
+    for result in results:
+        value = result.get("value") if isinstance(result, dict) else None
+        if not isinstance(value, dict) or "rectanglelabels" not in value or size is None:
+            continue  # another kind of result; or no picture, which is told where it is read
+        labels = value["rectanglelabels"]
+        try:
+            shares = [float(value[side]) / 100 for side in ("x", "y", "width", "height")]
+        except (KeyError, TypeError, ValueError):
+            shares = []
+        if len(labels) != 1 or not shares:
+            told = f"a rectangle has {len(labels)} labels" if shares else "a rectangle lacks x, y, width or height"
+            problems.append(Problem(told, str(row.file), row=number))
+            continue
+        said = int(result.get("original_width") or 0), int(result.get("original_height") or 0)
+        sides = size.stored if said == size.stored else (size.width, size.height)
+        left, top, width, height = (share * sides[at % 2] for at, share in enumerate(shares))
+        one = rows.box(str(labels[0]), [left, top, left + width, top + height])
+        if value.get("rotation"):
+            problems.append(Problem("a rectangle is turned, and boxes are upright", str(row.file), row=number))
+        if (wrong := rows.fitted(Row(row.image, row.file, [one]), said)) is not None:
+            problems.append(wrong)
+        row.boxes.append(one)
+    return problems
