@@ -12,7 +12,9 @@ Document = dict[str, Any]
 _GROUPS = {
     ("text-classification", "text-regression"): "To sort texts into labels, or to read a number from them",
     ("chat", "preference"): "To answer, chat and write",
-    ("image-classification",): "To sort pictures into labels",
+    ("image-classification", "image-regression", "object-detection", "image-segmentation"): (
+        "To sort pictures into labels, to read a number from them, or to find things in them"
+    ),
     ("seq2seq",): "To turn one text into another (translate, summarise)",
 }
 

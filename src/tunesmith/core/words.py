@@ -23,9 +23,9 @@ class TrainWords(TypedDict, total=False):
     target: Sequence[str] | str | None
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
     task: (
-        Literal["auto", "text-classification", "text-regression", "image-classification", "object-detection",
-        "image-segmentation", "token-classification", "question-answering", "chat", "preference", "seq2seq"] | str |
-        None
+        Literal["auto", "text-classification", "text-regression", "image-classification", "image-regression",
+        "object-detection", "image-segmentation", "token-classification", "question-answering", "chat", "preference",
+        "seq2seq"] | str | None
     )  # fmt: skip
     """What is learned: a name from `tunesmith tasks`, or auto."""
     model: str | os.PathLike[str] | None
@@ -153,7 +153,10 @@ class TrainWords(TypedDict, total=False):
     """Share of the target spread over the other labels (single label only)."""
     dropout: float | None
     """Dropout in the network while training."""
-    augment: Literal["auto"] | Literal["none", "light", "standard", "strong"] | None
+    augment: (
+        Literal["auto"] | Literal["none", "light", "standard", "strong"] | Literal["auto", "none", "light", "standard",
+        "strong"] | None
+    )  # fmt: skip
     """How far training pictures are changed at random, anew in every epoch: none, light (crops, a little
     brightness), standard (also turned by up to 10 degrees, colours, parts erased), strong (also two operations of
     RandAugment); auto is standard."""

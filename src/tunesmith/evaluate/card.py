@@ -14,7 +14,8 @@ from tunesmith.evaluate.types import Outcome
 from tunesmith.models.catalog import CATALOG
 
 _TAGS = {
-    "text-regression": "text-classification", "chat": "text-generation", "preference": "text-generation",
+    "text-regression": "text-classification", "image-regression": "image-classification",
+    "chat": "text-generation", "preference": "text-generation",
     "seq2seq": "text2text-generation",
 }  # fmt: skip
 """Our name -> the hub's name of a task, where they differ."""
@@ -26,6 +27,7 @@ _GIVES = {
     ("text", "text"): "an answer to a text",
     ("image", "label"): "one of the labels above for a picture",
     ("image", "labels"): "any number of the labels above for a picture",
+    ("image", "number"): "a number for a picture",
     ("question", "answers"): "the words of a context that answer a question, or that it does not",
     ("tokens", "spans"): "a tag for each word of a text, and so the spans of the types above",
 }
@@ -34,6 +36,7 @@ _GIVES = {
 _PLAIN: dict[tuple[str, str], Callable[[Evidence], list[str]]] = {
     ("image", "label"): lambda evidence: _plain_pictures("softmax", _BEST),
     ("image", "labels"): lambda evidence: _plain_pictures("sigmoid", _given(evidence)),
+    ("image", "number"): lambda evidence: _plain_pictures(None, _read_off(evidence)),
     ("tokens", "spans"): span_sections.plain,
     ("question", "answers"): answer_sections.plain,
 }
@@ -210,8 +213,9 @@ def _loaded(asked: str, lines: Sequence[str], *, peft: bool = False) -> str:
     return f"{ours}With plain transformers{' and peft' if peft else ''}:\n\n```python\n" + "\n".join(lines) + "\n```"
 
 
-def _plain_pictures(to_probabilities: str, said: str) -> list[str]:
+def _plain_pictures(to_probabilities: str | None, said: str) -> list[str]:
     dimension = "-1" if to_probabilities == "softmax" else ""
+    answers = [f"probabilities = logits.{to_probabilities}({dimension})[0]"] if to_probabilities else []
     return [
         "from PIL import Image",
         "from transformers import AutoImageProcessor, AutoModelForImageClassification",
@@ -220,7 +224,7 @@ def _plain_pictures(to_probabilities: str, said: str) -> list[str]:
         'processor = AutoImageProcessor.from_pretrained("path/to/this/folder")',
         'picture = Image.open("path/to/it").convert("RGB")',
         'logits = model(**processor(images=picture, return_tensors="pt")).logits',
-        f"probabilities = logits.{to_probabilities}({dimension})[0]",
+        *answers,
         said,
     ]
 

@@ -69,7 +69,7 @@ TASKS = {
     "encoder": ("text-classification", "text-regression"),
     "causal": ("chat", "preference"),
     "seq2seq": ("seq2seq",),
-    "vision": ("image-classification", "object-detection", "image-segmentation"),
+    "vision": ("image-classification", "image-regression", "object-detection", "image-segmentation"),
 }
 """Kind of model -> the tasks that it fits."""
 DEFAULT = "minilm"

@@ -7,6 +7,7 @@ TABLE = {
     "text-classification": "tunesmith.tasks.text_classification:TextClassification",
     "text-regression": "tunesmith.tasks.text_regression:TextRegression",
     "image-classification": "tunesmith.tasks.image_classification:ImageClassification",
+    "image-regression": "tunesmith.tasks.image_regression:ImageRegression",
     "object-detection": "tunesmith.tasks.object_detection:ObjectDetection",
     "image-segmentation": "tunesmith.tasks.image_segmentation:ImageSegmentation",
     "token-classification": "tunesmith.tasks.token_classification:TokenClassification",
