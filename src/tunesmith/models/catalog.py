@@ -22,6 +22,7 @@ from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import ModelError, did_you_mean
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import read_bytes, sha256
+from tunesmith.models import own_module
 from tunesmith.models.safety import check_config_alone, refuse_pickles
 
 
@@ -125,7 +126,7 @@ def is_untrained(name: str) -> bool:
 
 def is_made_here(name: str) -> bool:
     """Whether a base is written on this machine when it is first asked for, without a network."""
-    return any(entry.writer is not None and entry.alias == name for entry in CATALOG)
+    return own_module.is_name(name) or any(entry.writer is not None and entry.alias == name for entry in CATALOG)
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,8 @@ def find(name: str) -> Source:
         return Source(name, None, path, None)
     if path.exists():
         raise ModelError(f"--model {name} is a file; expected a folder with config.json and safetensors.")
+    if own_module.is_name(name):
+        return Source(name, None, None, None)
     looks_like_path = name.startswith((".", "/", "~", os.sep)) or name.count("/") != 1
     if looks_like_path:
         raise ModelError(
@@ -218,6 +221,10 @@ def fetch(name: str, emit: Emit = ignore) -> Source:
     """
     source = find(name)
     entry = source.entry
+    if own_module.is_name(name) and source.folder is None:
+        from tunesmith.models import module_network  # which needs torch
+
+        source = replace(source, folder=module_network.write(name))
     if source.folder is None and entry and entry.writer:
         source = replace(source, folder=_written(entry, entry.writer))
     if source.folder is not None:
@@ -235,6 +242,8 @@ def _origin(source: Source) -> str:
         return "chance: they are random, and the model learns from your data alone; it was written into "
     if entry and entry.module and entry.module in str(source.folder):
         return "an installed package: "
+    if own_module.is_name(source.name):
+        return "code that builds it; a copy was written into "
     return "the local hub cache: " if source.hub_id else "a local folder: "
 
 

@@ -6,6 +6,7 @@ import importlib
 
 TABLE = {
     "efficientnet_lite": "tunesmith.models.efficientnet_lite",
+    "tunesmith_module": "tunesmith.models.module_network",
     "tunesmith_detector": "tunesmith.models.detector",
     "tunesmith_segmenter": "tunesmith.models.segmenter",
 }

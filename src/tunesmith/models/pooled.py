@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from tunesmith.core.errors import ModelError
 from tunesmith.models.model import Model
 from tunesmith.models.types import Adapted, Network
 
@@ -110,4 +111,9 @@ def _find_head(network: Network) -> str:
         name for name, module in network.named_modules()
         if isinstance(module, nn.Linear) and module.out_features == outputs
     ]  # fmt: skip
+    if not named:
+        raise ModelError(
+            f"{type(network).__name__} has no linear layer of {outputs} outputs that could be its head.",
+            "Expected a network that ends in an nn.Linear with an output for each label.",
+        )
     return named[-1]

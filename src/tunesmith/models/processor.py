@@ -6,6 +6,7 @@ colour until they are batched, a quarter of its float32, and Pillow does in thre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,14 +136,16 @@ def of_transformers(own: Any, name: str) -> PictureProcessor:
     return PictureProcessor(height, width, int(own.resample), edge, squash, scale, shift, own)
 
 
-def plain(side: int, *, mean: float = 0.5, deviation: float = 0.5, resample: int = 2) -> PictureProcessor:
+def plain(
+    side: int, *, mean: float | Sequence[float] = 0.5, deviation: float | Sequence[float] = 0.5, resample: int = 2
+) -> PictureProcessor:
     """Square pictures of `side` pixels, whatever their shape was; colours, from 0 to 1, less `mean` by `deviation`.
     `resample`: Pillow's number of the filter, 2 bilinear, 3 bicubic."""
     from transformers import ViTImageProcessorPil
 
-    own = ViTImageProcessorPil(
-        size={"height": side, "width": side}, image_mean=[mean] * 3, image_std=[deviation] * 3, resample=resample
-    )
+    means, deviations = list(_three(mean, 0.0)), list(_three(deviation, 1.0))
+    size = {"height": side, "width": side}
+    own = ViTImageProcessorPil(size=size, image_mean=means, image_std=deviations, resample=resample)
     return of_transformers(own, "plain")
 
 

@@ -21,6 +21,7 @@ from tunesmith.data.conversations import peek
 from tunesmith.data.prepare import keep
 from tunesmith.display.results import RunResults
 from tunesmith.engine.stop import StopRequest
+from tunesmith.models import own_module
 from tunesmith.runs import choose, spine
 from tunesmith.runs.history import versions
 from tunesmith.runs.load import load
@@ -142,6 +143,7 @@ def make_spec(data: object, words: Mapping[str, object]) -> tuple[RunSpec, objec
 def spec_of(data: object, words: Mapping[str, object]) -> RunSpec:
     """From a spec file, or from words; words given beside a file win."""
     given = given_words(words)
+    own_module.allow(given.get("model"))  # named by the user, and not in a file
     if data is not None and str(data).lower().endswith((".yaml", ".yml")):
         return RunSpec.make({**RunSpec.load(Path(str(data))).words(), **given})
     if data is not None:

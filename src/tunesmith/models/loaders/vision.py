@@ -42,7 +42,9 @@ def load_vision_base(
     network, new = network_with_head(AutoModelForImageClassification, source, label_names, problem_type, dropout)
     model = VisionModel(network)
     order = own_order(config, label_names, "ForImageClassification")
-    if f"{model.head_name}.weight" not in new:
+    if f"{model.head_name}.weight" in new:
+        order = None
+    else:
         settle_head(model, order)
     _check_fit(model, processor, source.folder)
     return VisionBundle(
@@ -94,8 +96,14 @@ def _check_fit(model: VisionModel, processor: PictureProcessor, folder: Path) ->
     """Raises ModelError where the network can not read pictures as its processor makes them."""
     training = model.training
     with loading(folder):
-        model.eval()({"pixel_values": torch.zeros(1, 3, processor.height, processor.width)})
+        blank = {"pixel_values": torch.zeros(1, 3, processor.height, processor.width)}
+        shapes = model.eval().features(blank).shape, model(blank).shape
     model.train(training)
+    if shapes != ((1, model.head.in_features), (1, model.head.out_features)):
+        raise ModelError(
+            f"The head of {folder.name} reads {list(shapes[0])} and gives {list(shapes[1])} for one picture; expected "
+            f"one vector of {model.head.in_features} and {model.head.out_features} outputs."
+        )
 
 
 class Vision:
