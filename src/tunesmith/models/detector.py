@@ -15,7 +15,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, AutoModelForObjectDetection, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForObjectDetection,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import initialization as init
 from transformers.models.rt_detr.modeling_rt_detr import RTDetrObjectDetectionOutput
 
@@ -46,7 +53,7 @@ class DetectorConfig(PreTrainedConfig):
             given = dict(self.backbone_config)
             kind = given.pop("model_type")
             teach_type(kind)
-            self.backbone_config = AutoConfig.for_model(kind, **given)
+            self.backbone_config = CONFIG_MAPPING[kind](**given)
         super().__post_init__(**words)
 
 
@@ -96,7 +103,7 @@ class DetectorForObjectDetection(PreTrainedModel):
 
     def __init__(self, config: DetectorConfig):
         super().__init__(config)
-        self.backbone = AutoModel.from_config(config.backbone_config)
+        self.backbone = AutoModel.from_config(config.backbone_config, trust_remote_code=False)
         self.head = DetectorHead(_channels(self.backbone, config.backbone_config), config)
         self.post_init()
 

@@ -53,20 +53,20 @@ class ObjectDetection(PredictiveTask):
     metrics: tuple[str, ...] = ("map", "map50", "map75")
     probe_loss: None = None
     kind: Kind = "boxes"
-    form: Form = "dense"
-    shape: float = 1.0
+    _form: Form = "dense"
+    _shape: float = 1.0
     """Width by height of the training pictures, the median."""
 
     def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
         super().fit(kind, label_names, train_targets, emit)
         shapes = [target["width"] / target["height"] for target in train_targets]
-        self.shape = float(np.clip(np.median(shapes), 1 / _LONGEST_SHAPE, _LONGEST_SHAPE))
+        self._shape = float(np.clip(np.median(shapes), 1 / _LONGEST_SHAPE, _LONGEST_SHAPE))
 
     def load(self, model: str, emit: Emit) -> Bundle:
         loaded: Bundle = registry.get("models.loaders", self.loader).base(
-            model, label_names=self.label_names, longest=self.options.image_size, shape=self.shape, emit=emit
+            model, label_names=self.label_names, longest=self.options.image_size, shape=self._shape, emit=emit
         )
-        self.form = loaded.model.form
+        self._form = loaded.model.form
         return loaded
 
     def encode(
@@ -87,7 +87,7 @@ class ObjectDetection(PredictiveTask):
         return found
 
     def objective(self, plain: RowObjective, bundle: Bundle) -> RowObjective:
-        if self.form == "dense":
+        if self._form == "dense":
             return plain
         return SetObjective(
             plain.rows, plain.positions, plain.row_loss, plain.batch_rows, plain.batch_tokens, plain.seed,
@@ -95,20 +95,20 @@ class ObjectDetection(PredictiveTask):
         )  # fmt: skip
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return box_loss.loss(logits, targets, self.form)
+        return box_loss.loss(logits, targets, self._form)
 
     def kept(self, outputs: Tensor) -> Tensor:
-        return box_loss.kept(outputs, self.form)
+        return box_loss.kept(outputs, self._form)
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         return logits
 
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "form": self.form}
+        return {**super().state(), "form": self._form}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
-        self.form = state["form"]
+        self._form = state["form"]
 
     @classmethod
     def toys(cls) -> list[Toy]:
