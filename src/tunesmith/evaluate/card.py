@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tunesmith.evaluate import answer_sections, span_sections, words
+from tunesmith.evaluate import answer_sections, mask_sections, span_sections, words
 from tunesmith.evaluate.diagnose import label_counts
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import TABLE, names_for
@@ -37,6 +37,7 @@ _PLAIN: dict[tuple[str, str], Callable[[Evidence], list[str]]] = {
     ("image", "label"): lambda evidence: _plain_pictures("softmax", _BEST),
     ("image", "labels"): lambda evidence: _plain_pictures("sigmoid", _given(evidence)),
     ("image", "number"): lambda evidence: _plain_pictures(None, _read_off(evidence)),
+    ("image", "mask"): mask_sections.plain,
     ("tokens", "spans"): span_sections.plain,
     ("question", "answers"): answer_sections.plain,
 }
