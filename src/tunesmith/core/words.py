@@ -24,8 +24,8 @@ class TrainWords(TypedDict, total=False):
     """Name of the column to learn (several for one 0/1 column per label). Guessed when not given."""
     task: (
         Literal["auto", "text-classification", "text-regression", "image-classification", "image-regression",
-        "object-detection", "image-segmentation", "token-classification", "question-answering", "chat", "preference",
-        "seq2seq"] | str | None
+        "object-detection", "image-segmentation", "token-classification", "question-answering", "embedding",
+        "reranking", "chat", "preference", "seq2seq"] | str | None
     )  # fmt: skip
     """What is learned: a name from `tunesmith tasks`, or auto."""
     model: str | os.PathLike[str] | None
@@ -186,6 +186,31 @@ class TrainWords(TypedDict, total=False):
     """Most windows of a question in a step of training: one with its answer, others drawn anew in every epoch."""
     max_answer_length: int | None
     """Longest answer that is given, in characters. When not given, the longest of the training rows."""
+    loss: Literal["auto", "mnrl", "cosent", "triplet", "mse"] | Literal["auto", "bce", "listwise", "mse"] | None
+    """What is learned: mnrl (each query finds its document among those of its batch), cosent (pairs in the order of
+    their scores), triplet (a document before a negative, by a margin) or mse (cosines as the scores are). Chosen
+    by the data when not given."""
+    scale: float | None
+    """What cosines are multiplied by (mnrl, cosent); 1 / temperature."""
+    margin: float | None
+    """How much nearer than a negative a document has to be (triplet)."""
+    hard_negatives: int | None
+    """Documents that the base takes for relevant and are not, beside each row of a batch (mnrl). When not given, one
+    where the data has none and enough documents; 0: none."""
+    negative_margin: float | None
+    """A document nearer to the query than its own by its cosine times one minus this may be relevant, and is no hard
+    negative."""
+    matryoshka: Sequence[int] | None
+    """Sizes at which vectors can be cut off later, such as 128,64; each is learned and measured too."""
+    corpus: str | None
+    """A file of more documents among which the test queries have to find theirs, a text a row."""
+    query_prompt: str | None
+    """What is put before queries, such as "query: "."""
+    document_prompt: str | None
+    """What is put before documents, such as "passage: "."""
+    candidates: int | None
+    """Documents that BM25 finds for each query of validation and test rows, to be ordered with its own, where the
+    data has no lists."""
     template: str | os.PathLike[str] | None
     """Chat template in place of the model's own: chatml, or a .jinja file. A base without one needs it."""
     date: str | None

@@ -112,6 +112,10 @@ class DataModality(ABC):
         `split`; None of all else. Raises DataError."""
         return None
 
+    def arrange(self, part: Any, *, asked: bool) -> None:  # noqa: B027 of most kinds a row is one as it stands
+        """Put the rows of a `data.part.Part` into the layout that is read, where several are usual. `asked`: whether
+        nothing else can be read. Raises DataError."""
+
     def file_cell(self, path: Path, options: ReadOptions) -> Any:
         """What stands for a file of `suffixes` in a table: its path, where the file itself is read later."""
         return str(path.absolute())

@@ -54,6 +54,9 @@ class Part:
     """Where relative paths in its cells begin."""
     labelled: bool = False
     """Whether its targets are labels whatever they look like: names of folders."""
+    made_of: npt.NDArray[np.int64] | None = None
+    """The row (from 0) of the input that each row was made of, where one became several; the others are of the input
+    then."""
 
     def __post_init__(self) -> None:
         self.rows: int = self.table.num_rows
@@ -67,10 +70,15 @@ class Part:
         """Where the row (from 0) came from: file, data row from 1, line from 1 or None."""
         if row >= self.rows:
             return {"file": self.name, "row": None, "line": self.left_out[row - self.rows].line}
+        row = self.origin(row)
         if self.row_files is not None:
             return {"file": self.row_files[row], "row": 1, "line": None}
         line = int(self.lines[row]) if self.lines is not None else None
         return {"file": self.name, "row": row + 1, "line": line}
+
+    def origin(self, row: int) -> int:
+        """The row of the input (from 0)."""
+        return row if self.made_of is None else int(self.made_of[row])
 
     def problem(self, row: int, message: str, column: str | None = None) -> Problem:
         """A Problem that names the place of the row (from 0)."""
@@ -108,6 +116,9 @@ class Hints:
         for kind in self.kinds:
             table = kind.gather(table, self.target, self.sure)
         return table
+
+    arranged_by: tuple[DataModality, ...] = ()
+    """What its rows may be made of."""
 
 
 def is_frame(value: object) -> TypeGuard[pandas.DataFrame]:

@@ -74,7 +74,7 @@ def identify(
     modality = modality or TextData()
     if modality.is_input(data):
         return Given([data], one=True)
-    if _is_file(data, modality):
+    if is_file(data, modality):
         path = Path(data).expanduser()
         return _read_any(path, emit) if columns is None else _table(_read(path, columns, emit, modality), names)
     if isinstance(data, str | os.PathLike):
@@ -181,7 +181,7 @@ def _as_read(rows: datasets.Dataset, columns: Columns) -> datasets.Dataset:
 # --- What it is ---------------------------------------------------------------------------------
 
 
-def _is_file(data: object, modality: DataModality) -> bool:
+def is_file(data: object, modality: DataModality) -> bool:
     """A path, or a string that names a data file and is no input itself: one that exists, or can be nothing else.
 
     Raises DataError for a path to nothing.

@@ -72,7 +72,7 @@ def prepare(  # the arguments are the flags of the command line
     values = values or ValueOptions()
     decimal = None if reading is None else reading.decimal
     texts = _names(text)
-    if texts and len(texts) > 2:  # no pair: one text
+    if texts and len(texts) > (len(modalities[0].roles) if len(modalities) == 1 else 2):  # no pair: one text
         texts = (joined.SIGN.join(texts),)
     request = ColumnRequest(texts, _names(target), tuple(kinds), values, decimal, tuple(modalities), tuple(others))
     hints = hints_of(request, options, reading)
@@ -102,6 +102,7 @@ def hints_of(request: ColumnRequest, options: SplitOptions, reading: ReadOptions
     return Hints(
         names, options=reading or ReadOptions(), modalities=(*request.modalities, *request.others),
         kinds=kinds, target=request.target or (), sure=len(request.kinds) == 1,
+        arranged_by=request.modalities,
     )  # fmt: skip
 
 
@@ -128,6 +129,8 @@ def read_rows(
     parts = [gathered(part) for part in parts]
     for part in parts:
         part.table = hints.gathered(flatten(part.table))
+        if columns is not None and columns.target:
+            modality.arrange(part, asked=True)
     hasher = hashlib.sha256()
     try:
         with ArrowWriter(cache_dir) as writer:
@@ -235,7 +238,10 @@ def read_parts(
             found[split].split = split
     found = {split: gathered(part) for split, part in found.items()}
     for part in found.values():
-        part.table = joined.add_columns(hints.gathered(flatten(part.table)), joins)
+        part.table = hints.gathered(flatten(part.table))
+        for modality in hints.arranged_by:
+            modality.arrange(part, asked=len(hints.arranged_by) == 1)
+        part.table = joined.add_columns(part.table, joins)
     return [found[split] for split in SPLITS if split in found]
 
 

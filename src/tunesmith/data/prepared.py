@@ -141,10 +141,12 @@ class PreparedData:
 
 def _origin_columns(part: Part) -> tuple[pa.Array, pa.Array, pa.Array]:
     size = part.rows
-    numbers = np.arange(1, size + 1, dtype=np.int32)
-    lines = pa.nulls(size, pa.int64()) if part.lines is None else pa.array(part.lines, type=pa.int64())
+    origins = np.arange(size) if part.made_of is None else part.made_of
+    numbers = (origins + 1).astype(np.int32)
+    lines = pa.nulls(size, pa.int64()) if part.lines is None else pa.array(part.lines[origins], type=pa.int64())
     if part.row_files is not None:
-        return pa.array(part.row_files).dictionary_encode(), pa.array(np.ones(size, dtype=np.int32)), lines
+        files = pa.array(part.row_files).take(pa.array(origins))
+        return files.dictionary_encode(), pa.array(np.ones(size, dtype=np.int32)), lines
     zeros = pa.array(np.zeros(size, dtype=np.int32))
     return pa.DictionaryArray.from_arrays(zeros, pa.array([part.name])), pa.array(numbers), lines
 

@@ -73,6 +73,11 @@ class EncodedItems(ABC):
         ends = np.cumsum(self.answers)
         return ranges(ends[positions] - self.answers[positions], self.answers[positions])
 
+    def own(self, positions: np.ndarray) -> np.ndarray:
+        """Of the answers of the rows at `positions`, those that a finished model gives these rows."""
+        counts = self.counts(positions)
+        return np.arange(len(positions) if counts is None else int(counts.sum()))
+
     @abstractmethod
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         """What the network is called with for the rows at `positions`, int64 [b]."""

@@ -24,6 +24,7 @@ from tunesmith.core.measured import Measured
 from tunesmith.core.options import Options
 from tunesmith.core.spec import Words
 from tunesmith.data.types import Kind
+from tunesmith.engine import batching
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
 from tunesmith.engine.likelihood import Likelihoods
@@ -93,8 +94,14 @@ class PredictiveTask(Task):
     """Highest learning rate and epochs of a method, by its name, where they are not the method's own."""
     usual_method: ClassVar[str | None] = None
     """What is chosen where no method is asked for; None: it depends on the data."""
+    predictor: ClassVar[str | None] = None
+    """What asks the finished model: a name of `families.predictors`; None: that of its family."""
+    batch_rows: ClassVar[tuple[int, int]] = (8, batching.ROWS)
+    """The least rows of a batch where nothing is asked, and the most."""
     kind: Kind
     label_names: list[str] | None = None
+    splits: Mapping[str, np.ndarray] = {}
+    """Positions of the rows of each part, in a run; known before `encode`."""
 
     @property
     @abstractmethod
@@ -121,6 +128,20 @@ class PredictiveTask(Task):
             rows, bundle, bundle.max_length, folder, check
         )
         return encoded
+
+    def encode_asked(self, rows: Dataset, bundle: Bundle, folder: Path) -> EncodedItems:
+        """Rows that a finished model is asked, which have no more than inputs."""
+        encoded: EncodedItems = registry.get("modalities", self.modality)().encode(
+            rows, bundle, bundle.max_length, folder
+        )
+        return encoded
+
+    def beside(self, bundle: Bundle, folder: Path, check: Callable[[], None]) -> EncodedItems | None:
+        """What is computed beside the test rows to judge them, such as further documents; None: nothing."""
+        return None
+
+    def know_beside(self, outputs: np.ndarray) -> None:
+        """Called with what the model makes of that, before `decode` is."""
 
     @property
     def target(self) -> Target:

@@ -21,6 +21,7 @@ from tunesmith.core.measured import LabelRow, Measured
 from tunesmith.evaluate import boxes
 from tunesmith.evaluate.bootstrap import MANY, RANKING_RESAMPLES, interval, interval_of_difference, weightings
 from tunesmith.evaluate.metrics import TABLE, higher_is_better, unknown
+from tunesmith.evaluate.scored import Scored
 from tunesmith.evaluate.types import Interval, Outcome
 
 
@@ -82,6 +83,8 @@ def from_arrays(arrays: Mapping[str, np.ndarray], kind: str, label_names: list[s
         return boxes.from_arrays(arrays, label_names)
     if "truth" in arrays:
         return Outcome(kind, arrays["truth"], arrays["scores"], label_names, arrays.get("thresholds"))
+    if "pair_truth" in arrays:
+        return Scored(arrays["pair_truth"], arrays["pair_scores"])
     sums = dict(arrays)
     return RowStatistics(sums, TABLE[next(iter(sums))].kinds[0])
 

@@ -17,6 +17,8 @@ BASELINES = {
     "constant_answer": "no answer, or the first sentence, whichever is usual",
     "best_sentence": "the sentence that is most like the question",
     "pixel_colours": "the most frequent class of each colour",
+    "random": "documents in random order",
+    "bm25": "shared words (BM25)",
     "word_tags": "the most frequent tag of each word",
     "nearest_neighbours": "the answers of the texts that are most alike",
     "linear_probe": "a linear model on the frozen base",

@@ -2,5 +2,7 @@
 
 TABLE = {
     "predictive": "tunesmith.families.predictive.predictor:Model",
+    "embedding": "tunesmith.families.predictive.embedding_model:EmbeddingModel",
+    "reranking": "tunesmith.families.predictive.reranking_model:RerankingModel",
     "generative": "tunesmith.families.generative.predictor:TextGenerator",
 }

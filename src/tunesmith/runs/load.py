@@ -33,8 +33,9 @@ def predictor_of(path: str | os.PathLike[str]) -> tuple[type[Predictor], Path]:
     Raises FolderError, ModelError.
     """
     folder = model_folder(path)
-    family = choose.family_of_task(read_metadata(folder)["task"])
-    return registry.get("families.predictors", family), folder
+    task = read_metadata(folder)["task"]
+    name = getattr(registry.get("tasks", task), "predictor", None) or choose.family_of_task(task)
+    return registry.get("families.predictors", name), folder
 
 
 def model_folder(path: str | os.PathLike[str]) -> Path:

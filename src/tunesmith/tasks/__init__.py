@@ -12,6 +12,8 @@ TABLE = {
     "image-segmentation": "tunesmith.tasks.image_segmentation:ImageSegmentation",
     "token-classification": "tunesmith.tasks.token_classification:TokenClassification",
     "question-answering": "tunesmith.tasks.question_answering:QuestionAnswering",
+    "embedding": "tunesmith.tasks.embedding:Embedding",
+    "reranking": "tunesmith.tasks.reranking:Reranking",
     "chat": "tunesmith.tasks.chat:Chat",
     "preference": "tunesmith.tasks.preference:Preference",
     "seq2seq": "tunesmith.tasks.seq2seq:Seq2Seq",

@@ -5,4 +5,5 @@ TABLE: dict[str, str] = {
     "mask": "tunesmith.data.target_kinds.mask:Masks",
     "answers": "tunesmith.data.target_kinds.answers:Answers",
     "spans": "tunesmith.data.target_kinds.spans:Spans",
+    "relevance": "tunesmith.data.target_kinds.relevance:Relevance",
 }

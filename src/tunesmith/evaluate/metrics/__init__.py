@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.imports import resolve
-from tunesmith.evaluate.metrics import answers, boxes, labels, likelihoods, masks, numbers, spans, texts
+from tunesmith.evaluate.metrics import answers, boxes, labels, likelihoods, masks, numbers, relevance, spans, texts
 from tunesmith.evaluate.metrics.metric import Metric
 
 TABLE: dict[str, Metric] = (
-    labels.TABLE | numbers.TABLE | spans.TABLE | answers.TABLE | boxes.TABLE | masks.TABLE | texts.TABLE
-    | likelihoods.TABLE
+    labels.TABLE | numbers.TABLE | spans.TABLE | answers.TABLE | boxes.TABLE | masks.TABLE | relevance.TABLE
+    | texts.TABLE | likelihoods.TABLE
 )  # fmt: skip
 """name -> Metric. The order is the order of tables in the report."""
 

@@ -93,8 +93,10 @@ TABLE: dict[str, Metric] = {
     "mae": Metric(_mae, False, NUMBER, ERROR, title="MAE", hub="mae"),
     "r2": Metric(_r2, True, NUMBER, (-float("inf"), 1.0), title="R²", hub="r_squared"),
     "within_one": Metric(_within_one, True, ("label", "number"), SHARE, title="within one"),
-    "pearson": Metric(_pearson, True, NUMBER, CORRELATION, costly=True, title="Pearson correlation", hub="pearsonr"),
+    "pearson": Metric(
+        _pearson, True, (*NUMBER, "relevance"), CORRELATION, costly=True, title="Pearson correlation", hub="pearsonr"
+    ),
     "spearman": Metric(
-        _spearman, True, NUMBER, CORRELATION, costly=True, title="Spearman correlation", hub="spearmanr"
+        _spearman, True, (*NUMBER, "relevance"), CORRELATION, costly=True, title="Spearman correlation", hub="spearmanr"
     ),
 }

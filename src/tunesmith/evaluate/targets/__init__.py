@@ -7,5 +7,6 @@ TABLE = {
     "spans": "tunesmith.evaluate.targets.spans:Spans",
     "boxes": "tunesmith.evaluate.targets.boxes:BoxTarget",
     "answers": "tunesmith.evaluate.targets.answers:Answers",
+    "relevance": "tunesmith.evaluate.targets.relevance:Relevance",
     "number": "tunesmith.evaluate.targets.number:Number",
 }

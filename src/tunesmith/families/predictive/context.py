@@ -45,8 +45,8 @@ class PredictiveRun(RunContext):
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
     """Its logits on 'validation' and 'test'."""
-    base_logits: np.ndarray | None = None
-    """The base model's own on 'test', where it can answer before any training."""
+    base: Measured | None = None
+    """What the base model's own answers to 'test' are worth, where it can answer before any training."""
     kept_method: str | None = None
     """The method of the model that is handed over, where that is not the one that was trained."""
     thresholds: np.ndarray | None = None
@@ -80,6 +80,20 @@ class PredictiveRun(RunContext):
                 lambda batch: kept(model(batch)), self.rows, positions, on=self.device, check=self.stop.check
             )
 
+    def outputs(self, split: str) -> np.ndarray:
+        """`logits` of the rows of a split, by which they are judged; of test rows with what stands beside them."""
+        beside = self.beside if split == "test" else None
+        if beside is not None:
+            model = self.bundle.model
+            with answering(model, self.precision):
+                every = np.arange(len(beside))
+                self.plan.task.know_beside(run_rows(model, beside, every, on=self.device, check=self.stop.check))
+        return self.logits(self.data.splits[split])
+
+    @cached_property
+    def beside(self) -> EncodedItems | None:
+        return self.plan.task.beside(self.bundle, self.folder.cache / "beside", self.stop.check)
+
     def logits_and_loss(self, positions: np.ndarray) -> tuple[np.ndarray, float]:
         """The same, and the mean loss of these rows, which the whole outputs of a batch are needed for."""
         task, model, losses = self.plan.task, self.bundle.model, list[float]()
@@ -104,7 +118,7 @@ class PredictiveRun(RunContext):
         """How much of the texts is not read."""
         rows, bundle = self.rows, self.bundle
         return Cut(
-            rows.whole_lengths, len(rows), int(rows.lengths.max()), self.plan.spec.model, bundle.position_limit,
+            rows.whole_lengths, len(rows), rows.longest, self.plan.spec.model, bundle.position_limit,
             text_language.sample(self.data),
         )  # fmt: skip
 

@@ -30,11 +30,10 @@ _PROBE = "linear_probe"
 def judge(run: PredictiveRun) -> None:
     """What the model says of validation and test rows, with thresholds tuned on validation where there are several
     labels; and what it has lost."""
-    logits = {split: run.logits(run.data.splits[split]) for split in ("validation", "test")}
+    logits = {split: run.outputs(split) for split in ("validation", "test")}
     task = run.plan.task
     run.thresholds = task.target.tune(run.measured("validation", logits["validation"]))
-    few = run.rows.counts(run.data.splits["test"][:READ_BACK])
-    run.expected = task.scores(logits["test"][: READ_BACK if few is None else int(few.sum())])
+    run.expected = task.scores(logits["test"][run.rows.own(run.data.splits["test"][:READ_BACK])])
     run.ours = {split: run.measured(split, values, run.thresholds) for split, values in logits.items()}
     run.others = _model_baselines(run)
     first = task.metrics[0]
@@ -47,8 +46,8 @@ def _model_baselines(run: PredictiveRun) -> dict[str, Measured]:
     if run.has_probe:
         thresholds = run.plan.task.target.tune(run.measured("validation", run.probe_logits["validation"]))
         found["linear_probe"] = run.measured("test", run.probe_logits["test"], thresholds)
-    if run.base_logits is not None:
-        found["base"] = run.measured("test", run.base_logits)
+    if run.base is not None:
+        found["base"] = run.base
     return found
 
 

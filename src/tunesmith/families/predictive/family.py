@@ -106,6 +106,7 @@ class Predictive:
 
     def encode(self, run: PredictiveRun) -> None:
         plan, data, bundle = run.plan, run.data, run.bundle
+        plan.task.splits = data.splits
         rows = plan.task.encode(data.rows, bundle, run.folder.cache / "tokens", run.emit, run.stop.check)
         row_ids = np.asarray(data.rows.with_format("numpy")["row_id"][:], dtype=np.int64)
         run.rows = rows.with_targets(plan.task.targets(data.rows["target"][:]), row_ids)
@@ -144,7 +145,8 @@ class Predictive:
         run.simple = simple_baselines.in_background(plan.task, data, plan.spec.seed)
         if run.has_probe:
             self._probe(run)
-        run.base_logits = zero_shot.logits(run)
+        answered = zero_shot.logits(run)
+        run.base = None if answered is None else run.measured("test", answered)
 
     def _probe(self, run: PredictiveRun) -> None:
         """The linear solution on the frozen base; where it leaves nothing to show, the plan ends with it."""

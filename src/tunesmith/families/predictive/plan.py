@@ -14,7 +14,6 @@ from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_data import DataSummary, Texts, spread
 from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
 from tunesmith.families.predictive.settle import check_model, settle_plan
-from tunesmith.families.predictive.training import BATCH_ROWS
 from tunesmith.models.lengths import USUAL
 from tunesmith.models.types import Config, Tokenizer
 from tunesmith.runs.reading import read
@@ -23,7 +22,11 @@ from tunesmith.runs.reading import read
 class Rows(DataSummary):
     """Rows with a text, or two, and an answer."""
 
-    batch_rows = BATCH_ROWS
+    @property
+    def batch_rows(self) -> tuple[int, int]:  # type: ignore[override]
+        rows: tuple[int, int] = self.settled.task.batch_rows
+        return rows
+
     batch_tokens = batching.TOKENS
     plain_attention = True
     cuts_unasked = True

@@ -230,7 +230,7 @@ class Model(Shown):
     @contextmanager
     def _encoded(self, rows: Dataset) -> Iterator[EncodedItems]:
         with scratch() as folder:
-            encoded = self.modality.encode(rows, self.bundle, self.bundle.max_length, folder)
+            encoded = self.task.encode_asked(rows, self.bundle, folder)
             self.cut_rows += len(encoded.cut)
             yield encoded
 

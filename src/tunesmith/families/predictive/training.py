@@ -15,9 +15,6 @@ from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.families.predictive import effort, linear_head
 from tunesmith.families.predictive.context import PredictiveRun
 
-BATCH_ROWS = (8, batching.ROWS)
-"""The least rows of a batch where nothing is asked, and the most."""
-
 
 def objective(run: PredictiveRun) -> RowObjective:
     """The training rows, with the task's loss and the batches of this run."""
@@ -33,7 +30,7 @@ def objective(run: PredictiveRun) -> RowObjective:
 def _batch(run: PredictiveRun, lengths: np.ndarray) -> tuple[int, int | None]:
     if run.plan.engine.batch_size is not None:
         return run.plan.engine.batch_size, None
-    rows = run.plan.method.batch_rows or batching.usual_rows(len(lengths), *BATCH_ROWS)
+    rows = run.plan.method.batch_rows or batching.usual_rows(len(lengths), *run.plan.task.batch_rows)
     size = f"{np.median(lengths):g} {run.rows.unit} (median)"
     why = f"{len(lengths)} training rows of {size}, at most {batching.TOKENS} a batch"
     run.emit(Decided("batch_size", rows, why))
@@ -48,6 +45,8 @@ def prepare_model(run: PredictiveRun) -> None:
         probe = run.probe
         linear_head.set_head(bundle, *((probe.weight, probe.bias) if plan.method.frozen_body else probe.start))
     plan.method.prepare(bundle, plan.spec.seed)
+    if plan.method.frozen_body and not run.has_probe:  # nothing else could move
+        bundle.model.head.requires_grad_(True)
 
 
 def setup(run: PredictiveRun) -> loop.Setup:

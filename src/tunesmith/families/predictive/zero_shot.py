@@ -28,7 +28,7 @@ def logits(run: PredictiveRun) -> np.ndarray | None:
     if bundle.zero_shot == "head":
         why = "the base model was trained to answer with the same labels"
         run.emit(Decided("base", "its own head", why if run.has_probe else "it can answer before any training"))
-        return run.logits(test)
+        return run.outputs("test")
     names = run.plan.task.label_names or []
     rows = run.rows
     if (

@@ -15,7 +15,7 @@ from tunesmith.models.guard import loading
 from tunesmith.models.heads import network_with_head, own_order, settle_head
 from tunesmith.models.lengths import longest_made_for, longest_text, position_limit
 from tunesmith.models.manifest import check_manifest
-from tunesmith.models.pooled import PooledNetwork
+from tunesmith.models.model import Model
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_adapter_folder, check_folder
 from tunesmith.models.senses import refuse_other_sense
@@ -23,7 +23,7 @@ from tunesmith.models.text import TextModel, choose_pooling, is_sentence_encoder
 from tunesmith.models.tokenizer import check_tokenizer, load_tokenizer, needed_tokens
 from tunesmith.models.types import Network, Tokenizer
 
-M = TypeVar("M", bound=PooledNetwork)
+M = TypeVar("M", bound=Model)
 
 
 def load_text_base(
@@ -130,7 +130,7 @@ def finished_bundle(model: M, folder: Path) -> Bundle[M]:
     network = model.network
     tokenizer = load_tokenizer(folder, str(folder))
     _check_words(tokenizer, network, str(folder))
-    limit = position_limit(network.config) - virtual_tokens(model.prompted)
+    limit = position_limit(network.config) - virtual_tokens(getattr(model, "prompted", None))
     length = min(longest_text(tokenizer, folder), limit)
     return Bundle(model.eval(), tokenizer, folder.name, fingerprint(folder), limit, folder, length)
 
