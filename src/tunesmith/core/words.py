@@ -92,7 +92,8 @@ class TrainWords(TypedDict, total=False):
     """Share of the rows to test on, where no test file is given; when not given, a fifth, less of many rows (a tenth
     or 1,000 rows, at most 5,000)."""
     group: str | None
-    """Column whose equal values stay together: no group stands in two splits."""
+    """Column whose equal values stay together: no group stands in two splits. Of files also a word in their names
+    (patient keeps all of patient_12 together), or folder."""
     time: str | None
     """Column with dates or numbers: the newest rows become the test rows, the next newest validation."""
     near_duplicates: float | None

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.events import Decided, Emit, Warned, ignore
 from tunesmith.core.files import move, own_folder
-from tunesmith.data import canonical, joined, labels, leakage, mojibake
+from tunesmith.data import canonical, groups, joined, labels, leakage, mojibake
 from tunesmith.data.annotations.table import gathered
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import KeptRows, divide
@@ -79,7 +79,6 @@ def prepare(  # the arguments are the flags of the command line
     parts = read_parts(source, validation, test, hints, emit, cache_dir, joins=request.text or ())
     try:
         guess = _guess(parts, request, options, emit)
-        anchor(parts, guess.columns.inputs, guess.modality, emit)
         anchor_targets(parts, guess.columns)
         reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
         reader = replace(reader, drop_unreadable=values.unreadable == "drop")
@@ -248,7 +247,8 @@ def read_parts(
 def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emit: Emit) -> Guess:
     train = parts[0]
     for flag, name in (("group", options.group), ("time", options.time)):
-        if name is not None and name not in train.table.column_names:
+        by_names = flag == "group" and any(modality.places for modality in request.modalities)
+        if name is not None and name not in train.table.column_names and not by_names:
             problem = Problem(f"there is no such column (option {flag!r})", train.name, column=name)
             raise DataError(problem, fix=did_you_mean(name, train.table.column_names))
     if train.labelled and request.target is None and "label" in request.kinds:
@@ -258,6 +258,9 @@ def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emi
     free = [profile for profile in profiles if profile.name not in set_aside]
     guess = choose_columns(free, request, train.name, train.header, emit)
     _check_columns(parts[1:], (*guess.columns.inputs, *guess.columns.target), guess.columns.target)
+    anchor(parts, guess.columns.inputs, guess.modality, emit)
+    groups.add_groups(parts, guess.columns, guess.modality, options.group)
+    groups.suggest(parts, profiles, guess.columns, guess.modality, options, emit)
     return guess
 
 

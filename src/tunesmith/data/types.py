@@ -79,7 +79,8 @@ class SplitOptions(Options):
     (a tenth or 1,000 rows, at most 5,000)."""
 
     group: str | None = None
-    """Column whose equal values stay together: no group stands in two splits."""
+    """Column whose equal values stay together: no group stands in two splits. Of files also a word in their names
+    (patient keeps all of patient_12 together), or folder."""
 
     time: str | None = None
     """Column with dates or numbers: the newest rows become the test rows, the next newest validation."""

@@ -14,6 +14,7 @@ from tunesmith.core.files import new_file, scratch
 from tunesmith.core.options import pick
 from tunesmith.core.spec import RunSpec
 from tunesmith.data import leakage
+from tunesmith.data.groups import add_groups
 from tunesmith.data.guess import ColumnRequest
 from tunesmith.data.prepare import anchor, anchor_targets, hints_of, read_parts
 from tunesmith.data.prepared import PreparedData
@@ -101,6 +102,7 @@ def _write_parts(
         reader = TargetReader.of(prepared.columns, [part.table for part in parts], pick(ValueOptions, spec.options))
         anchor(parts, prepared.columns.inputs, prepared.modality, ignore)
         anchor_targets(parts, prepared.columns)
+        add_groups(parts, prepared.columns, prepared.modality, options.group)
         for name, ids in row_ids.items():
             found, start = [], 0
             for part in parts:
