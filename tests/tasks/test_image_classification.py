@@ -80,6 +80,9 @@ def test_training_pictures_are_changed_as_their_labels_allow(run: tunesmith.Run)
     assert "left for right" in decided["flip"]["why"]
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert '<img class="sheet" src="data:image/jpeg;base64,' in page
+    for title in ("Test pictures", "Where it looks", "Training pictures"):
+        assert f"<h2>{title}</h2>" in page
+    assert page.count("<figure") >= 12
 
 
 def test_mirror_images_are_asked_too_also_by_the_saved_model(photos: Path, run: tunesmith.Run) -> None:

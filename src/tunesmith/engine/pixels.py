@@ -48,9 +48,13 @@ class EncodedPictures(EncodedItems):
     def content(self) -> tuple[np.ndarray, ...]:
         return (self.digest,)
 
+    def seen(self, positions: np.ndarray) -> np.ndarray:
+        """What the network reads of them, as pictures, uint8 [b, height, width, 3]."""
+        return self.processor.middle(self.pixels[positions])
+
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         """'pixel_values' float32 [b, 3, height, width]."""
-        return {"pixel_values": self.processor.normalise(self.processor.middle(self.pixels[positions]))}
+        return {"pixel_values": self.processor.normalise(self.seen(positions))}
 
     def changed(self, positions: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         """Pictures as a step of training sees them, uint8 [b, height, width, 3]."""
@@ -78,7 +82,7 @@ class EncodedPictures(EncodedItems):
     def preview(self, positions: np.ndarray, seed: int, epochs: int) -> list[list[np.ndarray]]:
         if self.features is not None or not self.augmentation.changes:
             return []
-        made = [self.processor.middle(self.pixels[positions])]
+        made = [self.seen(positions)]
         made += [self.changed(positions, seed, epoch) for epoch in range(epochs)]
         return [list(one) for one in zip(*made, strict=True)]
 

@@ -102,7 +102,7 @@ def roc_and_pr(evidence: Evidence) -> str:
     what = (
         f"For <b>{names[0]}</b>, the rarer of the two."
         if len(found) == 1
-        else "All labels together, and those that are told apart worst."
+        else "Drawn are all labels together and those that are told apart worst; below, every label."
     )
     note = (
         f"{what} Left: of how many others a false alarm is raised to find how many. Right: how many of the found ones "

@@ -56,6 +56,25 @@ def worst(outcome: Outcome, most: int = SHOWN) -> list[Mistake]:
             for row, right, its in named]  # fmt: skip
 
 
+def examples_of(outcome: Outcome, most: int, seed: int) -> tuple[list[Mistake], list[Mistake]]:
+    """`most` of the worst mistakes, and as many rows that were answered rightly, drawn (of numbers: the nearest)."""
+    wrong = worst(outcome, most)
+    off = outcome.predicted() != outcome.truth
+    off = off.any(axis=1) if off.ndim == 2 else off
+    if outcome.kind == "number":
+        rows = np.argsort(np.abs(outcome.scores - outcome.truth), kind="stable")[:most]
+        rows = rows[~np.isin(rows, [one["row"] for one in wrong])]
+    else:
+        rows = np.random.default_rng(seed).permutation(np.flatnonzero(~off))[:most]
+    named = zip(
+        rows.tolist(), outcome.named(outcome.truth[rows]), outcome.named(outcome.predicted()[rows]), strict=True
+    )
+    right: list[Mistake] = [
+        {"row": row, "truth": _said(its), "predicted": _said(answer), "weight": ""} for row, its, answer in named
+    ]
+    return wrong, right
+
+
 def _said(value: str | list[str] | float) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "(none)"

@@ -24,6 +24,16 @@ class Answer:
     """Contenders whose answer did not end by itself: it ran into the limit of tokens."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """Where a network looked: `pixels` uint8 [height, width, 3] of a test row by its position, and `heat` float32
+    [h, w], how much each part counted, from 0 to 1."""
+
+    row: int
+    pixels: np.ndarray
+    heat: np.ndarray
+
+
 @dataclass
 class Evidence:
     """What is known about a finished run.
@@ -58,6 +68,7 @@ class Evidence:
     """Some training pictures, each as it is and as it was changed in the first epochs, uint8 [height, width, 3]."""
     row: Callable[[int], Mapping[str, Any]] = lambda at: {}
     """From the position of a test row to what was read of it, by role."""
+    looks: list[Look] = field(default_factory=list)
     typed: str | None = None
     """A test row as it is given to `predict`, where that is not how it is shown."""
     sizes: tuple[str | None, np.ndarray | None] = (None, None)

@@ -35,6 +35,7 @@ from tunesmith.evaluate.verdict import of_document
 _CLASSES = ("label", "labels")
 _OUTCOMES = (*_CLASSES, "number")
 _TEXT = ("text",)
+_IMAGE = ("image",)
 
 
 class Section(NamedTuple):
@@ -55,6 +56,9 @@ SECTIONS: tuple[Section, ...] = (
     Section("Use this model", use_section.use, (*_OUTCOMES, "text"), _TEXT),
     Section("Learning curves", sections.curves),
     Section("Confusion matrix", row_sections.confusion_matrix, ("label",)),
+    Section("Pictures that are confused", picture_sections.confused, ("label",), _IMAGE),
+    Section("Test pictures", picture_sections.test, _OUTCOMES, _IMAGE),
+    Section("Where it looks", picture_sections.looked, _OUTCOMES, _IMAGE),
     Section("Predictions and errors", sections.regression, ("number",)),
     Section("Errors", row_sections.errors, _OUTCOMES),
     Section("Labels", sections.classes, _CLASSES),

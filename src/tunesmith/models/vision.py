@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.models.pooled import PooledNetwork
+from tunesmith.models.saliency import saliency
 from tunesmith.models.types import Network
 
 
@@ -43,6 +44,10 @@ class VisionModel(PooledNetwork):
         looks = [pixels] if self.training else [pixels, *(pixels.flip(axes) for axes in self.mirrors)]
         found = [self.seen({"pixel_values": look}, self.head).float() for look in looks]
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
+
+    def saliency(self, pixels: Tensor, outputs: Tensor) -> Tensor | None:
+        """As `models.saliency` has it."""
+        return saliency(self.network, pixels, outputs)
 
     def fold(self) -> Network:
         """The network as transformers knows it."""

@@ -15,6 +15,7 @@ from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.goal import goal_of
 from tunesmith.evaluate.measured import value_of, with_intervals
 from tunesmith.families.predictive.context import PredictiveRun
+from tunesmith.families.predictive.looks import looks
 from tunesmith.forgetting.monitor import measure
 from tunesmith.models import own_types, virtual
 from tunesmith.runs.history import read_curves
@@ -138,6 +139,7 @@ def evidence(run: PredictiveRun) -> Words:
         "picture": lambda at: modality.picture(rows[at]), "sizes": (modality.size_name, modality.sizes(rows)),
         "training_pictures": run.rows.preview(sample(run.data.splits["train"], _PREVIEWED, run.plan.spec.seed),
                                               run.plan.spec.seed, _PREVIEWED),
+        "looks": looks(run, test),
         "typed": modality.typed(rows[0]),
         "test_row_ids": list(rows["row_id"][:]),
         "suspects": suspects(test, [run.others[name] for name in cheap if name in run.others]),
