@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib
 import importlib.util
 import os
 import re
@@ -22,6 +21,7 @@ from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import ModelError, did_you_mean
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import read_bytes, sha256
+from tunesmith.core.imports import resolve
 from tunesmith.models import own_module
 from tunesmith.models.safety import check_config_alone, refuse_pickles
 
@@ -52,8 +52,8 @@ class Entry:
     kind: str = "encoder"
     """encoder, causal (writes on from a text), seq2seq (reads one text, writes another) or vision (reads pictures)."""
     writer: str | None = None
-    """Module whose `write(folder)` makes the model on this machine, with random weights: nobody publishes those; or
-    `write(folder, weights)`, of the content of the package's file."""
+    """MODULE:FUNCTION, called with a folder: makes the model on this machine, with random weights: nobody publishes
+    those; or with the folder and the content of the package's file, of that."""
 
     @property
     def module(self) -> str | None:
@@ -100,7 +100,7 @@ def speaks(name: str) -> frozenset[str] | None:
     """Codes of the languages that a base was made for; None where the catalogue does not know it, or it reads no
     text."""
     entry = next((entry for entry in CATALOG if name in (entry.alias, entry.hub_id)), None)
-    if entry is None or entry.kind == "vision":
+    if entry is None or entry.kind == "vision" or is_untrained(entry.alias):
         return None
     if entry.languages.startswith("about"):
         return _MANY
@@ -112,7 +112,7 @@ def for_longer(reads: int, language: str | None) -> Entry | None:
     None: for any). One that is on this machine comes first."""
     fitting = [
         entry for entry in CATALOG
-        if entry.kind == "encoder" and entry.max_length > reads
+        if entry.kind == "encoder" and entry.max_length > reads and not is_untrained(entry.alias)
         and (language is None or language in (speaks(entry.alias) or ()))
     ]  # fmt: skip
     here = on_this_machine()
@@ -190,6 +190,11 @@ def better_default(kind: str) -> Entry | None:
     """The first model of a kind, where its package is not installed, so that it is not the default."""
     first = next(entry for entry in CATALOG if entry.kind == kind)
     return None if first.alias == default(kind) else first
+
+
+def untrained(kind: str) -> str | None:
+    """The model of a kind with random weights, where there is one."""
+    return next((name for name in aliases(kind) if is_untrained(name)), None)
 
 
 def find(name: str) -> Source:
@@ -296,7 +301,7 @@ def _written(entry: Entry, writer: str) -> Path:
     folder = _made_folder(entry)
     content = [] if entry.package is None else [_read_packaged(entry)]
     try:
-        importlib.import_module(writer).write(folder, *content)
+        resolve(writer)(folder, *content)
     except OSError as error:
         raise ModelError(
             f"The model {entry.alias!r} is made on this machine, and {folder} can not be written: {error.strerror}.",

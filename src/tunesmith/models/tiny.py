@@ -80,9 +80,9 @@ def seq2seq(folder: Path) -> Path:
     return _saved(folder, T5ForConditionalGeneration, T5Config, ends="$A </s>", template=None, **sizes)
 
 
-def byte_tokenizer(ends: str | None = None, template: str | None = CHATML) -> Tokenizer:
+def byte_tokenizer(ends: str | None = None, template: str | None = CHATML, pair: str | None = None) -> Tokenizer:
     """256 bytes, the special tokens, and what 40 merges make of a few words. `ends`: what stands around a text, as in
-    "<s> $A </s>"."""
+    "<s> $A </s>", and `pair` around two."""
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -98,7 +98,7 @@ def byte_tokenizer(ends: str | None = None, template: str | None = CHATML) -> To
     raw.train_from_iterator(_TEXT, trainer)
     if ends:
         raw.post_processor = processors.TemplateProcessing(
-            single=ends, special_tokens=[(token, SPECIAL.index(token)) for token in ("<s>", "</s>")]
+            single=ends, pair=pair, special_tokens=[(token, SPECIAL.index(token)) for token in ("<s>", "</s>")]
         )
     made = PreTrainedTokenizerFast(
         tokenizer_object=raw, pad_token="<pad>", bos_token="<s>", eos_token="</s>", model_max_length=CONTEXT

@@ -41,9 +41,13 @@ def readable_text(part: object) -> Iterator[str]:
             yield from readable_text(inner)
 
 
-def base_for(asked: str, texts: Sequence[str], emit: Emit, kind: str = "encoder") -> str:
+def base_for(asked: str, texts: Sequence[str], emit: Emit, kind: str = "encoder", method: str = "auto") -> str:
     """The base model: `asked`, or where that is 'auto' the default, or one that speaks the language of the texts where
-    it is on this machine. The language is said, and a base that was not made for it is warned about."""
+    it is on this machine; for the method 'scratch' a small one with random weights. The language is said, and a base
+    that was not made for it is warned about."""
+    if asked == "auto" and method == "scratch" and (small := catalog.untrained(kind)):
+        emit(Decided("model", small, "scratch begins with random weights, and no other network is asked for"))
+        return small
     found = languages.detect(texts)
     if found is None or not found.shares:
         return _usual(asked, kind, emit)

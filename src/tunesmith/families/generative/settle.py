@@ -49,7 +49,8 @@ def settle_plan(spec: RunSpec, data: Examples, emit: Emit) -> Plan:
         emit(Decided("method", method_name, "measured best for language models at little memory and forgetting"))
     chain.check(spec, "generative")
     _check_continued(spec)
-    model_name = text_language.base_for(chain.base_name(spec), text_language.sample_of(data), emit, kind)
+    texts = text_language.sample_of(data)
+    model_name = text_language.base_for(chain.base_name(spec), texts, emit, kind, method_name)
     epochs = _epochs(spec, method_name)
     chosen = {"task": name, "model": model_name, "method": method_name}
     plan = settle.settle(spec, chosen, epochs, learning_rate=None)

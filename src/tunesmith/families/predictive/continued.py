@@ -40,7 +40,7 @@ def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit, kind: str) -> str
         )
     if spec.continue_from:
         _check_additions(Path(spec.continue_from), spec.method)
-    name = text_language.base_for(chain.base_name(spec), texts, emit, kind)
+    name = text_language.base_for(chain.base_name(spec), texts, emit, kind, spec.method)
     if spec.continue_from is None and adapter_config(Path(name)):
         raise ModelError(
             f"The model folder {name} holds a base and, beside it, what a run added to it.",
