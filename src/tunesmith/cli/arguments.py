@@ -114,6 +114,7 @@ WORDS: dict[str, Any] = {
     "text": _flag(list[str], DATA, "Text column, or other column to read (--input); give it twice for pairs of texts.",
                   "--text", "--input", metavar="COLUMN"),
     "target": _flag(list[str], DATA, "Column to learn; several for one 0/1 column per label.", metavar="COLUMN"),
+    "features": _flag(str, DATA, "Columns to read beside the text: a,b,c or auto.", metavar="COLUMNS"),
     **READING,
     "task": _flag(str, MODEL, "What is learned, from `tunesmith tasks`; guessed when not given.",
                   autocompletion=completion.tasks, metavar="NAME"),

@@ -155,6 +155,9 @@ class TrainWords(TypedDict, total=False):
     """Share of the target spread over the other labels (single label only)."""
     dropout: float | None
     """Dropout in the network while training."""
+    features: str | Sequence[str] | None
+    """Columns that are read beside the text, as numbers, categories or dates: names with commas between them, a
+    list, or auto for all that hold such and do not tell the target by themselves."""
     augment: (
         Literal["auto"] | Literal["none", "light", "standard", "strong"] | Literal["auto", "none", "light", "standard",
         "strong"] | None

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.data.arrowfile import ArrowWriter, content_hash
+from tunesmith.data.features import cells_of
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.modality import DataModality
 from tunesmith.data.tables import Part
@@ -55,7 +56,7 @@ def write_rows(parts: list[Part], reader: TargetReader, modality: DataModality, 
     unreadable: list[Problem] = []
     with ArrowWriter(cache_dir) as writer:
         for part in parts:
-            wanted = part.table.select([*columns.inputs, *columns.target])
+            wanted = part.table.select([*columns.inputs, *columns.target, *columns.features])
             for start in range(0, part.rows, modality.batch_rows):
                 batch = wanted.slice(start, modality.batch_rows)
                 ids = np.arange(first + start, first + start + batch.num_rows, dtype=np.int64)
@@ -147,6 +148,8 @@ def _convert(
         _drop(~worded, kept, ids, f"a word for nothing in column {columns.target[0]!r}", ledger)
     _drop(present, kept, ids, f"no target in column {' + '.join(map(repr, columns.target))}", ledger)
     found["target"] = targets
+    if columns.features:
+        found["features"] = cells_of(batch, columns.features)
     table = pa.table(found)
     return table if kept.all() else table.filter(pa.array(kept))
 

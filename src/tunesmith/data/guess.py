@@ -36,6 +36,7 @@ class ColumnRequest:
     decimal: str | None = None
     modalities: tuple[DataModality, ...] = (TextData(),)
     others: tuple[DataModality, ...] = ()
+    features: str | tuple[str, ...] | None = None
 
 
 def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: str, header: bool, emit: Emit) -> Guess:

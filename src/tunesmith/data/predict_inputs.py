@@ -70,21 +70,22 @@ def identify(
     row, table or file.
     """
     names = () if columns is None else columns.inputs
+    beside = () if columns is None else columns.features
     data = joined.fill_columns(data, names)
     modality = modality or TextData()
     if modality.is_input(data):
         return Given([data], one=True)
     if is_file(data, modality):
         path = Path(data).expanduser()
-        return _read_any(path, emit) if columns is None else _table(_read(path, columns, emit, modality), names)
+        return _read_any(path, emit) if columns is None else _table(_read(path, columns, emit, modality), names, beside)
     if isinstance(data, str | os.PathLike):
         return Given([os.fspath(data)], one=True)
     if hasattr(data, "iloc"):
-        return _of_pandas(data, names)
+        return _of_pandas(data, names, beside)
     if isinstance(data, Mapping):
-        return _of_mapping(data, names)
+        return _of_mapping(data, names, beside)
     if hasattr(data, "column_names") and hasattr(data, "features"):
-        return _table(data.to_pandas(), names)
+        return _table(data.to_pandas(), names, beside)
     if hasattr(data, "ndim") and hasattr(data, "tolist"):
         return Given(list(data)) if modality.are_inputs(data) else _of_array(data, len(names) == 2)
     if isinstance(data, Sequence | Iterator) and not isinstance(data, bytes | bytearray | memoryview | io.IOBase):
@@ -118,6 +119,23 @@ def texts_of(items: Sequence[object], columns: Columns) -> dict[str, list[str]]:
         raise DataError([Problem(tables.HALF, row=number + 1) for number, _ in halves], tables.HALF_FIX)
     roles = ("text", "text_pair")[: len(names)]
     return {role: [str(row[at]) for row in rows] for at, role in enumerate(roles)}
+
+
+def features_of(items: Sequence[object], columns: Columns) -> list[dict[str, str | None]]:
+    """The columns beside the texts in items of `given`, as they are written. Raises DataError naming the rows that do
+    not have them."""
+    problems: list[Problem] = []
+    rows: list[dict[str, str | None]] = []
+    for number, item in enumerate(items, 1):
+        missing = [name for name in columns.features if not isinstance(item, Mapping) or name not in item]
+        problems += [Problem("the model reads this column, and the row does not have it", row=number, column=name)
+                     for name in missing]  # fmt: skip
+        if not missing and isinstance(item, Mapping):
+            rows.append({name: None if is_missing(item[name]) else str(item[name]) for name in columns.features})
+    if problems:
+        names = {columns.inputs[0]: "...", **dict.fromkeys(columns.features, "...")}
+        raise DataError(problems, f"Give rows with these columns beside the text, such as {names}, None where empty.")
+    return rows
 
 
 def blanks(*columns: Sequence[str]) -> list[int]:
@@ -230,9 +248,9 @@ def _read_any(path: Path, emit: Emit) -> Given:
     return Given([row for _, _, row in rows], frame, places=[(file, line) for file, line, _ in rows])
 
 
-def _table(frame: pandas.DataFrame, names: Sequence[str]) -> Given:
-    """Rows of a DataFrame, of its columns `names` or of all."""
-    wanted = names or list(frame.columns)
+def _table(frame: pandas.DataFrame, names: Sequence[str], beside: Sequence[str] = ()) -> Given:
+    """Rows of a DataFrame, of its columns `names` and `beside`, or of all."""
+    wanted = [*names, *beside] or list(frame.columns)
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise _no_column(missing, [str(name) for name in frame.columns])
@@ -255,9 +273,9 @@ def _of_sequence(data: Sequence[object] | Iterator[object], names: Sequence[str]
     return Given(items)
 
 
-def _of_pandas(data: pandas.DataFrame | pandas.Series, names: Sequence[str]) -> Given:
+def _of_pandas(data: pandas.DataFrame | pandas.Series, names: Sequence[str], beside: Sequence[str] = ()) -> Given:
     if hasattr(data, "columns"):
-        return _table(data, names)
+        return _table(data, names, beside)
     if names and all(name in data.index for name in names):  # a row of a DataFrame, such as df.iloc[0]
         return Given([{str(name): data[name] for name in data.index}], one=True)
     if len(names) == 2:
@@ -267,7 +285,7 @@ def _of_pandas(data: pandas.DataFrame | pandas.Series, names: Sequence[str]) -> 
     return Given(_plain(data), data.to_frame(name))
 
 
-def _of_mapping(data: Mapping[Any, Any], names: Sequence[str]) -> Given:
+def _of_mapping(data: Mapping[Any, Any], names: Sequence[str], beside: Sequence[str] = ()) -> Given:
     if not names or any(isinstance(data.get(name), str) for name in names):
         return Given([data], one=True)
     if any(hasattr(value, "column_names") or hasattr(value, "columns") for value in data.values()):
@@ -276,6 +294,7 @@ def _of_mapping(data: Mapping[Any, Any], names: Sequence[str]) -> Given:
     missing = [name for name in names if name not in data]
     if missing:
         raise _no_column(missing, [str(name) for name in data])
+    names = [*names, *(name for name in beside if name in data)]
     columns = [_plain(data[name]) if hasattr(data[name], "tolist") else data[name] for name in names]
     if all(isinstance(column, list | tuple) for column in columns):
         lengths = {name: len(column) for name, column in zip(names, columns, strict=True)}

@@ -20,6 +20,7 @@ from tunesmith.data.annotations.table import gathered
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import KeptRows, divide
 from tunesmith.data.duplicates import Duplicates
+from tunesmith.data.features import choose as choose_features
 from tunesmith.data.guess import ColumnRequest, Guess, choose_columns
 from tunesmith.data.labels import TargetIndex
 from tunesmith.data.modality import SURE, DataModality
@@ -56,6 +57,7 @@ def prepare(  # the arguments are the flags of the command line
     values: ValueOptions | None = None,
     modalities: Sequence[DataModality] = (TextData(),),
     others: Sequence[DataModality] = (),
+    features: str | Sequence[str] | None = None,
     seed: int,
     emit: Emit,
     cache_dir: Path,
@@ -74,7 +76,8 @@ def prepare(  # the arguments are the flags of the command line
     texts = _names(text)
     if texts and len(texts) > (len(modalities[0].roles) if len(modalities) == 1 else 2):  # no pair: one text
         texts = (joined.SIGN.join(texts),)
-    request = ColumnRequest(texts, _names(target), tuple(kinds), values, decimal, tuple(modalities), tuple(others))
+    request = ColumnRequest(texts, _names(target), tuple(kinds), values, decimal, tuple(modalities), tuple(others),
+                            features if isinstance(features, str) or features is None else tuple(features))  # fmt: skip
     hints = hints_of(request, options, reading)
     parts = read_parts(source, validation, test, hints, emit, cache_dir, joins=request.text or ())
     try:
@@ -96,7 +99,8 @@ def prepare(  # the arguments are the flags of the command line
 def hints_of(request: ColumnRequest, options: SplitOptions, reading: ReadOptions | None) -> Hints:
     """What is known of files before they are read: the names that they must have, and how they are to be read."""
     asked = filter(None, (options.group, options.time))
-    names = (*joined.names_in(request.text or ()), *(request.target or ()), *asked)
+    beside = request.features if isinstance(request.features, tuple) else ()
+    names = (*joined.names_in(request.text or ()), *(request.target or ()), *beside, *asked)
     kinds = tuple(kind for name in request.kinds if (kind := kind_named(name)) is not None)
     return Hints(
         names, options=reading or ReadOptions(), modalities=(*request.modalities, *request.others),
@@ -119,7 +123,7 @@ def read_rows(
     if columns is not None:
         kind = kind_named(columns.kind)
         hints = Hints(
-            (*joined.names_in(columns.inputs), *columns.target), None if columns.header else False,
+            (*joined.names_in(columns.inputs), *columns.target, *columns.features), None if columns.header else False,
             kinds=() if kind is None else (kind,), target=columns.target, sure=True,
         )  # fmt: skip
     modality = modality or TextData()
@@ -137,7 +141,7 @@ def read_rows(
                 for part in parts:
                     part.table = _named_as_trained(part, columns, modality, emit)
                     part.table = joined.add_columns(part.table, columns.inputs)
-                _check_columns(parts, columns.inputs)
+                _check_columns(parts, (*columns.inputs, *columns.features))
                 anchor(parts, columns.inputs, modality, emit)
                 canonical.check_inputs(parts, columns, modality)
                 anchor_targets(parts, columns)
@@ -257,10 +261,15 @@ def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emi
     set_aside = {options.group, options.time} - {*(request.text or ()), *(request.target or ())}
     free = [profile for profile in profiles if profile.name not in set_aside]
     guess = choose_columns(free, request, train.name, train.header, emit)
-    _check_columns(parts[1:], (*guess.columns.inputs, *guess.columns.target), guess.columns.target)
-    anchor(parts, guess.columns.inputs, guess.modality, emit)
-    groups.add_groups(parts, guess.columns, guess.modality, options.group)
-    groups.suggest(parts, profiles, guess.columns, guess.modality, options, emit)
+    columns = guess.columns
+    if request.features:
+        used = {*joined.names_in(columns.inputs), *columns.inputs, *columns.target}
+        chosen = choose_features(train.table, free, list(used), columns.target, request.features, train.name, emit)
+        guess.columns = columns = replace(columns, features=chosen)
+    _check_columns(parts[1:], (*columns.inputs, *columns.target, *columns.features), columns.target)
+    anchor(parts, columns.inputs, guess.modality, emit)
+    groups.add_groups(parts, columns, guess.modality, options.group)
+    groups.suggest(parts, profiles, columns, guess.modality, options, emit)
     return guess
 
 

@@ -29,7 +29,7 @@ class Columns:
     the columns are called column_1, column_2, ... positions: names of the positions of 0/1 vectors. decimal: the sign
     before the fraction of numbers, where it was found or given. merge_labels: spellings of one label are one. missing:
     values that mean that there is none. names: (label as it is written, its name), where labels have been given names.
-    repeated_answers: as `ValueOptions` has it.
+    repeated_answers: as `ValueOptions` has it. features: what is read beside the inputs, as numbers.
     """
 
     inputs: tuple[str, ...]
@@ -44,12 +44,13 @@ class Columns:
     names: tuple[tuple[str, str], ...] = ()
     modality: str = "text"
     repeated_answers: str = "refuse"
+    features: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As a JSON object; `Columns.of` reads it back. Texts are written as "text" and "text_pair"."""
         record = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": [], "names": [],
-                                 "repeated_answers": "refuse"}  # fmt: skip
+                                 "repeated_answers": "refuse", "features": []}  # fmt: skip
         record = {name: value for name, value in record.items() if plain.get(name, ...) != value}
         if self.modality != "text":
             return record

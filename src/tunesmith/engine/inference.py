@@ -206,7 +206,7 @@ def frozen_bottom(
     positions = np.concatenate([*batches, np.zeros(0, dtype=np.int64)])
     key = _key(rows, positions, f"{fingerprint} {precision} {[len(batch) for batch in batches]}")
     paths = {depth: folder / f"hidden-{key}-{depth}.bin" for depth in depths}
-    size = model.width
+    size = model.hidden_size
     if not all(path.exists() for path in paths.values()):
         own_folder(folder)
         with ExitStack() as stack:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from datasets import Dataset
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from tunesmith.core.events import Emit
 from tunesmith.core.measured import Measured
 from tunesmith.core.options import Options
 from tunesmith.core.spec import Words
+from tunesmith.data.features import FeatureTable, by_column
 from tunesmith.data.types import Kind
 from tunesmith.engine import batching
 from tunesmith.engine.encoded import EncodedItems
@@ -34,6 +36,7 @@ from tunesmith.engine.options import LanguageOptions
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.sequences import SequenceRows
 from tunesmith.engine.target import Target
+from tunesmith.engine.tokens import FEATURES
 from tunesmith.engine.toy import Toy
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.codec import Codec, Example
@@ -152,8 +155,23 @@ class PredictiveTask(Task):
         """Column 'target' as what predictions are compared with."""
         return self.target.truth(values)
 
+    table: FeatureTable | None = None
+    """How the columns beside a text become numbers, where there are any."""
+
     def fit_inputs(self, rows: Dataset) -> None:
-        """Learn what must be known of the training rows to judge others."""
+        """Learn what must be known of the training rows to read and to judge others."""
+        if FEATURES in rows.column_names:
+            cells = rows[FEATURES][:]
+            self.table = FeatureTable.fit(by_column(cells, list(cells[0])))
+
+    def loaded(self, model: str, emit: Emit) -> Bundle:
+        """`load`, with what reads the columns beside a text. Raises OptionError where the network can not."""
+        bundle = self.load(model, emit)
+        if self.table is not None:
+            new = torch.zeros(bundle.model.head.out_features, self.table.width)
+            bundle.model.join_table(self.table.record(), new)
+            bundle.zero_shot = None if bundle.zero_shot == "names" else bundle.zero_shot
+        return bundle
 
     def truth_of(self, values: Sequence[object], rows: Dataset) -> Any:
         """The same as `truth`, of these rows, where more is to be known of them."""

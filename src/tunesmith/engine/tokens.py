@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,12 +20,15 @@ from torch import Tensor
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.files import new_file, own_folder
+from tunesmith.data.features import FeatureTable, by_column
 from tunesmith.engine.encoded import EncodedItems, Flat, padded
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import USUAL, chosen_limit, unread
 from tunesmith.models.types import Tokenizer
 
+FEATURES = "features"
+"""Column of what stands beside a text, an object of cells as they are written."""
 _CHUNK = 2_000  # rows handed to the tokenizer at once
 
 
@@ -77,6 +80,10 @@ class EncodedRows(Flat, EncodedItems):
     hidden: HiddenStates | None = None
     """Token states after the frozen bottom of the network, read instead of computed."""
     unread: np.ndarray | None = None
+    table: np.ndarray | None = None
+    """What stands beside each text, as numbers: float32 [n, width]."""
+    notes: list[str] = field(default_factory=list)
+    """What was odd in that, in words."""
 
     @property
     def whole_lengths(self) -> np.ndarray:
@@ -88,19 +95,30 @@ class EncodedRows(Flat, EncodedItems):
 
     @property
     def content(self) -> tuple[np.ndarray, ...]:
-        return self.ids, self.offsets
+        return (self.ids, self.offsets) if self.table is None else (self.ids, self.offsets, self.table)
 
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         """Tokens padded to the longest row, or the states that were kept of them."""
         starts, ends = self.offsets[positions], self.offsets[positions + 1]
         places = list(zip(starts, ends, strict=True))
         ids, mask = padded([self.ids[start:end] for start, end in places], self.pad_token_id)
+        beside = {} if self.table is None else {"table": torch.from_numpy(self.table[positions])}
         if self.hidden is not None and self.hidden.of_all(positions):
-            return {"attention_mask": mask, **self.hidden.read(starts, ends - starts)}
-        batch = {"input_ids": ids, "attention_mask": mask}
+            return {"attention_mask": mask, **self.hidden.read(starts, ends - starts), **beside}
+        batch = {"input_ids": ids, "attention_mask": mask, **beside}
         if self.types is not None:
             batch["token_type_ids"], _ = padded([self.types[start:end] for start, end in places])
         return batch
+
+
+def with_features(encoded: EncodedRows, rows: Dataset, bundle: Bundle) -> EncodedRows:
+    """With what stands beside the texts, where the model of the bundle reads it and the rows have it."""
+    if bundle.model.table is None or FEATURES not in rows.column_names:
+        return encoded
+    table = FeatureTable.of(bundle.model.table)
+    encoded.table = table.transform(by_column(rows[FEATURES][:], [column.name for column in table.columns]))
+    encoded.notes = table.notes
+    return encoded
 
 
 def encode_texts(
@@ -187,7 +205,7 @@ def encode_rows(
     """
     check_length(asked_length, bundle.position_limit, bundle.name)
     if asked_length is not None:
-        return encode_texts(rows, bundle.tokenizer, asked_length, folder, check)
+        return with_features(encode_texts(rows, bundle.tokenizer, asked_length, folder, check), rows, bundle)
     made_for = min(bundle.max_length, USUAL)
     encoded = encode_texts(rows, bundle.tokenizer, made_for, folder, check)
     limit = chosen_limit(encoded.whole_lengths, bundle.max_length, bundle.position_limit)
@@ -197,4 +215,4 @@ def encode_rows(
         encoded = encode_texts(rows, bundle.tokenizer, limit, folder, check)
         bundle.max_length = limit  # so does the finished model
     emit(Decided("max_length", limit, why))
-    return encoded
+    return with_features(encoded, rows, bundle)

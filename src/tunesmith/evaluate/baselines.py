@@ -70,6 +70,31 @@ def simple_baselines(
     return found
 
 
+def of_table(
+    kind: Kind, truths: tuple[np.ndarray, np.ndarray], label_names: list[str] | None,
+    table: tuple[np.ndarray, np.ndarray], *, seed: int = 0,
+) -> dict[str, Measured]:  # fmt: skip
+    """What columns beside the texts tell by themselves, float32 [n, width] of training and test rows: as a linear
+    model, and of one label or a number as boosted trees (scikit-learn's histograms)."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    def features(chosen: np.ndarray, emit: Emit) -> tuple[Any, Any]:
+        return sparse.csr_matrix(table[0][chosen]), sparse.csr_matrix(table[1])
+
+    found = simple_baselines(kind, truths, label_names, "table", features, seed=seed)
+    del found["mean" if kind == "number" else "majority"]
+    if kind == "labels":
+        return found
+    made = HistGradientBoostingRegressor if kind == "number" else HistGradientBoostingClassifier
+    trees = made(random_state=seed).fit(table[0], truths[0])
+    if kind == "number":
+        scores = trees.predict(table[1])
+    else:
+        scores = np.zeros((len(table[1]), len(label_names or trees.classes_)))
+        scores[:, trees.classes_] = trees.predict_proba(table[1])
+    return {**found, "table_gradient_boosting": Outcome(kind, truths[1], scores, label_names)}
+
+
 def _part(rows: int, max_rows: int, seed: int, name: str, emit: Emit) -> np.ndarray:
     if rows <= max_rows:
         return np.arange(rows)

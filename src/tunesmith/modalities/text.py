@@ -11,10 +11,11 @@ from datasets import Dataset
 
 from tunesmith.core.events import Emit
 from tunesmith.data import predict_inputs
+from tunesmith.data.features import cells_of
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns
 from tunesmith.engine.modality import Matrix, Modality
-from tunesmith.engine.tokens import EncodedRows, encode_texts
+from tunesmith.engine.tokens import FEATURES, EncodedRows, encode_texts, with_features
 from tunesmith.evaluate.features import Texts, TfidfFeatures
 from tunesmith.models.bundle import Bundle
 
@@ -27,19 +28,23 @@ class Text(TextData, Modality):
     def encode(
         self, rows: Dataset, bundle: Bundle[Any], limit: int, folder: Path, check: Callable[[], None] = lambda: None
     ) -> EncodedRows:
-        return encode_texts(rows, bundle.tokenizer, limit, folder, check)
+        return with_features(encode_texts(rows, bundle.tokenizer, limit, folder, check), rows, bundle)
 
     def inputs(self, items: Sequence[object], columns: Columns) -> dict[str, list[Any]]:
-        return predict_inputs.texts_of(items, columns)
+        texts: dict[str, list[Any]] = dict(predict_inputs.texts_of(items, columns))
+        return {**texts, FEATURES: predict_inputs.features_of(items, columns)} if columns.features else texts
 
     def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:
-        return Dataset.from_dict({
+        found: dict[str, list[Any]] = {
             role: ["" if text is None else str(text) for text in rows[name][:]]
             for role, name in zip(self.roles, columns.inputs, strict=False)
-        })  # fmt: skip
+        }
+        if columns.features:
+            found[FEATURES] = cells_of(rows.with_format("arrow")[:], columns.features).to_pylist()
+        return Dataset.from_dict(found)
 
     def blanks(self, inputs: Mapping[str, Sequence[Any]]) -> list[int]:
-        return predict_inputs.blanks(*inputs.values())
+        return predict_inputs.blanks(*(inputs[role] for role in self.roles if role in inputs))
 
     def cheap_features(self, train: Dataset, test: Dataset, emit: Emit) -> tuple[Matrix, Matrix]:
         try:

@@ -19,6 +19,9 @@ class _Seen(Exception):
 class PooledNetwork(Model):
     """`network` is one of transformers' whose head is its last linear layer of `config.num_labels` outputs."""
 
+    table: list[dict[str, Any]] | None = None
+    """How columns beside a text become numbers, as JSON; the head reads these behind what it reads of the text."""
+
     def __init__(self, network: Network) -> None:
         super().__init__(network)
         self.prompted: Adapted | None = None
@@ -33,6 +36,11 @@ class PooledNetwork(Model):
     @property
     def width(self) -> int:
         return int(self.head.in_features)
+
+    @property
+    def hidden_size(self) -> int:
+        """Numbers of the states of a token."""
+        return self.width
 
     @property
     def outputs(self) -> tuple[int, ...]:

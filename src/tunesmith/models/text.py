@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tunesmith.core.errors import OptionError
 from tunesmith.models.additions import virtual_tokens
 from tunesmith.models.attention import use_for_short_rows
 from tunesmith.models.model_json import read_object
@@ -53,6 +54,7 @@ class TextModel(PooledNetwork):
     def __init__(self, network: Network, pooling: Pooling):
         super().__init__(network)
         self.pooling = pooling
+        self._table_width = 0
         self.frozen_prefix = 0
         """Blocks, from the bottom, that do not learn: with the embeddings below them they answer as in evaluation."""
         use_for_short_rows(network)
@@ -70,12 +72,31 @@ class TextModel(PooledNetwork):
         """Logits [rows, outputs], from token tensors, or from 'features' computed before."""
         if "features" in batch:
             return self.head(batch["features"].to(self.head.weight.dtype))
-        if self.pooling == "own":
+        if self.pooling == "own" and self.table is None:
             return self.running(**_inputs(batch)).logits
-        pooled = self.features(batch)
+        pooled = self.features(batch).to(self.head.weight.dtype)
         if self.training and self.config.hidden_dropout_prob:
             pooled = functional.dropout(pooled, self.config.hidden_dropout_prob)
         return self.head(pooled)
+
+    @property
+    def hidden_size(self) -> int:
+        return self.width - self._table_width
+
+    def join_table(self, table: list[dict[str, Any]], weight: Tensor) -> None:
+        """Let the head read columns beside the text: `weight` [outputs, width of the table]. Raises OptionError behind
+        virtual tokens."""
+        if self.prompted is not None:
+            raise OptionError("Columns beside a text do not go with tokens before it.", "Choose another --method.")
+        old = self.head
+        new = nn.Linear(old.in_features + weight.shape[1], old.out_features, bias=old.bias is not None)
+        with torch.no_grad():
+            new.weight[:, : old.in_features] = old.weight
+            new.weight[:, old.in_features :] = weight
+            if old.bias is not None:
+                new.bias.copy_(old.bias)
+        self.network.set_submodule(self.head_name, new)
+        self.table, self._table_width = table, weight.shape[1]
 
     def freeze_prefix(self, blocks: int) -> None:
         """So many blocks do not learn for now (`frozen_prefix`)."""
@@ -115,7 +136,18 @@ class TextModel(PooledNetwork):
         return hidden
 
     def features(self, batch: dict[str, Tensor]) -> Tensor:
-        """What the head reads, float32 [rows, hidden].
+        """What the head reads, float32 [rows, hidden]: of the text, and behind it of the columns beside it (zeros of
+        rows without any)."""
+        found = self._of_text(batch)
+        if self.table is None:
+            return found
+        beside = batch.get("table")
+        if beside is None:
+            beside = found.new_zeros(len(found), self._table_width)
+        return torch.cat((found, beside.to(found)), 1)
+
+    def _of_text(self, batch: dict[str, Tensor]) -> Tensor:
+        """float32 [rows, hidden].
 
         With 'hidden' and 'blocks' in the batch (from `bottom`) only the blocks above are run. What is frozen is run
         apart from the others in any case, so that kept states change nothing.
@@ -159,7 +191,23 @@ class TextModel(PooledNetwork):
         return self.network.get_submodule(_FOLDABLE[self.config.model_type])
 
     def fold(self) -> Network:
-        """A plain transformers network with the same logits (float32: within 1e-5). See the module."""
+        """A plain transformers network with the same logits (float32: within 1e-5). See the module. With columns beside
+        the text what the text alone adds to them."""
+        if self.table is None:
+            return self._folded()
+        whole, size = self.head, self.hidden_size
+        text = nn.Linear(size, whole.out_features, bias=whole.bias is not None)
+        with torch.no_grad():
+            text.weight.copy_(whole.weight[:, :size])
+            if whole.bias is not None:
+                text.bias.copy_(whole.bias)
+        self.network.set_submodule(self.head_name, text)
+        try:
+            return copy.deepcopy(self.network) if self.pooling == "own" else self._folded()
+        finally:
+            self.network.set_submodule(self.head_name, whole)
+
+    def _folded(self) -> Network:
         if self.pooling == "own":
             return self.network
         config = copy.deepcopy(self.config)

@@ -213,7 +213,8 @@ def training_rows(data: PreparedData, positions: np.ndarray, model: str, task: s
     kind, columns = data.columns.kind, data.columns
     median = median_per_label(kind, data.targets(positions))
     return TrainingRows(
-        kind, len(positions), median, len(columns.inputs) > 1, letters(data, positions)[0], columns.modality,
+        kind, len(positions), median, len(columns.inputs) > 1, letters(data, positions)[0],
+        "table" if columns.features else columns.modality,
         catalog.is_untrained(model), registry.get("tasks", task).usual_method,
     )  # fmt: skip
 

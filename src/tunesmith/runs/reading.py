@@ -74,6 +74,7 @@ def read(source: object, spec: RunSpec, cache: Path, *, emit: Emit = ignore, **s
     return prepare(
         source, validation=spec.validation, test=spec.test, text=spec.text, target=spec.target,
         modalities=modalities, others=others, kinds=choose.kinds_for(spec.task),
+        features=spec.options.get("features"),
         options=split_options(spec, **split), reading=read_options(spec.options),
         values=pick(ValueOptions, spec.options), seed=spec.seed, emit=emit, cache_dir=cache,
     )  # fmt: skip

@@ -20,6 +20,9 @@ class TextRegressionOptions(RegressionOptions):
     max_length: int | None = Field(default=None, ge=8)
     """Longest row in tokens; longer ones are cut at the end. When not given, as long as the model was made for, or,
     where much of the texts would not be read with that, as long as it can read; at most 512."""
+    features: str | list[str] | None = None
+    """Columns that are read beside the text, as numbers, categories or dates: names with commas between them, a list,
+    or auto for all that hold such and do not tell the target by themselves."""
 
 
 class TextRegression(Regression):

@@ -43,5 +43,10 @@ def check(spec: RunSpec, source: object) -> Words:
 def _columns(prepared: PreparedData) -> Words:
     """All that is known of them; the inputs also by role, None where one is not there."""
     columns, roles = prepared.columns, prepared.modality.roles
-    lists = {"inputs": list(columns.inputs), "target": list(columns.target), "noun": prepared.modality.noun}
+    lists = {
+        "inputs": list(columns.inputs),
+        "target": list(columns.target),
+        "features": list(columns.features),
+        "noun": prepared.modality.noun,
+    }
     return vars(columns) | lists | dict(zip_longest(roles, columns.inputs))

@@ -74,7 +74,7 @@ def _features(words: Words, folder: Path, prepared: PreparedData, task: Predicti
     """(features float32 [rows, hidden] of the frozen base, bytes of the base)."""
     hardware.prepare()
     texts, bases = text_language.sample(prepared), choose.loader_of(task).bases
-    bundle = task.load(text_language.base_for(words["model"], texts, ignore, bases), ignore)
+    bundle = task.loaded(text_language.base_for(words["model"], texts, ignore, bases), ignore)
     rows = task.encode(prepared.rows, bundle, folder / "cache" / "tokens", ignore, lambda: None)
     device = hardware.device()
     bundle.model.to(device)

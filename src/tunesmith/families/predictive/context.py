@@ -45,6 +45,8 @@ class PredictiveRun(RunContext):
     """The linear solution on frozen features; a baseline, and perhaps where the head started."""
     probe_logits: dict[str, np.ndarray] = field(default_factory=dict)
     """Its logits on 'validation' and 'test'."""
+    text_logits: dict[str, np.ndarray] = field(default_factory=dict)
+    """The same of one that does not read the columns beside the texts, where there are any."""
     base: Measured | None = None
     """What the base model's own answers to 'test' are worth, where it can answer before any training."""
     kept_method: str | None = None

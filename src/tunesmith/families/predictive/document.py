@@ -47,6 +47,9 @@ def _model_baselines(run: PredictiveRun) -> dict[str, Measured]:
     if run.has_probe:
         thresholds = run.plan.task.target.tune(run.measured("validation", run.probe_logits["validation"]))
         found["linear_probe"] = run.measured("test", run.probe_logits["test"], thresholds)
+        if run.text_logits:
+            thresholds = run.plan.task.target.tune(run.measured("validation", run.text_logits["validation"]))
+            found["linear_probe_text"] = run.measured("test", run.text_logits["test"], thresholds)
     if run.base is not None:
         found["base"] = run.base
     return found

@@ -99,7 +99,7 @@ def hand_over(run: PredictiveRun, watched: np.ndarray, noise: Callable[[str, flo
         why = f"on {rows} it is no worse than the linear head on the frozen base: {numbers}"
         run.emit(Decided("model_kept", plan.spec.method, why))
         return
-    bundle = plan.task.load(continued.base_source(run.folder, plan.spec), ignore)
+    bundle = plan.task.loaded(continued.base_source(run.folder, plan.spec), ignore)
     bundle.name = plan.spec.model
     bundle.model.to(run.device)
     linear_head.set_head(bundle, run.probe.weight, run.probe.bias)

@@ -95,7 +95,7 @@ class Predictive:
 
     def load(self, run: PredictiveRun) -> None:
         plan = run.plan
-        bundle = plan.task.load(continued.base_source(run.folder, plan.spec), run.emit)
+        bundle = plan.task.loaded(continued.base_source(run.folder, plan.spec), run.emit)
         bundle.name = plan.spec.model
         if count := plan.method.virtual_tokens:
             with quiet_transformers():
@@ -154,6 +154,8 @@ class Predictive:
         run.clock.phase("probe", f"a linear one, on what the base model makes of the {run.data.modality.nouns}")
         with leave_one_core():
             run.probe, run.probe_logits = linear_head.of_base(run)
+            if plan.task.table is not None:
+                _, run.text_logits = linear_head.of_base(run, slice(run.bundle.model.hidden_size))
         run.emit(Decided("penalty", run.probe.penalty, run.probe.why))
         on_validation = run.measured("validation", run.probe_logits["validation"])
         if why := effort.enough(plan, on_validation):

@@ -37,20 +37,21 @@ def solution(
     )  # fmt: skip
 
 
-def of_base(run: PredictiveRun) -> tuple[LinearSolution, dict[str, np.ndarray]]:
+def of_base(run: PredictiveRun, read: slice = slice(None)) -> tuple[LinearSolution, dict[str, np.ndarray]]:
     """The linear solution on the frozen base, chosen on the validation rows that are watched, and its logits on
-    'validation' and 'test'."""
+    'validation' and 'test'. `read`: which of the features."""
     rows, validation, features = run.rows, run.watched, run.features_of_base
     assert rows.targets is not None
     train = rows.places(batching.sample(run.data.splits["train"], run.probe_rows, run.plan.spec.seed))
     watched = rows.places(validation)
     found = solution(
-        run.plan, run.bundle, (gather(features, train), gather(features, watched)),
+        run.plan, run.bundle, (gather(features, train)[:, read], gather(features, watched)[:, read]),
         (rows.targets[train], rows.targets[watched]), run.stop.check,
     )  # fmt: skip
+    places = {name: rows.places(run.data.splits[name]) for name in ("validation", "test")}
     logits = {
-        name: np.concatenate([found.logits(part) for part in parts(features, rows.places(run.data.splits[name]))])
-        for name in ("validation", "test")
+        name: np.concatenate([found.logits(part[:, read]) for part in parts(features, some)])
+        for name, some in places.items()
     }
     return found, logits
 

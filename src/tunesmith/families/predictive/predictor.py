@@ -28,6 +28,7 @@ from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.hardware import choose_precision, device
 from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import PredictiveTask
+from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.measured import compute, with_intervals
 from tunesmith.families.predictive.trained_rows import without_trained_rows
 from tunesmith.models.bundle import Bundle
@@ -80,6 +81,7 @@ class Model(Shown):
         """Where it was loaded from."""
         self.cut_rows = 0
         """Texts that were longer than what is read of them, since `warn_of_cut` was last asked."""
+        self._notes: list[str] = []
         self._precision: str | None = None  # measured when first needed
         self.bundle.model.to(self._device).eval()
         task.equip(bundle)
@@ -232,10 +234,14 @@ class Model(Shown):
         with scratch() as folder:
             encoded = self.task.encode_asked(rows, self.bundle, folder)
             self.cut_rows += len(encoded.cut)
+            self._notes += encoded.notes if isinstance(encoded, EncodedRows) else []
             yield encoded
 
     def warn_of_cut(self, rows: int, emit: Emit) -> None:
         """Say how many of `rows` texts that were answered since the last time are longer than what is read of them."""
+        notes, self._notes = self._notes, []
+        for note in dict.fromkeys(notes):
+            emit(Warned("columns", note))
         cut, self.cut_rows = self.cut_rows, 0
         if cut:
             limit = self.bundle.max_length
@@ -279,6 +285,8 @@ class Model(Shown):
             cells = self.inputs_of(chunk).to_dict()
             empty += [start + at for at in self.modality.blanks(cells)]
             asked = list(zip(*cells.values(), strict=True)) if len(cells) > 1 else next(iter(cells.values()))
+            if self.columns.features:
+                asked = [dict(zip(texts, row[:-1], strict=True)) | row[-1] for row in asked]
             yield FileRows(
                 [dict(zip(kept, row, strict=True)) for row in zip(*(chunk[name][:] for name in kept), strict=True)],
                 asked,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tunesmith.core import registry
-from tunesmith.core.errors import ModelError
+from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.core.events import Emit
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
@@ -43,10 +43,14 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
         "task": task_name, "model": model_name, "method": method_name, "effort": choose.effort_of(spec),
         "target": list(data.columns.target), "text": list(data.columns.inputs),
     }  # fmt: skip
+    if data.columns.features and not choose.fits_modality(method_name, "table"):
+        raise OptionError(f"--method {method_name} is for texts alone, without --features.", "Use full, lora or head.")
     rate, epochs = choose.rate_and_epochs(method_name, task_name, len(train))
     plan = settle.settle(spec, chosen, epochs, rate)
     plan.task.fit(kind, data.label_names, data.targets(train), emit)
     plan.task.fit_inputs(data.rows.select(train))
+    if data.columns.features:
+        plan.settle(features=list(data.columns.features))
     return plan
 
 

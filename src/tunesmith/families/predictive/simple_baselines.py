@@ -6,10 +6,13 @@ import numpy as np
 
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.measured import Measured
+from tunesmith.data.features import by_column
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine.background import BackgroundTask
 from tunesmith.engine.modality import Matrix
 from tunesmith.engine.protocols import PredictiveTask
+from tunesmith.engine.tokens import FEATURES
+from tunesmith.evaluate.baselines import of_table
 from tunesmith.runs import choose
 
 
@@ -34,4 +37,9 @@ def of_data(
 
     truths = task.truth_of(train["target"][:], train), task.truth_of(test["target"][:], test)
     cheap = None if constant else modality.cheap
-    return task.target.baselines((train, test), truths, cheap, features, seed=seed, emit=emit)
+    found = task.target.baselines((train, test), truths, cheap, features, seed=seed, emit=emit)
+    if task.table is None or constant:
+        return found
+    cells = [by_column(rows[FEATURES][:], [column.name for column in task.table.columns]) for rows in (train, test)]
+    beside = task.table.transform(cells[0]), task.table.transform(cells[1])
+    return found | of_table(task.kind, truths, task.label_names, beside, seed=seed)

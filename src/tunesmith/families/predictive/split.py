@@ -85,7 +85,12 @@ def _write_parts(
     Targets are written as they were read: how they are meant can not be told from every part alone.
     """
     options = split_options(spec)
-    columns = [*prepared.columns.inputs, *prepared.columns.target, *filter(None, (options.group, options.time))]
+    columns = [
+        *prepared.columns.inputs,
+        *prepared.columns.target,
+        *prepared.columns.features,
+        *filter(None, (options.group, options.time)),
+    ]
     request = ColumnRequest(
         prepared.columns.inputs, prepared.columns.target, choose.kinds_for(spec.task), modalities=(prepared.modality,)
     )
@@ -145,6 +150,7 @@ def _words(spec: RunSpec, prepared: PreparedData, train: np.ndarray) -> tuple[Wo
     model = catalog.default(choose.loader_of(task).bases) if spec.model == "auto" else spec.model
     method = choose.method_for(spec, choose.training_rows(prepared, train, model, name), ignore)
     words = {**shared_words(spec, name), "text": list(columns.inputs), "target": list(columns.target)}
+    words |= {"features": list(columns.features)} if columns.features else {}
     return words, task.metrics[0], method
 
 

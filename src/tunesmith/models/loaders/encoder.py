@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.core.files import read_json, write_text
 from tunesmith.models import catalog, virtual
 from tunesmith.models.additions import teach_additions, virtual_tokens
 from tunesmith.models.bundle import Bundle, TextBundle, ZeroShot
@@ -24,6 +29,8 @@ from tunesmith.models.tokenizer import check_tokenizer, load_tokenizer, needed_t
 from tunesmith.models.types import Network, Tokenizer
 
 M = TypeVar("M", bound=Model)
+TABLE, TABLE_WEIGHTS = "table.json", "table.safetensors"
+"""How the columns beside a text become numbers, and what each of these adds to the logits."""
 
 
 def load_text_base(
@@ -122,7 +129,14 @@ def load_text_finished(folder: Path) -> TextBundle:
     else:
         with loading(folder):
             model = unfold(network)
+            if (folder / TABLE).exists():
+                model.join_table(*_read_table(folder))
     return finished_bundle(model, folder)
+
+
+def _read_table(folder: Path) -> tuple[list[dict[str, Any]], Tensor]:
+    """How what stands beside a text becomes numbers, and its part of the head."""
+    return read_json(folder / TABLE, list), load_file(folder / TABLE_WEIGHTS)["weight"]
 
 
 def finished_bundle(model: M, folder: Path) -> Bundle[M]:
@@ -144,8 +158,9 @@ def check_text_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str, 
 
 
 def save_text_model(bundle: TextBundle, folder: Path, *, max_length: int, place: Path | None = None) -> None:
-    """Write the finished model as a plain transformers folder (safetensors) with its tokenizer; one with virtual
-    tokens as a folder that PEFT reads, which will stand at `place`.
+    """Write the finished model as a plain transformers folder (safetensors) with its tokenizer, and what it reads
+    beside a text in two files of their own; one with virtual tokens as a folder that PEFT reads, which will stand at
+    `place`.
 
     Other software and our own reload cut rows at the tokenizer's `model_max_length`, so the length
     that the model was trained with is written there.
@@ -159,6 +174,10 @@ def save_text_model(bundle: TextBundle, folder: Path, *, max_length: int, place:
         bundle.tokenizer.model_max_length = max_length
         bundle.tokenizer.save_pretrained(folder)
         bundle.tokenizer.model_max_length = before
+        if bundle.model.table is not None:
+            weight = bundle.model.head.weight[:, bundle.model.hidden_size :]
+            save_file({"weight": weight.detach().float().cpu().contiguous()}, folder / TABLE_WEIGHTS)
+            write_text(folder / TABLE, json.dumps(bundle.model.table, ensure_ascii=False, indent=1) + "\n")
         if bundle.model.prompted is not None:  # the base is whole, and can be one of other runs
             bundle.tokenizer.save_pretrained(folder / virtual.BASE)
 
