@@ -167,11 +167,11 @@ def _noting(found: Iterable[Answered], blank: list[int]) -> Iterator[Answered]:
 def _written(found: Iterable[Answered], format: str, probabilities: bool) -> Iterator[str]:
     """The answers as lines of standard output."""
     from tunesmith.cli import show
-    from tunesmith.data.answers import as_columns, free_name
+    from tunesmith.data.answers import as_columns, free_name, without_pictures
 
     header = False
     for one in found:
-        answer = one.answer
+        answer = without_pictures(one.answer)
         if format == "text":
             written = answer["text"].replace("\n", "\\n") if "text" in answer else None
             yield written if written is not None else show.predicted({"predictions": [_brief(answer, probabilities)]})
@@ -195,7 +195,10 @@ def _csv(cells: Iterable[object], delimiter: str) -> str:
 
 
 def _brief(answer: dict[str, object], probabilities: bool) -> dict[str, object]:
-    """An answer without the probability of every label, where they are not asked for."""
+    """An answer without pictures, and without the probability of every label where they are not asked for."""
+    from tunesmith.data.answers import without_pictures
+
+    answer = without_pictures(answer)
     if probabilities or "label" not in answer:
         return answer
     return {name: value for name, value in answer.items() if name != "probabilities"}

@@ -198,6 +198,8 @@ def predicted(found: Document) -> str:
         elif "label" in answer:
             label = answer["label"] if answer["label"] is not None else "(abstains)"
             lines.append(f"{label}  {answer['probability']:.4f}")
+        elif "shares" in answer:
+            lines.append("  ".join(f"{name} {share:.4f}" for name, share in answer["shares"].items()))
         elif "labels" not in answer:
             parts = ["  ".join(map(str, one.values())) for one in next(iter(answer.values()))]
             lines += parts or ["(nothing)"]

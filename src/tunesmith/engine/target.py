@@ -33,6 +33,8 @@ class Target(ABC):
     has_probabilities: ClassVar[bool] = True
     one_answer: ClassVar[bool] = True
     """Whether each row has one, so that rows can be compared by it."""
+    at_once: ClassVar[int] = 20_000
+    """Answers that are held in memory while a file of many rows is answered."""
     has_thresholds: ClassVar[bool] = False
     """Whether answers are given from a probability on that is chosen on validation rows."""
 

@@ -53,8 +53,11 @@ class SegmentationModel(Model):
 
     @property
     def float32_names(self) -> frozenset[str]:
-        """Batch normalisation, which computes in float32 whatever it is given, and the head."""
-        kept = {id(parameter) for part in [*self._norms, self.head] for parameter in part.parameters()}
+        """Batch normalisation, which computes in float32 whatever it is given, and our own head; all of a network that
+        answers with a set, which reads its maps between pixels."""
+        own = getattr(self.network, "head", None)
+        parts = [self.network] if self.sets else [*self._norms, *([own] if isinstance(own, nn.Module) else [])]
+        kept = {id(parameter) for part in parts for parameter in part.parameters()}
         return frozenset(name for name, parameter in self.named_parameters() if id(parameter) in kept)
 
     def body_parameters(self) -> list[nn.Parameter]:

@@ -65,7 +65,8 @@ class SegmenterHead(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Logits [b, classes, h, w] of the largest map."""
-        across = [lateral(one) for lateral, one in zip(self.lateral, maps, strict=True)]
+        kind = self.classifier.weight.dtype
+        across = [lateral(one.to(kind)) for lateral, one in zip(self.lateral, maps, strict=True)]
         found = self.deepest(across[-1])
         for block, one in zip(self.up, reversed(across[:-1]), strict=True):
             wider = functional.interpolate(found, size=one.shape[-2:], mode="bilinear", align_corners=False)

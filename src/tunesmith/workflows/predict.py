@@ -12,7 +12,7 @@ from tunesmith.core.files import scratch
 from tunesmith.core.spec import Words
 from tunesmith.core.words import SamplingWords
 from tunesmith.data import output
-from tunesmith.data.answers import as_columns, free_name
+from tunesmith.data.answers import as_columns, free_name, saved_pictures
 from tunesmith.data.output import form_of, write_rows
 from tunesmith.data.predict_inputs import as_warning
 from tunesmith.data.types import ReadOptions
@@ -26,9 +26,10 @@ def predict_file(
     """Write `data` to `out` with the answers as further columns; returns the number of rows.
 
     `run`: a path, a Run, or a loaded model. Columns: `predicted` and `probability` (label), `predicted` as "a|b"
-    (labels), or `predicted` (number, or a text that was written); with `probabilities` one column
-    `probability_<label>` each. A column of the input that has one of these names keeps it, the new one gets `_2` (or
-    the next free number). The format is that of `out`'s suffix: .csv (with delimiter and encoding of the input), .tsv,
+    (labels), `predicted` (number, or a text that was written), or `predicted` (share of each class) and `mask`, the
+    path of a PNG in the folder `<out>_masks` beside `out`; with `probabilities` one column `probability_<label>` each.
+    A column of the input that has one of these names keeps it, the new one gets `_2` (or the next free number). The
+    format is that of `out`'s suffix: .csv (with delimiter and encoding of the input), .tsv,
     .xlsx, .jsonl or .parquet. Every input row gives one output row, in order.
 
     `words`: how the model answers (see its `Options`), and how the file is read (encoding, delimiter, decimal,
@@ -47,6 +48,7 @@ def predict_file(
         names: set[str] = set()
         for part in filter(lambda part: part.asked, model.rows(other, cache, emit)):
             answers = model.answer_rows(part.asked, options, emit, part.places)
+            answers = saved_pictures(answers, part.asked, target.with_name(f"{target.stem}_masks"), count)
             columns = as_columns(answers, bool(words.get("probabilities")))
             if "labels" in answers[0]:
                 columns["predicted"] = ["|".join(labels) for labels in columns["predicted"]]

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import ignore
 from tunesmith.core.files import scratch, write_bytes
-from tunesmith.data import delimited, dialect, tables, textfile
+from tunesmith.data import class_files, delimited, dialect, tables, textfile
 from tunesmith.data.conversations.formats import SAMPLE_ROWS, Format, detect
 from tunesmith.data.conversations.inputs import Input, files_of, open_file, open_parts, plain
 from tunesmith.data.conversations.pair_names import COLUMNS
 from tunesmith.data.conversations.read import TEXT_FILE
+from tunesmith.data.folders import folders_in
 from tunesmith.data.labelling import is_fasttext
 from tunesmith.data.limits import open_counted, refuse_special
 from tunesmith.data.part import is_frame
@@ -57,7 +58,10 @@ def _first_format(source: Any, folder: Path, options: ReadOptions | None) -> For
     elif isinstance(source, (str, os.PathLike)) and (path := Path(source).expanduser()).exists():
         if path.is_dir() and is_arrow_folder(path):
             return _first_format(load_folder(path), folder, options)
-        return _of_file(path if path.is_file() else next(iter(files_of(path).values()))[0], folder, options)
+        first = path if path.is_file() else next(iter(files_of(path).values()))[0]
+        if path.is_dir() and first.name in class_files.FILES and folders_in(path):
+            return None  # it names the classes of what lies in the folders
+        return _of_file(first, folder, options)
     return _of_input(next(iter(open_parts(source, folder, ignore, options).values()))[0])
 
 

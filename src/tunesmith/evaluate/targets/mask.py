@@ -37,6 +37,7 @@ class MaskTarget(Target):
     price: ClassVar[str | None] = None
     has_probabilities: ClassVar[bool] = False
     one_answer: ClassVar[bool] = False
+    at_once: ClassVar[int] = 32
 
     def truth(self, values: Sequence[Any]) -> Any:
         """Checked masks; their pixels are read when they are needed."""
@@ -56,8 +57,8 @@ class MaskTarget(Target):
         self, predictions: Any, thresholds: np.ndarray | None, threshold: float | None = None,
         rows: Dataset | None = None,
     ) -> list[dict[str, Any]]:  # fmt: skip
-        """{"mask", "shares"}: a picture of class numbers with a palette, of the size of what was read; and the share of
-        each class that occurs, the largest first."""
+        """{"shares", "mask"}: the share of each class that occurs, the largest first; and a picture of class numbers
+        with a palette, of the size of what was read."""
         asked = [None] * len(predictions) if rows is None else rows["image"][:]
         return [self._answer(one, picture) for one, picture in zip(predictions, asked, strict=True)]
 
@@ -68,7 +69,7 @@ class MaskTarget(Target):
         names = self.label_names or []
         order = np.argsort(-counts, kind="stable")
         shares = {names[at]: round(float(counts[at] / whole.size), 6) for at in order if counts[at]}
-        return {"mask": as_picture(whole), "shares": shares}
+        return {"shares": shares, "mask": as_picture(whole)}
 
     def from_columns(self, columns: Mapping[str, Any]) -> Any:
         pixels = np.array(list(columns["pixels"]), dtype=np.float64).reshape(len(columns["pixels"]), -1)

@@ -38,7 +38,6 @@ from tunesmith.runs import choose
 from tunesmith.runs.load import model_folder
 from tunesmith.runs.reading import OtherData
 
-_CHUNK = 20_000  # rows of a file in memory at once
 _MANY = 512
 """Rows from which on measuring the machine and computing a sample twice is worth it."""
 
@@ -280,8 +279,9 @@ class Model(Shown):
         own = [name for name in found.column_names if name not in texts]
         kept = [name for name in found.column_names if name not in texts or not joined.parts_of(name, own)]
         empty: list[int] = []
-        for start in range(0, len(found), _CHUNK):
-            chunk = found.select(range(start, min(start + _CHUNK, len(found))))
+        step = self.task.target.at_once
+        for start in range(0, len(found), step):
+            chunk = found.select(range(start, min(start + step, len(found))))
             cells = self.inputs_of(chunk).to_dict()
             empty += [start + at for at in self.modality.blanks(cells)]
             asked = list(zip(*cells.values(), strict=True)) if len(cells) > 1 else next(iter(cells.values()))

@@ -156,7 +156,13 @@ def _on_top(source: catalog.Source, label_names: Sequence[str], dropout: float) 
     assert source.folder is not None
     body = load_network(AutoModel, source.folder, dtype="float32")
     settings = SegmenterConfig(backbone_config=body.config, classifier_dropout=dropout)
-    network = SegmenterForSemanticSegmentation(_labelled(settings, label_names))
+    try:
+        network = SegmenterForSemanticSegmentation(_labelled(settings, label_names))
+    except ValueError:  # of a network that reads pictures of one size alone
+        raise ModelError(
+            f"The model {source.name!r} ({body.config.model_type}) gives no maps of features for pictures of any size.",
+            "Choose a convolutional one, a Swin, a SegFormer or a Mask2Former.",
+        ) from None
     network.backbone.load_state_dict(body.state_dict())
     made: Network = network
     return made
