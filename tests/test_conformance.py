@@ -31,7 +31,7 @@ NOTHING_TO_MOVE = [
     # a convolutional one no layers
     *(
         (task, method)
-        for task in ("image-classification", "image-segmentation")
+        for task in ("image-classification", "image-segmentation", "object-detection")
         for method in ("lora", "adapters", "ia3")
     ),
 ]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tunesmith.evaluate import answer_sections, mask_sections, span_sections, words
+from tunesmith.evaluate import answer_sections, box_sections, mask_sections, span_sections, words
 from tunesmith.evaluate.diagnose import label_counts
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import TABLE, names_for
@@ -28,6 +28,7 @@ _GIVES = {
     ("image", "label"): "one of the labels above for a picture",
     ("image", "labels"): "any number of the labels above for a picture",
     ("image", "number"): "a number for a picture",
+    ("image", "boxes"): "boxes around the things in a picture, each with one of the labels above",
     ("question", "answers"): "the words of a context that answer a question, or that it does not",
     ("tokens", "spans"): "a tag for each word of a text, and so the spans of the types above",
 }
@@ -38,6 +39,7 @@ _PLAIN: dict[tuple[str, str], Callable[[Evidence], list[str]]] = {
     ("image", "labels"): lambda evidence: _plain_pictures("sigmoid", _given(evidence)),
     ("image", "number"): lambda evidence: _plain_pictures(None, _read_off(evidence)),
     ("image", "mask"): mask_sections.plain,
+    ("image", "boxes"): box_sections.plain,
     ("tokens", "spans"): span_sections.plain,
     ("question", "answers"): answer_sections.plain,
 }

@@ -42,6 +42,12 @@ def thumbnail(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(square)
 
 
+def smaller(pixels: np.ndarray, share: float) -> np.ndarray:
+    """With `share` of the pixels of each side."""
+    height, width = (max(1, round(side * share)) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BOX))
+
+
 def sheet(rows: Sequence[Sequence[np.ndarray]], side: int, gap: int = 2) -> np.ndarray:
     """Pictures of any size in rows, each in a square of `side` pixels."""
     across = max(map(len, rows))

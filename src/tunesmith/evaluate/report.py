@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from tunesmith.core.files import write_text
 from tunesmith.evaluate import (
     answer_sections,
+    box_sections,
     data_sections,
     decision_sections,
     mask_sections,
@@ -69,6 +70,9 @@ SECTIONS: tuple[Section, ...] = (
     Section("Answers in their contexts", answer_sections.answers, ("answers",)),
     Section("Classes", mask_sections.classes, ("mask",)),
     Section("Masks", mask_sections.pictures, ("mask",)),
+    Section("Use this model", use_section.use, ("boxes",), ("image",)),
+    Section("Boxes", box_sections.shown, ("boxes",)),
+    Section("Precision and recall by label", box_sections.precision_recall, ("boxes",)),
     Section("Thresholds", decision_sections.thresholds, _CLASSES),
     Section("ROC and precision-recall", decision_sections.roc_and_pr, _CLASSES),
     Section("Calibration", decision_sections.calibration, _CLASSES),

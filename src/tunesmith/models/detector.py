@@ -168,8 +168,11 @@ def _channels(backbone: Any, config: Any) -> list[int]:
         return [many for many, stride in zip(backbone.channels, backbone.strides, strict=True) if stride in STRIDES]
     side = 4 * STRIDES[-1]
     training = backbone.training
-    with torch.no_grad(), torch.device(next(backbone.parameters()).device):
-        found = _maps(backbone.eval(), torch.zeros(1, getattr(config, "num_channels", 3), side, side))
+    try:
+        with torch.no_grad(), torch.device(next(backbone.parameters()).device):
+            found = _maps(backbone.eval(), torch.zeros(1, getattr(config, "num_channels", 3), side, side))
+    except (ValueError, RuntimeError):  # it reads pictures of one size alone
+        found = []
     backbone.train(training)
     if not found:
         raise ValueError(f"{type(backbone).__name__} gives no maps of features at strides {STRIDES}")

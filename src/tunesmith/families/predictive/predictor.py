@@ -256,7 +256,8 @@ class Model(Shown):
     def answers(self, predictions: Any, *, threshold: float | None = None, rows: Dataset | None = None) -> list[Words]:
         """Predictions as `predict` gives them."""
         target = self.task.target
-        if threshold is not None and not (target.has_probabilities and 0 <= threshold <= 1):
+        sure = target.has_probabilities or target.has_thresholds
+        if threshold is not None and not (sure and 0 <= threshold <= 1):
             raise OptionError(f"--threshold {threshold}: expected a probability from 0 to 1, for a model of labels.")
         return target.answers(predictions, self.thresholds, threshold, rows)
 

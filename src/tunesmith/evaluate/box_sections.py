@@ -1,0 +1,111 @@
+"""The parts of report and card that are about boxes in pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tunesmith.core.errors import DataError
+from tunesmith.data.pictures import read_picture
+from tunesmith.evaluate import charts, drawing, page, words
+from tunesmith.evaluate.boxes import Boxes, BoxMatches, overlaps
+from tunesmith.evaluate.evidence import Evidence
+from tunesmith.evaluate.page import text
+
+_SHOWN = 9
+_SIDE = 420
+"""Pixels of the longer side of a picture on the page."""
+_POINTS = 300
+"""Of a curve."""
+_COLOURS = tuple(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in drawing.COLOURS)
+
+
+def shown(evidence: Evidence) -> str:
+    """Test pictures with the boxes that were given, and the true ones: first those with most mistakes."""
+    test = evidence.test
+    if not isinstance(test, BoxMatches):
+        return ""
+    mistakes = [_mistakes(test.truth[row], test.answers(row)) for row in range(len(test))]
+    order = sorted(range(len(test)), key=lambda row: -sum(mistakes[row]))
+    parts = []
+    for row in [*order[: _SHOWN - 3], *order[-3:]] if len(order) > _SHOWN else order:
+        try:
+            pixels = np.asarray(read_picture(evidence.row(row)["image"]))
+        except (DataError, KeyError):  # it was there when the run began
+            continue
+        missed, wrong = mistakes[row]
+        told = f"{missed} missed, {wrong} wrong" if missed or wrong else "all right"
+        parts.append(
+            f'<figure><img src="{_drawn(pixels, test, row)}" alt="{text(evidence.test_inputs[row])}">'
+            f'<figcaption class="soft small">{text(evidence.test_inputs[row])}: {told}</figcaption></figure>'
+        )
+    if not parts:
+        return ""
+    named = " ".join(
+        f'<span style="color:{_COLOURS[at % len(_COLOURS)]}">&#9632;</span> {text(name)}'
+        for at, name in enumerate(test.label_names)
+    )
+    note = (
+        "Coloured: boxes that were found, with how sure they are. White: the true ones. A box counts as wrong here "
+        "where it overlaps no true one of its label by half. Most mistaken pictures first; the last three are the best."
+    )
+    return f'<p class="soft small">{note}</p><p class="small">{named}</p><div class="figures">{"".join(parts)}</div>'
+
+
+def precision_recall(evidence: Evidence) -> str:
+    """Curves by label, and what each label is found with."""
+    test = evidence.test
+    if not isinstance(test, BoxMatches) or not len(test):
+        return ""
+    data, rows = [], []
+    for at, row in enumerate(test.per_class()):
+        recall, precision, _ = test.precision_recall(at)
+        if row["support"] and len(recall):
+            some = np.unique(np.linspace(0, len(recall) - 1, min(len(recall), _POINTS)).astype(int))
+            colour = _COLOURS[at % len(_COLOURS)]
+            data.append(charts.line(recall[some], precision[some], charts.plain(row["label"]), colour, width=2))
+        numbers = (row["ap"], row["ap50"], row["precision"], row["recall"])
+        rows.append(
+            (text(row["label"]), *map(words.number, numbers), text(row["support"]), text(row["predicted"]),
+             words.number(row["threshold"]))
+        )  # fmt: skip
+    head = ("label", ("AP 50:95", "n"), ("AP 50", "n"), ("precision", "n"), ("recall", "n"), ("true", "n"),
+            ("found", "n"), ("from a score of", "n"))  # fmt: skip
+    layout = charts.axes("share found (recall)", "share right (precision)", zero=True)
+    note = (
+        "A box is right where it overlaps a true one of its label by half at least. Precision and recall in the table "
+        "are those of the answers, from a score on that is best (F1) on validation pictures."
+    )
+    chart = page.chart({"data": data, "layout": layout}) if data else ""
+    return f'<p class="soft small">{note}</p>{chart}{page.table(head, rows)}'
+
+
+def _mistakes(truth: Boxes, given: Boxes) -> tuple[int, int]:
+    """(true boxes that were missed, boxes that are wrong)."""
+    near = (overlaps(given.boxes, truth.boxes) >= 0.5) & (given.labels[:, None] == truth.labels)
+    alone = ~truth.crowd
+    return int((~near.any(0) & alone).sum()), int((~near.any(1)).sum())
+
+
+def _drawn(pixels: np.ndarray, test: BoxMatches, row: int) -> str:
+    given, truth = test.answers(row), test.truth[row]
+    told = [f"{test.label_names[label]} {score:.2f}" for label, score in zip(given.labels, given.scores, strict=True)]
+    share = min(1.0, _SIDE / max(pixels.shape[:2]))
+    if share < 1:
+        pixels = drawing.smaller(pixels, share)
+    return drawing.to_uri(drawing.boxes(pixels, share * given.boxes, given.labels.tolist(), told, share * truth.boxes))
+
+
+def plain(evidence: Evidence) -> list[str]:
+    """Lines of Python that use the model in plain transformers."""
+    return [
+        "from PIL import Image",
+        "from transformers import AutoImageProcessor, AutoModelForObjectDetection",
+        "",
+        'model = AutoModelForObjectDetection.from_pretrained("path/to/this/folder")',
+        'processor = AutoImageProcessor.from_pretrained("path/to/this/folder", backend="pil")',
+        'picture = Image.open("picture.jpg").convert("RGB")',
+        'answers = model(**processor(picture, return_tensors="pt"))',
+        "sizes = [(picture.height, picture.width)]",
+        "print(processor.post_process_object_detection(answers, threshold=0.3, target_sizes=sizes)[0])",
+        "# doubles are left in, which tunesmith.load takes out",
+    ]
