@@ -130,7 +130,8 @@ def _target(columns: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
         numbers = audit["numbers"]
         return f"a number for each {noun}, from {numbers['min']:g} to {numbers['max']:g}"
     if kind not in ("label", "labels"):
-        return f"{registry.get('evaluate.targets', kind).said}, of {count} labels"
+        said: str = registry.get("evaluate.targets", kind).said
+        return said if audit["labels"] is None else f"{said}, of {count} labels"
     return f"{'one of' if kind == 'label' else 'any of'} {count} labels for each {noun}"
 
 

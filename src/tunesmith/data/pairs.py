@@ -47,6 +47,8 @@ RELEVANCE = "relevance"
 _SCALES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 5.0), (0.0, 10.0), (0.0, 100.0))
 _MOSTLY = 0.95
 """Of the scores, the share that says on which scale they are."""
+_MOSTLY_BROKEN = 0.9
+"""The same of scores from 0 to 1 that are no whole numbers."""
 _SHOWN = 1_000
 _LEFT = np.uint64(12)
 """Bits that a key leaves out of a hash, so that float64 holds it exactly."""
@@ -193,7 +195,9 @@ def check(targets: np.ndarray, place: Callable[[int], Problem], emit: Emit) -> N
 def scale_of(scores: np.ndarray) -> tuple[float, float]:
     """The narrowest usual scale that nearly all scores lie on; their own range where there is none."""
     for low, high in _SCALES:
-        if np.mean((scores >= low) & (scores <= high)) >= _MOSTLY:
+        within = scores[(scores >= low) & (scores <= high)]
+        broken = len(within) > 0 and float(np.mean(within != np.round(within))) > 0.5
+        if len(within) >= (_MOSTLY_BROKEN if broken and high == 1 else _MOSTLY) * len(scores):
             return low, high
     return float(scores.min()), float(scores.max())
 

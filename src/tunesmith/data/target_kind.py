@@ -68,6 +68,10 @@ class TargetKind(ABC):
         """What equal targets have in common, and no others."""
         return tuple(target)
 
+    def shown(self, target: Any) -> Any:
+        """A target that was read, for people."""
+        return target
+
     @abstractmethod
     def read(
         self, column: pa.ChunkedArray, inputs: Sequence[pa.ChunkedArray], columns: Columns

@@ -29,11 +29,12 @@ class EncodedLists(EncodedItems):
 
     @property
     def lengths(self) -> np.ndarray:
-        return self._summed(self.pairs.lengths)
+        return np.add.reduceat(self.pairs.lengths, self._starts)
 
     @property
     def whole_lengths(self) -> np.ndarray:
-        return self._summed(self.pairs.whole_lengths)
+        """Of the longest pair of each row."""
+        return np.maximum.reduceat(self.pairs.whole_lengths, self._starts)
 
     @property
     def longest(self) -> int:
@@ -49,12 +50,10 @@ class EncodedLists(EncodedItems):
         counts = self.answers[positions]
         return np.cumsum(counts) - counts
 
-    def _summed(self, lengths: np.ndarray) -> np.ndarray:
+    @property
+    def _starts(self) -> np.ndarray:
         assert self.answers is not None
-        ends = np.cumsum(self.answers)
-        sums = np.concatenate([[0], np.cumsum(lengths)])
-        found: np.ndarray = sums[ends] - sums[ends - self.answers]
-        return found
+        return np.cumsum(self.answers) - self.answers
 
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         return self.pairs.inputs(self.places(positions))

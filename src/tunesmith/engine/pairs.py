@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,11 +35,12 @@ class EncodedPairs(EncodedItems):
 
     @property
     def lengths(self) -> np.ndarray:
-        return self._summed(self.texts.lengths)
+        return self._of_sides(self.texts.lengths).sum(axis=1)
 
     @property
     def whole_lengths(self) -> np.ndarray:
-        return self._summed(self.texts.whole_lengths)
+        """Of the longest text of each row."""
+        return self._of_sides(self.texts.whole_lengths).max(axis=1)
 
     @property
     def longest(self) -> int:
@@ -49,9 +50,8 @@ class EncodedPairs(EncodedItems):
     def content(self) -> tuple[np.ndarray, ...]:
         return (*self.texts.content, self.sides)
 
-    def _summed(self, lengths: np.ndarray) -> np.ndarray:
-        found: np.ndarray = (lengths[self.sides] * (self.sides >= 0)).sum(axis=1)
-        return found
+    def _of_sides(self, lengths: np.ndarray) -> Any:
+        return lengths[self.sides] * (self.sides >= 0)
 
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         """The texts of these rows, each once, and 'sides' int64 [b, sides] among them."""

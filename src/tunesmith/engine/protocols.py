@@ -139,6 +139,10 @@ class PredictiveTask(Task):
         )
         return encoded
 
+    def evidence(self, rows: Dataset, test: Measured, others: Mapping[str, Measured]) -> dict[str, Any]:
+        """What its own sections of the report show of the test rows; `others`: what baselines make of them."""
+        return {}
+
     def beside(self, bundle: Bundle, folder: Path, check: Callable[[], None]) -> EncodedItems | None:
         """What is computed beside the test rows to judge them, such as further documents; None: nothing."""
         return None

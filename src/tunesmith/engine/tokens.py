@@ -113,7 +113,7 @@ class EncodedRows(Flat, EncodedItems):
 
 def with_features(encoded: EncodedRows, rows: Dataset, bundle: Bundle) -> EncodedRows:
     """With what stands beside the texts, where the model of the bundle reads it and the rows have it."""
-    if bundle.model.table is None or FEATURES not in rows.column_names:
+    if getattr(bundle.model, "table", None) is None or FEATURES not in rows.column_names:
         return encoded
     table = FeatureTable.of(bundle.model.table)
     encoded.table = table.transform(by_column(rows[FEATURES][:], [column.name for column in table.columns]))

@@ -6,7 +6,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tunesmith.evaluate import answer_sections, box_sections, mask_sections, span_sections, words
+from tunesmith.evaluate import (
+    answer_sections,
+    box_sections,
+    mask_sections,
+    relevance_sections,
+    span_sections,
+    words,
+)
 from tunesmith.evaluate.diagnose import label_counts
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.metrics import TABLE, names_for
@@ -42,6 +49,7 @@ _PLAIN: dict[tuple[str, str], Callable[[Evidence], list[str]]] = {
     ("image", "boxes"): box_sections.plain,
     ("tokens", "spans"): span_sections.plain,
     ("question", "answers"): answer_sections.plain,
+    ("pairs", "relevance"): relevance_sections.plain,
 }
 """Lines of Python that use a model in plain transformers, where it gives no labels, number or text."""
 

@@ -78,6 +78,8 @@ class Evidence:
     """Positions of test rows that are perhaps mislabelled (`errors.suspects`)."""
     losses_differ: bool = False
     """Whether the training loss is another one than the validation's, so that they can not be compared."""
+    shown: dict[str, Any] = field(default_factory=dict)
+    """What the task gives its own sections (`PredictiveTask.evidence`)."""
     path: str = ""
     """The run folder, as the user named it."""
     test_count: int = 0

@@ -11,6 +11,7 @@ from tunesmith.core.events import Emit, ignore
 from tunesmith.core.spec import Words
 from tunesmith.data.conversations import Division, Examples
 from tunesmith.data.prepared import PreparedData
+from tunesmith.data.target_kind import kind_named
 from tunesmith.families.plan_data import spread
 from tunesmith.models import catalog
 from tunesmith.models.codec import Example
@@ -35,6 +36,8 @@ def overview(data: PreparedData, model: str, max_length: int | None, emit: Emit 
     some = spread(len(rows))
     names = [name for name in data.modality.roles if name in rows.column_names]
     samples = [{name: rows[int(at)][name] for name in (*names, "target")} for at in _spread(data)]
+    if (kind := kind_named(data.columns.kind)) is not None:
+        samples = [{**sample, "target": kind.shown(sample["target"])} for sample in samples]
     if not data.modality.in_tokens:
         return {"samples": samples, "lengths": None}
     texts = [[str(cell) for cell in rows.select(some)[name][:]] for name in names]

@@ -35,6 +35,8 @@ class SentenceModel(Model):
         with torch.no_grad():
             self.projection.weight.copy_(torch.eye(size))
         self.projection.requires_grad_(False)
+        self.prompts: dict[str, str] = {}
+        """What is put before a 'query' and before a 'document'; the task does so, and other libraries are told."""
         self.projected = False
         """Whether the projection is more than the identity."""
         for name, parameter in network.named_parameters():

@@ -14,6 +14,7 @@ from torch import Tensor
 from tunesmith.core import registry
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit, ignore
+from tunesmith.core.measured import Measured
 from tunesmith.core.options import Options
 from tunesmith.data.corpus import read_corpus
 from tunesmith.data.pairs import keys, scale_of
@@ -26,6 +27,7 @@ from tunesmith.engine.protocols import PredictiveTask, Toy
 from tunesmith.engine.relevance import RANKED, SCORED, judged_by, known_documents
 from tunesmith.engine.similarity import PairObjective
 from tunesmith.engine.tokens import EncodedRows, encode_texts
+from tunesmith.evaluate import relevance_sections
 from tunesmith.evaluate.targets.relevance import Corpus, Relevance
 from tunesmith.models.bundle import Bundle
 
@@ -92,7 +94,7 @@ class Embedding(PredictiveTask):
         self._sizes = tuple(sorted(set(options.matryoshka), reverse=True))
         self._corpus: Corpus | None = None
         self._emit: Emit = ignore
-        self.mined: list[dict[str, Any]] = []
+        self._mined: list[dict[str, Any]] = []
         """Hard negatives that were found, for the report."""
 
     @property
@@ -251,7 +253,7 @@ class Embedding(PredictiveTask):
             (asked, vectors[[at[int(text)] for text in documents]]), own, false, _KEPT, self.options.negative_margin
         )
         some = batching.sample(np.flatnonzero([len(one) > 0 for one in found]), _SHOWN, 0)
-        self.mined = [
+        self._mined = [
             {"query": rows.words[rows.sides[positions[row], 0]], "document": rows.words[rows.sides[positions[row], 1]],
              "negative": words[found[row][0]]}
             for row in some
@@ -260,6 +262,15 @@ class Embedding(PredictiveTask):
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(logits)
+
+    def evidence(self, rows: Dataset, test: Measured, others: Mapping[str, Measured]) -> dict[str, Any]:
+        documents = self.target.documents(rows, self.truth(rows["target"][:]))[1] if self._ranks else []
+        return {**relevance_sections.examples(rows, test, others, documents), "negatives": self._mined}
+
+    def finish(self, bundle: Bundle) -> None:
+        """Other libraries are told what stands before queries and documents."""
+        if any(self._prompts):
+            bundle.model.prompts = dict(zip(("query", "document"), self._prompts, strict=True))
 
     def state(self) -> dict[str, Any]:
         return {"kind": self.kind, "label_names": None, "ranks": self._ranks, "prompts": list(self._prompts),

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
+from tunesmith.core.measured import Measured
 from tunesmith.core.options import Options
 from tunesmith.data.corpus import read_corpus
 from tunesmith.data.pairs import keys, scale_of
@@ -23,6 +24,7 @@ from tunesmith.engine.candidates import EncodedLists, Lists, find_lists
 from tunesmith.engine.protocols import PredictiveTask, Toy
 from tunesmith.engine.relevance import RANKED, SCORED, judged_by
 from tunesmith.engine.tokens import encode_rows, encode_texts
+from tunesmith.evaluate import relevance_sections
 from tunesmith.evaluate.bm25 import BM25
 from tunesmith.evaluate.targets.reranked import Reranked
 from tunesmith.models.bundle import Bundle
@@ -191,6 +193,9 @@ class Reranking(PredictiveTask):
     def finish(self, bundle: Bundle) -> None:
         """What sentence-transformers makes of the output."""
         bundle.model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
+
+    def evidence(self, rows: Dataset, test: Measured, others: Mapping[str, Measured]) -> dict[str, Any]:
+        return relevance_sections.examples(rows, test, others)
 
     def state(self) -> dict[str, Any]:
         return {"kind": self.kind, "label_names": None, "ranks": self._ranks, "listed": self._listed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,9 @@ class Relevance(TargetKind):
         if profile.name == RELEVANCE and profile.distinct == 1:
             return "no column holds a score: texts that stand together belong together"
         return "how much the two texts belong together"
+
+    def shown(self, target: Any) -> Any:
+        return target[0]
 
     def read(
         self, column: pa.ChunkedArray, inputs: Sequence[pa.ChunkedArray], columns: Columns

@@ -115,17 +115,8 @@ class Relevance(Target):
             if cheap is not None:
                 found["bm25"] = Scored(truth[:, 0], bm25_of_pairs(test["text"][:], test["text_pair"][:]))
             return found
-        known, place = documents_of(truth)
+        known, texts = self.documents(test, truth)
         queries = ranking.asked(truth, known)
-        words = [*test["text_pair"][:], *(test["text_negative"][:] if "text_negative" in test.column_names else [])]
-        texts = [words[at] for at in place]
-        if self.corpus is not None:
-            own = set(known.tolist())
-            more = [(key, word) for key, word in zip(keys(self.corpus.words), self.corpus.words, strict=True)
-                    if key not in own]  # fmt: skip
-            known = np.concatenate([known, [key for key, _ in more]])
-            texts += [word for _, word in more]
-            queries = ranking.asked(truth, known)
         count = len(known)
         found = {"random": ranking.ranked(
             queries, truth, known, lambda part: chance.random((part.stop - part.start, count), dtype=np.float32)
@@ -136,6 +127,18 @@ class Relevance(Target):
             found["bm25"] = ranking.ranked(queries, truth, known, lambda part: index.scores(asked[part]))
             emit(Decided("bm25", f"{len(asked)} queries, {count} documents", "no stop words, no stems"))
         return found
+
+    def documents(self, rows: Dataset, truth: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """All that can be found for the queries of some rows: keys float64 [m], and texts, in the order of
+        `Ranked.best`."""
+        known, place = documents_of(truth)
+        words = [*rows["text_pair"][:], *(rows["text_negative"][:] if "text_negative" in rows.column_names else [])]
+        texts = [words[at] for at in place]
+        if self.corpus is None:
+            return known, texts
+        names = keys(self.corpus.words)
+        new = np.flatnonzero(~np.isin(names, known))
+        return np.concatenate([known, names[new]]), [*texts, *(self.corpus.words[at] for at in new.tolist())]
 
     def draw(self, logits: Tensor, chance: torch.Generator) -> Tensor:
         raise NotImplementedError

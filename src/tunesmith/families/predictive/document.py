@@ -144,6 +144,7 @@ def evidence(run: PredictiveRun) -> Words:
                                               run.plan.spec.seed, _PREVIEWED),
         "looks": looks(run, test),
         "typed": modality.typed(rows[0]),
+        "shown": run.plan.task.evidence(rows, test, run.others),
         "test_row_ids": list(rows["row_id"][:]),
         "suspects": suspects(test, [run.others[name] for name in cheap if name in run.others]),
         "losses_differ": type(run.plan.method).objective is not Method.objective, "audit": run.data.audit(),

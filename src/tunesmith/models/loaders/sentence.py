@@ -189,10 +189,10 @@ def save(bundle: Bundle[SentenceModel], folder: Path, *, max_length: int, place:
         _json(folder / _DENSE / "config.json", {**words, "activation_function": "torch.nn.modules.linear.Identity"})
         weight = model.projection.weight.detach().cpu().float().contiguous()
         save_file({"linear.weight": weight}, folder / _DENSE / "model.safetensors")
-    write_prompts(folder, {})
+    _write_prompts(folder, model.prompts)
 
 
-def write_prompts(folder: Path, prompts: Mapping[str, str]) -> None:
+def _write_prompts(folder: Path, prompts: Mapping[str, str]) -> None:
     """What sentence-transformers puts before queries and documents, and how it compares."""
     _json(folder / _PROMPTS, {
         "model_type": "SentenceTransformer", "prompts": dict(prompts), "default_prompt_name": None,
