@@ -21,8 +21,9 @@ import pytest
 import language_models
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TUTORIAL, CHAT, REFINE, PYTHON = PAGES = (
+TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS = PAGES = (
     DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md", DOCS / "python.md",
+    DOCS / "tutorial-questions.md", DOCS / "tutorial-columns.md",
 )  # fmt: skip
 NOTEBOOK = DOCS.parent / "examples" / "support_tickets.ipynb"
 TOOLS = (
@@ -149,6 +150,25 @@ def test_the_refine_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -
     assert len(execute(REFINE, in_tmp)) == 2
     assert (in_tmp / "runs" / "comparison" / "report.html").exists()
     assert (in_tmp / "runs" / "search" / "run" / "result.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_questions_tutorial_works(in_tmp: Path, minilm: Path) -> None:
+    assert len(execute(QUESTIONS, in_tmp)) == 4
+    document = json.loads((in_tmp / "runs" / "receipts" / "metrics.json").read_text(encoding="utf-8"))
+    assert document["test"]["f1"]["value"] > 0.8
+    assert (in_tmp / "answers.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_columns_tutorial_works(in_tmp: Path, minilm: Path) -> None:
+    assert len(execute(COLUMNS, in_tmp)) == 2
+    document = json.loads((in_tmp / "runs" / "urgent" / "metrics.json").read_text(encoding="utf-8"))
+    ours = document["test"]["accuracy"]["value"]
+    others = {name: one["accuracy"]["value"] for name, one in document["baselines"].items()}
+    assert ours > max(others["linear_probe_text"], others["table_logistic_regression"])
 
 
 @pytest.mark.slow
