@@ -19,11 +19,12 @@ from pathlib import Path
 import pytest
 
 import language_models
+from tunesmith.models import tiny_convnet
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS = PAGES = (
+TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION = PAGES = (
     DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md", DOCS / "python.md",
-    DOCS / "tutorial-questions.md", DOCS / "tutorial-columns.md",
+    DOCS / "tutorial-questions.md", DOCS / "tutorial-columns.md", DOCS / "tutorial-segmentation.md",
 )  # fmt: skip
 NOTEBOOK = DOCS.parent / "examples" / "support_tickets.ipynb"
 TOOLS = (
@@ -130,6 +131,15 @@ def test_the_chat_tutorial_works(in_tmp: Path, examples: Path) -> None:
     assert (in_tmp / "runs" / "mira-dpo" / "report.html").exists()
     assert (in_tmp / "mira-merged" / "model.safetensors").exists()
     assert (in_tmp / "pairs.jsonl").exists()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.slow
+def test_the_segmentation_tutorial_works(in_tmp: Path) -> None:
+    tiny_convnet.write(in_tmp / "base")
+    assert len(execute(SEGMENTATION, in_tmp)) == 5
+    assert (in_tmp / "runs" / "parts" / "report.html").exists()
+    assert len(list((in_tmp / "answers_masks").iterdir())) == 24
 
 
 @pytest.mark.story

@@ -18,8 +18,9 @@ from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.core.events import ignore
 from tunesmith.data.masks import Mask
 from tunesmith.engine.masked import mask_loss
-from tunesmith.models import tiny_convnet
-from tunesmith.models.loaders.segmentation import load_base
+from tunesmith.models import tiny, tiny_convnet
+from tunesmith.models.loaders.segmentation import load_base, load_finished, save_segmenter
+from tunesmith.models.manifest import write_manifest
 from tunesmith.models.processor import plain
 from tunesmith.tasks.image_segmentation import ImageSegmentation
 
@@ -160,6 +161,19 @@ def test_networks_of_transformers_learn(base: Callable[[Path], None], tmp_path: 
     assert min(losses) < losses[0]
     picture = next((data / "images").iterdir())
     assert tunesmith.load(run.path).predict(str(picture)) == run.model.predict(str(picture))
+
+
+def test_a_way_up_stands_on_an_efficientnet_lite(tmp_path: Path) -> None:
+    tiny.efficientnet_lite(tmp_path)
+    bundle = load_base(str(tmp_path), label_names=["a", "b", "c"], longest=96, shape=1.5)
+    pixels = torch.rand(2, 3, 64, 96)
+    bundle.model.eval()
+    logits = bundle.model({"pixel_values": pixels})
+    assert logits.shape == (2, 3, 64, 96)
+    save_segmenter(bundle, tmp_path / "model")
+    write_manifest(tmp_path / "model")
+    again = load_finished(tmp_path / "model").model({"pixel_values": pixels})
+    assert torch.equal(again, logits)
 
 
 def test_what_it_can_not_learn_with_is_told(tmp_path: Path) -> None:

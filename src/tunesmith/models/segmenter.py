@@ -120,7 +120,7 @@ class _Maps:
 
     def of(self, network: Any, pixels: Tensor) -> list[Tensor]:
         if self._chosen is None:
-            own: list[Tensor] = network.feature_Maps(pixels)
+            own: list[Tensor] = network.feature_maps(pixels)
             return own
         found = network(pixels, output_hidden_states=True, return_dict=True)
         every = getattr(found, "reshaped_hidden_states", None) or found.hidden_states
