@@ -25,7 +25,7 @@ def checked(found: Document, verbose: bool = False) -> str:
     columns, audit = found["columns"], found["audit"]
     ledger = audit["ledger"]
     lines = [
-        entry("data", f"{', '.join(audit['files'])}: {_rows(ledger['rows'])}, {_dropped(ledger)}"),
+        entry("data", f"{', '.join(dict.fromkeys(audit['files']))}: {_rows(ledger['rows'])}, {_dropped(ledger)}"),
         entry("reads", _columns(columns["inputs"]) + _why(found, next(iter(found["samples"][0])))),
         entry("learns", f"{_columns(columns['target'])}, {_target(columns, audit)}{_why(found, 'target')}"),
         entry("rows", _splits(found["splits"])),

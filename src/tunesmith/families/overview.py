@@ -35,9 +35,13 @@ def overview(data: PreparedData, model: str, max_length: int | None, emit: Emit 
     rows = data.rows
     some = spread(len(rows))
     names = [name for name in data.modality.roles if name in rows.column_names]
-    samples = [{name: rows[int(at)][name] for name in (*names, "target")} for at in _spread(data)]
+    places = [int(at) for at in _spread(data)]
+    samples = [{name: rows[at][name] for name in (*names, "target")} for at in places]
     if (kind := kind_named(data.columns.kind)) is not None:
-        samples = [{**sample, "target": kind.shown(sample["target"])} for sample in samples]
+        samples = [one | {"target": kind.shown(one["target"])} for one in samples]
+    if not data.modality.in_tokens:
+        shown = data.modality.shown(rows.select(places))
+        samples = [one | {names[0]: words} for one, words in zip(samples, shown, strict=True)]
     if not data.modality.in_tokens:
         return {"samples": samples, "lengths": None}
     texts = [[str(cell) for cell in rows.select(some)[name][:]] for name in names]

@@ -48,6 +48,9 @@ class Answers(TargetKind):
         none = sum(not cell for cell in profile.cells)
         return "answers that stand in the context" + (f"; {none:,} rows have none" if none else "")
 
+    def shown(self, target: Sequence[Mapping[str, Any]]) -> str:
+        return " / ".join(one["text"] for one in target) or "no answer"
+
     def read(
         self, column: pa.ChunkedArray, inputs: Sequence[pa.ChunkedArray], columns: Columns
     ) -> tuple[pa.Array, list[tuple[int, str]]]:

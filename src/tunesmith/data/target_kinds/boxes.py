@@ -91,6 +91,10 @@ class BoxKind(TargetKind):
     def labels_of(self, target: Mapping[str, Any]) -> list[str]:
         return sorted({one["label"] for one in target["boxes"] if one["used"]})
 
+    def shown(self, target: Mapping[str, Any]) -> str:
+        counts = Counter(one["label"] for one in target["boxes"] if one["used"])
+        return ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "no boxes"
+
     def identity(self, target: Mapping[str, Any]) -> Hashable:
         return tuple((one["label"], *one["box"]) for one in target["boxes"])
 

@@ -80,6 +80,11 @@ class Masks(TargetKind):
     def labels_of(self, target: Any) -> Sequence[str]:
         return Mask.of(target).labels
 
+    def shown(self, target: Any) -> str:
+        pixels = Mask.of(target).pixels
+        most = sorted(pixels.items(), key=lambda one: -one[1])
+        return ", ".join(f"{count / max(1, sum(pixels.values())):.0%} {label}" for label, count in most)
+
     def identity(self, target: Any) -> Hashable:
         mask = Mask.of(target)
         return mask.digest, tuple(mask.names.items())
