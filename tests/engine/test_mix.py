@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tunesmith.engine.augment import Augmentation
 from tunesmith.engine.batching import resampled
 from tunesmith.engine.mix import mix
 from tunesmith.engine.objective import RowObjective
-from tunesmith.engine.pixels import EncodedPictures
+from tunesmith.engine.pixels import DecodedAnew, EncodedPictures, encode_pictures
 from tunesmith.models.processor import PictureProcessor
 
 
@@ -74,3 +77,21 @@ def test_items_come_as_often_as_they_are_to() -> None:
     assert np.bincount(drawn, minlength=100)[90:].min() >= 5
     assert np.array_equal(drawn, resampled(chances, seed=0, epoch=1))
     assert not np.array_equal(drawn, resampled(chances, seed=0, epoch=2))
+
+
+def test_pictures_that_would_fill_the_disk_are_decoded_for_each_batch(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"{number}.png") for number in range(4)]
+    for number, file in enumerate(files):
+        Image.fromarray(np.full((9, 9, 3), 50 * number, dtype=np.uint8)).save(file)
+    processor = PictureProcessor(4, 4, resample=2, edge=8)
+    kept = encode_pictures(files, processor, tmp_path / "kept")
+    anew = encode_pictures(files, processor, tmp_path / "anew", most=100)
+    assert isinstance(anew.pixels, DecodedAnew)
+    assert not list((tmp_path / "anew").iterdir())
+    for rows in (kept, anew):
+        rows.augmentation = Augmentation(flip="horizontal", crop=(0.5, 1.0))
+        rows.row_ids = np.arange(4)
+    some = np.array([3, 1])
+    assert torch.equal(kept.inputs(some)["pixel_values"], anew.inputs(some)["pixel_values"])
+    both = (rows.training_batch(some, 0, 1)["pixel_values"] for rows in (kept, anew))
+    assert torch.equal(*both)

@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from tunesmith.core.errors import ModelError
+from tunesmith.data.pictures import to_uri
 from tunesmith.engine.inference import run_rows
 from tunesmith.engine.pixels import encode_pictures
 from tunesmith.models import tiny_convnet
@@ -182,7 +183,7 @@ def test_rows_of_pictures_are_read_from_disk(convnet: Path, tmp_path: Path) -> N
     bundle = _base(convnet)
     bundle.model.eval()
     images = [_picture(40 + number, 50, number) for number in range(5)]
-    rows = encode_pictures(images, bundle.processor, tmp_path / "rows")
+    rows = encode_pictures([to_uri(image) for image in images], bundle.processor, tmp_path / "rows")
     assert rows.lengths.tolist() == [16] * 5
     batch = rows.collate(np.array([3, 1]))
     direct = bundle.processor.normalise(bundle.processor.pixels(images[3])[None])

@@ -103,12 +103,15 @@ def read_picture(given: str | Path) -> Image.Image:
     return next(read_pictures([given]))
 
 
-def read_pictures(given: Sequence[str | Path], check: Callable[[], None] = lambda: None) -> Iterator[Image.Image]:
-    """`read_picture` of each, in order, on all cores. `check` is called now and then and may raise."""
+def read_pictures(
+    given: Sequence[str | Path], check: Callable[[], None] = lambda: None, least: int | None = None
+) -> Iterator[Image.Image]:
+    """`read_picture` of each, in order, on all cores; `least` as `open_picture` has it. `check` is called now and then
+    and may raise."""
 
     def one(path: str | Path) -> Image.Image:
         try:
-            return open_picture(path).image
+            return open_picture(path, least).image
         except PictureFault as fault:
             raise DataError(Problem(str(fault), file=shown(path))) from None
 

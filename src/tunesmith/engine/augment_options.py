@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from tunesmith.core.spec import Words
 from tunesmith.engine.augment import Flip, Level, of_level
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
-from tunesmith.engine.pixels import EncodedPictures
+from tunesmith.engine.pixels import DecodedAnew, EncodedPictures
 
 
 class AugmentOptions(Options):
@@ -45,6 +46,9 @@ def settle_augmentation(rows: EncodedItems, options: AugmentOptions, ask: Ask | 
     `ask`: None where labels can not depend on which way round a picture is, or no linear head gives them.
     """
     assert isinstance(rows, EncodedPictures)
+    if isinstance(rows.pixels, DecodedAnew):
+        size = f"{math.prod(rows.pixels.shape) / 1e9:,.0f} GB"
+        emit(Decided("decoded", "anew for each batch", f"{len(rows):,} pictures would take {size} of the disk at once"))
     level = options.augment
     if level == "auto":
         level = "standard"

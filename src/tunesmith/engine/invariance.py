@@ -28,7 +28,8 @@ class Invariance(NamedTuple):
         """A head that knows next to nothing can not say so."""
         sign = 1 if self.higher_is_better else -1
         plain, changed = sign * (self.plain - self.constant), sign * (self.changed - self.constant)
-        return plain > abs(self.constant) / self.rows**0.5 and changed >= _KEPT * plain
+        noise = (1.0 if self.higher_is_better else self.constant) / self.rows**0.5  # of a share two standard errors
+        return plain > noise and changed >= _KEPT * plain
 
 
 Ask: TypeAlias = Callable[[EncodedItems], Invariance]

@@ -1,34 +1,41 @@
 """Rows as pictures of one size: a flat, memory-mapped file of 8-bit colours however many there are.
 
 Knows nothing of tasks; a batch touches only its own rows. Pictures are decoded once, so that a step reads them as
-numbers, and are kept with the edge that a network's own crop would cut off, for crops elsewhere.
+numbers, and are kept with the edge that a network's own crop would cut off, for crops elsewhere. Those that would fill
+the disk are decoded for each batch.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import math
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from tunesmith.core.files import new_file, own_folder
+from tunesmith.data.pictures import read_pictures
 from tunesmith.engine.augment import Augmentation, Pictures
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.mix import mix
 from tunesmith.models.processor import PictureProcessor
 
+CACHE_BYTES = 50_000_000_000
+"""Most of decoded pictures on disk: 250,000 of 256 x 256 pixels."""
+
 
 @dataclass
 class EncodedPictures(EncodedItems):
-    """`pixels` uint8 [n, *processor.stored, 3] as `processor` made them; `digest` uint8 [32], the sha256 of all."""
+    """`pixels` uint8 [n, *processor.stored, 3] as `processor` made them, or what stands for them; `digest` uint8 [32],
+    the sha256 of all."""
 
     unit: ClassVar[str] = "squares of 16 x 16 pixels"
-    pixels: np.ndarray
+    pixels: np.ndarray | DecodedAnew
     processor: PictureProcessor
     digest: np.ndarray
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -36,6 +43,8 @@ class EncodedPictures(EncodedItems):
     mixup: float = 0.0
     cutmix: float = 0.0
     """As `engine.mix` has them."""
+    mirror: int | None = None
+    """The axis of `pixels` that is turned over."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -50,7 +59,12 @@ class EncodedPictures(EncodedItems):
 
     def seen(self, positions: np.ndarray) -> np.ndarray:
         """What the network reads of them, as pictures, uint8 [b, height, width, 3]."""
-        return self.processor.middle(self.pixels[positions])
+        return self.processor.middle(self.stored(positions))
+
+    def stored(self, positions: np.ndarray) -> np.ndarray:
+        """The same with the edge that the network's own crop cuts off, uint8 [b, *processor.stored, 3]."""
+        found = self.pixels[positions]
+        return found if self.mirror is None else np.flip(found, self.mirror)
 
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         """'pixel_values' float32 [b, 3, height, width]."""
@@ -61,7 +75,7 @@ class EncodedPictures(EncodedItems):
         rows = positions if self.row_ids is None else self.row_ids[positions]
         size = self.processor.height, self.processor.width
         return self.augmentation.apply(
-            Pictures(self.pixels[positions]), size, seed=seed, epoch=epoch, rows=rows
+            Pictures(self.stored(positions)), size, seed=seed, epoch=epoch, rows=rows
         ).pixels  # fmt: skip
 
     def training_batch(self, positions: np.ndarray, seed: int, epoch: int) -> dict[str, Tensor]:
@@ -88,23 +102,53 @@ class EncodedPictures(EncodedItems):
 
     def mirrored(self, axis: int) -> Self:
         """The same pictures left for right (`axis` 2) or upside down (1)."""
-        return replace(self, pixels=np.flip(self.pixels, axis))
+        return replace(self, mirror=axis)
+
+
+class DecodedAnew:
+    """Pictures that do not fit on the disk once decoded: read from their files whenever they are asked for, on all
+    cores. Looks like the array uint8 [n, *processor.stored, 3] that they would be."""
+
+    def __init__(self, given: Sequence[str], processor: PictureProcessor):
+        self._given, self._processor = given, processor
+        self.shape = (len(given), *processor.stored, 3)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        """Those at int64 [b]. Raises DataError for a file that has gone since it was read first."""
+        found = np.empty((len(positions), *self.shape[1:]), dtype=np.uint8)
+        wanted = [self._given[at] for at in positions]
+        for row, image in enumerate(read_pictures(wanted, least=least_side(self._processor))):
+            found[row] = self._processor.stored_pixels(image)
+        return found
+
+
+def least_side(processor: PictureProcessor) -> int:
+    """Pixels of a side below which a picture is not decoded: twice what is kept, so that resizing still averages."""
+    return 2 * max(processor.stored)
 
 
 def encode_pictures(
-    images: Iterable[Image.Image], processor: PictureProcessor, folder: Path, check: Callable[[], None] = lambda: None
-) -> EncodedPictures:
-    """Pictures in RGB to one size, in a file below `folder`. `check` is called before each and may raise."""
+    given: Sequence[str], processor: PictureProcessor, folder: Path, check: Callable[[], None] = lambda: None,
+    most: int = CACHE_BYTES,
+) -> EncodedPictures:  # fmt: skip
+    """Pictures, by their paths or as data URIs, at one size: decoded once into a file below `folder`, or, where that
+    would take more than `most` bytes or half of what is free on the disk, anew for each batch. `check` is called before
+    each and may raise."""
     own_folder(folder)
-    path, count, content = folder / "pixels.bin", 0, hashlib.sha256()
+    shape = (len(given), *processor.stored, 3)
+    if math.prod(shape) > min(most, shutil.disk_usage(folder).free // 2):
+        digest = hashlib.sha256("\0".join(given).encode()).digest()
+        return EncodedPictures(DecodedAnew(given, processor), processor, np.frombuffer(digest, dtype=np.uint8))
+    path, content = folder / "pixels.bin", hashlib.sha256()
     with new_file(path, durable=False) as file:
-        for image in images:
+        for image in read_pictures(given, check, least_side(processor)):
             check()
             pixels = np.ascontiguousarray(processor.stored_pixels(image))
             # not `tofile`, which forgets why it could not write: a full disk pauses a run, other faults end it
             file.write(pixels.data)
             content.update(pixels.data)
-            count += 1
-    shape = (count, *processor.stored, 3)
-    pixels = np.memmap(path, dtype=np.uint8, mode="r", shape=shape) if count else np.zeros(shape, dtype=np.uint8)
-    return EncodedPictures(pixels, processor, np.frombuffer(content.digest(), dtype=np.uint8))
+    kept = np.memmap(path, dtype=np.uint8, mode="r", shape=shape) if given else np.zeros(shape, dtype=np.uint8)
+    return EncodedPictures(kept, processor, np.frombuffer(content.digest(), dtype=np.uint8))

@@ -32,7 +32,7 @@ class Image(ImageData, Modality):
         self, rows: Dataset, bundle: Bundle[Any], limit: int, folder: Path, check: Callable[[], None] = lambda: None
     ) -> EncodedPictures:
         assert bundle.processor is not None
-        return encode_pictures(pictures.read_pictures(rows["image"][:], check), bundle.processor, folder, check)
+        return encode_pictures(rows["image"][:], bundle.processor, folder, check)
 
     def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:
         return Dataset.from_dict({"image": rows[columns.inputs[0]][:]})  # nothing is decoded twice
@@ -67,8 +67,8 @@ class Image(ImageData, Modality):
 
     def picture(self, row: Mapping[str, Any]) -> str | None:
         try:
-            return pictures.to_uri(pictures.read_picture(row["image"]), _SHOWN)
-        except DataError:  # it was there when the run began
+            return pictures.to_uri(pictures.open_picture(row["image"], 2 * _SHOWN).image, _SHOWN)
+        except pictures.PictureFault:  # it was there when the run began
             return None
 
 

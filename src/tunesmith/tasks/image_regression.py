@@ -10,33 +10,25 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from PIL import Image
 
-from tunesmith.core.events import Emit
-from tunesmith.core.spec import Words
-from tunesmith.engine.augment_options import AugmentOptions, settle_augmentation
-from tunesmith.engine.encoded import EncodedItems
-from tunesmith.engine.invariance import Ask
+from tunesmith.engine.augment_options import PictureOptions
+from tunesmith.engine.picture_task import PictureTask
 from tunesmith.engine.protocols import Toy
 from tunesmith.engine.regression import Regression, RegressionOptions
 from tunesmith.models.processor import plain
 
 
-class ImageRegressionOptions(RegressionOptions, AugmentOptions):
+class ImageRegressionOptions(RegressionOptions, PictureOptions):
     augment: Literal["auto", "none", "light", "standard", "strong"] = "none"
     """How far training pictures are changed at random, anew in every epoch: none, as numbers may depend on how large or
     light a thing is, light (crops, a little brightness), standard (also turned by up to 10 degrees, colours, parts
     erased), strong (also two operations of RandAugment); auto is standard."""
 
 
-class ImageRegression(Regression):
+class ImageRegression(PictureTask, Regression):
     Options = ImageRegressionOptions
     options: ImageRegressionOptions
     summary: ClassVar[str] = "a number for a picture"
-    modality: ClassVar[str] = "image"
-    loader: ClassVar[str] = "vision"
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {"scratch": (2e-3, 20)}
-
-    def settle_rows(self, rows: EncodedItems, ask: Ask | None, emit: Emit) -> Words:
-        return settle_augmentation(rows, self.options, ask, emit)
 
     @classmethod
     def toys(cls) -> list[Toy]:
