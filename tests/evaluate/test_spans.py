@@ -69,7 +69,8 @@ def test_scores_are_decoded_row_by_row() -> None:
     one, other = target.decode(scores, np.array([3, 1]))
     assert (one.tags, other.tags) == (["B-PER", "I-PER", "O"], ["O"])
     found = target.answers([one, other], None)
-    assert found[0]["spans"] == [{"text": "B-PER I-PER", "type": "PER", "start": 0, "end": 2, "probability": 0.7}]
+    whole = {"text": "B-PER I-PER", "type": "PER", "start": 0, "end": 11, "first_word": 0, "end_word": 2}
+    assert found[0]["spans"] == [{**whole, "probability": 0.7}]
     assert target.answers([one], None, 0.75)[0]["spans"] == []
     assert compute(target.measure([one, other], TrueTags([one.tags, other.tags])))["word_log_loss"] == pytest.approx(
         -np.log([0.8, 0.7, 0.6, 0.9]).mean()

@@ -154,7 +154,8 @@ def test_a_run_from_words_to_plain_transformers(tmp_path: Path) -> None:
     found = model.predict("sorry, the app was here 3")
     assert found["words"] == ["sorry", ",", "the", "app", "was", "here", "3"]
     assert model.predict([["sorry", "the", "app", "was", "3"]])[0]["spans"][0] == {
-        "text": "the app", "type": "THING", "start": 1, "end": 3, "probability": pytest.approx(1, abs=0.5),
+        "text": "the app", "type": "THING", "start": 6, "end": 13, "first_word": 1, "end_word": 3,
+        "probability": pytest.approx(1, abs=0.5),
     }  # fmt: skip
     with pytest.warns(UserWarning, match="trained rows: 28 of 40 rows"):
         evaluated = tunesmith.evaluate(run.path, path)

@@ -49,11 +49,13 @@ def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: 
     _check_names(request, known, source)
     reasons: Reasons = {}
     modality, texts = _inputs(profiles, request, source, reasons)
-    if modality.kinds is not None:
-        request = replace(request, kinds=modality.kinds)
+    apart = {kind for one in request.modalities for kind in one.kinds or () if one is not modality}
+    own = modality.kinds or tuple(kind for kind in request.kinds if kind not in apart)
+    request = replace(request, kinds=own)
     target, kind, separator = _target(profiles, texts, request, source, reasons)
     columns = Columns(texts, target, kind, separator, header, modality=modality.name)
     columns = kinds.meaning(columns, known, (request.values, request.decimal), source, reasons)
+    columns = modality.meaning(columns, known, reasons)
     for what, (value, why) in reasons.items():
         emit(Decided(what, value, why))
     if len(target) == 1:
@@ -63,7 +65,7 @@ def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: 
     _tell_left_out(profiles, columns, skipped, modality.joins, emit)
     if skipped:
         emit(Decided("skipped columns", list(skipped), "; ".join(f"{k}: {v}" for k, v in skipped.items())))
-    return Guess(columns, modality, reasons)
+    return Guess(columns, modality.of_columns(columns), reasons)
 
 
 def _tell_left_out(
@@ -109,6 +111,7 @@ def _inputs(
 ) -> tuple[DataModality, tuple[str, ...]]:
     """What is read, and the columns that hold it."""
     target = request.target or ()
+    request = _of_sure_target(profiles, request)
     if request.text is None:
         modality = _likeliest(request, profiles)
         free = [profile for profile in profiles if profile.name not in target]
@@ -125,6 +128,17 @@ def _inputs(
         reasons[modality.roles[0]] = (" + ".join(names), why)
     _refuse_other([profile for profile in profiles if profile.name in names], modality, request, source)
     return modality, names
+
+
+def _of_sure_target(profiles: Sequence[Profile], request: ColumnRequest) -> ColumnRequest:
+    """The request with the modalities alone that belong to the kind of target that some column surely holds, and no
+    other column is called like a target."""
+    named = [one for one in profiles if one.name in (request.target or ())]
+    held = {_surely(one, request) for one in named or profiles} - {None}
+    rivals = [one for one in profiles if one.target_rank and one.kind != "other" and one.distinct > 1]
+    others = [one for one in rivals if _surely(one, request) is None]
+    fitting = tuple(one for one in request.modalities if held & set(one.kinds or ()))
+    return replace(request, modalities=fitting) if fitting and (named or not others) else request
 
 
 def _likeliest(request: ColumnRequest, profiles: Sequence[Profile]) -> DataModality:

@@ -193,7 +193,8 @@ def meaning(
         return replace(columns, decimal=style.decimal if profile.kind == "string" and style.sure else None)
     if (other := kind_named(columns.kind)) is not None and not other.labelled:
         return columns
-    _refuse_spans(profile, source)
+    if columns.kind != "spans":
+        _refuse_spans(profile, source)
     positions = None
     if columns.kind == "labels" and values.label_separator is None:
         positions = vectors.width(profile.cells, source, profile.name)
@@ -237,8 +238,8 @@ def _refuse_spans(profile: Profile, source: str) -> None:
     parts = [part for cell in profile.cells[:200] for part in (cell if isinstance(cell, list) else [cell])]
     if parts and sum(bool(_SPAN.match(str(part).strip())) for part in parts) > 0.5 * len(parts):
         shown = str(profile.cells[0])[:60]
-        message = f"cells such as {shown} label words inside of the text (spans), which no task learns"
-        fix = "Give labels that say something of a text as a whole (its class or classes)."
+        message = f"cells such as {shown} label words inside of the text (spans), which this task does not learn"
+        fix = "Give labels that say something of a text as a whole, or learn the spans: --task token-classification."
         raise DataError(Problem(message, source, column=profile.name), fix)
 
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tunesmith.data import label_studio
 from tunesmith.data.jsonkeys import Json
 from tunesmith.data.textfile import TextFile
 
-FIX = "Export what says something of a text as a whole (its class, classes or rating)."
-_SPANS = "labels of words inside of the text (spans), which no task here learns"
-_VALUES = ("choices", "taxonomy", "rating", "number", "text", "datetime")
-_SPAN_TYPES = ("labels", "hypertextlabels", "paragraphlabels", "timeserieslabels", "rectanglelabels", "brushlabels")
+FIX = "Export what says something of a text as a whole (its class, classes or rating), or spans of its characters."
+_OTHER_SPANS = "labels of parts, which no task here learns"
+_OTHER_TYPES = ("paragraphlabels", "timeserieslabels", "brushlabels")
+SPANS = "spans"
 _FASTTEXT = re.compile(r"(?:^|(?<=\s))__label__(\S+)\s?")
 
 
@@ -29,15 +30,16 @@ class Tool:
     convert: Callable[[Json, Tool], Json]
     labels: tuple[str, ...]
     differing: int = 0
+    spans: bool = False
 
 
 def tool_of(first: Json) -> Tool | None:
     """The tool whose export begins with this row."""
-    listed = [key for key in ("annotations", "completions", "predictions") if isinstance(first.get(key), list)]
-    if listed and isinstance(first.get("data"), Mapping):
+    if label_studio.is_task(first):
         why = "texts in 'data', labels in 'annotations'"
-        names = tuple(_name(one, first) for one in _results(_annotations(first))) or ("label",)
-        return Tool("Label Studio", why, _label_studio, names)
+        marked = label_studio.kept_annotations(first)
+        named = tuple(label_studio.column(one, first) for one in label_studio.results(marked[0])) if marked else ()
+        return Tool("Label Studio", why, _label_studio, named or ("label",))
     if "answer" in first and "text" in first and {"_input_hash", "_task_hash"} & set(first):
         why = "rejected and ignored answers give no label"
         return Tool("Prodigy", why, _prodigy, ("label" if "label" in first else "accept",))
@@ -50,59 +52,42 @@ def tool_of(first: Json) -> Tool | None:
     return None
 
 
-def _annotations(task: Json) -> list[Json]:
-    listed = task.get("annotations") or task.get("completions") or []
-    return [one for one in listed if isinstance(one, dict) and not one.get("was_cancelled")]
-
-
-def _results(annotations: list[Json]) -> list[Json]:
-    listed = annotations[0].get("result") if annotations else None
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-
-
-def _name(result: Json, task: Json) -> str:
-    name = str(result.get("from_name") or "label")
-    return f"{name}_label" if name in task["data"] else name
-
-
 def _label_studio(task: Json, tool: Tool) -> Json:
     if not isinstance(task.get("data"), Mapping):
         raise ValueError("this is no task of Label Studio: 'data' is missing")
     row = {str(key): value for key, value in task["data"].items()}
-    annotations = _annotations(task)
-    values = [[one.get("value") for one in _results([annotation])] for annotation in annotations]
+    found = label_studio.kept_annotations(task)
+    values = [[one.get("value") for one in label_studio.results(annotation)] for annotation in found]
     tool.differing += any(value != values[0] for value in values[1:])
-    for result in _results(annotations):
-        kind, value = str(result.get("type")), result.get("value")
-        if kind in _SPAN_TYPES or (isinstance(value, Mapping) and {"start", "end"} <= set(value)):
-            raise ValueError(f"Label Studio: {_SPANS}")
-        if isinstance(value, Mapping):
-            found = next((value[key] for key in (kind, *_VALUES) if key in value), None)
-            if kind == "taxonomy" and isinstance(found, list):
-                found = [" / ".join(map(str, path)) if isinstance(path, list) else str(path) for path in found]
-            row[_name(result, task)] = found
+    spans: list[Json] = []
+    for result in label_studio.results(found[0]) if found else ():
+        if str(result.get("type")) in _OTHER_TYPES:
+            raise ValueError(f"Label Studio: {_OTHER_SPANS}")
+        if label_studio.is_span(result):
+            spans.append(label_studio.span_of(result))
+        elif result.get("type") != "relation":
+            row[label_studio.column(result, task)] = label_studio.value_of(result)
+    tool.spans = tool.spans or bool(spans)
+    if found and tool.spans:
+        row[SPANS] = spans
     return row
 
 
 def _doccano(row: Json, tool: Tool) -> Json:
     found = dict(row)
     if "annotations" in found and "label" not in found:
-        listed = found.pop("annotations")
-        found["label"] = [one.get("label") if isinstance(one, Mapping) else one for one in listed or []]
-        if any(isinstance(one, Mapping) and {"start_offset", "end_offset"} & set(one) for one in listed or []):
-            raise ValueError(f"Doccano: {_SPANS}")
-    for name in ("label", "labels", "entities"):
-        cell = found.get(name)
-        if isinstance(cell, list) and any(isinstance(one, list | Mapping) for one in cell):
-            raise ValueError(f"Doccano: {_SPANS}")
+        listed = found.pop("annotations") or []
+        places = any(isinstance(one, Mapping) and {"start_offset", "end_offset"} & set(one) for one in listed)
+        tool.spans = tool.spans or places
+        plain = [one.get("label") if isinstance(one, Mapping) else one for one in listed]
+        found[SPANS if tool.spans else "label"] = listed if tool.spans else plain
     return found
 
 
 def _prodigy(row: Json, tool: Tool) -> Json:
-    name = "label" if "label" in row else "accept"
-    if row.get("spans"):
-        raise ValueError(f"Prodigy: {_SPANS}")
-    kept = {key: value for key, value in row.items() if not key.startswith("_") and key not in ("options", "config")}
+    left_out = ("options", "config", *(("tokens",) if "spans" in row else ()))
+    name = "spans" if "spans" in row else "label" if "label" in row else "accept"
+    kept = {key: value for key, value in row.items() if not key.startswith("_") and key not in left_out}
     return kept if row.get("answer") == "accept" else {**kept, name: None}
 
 

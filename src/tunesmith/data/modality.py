@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit
 from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.profile import Profile
-from tunesmith.data.types import ReadOptions
+from tunesmith.data.types import Columns, ReadOptions
 
 Flags = npt.NDArray[np.bool_]
 Reasons = dict[str, tuple[str, str]]
@@ -93,6 +93,14 @@ class DataModality(ABC):
             raise self.no_column(profiles, source)
         reasons[self.roles[0]] = (best.name, f"it holds {self.nouns}")
         return (best.name,)
+
+    def meaning(self, columns: Columns, known: Mapping[str, Profile], reasons: Reasons) -> Columns:
+        """The columns with what the cells of the inputs mean, found out in the columns of the data."""
+        return columns
+
+    def of_columns(self, columns: Columns) -> Self:
+        """This kind of input as such columns hold it."""
+        return self
 
     def no_column(self, profiles: Sequence[Profile], source: str) -> DataError:
         """The error where no column holds such inputs."""

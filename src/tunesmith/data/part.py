@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tunesmith.core.errors import Problem
-from tunesmith.data.arrowfile import remove
+from tunesmith.data.arrowfile import ArrowWriter, remove
 from tunesmith.data.modality import DataModality
 from tunesmith.data.target_kind import TargetKind
 from tunesmith.data.texts import TextData
@@ -65,6 +65,15 @@ class Part:
         """Drop the table and its file; where the rows came from is still known."""
         self.table = pa.table({name: [] for name in self.table.column_names})
         remove(self.path)
+
+    def keep_rows(self, table: pa.Table, firsts: npt.NDArray[np.int64]) -> None:
+        """Put a table in the place of its own, each row of which begins at one of `firsts` of its rows."""
+        writer = ArrowWriter(self.path.parent)
+        writer.write(table)
+        remove(self.path)
+        self.table, self.path, self.rows = writer.finish(), writer.path, writer.rows
+        self.lines = None if self.lines is None else self.lines[firsts]
+        self.repaired = np.zeros(0, dtype=np.int64)
 
     def location(self, row: int) -> dict[str, Any]:
         """Where the row (from 0) came from: file, data row from 1, line from 1 or None."""

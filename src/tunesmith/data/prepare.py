@@ -30,7 +30,7 @@ from tunesmith.data.sources import SPLITS, read_source
 from tunesmith.data.split import NAMES
 from tunesmith.data.tables import Hints, Part, flatten
 from tunesmith.data.target_kind import kind_named
-from tunesmith.data.targets import TargetReader, parse_targets
+from tunesmith.data.targets import TargetReader, parse_targets, tell_odd
 from tunesmith.data.texts import TextData
 from tunesmith.data.types import Columns, Kind, ReadOptions, SplitOptions, ValueOptions
 
@@ -83,6 +83,7 @@ def prepare(  # the arguments are the flags of the command line
     try:
         guess = _guess(parts, request, options, emit)
         anchor_targets(parts, guess.columns)
+        tell_odd(parts, guess.columns, emit)
         reader = TargetReader.of(guess.columns, [part.table for part in parts], values, decimal)
         reader = replace(reader, drop_unreadable=values.unreadable == "drop")
         rows = canonical.write_rows(parts, reader, guess.modality, cache_dir)
@@ -294,8 +295,7 @@ def _assemble(
     seed: int,
     emit: Emit,
 ) -> PreparedData:
-    table, columns, modality = rows.table, guess.columns, guess.modality
-    options, values = asked
+    (options, values), table, columns, modality = asked, rows.table, guess.columns, guess.modality
     starts = np.cumsum([0, *(part.rows for part in parts)]).tolist()
     origins = Origins(parts, starts[:-1])
     kept = np.asarray(table.column("row_id")) if table.num_rows else np.zeros(0, dtype=np.int64)

@@ -15,7 +15,9 @@ from tunesmith.data.values import looks_listed, parse_list, whole
 OUTSIDE = "O"
 _TAG = re.compile(r"([BIMLEUS])-(.+)")
 _BEGIN, _END = frozenset("BUS"), frozenset("LEUS")
-TAG_NAMES = ("tags", "ner_tags", "tag", "ner", "labels", "label", "bio", "iob", "entities", "pos_tags", "pos")
+STRAY = "an I- goes on with no entity; it is read as if it were B-"
+TAG_NAMES = ("tags", "ner_tags", "tag", "ner", "labels", "label", "bio", "iob", "entities", "spans", "ents",
+             "annotations", "pos_tags", "pos")  # fmt: skip
 WORD_NAMES = ("tokens", "words", "token", "word", "text", "sentence")
 
 
@@ -84,7 +86,18 @@ def scheme_of(rows: Sequence[Sequence[str]]) -> str | None:
         return "BILOU"
     if letters & {"E", "S"}:
         return "BIOES"
-    return "BIO" if all(as_bio(tags) == list(tags) for tags in rows) else "IOB1"
+    begun = sum(len(stray(tags)) for tags in rows)
+    return "BIO" if 2 * begun < sum(len(spans_of(as_bio(tags))) for tags in rows) or not begun else "IOB1"
+
+
+def stray(tags: Sequence[str]) -> list[int]:
+    """The words whose I- goes on with nothing. In IOB1 entities begin so, but those right behind one of their type."""
+    matches = [_TAG.fullmatch(tag) for tag in tags]
+    before = [None, *matches[:-1]]
+    return [
+        at for at, (match, last) in enumerate(zip(matches, before, strict=True))
+        if match and match[1] == "I" and (last is None or last[2] != match[2] or last[1] in _END)
+    ]  # fmt: skip
 
 
 def spans_of(tags: Sequence[str]) -> list[Span]:

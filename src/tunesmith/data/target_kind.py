@@ -56,6 +56,13 @@ class TargetKind(ABC):
         """Whether cells of a type are such targets as they are, so that its fields make no columns of their own."""
         return bool(kind == self.arrow)
 
+    def odd(
+        self, column: pa.ChunkedArray, inputs: Sequence[pa.ChunkedArray], columns: Columns,
+        place: Callable[[int, str], Problem],
+    ) -> list[str]:  # fmt: skip
+        """What is learned of cells that is not what stands there, with its `place` (of a row and a message)."""
+        return []
+
     def warn(self, column: pa.ChunkedArray, place: Callable[[int], Problem], emit: Emit) -> None:  # noqa: B027
         """Say what is odd in the targets that were read; `place`: where a row stood."""
 

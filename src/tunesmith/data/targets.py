@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
+from tunesmith.core.events import Emit, Warned
 from tunesmith.data.nothing import labels_of_nothing, may_be_nothing, says_nothing
 from tunesmith.data.numbers import NumberStyle, style_of
 from tunesmith.data.spelling import merge_spellings, nearest, shown
@@ -320,3 +321,13 @@ def _convert(
     values = pa.array(found, type=kind).take(pa.array(codes))
     rows: npt.NDArray[np.int64] = np.flatnonzero(np.isin(codes, list(bad))) if bad else np.zeros(0, np.int64)
     return values, [(int(row), bad[int(codes[row])]) for row in rows]
+
+
+def tell_odd(parts: Sequence[Any], columns: Columns, emit: Emit) -> None:
+    """Say what is learned of the targets of some `data.part.Part`s that is not what stands there."""
+    if (other := kind_named(columns.kind)) is None:
+        return
+    for part in parts:
+        inputs = [part.table.column(name) for name in columns.inputs]
+        for message in other.odd(part.table.column(columns.target[0]), inputs, columns, part.problem):
+            emit(Warned(columns.kind, message))

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from tunesmith.core.options import Options
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.splitting import Splitting
 
 __all__ = ["Columns", "Kind", "Leakage", "Ledger", "ReadOptions", "SplitOptions", "ValueOptions"]
 
@@ -30,6 +31,7 @@ class Columns:
     before the fraction of numbers, where it was found or given. merge_labels: spellings of one label are one. missing:
     values that mean that there is none. names: (label as it is written, its name), where labels have been given names.
     repeated_answers: as `ValueOptions` has it. features: what is read beside the inputs, as numbers.
+    splitting: how texts are told apart into words (`data.splitting`).
     """
 
     inputs: tuple[str, ...]
@@ -45,12 +47,13 @@ class Columns:
     modality: str = "text"
     repeated_answers: str = "refuse"
     features: tuple[str, ...] = ()
+    splitting: Splitting = ""
 
     def record(self) -> dict[str, Any]:
         """As a JSON object; `Columns.of` reads it back. Texts are written as "text" and "text_pair"."""
         record = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         plain: dict[str, Any] = {"positions": None, "decimal": None, "merge_labels": False, "missing": [], "names": [],
-                                 "repeated_answers": "refuse", "features": []}  # fmt: skip
+                                 "repeated_answers": "refuse", "features": [], "splitting": ""}  # fmt: skip
         record = {name: value for name, value in record.items() if plain.get(name, ...) != value}
         if self.modality != "text":
             return record

@@ -2,38 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 
+from tunesmith.core.errors import Problem
+from tunesmith.data import offsets
 from tunesmith.data.profile import Profile, simple
-from tunesmith.data.tags import TAG_NAMES, as_bio, is_tag, items_of, scheme_of
+from tunesmith.data.splitting import places_of
+from tunesmith.data.tags import STRAY, TAG_NAMES, as_bio, is_tag, items_of, scheme_of, spans_of, stray
 from tunesmith.data.target_kind import TargetKind
 from tunesmith.data.types import Columns
+from tunesmith.data.values import looks_listed
 
 _LOOKED_AT = 500
+_SHOWN = 3
 
 
 class Spans(TargetKind):
+    """Tags of words in any scheme, kept as BIO; or characters of a text with a label, as tags of its words."""
+
     def claims(self, profile: Profile) -> float:
+        name = simple(profile.name)
+        named = 1.0 - 0.01 * TAG_NAMES.index(name) if name in TAG_NAMES else 0.0
+        if _by_offsets(profile):
+            return 13.0 + named
         rows = list(_rows(profile))
         if not rows or len(rows) < 0.9 * min(len(profile.cells), _LOOKED_AT):
             return 0.0
         tags = {tag for row in rows for tag in row}
-        name = simple(profile.name)
-        named = 1.0 - 0.01 * TAG_NAMES.index(name) if name in TAG_NAMES else 0.0
         if all(map(is_tag, tags)):
             return 10.0 + named
         return named if profile.kind == "list" else 0.0
 
     def why(self, profile: Profile) -> str:
+        if _by_offsets(profile):
+            return "characters of a text with a label, as tags of its words"
         scheme = scheme_of(list(_rows(profile)))
         if scheme is None:
             return "a tag for each word, which is of that word alone"
         return f"a tag for each word, in {scheme}" + ("" if scheme == "BIO" else ", read as BIO")
 
     def labels(self, profile: Profile) -> set[str]:
-        return {tag for row in _rows(profile) for tag in row}
+        if not _by_offsets(profile):
+            return {tag for row in _rows(profile) for tag in row}
+        found: set[str] = set()
+        for cell in profile.cells[:_LOOKED_AT]:
+            with suppress(ValueError):
+                found.update(span.type for span in offsets.spans_in(cell) or ())
+        return found
+
+    def odd(
+        self, column: pa.ChunkedArray, inputs: Sequence[pa.ChunkedArray], columns: Columns,
+        place: Callable[[int, str], Problem],
+    ) -> list[str]:  # fmt: skip
+        counts, told, entities = Counter[str](), dict[str, list[str]](), 0
+        for row, (cell, text) in enumerate(zip(column.to_pylist(), inputs[0].to_pylist(), strict=True)):
+            with suppress(ValueError):
+                if (by_offsets := _aligned(cell, text, columns)) is not None:
+                    notes = by_offsets.notes
+                else:
+                    tags = items_of(cell) or []
+                    notes = [(STRAY, f"at word {at + 1}") for at in stray(tags)]
+                    entities += len(spans_of(as_bio(tags)))
+                for what, which in notes:
+                    counts[what] += 1
+                    if counts[what] <= _SHOWN:
+                        told.setdefault(what, []).append(str(place(row, which)))
+        if 2 * counts[STRAY] >= entities:  # it is how IOB1 is written
+            told.pop(STRAY, None)
+        return [f"{counts[what]:,} times {what}, such as {'; '.join(examples)}" for what, examples in told.items()]
 
     def read(
         self, column: pa.ChunkedArray, inputs: Sequence[pa.ChunkedArray], columns: Columns
@@ -43,6 +83,10 @@ class Spans(TargetKind):
         found: list[list[str] | None] = []
         for row, (cell, of) in enumerate(zip(column.to_pylist(), words, strict=True)):
             try:
+                if (by_offsets := _aligned(cell, of, columns)) is not None:
+                    found.append(by_offsets.tags)
+                    faults += [(row, fault) for fault in by_offsets.faults]
+                    continue
                 tags = items_of(cell)
                 found.append(None if tags is None else as_bio(_named(tags, names)))
                 if tags is not None and (count := len(_items(of))) and count != len(tags):
@@ -51,6 +95,28 @@ class Spans(TargetKind):
                 found.append(None)
                 faults.append((row, str(error)))
         return pa.array(found, self.arrow), faults
+
+
+def _aligned(cell: object, text: object, columns: Columns) -> offsets.Aligned | None:
+    """The tags of a text whose entities are told by their characters; None where the cell tells tags of words. Raises
+    ValueError."""
+    raw = isinstance(text, str) and not looks_listed(text.strip())
+    if not (raw and columns.splitting and (offsets.looks_like(cell) or offsets.is_empty(cell))):
+        if offsets.looks_like(cell):
+            raise ValueError("spans of characters stand beside a list of words; give the text they are of")
+        return None
+    assert isinstance(text, str)
+    spans = offsets.spans_in(cell) or []
+    names = dict(columns.names)
+    if names:
+        spans = [span._replace(type=names.get(span.type, span.type)) for span in spans]
+    return offsets.align(text, spans, places_of(text, columns.splitting))
+
+
+def _by_offsets(profile: Profile) -> bool:
+    """Whether the cells tell characters of a text."""
+    some = [cell for cell in profile.cells[:_LOOKED_AT] if not offsets.is_empty(cell)]
+    return bool(some) and sum(map(offsets.looks_like, some)) >= 0.9 * len(some)
 
 
 def _named(tags: list[str], names: dict[str, str]) -> list[str]:

@@ -85,19 +85,37 @@ class Spans(Label):
         rows: Dataset | None = None,
     ) -> list[dict[str, Any]]:  # fmt: skip
         words = [one.tags for one in predictions] if rows is None else rows["tokens"][:]
-        return [self._answer(one, row, threshold or 0.0) for one, row in zip(predictions, words, strict=True)]
+        given, places = (
+            (rows[name][:] for name in ("given", "places"))
+            if rows is not None and "places" in rows.column_names else ([None] * len(words),) * 2
+        )  # fmt: skip
+        return [
+            self._answer(one, row, (text, at), threshold or 0.0)
+            for one, row, text, at in zip(predictions, words, given, places, strict=True)
+        ]
 
-    def _answer(self, one: Tagged, words: Sequence[str], threshold: float) -> dict[str, Any]:
-        """{"spans", "words", "tags"}: a span begins at the word `start` (from 0) and ends before `end`; its probability
+    def _answer(
+        self, one: Tagged, words: Sequence[str], source: tuple[str | None, Sequence[int] | None], threshold: float
+    ) -> dict[str, Any]:
+        """{"spans", "words", "tags"}: a span is the characters `start` (from 0) up to `end` of the text that was given
+        (of words: of these with a space between each two), and the words `first_word` up to `end_word`; its probability
         is that of its least certain word."""
         assert one.scores is not None
         tags = [*one.tags, *[OUTSIDE] * (len(words) - len(one.tags))]
+        text, places = source
+        if text is None or places is None:
+            text = " ".join(words)
+            ends = np.cumsum([0, *(len(word) + 1 for word in words)])
+            places = [int(at) for start, word in zip(ends, words, strict=False) for at in (start, start + len(word))]
         found, index = [], {name: at for at, name in enumerate(self.label_names or ())}
         for start, end, kind in spans_of(tags):
             sure = float(one.scores[np.arange(start, end), [index[tag] for tag in tags[start:end]]].min())
             if sure >= threshold:
-                text = " ".join(words[start:end])
-                found.append({"text": text, "type": kind, "start": start, "end": end, "probability": round(sure, 6)})
+                begin, stop = places[2 * start], places[2 * end - 1]
+                found.append({
+                    "text": text[begin:stop], "type": kind, "start": begin, "end": stop, "first_word": start,
+                    "end_word": end, "probability": round(sure, 6),
+                })  # fmt: skip
         return {"spans": found, "words": list(words), "tags": tags}
 
     def from_columns(self, columns: Mapping[str, Any]) -> list[Tagged]:

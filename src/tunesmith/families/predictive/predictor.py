@@ -74,7 +74,7 @@ class Model(Shown):
         self.task = task
         self.columns = columns
         self.thresholds = thresholds
-        self.modality = choose.modality_of(task)
+        self.modality = choose.modality_of(task).of_columns(columns)
         self._device = device()
         self.folder: Path | None = None
         """Where it was loaded from."""
