@@ -14,7 +14,7 @@ from datasets import Dataset
 
 import tunesmith
 from toys import save_bert
-from tunesmith.core.errors import DataError, OptionError
+from tunesmith.core.errors import DataError, NotSupported, OptionError
 from tunesmith.core.events import Event
 from tunesmith.data.target_kinds.answers import Answers
 from tunesmith.data.types import Columns
@@ -341,3 +341,18 @@ def test_a_run_from_squad_to_plain_transformers(tmp_path: Path) -> None:
     start, end = divmod(int(pairs.argmax()), pairs.shape[1])
     first = answer["candidates"][0]
     assert (int(offsets[start][0]), int(offsets[end][1])) == (first["start"], first["end"])
+
+
+@pytest.mark.slow
+def test_a_run_begins_with_the_model_of_another(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    save_bert(tmp_path / "base")
+    words: dict[str, Any] = {"method": "full", "epochs": 1, "near_duplicates": 0, "verbose": False}
+    tunesmith.train(_rows(), model=str(tmp_path / "base"), out=tmp_path / "first", **words)
+    with pytest.raises(OptionError, match="--continue-from looks at earlier tasks through a linear head") as caught:
+        tunesmith.train(_rows(), continue_from=str(tmp_path / "first"), out=tmp_path / "other", **words)
+    assert "--model RUN/model" in str(caught.value.fix)
+    run = tunesmith.train(_rows(), model=str(tmp_path / "first" / "model"), out=tmp_path / "second", **words)
+    assert "base" in run.document["baselines"], "the head of the first run answers before any training"
+    with pytest.raises(NotSupported, match="no classes"):
+        run.model.predict_proba([("how is the card", "the card is lost")])

@@ -167,3 +167,9 @@ def test_numbers_are_learned_from_text_and_columns(base: Path, tmp_path: Path) -
     again = tunesmith.load(run.path)
     given = [{name: row[name] for name in ("text", "price", "plan")} for row in rows[:5]]
     assert [one["value"] for one in again.predict(given)] == [one["value"] for one in run.model.predict(given)]
+
+
+def test_what_is_read_is_not_said_to_be_left_out(base: Path) -> None:
+    found = _check(_rows(), base, target="label", features="plan,since")
+    left = [one["value"] for one in found["decisions"] if one["what"] in ("left out columns", "skipped columns")]
+    assert not {"plan", "since"} & {name for names in left for name in names}

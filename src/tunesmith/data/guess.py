@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
@@ -39,8 +39,12 @@ class ColumnRequest:
     features: str | tuple[str, ...] | None = None
 
 
-def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: str, header: bool, emit: Emit) -> Guess:
-    """Decide on text, pair, target and kind; each choice is emitted as `Decided`.
+def choose_columns(
+    profiles: Sequence[Profile], request: ColumnRequest, source: str, header: bool, emit: Emit,
+    beside: Callable[[Columns], tuple[str, ...]] = lambda columns: (),
+) -> Guess:  # fmt: skip
+    """Decide on text, pair, target and kind; each choice is emitted as `Decided`. `beside`: what else is
+    read, by these.
 
     Raises DataError if a named column does not exist, text and target are the same, or the guess is
     impossible or ambiguous; the message lists the candidates and names `--text` and `--target`.
@@ -61,7 +65,9 @@ def choose_columns(profiles: Sequence[Profile], request: ColumnRequest, source: 
     if len(target) == 1:
         kinds.tell_rating(known[target[0]], columns, emit)
         kinds.tell_other_reading(known[target[0]], columns, request.values, emit)
-    skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in (*texts, *target)}
+    columns = replace(columns, features=beside(columns))
+    used = (*texts, *target, *columns.features)
+    skipped = {p.name: p.useless for p in profiles if p.useless and p.name not in used}
     _tell_left_out(profiles, columns, skipped, modality.joins, emit)
     if skipped:
         emit(Decided("skipped columns", list(skipped), "; ".join(f"{k}: {v}" for k, v in skipped.items())))
@@ -72,7 +78,9 @@ def _tell_left_out(
     profiles: Sequence[Profile], columns: Columns, skipped: Container[str], joins: bool, emit: Emit
 ) -> None:
     """Say which columns are neither read nor learned, and how those that hold text can be read too."""
-    used = {*columns.inputs, *columns.target}.union(*(name.split(joined.SIGN) for name in columns.inputs))
+    used = {*columns.inputs, *columns.target, *columns.features}.union(
+        *(name.split(joined.SIGN) for name in columns.inputs)
+    )
     left = [profile for profile in profiles if profile.name not in used and profile.name not in skipped]
     if not left:
         return

@@ -261,12 +261,15 @@ def _guess(parts: list[Part], request: ColumnRequest, options: SplitOptions, emi
     profiles = profile_table(train.table, train.folder)
     set_aside = {options.group, options.time} - {*(request.text or ()), *(request.target or ())}
     free = [profile for profile in profiles if profile.name not in set_aside]
-    guess = choose_columns(free, request, train.name, train.header, emit)
+
+    def beside(columns: Columns) -> tuple[str, ...]:
+        used = [*joined.names_in(columns.inputs), *columns.inputs, *columns.target]
+        if not request.features:
+            return ()
+        return choose_features(train.table, free, used, columns.target, request.features, train.name, emit)
+
+    guess = choose_columns(free, request, train.name, train.header, emit, beside)
     columns = guess.columns
-    if request.features:
-        used = {*joined.names_in(columns.inputs), *columns.inputs, *columns.target}
-        chosen = choose_features(train.table, free, list(used), columns.target, request.features, train.name, emit)
-        guess.columns = columns = replace(columns, features=chosen)
     _check_columns(parts[1:], (*columns.inputs, *columns.target, *columns.features), columns.target)
     anchor(parts, columns.inputs, guess.modality, emit)
     groups.add_groups(parts, columns, guess.modality, options.group)

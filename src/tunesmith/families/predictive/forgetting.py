@@ -44,8 +44,10 @@ def snapshot(run: PredictiveRun) -> ForgettingMonitor | None:
     OptionError where something is asked for that holds on to it."""
     spec = run.plan.spec
     if run.retained and not run.has_probe:
+        how = "--retain looks" if spec.continue_from is None else "--continue-from looks"
         raise OptionError(
-            f"--retain looks at earlier tasks through a linear head, and {spec.task} has none.", "Leave --retain out."
+            f"{how} at earlier tasks through a linear head, and {spec.task} has none.",
+            "Leave it out; to begin with what an earlier run has learned, give its model: --model RUN/model.",
         )
     continued = [one.path.resolve() for one in chain.earlier(spec)]
     tasks = [_task(run, one, one.path in continued, number) for number, one in enumerate(run.retained)]

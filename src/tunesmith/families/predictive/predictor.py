@@ -147,6 +147,8 @@ class Model(Shown):
         """
         if not self.task.target.has_probabilities:
             raise NotSupported("This model gives numbers, which have no probabilities.", "Use `predict`.")
+        if self.labels is None:
+            raise NotSupported("This model has no classes to give the probabilities of.", "Use `predict`.")
         self.cut_rows = 0
         found = self.probabilities(data)
         self.warn_of_cut(1 if found.ndim == 1 else len(found), as_warning)
@@ -157,6 +159,8 @@ class Model(Shown):
         """Names of the labels, in the order of `predict_proba`. Raises NotSupported where the model gives numbers."""
         if not self.task.target.has_probabilities:
             raise NotSupported("This model gives numbers and has no classes.")
+        if self.labels is None:
+            raise NotSupported("This model has no classes.")
         return np.array(self.labels, dtype=object)
 
     def score(self, data: object, target: object = None) -> float:
