@@ -11,8 +11,9 @@ import base64
 import io
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,8 @@ _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "AVIF")
 _BEGINS = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"), (b"BM", "bmp"),
            (b"II*\0", "tiff"), (b"MM\0*", "tiff"))  # fmt: skip
 _CHUNK = 512
+_AHEAD = 3
+"""Pictures that each thread may have read before they are asked for."""
 T = TypeVar("T")
 
 
@@ -166,11 +169,19 @@ def format_of(content: bytes) -> str | None:
 def on_all_cores(
     compute: Callable[[str | Path], T], given: Sequence[str | Path], check: Callable[[], None] = lambda: None
 ) -> Iterator[T]:
-    """`compute` of each, in order. Decoding needs no interpreter, so threads share it out."""
-    with _quiet(), ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
-        for start in range(0, len(given), _CHUNK):
-            check()
-            yield from pool.map(compute, given[start : start + _CHUNK])
+    """`compute` of each, in order. Decoding needs no interpreter, so threads share it out; they are a few ahead of what
+    is asked for, so that few large pictures are in memory."""
+    workers = max(1, len(os.sched_getaffinity(0)))
+    waiting: deque[Future[T]] = deque()
+    with _quiet(), ThreadPoolExecutor(workers) as pool:
+        for number, one in enumerate(given):
+            if number % _CHUNK == 0:
+                check()
+            waiting.append(pool.submit(compute, one))
+            if len(waiting) > _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
