@@ -22,9 +22,10 @@ import language_models
 from tunesmith.models import tiny_convnet
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION = PAGES = (
+TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION, DETECTION = PAGES = (
     DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md", DOCS / "python.md",
     DOCS / "tutorial-questions.md", DOCS / "tutorial-columns.md", DOCS / "tutorial-segmentation.md",
+    DOCS / "tutorial-detection.md",
 )  # fmt: skip
 NOTEBOOK = DOCS.parent / "examples" / "support_tickets.ipynb"
 TOOLS = (
@@ -179,6 +180,15 @@ def test_the_columns_tutorial_works(in_tmp: Path, minilm: Path) -> None:
     ours = document["test"]["accuracy"]["value"]
     others = {name: one["accuracy"]["value"] for name, one in document["baselines"].items()}
     assert ours > max(others["linear_probe_text"], others["table_logistic_regression"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_detection_tutorial_works(in_tmp: Path) -> None:
+    assert len(execute(DETECTION, in_tmp)) == 4
+    document = json.loads((in_tmp / "runs" / "plates" / "metrics.json").read_text(encoding="utf-8"))
+    assert document["test"]["map50"]["value"] > 0.5
+    assert document["verdict"]["outcome"] == "better"
 
 
 @pytest.mark.slow

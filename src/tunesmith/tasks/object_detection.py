@@ -50,6 +50,8 @@ class ObjectDetection(PredictiveTask):
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {
         "full": (1e-3, 40), "gradual": (1e-3, 40), "head": (2e-3, 30), "lora": (2e-3, 40), "scratch": (1e-3, 100),
     }  # fmt: skip
+    usual_patience: ClassVar[int | None] = 10
+    """Which boxes are found changes much from epoch to epoch as long as steps are large."""
     metrics: tuple[str, ...] = ("map", "map50", "map75")
     probe_loss: None = None
     kind: Kind = "boxes"

@@ -47,6 +47,8 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
         raise OptionError(f"--method {method_name} is for texts alone, without --features.", "Use full, lora or head.")
     rate, epochs = choose.rate_and_epochs(method_name, task_name, len(train))
     plan = settle.settle(spec, chosen, epochs, rate)
+    if plan.task.usual_patience is not None and "patience" not in spec.options:
+        plan.settle(patience=plan.task.usual_patience)
     plan.task.fit(kind, data.label_names, data.targets(train), emit)
     plan.task.fit_inputs(data.rows.select(train))
     if data.columns.features:
