@@ -9,8 +9,9 @@ import pytest
 
 from tunesmith.core.events import ignore
 from tunesmith.data.surfaces import SurfaceForms
-from tunesmith.data.tags import as_bio, may_follow, spans_of
+from tunesmith.data.tags import Span, as_bio, may_follow, spans_of
 from tunesmith.evaluate.measured import compute, from_arrays, resample, with_intervals
+from tunesmith.evaluate.span_sections import kinds_of_error
 from tunesmith.evaluate.spans import TrueTags, count
 from tunesmith.evaluate.targets.spans import Spans, Tagged, found_in, gazetteer, valid_path
 
@@ -163,3 +164,10 @@ def test_the_most_frequent_tag_of_a_word_is_a_baseline() -> None:
     assert found["gazetteer"].columns()["predicted"] == [["B-LOC", "O", "O"]]
     assert found["word_tags"].columns()["predicted"] == [["B-LOC", "O", "O"]]
     assert isinstance(Tagged(["O"]).tags, list)
+
+
+def test_mistakes_are_told_apart() -> None:
+    wanted = [Span(0, 2, "PER"), Span(3, 4, "LOC"), Span(5, 6, "LOC"), Span(7, 9, "PER"), Span(10, 11, "LOC")]
+    found = [Span(0, 2, "PER"), Span(3, 4, "PER"), Span(7, 8, "PER"), Span(10, 12, "PER"), Span(13, 14, "LOC")]
+    kinds = [kind for kind, _, _ in kinds_of_error(wanted, found)]
+    assert kinds == ["right", "type", "missed", "boundary", "both", "spurious"]

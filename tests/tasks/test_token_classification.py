@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ import tunesmith
 from toys import save_bert
 from tunesmith.core.errors import DataError, ModelError, OptionError
 from tunesmith.core.events import Event
-from tunesmith.engine.word_tokens import joined
-from tunesmith.evaluate.measured import compute
+from tunesmith.engine.word_tokens import joined, windows
 from tunesmith.modalities.tokens import Tokens
 from tunesmith.models.tokenizer import read_tokenizer
 
@@ -123,10 +123,16 @@ def test_the_first_token_speaks_for_a_word(tmp_path: Path) -> None:
     places = rows.inputs(np.array([1, 0]))["answers"]
     longest = int(rows.lengths.max())
     assert places.tolist() == [1, 2, *(longest + firsts).tolist()]
-    short = Tokens().encode(Dataset.from_dict({"tokens": words}), bundle, 8, tmp_path / "short")
-    assert short.answers is not None
-    assert short.answers[0] < 5
-    assert short.cut.tolist() == [0]
+    long = [f"w{at}" for at in range(30)] + ["good"]
+    parted = Tokens().encode(Dataset.from_dict({"tokens": [long, words[1]]}), bundle, 16, tmp_path / "long")
+    assert parted.answers is not None
+    assert parted.answers.tolist() == [31, 2], "nothing is left out"
+    assert parted.longest == 16
+    batch = parted.inputs(np.array([0, 1]))
+    assert batch["input_ids"].shape[1] == 16
+    flat, whole = batch["input_ids"].flatten()[batch["answers"]], parted.ids[parted.offsets[0] :][parted.firsts[:31]]
+    assert flat[:31].tolist() == whole.tolist(), "each word is answered at its own token"
+    assert [tokenizer.convert_ids_to_tokens(int(at)) for at in flat[-2:]] == ["the", "app"]
 
 
 @pytest.mark.story
@@ -174,22 +180,30 @@ def test_a_run_from_words_to_plain_transformers(tmp_path: Path) -> None:
 
 
 @pytest.mark.story
-def test_words_beyond_the_limit_are_counted_and_said(tmp_path: Path) -> None:
+def test_long_rows_are_read_in_windows(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     save_bert(tmp_path / "base")
     rows = _rows()
+    rows[0] = {"tokens": ["good"] * 30 + rows[0]["tokens"], "tags": ["O"] * 30 + rows[0]["tags"]}
+    said: list[Event] = []
     run = tunesmith.train(
-        rows, model=str(tmp_path / "base"), method="head", max_length=8, near_duplicates=0, out=tmp_path / "run",
-        task="token-classification",
+        rows, model=str(tmp_path / "base"), method="head", max_length=16, near_duplicates=0, out=tmp_path / "run",
+        task="token-classification", listeners=[said.append],
     )  # fmt: skip
+    assert any("in windows that overlap" in getattr(one, "why", "") for one in said)
     model: Any = tunesmith.load(run.path)
-    long = ["sorry", "the", "app", "was", *["good"] * 20]
-    with pytest.warns(UserWarning, match="longer than the"):
-        found = model.predict([long])[0]
-    assert len(found["tags"]) == len(long)
-    assert set(found["tags"][-10:]) == {"O"}
-    measured = model.measured(Dataset.from_dict({"tokens": [long]}), [["O"] * 23 + ["B-THING"]])
-    assert compute(measured)["recall"] == 0.0
+    found = model.predict([["good"] * 60 + ["sorry", "the", "app", "was"]])[0]
+    assert len(found["tags"]) == 64
+    assert model.cut_rows == 0
+
+
+@pytest.mark.parametrize(("size", "limit"), [(5, 16), (40, 16), (17, 16), (500, 64)])
+def test_windows_overlap_and_cover_a_row(size: int, limit: int) -> None:
+    spans = windows(size, limit, 1, 1)
+    read = {at for start, end in spans for at in range(start, end)}
+    assert read == set(range(1, size - 1))
+    assert all(end - start <= limit - 2 for start, end in spans)
+    assert all(left[1] - right[0] >= (limit - 2) // 4 for left, right in itertools.pairwise(spans))
 
 
 def test_a_model_of_whole_texts_is_no_base_for_words(tmp_path: Path) -> None:

@@ -95,6 +95,10 @@ class PredictiveTask(Task):
     """The kind of network that it learns with: a name of `models.loaders`."""
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {}
     """Highest learning rate and epochs of a method, by its name, where they are not the method's own."""
+    rate_width: ClassVar[int | None] = None
+    """The hidden size that these rates are for: in wider networks they are less, in proportion. None: for all."""
+    method_options: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    """Options of a method, by its name, where they are not the method's own."""
     usual_method: ClassVar[str | None] = None
     """What is chosen where no method is asked for; None: it depends on the data."""
     predictor: ClassVar[str | None] = None

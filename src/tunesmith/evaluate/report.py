@@ -66,6 +66,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("Labels", sections.classes, _CLASSES),
     Section("Use this model", use_section.use, ("spans",), ("tokens",)),
     Section("Spans that are wrong", span_sections.errors, ("spans",)),
+    Section("Kinds of error", span_sections.kinds, ("spans",)),
     Section("Types", sections.classes, ("spans",)),
     Section("Use this model", use_section.use, ("answers",), ("question",)),
     Section("Answers in their contexts", answer_sections.answers, ("answers",)),

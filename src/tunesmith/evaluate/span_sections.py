@@ -2,43 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 
-from tunesmith.data.tags import spans_of
+from tunesmith.data.tags import Span, spans_of
 from tunesmith.evaluate import page
 from tunesmith.evaluate.evidence import Evidence
 from tunesmith.evaluate.page import text
 from tunesmith.evaluate.spans import SpanCounts
 
 _SHOWN = 30
+_FEW = 12
+_TITLES = {
+    "right": "right", "boundary": "right type, other words", "type": "right words, other type",
+    "both": "other words and other type", "missed": "missed", "spurious": "where there is none",
+}  # fmt: skip
+
+
+def kinds_of_error(wanted: Sequence[Span], found: Sequence[Span]) -> list[tuple[str, Span | None, Span | None]]:
+    """What became of each true entity and of each that was given, as (kind, true one, given one): a pair of them is
+    told once, by the words that both have."""
+    told: list[tuple[str, Span | None, Span | None]] = []
+    left = list(found)
+    for span in wanted:
+        near = [one for one in left if one.start < span.end and span.start < one.end]
+        best = max(near, key=lambda one: (one == span, one[:2] == span[:2], one.type == span.type), default=None)
+        if best is None:
+            told.append(("missed", span, None))
+            continue
+        left.remove(best)
+        kind = {(True, True): "right", (False, True): "boundary", (True, False): "type", (False, False): "both"}
+        told.append((kind[best[:2] == span[:2], best.type == span.type], span, best))
+    return [*told, *(("spurious", None, one) for one in left)]
+
+
+def kinds(evidence: Evidence) -> str:
+    """How many entities of each type went wrong in which way, and examples of unseen ones that did."""
+    test = evidence.test
+    if not isinstance(test, SpanCounts):
+        return ""
+    counts: Counter[tuple[str, str]] = Counter()
+    unseen: list[str] = []
+    for row, (truth, given) in enumerate(zip(test.truth, test.given, strict=True)):
+        for kind, right, one in kinds_of_error(spans_of(truth), spans_of(given)):
+            of = right or one
+            assert of is not None
+            counts[of.type, kind] += 1
+            if kind not in ("right", "spurious") and test.words is not None and test.is_new(row, of):
+                unseen.append(f"{' '.join(test.words[row][of.start : of.end])} ({of.type})")
+    if not counts:
+        return ""
+    types = sorted({kind for kind, _ in counts})
+    head: list[page.Cell] = ["type", *((title, "n") for title in _TITLES.values())]
+    body: list[Sequence[page.Cell]] = [
+        [(text(one), "text"), *((f"{counts[one, kind]:,}", "n") for kind in _TITLES)] for one in types
+    ]
+    made = page.table(head, body)
+    if unseen:
+        some = ", ".join(dict.fromkeys(unseen[: 3 * _FEW]))
+        note = f"{len(unseen):,} wrong ones are of words that are no entity of a training row, such as {some}."
+        made += f'<p class="small">{text(note, 1_200)}</p>'
+    return made
 
 
 def errors(evidence: Evidence) -> str:
-    """Test rows with spans that were missed, or given and wrong, the most of them first."""
+    """Test rows with mistakes, the most of them first: the text with its true entities, and with those given."""
     test = evidence.test
     if not isinstance(test, SpanCounts):
         return ""
     rows = []
     for at, (truth, given) in enumerate(zip(test.truth, test.given, strict=True)):
-        wanted, found = set(spans_of(truth)), set(spans_of(given))
-        if wanted != found:
-            words = evidence.test_inputs[at].split(" ")
-            missed, wrong = ([_said(words, span) for span in sorted(some)] for some in (wanted - found, found - wanted))
-            rows.append((len(missed) + len(wrong), evidence.test_inputs[at], missed, wrong))
+        wrong = set(spans_of(truth)) ^ set(spans_of(given))
+        if wrong:
+            rows.append((len(wrong), at))
     if not rows:
         return '<p class="soft">No mistake on the test rows.</p>'
     rows.sort(key=lambda row: -row[0])
-    body: list[Sequence[page.Cell]] = [
-        [(text(words, 300), "text"), (text("; ".join(missed)), "text"), (text("; ".join(wrong)), "text")]
-        for _, words, missed, wrong in rows[:_SHOWN]
-    ]
-    note = f'<p class="soft small">{len(rows):,} of {len(test):,} rows have a mistake; the most mistaken first.</p>'
-    return note + page.table(["sentence", "missed", "given and wrong"], body)
+    note = (
+        f'<p class="soft small">{len(rows):,} of {len(test):,} rows have a mistake; the most mistaken first. The upper '
+        "line is the truth, the lower one was given; what differs has a frame.</p>"
+    )
+    shown = []
+    for _, at in rows[:_SHOWN]:
+        words = evidence.test_inputs[at].split(" ")
+        sides = spans_of(test.truth[at]), spans_of(test.given[at])
+        lines = [_tagged(words, one, set(other)) for one, other in (sides, sides[::-1])]
+        shown.append(f'<div class="tagged"><p>{lines[0]}</p><p>{lines[1]}</p></div>')
+    return note + shown_first(shown)
 
 
-def _said(words: Sequence[str], span: tuple[int, int, str]) -> str:
-    start, end, kind = span
-    return f"{' '.join(words[start:end])} ({kind})"
+def shown_first(shown: Sequence[str]) -> str:
+    """Some, and the others folded."""
+    more = page.fold(f"{len(shown) - _FEW} more", "".join(shown[_FEW:])) if len(shown) > _FEW else ""
+    return "".join(shown[:_FEW]) + more
+
+
+def _tagged(words: Sequence[str], spans: Sequence[Span], others: Container[Span]) -> str:
+    """Words with their entities marked; those that are not among `others` have a frame."""
+    parts, at = [], 0
+    for span in spans:
+        parts += [text(" ".join(words[at : span.start]))] if span.start > at else []
+        mark = "" if span in others else ' class="differs"'
+        inside = text(" ".join(words[span.start : span.end]))
+        parts.append(f"<mark{mark}>{inside} <small>{text(span.type)}</small></mark>")
+        at = span.end
+    parts += [text(" ".join(words[at:]))] if at < len(words) else []
+    return " ".join(parts)
 
 
 def plain(evidence: Evidence) -> list[str]:

@@ -25,8 +25,7 @@ from tunesmith.data.tags import WORD_NAMES, is_tag, items_of
 from tunesmith.data.types import Columns, ReadOptions
 from tunesmith.data.values import looks_listed
 from tunesmith.engine.modality import Modality
-from tunesmith.engine.tokens import encode_texts
-from tunesmith.engine.word_tokens import EncodedWords, joined, with_words
+from tunesmith.engine.word_tokens import EncodedWords, encode_words, joined
 from tunesmith.models.bundle import Bundle
 
 _LOOKED_AT = 500
@@ -117,10 +116,7 @@ class Tokens(Modality):
     def encode(
         self, rows: Dataset, bundle: Bundle[Any], limit: int, folder: Path, check: Callable[[], None] = lambda: None
     ) -> EncodedWords:
-        words = rows["tokens"][:]
-        texts = Dataset.from_dict({"text": [joined(row) for row in words]})
-        encoded = encode_texts(texts, bundle.tokenizer, limit, folder, check)
-        return with_words(encoded, words, bundle.tokenizer, check)
+        return encode_words(rows["tokens"][:], bundle.tokenizer, limit, folder, check)
 
     def inputs(self, items: Sequence[object], columns: Columns) -> dict[str, list[Any]]:
         rows, problems = list[_Words](), list[Problem]()

@@ -14,25 +14,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from tunesmith.core import registry
-from tunesmith.core.events import Emit
+from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
 from tunesmith.data.surfaces import SurfaceForms
 from tunesmith.data.types import Kind
 from tunesmith.engine.probe import Loss
 from tunesmith.engine.protocols import PredictiveTask, Toy
-from tunesmith.engine.tokens import encode_rows
-from tunesmith.engine.word_tokens import EncodedWords, with_words
+from tunesmith.engine.tokens import check_length
+from tunesmith.engine.word_tokens import EncodedWords, encode_words
 from tunesmith.evaluate.spans import TrueTags
 from tunesmith.evaluate.targets.spans import Spans
 from tunesmith.models.bundle import Bundle
+from tunesmith.models.lengths import USUAL
 
 
 class TokenClassificationOptions(Options):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout in the network while training."""
     max_length: int | None = Field(default=None, ge=8)
-    """Longest row in tokens; longer ones are cut at the end. When not given, as long as the model was made for, or,
-    where much of the texts would not be read with that, as long as it can read; at most 512."""
+    """Tokens that are read together; longer rows are read in windows that overlap, and nothing is left out. When not
+    given, as many as the model was made for; at most 512."""
 
 
 class TokenClassification(PredictiveTask):
@@ -43,6 +44,9 @@ class TokenClassification(PredictiveTask):
     loader: ClassVar[str] = "words"
     metrics: tuple[str, ...] = ("f1", "precision", "recall", "word_accuracy")
     _seen: SurfaceForms | None = None
+    method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {"full": (5e-4, 4)}
+    rate_width: ClassVar[int | None] = 384
+    method_options: ClassVar[Mapping[str, Mapping[str, object]]] = {"full": {"frozen_share": 0.0}}
     probe_loss: Loss = "softmax"
     kind: Kind = "spans"
 
@@ -55,8 +59,14 @@ class TokenClassification(PredictiveTask):
     def encode(
         self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
     ) -> EncodedWords:
-        encoded = encode_rows(rows, bundle, self.options.max_length, folder, emit, check)
-        return with_words(encoded, rows["tokens"][:], bundle.tokenizer, check)
+        asked = self.options.max_length
+        check_length(asked, bundle.position_limit, bundle.name)
+        limit = asked or min(bundle.max_length, USUAL)
+        encoded = encode_words(rows["tokens"][:], bundle.tokenizer, limit, folder, check)
+        if many := int((encoded.lengths > limit).sum()):
+            why = f"{many:,} rows are longer, and are read in windows that overlap by a quarter"
+            emit(Decided("max_length", limit, why))
+        return encoded
 
     @property
     def target(self) -> Spans:

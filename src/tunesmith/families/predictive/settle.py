@@ -46,6 +46,10 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     if data.columns.features and not choose.fits_modality(method_name, "table"):
         raise OptionError(f"--method {method_name} is for texts alone, without --features.", "Use full, lora or head.")
     rate, epochs = choose.rate_and_epochs(method_name, task_name, len(train))
+    own = registry.get("tasks", task_name)
+    if method_name in own.method_defaults and (width := own.rate_width) is not None:
+        rate *= min(1.0, width / (_width(model_name) or width))
+    spec = spec.model_copy(update={"options": {**own.method_options.get(method_name, {}), **spec.options}})
     plan = settle.settle(spec, chosen, epochs, rate)
     if plan.task.usual_patience is not None and "patience" not in spec.options:
         plan.settle(patience=plan.task.usual_patience)
@@ -54,6 +58,15 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     if data.columns.features:
         plan.settle(features=list(data.columns.features))
     return plan
+
+
+def _width(model: str) -> int | None:
+    """The hidden size of a base; None where it is not known here."""
+    try:
+        size = catalog.size_of(catalog.find(model))
+    except ModelError:
+        return None
+    return None if size is None else size.hidden_size
 
 
 def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:
