@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 import tunesmith
 from tunesmith.core.errors import DataError, ModelError, OptionError
-from tunesmith.data.pictures import to_uri
+from tunesmith.data.pictures import read_pictures, to_uri
 from tunesmith.data.profile import profile_table
 from tunesmith.data.types import Columns
 from tunesmith.modalities.image import Image
@@ -91,8 +91,8 @@ def test_the_same_picture_is_in_one_part_only(folder: Path) -> None:
         picture.save(folder / "warm" / f"again-{seed:02}.bmp")
         picture.save(folder / "warm" / f"lossy-{seed:02}.jpg", quality=70)
     audit = _check(folder)["audit"]
-    assert audit["duplicates"]["rows_with_a_text_seen_before"] == 12
-    assert audit["duplicates"]["near_identical_texts"] == 12
+    assert audit["duplicates"]["rows_with_a_picture_seen_before"] == 12
+    assert audit["duplicates"]["near_identical_pictures"] == 12
     assert audit["leakage"]["leaked_test_rows"] == 0
 
 
@@ -249,3 +249,14 @@ def test_names_are_looked_for_below_the_folder_of_their_table(folder: Path) -> N
         "id,kind\n" + "".join(f"{stem},{kind}\n" for _, stem, kind in rows)
     )
     assert _check("train_images/b.csv", task="image-classification", text="id")["audit"]["kept"] == 24
+
+
+def test_a_model_is_asked_about_every_picture_before_it_says_what_is_wrong(folder: Path) -> None:
+    for name in ("a.png", "b.jpg"):
+        (folder / "warm" / name).write_bytes(b"no picture")
+    cells = Image().inputs([str(path) for path in sorted(folder.glob("*/*"))], COLUMNS)["image"]
+    with pytest.raises(DataError) as caught:
+        list(read_pictures(cells))
+    assert [Path(str(problem.file)).name for problem in caught.value.problems] == ["a.png", "b.jpg"]
+    with pytest.raises(DataError, match="nothing is fetched"):
+        Image().inputs(["https://example.com/a.png"], COLUMNS)

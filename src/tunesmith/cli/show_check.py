@@ -36,6 +36,8 @@ def checked(found: Document, verbose: bool = False) -> str:
     elif audit["numbers"] is not None:
         lines += [*_numbers(audit["numbers"]), ""]
     lines += [*_samples(found["samples"]), ""]
+    if looked := audit.get("pictures"):
+        lines += [*_pictures(looked), ""]
     if found["lengths"] is not None:
         lines += [entry("lengths", _lengths(found["lengths"])), entry("cut", _cut(found["lengths"]))]
     lines.append(entry("would", f"train {found['model']} with the method {found['method']}{way(found['method'])}"))
@@ -155,6 +157,20 @@ def _labels(labels: Mapping[str, Mapping[str, int]]) -> list[str]:
 def _numbers(numbers: Mapping[str, object]) -> list[str]:
     spread = {name: f"{numbers[name]:.4g}" for name in ("min", "median", "mean", "max")}
     return [entry("numbers", ", ".join(f"{name} {value}" for name, value in spread.items()))]
+
+
+def _pictures(looked: Mapping[str, Any]) -> list[str]:
+    """Sizes and kinds of the pictures."""
+    shorter, longer = looked["shorter_side"], looked["longer_side"]
+    if not shorter:
+        return []
+    sides = f"from {shorter['least']:,} to {shorter['most']:,} pixels on the shorter side (half: {shorter['median']:,}"
+    sizes = f"{sides} or less), the longest {longer['most']:,}"
+    if looked["different_sizes"] == 1:
+        sizes = f"all {next(iter(looked['sizes']))} pixels"
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in looked["kinds"].items())
+    turned = f"; {looked['turned_upright']:,} turned upright as their files say" if looked["turned_upright"] else ""
+    return [entry("sizes", sizes), entry("kinds", f"{kinds}{turned}")]
 
 
 def _bar(share: float) -> str:

@@ -96,7 +96,7 @@ def check_inputs(parts: list[Part], columns: Columns, modality: DataModality) ->
         for role, name in zip(modality.roles, columns.inputs, strict=False):
             filled = 0
             for start in range(0, part.rows, modality.batch_rows):
-                cells = modality.read(role, part.table.column(name).slice(start, modality.batch_rows), part.folder)
+                cells = modality.faults(role, part.table.column(name).slice(start, modality.batch_rows), part.folder)
                 filled += int((~cells.blank).sum())
                 problems += [part.problem(start + row, message, name) for row, message in cells.faults]
             if not filled:

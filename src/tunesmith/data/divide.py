@@ -76,9 +76,9 @@ def divide(
         marks[pool], result.moved_rows = leakage.move_together(marks[pool], inner, strata, seed)
         result.remaining_rows = leakage.measure(marks, found, 0.0).remaining_rows
     sizes = {name: int((marks == mark).sum()) for mark, name in enumerate(NAMES)}
-    refuse_empty(sizes, (validation, test), parts[0].name, "rows", "texts")
+    refuse_empty(sizes, (validation, test), parts[0].name, "rows", _nouns(rows.modality)[1])
     emit(Decided("split", sizes, f"{how}: {why}"))
-    _tell(result, found, emit)
+    _tell(result, found, rows.modality, emit)
     return Division(marks, before, result, {"how": how, "why": why})
 
 
@@ -210,16 +210,21 @@ def refuse_empty(sizes: Mapping[str, int], wanted: tuple[int, int], source: str,
         raise DataError(problem, f"Add {noun} with other {what}, or give files with --validation and --test.")
 
 
-def _tell(result: Leakage, found: Duplicates, emit: Emit) -> None:
-    message = labels.leak_message(result)
+def _nouns(modality: DataModality | None) -> tuple[str, str]:
+    return ("text", "texts") if modality is None else (modality.noun, modality.nouns)
+
+
+def _tell(result: Leakage, found: Duplicates, modality: DataModality | None, emit: Emit) -> None:
+    noun, nouns = _nouns(modality)
+    message = labels.leak_message(result, noun)
     if result.moved_rows and not result.remaining_rows:
-        why = "rows of one text must not be both learnt and tested"
+        why = f"rows of one {noun} must not be both learnt and tested"
         emit(Decided("moved rows", result.moved_rows, f"{message}; {why}"))
     elif result.remaining_rows:
         more = f"; {result.moved_rows} rows were moved" if result.moved_rows else ""
         emit(Warned("leakage", f"{message}{more}; {result.remaining_rows} such rows remain where they are"))
     if found.unchecked:
         more = f"{found.unchecked} more pairs that may be near-identical were not compared"
-        emit(Warned("near-identical texts", f"very many texts resemble one another; {more}"))
+        emit(Warned(f"near-identical {nouns}", f"very many {nouns} resemble one another; {more}"))
     if found.chained:
-        emit(Warned("near-identical texts", f"{found.chained} texts form long chains, which were cut"))
+        emit(Warned(f"near-identical {nouns}", f"{found.chained} {nouns} form long chains, which were cut"))

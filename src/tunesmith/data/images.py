@@ -22,7 +22,7 @@ from tunesmith.data.annotations.rows import tables_of
 from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.folders import folders_in
 from tunesmith.data.looks import Look, looks
-from tunesmith.data.modality import SURE, Cells, DataModality
+from tunesmith.data.modality import SURE, Cells, DataModality, Flags
 from tunesmith.data.near_pictures import find_duplicates
 from tunesmith.data.nothing import nothing_in_text
 from tunesmith.data.picture_features import THUMB
@@ -99,13 +99,7 @@ class ImageData(DataModality):
     def read(self, role: str, column: pa.ChunkedArray, folder: Path) -> Cells:
         """What is kept of a picture: where it lies, the digest of its pixels, its difference hash, its thumb, and how
         large and of what kind it is."""
-        given = column.to_pylist()
-        cells = [_cell(cell, folder) for cell in given]
-        blank = np.array([not (cell or "").strip() for cell in cells], dtype=bool)
-        nothing = np.array([
-            not empty and not pictures.is_picture(str(cell)) and nothing_in_text(str(one))
-            for empty, cell, one in zip(blank, cells, given, strict=True)
-        ], dtype=bool)  # fmt: skip
+        cells, blank, nothing = _cells(column, folder)
         rows = np.flatnonzero(~(blank | nothing))
         found: list[Look | None] = [None] * len(cells)
         faults, reasons = [], {}
@@ -126,6 +120,15 @@ class ImageData(DataModality):
             f"{role}_kind": pa.array([look and look.kind for look in found], pa.string()),
         }
         return Cells(columns, blank, nothing, faults, reasons)
+
+    def faults(self, role: str, column: pa.ChunkedArray, folder: Path) -> Cells:
+        cells, blank, nothing = _cells(column, folder)
+        faults = [
+            (int(row), f"{pictures.shown(str(cells[row]))}: {fault}")
+            for row in np.flatnonzero(~(blank | nothing))
+            if (fault := pictures.fault_before_reading(str(cells[row]))) is not None
+        ]
+        return Cells({role: pa.array(cells, pa.string())}, blank, nothing, faults)
 
     def duplicates(self, table: pa.Table, threshold: float) -> Duplicates:
         return find_duplicates(looks_of(table), near=threshold > 0)
@@ -222,6 +225,18 @@ def _spread(values: np.ndarray) -> dict[str, int]:
     if not values.size:
         return {}
     return {"least": int(values.min()), "median": int(np.median(values)), "most": int(values.max())}
+
+
+def _cells(column: pa.ChunkedArray, folder: Path) -> tuple[list[str | None], Flags, Flags]:
+    """What the cells of a column name, which are blank, and which hold but a word for nothing."""
+    given = column.to_pylist()
+    cells = [_cell(cell, folder) for cell in given]
+    blank = np.array([not (cell or "").strip() for cell in cells], dtype=bool)
+    nothing = np.array([
+        not empty and not pictures.is_picture(str(cell)) and nothing_in_text(str(one))
+        for empty, cell, one in zip(blank, cells, given, strict=True)
+    ], dtype=bool)  # fmt: skip
+    return cells, blank, nothing
 
 
 def _cell(cell: object, folder: Path) -> str | None:

@@ -290,14 +290,14 @@ def histogram(values: np.ndarray) -> dict[str, list[float]]:
     return {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]}
 
 
-def leak_message(leakage: Leakage) -> str:
+def leak_message(leakage: Leakage, noun: str = "text") -> str:
     """One sentence on what was found."""
     same, near = leakage.identical_rows, leakage.near_identical_rows
     if same and near:
         one = "has" if same == 1 else "have"
-        return f"{_rows_of(same)} {one} a text that also stands in another split, {near:,} a text that is nearly so"
+        return f"{_rows_of(same)} {one} a {noun} that also stands in another split, {near:,} a {noun} that is nearly so"
     how = "also stands" if same else "stands nearly so"
-    return f"{_rows_of(same or near)} {'has' if (same or near) == 1 else 'have'} a text that {how} in another split"
+    return f"{_rows_of(same or near)} {'has' if (same or near) == 1 else 'have'} a {noun} that {how} in another split"
 
 
 def _rows_of(count: int) -> str:

@@ -105,6 +105,19 @@ def examples(
     ]
 
 
+def repeated(found: Duplicates, codes: Ints, noun: str, nouns: str) -> dict[str, int]:
+    """How many rows repeat an input, alone and with their target (its number in `codes`), as the audit has it."""
+    texts = int(np.unique(found.identical).size)
+    both = int(np.unique(np.stack([found.identical, codes]), axis=1).shape[1])
+    return {
+        f"rows_with_a_{noun}_seen_before": int(found.identical.size) - texts,
+        f"rows_with_{noun}_and_target_seen_before": int(found.identical.size) - both,
+        f"near_identical_{nouns}": texts - int(np.unique(found.cluster).size),
+        f"{nouns}_in_cut_chains": found.chained,
+        "likely_pairs_not_compared": found.unchecked,
+    }
+
+
 def _table(marks: Marks, numbers: Ints) -> Ints:
     """Rows of each cluster (first axis) in train, validation and test."""
     size = int(numbers.max()) + 1

@@ -151,6 +151,11 @@ class DataModality(ABC):
     def read(self, role: str, column: pa.ChunkedArray, folder: Path) -> Cells:
         """The cells of one column, as a run keeps them under `role`; relative paths begin at `folder`."""
 
+    def faults(self, role: str, column: pa.ChunkedArray, folder: Path) -> Cells:
+        """The same for inputs that a finished model is asked about, as far as it can be told without reading all of
+        them twice: what `encode` reads anyway, it checks."""
+        return self.read(role, column, folder)
+
     @abstractmethod
     def duplicates(self, table: pa.Table, threshold: float) -> Duplicates:
         """Which rows of a table with the columns of `read` are the same, and nearly the same."""

@@ -16,6 +16,7 @@ DISTANCE = 3
 _COLOUR = 6.0
 """Mean difference of two thumbs, of 255, up to which they look alike: of two photographs 10 and more, of
 one that was saved again smaller or with losses 1 to 5."""
+_CHUNK = 2_048
 _BANDS = DISTANCE + 1  # so that two hashes which differ in DISTANCE bits are the same in one band at least
 _NEIGHBOURS = 64
 """Pictures of one band that each is compared with, of those with the nearest hashes: more share one only where they
@@ -62,8 +63,9 @@ def near_pairs(marks: np.ndarray) -> Iterator[np.ndarray]:
 def _alike(pairs: np.ndarray, thumbs: Sequence[np.ndarray]) -> np.ndarray:
     """Those of the pairs whose thumbs look alike: pictures with few edges, such as drawings on white, have hashes
     that say little."""
-    kept = []
-    for left, right in pairs:
-        difference = np.abs(thumbs[left].astype(np.int16) - thumbs[right])
-        kept.append(float(difference.mean()) <= _COLOUR)
-    return pairs[np.array(kept, dtype=bool)]
+    kept = [np.zeros(0, dtype=bool)]
+    for start in range(0, len(pairs), _CHUNK):
+        left, right = (np.stack([thumbs[row] for row in rows]) for rows in pairs[start : start + _CHUNK].T)
+        difference = np.maximum(left, right) - np.minimum(left, right)
+        kept.append(difference.reshape(len(left), -1).mean(axis=1) <= _COLOUR)
+    return pairs[np.concatenate(kept)]

@@ -40,6 +40,7 @@ _BEGINS = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "
 _CHUNK = 512
 _AHEAD = 3
 """Pictures that each thread may have read before they are asked for."""
+_ADDRESS = "it is an address, and nothing is fetched: save the picture as a file"
 T = TypeVar("T")
 
 
@@ -87,7 +88,7 @@ def open_picture(given: str | Path, least: int | None = None) -> Picture:
         content = _content(str(given))
         return _decoded(io.BytesIO(content), len(content), least)
     if isinstance(given, str) and is_address(given):
-        raise PictureFault("it is an address, and nothing is fetched: save the picture as a file", "an address")
+        raise PictureFault(_ADDRESS, "an address")
     path = Path(given)
     try:
         file = open_regular(path)
@@ -109,16 +110,23 @@ def read_picture(given: str | Path) -> Image.Image:
 def read_pictures(
     given: Sequence[str | Path], check: Callable[[], None] = lambda: None, least: int | None = None
 ) -> Iterator[Image.Image]:
-    """`read_picture` of each, in order, on all cores; `least` as `open_picture` has it. `check` is called now and then
-    and may raise."""
+    """`read_picture` of each, in order, on all cores; `least` as `open_picture` has it. Where some can not be read,
+    DataError names them all in the end. `check` is called now and then and may raise."""
 
-    def one(path: str | Path) -> Image.Image:
+    def one(path: str | Path) -> Image.Image | Problem:
         try:
             return open_picture(path, least).image
         except PictureFault as fault:
-            raise DataError(Problem(str(fault), file=shown(path))) from None
+            return Problem(str(fault), file=shown(path))
 
-    return on_all_cores(one, given, check)
+    problems: list[Problem] = []
+    for found in on_all_cores(one, given, check):
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif not problems:
+            yield found
+    if problems:
+        raise DataError(problems)
 
 
 def shown(given: str | Path) -> str:
@@ -193,6 +201,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise
     except Exception as error:  # decoders raise whatever they like
         raise PictureFault(f"its picture can not be decoded: {_in_words(error)}") from None
+
+
+def fault_before_reading(given: str) -> PictureFault | None:
+    """What can be told to be wrong with a picture without decoding it: an address, or a file that is not there."""
+    if _is_uri(given):
+        return None
+    if is_address(given):
+        return PictureFault(_ADDRESS, "an address")
+    return None if os.path.lexists(given) else PictureFault(absent(Path(given)), "no such file")
 
 
 def absent(path: Path) -> str:

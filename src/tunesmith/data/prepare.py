@@ -19,7 +19,6 @@ from tunesmith.data import canonical, groups, joined, labels, leakage, mojibake
 from tunesmith.data.annotations.table import gathered
 from tunesmith.data.arrowfile import ArrowWriter, content_hash, remove
 from tunesmith.data.divide import KeptRows, divide
-from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.features import choose as choose_features
 from tunesmith.data.guess import ColumnRequest, Guess, choose_columns
 from tunesmith.data.labels import TargetIndex
@@ -326,8 +325,8 @@ def _assemble(
         message = f"{conflict_texts} {modality.nouns} stand with different labels ({conflict_rows} rows)"
         emit(Warned("conflicting labels", f"{message}, such as {conflicts[0]['text'][:80]!r}"))
     facts = {
-        "duplicates": _duplicate_facts(found, index),
-        "conflicts": {"texts": conflict_texts, "rows": conflict_rows},
+        "duplicates": leakage.repeated(found, index.codes, modality.noun, modality.nouns),
+        "conflicts": {modality.nouns: conflict_texts, "rows": conflict_rows},
         "missing": rows.missing,
         "words_for_nothing": {name: dict(words.most_common(50)) for name, words in rows.words.items()},
         "notes": [note for part in parts for note in part.notes],
@@ -387,18 +386,6 @@ def _tell_dropped(rows: canonical.Canonical, emit: Emit) -> None:
         told = ", ".join(f"{word!r} ({number} rows)" for word, number in words.most_common(12))
         fix = "If they are texts or labels like any other: --set nothing=keep"
         emit(Warned("words for nothing", f"in column {name!r}: {told}; such rows are left out. {fix}"))
-
-
-def _duplicate_facts(found: Duplicates, index: TargetIndex) -> dict[str, int]:
-    texts = int(np.unique(found.identical).size)
-    both = int(np.unique(np.stack([found.identical, index.codes]), axis=1).shape[1])
-    return {
-        "rows_with_a_text_seen_before": int(found.identical.size) - texts,
-        "rows_with_text_and_target_seen_before": int(found.identical.size) - both,
-        "near_identical_texts": texts - int(np.unique(found.cluster).size),
-        "texts_in_cut_chains": found.chained,
-        "likely_pairs_not_compared": found.unchecked,
-    }
 
 
 def _fingerprint(content: str, columns: Columns, parts: list[Part], options: SplitOptions, seed: int) -> str:

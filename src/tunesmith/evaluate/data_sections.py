@@ -14,13 +14,13 @@ MOST_LABELS = 30
 
 TITLES = {
     "leakage": "Rows shared between the splits",
-    "conflicts": "The same text with different labels",
-    "duplicates": "Texts that occur again",
+    "conflicts": "The same {noun} with different labels",
+    "duplicates": "Rows whose {noun} occurs again",
 }
 _CLEAN = {
-    "leakage": "no text stands in two splits",
-    "conflicts": "no text has two different labels",
-    "duplicates": "no text occurs twice",
+    "leakage": "no {noun} stands in two splits",
+    "conflicts": "no {noun} has two different labels",
+    "duplicates": "no {noun} occurs twice",
     "missing": "no cell is empty",
 }
 _NO_FAULTS = {"threshold", "rows", "examples"}
@@ -31,7 +31,7 @@ _KINDS = {"used": "used", "cut": "used, with the text cut", "dropped": "left out
 
 def audit(evidence: Evidence) -> str:
     """What became of the rows, the splits, histograms, then what is doubtful; the rest is folded."""
-    parts = dict(evidence.audit)
+    parts, noun = dict(evidence.audit), evidence.nouns.removesuffix("s")
     shown = _rows(parts.pop("ledger", None)) + _splits(parts.pop("splits", None))
     shown += _label_chart(parts.get("labels")) + _length_charts(parts.get("text_length"), parts.get("numbers"))
     clean = []
@@ -40,9 +40,9 @@ def audit(evidence: Evidence) -> str:
         if found is None:
             continue
         if _is_clean(key, found):
-            clean.append(_CLEAN[key])
+            clean.append(_CLEAN[key].format(noun=noun))
         elif key in TITLES:
-            shown += f"<h3>{TITLES[key]}</h3>{_facts_or_table(found)}"
+            shown += f"<h3>{TITLES[key].format(noun=noun)}</h3>{_facts_or_table(found)}"
         else:
             parts[key] = found
     if clean:

@@ -332,8 +332,8 @@ def leaked(entry: object, test: Metrics, without: Metrics | None, first: str) ->
     if not rows:
         if not moved:
             return []
-        evidence = f"{moved:,} rows changed their split, so that (near-)identical texts stand on one side."
-        return finding("leakage", "info", evidence, "Nothing to do: no text is both learnt and tested.")
+        evidence = f"{moved:,} rows changed their split, so that (near-)identical ones stand on one side."
+        return finding("leakage", "info", evidence, "Nothing to do: none is both learnt and tested.")
     evidence = f"{rows:,} rows stand, identical or nearly so, in more than one split."
     if without and first in without and first in test:
         numbers = number(test[first]["value"]), number(without[first]["value"])
@@ -345,11 +345,12 @@ def leaked(entry: object, test: Metrics, without: Metrics | None, first: str) ->
 
 def _conflicts(audit: Mapping[str, object]) -> list[Finding]:
     entry = audit.get("conflicts")
-    texts = int(entry["texts"]) if isinstance(entry, Mapping) and "texts" in entry else count(entry)
-    if not texts:
+    nouns = next((name for name in entry if name != "rows"), "texts") if isinstance(entry, Mapping) else "texts"
+    number_of = int(entry[nouns]) if isinstance(entry, Mapping) and nouns in entry else count(entry)
+    if not number_of:
         return []
-    occur = "text occurs" if texts == 1 else "texts occur"
-    evidence = f"{texts:,} {occur} with different labels; no model can get all of them right."
+    occur = f"{nouns.removesuffix('s')} occurs" if number_of == 1 else f"{nouns} occur"
+    evidence = f"{number_of:,} {occur} with different labels; no model can get all of them right."
     action = "Decide on one label for each of them; the data audit lists examples."
     return finding("conflicting_labels", "warning", evidence, action)
 

@@ -14,7 +14,6 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit
 from tunesmith.data import pictures
 from tunesmith.data.images import ImageData, thumbs_of
-from tunesmith.data.looks import faults_of
 from tunesmith.data.picture_features import cheap_features
 from tunesmith.data.types import Columns
 from tunesmith.engine.modality import Matrix, Modality
@@ -35,7 +34,8 @@ class Image(ImageData, Modality):
         return encode_pictures(rows["image"][:], bundle.processor, folder, check)
 
     def from_columns(self, rows: Dataset, columns: Columns) -> Dataset:
-        return Dataset.from_dict({"image": rows[columns.inputs[0]][:]})  # nothing is decoded twice
+        cells = rows[columns.inputs[0]][:]
+        return Dataset.from_dict({"image": [None if cell is None else _cell(cell) for cell in cells]})
 
     def inputs(self, items: Sequence[object], columns: Columns) -> dict[str, list[Any]]:
         name = columns.inputs[0]
@@ -48,7 +48,7 @@ class Image(ImageData, Modality):
             except pictures.PictureFault as fault:
                 problems.append(Problem(str(fault), row=row))
         if not problems:
-            faults = enumerate(faults_of(cells), 1)
+            faults = enumerate(map(pictures.fault_before_reading, cells), 1)
             problems = [Problem(f"{pictures.shown(cells[row - 1])}: {why}", row=row) for row, why in faults if why]
         if problems:
             raise DataError(problems, fix="Give the path of a picture, or the picture itself (PIL.Image, uint8 array).")
