@@ -130,6 +130,12 @@ WORDS: dict[str, Any] = {
     "learning_rate": _flag(float, TRAINING, "How large the steps are, such as 2e-5.", metavar="RATE"),
     "max_length": _flag(int, TRAINING, "Longest text in tokens (about 3/4 of a word each); the rest is cut.",
                         metavar="TOKENS"),
+    "augment": _flag(str, TRAINING, "How far training pictures are changed at random: none, light, standard or strong.",
+                     metavar="LEVEL"),
+    "flip": _flag(str, TRAINING, "How pictures may be mirrored: none, horizontal, vertical or both; found out when not "
+                  "given.", metavar="WAY"),
+    "tta": _flag(str, TRAINING, "Mirror images that the saved model asks too: horizontal, vertical or both.",
+                 metavar="WAY"),
     "overflow": _flag(str, TRAINING, "Conversations that are longer: truncate, drop or error.", metavar="HOW"),
     "template": _flag(str, TRAINING, "Chat template for a base without one: chatml or a .jinja file.", metavar="NAME"),
     "freeze": _flag(str, TRAINING, "Blocks that stay as they are: embeddings,layers.0-3", metavar="BLOCKS"),

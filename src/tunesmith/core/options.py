@@ -60,6 +60,9 @@ _OTHER_NAMES = {
     "label_smoothing": "label_smoothing_factor smoothing", "method": "finetuning_type tuner_type peft_type peft",
     "model": "model_name_or_path model_name base_model model_id pretrained_model", "packing": "sample_packing pack",
     "target": "label_column label_col target_column label", "text": "text_column text_col dataset_text_field",
+    "augment": "augmentation augmentations aa auto_augment autoaugment data_augmentation",
+    "flip": "hflip vflip fliplr flipud random_flip", "mixup": "mixup_alpha", "cutmix": "cutmix_alpha",
+    "tta": "test_time_augmentation", "ema_decay": "ema model_ema model_ema_decay use_ema",
     "gradient_checkpointing": "use_gradient_checkpointing grad_checkpointing",
 }  # fmt: skip
 """Our names of options, and those that other tools have for them."""
