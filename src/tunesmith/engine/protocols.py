@@ -101,6 +101,8 @@ class PredictiveTask(Task):
     """Options of a method, by its name, where they are not the method's own."""
     usual_method: ClassVar[str | None] = None
     """What is chosen where no method is asked for; None: it depends on the data."""
+    usual_patience: ClassVar[int | None] = None
+    """Evaluations without a better one after which a training stops, where nothing is asked; None: as for all."""
     predictor: ClassVar[str | None] = None
     """What asks the finished model: a name of `families.predictors`; None: that of its family."""
     batch_rows: ClassVar[tuple[int, int]] = (8, batching.ROWS)
