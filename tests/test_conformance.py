@@ -26,15 +26,8 @@ from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Toy
 from tunesmith.runs.choose import families_of, family_of_task, fits_modality, option_models
 
-NOTHING_TO_MOVE = [
-    ("seq2seq", "bitfit"),  # T5, the base of that toy, has no biases
-    # a convolutional one no layers
-    *(
-        (task, method)
-        for task in ("image-classification", "image-segmentation", "object-detection")
-        for method in ("lora", "adapters", "ia3")
-    ),
-]
+NOTHING_TO_MOVE = [("seq2seq", "bitfit")]
+"""T5, the base of that toy, has no biases."""
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 

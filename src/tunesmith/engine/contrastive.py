@@ -59,6 +59,7 @@ class ContrastiveObjective:
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         """Batches of groups of one class (or of one set of labels); every item once."""
+        self.plain.epoch = epoch
         random = np.random.default_rng([self.plain.seed, epoch])
         order = random.permutation(len(self._targets))
         _, kinds = np.unique(self._targets, axis=0, return_inverse=True)
@@ -119,7 +120,9 @@ class ContrastiveObjective:
         count = len(self.plain.positions)
         if self.names is not None and items[0] >= count:
             return self.names.collate(items - count)
-        return self.plain.rows.collate(self.plain.positions[items])
+        rows, places = self.plain.rows, self.plain.positions[items]
+        batch = rows.training_batch(places, self.plain.seed, self.plain.epoch)
+        return {name: values for name, values in batch.items() if name != "targets"}
 
 
 def alike(targets: Tensor) -> Tensor:

@@ -59,13 +59,16 @@ def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
         torch.cuda.set_rng_state(state["device"])
 
 
-def choose_precision(asked: str, on: torch.device, hidden_size: int, emit: Emit) -> str:
+def choose_precision(asked: str, on: torch.device, hidden_size: int, emit: Emit, *, by_channel: bool = False) -> str:
     """'fp32' or 'bf16'. With 'auto', the faster one.
 
     A processor of the x86 family is asked for its instructions, so that one seed gives the same weights however busy
-    the machine is; others are measured, on a product of the model's own shape.
+    the machine is; others are measured, on a product of the model's own shape. `by_channel`: the network has
+    convolutions of each channel alone, whose gradients take a third longer in bf16.
     """
     choice, why = (asked, "asked for") if asked != "auto" else _faster(on, hidden_size)
+    if asked == "auto" and by_channel and on.type == "cpu":
+        choice, why = "fp32", "convolutions of each channel alone learn faster so"
     emit(Decided("precision", choice, why))
     return choice
 

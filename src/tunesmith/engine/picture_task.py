@@ -25,6 +25,16 @@ class PictureTask(PredictiveTask):
 
     modality: ClassVar[str] = "image"
     loader: ClassVar[str] = "vision"
+    batch_rows: ClassVar[tuple[int, int]] = (16, 32)
+    method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {
+        "full": (1e-3, 15), "gradual": (1e-3, 15), "lora": (2e-3, 15), "scratch": (2e-3, 20),
+    }  # fmt: skip
+    """1,000 photographs of hands, ten signs: from random weights, 64 pixels, 0.87 of 300 right after 20 epochs at 3e-4,
+    0.95 at 2e-3. Ten of each sign on EfficientNet-Lite0: 0.87 of 200 after ten epochs of `full` at 1e-3 (a linear head:
+    0.73)."""
+    trusts_few_rows: ClassVar[bool] = False
+    """Ten pictures for each of ten hand signs: on the ten that chose, the first epochs were worse than the start, and
+    training ended there; at its end 0.84 to 0.87 of 200 test pictures were right, at the start 0.73."""
     options: PictureOptions
     _tta: Flip | None = None
     """Of a saved model."""

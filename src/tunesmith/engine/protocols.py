@@ -99,6 +99,8 @@ class PredictiveTask(Task):
     """The hidden size that these rates are for: in wider networks they are less, in proportion. None: for all."""
     method_options: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     """Options of a method, by its name, where they are not the method's own."""
+    trusts_few_rows: ClassVar[bool] = True
+    """Whether the best epoch is kept, and a training ended, by fewer than a hundred validation rows."""
     usual_method: ClassVar[str | None] = None
     """What is chosen where no method is asked for; None: it depends on the data."""
     usual_patience: ClassVar[int | None] = None
@@ -311,6 +313,8 @@ class Traits:
     solution on that."""
     fits_head: ClassVar[bool] = False
     """The head is fitted anew to the trained body in the end, and for every look at validation rows."""
+    needs_vectors: ClassVar[bool] = False
+    """Whether it learns from one vector a row, which a task without a linear solution does not have."""
     keeps_last: ClassVar[bool] = False
     """The end of training is kept, not the best evaluation."""
     same_batches: ClassVar[bool] = False

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.options import Options
 from tunesmith.engine.contrastive import Comparison, ContrastiveObjective, encode_names, names_mean
@@ -37,7 +38,7 @@ class ContrastiveOptions(Options):
 class Contrastive(Layered):
     Options = ContrastiveOptions
     summary: ClassVar[str] = (
-        "learns by comparing: texts of one label are drawn together, all others apart; for few rows per label"
+        "learns by comparing: rows of one label are drawn together, all others apart; for few rows per label"
     )
     learning_rate = 2e-4
     epochs = 6
@@ -46,8 +47,8 @@ class Contrastive(Layered):
     least_steps = 24
     """Few rows are seen more often."""
     families = ("predictive",)
-    modalities = ("text",)
-    """Names of labels are compared with texts."""
+    modalities = ("text", "image")
+    needs_vectors = True
     keeps_last = True
     """The few validation rows that such data leave prefer the start, or any epoch, by chance (docs/log.md)."""
     fits_head = True
@@ -60,8 +61,19 @@ class Contrastive(Layered):
         if label_names is None:  # numbers
             return plain
         options = self.options
-        assert isinstance(plain.rows, EncodedRows)  # names of labels are texts, and only texts are compared with them
         comparison = Comparison(options.rows_per_class, options.temperature, options.pair_weight)
+        if not isinstance(plain.rows, EncodedRows):  # names of labels are texts, and only texts are compared with them
+            if options.learn_names:
+                raise OptionError(
+                    "learn_names: the names of labels are texts, and can not be compared with what this data holds.",
+                    "Leave it out.",
+                )
+            if getattr(plain.rows, "mixup", 0) or getattr(plain.rows, "cutmix", 0):
+                raise OptionError(
+                    "contrastive draws pictures of one label together, and mixup and cutmix make pictures of two.",
+                    "Leave mixup and cutmix out, or use --method full.",
+                )
+            return ContrastiveObjective(plain, None, comparison)
         names = encode_names(label_names, bundle.tokenizer, plain.rows)
         learned, why = options.learn_names, "asked for"
         if learned is None:

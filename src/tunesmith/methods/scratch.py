@@ -28,6 +28,8 @@ class Scratch(Method):
         torch.manual_seed(seed)
         with network.device:
             network.load_state_dict({**type(network)(network.config).state_dict(), **frozen})
+        if (norms := getattr(bundle.model, "norms", None)) is not None:
+            norms.restart()
 
     def groups(self, bundle: Bundle, learning_rate: float) -> list[ParameterGroup]:
         """The head is faster than the body, whose gradients pass through it."""

@@ -28,8 +28,11 @@ _KEYS_AND_VALUES = re.compile(
     r"(^|[._])(key|value|k|v)(_proj|_lin)?$|(query_key_value|qkv_proj|c_attn|Wqkv|in_proj)$", re.ASCII
 )
 _FEED_FORWARD = re.compile(
-    r"(?<!attention)\.output\.dense$|\.(down_proj|fc2|lin2|ffn_output|dense_4h_to_h|w2|wo)$|mlp\.(c_proj|Wo)$"
+    r"(?<!attention)\.output\.dense$|\.(down_proj|fc2|lin2|ffn_output|dense_4h_to_h|w2|wo|pwconv2)$|mlp\.(c_proj|Wo)$"
+    r"|\.(project\.conv|reduce_1x1\.convolution)$"
 )
+_RESIDUAL = re.compile(r"(.+\.layer\.)(\d+)\.convolution$", re.ASCII)
+"""Convolutions of a residual block, numbered."""
 _ATTENTION_OUTPUT = re.compile(
     r"attention\.(output\.)?dense$|\.(o_proj|out_proj|out_lin)$|attn\.(c_proj|Wo|o)$|SelfAttention\.o$"
 )
@@ -49,13 +52,18 @@ def teach_additions(folder: Path) -> None:
 
 
 def linear_targets(model: Model) -> list[str]:
-    """Full names, in `model.network`, of the linear layers below the head that are not frozen, or in 4 bits."""
+    """Full names, in `model.network`, of the linear layers below the head that are not frozen, or in 4 bits; of a
+    network of convolutions also those that mix channels."""
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer
 
     head = {id(module) for module in model.head.modules()}
+    named = dict(model.network.named_modules())
+    mixing = {name for name, one in named.items() if isinstance(one, nn.Conv2d) and one.groups == 1}
+    if len(mixing) < 2:  # a transformer's, for its patches
+        mixing = set()
     return [
-        name for name, module in model.network.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and id(module) not in head
+        name for name, module in named.items()
+        if (isinstance(module, nn.Linear | Conv1D) or name in mixing) and id(module) not in head
         and any(parameter.requires_grad or parameter.dtype == torch.uint8 for parameter in module.parameters())
     ]  # fmt: skip
 
@@ -65,8 +73,13 @@ def key_value_targets(names: list[str]) -> list[str]:
 
 
 def feed_forward_targets(names: list[str]) -> list[str]:
-    """The linear layer that ends the feed-forward part of each block."""
-    return [name for name in names if _FEED_FORWARD.search(name)]
+    """The linear layer that ends the feed-forward part of each block, or its last convolution."""
+    last = {}
+    for name in names:
+        if found := _RESIDUAL.match(name):
+            last[found[1]] = name  # they come in order
+    ends = set(last.values())
+    return [name for name in names if name in ends or _FEED_FORWARD.search(name)]
 
 
 def attention_output_targets(names: list[str]) -> list[str]:
@@ -82,6 +95,8 @@ def add_to(model: Model, config: PeftConfig, seed: int) -> Adapted:
     """
     from peft import get_peft_model
 
+    from tunesmith.models.tuner import look_like
+
     if not config.target_modules:
         raise OptionError(
             f"This method finds no layer in {type(model.network).__name__} that it could add to: all are frozen, "
@@ -92,6 +107,9 @@ def add_to(model: Model, config: PeftConfig, seed: int) -> Adapted:
     torch.manual_seed(seed)
     with quiet_peft():
         added = get_peft_model(model.network, config)
+    for module in added.modules():
+        if (base := getattr(module, "base_layer", None)) is not None:
+            look_like(module, base)
     for parameter in head:
         parameter.requires_grad_(True)
     if hasattr(model, "adapted"):

@@ -1,10 +1,11 @@
 """Bottleneck adapters as a tuner of PEFT: what PEFT saves, loads, stacks and disables, it does here too.
 
 After a linear layer stands x + up(act(down(x))), with `down` [width / reduction, width] and `up` back
-again. Houlsby et al. 2019 (arXiv 1902.00751, section 2) put one after the attention output and one after
-the feed-forward part of each block, Pfeiffer et al. 2020 (arXiv 2005.00247, section 2.2.2) after the
-feed-forward part alone. `up` starts at zero, so training starts from the base model itself. The additions
-are not linear and can not be folded into the weights: they are saved beside them.
+again; after a convolution the same at every place. Houlsby et al. 2019 (arXiv 1902.00751, section 2) put
+one after the attention output and one after the feed-forward part of each block, Pfeiffer et al. 2020
+(arXiv 2005.00247, section 2.2.2) after the feed-forward part alone. `up` starts at zero, so training
+starts from the base model itself. The additions are not linear and can not be folded into the weights:
+they are saved beside them.
 
 Importing this module teaches PEFT the type BOTTLENECK.
 """
@@ -18,7 +19,7 @@ from peft import PeftConfig
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from tunesmith.models.tuner import Tuner, TunerLayer, TunerType, teach_peft
+from tunesmith.models.tuner import Tuner, TunerLayer, TunerType, look_like, teach_peft
 
 
 @dataclass
@@ -39,7 +40,8 @@ class BottleneckConfig(PeftConfig):
 
 
 class BottleneckLayer(TunerLayer):
-    """A linear layer and, for every adapter by name, what is added to its output [..., width]."""
+    """A linear layer, or a convolution, and for every adapter by name what is added to its output, [..., width] or
+    [b, width, h, w]."""
 
     adapter_layer_names = ("bottleneck_down", "bottleneck_up")
     not_merged = "Bottleneck adapters are not linear: they can not be merged into weights."
@@ -49,16 +51,22 @@ class BottleneckLayer(TunerLayer):
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: BottleneckConfig):
         super().__init__(base_layer, adapter_name)
         self._acts: dict[str, nn.Module] = {}
+        look_like(self, base_layer)
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: BottleneckConfig) -> None:
         """Add an adapter; the identity at first: `up` is zero, `down` drawn as any linear layer."""
         peft: Any = self  # its half of this class, which is not typed
         base = peft.get_base_layer()
-        width = int(getattr(base, "out_features", 0) or base.nf)  # transformers' Conv1D has another name for it
+        # transformers' Conv1D has another name for it, and a convolution a third
+        width = next(int(getattr(base, name)) for name in ("out_features", "nf", "out_channels") if hasattr(base, name))
         narrow = max(1, round(width / config.reduction_factor))
-        down, up = nn.Linear(width, narrow), nn.Linear(narrow, width)
+        down, up = (
+            (nn.Conv2d(width, narrow, 1), nn.Conv2d(narrow, width, 1)) if isinstance(base, nn.Conv2d)
+            else (nn.Linear(width, narrow), nn.Linear(narrow, width))
+        )  # fmt: skip
         nn.init.zeros_(up.weight)
+        assert up.bias is not None
         nn.init.zeros_(up.bias)
         self.bottleneck_down[adapter_name], self.bottleneck_up[adapter_name] = down, up
         self._acts[adapter_name] = ACT2FN[config.non_linearity]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.models.model import Model
+from tunesmith.models.norms import Norms
 from tunesmith.models.types import Network
 
 Form = Literal["dense", "set", "set_with_nothing"]
@@ -26,7 +27,7 @@ class DetectionModel(Model):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
-        self._norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        self.norms = Norms(network)
 
     @property
     def form(self) -> Form:
@@ -68,7 +69,7 @@ class DetectionModel(Model):
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Float32 [b, answers, d] from 'pixel_values' [b, 3, height, width]: logits of the labels (and of nothing),
         then left, top, right and bottom as shares of the picture; of a dense form also its place, x, y and strides."""
-        self.settle_norms()
+        self.norms.settle(self.training)
         pixels = batch["pixel_values"]
         if self.form == "dense":
             # on a processor convolutions of each channel alone take half the time so
@@ -79,7 +80,7 @@ class DetectionModel(Model):
 
     def own_loss(self, batch: dict[str, Tensor], labels: list[dict[str, Tensor]]) -> Tensor:
         """The mean loss of a batch as the network's authors have it, auxiliary parts included."""
-        self.settle_norms()
+        self.norms.settle(self.training)
         pixels = batch["pixel_values"]
         found: Any = self.network(pixel_values=pixels, labels=labels, **self._mask(pixels))
         loss: Tensor = found.loss
@@ -90,11 +91,6 @@ class DetectionModel(Model):
         if self.config.model_type == "yolos":
             return {}
         return {"pixel_mask": torch.ones(len(pixels), *pixels.shape[2:], dtype=torch.long, device=pixels.device)}
-
-    def settle_norms(self) -> None:
-        """What does not learn keeps its statistics too, and answers as in evaluation."""
-        for norm in self._norms:
-            norm.training = self.training and norm.weight is not None and norm.weight.requires_grad
 
     def fold(self) -> Network:
         """The network as transformers knows it."""

@@ -53,12 +53,24 @@ class _ConvNorm(nn.Module):
         padding = kernel // 2 if stride == 1 else 0
         self.conv = nn.Conv2d(inside, outside, kernel, stride, padding, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outside, eps=config.batch_norm_eps, momentum=config.batch_norm_momentum)
-        self.act = nn.ReLU6() if act else nn.Identity()
+        self.act = nn.ReLU6(inplace=True) if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         if self._stride > 1:
             x = functional.pad(x, (*self._missing(x.shape[3]), *self._missing(x.shape[2])))
-        return self.act(self.norm(self.conv(x)))
+        if self.norm.training or type(self.conv) is not nn.Conv2d:  # such as one that PEFT has added to
+            return self.act(self.norm(self.conv(x)))
+        return self.act(self._folded(self.conv, x))
+
+    def _folded(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """Where statistics stay, the normalisation is a part of the convolution and no pass over its results."""
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None
+        assert variance is not None
+        scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
+        weight = (conv.weight * scale.view(-1, 1, 1, 1)).to(x.dtype)
+        shift = (self.norm.bias - mean * scale).to(x.dtype)
+        return functional.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
 
     def _missing(self, size: int) -> tuple[int, int]:
         """Zeros before and after a side of `size`, the odd one after it."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tunesmith.models.model import Model
+from tunesmith.models.norms import Norms
 from tunesmith.models.types import Network
 
 HEADS = ("decode_head", "auxiliary_head", "class_predictor", "segmentation_head", "classifier")
@@ -25,7 +26,7 @@ class SegmentationModel(Model):
     def __init__(self, network: Network, size: tuple[int, int]) -> None:
         super().__init__(network)
         self._size = size
-        self._norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        self.norms = Norms(network)
 
     @property
     def sets(self) -> bool:
@@ -56,7 +57,7 @@ class SegmentationModel(Model):
         """Batch normalisation, which computes in float32 whatever it is given, and our own head; all of a network that
         answers with a set, which reads its maps between pixels."""
         own = getattr(self.network, "head", None)
-        parts = [self.network] if self.sets else [*self._norms, *([own] if isinstance(own, nn.Module) else [])]
+        parts = [self.network] if self.sets else [*self.norms.every, *([own] if isinstance(own, nn.Module) else [])]
         kept = {id(parameter) for part in parts for parameter in part.parameters()}
         return frozenset(name for name, parameter in self.named_parameters() if id(parameter) in kept)
 
@@ -67,7 +68,7 @@ class SegmentationModel(Model):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits float32 [b, classes, height, width] from 'pixel_values' [b, 3, height, width]."""
-        self.settle_norms()
+        self.norms.settle(self.training)
         pixels = batch["pixel_values"]
         found: Any = self.network(pixel_values=self._as_weights(pixels))
         logits = _of_set(found) if self.sets else found.logits
@@ -76,15 +77,10 @@ class SegmentationModel(Model):
     def own_loss(self, batch: dict[str, Tensor], masks: list[Tensor], classes: list[Tensor]) -> Tensor:
         """The mean loss of a batch as the authors of a network that answers with a set have it. masks: for each picture
         float32 [k, height, width]; classes: int64 [k]."""
-        self.settle_norms()
+        self.norms.settle(self.training)
         pixels = self._as_weights(batch["pixel_values"])
         found: Any = self.network(pixel_values=pixels, mask_labels=masks, class_labels=classes)
         return found.loss.float().sum()
-
-    def settle_norms(self) -> None:
-        """What does not learn keeps its statistics too, and answers as in evaluation."""
-        for norm in self._norms:
-            norm.training = self.training and norm.weight is not None and norm.weight.requires_grad
 
     def fold(self) -> Network:
         """The network as transformers knows it."""

@@ -48,6 +48,13 @@ class TunerLayer(nn.Module, BaseTunerLayer):
         raise NotImplementedError(self.not_merged)
 
 
+def look_like(layer: nn.Module, base: nn.Module) -> None:
+    """`layer` stands in the place of a convolution `base`, and some networks pad by what that says of itself."""
+    if isinstance(base, nn.Conv2d):
+        for name in ("stride", "kernel_size", "dilation"):
+            setattr(layer, name, getattr(base, name))
+
+
 class Tuner(BaseTuner):
     """What PEFT calls to put the layers in."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tunesmith.models.norms import Norms
 from tunesmith.models.pooled import PooledNetwork
 from tunesmith.models.saliency import saliency
 from tunesmith.models.types import Network
@@ -18,7 +19,12 @@ class VisionModel(PooledNetwork):
         self.mirrors: tuple[tuple[int, ...], ...] = ()
         """Axes of 'pixel_values' that are turned over for further looks at a picture, where nothing is learned; what
         the head reads is the mean of all looks, and so are the logits."""
-        self._norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        convolutions = [one for one in network.modules() if isinstance(one, nn.Conv2d)]
+        self.by_channel = any(one.groups > 1 for one in convolutions)
+        """Whether it has convolutions of each channel alone."""
+        self._layout = torch.channels_last if len(convolutions) > 1 else torch.contiguous_format
+        """A third faster through convolutions on a processor; a transformer has one, for its patches."""
+        self.norms = Norms(network)
 
     @property
     def pooling(self) -> str:
@@ -28,7 +34,7 @@ class VisionModel(PooledNetwork):
     @property
     def float32_names(self) -> frozenset[str]:
         """Batch normalisation, which computes in float32 whatever it is given, and the head."""
-        kept = {id(parameter) for norm in [*self._norms, self.head] for parameter in norm.parameters()}
+        kept = {id(parameter) for norm in [*self.norms.every, self.head] for parameter in norm.parameters()}
         return frozenset(name for name, parameter in self.named_parameters() if id(parameter) in kept)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
@@ -38,9 +44,8 @@ class VisionModel(PooledNetwork):
 
     def features(self, batch: dict[str, Tensor]) -> Tensor:
         """What the head reads, float32 [rows, hidden]."""
-        for norm in self._norms:  # what does not learn keeps its statistics too, and answers as in evaluation
-            norm.training = self.training and norm.weight is not None and norm.weight.requires_grad
-        pixels = batch["pixel_values"].to(next(self.network.parameters()).dtype)
+        self.norms.settle(self.training)
+        pixels = batch["pixel_values"].to(next(self.network.parameters()).dtype, memory_format=self._layout)
         looks = [pixels] if self.training else [pixels, *(pixels.flip(axes) for axes in self.mirrors)]
         found = [self.seen({"pixel_values": look}, self.head).float() for look in looks]
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)

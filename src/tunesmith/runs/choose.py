@@ -134,7 +134,10 @@ def methods_of(family: str, task: str = "auto") -> list[str]:
     """Names of the methods that fit the tasks of a family, or one of them."""
     modality = None if task == "auto" else registry.get("tasks", task).modality
     known = registry.usable("methods")
-    return [name for name in known if family in families_of(name) and fits_modality(name, modality)]
+    fitting = [name for name in known if family in families_of(name) and fits_modality(name, modality)]
+    if task == "auto" or getattr(registry.get("tasks", task), "probe_loss", None) is not None:
+        return fitting
+    return [name for name in fitting if not registry.get("methods", name).needs_vectors]
 
 
 def modality_of(task: PredictiveTask | type[PredictiveTask]) -> Modality:
@@ -276,7 +279,7 @@ def _by_data(rows: TrainingRows) -> tuple[str, str]:
     why = f"{rows.count:,} training rows, about {rows.per_label:.0f} for a typical label"
     if rows.count >= FULL_ROWS and rows.per_label >= FULL_PER_CLASS:
         return "full", f"{why}, are enough to train the whole model"
-    if not fits_modality("contrastive", rows.modality):
+    if rows.modality != "text":
         return "full", f"{why}: the whole model is trained"
     if rows.letters > LONG_ROWS:
         return "full", f"{why}, of {rows.letters:,.0f} letters: comparing texts with each other is for short ones"

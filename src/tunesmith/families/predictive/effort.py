@@ -58,7 +58,10 @@ def only_head(plan: Plan) -> None:
 
 def keeps_last(plan: Plan, watched: int) -> bool:
     """Whether the last weights are kept whatever validation says of them."""
-    return plan.method.keeps_last and not (plan.spec.effort and watched >= WATCHED)
+    few = watched < WATCHED
+    if plan.task.trusts_few_rows:
+        return plan.method.keeps_last and not (plan.spec.effort and not few)
+    return few and not plan.method.frozen_body
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,10 @@ class Predictive:
         data.save(run.folder.data)
         run.device = hardware.device()
         bundle.model.to(run.device)
-        run.precision = hardware.choose_precision(plan.engine.precision, run.device, bundle.model.width, run.emit)
+        run.precision = hardware.choose_precision(
+            plan.engine.precision, run.device, bundle.model.width, run.emit,
+            by_channel=getattr(bundle.model, "by_channel", False),
+        )  # fmt: skip
         plan.settle(precision=run.precision)
         if plan.engine.gradient_checkpointing:
             checkpoint_activations(bundle.model.network)

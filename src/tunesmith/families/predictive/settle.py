@@ -16,7 +16,7 @@ from tunesmith.engine.tokens import check_length
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
 from tunesmith.families.predictive import continued
-from tunesmith.models import catalog
+from tunesmith.models import catalog, vision_rates
 from tunesmith.models.lengths import CHARACTERS_PER_TOKEN, USUAL, longest_row
 from tunesmith.models.safety import config_alone
 from tunesmith.models.virtual import room
@@ -50,6 +50,8 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     if method_name in own.method_defaults and (width := own.rate_width) is not None:
         rate *= min(1.0, width / (_width(model_name) or width))
     spec = spec.model_copy(update={"options": {**own.method_options.get(method_name, {}), **spec.options}})
+    if own.loader == "vision" and method_name in own.method_defaults and method_name != "scratch":
+        rate *= vision_rates.factor(model_name)
     plan = settle.settle(spec, chosen, epochs, rate)
     if plan.task.usual_patience is not None and "patience" not in spec.options:
         plan.settle(patience=plan.task.usual_patience)
