@@ -28,6 +28,8 @@ class Target(ABC):
     """The metric that `Model.score` gives."""
     constant: ClassVar[str] = "majority"
     """The baseline that answers every row alike."""
+    simple: ClassVar[str | None] = None
+    """What the simple way to compare with is called, where it does not go by the cheap features of the modality."""
     price: ClassVar[str | None] = "log_loss"
     """The metric that tells apart what the first metric can not; None: there is none but that."""
     has_probabilities: ClassVar[bool] = True

@@ -34,6 +34,7 @@ class MaskTarget(Target):
 
     said: ClassVar[str] = "a class for each pixel"
     score: ClassVar[str] = "miou"
+    simple: ClassVar[str | None] = "pixel_colours"
     price: ClassVar[str | None] = None
     has_probabilities: ClassVar[bool] = False
     one_answer: ClassVar[bool] = False

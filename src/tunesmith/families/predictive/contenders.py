@@ -30,15 +30,18 @@ _CURVE = (0.125, 0.25, 0.5, 1.0)
 
 
 def all_contenders() -> dict[str, bool]:
-    """Those of every modality: name -> whether it looks at a base."""
-    kinds = registry.usable("modalities").values()
-    return {"majority": False, **{kind.cheap: False for kind in kinds if kind.cheap}, "nearest_neighbours": True}
+    """Those of every modality and target: name -> whether it looks at a base."""
+    simple = [kind.cheap for kind in registry.usable("modalities").values()]
+    simple += [target.simple for target in registry.usable("evaluate.targets").values()]
+    return {"majority": False, **{name: False for name in simple if name}, "nearest_neighbours": True}
 
 
 def yardsticks(task: str) -> list[str]:
     """See `runs.protocols.Family`."""
-    cheap = choose.modality_of(registry.get("tasks", task)).cheap
-    return ["majority", *([cheap] if cheap else [])]
+    plugin = registry.get("tasks", task)
+    targets = (registry.get("evaluate.targets", kind).simple for kind in plugin.kinds)
+    simple = next(filter(None, targets), choose.modality_of(plugin).cheap)
+    return ["majority", *([simple] if simple else [])]
 
 
 def usual_contenders(kind: str, task: str) -> list[str]:
