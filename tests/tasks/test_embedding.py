@@ -14,6 +14,7 @@ from tunesmith.core.errors import DataError, OptionError
 from tunesmith.engine import similarity
 from tunesmith.models import tiny
 from tunesmith.runs.train import Run
+from tunesmith.workflows.predict import predict_file
 
 WORDS = ["card", "parcel", "refund", "app", "order", "screen", "cable", "invoice", "password", "shop", "tyre", "lamp"]
 USUAL = {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3, "verbose": False, "seed": 1}
@@ -158,3 +159,21 @@ def test_a_query_without_documents_and_data_of_one_side(tmp_path: Path) -> None:
     rows = [{"query": f"q {word}", "document": f"d {word}", "label": 0} for word in WORDS]
     with pytest.raises(DataError, match="nothing belongs together"):
         tunesmith.check(_file(tmp_path, rows), task="reranking")
+
+
+@pytest.mark.story
+def test_vectors_of_a_file(searched: Run, tmp_path: Path) -> None:
+    """Queries or documents alone give vectors, as a table or as an array; both columns give a score each."""
+    (tmp_path / "queries.csv").write_text("query\nsend my card\nmend my lamp\n", encoding="utf-8")
+    (tmp_path / "documents.csv").write_text("pos\nsend card page\n", encoding="utf-8")
+    model = tunesmith.load(searched.path)
+    assert predict_file(model, tmp_path / "queries.csv", tmp_path / "q.npy", size=8) == 2
+    found = np.load(tmp_path / "q.npy")
+    np.testing.assert_allclose(found, model.encode(["send my card", "mend my lamp"], size=8), atol=1e-6)
+    predict_file(model, tmp_path / "documents.csv", tmp_path / "d.npy")
+    np.testing.assert_allclose(
+        np.load(tmp_path / "d.npy")[0], model.encode("send card page", kind="document"), atol=1e-6
+    )
+    (tmp_path / "both.csv").write_text("query,pos\nsend my card,send card page\n", encoding="utf-8")
+    with pytest.raises(OptionError, match="an array is for vectors"):
+        predict_file(model, tmp_path / "both.csv", tmp_path / "b.npy")

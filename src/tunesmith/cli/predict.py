@@ -124,11 +124,15 @@ def _answer_texts(run: Path, texts: list[str], options: dict[str, object], as_js
     options_of(predictor_of(run)[0], options)
     model = load(run)
     asked: list[Any] = texts
-    if model.columns is not None and len(model.columns.inputs) == 2:
+    alone = getattr(model, "texts_alone", False)
+    if model.columns is not None and len(model.columns.inputs) >= 2 and not alone:
         if len(asked) % 2:
             raise OptionError(f"The model reads pairs of texts; got {len(asked)} texts.", "Give two for each pair.")
         asked = list(zip(asked[::2], asked[1::2], strict=True))
-    answers = model.predict(asked, emit=show.warned, **options)
+    if alone:  # rows of numbers in Python, and answers here
+        answers = model.answer_rows(asked, options_of(type(model), options), show.warned)
+    else:
+        answers = model.predict(asked, emit=show.warned, **options)
     shown = [_brief(answer, "probabilities" in options) for answer in answers]
     print_found({"predictions": shown}, as_json, show.predicted)
 

@@ -198,6 +198,10 @@ def predicted(found: Document) -> str:
         elif "label" in answer:
             label = answer["label"] if answer["label"] is not None else "(abstains)"
             lines.append(f"{label}  {answer['probability']:.4f}")
+        elif "score" in answer:
+            lines.append(f"{answer['score']:.4f}")
+        elif "vector" in answer:
+            lines.append(" ".join(f"{number:.5f}" for number in answer["vector"]))
         elif "shares" in answer:
             lines.append("  ".join(f"{name} {share:.4f}" for name, share in answer["shares"].items()))
         elif "labels" not in answer:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,6 +29,8 @@ from tunesmith.data.textfile import inspect
 from tunesmith.data.types import ReadOptions
 
 Rows = Sequence[Mapping[str, Any]]
+ARRAY = ".npy"
+"""What vectors alone can be written to."""
 FORMATS = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
 
 
@@ -41,6 +44,23 @@ def checked(out: str | Path, data: object, formats: tuple[str, ...] = FORMATS) -
     if isinstance(data, str | Path) and target.exists() and Path(data).exists() and target.samefile(data):
         raise OptionError(f"--out {out} is the file that is read; it would be lost.", "Choose another name.")
     return target
+
+
+def write_array(target: Path, answers: Iterable[Sequence[Mapping[str, Any]]]) -> int:
+    """The vectors of all answers as one array float32 [n, size], and their number. Raises OptionError where there are
+    none."""
+    found = []
+    for some in answers:
+        if "vector" not in some[0]:
+            fix = "Give a file of texts alone to a model of the task embedding, or another suffix."
+            raise OptionError(f"--out {target}: an array is for vectors, and there are none here.", fix)
+        found.append(np.array([answer["vector"] for answer in some], dtype=np.float32))
+    if not found:
+        raise OptionError(f"--out {target}: the file that is read holds no rows.")
+    vectors = np.concatenate(found)
+    with written(target) as file:
+        np.save(file, vectors, allow_pickle=False)
+    return len(vectors)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Pairs(PairData, Modality):
         found: dict[str, list[Any]] = {"text": [], "text_pair": []}
         problems: list[Problem] = []
         for number, item in enumerate(items, 1):
-            sides = _sides(item, columns.inputs[:2])
+            sides = _sides(item, (*columns.inputs[:2], "")[:2])
             if sides is None:
                 told = f"expected a text, or a pair of texts ({' and '.join(columns.inputs[:2])})"
                 problems.append(Problem(told, row=number))

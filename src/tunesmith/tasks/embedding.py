@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from datasets import Dataset
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from tunesmith.core import registry
@@ -66,6 +66,13 @@ class EmbeddingOptions(Options):
     max_length: int | None = Field(default=None, ge=8)
     """Longest text in tokens; longer ones are cut at the end. When not given, as long as the model was made for, or,
     where much of the texts would not be read with that, as long as it can read; at most 512."""
+
+    @field_validator("matryoshka", mode="before")
+    @classmethod
+    def _as_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return [value] if isinstance(value, int) else value
 
 
 class Embedding(PredictiveTask):

@@ -30,13 +30,14 @@ def predict_file(
     path of a PNG in the folder `<out>_masks` beside `out`; with `probabilities` one column `probability_<label>` each.
     A column of the input that has one of these names keeps it, the new one gets `_2` (or the next free number). The
     format is that of `out`'s suffix: .csv (with delimiter and encoding of the input), .tsv,
-    .xlsx, .jsonl or .parquet. Every input row gives one output row, in order.
+    .xlsx, .jsonl or .parquet; vectors also as .npy, float32 [rows, size]. Every input row gives one output
+    row, in order.
 
     `words`: how the model answers (see its `Options`), and how the file is read (encoding, delimiter, decimal,
     header_row, sheet, ...), as the data of the run was when not given. Raises DataError with every row that the model
     can not be asked, OptionError, FolderError.
     """
-    target = output.checked(Path(out), data)
+    target = output.checked(Path(out), data, (*output.FORMATS, output.ARRAY))
     reading = {name: words.pop(name) for name in list(words) if name in ReadOptions.model_fields}
     options = options_of(predictor_of(run)[0] if isinstance(run, str | os.PathLike) else type(as_model(run)), words)
     model, other = as_model(run), other_data(run, data, reading)
@@ -59,6 +60,9 @@ def predict_file(
             count += len(answers)
 
     with scratch() as cache:
+        if target.suffix == output.ARRAY:
+            parts = filter(lambda part: part.asked, model.rows(other, cache, emit))
+            return output.write_array(target, (model.answer_rows(part.asked, options, emit) for part in parts))
         write_rows(target, answered(cache), form_of(data, other.usual, texts, decimal), emit)
     return count
 

@@ -17,10 +17,13 @@ from tunesmith.core.spec import Words
 from tunesmith.data import predict_inputs
 from tunesmith.data.answers import beside
 from tunesmith.data.predict_inputs import as_warning
+from tunesmith.data.types import Columns
 from tunesmith.engine.inference import evaluating, run_rows
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.similarity import unit
 from tunesmith.engine.tokens import encode_texts
-from tunesmith.families.predictive.predictor import Model
+from tunesmith.families.predictive.pair_model import PairModel
+from tunesmith.models.bundle import Bundle
 
 
 class VectorOptions(Options):
@@ -32,7 +35,7 @@ class VectorOptions(Options):
     """fp32; vectors are never rounded."""
 
 
-class EmbeddingModel(Model):
+class EmbeddingModel(PairModel):
     """What `tunesmith.load` gives of a run of `embedding`.
 
     **Usage**:
@@ -45,6 +48,12 @@ class EmbeddingModel(Model):
 
     Options: ClassVar[type[Options]] = VectorOptions
     summary: ClassVar[str] = "a model that makes vectors of texts"
+    texts_alone: ClassVar[bool] = True
+    _one_side = True
+
+    def __init__(self, bundle: Bundle[Any], task: PredictiveTask, columns: Columns, thresholds: np.ndarray | None):
+        super().__init__(bundle, task, columns, thresholds)
+        self._document_column = columns.inputs[1]
 
     def encode(self, texts: str | Sequence[str], *, kind: str = "query", size: int | None = None) -> np.ndarray:
         """Vectors of unit length, float32 [n, size]; [size] of one text. `kind`: 'query' or 'document', which differ
@@ -101,6 +110,10 @@ class EmbeddingModel(Model):
     def answer_rows(
         self, asked: Sequence[object], options: Any, emit: Emit, places: Sequence[tuple[str, int]] | None = None
     ) -> list[Words]:
+        documents = len(self.columns.inputs) == 1 and self.columns.inputs[0] == self._document_column
+        if documents:
+            texts = [str(text) for text in asked]
+            return [{"vector": one.tolist()} for one in self.encode(texts, kind="document", size=options.size)]
         return self._answered(self.modality.inputs(asked, self.columns), options.size)
 
     def _answered(self, inputs: dict[str, list[Any]], size: int | None) -> list[Words]:

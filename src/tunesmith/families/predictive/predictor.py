@@ -68,6 +68,8 @@ class Model(Shown):
     Options: ClassVar[type[Options]] = AnswerOptions
     summary: ClassVar[str] = "a model of labels or numbers"
     together: ClassVar[int] = 256
+    texts_alone: ClassVar[bool] = False
+    """Whether it also answers one text where its data has pairs."""
 
     def __init__(self, bundle: Bundle, task: PredictiveTask, columns: Columns, thresholds: np.ndarray | None):
         self.bundle = bundle

@@ -11,10 +11,10 @@ from datasets import Dataset
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.measured import Measured
 from tunesmith.core.spec import Words
-from tunesmith.families.predictive.predictor import Model
+from tunesmith.families.predictive.pair_model import PairModel
 
 
-class RerankingModel(Model):
+class RerankingModel(PairModel):
     """What `tunesmith.load` gives of a run of `reranking`.
 
     **Usage**:
