@@ -22,10 +22,10 @@ import language_models
 from tunesmith.models import tiny_convnet
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION, DETECTION = PAGES = (
+TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION, DETECTION, SEARCH = PAGES = (
     DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md", DOCS / "python.md",
     DOCS / "tutorial-questions.md", DOCS / "tutorial-columns.md", DOCS / "tutorial-segmentation.md",
-    DOCS / "tutorial-detection.md",
+    DOCS / "tutorial-detection.md", DOCS / "tutorial-search.md",
 )  # fmt: skip
 NOTEBOOK = DOCS.parent / "examples" / "support_tickets.ipynb"
 TOOLS = (
@@ -170,6 +170,16 @@ def test_the_questions_tutorial_works(in_tmp: Path, minilm: Path) -> None:
     document = json.loads((in_tmp / "runs" / "receipts" / "metrics.json").read_text(encoding="utf-8"))
     assert document["test"]["f1"]["value"] > 0.8
     assert (in_tmp / "answers.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_search_tutorial_works(in_tmp: Path, minilm: Path) -> None:
+    assert len(execute(SEARCH, in_tmp)) == 4
+    document = json.loads((in_tmp / "runs" / "search" / "metrics.json").read_text(encoding="utf-8"))
+    ours = document["test"]["ndcg@10"]["value"]
+    assert ours > max(one["ndcg@10"]["value"] for one in document["baselines"].values())
+    assert (in_tmp / "documents.npy").exists()
 
 
 @pytest.mark.slow
