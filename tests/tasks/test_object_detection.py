@@ -147,3 +147,14 @@ def test_of_doubles_the_surest_is_left() -> None:
     boxes = torch.tensor([[0.0, 0, 0.5, 0.5], [0.0, 0, 0.5, 0.48], [0.0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]])
     labels = torch.tensor([0, 0, 1, 0])
     assert box_loss.without_doubles(boxes, labels).tolist() == [0, 2, 3]
+
+
+def test_a_detector_of_transformers_learns_in_smaller_steps(tmp_path: Path) -> None:
+    tiny_detectors.write("yolos", tmp_path / "base")
+    TOY.base(tmp_path / "other")
+    data = rows(tmp_path)
+    rates = []
+    for base in ("base", "other"):
+        found = tunesmith.check(data, task="object-detection", model=str(tmp_path / base), near_duplicates=0)
+        rates.append([one["value"] for one in found["decisions"] if one["what"] == "rate_factor"])
+    assert rates == [[0.1], []]

@@ -13,7 +13,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import initialization as init
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
@@ -37,7 +44,7 @@ class SegmenterConfig(PreTrainedConfig):
             given = dict(self.backbone_config)
             kind = given.pop("model_type")
             teach_type(kind)
-            self.backbone_config = AutoConfig.for_model(kind, **given)
+            self.backbone_config = CONFIG_MAPPING[kind](**given)
         super().__post_init__(**words)
 
 
@@ -83,7 +90,7 @@ class SegmenterForSemanticSegmentation(PreTrainedModel):
 
     def __init__(self, config: SegmenterConfig):
         super().__init__(config)
-        self.backbone = AutoModel.from_config(config.backbone_config)
+        self.backbone = AutoModel.from_config(config.backbone_config, trust_remote_code=False)
         maps = _Maps(self.backbone)
         self.head = SegmenterHead(maps.channels, config)
         self._places = maps

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
-from tunesmith.core.events import Emit
+from tunesmith.core.events import Decided, Emit
 from tunesmith.core.run import is_run
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import speed
+from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.tokens import check_length
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.goal import parse_goal
@@ -52,6 +53,7 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     spec = spec.model_copy(update={"options": {**own.method_options.get(method_name, {}), **spec.options}})
     if own.loader == "vision" and method_name in own.method_defaults and method_name != "scratch":
         rate *= vision_rates.factor(model_name)
+    rate *= _rate_factor(own, model_name, spec, emit)
     plan = settle.settle(spec, chosen, epochs, rate)
     if plan.task.usual_patience is not None and "patience" not in spec.options:
         plan.settle(patience=plan.task.usual_patience)
@@ -69,6 +71,21 @@ def _width(model: str) -> int | None:
     except ModelError:
         return None
     return None if size is None else size.hidden_size
+
+
+def _rate_factor(task: type[PredictiveTask], model: str, spec: RunSpec, emit: Emit) -> float:
+    """Of the usual learning rate, for a base that is on this machine and of which its loader knows better."""
+    factor_of = getattr(choose.loader_of(task), "rate_factor", None)
+    if factor_of is None or spec.options.get("learning_rate") is not None:
+        return 1.0
+    try:
+        folder = catalog.find(model).folder
+    except ModelError:  # told when it is loaded
+        return 1.0
+    factor, why = (1.0, "") if folder is None else factor_of(folder)
+    if factor != 1:
+        emit(Decided("rate_factor", factor, why))
+    return float(factor)
 
 
 def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:

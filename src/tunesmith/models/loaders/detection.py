@@ -18,6 +18,7 @@ from tunesmith.models.detection_processor import detection_processor
 from tunesmith.models.guard import loading
 from tunesmith.models.heads import own_order
 from tunesmith.models.manifest import check_manifest
+from tunesmith.models.model_json import read_object
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_folder
 from tunesmith.models.senses import refuse_other_sense
@@ -26,6 +27,8 @@ from tunesmith.models.types import Network
 OWN = "tunesmith_detector"
 USUAL_SIDE = 320
 """Pixels of the longer side of what our detector reads, where nothing is asked."""
+_TRANSFORMER_RATE = 0.1
+"""Of our own detector's rate: 1e-4, as DETR and RT-DETR were trained with."""
 
 
 def load_base(
@@ -97,6 +100,20 @@ def save_detector(bundle: Bundle[DetectionModel], folder: Path, **_: object) -> 
     with quiet_transformers():
         bundle.model.fold().save_pretrained(folder)
     bundle.processor.save(folder)
+
+
+def rate_factor(folder: Path) -> tuple[float, str]:
+    """Of the usual learning rate, which is that of our own detector with its new head; and why."""
+    try:
+        config = read_object(folder / "config.json") if (folder / "config.json").exists() else {}
+    except ModelError:  # told when it is loaded
+        config = {}
+    if not config.get("model_type") or config["model_type"] == OWN or not _finds_boxes(config):
+        return 1.0, ""
+    return (
+        _TRANSFORMER_RATE,
+        f"a {config['model_type']} is a transformer that finds boxes already, which larger steps ruin",
+    )
 
 
 def _finds_boxes(config: dict[str, Any]) -> bool:
@@ -175,3 +192,4 @@ class Detection:
     base = staticmethod(load_base)
     finished = staticmethod(load_finished)
     save = staticmethod(save_detector)
+    rate_factor = staticmethod(rate_factor)
