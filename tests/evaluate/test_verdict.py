@@ -86,6 +86,7 @@ def test_the_f1_of_entities_has_its_name_and_is_known_by_the_old_one() -> None:
 
 def test_targets_name_a_metric_and_a_side() -> None:
     assert parse_goal("f1 >= 0.9", "--goal") == Goal("f1_macro", 0.9)
+    assert parse_goal("ndcg@10>=0.4", "--goal", "relevance") == Goal("ndcg@10", 0.4)
     for wrong in ("accuracy", "accuracy<0.9", "accuracy>=9", "acuracy>=0.9", "length_ratio>=1"):
         with pytest.raises(OptionError):
             parse_goal(wrong, "--goal")

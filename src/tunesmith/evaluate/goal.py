@@ -12,7 +12,7 @@ from tunesmith.evaluate import words
 from tunesmith.evaluate.metrics import get, higher_is_better, names_for
 from tunesmith.evaluate.types import Interval
 
-_FORM = re.compile(r"\s*(\w+)\s*([<>]?=|[<>])\s*([-+.\deE]+)\s*")
+_FORM = re.compile(r"\s*([\w@]+)\s*([<>]?=|[<>])\s*([-+.\deE]+)\s*")
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from tunesmith.evaluate.types import Interval
 
 Level = Literal["good", "fair", "poor"]
 
-CONTENDERS = ("random", "majority", "mean", "tfidf_logistic_regression", "tfidf_ridge", "bm25", "linear_probe",
-              "base", "few_shot", "lead", "copy_source")  # fmt: skip
+CONTENDERS = ("majority", "mean", "tfidf_logistic_regression", "tfidf_ridge", "linear_probe", "random", "bm25", "base",
+              "few_shot", "lead", "copy_source")  # fmt: skip
 """The simpler ways that every model is compared with, the cheapest first."""
 
 
