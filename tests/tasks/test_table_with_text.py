@@ -150,6 +150,10 @@ def test_a_run_reads_columns_beside_the_text(base: Path, tmp_path: Path) -> None
     assert torch.allclose(alone, none, atol=1e-3)
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "the columns without the text" in page
+    assert "Columns beside the text" in page
+    worth = {one["name"]: one["lost"] for one in run.document["columns"]}
+    assert set(worth) == {"plan", "price", "since", "the text"}
+    assert min(worth["plan"], worth["the text"]) > max(worth["price"], worth["since"])
 
 
 @pytest.mark.story

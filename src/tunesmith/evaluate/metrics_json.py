@@ -191,6 +191,13 @@ SCHEMA: Schema = {
         "findings": _value("array", "What curves and predictions prove, each with the next thing to do.",
                            items=_FINDING),
         "examples": _value("array", "A few test rows with what the model says of them.", items=_EXAMPLE),
+        "columns": _value("array", "What the columns beside a text are worth.", items=_object(
+            "A column, or the text.", {
+                "name": _value("string", "Of the column."),
+                "read_as": _value("string", "How its cells become numbers."),
+                "lost": _value("number", "How much worse the first metric is where its cells are shuffled."),
+            }, required=("name", "read_as", "lost"),
+        )),
         "signatures": _value("object", "Written answers: how BLEU and chrF were computed, in sacrebleu's words.",
                              additionalProperties=_value("string")),
         "forgetting": _FORGETTING,

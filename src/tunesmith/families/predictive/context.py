@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from tunesmith.core.measured import Measured
+from tunesmith.core.spec import Words
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.background import BackgroundTask
@@ -53,6 +54,8 @@ class PredictiveRun(RunContext):
     """The method of the model that is handed over, where that is not the one that was trained."""
     thresholds: np.ndarray | None = None
     """Tuned on validation rows, of several labels only."""
+    columns: list[Words] = field(default_factory=list)
+    """What each column beside the texts is worth (`columns.worth`)."""
     others: dict[str, Measured] = field(default_factory=dict)
     """What the baselines say of 'test'."""
     ours: dict[str, Measured] = field(default_factory=dict)

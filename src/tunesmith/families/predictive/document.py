@@ -14,6 +14,7 @@ from tunesmith.evaluate import diagnose, examples, good, linear, metrics_json, n
 from tunesmith.evaluate.errors import suspects
 from tunesmith.evaluate.goal import goal_of
 from tunesmith.evaluate.measured import value_of, with_intervals
+from tunesmith.families.predictive import columns
 from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.families.predictive.looks import looks
 from tunesmith.forgetting.monitor import measure
@@ -37,6 +38,7 @@ def judge(run: PredictiveRun) -> None:
     run.expected = task.scores(logits["test"][run.rows.own(run.data.splits["test"][:READ_BACK])])
     run.ours = {split: run.measured(split, values, run.thresholds) for split, values in logits.items()}
     run.others = _model_baselines(run)
+    run.columns = columns.worth(run, logits["test"])
     first = task.metrics[0]
     run.forgetting = measure(run, first, value_of(run.ours["test"], first))
 
@@ -82,6 +84,8 @@ def document(run: PredictiveRun, cost: Words) -> Words:
         cost=cost,
     )  # fmt: skip
     rows = data.rows.select(data.splits["test"])
+    if run.columns:
+        made["columns"] = run.columns
     made["examples"] = examples.of_rows(ours["test"], rows["target"][:], data.modality.shown(rows), seed)
     return made
 
