@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tunesmith.data.pictures import to_uri
 from tunesmith.engine.augment import of_level
 from tunesmith.engine.masked import encode_masks
 from tunesmith.engine.pixels import encode_pictures
@@ -16,8 +17,8 @@ from tunesmith.models.processor import plain
 def test_pictures_and_masks_change_together_and_by_seed_epoch_and_row_alone(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     maps = [np.kron(chance.integers(0, 2, (4, 6)), np.ones((20, 20))).astype(np.uint8) for _ in range(6)]
-    pictures = [Image.fromarray(np.repeat(255 * one[..., None], 3, 2)) for one in maps]
-    encoded = encode_pictures(iter(pictures), plain(48), tmp_path, lambda: None)
+    pictures = [to_uri(Image.fromarray(np.repeat(255 * one[..., None], 3, 2))) for one in maps]
+    encoded = encode_pictures(pictures, plain(48), tmp_path)
     rows = encode_masks(lambda: iter(maps), len(maps), encoded, tmp_path, lambda: None)
     rows = rows.with_targets(np.arange(6), np.arange(6))
     assert isinstance(rows.masks, np.memmap)

@@ -160,7 +160,7 @@ class ImageSegmentation(PredictiveTask):
             files[f"shape-{number}.png"], mask = _drawn(number)
             rows.append({"image": f"shape-{number}.png", "mask": mask})
         words = {"task": "image-segmentation", "image_size": 64, "augment": "none", "label_names": ["ground", "shape"]}
-        return [Toy(rows, words, tiny_convnet.write, reaches=0.8, rate=1e-2, files=files)]
+        return [Toy(rows, words, tiny_convnet.write, reaches=0.7, rate=1e-2, files=files)]
 
 
 def _drawn(seed: int) -> tuple[bytes, str]:
