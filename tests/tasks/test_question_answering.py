@@ -210,6 +210,7 @@ def test_long_contexts_are_read_in_windows_and_nothing_is_left_out(tmp_path: Pat
     count = int(found.windows[1])
     assert count > 3
     assert found.longest <= 32
+    assert (found.whole_lengths <= found.longest).all(), "nothing is said to be unread"
     read = np.zeros(len(context), dtype=bool)
     for start, end in found.characters[: found.offsets[count]]:
         read[max(0, start) : max(0, end)] = True

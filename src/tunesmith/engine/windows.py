@@ -62,6 +62,11 @@ class EncodedQuestions(EncodedItems):
         return int(np.diff(self.offsets).max(initial=1))
 
     @property
+    def whole_lengths(self) -> np.ndarray:
+        """Tokens of the longest window of each question, int64 [n]: of a context in several nothing is left out."""
+        return np.minimum(self.lengths, self.longest)
+
+    @property
     def training_lengths(self) -> np.ndarray:
         """Tokens of the windows of a training step, int64 [n]."""
         counts = np.diff(self.windows)
