@@ -22,10 +22,10 @@ import language_models
 from tunesmith.models import tiny_convnet
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION, DETECTION, SEARCH = PAGES = (
+TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION, DETECTION, SEARCH, PICTURES = PAGES = (
     DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md", DOCS / "python.md",
     DOCS / "tutorial-questions.md", DOCS / "tutorial-columns.md", DOCS / "tutorial-segmentation.md",
-    DOCS / "tutorial-detection.md", DOCS / "tutorial-search.md",
+    DOCS / "tutorial-detection.md", DOCS / "tutorial-search.md", DOCS / "tutorial-pictures.md",
 )  # fmt: skip
 NOTEBOOK = DOCS.parent / "examples" / "support_tickets.ipynb"
 TOOLS = (
@@ -132,6 +132,15 @@ def test_the_chat_tutorial_works(in_tmp: Path, examples: Path) -> None:
     assert (in_tmp / "runs" / "mira-dpo" / "report.html").exists()
     assert (in_tmp / "mira-merged" / "model.safetensors").exists()
     assert (in_tmp / "pairs.jsonl").exists()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.slow
+def test_the_pictures_tutorial_works(in_tmp: Path) -> None:
+    tiny_convnet.write(in_tmp / "base")
+    assert len(execute(PICTURES, in_tmp)) == 3
+    assert (in_tmp / "runs" / "parts" / "report.html").exists()
+    assert (in_tmp / "runs" / "dark" / "report.html").exists()
 
 
 @pytest.mark.timeout(300)
