@@ -22,10 +22,11 @@ import language_models
 from tunesmith.models import tiny_convnet
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION, DETECTION, SEARCH, PICTURES = PAGES = (
+TUTORIAL, CHAT, REFINE, PYTHON, QUESTIONS, COLUMNS, SEGMENTATION, DETECTION, SEARCH, PICTURES, ENTITIES = PAGES = (
     DOCS / "tutorial.md", DOCS / "tutorial-chat.md", DOCS / "tutorial-refine.md", DOCS / "python.md",
     DOCS / "tutorial-questions.md", DOCS / "tutorial-columns.md", DOCS / "tutorial-segmentation.md",
     DOCS / "tutorial-detection.md", DOCS / "tutorial-search.md", DOCS / "tutorial-pictures.md",
+    DOCS / "tutorial-entities.md",
 )  # fmt: skip
 NOTEBOOK = DOCS.parent / "examples" / "support_tickets.ipynb"
 TOOLS = (
@@ -208,6 +209,17 @@ def test_the_detection_tutorial_works(in_tmp: Path) -> None:
     document = json.loads((in_tmp / "runs" / "plates" / "metrics.json").read_text(encoding="utf-8"))
     assert document["test"]["map50"]["value"] > 0.5
     assert document["verdict"]["outcome"] == "better"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_entities_tutorial_works(in_tmp: Path, minilm: Path) -> None:
+    assert len(execute(ENTITIES, in_tmp)) == 4
+    document = json.loads((in_tmp / "runs" / "receipts" / "metrics.json").read_text(encoding="utf-8"))
+    assert document["test"]["f1"]["value"] > 0.9
+    assert "unseen_f1" in document["test"]
+    spans = json.loads((in_tmp / "found.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert spans
 
 
 @pytest.mark.slow

@@ -182,3 +182,15 @@ def test_a_word_without_a_tag_is_refused(tmp_path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match="an empty word stands in the list"):
         _read(path, tmp_path)
+
+
+def test_words_that_are_nearly_always_tagged_alike_are_suspected_elsewhere(tmp_path: Path) -> None:
+    texts = [f"{at} times aspirin" for at in ROWS]
+    rows = [{"text": text, "spans": [[text.index("a"), len(text), "DRUG"]]} for text in texts]
+    rows[7]["spans"] = []
+    _, said = _read(rows, tmp_path)
+    told = [one.message for one in said if isinstance(one, Warned) and one.what == "spans"]
+    assert told == [
+        "1 places are tagged otherwise than the same words nearly always: list of rows, row 8: 'aspirin' is not "
+        "tagged, and DRUG in 19 places"
+    ]

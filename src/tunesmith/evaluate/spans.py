@@ -52,6 +52,18 @@ class SpanCounts(RowStatistics):
         words = {} if self.words is None else {"tokens": self.words}
         return {"predicted": self.given, **words, **super().columns()}
 
+    def counted(self) -> tuple[list[str], list[str]]:
+        """The entities that each row was given, and the true ones, in words."""
+        return self._told(self.given), self._told(self.truth)
+
+    def _told(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        words = self.words or [[f"word {at + 1}" for at in range(len(tags))] for tags in rows]
+        told = [
+            [f"{' '.join(row[start:end])} ({kind})" for start, end, kind in spans_of(tags)]
+            for row, tags in zip(words, rows, strict=True)
+        ]
+        return ["; ".join(one) or "nothing" for one in told]
+
     def is_new(self, row: int, span: Span) -> bool:
         """Whether no training row has an entity with these words; False where that is not known."""
         return self.seen is not None and self.words is not None and surface(self.words[row], span) not in self.seen

@@ -12,6 +12,7 @@ from tunesmith.core.errors import Problem
 from tunesmith.data import offsets
 from tunesmith.data.profile import Profile, simple
 from tunesmith.data.splitting import places_of
+from tunesmith.data.tag_suspects import suspects
 from tunesmith.data.tags import STRAY, TAG_NAMES, as_bio, is_tag, items_of, scheme_of, spans_of, stray
 from tunesmith.data.target_kind import TargetKind
 from tunesmith.data.types import Columns
@@ -59,12 +60,16 @@ class Spans(TargetKind):
         place: Callable[[int, str], Problem],
     ) -> list[str]:  # fmt: skip
         counts, told, entities = Counter[str](), dict[str, list[str]](), 0
+        read: list[tuple[int, list[str], list[str]]] = []
         for row, (cell, text) in enumerate(zip(column.to_pylist(), inputs[0].to_pylist(), strict=True)):
             with suppress(ValueError):
                 if (by_offsets := _aligned(cell, text, columns)) is not None:
                     notes = by_offsets.notes
+                    words = [text[start:end] for start, end in places_of(text, columns.splitting)]
+                    read.append((row, words, by_offsets.tags))
                 else:
                     tags = items_of(cell) or []
+                    read.append((row, items_of(text) or [], as_bio(tags)))
                     notes = [(STRAY, f"at word {at + 1}") for at in stray(tags)]
                     entities += len(spans_of(as_bio(tags)))
                 for what, which in notes:
@@ -73,7 +78,8 @@ class Spans(TargetKind):
                         told.setdefault(what, []).append(str(place(row, which)))
         if 2 * counts[STRAY] >= entities:  # it is how IOB1 is written
             told.pop(STRAY, None)
-        return [f"{counts[what]:,} times {what}, such as {'; '.join(examples)}" for what, examples in told.items()]
+        said = [f"{counts[what]:,} times {what}, such as {'; '.join(examples)}" for what, examples in told.items()]
+        return [*said, *_suspected(read, place)]
 
     def read(
         self, column: pa.ChunkedArray, inputs: Sequence[pa.ChunkedArray], columns: Columns
@@ -95,6 +101,20 @@ class Spans(TargetKind):
                 found.append(None)
                 faults.append((row, str(error)))
         return pa.array(found, self.arrow), faults
+
+
+def _suspected(
+    read: Sequence[tuple[int, list[str], list[str]]], place: Callable[[int, str], Problem]
+) -> list[str]:  # fmt: skip
+    """Tags that are likely wrong, with their places."""
+    fit = [one for one in read if len(one[1]) == len(one[2])]
+    found = suspects([words for _, words, _ in fit], [tags for _, _, tags in fit])
+    shown = [
+        place(fit[one.row][0], f"{one.words!r} is {one.given or 'not tagged'}, and {one.usual} in {one.times} places")
+        for one in found[:_SHOWN]
+    ]
+    told = "; ".join(map(str, shown))
+    return [f"{len(found):,} places are tagged otherwise than the same words nearly always: {told}"] if found else []
 
 
 def _aligned(cell: object, text: object, columns: Columns) -> offsets.Aligned | None:
