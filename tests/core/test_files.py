@@ -40,11 +40,12 @@ OPEN_FILES = {"file", "sink", "content", "text", "self._file"}
 TO_FOLDERS = {"save_pretrained", "save_file", "SummaryWriter", "dump"}
 HANDED_A_NEW_FOLDER = {
     "engine/checkpoint.py", "engine/method_kinds.py", "callbacks/ewc.py", "callbacks/tensorboard.py",
-    "methods/adapters.py", "methods/ia3.py", "methods/lora.py", "methods/progressive.py", "models/loaders/encoder.py",
-    "models/convert_efficientnet_lite.py", "models/loaders/vision.py", "models/module_network.py",
-    "models/processor.py", "models/tiny.py", "models/tiny_convnet.py", "models/virtual.py",
+    "methods/adapters.py", "methods/ia3.py", "methods/lora.py", "methods/progressive.py", "models/loaders/detection.py",
+    "models/loaders/encoder.py", "models/loaders/segmentation.py", "models/loaders/sentence.py",
+    "models/loaders/vision.py", "models/convert_efficientnet_lite.py", "models/module_network.py",
+    "models/processor.py", "models/small.py", "models/tiny.py", "models/tiny_convnet.py", "models/virtual.py",
     "families/predictive/continued.py", "families/generative/predictor.py", "families/generative/saving.py",
-    "studies/soup.py", "core/spec.py",
+    "studies/soup.py", "core/spec.py", "tasks/image_regression.py",
 }  # fmt: skip
 """Where libraries write to paths: in a folder that `core/files.py` made for it. `dump` gives text in core/spec.py."""
 

@@ -113,7 +113,7 @@ def test_a_new_kind_has_a_verdict_and_a_document() -> None:
 
 
 @pytest.mark.usefixtures("known_spans")
-@pytest.mark.parametrize(("kind", "modality"), [("spans", "text"), ("boxes", "image")])
+@pytest.mark.parametrize(("kind", "modality"), [("spans", "text"), ("spans", "image")])
 def test_a_report_and_a_card_leave_out_what_was_made_for_another_kind(kind: str, modality: str) -> None:
     run = replace(toys.evidence("label"), kind=kind, modality=modality, test=_spans(), task="token-classification")
     shown = report.render(run)

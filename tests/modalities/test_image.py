@@ -97,7 +97,7 @@ def test_the_same_picture_is_in_one_part_only(folder: Path) -> None:
 
 
 def test_what_was_made_for_texts_is_refused(folder: Path, tiny_model: Path) -> None:
-    for method in ("contrastive", "prefix", "prompt", "progressive"):
+    for method in ("prefix", "prompt", "progressive"):
         with pytest.raises(OptionError, match=r"does not fit the pictures of image-classification"):
             _check(folder, method=method)
     with pytest.raises(ModelError, match="reads texts, and this task reads pictures"):
@@ -107,11 +107,6 @@ def test_what_was_made_for_texts_is_refused(folder: Path, tiny_model: Path) -> N
         _check(folder / "list.csv", task="text-classification")
     with pytest.raises(OptionError, match="plan counts tokens"):
         tunesmith.plan(str(folder))
-
-
-def test_a_network_without_such_layers_refuses_additions_in_words(folder: Path) -> None:
-    with pytest.raises(OptionError, match="finds no layer in ResNetForImageClassification"):
-        tunesmith.train(str(folder), out="run", model="tiny-convnet", method="lora", verbose=False)
 
 
 def test_pictures_are_given_in_python_as_they_are_at_hand(folder: Path) -> None:

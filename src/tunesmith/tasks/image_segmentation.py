@@ -68,7 +68,7 @@ class ImageSegmentation(PredictiveTask):
     metrics: tuple[str, ...] = ("miou", "dice", "pixel_accuracy")
     probe_loss: None = None
     kind: Kind = "mask"
-    shape: float = 1.0
+    _shape: float = 1.0
     """Width by height of the training pictures, the median."""
     _weights: Tensor | None = None
     _sets: bool = False
@@ -77,7 +77,7 @@ class ImageSegmentation(PredictiveTask):
         super().fit(kind, label_names, train_targets, emit)
         masks = [Mask.of(target) for target in train_targets]
         shapes = [mask.size[0] / mask.size[1] for mask in masks if min(mask.size) > 0] or [1.0]
-        self.shape = float(np.clip(np.median(shapes), 1 / _LONGEST_SHAPE, _LONGEST_SHAPE))
+        self._shape = float(np.clip(np.median(shapes), 1 / _LONGEST_SHAPE, _LONGEST_SHAPE))
         pixels: Counter[str] = Counter()
         for mask in masks:
             pixels.update(mask.pixels)
@@ -85,7 +85,7 @@ class ImageSegmentation(PredictiveTask):
 
     def load(self, model: str, emit: Emit) -> Bundle:
         loaded: Bundle = registry.get("models.loaders", self.loader).base(
-            model, label_names=self.label_names, longest=self.options.image_size, shape=self.shape,
+            model, label_names=self.label_names, longest=self.options.image_size, shape=self._shape,
             dropout=self.options.dropout, emit=emit,
         )  # fmt: skip
         self._sets = loaded.model.sets

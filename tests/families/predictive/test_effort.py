@@ -135,7 +135,8 @@ def plan(effort: str | None = "better", epochs: int = 3) -> Any:
     return SimpleNamespace(
         spec=SimpleNamespace(effort=effort),
         engine=SimpleNamespace(epochs=epochs),
-        method=SimpleNamespace(keeps_last=True),
+        method=SimpleNamespace(keeps_last=True, frozen_body=False),
+        task=SimpleNamespace(trusts_few_rows=True),
     )
 
 
