@@ -31,6 +31,7 @@ def resolve(target: str) -> Any:
 _FOR = {
     "quickstart": "minilm, the default base model, without a download from the hub",
     "quickstart-image": "efficientnet-lite0, the default base model for pictures, without a download from the hub",
+    "image": "pictures of DICOM (X-rays, scans)",
     "timm": "--model timm:NAME: VGG, Inception and the other networks of timm",
     "search": "tunesmith search",
     "qlora": "method=qlora: large language models in 4 bits",

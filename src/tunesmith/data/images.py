@@ -164,6 +164,10 @@ class ImageData(DataModality):
                 "several frames", pc.match_substring(table.column("image_kind"), "several frames"),
                 "hold several pictures (an animation, or pages): the first is read",
             ),
+            (
+                "no window", pc.match_substring(table.column("image_kind"), "no window of its own"),
+                "are DICOM without a window of grey values: from the darkest to the brightest is seen of each",
+            ),
         ):  # fmt: skip
             found = np.flatnonzero(np.asarray(rows))
             if found.size:

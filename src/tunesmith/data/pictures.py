@@ -2,7 +2,7 @@
 
 A picture is given as the path of its file, or as a data URI (`data:image/png;base64,...`), which holds it. Files are
 read and never written. Only formats that Pillow decodes by itself are opened, so that no other program is
-started for a file that only calls itself a picture.
+started for a file that only calls itself a picture; and DICOM (`data.dicom`).
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tunesmith.core.errors import DataError, Problem, did_you_mean
 from tunesmith.core.files import open_regular
+from tunesmith.data.dicom import DicomFault, is_dicom, read_dicom
 from tunesmith.data.upright import UPRIGHT, turned_size
 
 URI = "data:image/"
 """What a data URI of a picture begins with."""
 _ADDRESSES = ("http://", "https://", "ftp://", "s3://", "gs://", "file://")
 SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".avif",
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".avif", ".dcm",
+    ".dicom",
 })  # fmt: skip
 MOST_PIXELS = 178_956_970
 """Pixels of a picture: 512 MB once decoded. Pillow refuses more, as such files are made to fill memory."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "AVIF")
 _BEGINS = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"), (b"BM", "bmp"),
            (b"II*\0", "tiff"), (b"MM\0*", "tiff"))  # fmt: skip
+_BEGIN = 132
+"""Bytes of a file that say what it is."""
 _CHUNK = 512
 _AHEAD = 3
 """Pictures that each thread may have read before they are asked for."""
@@ -171,6 +175,8 @@ def format_of(content: bytes) -> str | None:
         return "webp"
     if content[4:8] == b"ftyp" and content[8:12] in (b"avif", b"avis"):
         return "avif"
+    if is_dicom(content):
+        return "dicom"
     return next((name for begin, name in _BEGINS if content.startswith(begin)), None)
 
 
@@ -236,6 +242,11 @@ def _content(given: str) -> bytes:
 def _decoded(file: IO[bytes], size: int, least: int | None) -> Picture:
     """The picture in a file of so many bytes."""
     try:
+        begins = file.read(_BEGIN)
+        file.seek(0)
+        if is_dicom(begins):
+            found, what = read_dicom(file, MOST_PIXELS)
+            return Picture(found, found.size, UPRIGHT, what)
         with Image.open(file, formats=_FORMATS) as image:
             _check_size(image.size)
             whole, kind = image.size, _kind(image)
@@ -251,6 +262,8 @@ def _decoded(file: IO[bytes], size: int, least: int | None) -> Picture:
         raise PictureFault("there is not enough memory to decode it", "too large") from None
     except PictureFault:
         raise
+    except DicomFault as fault:
+        raise PictureFault(str(fault), "DICOM") from None
     except Exception as error:  # decoders raise whatever they like of a damaged file
         raise PictureFault(f"it is damaged: {_in_words(error)}") from None
 
@@ -304,7 +317,7 @@ def _too_large(size: tuple[int, int] | None = None) -> str:
 def _no_picture(size: int) -> str:
     if size == 0:
         return "it is empty: 0 bytes"
-    kinds = "PNG, JPEG, BMP, GIF, WebP, AVIF or TIFF"
+    kinds = "PNG, JPEG, BMP, GIF, WebP, AVIF, TIFF or DICOM"
     return f"it is no picture in spite of its name, or a damaged one: its content is none of {kinds}"
 
 
