@@ -40,8 +40,8 @@ OPEN_FILES = {"file", "sink", "content", "text", "self._file"}
 TO_FOLDERS = {"save_pretrained", "save_file", "SummaryWriter", "dump"}
 HANDED_A_NEW_FOLDER = {
     "engine/checkpoint.py", "engine/method_kinds.py", "callbacks/ewc.py", "callbacks/tensorboard.py",
-    "methods/adapters.py", "methods/ia3.py", "methods/lora.py", "methods/progressive.py", "models/loaders/detection.py",
-    "models/loaders/encoder.py", "models/loaders/segmentation.py", "models/loaders/sentence.py",
+    "methods/adapters.py", "methods/ia3.py", "methods/lora.py", "methods/progressive.py", "models/loaders/encoder.py",
+    "models/loaders/sentence.py",
     "models/loaders/vision.py", "models/convert_efficientnet_lite.py", "models/module_network.py",
     "models/processor.py", "models/small.py", "models/tiny.py", "models/tiny_convnet.py", "models/virtual.py",
     "families/predictive/continued.py", "families/generative/predictor.py", "families/generative/saving.py",

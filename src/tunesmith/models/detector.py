@@ -10,23 +10,21 @@ from then on. `logits` and `pred_boxes` are those of transformers' own detectors
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
-    CONFIG_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForObjectDetection,
-    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers import initialization as init
 from transformers.models.rt_detr.modeling_rt_detr import RTDetrObjectDetectionOutput
 
-from tunesmith.models.own_types import teach_type
+from tunesmith.models.on_backbone import OnBackboneConfig, SeparableBlock
 
 STRIDES = (8, 16, 32)
 """Pixels of a side of the picture for each place of the maps that are read."""
@@ -36,35 +34,13 @@ _LIKELY = 0.01
 """Of each label at each place, before anything is learned (Lin et al. 2017, RetinaNet)."""
 
 
-class DetectorConfig(PreTrainedConfig):
-    """`backbone_config` is the config of a network that reads pictures."""
-
+class DetectorConfig(OnBackboneConfig):
     model_type = "tunesmith_detector"
-    sub_configs: ClassVar[dict[str, Any]] = {"backbone_config": AutoConfig}
 
-    backbone_config: Any = None
     hidden_size: int = 96
     """Channels of the maps once they are mixed."""
     head_layers: int = 2
     """Convolutions before each answer."""
-
-    def __post_init__(self, **words: Any) -> None:
-        if isinstance(self.backbone_config, dict):
-            given = dict(self.backbone_config)
-            kind = given.pop("model_type")
-            teach_type(kind)
-            self.backbone_config = CONFIG_MAPPING[kind](**given)
-        super().__post_init__(**words)
-
-
-class _Block(nn.Sequential):
-    """A convolution of each channel, one of each place, normalised in groups, as few pictures make a batch."""
-
-    def __init__(self, width: int):
-        super().__init__(
-            nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False), nn.Conv2d(width, width, 1, bias=False),
-            nn.GroupNorm(math.gcd(width, 8), width), nn.SiLU(),
-        )  # fmt: skip
 
 
 class DetectorHead(nn.Module):
@@ -74,9 +50,9 @@ class DetectorHead(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.lateral = nn.ModuleList(nn.Conv2d(one, width, 1) for one in channels)
-        self.mixed = nn.ModuleList(_Block(width) for _ in channels)
-        self.label_tower = nn.Sequential(*(_Block(width) for _ in range(config.head_layers)))
-        self.box_tower = nn.Sequential(*(_Block(width) for _ in range(config.head_layers)))
+        self.mixed = nn.ModuleList(SeparableBlock(width, width) for _ in channels)
+        self.label_tower = nn.Sequential(*(SeparableBlock(width, width) for _ in range(config.head_layers)))
+        self.box_tower = nn.Sequential(*(SeparableBlock(width, width) for _ in range(config.head_layers)))
         self.labels = nn.Conv2d(width, config.num_labels, 1)
         self.sides = nn.Conv2d(width, 4, 1)
         self.scales = nn.Parameter(torch.ones(len(channels)))

@@ -7,55 +7,30 @@ folders from then on.
 
 from __future__ import annotations
 
-import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
-    CONFIG_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForSemanticSegmentation,
-    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers import initialization as init
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from tunesmith.models.backbone import Backbone
-from tunesmith.models.own_types import teach_type
+from tunesmith.models.on_backbone import OnBackboneConfig, SeparableBlock
 
 
-class SegmenterConfig(PreTrainedConfig):
-    """`backbone_config` is the config of a network that reads pictures."""
-
+class SegmenterConfig(OnBackboneConfig):
     model_type = "tunesmith_segmenter"
-    sub_configs: ClassVar[dict[str, Any]] = {"backbone_config": AutoConfig}
 
-    backbone_config: Any = None
     hidden_size: int = 64
     """Channels of the way up."""
     classifier_dropout: float = 0.0
-
-    def __post_init__(self, **words: Any) -> None:
-        if isinstance(self.backbone_config, dict):
-            given = dict(self.backbone_config)
-            kind = given.pop("model_type")
-            teach_type(kind)
-            self.backbone_config = CONFIG_MAPPING[kind](**given)
-        super().__post_init__(**words)
-
-
-class _Block(nn.Sequential):
-    """A convolution of each channel, one of each place, normalised in groups, as few pictures make a batch."""
-
-    def __init__(self, inside: int, outside: int):
-        super().__init__(
-            nn.Conv2d(inside, inside, 3, padding=1, groups=inside, bias=False),
-            nn.Conv2d(inside, outside, 1, bias=False), nn.GroupNorm(math.gcd(outside, 8), outside), nn.SiLU(),
-        )  # fmt: skip
 
 
 class SegmenterHead(nn.Module):
@@ -65,8 +40,8 @@ class SegmenterHead(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.lateral = nn.Sequential(*(nn.Conv2d(one, width, 1) for one in channels))
-        self.deepest = _Block(width, width)
-        self.up = nn.Sequential(*(_Block(2 * width, width) for _ in channels[1:]))
+        self.deepest = SeparableBlock(width, width)
+        self.up = nn.Sequential(*(SeparableBlock(2 * width, width) for _ in channels[1:]))
         self.dropout = nn.Dropout2d(config.classifier_dropout)
         self.classifier = nn.Conv2d(width, config.num_labels, 1)
 

@@ -14,15 +14,16 @@ from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.detection import HEADS, DetectionModel
-from tunesmith.models.detection_processor import detection_processor
 from tunesmith.models.guard import loading
 from tunesmith.models.heads import own_order
+from tunesmith.models.loaders.vision import save_vision_model
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.model_json import read_object
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_folder
 from tunesmith.models.senses import refuse_other_sense
 from tunesmith.models.types import Network
+from tunesmith.models.whole_picture_processor import whole_picture_processor
 
 OWN = "tunesmith_detector"
 USUAL_SIDE = 320
@@ -46,7 +47,7 @@ def load_base(
     catalog.check_weights(source)
     finds = _finds_boxes(config)
     own = config["model_type"] == OWN or not finds
-    processor = detection_processor(
+    processor = whole_picture_processor(
         source.folder, name, longest=longest or (USUAL_SIDE if own else None), shape=shape, own=own
     )
     zero_shot = False
@@ -71,7 +72,7 @@ def load_finished(folder: Path) -> Bundle[DetectionModel]:
     """A model that a run saved. Raises ModelError when its files are not whole, or not as they were saved."""
     check_manifest(folder)
     config = check_folder(folder, str(folder))
-    processor = detection_processor(folder, str(folder), own=config["model_type"] == OWN)
+    processor = whole_picture_processor(folder, str(folder), own=config["model_type"] == OWN)
     from transformers import AutoModelForObjectDetection
 
     network = load_network(AutoModelForObjectDetection, folder, dtype="float32")
@@ -92,14 +93,6 @@ def check_detector(folder: Path, name: str, emit: Emit = ignore) -> dict[str, An
             "Choose one for colour pictures.",
         )
     return config
-
-
-def save_detector(bundle: Bundle[DetectionModel], folder: Path, **_: object) -> None:
-    """Write the finished model as a plain transformers folder: config, safetensors, preprocessor_config.json."""
-    assert bundle.processor is not None
-    with quiet_transformers():
-        bundle.model.fold().save_pretrained(folder)
-    bundle.processor.save(folder)
 
 
 def rate_factor(folder: Path) -> tuple[float, str]:
@@ -191,5 +184,5 @@ class Detection:
     fits = staticmethod(check_detector)
     base = staticmethod(load_base)
     finished = staticmethod(load_finished)
-    save = staticmethod(save_detector)
+    save = staticmethod(save_vision_model)
     rate_factor = staticmethod(rate_factor)

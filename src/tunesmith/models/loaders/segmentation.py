@@ -13,15 +13,16 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog
 from tunesmith.models.bundle import Bundle
-from tunesmith.models.detection_processor import detection_processor
 from tunesmith.models.guard import loading
 from tunesmith.models.heads import own_order
+from tunesmith.models.loaders.vision import save_vision_model
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
 from tunesmith.models.safety import check_folder
 from tunesmith.models.segmentation import HEADS, SegmentationModel
 from tunesmith.models.senses import refuse_other_sense
 from tunesmith.models.types import Network
+from tunesmith.models.whole_picture_processor import whole_picture_processor
 
 OWN = "tunesmith_segmenter"
 SETS = ("maskformer", "mask2former")
@@ -47,7 +48,7 @@ def load_base(
     config = check_segmenter(source.folder, name, emit)
     whole = _segments(config)
     own = config["model_type"] == OWN or not whole
-    processor = detection_processor(
+    processor = whole_picture_processor(
         source.folder, name, longest=longest or (USUAL_SIDE if own else None), shape=shape, own=own, usual=_PROCESSOR
     )
     zero_shot = False
@@ -73,7 +74,7 @@ def load_finished(folder: Path) -> Bundle[SegmentationModel]:
     check_manifest(folder)
     config = check_folder(folder, str(folder))
     own = config["model_type"] == OWN
-    processor = detection_processor(folder, str(folder), own=own, usual=_PROCESSOR)
+    processor = whole_picture_processor(folder, str(folder), own=own, usual=_PROCESSOR)
     network = load_network(_maker(config), folder, dtype="float32")
     return Bundle(
         model=SegmentationModel(network, (processor.height, processor.width)).eval(), tokenizer=None,
@@ -93,14 +94,6 @@ def check_segmenter(folder: Path, name: str, emit: Emit = ignore) -> dict[str, A
             "Choose one for colour pictures.",
         )
     return config
-
-
-def save_segmenter(bundle: Bundle[SegmentationModel], folder: Path, **_: object) -> None:
-    """Write the finished model as a plain transformers folder: config, safetensors, preprocessor_config.json."""
-    assert bundle.processor is not None
-    with quiet_transformers():
-        bundle.model.fold().save_pretrained(folder)
-    bundle.processor.save(folder)
 
 
 def _segments(config: dict[str, Any]) -> bool:
@@ -187,4 +180,4 @@ class Segmentation:
     fits = staticmethod(check_segmenter)
     base = staticmethod(load_base)
     finished = staticmethod(load_finished)
-    save = staticmethod(save_segmenter)
+    save = staticmethod(save_vision_model)

@@ -32,7 +32,7 @@ class _Settings:
         write_text(Path(folder) / PREPROCESSOR, json.dumps(self.values, indent=2, sort_keys=True) + "\n")
 
 
-def detection_processor(
+def whole_picture_processor(
     folder: Path,
     name: str,
     *,
