@@ -44,7 +44,7 @@ def test_a_group_is_suggested_and_kept_together(scans: Path) -> None:
     told = [one["message"] for one in found["warnings"] if one["what"] == "group"]
     assert len(told) == 1
     assert "10 groups" in told[0]
-    assert "--set group=patient" in told[0]
+    assert "--group patient" in told[0]
     found = tunesmith.check(str(scans), group="patient")
     assert found["audit"]["split"]["how"] == "by group"
     assert all(rows % 4 == 0 for rows in found["splits"].values())
@@ -53,4 +53,4 @@ def test_a_group_is_suggested_and_kept_together(scans: Path) -> None:
         tunesmith.check(str(scans), group="camera")
     rows = [f"{path},{path.parent.name},{path.name[8:10]}" for path in sorted(scans.glob("*/*.png"))]
     (scans.parent / "a.csv").write_text("image,label,host_id\n" + "\n".join(rows))
-    assert "--set group=host_id" in str(tunesmith.check("a.csv")["warnings"])
+    assert "--group host_id" in str(tunesmith.check("a.csv")["warnings"])

@@ -68,7 +68,7 @@ def suggest(
     name, count, what = found
     alike = f"{modality.nouns} of one are alike, so that a test looks easier than new ones will be"
     if len(parts) < len(NAMES):
-        emit(Warned("group", f"{what} tell {count} groups apart; {alike}. --set group={name} keeps each on one side"))
+        emit(Warned("group", f"{what} tell {count} groups apart; {alike}. --group {name} keeps each on one side"))
         return
     keys = [set(_keys(part, name, columns, modality)) - {None} for part in parts]
     shared = keys[0] & keys[1] | keys[0] & keys[2] | keys[1] & keys[2]

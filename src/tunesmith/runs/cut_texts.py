@@ -23,7 +23,7 @@ WORDS = 0.75
 """Words to a token, about."""
 _PARTS = (
     "Where the answer can be told from a part of a text, make a row of each part, and keep the parts of one text "
-    "together with --set group=COLUMN."
+    "together with --group COLUMN."
 )
 _STEP = 64
 """What is proposed as a limit is a multiple of it."""
