@@ -143,6 +143,12 @@ def test_full_moves_everything_when_nothing_is_frozen(tmp_path: Path) -> None:
     assert _moved(pairs) == set(pairs)
 
 
+@pytest.mark.story
+@pytest.mark.parametrize("task", registry.names("tasks"))
+def test_every_task_with_no_method_asked_for(task: str, tmp_path: Path) -> None:
+    testing.check_default(task, 0, tmp_path)
+
+
 # cases, options
 
 

@@ -88,8 +88,10 @@ def hand_over(run: PredictiveRun, watched: np.ndarray, noise: Callable[[str, flo
         return
     metric = plan.task.metrics[0]
     higher = higher_is_better(metric)
-    of_probe = run.probe_logits["validation"][np.isin(run.data.splits["validation"], watched)]
-    held = run.data.splits["validation"][np.isin(run.data.splits["validation"], watched)]
+    validation = run.data.splits["validation"]
+    chosen, counts = np.isin(validation, watched), run.rows.counts(validation)
+    held = validation[chosen]
+    of_probe = run.probe_logits["validation"][chosen if counts is None else np.repeat(chosen, counts)]
     ours = _score(run, held, run.logits(held), metric, noise)
     simple = _score(run, held, of_probe, metric, noise)
     name, rows = words.metric(metric), f"{len(held):,} validation rows"
