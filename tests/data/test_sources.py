@@ -269,6 +269,13 @@ def test_parts_that_are_not_read_are_told(bench: Any) -> None:
     assert "extra.csv: not called train, validation or test" in bench.said("files left out")
 
 
+def test_a_part_of_no_kind_that_is_read_is_told(bench: Any) -> None:
+    FRAME.to_csv(bench.write("folder/train.csv", b""), index=False)
+    bench.write("folder/emerging.test.annotated", ["a b"])
+    bench(bench.folder / "folder")
+    assert "emerging.test.annotated: their names end in nothing that is read" in bench.said("files left out")
+
+
 def test_lists_in_quoted_cells_are_no_quotes_behind_a_space(bench: Any) -> None:
     lines = ["text,label", *(f'" {row["text"]} ([1, ""two""])",{row["label"]}' for row in ROWS)]
     data = bench(bench.write("lists.csv", lines))

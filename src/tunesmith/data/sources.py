@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -184,6 +184,7 @@ def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints)
     readable = (tables.SUFFIXES - {".txt"}).union(*(modality.formats for modality in hints.modalities))
     files = [file for file in sorted(path.iterdir()) if tables.data_suffix(file.name) in readable and file.is_file()]
     if len(files) == 1:
+        _tell_unread(path, files, ["train"], emit)
         return tables.read_parts(files[0], split, emit=emit, cache_dir=cache_dir, hints=hints)
     parts = files_by_part(files)
     if "train" not in parts or any(len(found) > 1 for found in parts.values()):
@@ -198,11 +199,21 @@ def _of_files(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints)
     left_out = [file.name for file in files if file not in chosen.values()]
     if left_out:
         emit(Warned("files left out", f"{', '.join(left_out[:12])}: not called train, validation or test"))
+    _tell_unread(path, files, chosen, emit)
     found: list[Part] = []
     for name, file in chosen.items():
         known = replace(hints, header=found[0].header) if found else hints
         found.append(tables.read_file(file, name, emit=emit, cache_dir=cache_dir, hints=known))
     return found
+
+
+def _tell_unread(folder: Path, files: Sequence[Path], known: Collection[str], emit: Emit) -> None:
+    """Say which files are called as a part that is not `known`, and are of no kind that is read."""
+    others = files_by_part(file for file in sorted(folder.iterdir()) if file not in files and file.is_file())
+    names = [file.name for part, some in others.items() if part not in known for file in some]
+    if names:
+        told = "their names end in nothing that is read, so that they are not. Rename them if they are data"
+        emit(Warned("files left out", f"{', '.join(names[:12])}: {told}"))
 
 
 def no_training_file(files: Sequence[Path], folder: Path, fix: str) -> DataError:
