@@ -138,7 +138,7 @@ def _worse_than_baseline(verdict: Verdict | None) -> list[Finding]:
         return []
     action = (
         "Use that simpler way as it is, or train longer, with another "
-        "learning rate, or from a base model closer to these texts."
+        "learning rate, or from a base model closer to this data."
     )
     difference = verdict["difference"]
     evidence = f"{named_baseline(verdict['against'])} is better on the test rows"
