@@ -28,6 +28,7 @@ from tunesmith.runs.choose import families_of, family_of_task, fits_modality, op
 
 NOTHING_TO_MOVE = [("seq2seq", "bitfit")]
 """T5, the base of that toy, has no biases."""
+ON_PICTURES = ("object-detection", "image-segmentation")
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -38,9 +39,11 @@ def _more(run: tunesmith.Run, toy: Toy) -> None:
 
 
 def _tier(case: testing.Case) -> list[pytest.MarkDecorator]:
-    """Further toys of a task are repeats, but with the first method that fits."""
+    """Further toys of a task are repeats, but with the first method that fits; and so are most methods on whole
+    pictures, whose networks take long."""
     task, toy, method = case
-    return [pytest.mark.slow] if toy and method != next(iter(testing.cases([task])))[2] else []
+    repeat = toy and method != next(iter(testing.cases([task])))[2]
+    return [pytest.mark.slow] if repeat or (task in ON_PICTURES and method not in ("head", "lora")) else []
 
 
 test_every_task_with_every_method = pytest.mark.story(
