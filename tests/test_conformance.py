@@ -29,6 +29,7 @@ from tunesmith.runs.choose import families_of, family_of_task, fits_modality, op
 NOTHING_TO_MOVE = [("seq2seq", "bitfit")]
 """T5, the base of that toy, has no biases."""
 ON_PICTURES = ("object-detection", "image-segmentation")
+WRITE = ("chat", "preference", "seq2seq")
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -147,7 +148,13 @@ def test_full_moves_everything_when_nothing_is_frozen(tmp_path: Path) -> None:
 
 
 @pytest.mark.story
-@pytest.mark.parametrize("task", registry.names("tasks"))
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=[pytest.mark.slow] if task in (*ON_PICTURES, *WRITE) else [])
+        for task in registry.names("tasks")
+    ],
+)
 def test_every_task_with_no_method_asked_for(task: str, tmp_path: Path) -> None:
     testing.check_default(task, 0, tmp_path)
 

@@ -46,7 +46,7 @@ def test_the_warning_says_how_much_and_what_to_do() -> None:
     assert int(other[3]) % 64 == 0
     assert int(other[3]) >= 770
     assert "up to 8,192 tokens" in base
-    assert "group=COLUMN" in found.advice
+    assert "--group COLUMN" in found.advice
 
 
 def test_a_limit_that_is_enough_needs_no_other_base() -> None:

@@ -19,7 +19,7 @@ from tunesmith.core.events import ignore
 from tunesmith.data.masks import Mask
 from tunesmith.engine.masked import mask_loss
 from tunesmith.models import tiny, tiny_convnet
-from tunesmith.models.loaders.segmentation import load_base, load_finished, save_segmenter
+from tunesmith.models.loaders.segmentation import Segmentation, load_base, load_finished
 from tunesmith.models.manifest import write_manifest
 from tunesmith.models.processor import plain
 from tunesmith.tasks.image_segmentation import ImageSegmentation
@@ -170,7 +170,7 @@ def test_a_way_up_stands_on_an_efficientnet_lite(tmp_path: Path) -> None:
     bundle.model.eval()
     logits = bundle.model({"pixel_values": pixels})
     assert logits.shape == (2, 3, 64, 96)
-    save_segmenter(bundle, tmp_path / "model")
+    Segmentation.save(bundle, tmp_path / "model")
     write_manifest(tmp_path / "model")
     again = load_finished(tmp_path / "model").model({"pixel_values": pixels})
     assert torch.equal(again, logits)
