@@ -195,7 +195,7 @@ def _fitted(pixels: list[dict[str, int]], **options: Any) -> ImageSegmentation:
 
 def test_rare_classes_weigh_more_and_places_that_do_not_count_cost_nothing() -> None:
     task = _fitted([{"a": 900, "b": 100}, {"a": 900, "b": 100}])
-    assert task.shape == 2.0
+    assert task._shape == 2.0
     assert task._weights is not None
     assert task._weights.tolist() == pytest.approx([0.8333, 2.5], abs=1e-3)
     assert _fitted([{"a": 60, "b": 40}])._weights is None
