@@ -354,8 +354,10 @@ class _Engine:
         given = self._standing_in()
         before = {name: self.moving[name].detach().clone() for name in given}
         self._place(given)
-        yield
-        self._place(before)
+        try:
+            yield
+        finally:
+            self._place(before)
 
     def _place(self, given: Mapping[str, Tensor]) -> None:
         if given:
