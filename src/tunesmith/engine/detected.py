@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tunesmith.engine.augment import Pictures
-from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.pixels import EncodedPictures
 
 NOTHING, CROWD = -1.0, -2.0
@@ -60,19 +59,7 @@ def padded(rows: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(found)
 
 
-@dataclass
-class SetObjective(RowObjective):
-    """Learned as the authors of a network have it, whose loss is of a whole batch."""
-
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
-        drawn = self.rows.training_batch(self.positions[items], self.seed, self.epoch)
-        batch = {name: values.to(device) for name, values in drawn.items()}
-        targets = batch.pop("targets")
-        loss: Tensor = model.own_loss(batch, as_labels(targets))
-        return loss * len(items)
-
-
-def as_labels(targets: Tensor) -> list[dict[str, Tensor]]:
+def as_sets(targets: Tensor) -> tuple[list[dict[str, Tensor]]]:
     """Targets [b, most, 5] as transformers' detectors are given them: 'class_labels' [k]; 'boxes' [k, 4] as middle,
     width and height."""
     found = []
@@ -80,4 +67,4 @@ def as_labels(targets: Tensor) -> list[dict[str, Tensor]]:
         some = row[row[:, 0] >= 0]
         low, high = some[:, 1:3], some[:, 3:]
         found.append({"class_labels": some[:, 0].long(), "boxes": torch.cat([(low + high) / 2, high - low], 1)})
-    return found
+    return (found,)

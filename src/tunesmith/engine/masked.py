@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from tunesmith.core.files import new_file
 from tunesmith.engine.augment import Pictures
-from tunesmith.engine.objective import RowObjective
 from tunesmith.engine.pixels import EncodedPictures
 
 IGNORED = 255
@@ -93,18 +92,7 @@ def mask_loss(logits: Tensor, targets: Tensor, weights: Tensor | None, dice: flo
     return (1 - dice) * entropy + dice * apart.sum(1) / there.sum(1).clamp_min(1)
 
 
-class SetObjective(RowObjective):
-    """What is learned by a network that answers with a set of masks: its own loss, of whole batches."""
-
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
-        drawn = self.rows.training_batch(self.positions[items], self.seed, self.epoch)
-        batch = {name: values.to(device) for name, values in drawn.items()}
-        masks, classes = _as_sets(batch.pop("targets"))
-        found: Tensor = model.own_loss(batch, masks, classes) * len(items)
-        return found
-
-
-def _as_sets(targets: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def as_sets(targets: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """For each picture the classes in it, int64 [k], and where each is, float32 [k, height, width]."""
     classes: Sequence[Tensor] = [one.unique() for one in targets]
     known = [one[one != IGNORED].long() for one in classes]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -91,9 +91,13 @@ class RowObjective(EqualItems):
         counts = self.rows.counts(self.positions[items])
         return super().weight(items) if counts is None else float(counts.sum())
 
-    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+    def batch(self, items: np.ndarray, device: torch.device) -> dict[str, Tensor]:
+        """What a step of training reads of these items."""
         drawn = self.rows.training_batch(self.positions[items], self.seed, self.epoch)
-        batch = {name: values.to(device) for name, values in drawn.items()}
+        return {name: values.to(device) for name, values in drawn.items()}
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        batch = self.batch(items, device)
         targets, partners = batch.pop("targets"), batch.pop("partners", None)
         if partners is None:
             return self.row_loss(model(batch).float(), targets).sum()
@@ -101,3 +105,21 @@ class RowObjective(EqualItems):
         outputs = model(batch).float()
         own, other = self.row_loss(outputs, targets), self.row_loss(outputs, targets[partners])
         return (shares * own + (1 - shares) * other).sum()
+
+
+@dataclass
+class SetObjective(RowObjective):
+    """Learned as the authors of a network have it that answers with a set, whose loss is of a whole batch."""
+
+    as_sets: Callable[[Tensor], tuple[Any, ...]]
+    """Targets of a batch as the network's own loss is given them."""
+
+    @classmethod
+    def of(cls, plain: RowObjective, as_sets: Callable[[Tensor], tuple[Any, ...]]) -> Self:
+        """The same items and batches as `plain`."""
+        return cls(**{one.name: getattr(plain, one.name) for one in fields(plain)}, as_sets=as_sets)
+
+    def loss(self, model: Any, items: np.ndarray, device: torch.device) -> Tensor:
+        batch = self.batch(items, device)
+        loss: Tensor = model.own_loss(batch, *self.as_sets(batch.pop("targets")))
+        return loss * len(items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,7 @@ def network_with_head(
     assert source.folder is not None
     with quiet_transformers(), loading(source.folder, "config"):
         settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-        settings.id2label = dict(enumerate(label_names))
-        settings.label2id = {label: index for index, label in enumerate(label_names)}
+        set_labels(settings, label_names)
         settings.problem_type = problem_type
         settings.__dict__.pop("auto_map", None)  # nor does what a run saves name code
         for field in _DROPOUTS:
@@ -48,6 +47,34 @@ def network_with_head(
     new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
     _check_body(network, new, source.folder, source.name)
     return network, new
+
+
+def network_with_outputs(
+    maker: Any, source: catalog.Source, label_names: Sequence[str], is_head: Callable[[str], bool]
+) -> Network:
+    """The network of a folder in float32 with as many outputs as there are labels, whatever form these have; `is_head`:
+    whether weights of a name may be new. Raises ModelError where others would be."""
+    from transformers import AutoConfig
+
+    assert source.folder is not None
+    with quiet_transformers(), loading(source.folder, "config"):
+        settings = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+        settings.__dict__.pop("auto_map", None)
+        set_labels(settings, label_names)
+    network, found = load_network(
+        maker, source.folder, settings, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    _refuse_absent([key for key in new if not is_head(key)], source.folder, source.name)
+    made: Network = network
+    return made
+
+
+def set_labels(settings: Any, label_names: Sequence[str]) -> Any:
+    """A config with the names of its outputs."""
+    settings.id2label = dict(enumerate(label_names))
+    settings.label2id = {label: index for index, label in enumerate(label_names)}
+    return settings
 
 
 def own_order(config: Mapping[str, Any], label_names: Sequence[str], ending: str) -> list[int] | None:
@@ -68,7 +95,11 @@ def _check_body(network: Network, new: set[str], folder: Path, name: str) -> Non
     """Raises ModelError where weights of the body would have been made up. A pooler may be absent: it belongs
     to the head."""
     body = f"{network.base_model_prefix}."
-    absent = sorted(key for key in new if key.startswith(body) and "pooler" not in key)
+    _refuse_absent([key for key in new if key.startswith(body) and "pooler" not in key], folder, name)
+
+
+def _refuse_absent(absent: list[str], folder: Path, name: str) -> None:
+    absent = sorted(absent)
     if absent:
         raise ModelError(
             f"{len(absent)} weights of the model {name!r} are not in the files of {folder}, or have other sizes there "

@@ -4,10 +4,12 @@ are. What its base says of colours is kept; its size is kept, or chosen by a run
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from tunesmith.core.errors import ModelError
@@ -18,6 +20,8 @@ from tunesmith.models.processor import PREPROCESSOR, PictureProcessor, normal
 _STEP = 32
 """Sides are multiples of this: what the coarsest map is made of."""
 _LARGEST = 2_048
+_LONGEST_SHAPE = 4.0
+"""Most that what is read is wider than high, or the other way round."""
 _USUAL_TYPE = "RTDetrImageProcessor"
 """transformers' processor whose answers are shaped as those of our own detector."""
 
@@ -73,6 +77,11 @@ def whole_picture_processor(
     return PictureProcessor(
         height, width, int(Image.Resampling.BILINEAR), scale=scale, shift=shift, own=_Settings(kept)
     )  # fmt: skip
+
+
+def usual_shape(shapes: Sequence[float]) -> float:
+    """The median shape of pictures (width by height), within bounds."""
+    return float(np.clip(np.median(shapes), 1 / _LONGEST_SHAPE, _LONGEST_SHAPE))
 
 
 def fitted(longest: int, shape: float) -> tuple[int, int]:

@@ -27,14 +27,13 @@ from tunesmith.data.types import Kind
 from tunesmith.engine.augment_options import AugmentOptions, settle_augmentation
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
-from tunesmith.engine.masked import SetObjective, encode_masks, mask_loss
-from tunesmith.engine.objective import RowObjective
+from tunesmith.engine.masked import as_sets, encode_masks, mask_loss
+from tunesmith.engine.objective import RowObjective, SetObjective
 from tunesmith.engine.protocols import PredictiveTask, Toy
 from tunesmith.models import tiny_convnet
 from tunesmith.models.bundle import Bundle
+from tunesmith.models.whole_picture_processor import usual_shape
 
-_LONGEST_SHAPE = 4.0
-"""Most that what is read is longer than high, or the other way round."""
 _IMBALANCE = 3.0
 """`class_weights=auto` weighs when the most frequent class has this many times the rarest one's pixels."""
 _MOST_WEIGHT = 10.0
@@ -77,7 +76,7 @@ class ImageSegmentation(PredictiveTask):
         super().fit(kind, label_names, train_targets, emit)
         masks = [Mask.of(target) for target in train_targets]
         shapes = [mask.size[0] / mask.size[1] for mask in masks if min(mask.size) > 0] or [1.0]
-        self._shape = float(np.clip(np.median(shapes), 1 / _LONGEST_SHAPE, _LONGEST_SHAPE))
+        self._shape = usual_shape(shapes)
         pixels: Counter[str] = Counter()
         for mask in masks:
             pixels.update(mask.pixels)
@@ -111,12 +110,7 @@ class ImageSegmentation(PredictiveTask):
         return np.arange(len(values), dtype=np.int64)
 
     def objective(self, plain: RowObjective, bundle: Bundle) -> RowObjective:
-        if not self._sets:
-            return plain
-        return SetObjective(
-            plain.rows, plain.positions, plain.row_loss, plain.batch_rows, plain.batch_tokens, plain.seed,
-            same_batches=plain.same_batches,
-        )  # fmt: skip
+        return plain if not self._sets else SetObjective.of(plain, as_sets)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         weights = None if self._weights is None else self._weights.to(logits.device)

@@ -19,17 +19,15 @@ from tunesmith.core.spec import Words
 from tunesmith.data.types import Kind
 from tunesmith.engine import box_loss
 from tunesmith.engine.augment_options import AugmentOptions, settle_augmentation
-from tunesmith.engine.detected import CROWD, EncodedDetections, SetObjective
+from tunesmith.engine.detected import CROWD, EncodedDetections, as_sets
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
-from tunesmith.engine.objective import RowObjective
+from tunesmith.engine.objective import RowObjective, SetObjective
 from tunesmith.engine.protocols import PredictiveTask, Toy
 from tunesmith.models import tiny_convnet
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.detection import Form
-
-_LONGEST_SHAPE = 4.0
-"""Most that what is read is longer than high, or the other way round."""
+from tunesmith.models.whole_picture_processor import usual_shape
 
 
 class ObjectDetectionOptions(AugmentOptions):
@@ -62,7 +60,7 @@ class ObjectDetection(PredictiveTask):
     def fit(self, kind: Kind, label_names: list[str] | None, train_targets: Sequence[Any], emit: Emit) -> None:
         super().fit(kind, label_names, train_targets, emit)
         shapes = [target["width"] / target["height"] for target in train_targets]
-        self._shape = float(np.clip(np.median(shapes), 1 / _LONGEST_SHAPE, _LONGEST_SHAPE))
+        self._shape = usual_shape(shapes)
 
     def load(self, model: str, emit: Emit) -> Bundle:
         loaded: Bundle = registry.get("models.loaders", self.loader).base(
@@ -89,12 +87,7 @@ class ObjectDetection(PredictiveTask):
         return found
 
     def objective(self, plain: RowObjective, bundle: Bundle) -> RowObjective:
-        if self._form == "dense":
-            return plain
-        return SetObjective(
-            plain.rows, plain.positions, plain.row_loss, plain.batch_rows, plain.batch_tokens, plain.seed,
-            same_batches=plain.same_batches,
-        )  # fmt: skip
+        return plain if self._form == "dense" else SetObjective.of(plain, as_sets)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return box_loss.loss(logits, targets, self._form)

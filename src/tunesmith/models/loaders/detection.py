@@ -14,12 +14,11 @@ from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.detection import HEADS, DetectionModel
-from tunesmith.models.guard import loading
-from tunesmith.models.heads import own_order
-from tunesmith.models.loaders.vision import save_vision_model
+from tunesmith.models.heads import network_with_outputs, own_order, set_labels
+from tunesmith.models.loaders.vision import check_channels, save_vision_model
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.model_json import read_object
-from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
+from tunesmith.models.pretrained import fingerprint, load_network
 from tunesmith.models.safety import check_folder
 from tunesmith.models.senses import refuse_other_sense
 from tunesmith.models.types import Network
@@ -52,7 +51,9 @@ def load_base(
     )
     zero_shot = False
     if finds:
-        network = _detector(source, label_names)
+        from transformers import AutoModelForObjectDetection
+
+        network = network_with_outputs(AutoModelForObjectDetection, source, label_names, _of_head)
         zero_shot = own_order(config, label_names, "ForObjectDetection") == list(range(len(label_names)))
         if not zero_shot:
             _new_labels(network, len(label_names))
@@ -87,11 +88,7 @@ def check_detector(folder: Path, name: str, emit: Emit = ignore) -> dict[str, An
     config = check_folder(folder, name, emit)
     if not _finds_boxes(config):
         refuse_other_sense(config, name, "pictures", f"Models that fit: {', '.join(catalog.aliases('vision'))}.")
-    if config.get("num_channels", 3) != 3:
-        raise ModelError(
-            f"The model {name!r} reads pictures of {config['num_channels']} channels, and these have three.",
-            "Choose one for colour pictures.",
-        )
+    check_channels(config, name)
     return config
 
 
@@ -115,33 +112,8 @@ def _finds_boxes(config: dict[str, Any]) -> bool:
     return config["model_type"] == OWN or config["model_type"] in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
 
 
-def _labelled(settings: Any, label_names: Sequence[str]) -> Any:
-    settings.id2label = dict(enumerate(label_names))
-    settings.label2id = {label: index for index, label in enumerate(label_names)}
-    return settings
-
-
-def _detector(source: catalog.Source, label_names: Sequence[str]) -> Network:
-    """A detector with as many labels; its body from the files alone."""
-    from transformers import AutoConfig, AutoModelForObjectDetection
-
-    assert source.folder is not None
-    with quiet_transformers(), loading(source.folder, "config"):
-        settings = _labelled(AutoConfig.from_pretrained(source.folder, trust_remote_code=False), label_names)
-    network, found = load_network(
-        AutoModelForObjectDetection, source.folder, settings, dtype="float32", output_loading_info=True,
-        ignore_mismatched_sizes=True,
-    )  # fmt: skip
-    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
-    parts = ("head.labels", *HEADS)
-    if absent := sorted(key for key in new if not any(f"{part}." in key for part in parts)):
-        raise ModelError(
-            f"{len(absent)} weights of the model {source.name!r} are not in the files of {source.folder}, or have "
-            f"other sizes there than its config.json says, such as {', '.join(absent[:3])}.",
-            "Get the model anew: its weights and its config.json do not belong together.",
-        )
-    made: Network = network
-    return made
+def _of_head(key: str) -> bool:
+    return any(f"{part}." in key for part in ("head.labels", *HEADS))
 
 
 def _on_top(source: catalog.Source, label_names: Sequence[str]) -> Network:
@@ -153,7 +125,7 @@ def _on_top(source: catalog.Source, label_names: Sequence[str]) -> Network:
     assert source.folder is not None
     body = load_network(AutoModel, source.folder, dtype="float32")
     try:
-        network = DetectorForObjectDetection(_labelled(DetectorConfig(backbone_config=body.config), label_names))
+        network = DetectorForObjectDetection(set_labels(DetectorConfig(backbone_config=body.config), label_names))
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"No detector can stand on {source.name!r} ({body.config.model_type}): {error}.",

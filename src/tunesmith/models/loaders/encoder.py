@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -180,6 +180,15 @@ def save_text_model(bundle: TextBundle, folder: Path, *, max_length: int, place:
             write_text(folder / TABLE, json.dumps(bundle.model.table, ensure_ascii=False, indent=1) + "\n")
         if bundle.model.prompted is not None:  # the base is whole, and can be one of other runs
             bundle.tokenizer.save_pretrained(folder / virtual.BASE)
+
+
+def refuse_whole_texts(config: Mapping[str, Any], name: str) -> None:
+    """Raises ModelError for what a run left of a base that it taught to answer for whole texts."""
+    if (config.get("tunesmith") or {}).get("pooling") == "mean":
+        raise ModelError(
+            f"The model {name!r} was trained by a run on whole texts: its last layer is their mean, and has no words.",
+            "Give the base that the run began with.",
+        )
 
 
 class Encoder:

@@ -16,6 +16,7 @@ from tunesmith.models.loaders.encoder import (
     check_text_model,
     finished_bundle,
     read_network,
+    refuse_whole_texts,
     save_text_model,
 )
 from tunesmith.models.manifest import check_manifest
@@ -63,11 +64,7 @@ def check_reader(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]
             f"The model {name!r} ({config['model_type']}) has no form that finds answers in a context.",
             f"Models that fit: {', '.join(catalog.aliases('encoder'))}.",
         )
-    if (config.get("tunesmith") or {}).get("pooling") == "mean":
-        raise ModelError(
-            f"The model {name!r} was trained by a run on whole texts: its last layer is their mean, and has no words.",
-            "Give the base that the run began with.",
-        )
+    refuse_whole_texts(config, name)
     return config
 
 

@@ -13,11 +13,10 @@ from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.models import catalog
 from tunesmith.models.bundle import Bundle
-from tunesmith.models.guard import loading
-from tunesmith.models.heads import own_order
-from tunesmith.models.loaders.vision import save_vision_model
+from tunesmith.models.heads import network_with_outputs, own_order, set_labels
+from tunesmith.models.loaders.vision import check_channels, save_vision_model
 from tunesmith.models.manifest import check_manifest
-from tunesmith.models.pretrained import fingerprint, load_network, quiet_transformers
+from tunesmith.models.pretrained import fingerprint, load_network
 from tunesmith.models.safety import check_folder
 from tunesmith.models.segmentation import HEADS, SegmentationModel
 from tunesmith.models.senses import refuse_other_sense
@@ -29,6 +28,8 @@ SETS = ("maskformer", "mask2former")
 """Types that answer with a set of masks, each with a class."""
 USUAL_SIDE = 256
 """Pixels of the longer side of what our network reads, where nothing is asked."""
+_NEW = ("head", "criterion", *HEADS)
+"""How the names of weights begin that may be new."""
 _PROCESSOR = "SegformerImageProcessor"
 """transformers' processor whose answers are shaped as those of our own network."""
 
@@ -53,7 +54,7 @@ def load_base(
     )
     zero_shot = False
     if whole:
-        network = _segmenter(source, config, label_names)
+        network = network_with_outputs(_maker(config), source, label_names, lambda key: key.startswith(_NEW))
         zero_shot = own_order(config, label_names, "Segmentation") == list(range(len(label_names)))
         if not zero_shot:
             _new_labels(network, len(label_names))
@@ -88,11 +89,7 @@ def check_segmenter(folder: Path, name: str, emit: Emit = ignore) -> dict[str, A
     config = check_folder(folder, name, emit)
     if not _segments(config):
         refuse_other_sense(config, name, "pictures", f"Models that fit: {', '.join(catalog.aliases('vision'))}.")
-    if config.get("num_channels", 3) != 3:
-        raise ModelError(
-            f"The model {name!r} reads pictures of {config['num_channels']} channels, and these have three.",
-            "Choose one for colour pictures.",
-        )
+    check_channels(config, name)
     return config
 
 
@@ -112,34 +109,6 @@ def _maker(config: dict[str, Any]) -> Any:
     return AutoModelForUniversalSegmentation if config["model_type"] in SETS else AutoModelForSemanticSegmentation
 
 
-def _labelled(settings: Any, label_names: Sequence[str]) -> Any:
-    settings.id2label = dict(enumerate(label_names))
-    settings.label2id = {label: index for index, label in enumerate(label_names)}
-    return settings
-
-
-def _segmenter(source: catalog.Source, config: dict[str, Any], label_names: Sequence[str]) -> Network:
-    """With as many classes; its body from the files alone."""
-    from transformers import AutoConfig
-
-    assert source.folder is not None
-    with quiet_transformers(), loading(source.folder, "config"):
-        settings = _labelled(AutoConfig.from_pretrained(source.folder, trust_remote_code=False), label_names)
-    network, found = load_network(
-        _maker(config), source.folder, settings, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
-    )
-    new = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
-    parts = ("head", "criterion", *HEADS)
-    if absent := sorted(key for key in new if not key.startswith(parts)):
-        raise ModelError(
-            f"{len(absent)} weights of the model {source.name!r} are not in the files of {source.folder}, or have "
-            f"other sizes there than its config.json says: {', '.join(absent[:3])}{', ...' * (len(absent) > 3)}.",
-            "Get the model anew: its weights and its config.json do not belong together.",
-        )
-    made: Network = network
-    return made
-
-
 def _on_top(source: catalog.Source, label_names: Sequence[str], dropout: float) -> Network:
     """Our own way up on a base."""
     from transformers import AutoModel
@@ -150,7 +119,7 @@ def _on_top(source: catalog.Source, label_names: Sequence[str], dropout: float) 
     body = load_network(AutoModel, source.folder, dtype="float32")
     settings = SegmenterConfig(backbone_config=body.config, classifier_dropout=dropout)
     try:
-        network = SegmenterForSemanticSegmentation(_labelled(settings, label_names))
+        network = SegmenterForSemanticSegmentation(set_labels(settings, label_names))
     except ValueError:  # of a network that reads pictures of one size alone
         raise ModelError(
             f"The model {source.name!r} ({body.config.model_type}) gives no maps of features for pictures of any size.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,17 @@ def check_vision_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str
     """The config, if this is a safe model that reads pictures and can carry a classification head."""
     config = check_folder(folder, name, emit)
     refuse_other_sense(config, name, "pictures", f"Models that fit: {', '.join(catalog.aliases('vision'))}.")
+    check_channels(config, name)
+    return config
+
+
+def check_channels(config: Mapping[str, Any], name: str) -> None:
+    """Raises ModelError for a network that reads other pictures than those in red, green and blue."""
     if config.get("num_channels", 3) != 3:
         raise ModelError(
             f"The model {name!r} reads pictures of {config['num_channels']} channels, and these have three: red, green "
             "and blue.", "Choose one for colour pictures.",
         )  # fmt: skip
-    return config
 
 
 def save_vision_model(bundle: VisionBundle, folder: Path, **_: object) -> None:

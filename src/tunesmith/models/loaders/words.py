@@ -17,12 +17,12 @@ from tunesmith.models.loaders.encoder import (
     check_text_model,
     finished_bundle,
     read_network,
+    refuse_whole_texts,
     save_text_model,
 )
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.pretrained import load_network
 from tunesmith.models.safety import check_folder
-from tunesmith.models.text import saved_pooling
 from tunesmith.models.words import WordModel
 
 
@@ -65,19 +65,8 @@ def check_word_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str, 
         raise ModelError(
             f"The model {name!r} ({config['model_type']}) has no form that gives an answer for each word.", would_fit
         )
-    if saved_pooling(_Plain(config)) == "mean":
-        raise ModelError(
-            f"The model {name!r} was trained by a run on whole texts: its last layer is their mean, and has no words.",
-            "Give the base that the run began with.",
-        )
+    refuse_whole_texts(config, name)
     return config
-
-
-class _Plain:
-    """A config of JSON, whose entries are read as attributes."""
-
-    def __init__(self, entries: dict[str, Any]):
-        self.tunesmith = entries.get("tunesmith")
 
 
 class Words:
