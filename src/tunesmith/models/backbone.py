@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ class Backbone(nn.Module):
     ConvNeXt, Swin, MobileNet), with or without a head.
 
     `strides`: pixels of a side of the picture for each place of a map, ascending, of each stride the last map;
-    `channels`: of each of these maps. Raises ModelError for a network without maps.
+    `channels`: of each of these maps; `places`: of each among all maps of the network. Raises
+    ModelError for a network without maps.
     """
 
     def __init__(self, network: Network, name: str = "", side: int = 64):
@@ -25,23 +27,14 @@ class Backbone(nn.Module):
         probed = self._probe(side, name)
         self.strides: tuple[int, ...] = tuple(probed)
         self.channels: tuple[int, ...] = tuple(channels for channels, _ in probed.values())
-        self._places = [place for _, place in probed.values()]
+        self.places: list[int] = [place for _, place in probed.values()]
 
     def feature_maps(self, pixel_values: Tensor) -> list[Tensor]:
         """A map [b, channels, height / stride, width / stride] for each stride, from float [b, 3, height, width]."""
-        every = self._every(pixel_values)
-        return [every[place] for place in self._places]
+        every = every_map(self.body, pixel_values)
+        return [every[place] for place in self.places]
 
     forward = feature_maps
-
-    def _every(self, pixel_values: Tensor) -> list[Tensor]:
-        own: Callable[[Tensor], list[Tensor]] | None = getattr(self.body, "feature_maps", None)
-        if own is not None:
-            return own(pixel_values)
-        found = self.body(pixel_values, output_hidden_states=True, return_dict=True)
-        # Swin's stand in `reshaped_hidden_states` as maps
-        maps = getattr(found, "reshaped_hidden_states", None) or found.hidden_states or ()
-        return list(maps)
 
     @torch.no_grad()
     def _probe(self, side: int, name: str) -> dict[int, tuple[int, int]]:
@@ -49,7 +42,7 @@ class Backbone(nn.Module):
         training = self.body.training
         parameter = next(self.body.parameters())
         blank = torch.zeros(1, 3, side, side, dtype=parameter.dtype, device=parameter.device)
-        maps = self.body.eval() and self._every(blank)
+        maps = self.body.eval() and every_map(self.body, blank)
         self.body.train(training)
         found = {round(side / one.shape[2]): (one.shape[1], place) for place, one in enumerate(maps) if one.dim() == 4}
         if not found:
@@ -58,3 +51,13 @@ class Backbone(nn.Module):
                 "Use a convolutional base: efficientnet-lite0, tiny-convnet, or a ResNet, ConvNeXt, Swin or MobileNet.",
             )
         return dict(sorted(found.items()))
+
+
+def every_map(network: Any, pixel_values: Tensor) -> list[Tensor]:
+    """All hidden states of a network, in its order; [] where it gives none."""
+    own: Callable[[Tensor], list[Tensor]] | None = getattr(network, "feature_maps", None)
+    if own is not None:
+        return own(pixel_values)
+    found = network(pixel_values, output_hidden_states=True, return_dict=True)
+    # Swin's stand in `reshaped_hidden_states` as maps
+    return list(getattr(found, "reshaped_hidden_states", None) or found.hidden_states or ())

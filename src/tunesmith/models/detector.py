@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
     AutoConfig,
-    AutoModel,
     AutoModelForObjectDetection,
-    PreTrainedModel,
 )
 from transformers import initialization as init
 from transformers.models.rt_detr.modeling_rt_detr import RTDetrObjectDetectionOutput
 
-from tunesmith.models.on_backbone import OnBackboneConfig, SeparableBlock
+from tunesmith.models.backbone import every_map
+from tunesmith.models.on_backbone import OnBackbone, OnBackboneConfig, SeparableBlock
 
 STRIDES = (8, 16, 32)
 """Pixels of a side of the picture for each place of the maps that are read."""
@@ -71,23 +70,17 @@ class DetectorHead(nn.Module):
         return torch.cat(logits, 1), torch.cat(sides, 1)
 
 
-class DetectorForObjectDetection(PreTrainedModel):
+class DetectorForObjectDetection(OnBackbone):
     config_class = DetectorConfig
-    base_model_prefix = "backbone"
-    main_input_name = "pixel_values"
-    input_modalities = ("image",)
 
     def __init__(self, config: DetectorConfig):
         super().__init__(config)
-        self.backbone = AutoModel.from_config(config.backbone_config, trust_remote_code=False)
         self.head = DetectorHead(_channels(self.backbone, config.backbone_config), config)
         self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, nn.Conv2d):
-            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if isinstance(module, DetectorHead):
             init.normal_(module.labels.weight, std=0.01)
             init.constant_(module.labels.bias, -math.log(1 / _LIKELY - 1))
@@ -129,11 +122,7 @@ def _places(shapes: list[tuple[int, int]], like: Tensor) -> Tensor:
 
 def _maps(backbone: Any, pixels: Tensor) -> list[Tensor]:
     """The last map of each of STRIDES."""
-    if hasattr(backbone, "feature_maps"):
-        every = backbone.feature_maps(pixels)
-    else:
-        found = backbone(pixels, output_hidden_states=True, return_dict=True)
-        every = getattr(found, "reshaped_hidden_states", None) or found.hidden_states or ()
+    every = every_map(backbone, pixels)
     by_stride = {round(pixels.shape[3] / one.shape[3]): one for one in every if one.dim() == 4}
     return [by_stride[stride] for stride in STRIDES if stride in by_stride]
 

@@ -14,15 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
     AutoConfig,
-    AutoModel,
     AutoModelForSemanticSegmentation,
-    PreTrainedModel,
 )
 from transformers import initialization as init
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from tunesmith.models.backbone import Backbone
-from tunesmith.models.on_backbone import OnBackboneConfig, SeparableBlock
+from tunesmith.models.backbone import Backbone, every_map
+from tunesmith.models.on_backbone import OnBackbone, OnBackboneConfig, SeparableBlock
 
 
 class SegmenterConfig(OnBackboneConfig):
@@ -57,15 +55,11 @@ class SegmenterHead(nn.Module):
         return logits
 
 
-class SegmenterForSemanticSegmentation(PreTrainedModel):
+class SegmenterForSemanticSegmentation(OnBackbone):
     config_class = SegmenterConfig
-    base_model_prefix = "backbone"
-    main_input_name = "pixel_values"
-    input_modalities = ("image",)
 
     def __init__(self, config: SegmenterConfig):
         super().__init__(config)
-        self.backbone = AutoModel.from_config(config.backbone_config, trust_remote_code=False)
         maps = _Maps(self.backbone)
         self.head = SegmenterHead(maps.channels, config)
         self._places = maps
@@ -74,8 +68,6 @@ class SegmenterForSemanticSegmentation(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, nn.Conv2d):
-            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if isinstance(module, SegmenterHead):
             init.normal_(module.classifier.weight, std=0.01)
             init.zeros_(module.classifier.bias)
@@ -98,15 +90,11 @@ class _Maps:
             self._chosen: list[int] | None = None
             return
         probed = Backbone(network, network.config.model_type, side=128)
-        self.channels, self._chosen = probed.channels, list(probed._places)
+        self.channels, self._chosen = probed.channels, probed.places
 
     def of(self, network: Any, pixels: Tensor) -> list[Tensor]:
-        if self._chosen is None:
-            own: list[Tensor] = network.feature_maps(pixels)
-            return own
-        found = network(pixels, output_hidden_states=True, return_dict=True)
-        every = getattr(found, "reshaped_hidden_states", None) or found.hidden_states
-        return [every[place] for place in self._chosen]
+        every = every_map(network, pixels)
+        return every if self._chosen is None else [every[place] for place in self._chosen]
 
 
 AutoConfig.register(SegmenterConfig.model_type, SegmenterConfig, exist_ok=True)

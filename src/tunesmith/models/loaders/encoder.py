@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -182,13 +182,31 @@ def save_text_model(bundle: TextBundle, folder: Path, *, max_length: int, place:
             bundle.tokenizer.save_pretrained(folder / virtual.BASE)
 
 
-def refuse_whole_texts(config: Mapping[str, Any], name: str) -> None:
-    """Raises ModelError for what a run left of a base that it taught to answer for whole texts."""
+def check_token_model(folder: Path, name: str, emit: Emit, types: Container[str], lacks: str) -> dict[str, Any]:
+    """The config, if this is a safe text model of one of the `types` that answer at tokens; else an error that says
+    what it `lacks`. Raises ModelError."""
+    config = check_text_model(folder, name, emit)
+    if config["model_type"] not in types:
+        raise ModelError(
+            f"The model {name!r} ({config['model_type']}) has no form that {lacks}.",
+            f"Models that fit: {', '.join(catalog.aliases('encoder'))}.",
+        )
     if (config.get("tunesmith") or {}).get("pooling") == "mean":
         raise ModelError(
             f"The model {name!r} was trained by a run on whole texts: its last layer is their mean, and has no words.",
             "Give the base that the run began with.",
         )
+    return config
+
+
+def finished_token_model(maker: Any, model: type[M], folder: Path) -> Bundle[M]:
+    """A model that a run saved: `maker` reads its network. Raises ModelError when its files are not whole, or not as
+    they were saved."""
+    check_manifest(folder)
+    check_folder(folder, str(folder))
+    with loading(folder):
+        made = model(load_network(maker, folder, dtype="float32"))
+    return finished_bundle(made, folder)
 
 
 class Encoder:

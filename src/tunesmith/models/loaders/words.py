@@ -6,23 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit, ignore
 from tunesmith.models import catalog
 from tunesmith.models.bundle import Bundle
-from tunesmith.models.guard import loading
 from tunesmith.models.heads import own_order, settle_head
 from tunesmith.models.loaders.encoder import (
     bundle_of,
-    check_text_model,
-    finished_bundle,
+    check_token_model,
+    finished_token_model,
     read_network,
-    refuse_whole_texts,
     save_text_model,
 )
-from tunesmith.models.manifest import check_manifest
-from tunesmith.models.pretrained import load_network
-from tunesmith.models.safety import check_folder
 from tunesmith.models.words import WordModel
 
 
@@ -48,25 +42,14 @@ def load_finished(folder: Path) -> Bundle[WordModel]:
     """A model that a run saved. Raises ModelError when its files are not whole, or not as they were saved."""
     from transformers import AutoModelForTokenClassification
 
-    check_manifest(folder)
-    check_folder(folder, str(folder))
-    with loading(folder):
-        model = WordModel(load_network(AutoModelForTokenClassification, folder, dtype="float32"))
-    return finished_bundle(model, folder)
+    return finished_token_model(AutoModelForTokenClassification, WordModel, folder)
 
 
 def check_word_model(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]:
     """The config, if this is a safe text model that can answer at every word."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES as NAMES
 
-    config = check_text_model(folder, name, emit)
-    would_fit = f"Models that fit: {', '.join(catalog.aliases('encoder'))}."
-    if config["model_type"] not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
-        raise ModelError(
-            f"The model {name!r} ({config['model_type']}) has no form that gives an answer for each word.", would_fit
-        )
-    refuse_whole_texts(config, name)
-    return config
+    return check_token_model(folder, name, emit, NAMES, "gives an answer for each word")
 
 
 class Words:
