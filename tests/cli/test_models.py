@@ -94,7 +94,7 @@ def test_doctor(run: Run, minilm: Path) -> None:
     assert "minilm" in found["models"]
     assert found["machine"]["threads"] >= 1
     extras = {extra["name"]: extra for extra in found["extras"]}
-    assert set(extras) == {"quickstart", "quickstart-image", "search", "qlora", "timm"}
+    assert set(extras) == {"quickstart", "quickstart-image", "image", "search", "qlora", "timm"}
     assert extras["quickstart"]["installed"]
     assert extras["qlora"]["install"] == "pip install 'tunesmith[qlora]'"
     for part in ("the processor", "short numbers", "Optional parts", "quickstart     installed"):
