@@ -102,9 +102,10 @@ class Target(ABC):
         """How far scores lie apart."""
         return 1.0
 
-    @abstractmethod
     def draw(self, logits: Tensor, chance: torch.Generator) -> Tensor:
-        """Targets drawn from what the model answers (numbers with deviation 1)."""
+        """Targets drawn from what the model answers (numbers with deviation 1). Asked where a task has a linear
+        solution, through which is looked at what must not be forgotten."""
+        raise NotImplementedError
 
     def change(self, old: Tensor, new: Tensor) -> Tensor:
         """What it costs that logits [n, outputs] are no longer the old ones, summed over rows."""

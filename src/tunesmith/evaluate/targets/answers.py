@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from datasets import Dataset
-from torch import Tensor
 
 from tunesmith.core.events import Emit
 from tunesmith.core.measured import Measured
@@ -88,9 +86,6 @@ class Answers(Target):
             asked = zip(rows[1]["question"], contexts, strict=True)
             found[cheap] = self.measure([Answered(rarity.best(*pair)) for pair in asked], truths[1])
         return found
-
-    def draw(self, logits: Tensor, chance: torch.Generator) -> Tensor:
-        raise NotImplementedError("asked of what has a linear solution")
 
 
 class _Rarity:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
-import torch
 from datasets import Dataset
-from torch import Tensor
 
 from tunesmith.core.events import Emit
 from tunesmith.core.measured import Measured
@@ -110,9 +108,6 @@ class BoxTarget(Target):
         """The same boxes in every picture: where boxes of each label are most often."""
         prior = most_frequent(truths[0], len(self.label_names or ()), seed)
         return {self.constant: self.measure([prior] * len(truths[1]), truths[1])}
-
-    def draw(self, logits: Tensor, chance: torch.Generator) -> Tensor:
-        raise NotImplementedError("what boxes must not be forgotten is not looked at")
 
 
 def most_frequent(truth: Sequence[Boxes], labels: int, seed: int) -> Boxes:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from datasets import Dataset
 from PIL import Image
-from torch import Tensor
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.events import Emit
@@ -105,9 +103,6 @@ class MaskTarget(Target):
             given = np.stack(small) if small else np.zeros((0, 1, 1), dtype=np.uint8)
             found["pixel_colours"] = masks.count(given, truths[1], names)
         return found
-
-    def draw(self, logits: Tensor, chance: torch.Generator) -> Tensor:
-        return logits.argmax(1)
 
 
 def as_picture(classes: np.ndarray) -> Image.Image:

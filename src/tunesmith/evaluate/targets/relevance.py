@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from datasets import Dataset
-from torch import Tensor
 
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.measured import Measured
@@ -139,9 +137,6 @@ class Relevance(Target):
         names = keys(self.corpus.words)
         new = np.flatnonzero(~np.isin(names, known))
         return np.concatenate([known, names[new]]), [*texts, *(self.corpus.words[at] for at in new.tolist())]
-
-    def draw(self, logits: Tensor, chance: torch.Generator) -> Tensor:
-        raise NotImplementedError
 
 
 def documents_of(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
