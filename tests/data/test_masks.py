@@ -176,15 +176,18 @@ def test_shapes_of_coco_become_masks(tmp_path: Path) -> None:
         images.append({"id": number, "file_name": f"{number}.jpg", "width": SIDE, "height": SIDE})
         left, top = number // 2, number % 10
         box = [left, top, left + 5, top, left + 5, top + 6, left, top + 6]
+        covered = shape(number).T.ravel()  # column by column
+        ends = [*np.flatnonzero(np.diff(covered)) + 1, covered.size]
+        runs = {"size": [SIDE, SIDE], "counts": np.diff([0, *([0] if covered[0] else []), *ends]).tolist()}
         annotations.append({"id": number, "image_id": number, "category_id": 7, "bbox": [left, top, 5, 6],
-                            "segmentation": [box]})  # fmt: skip
+                            "segmentation": runs if number % 2 else [box]})  # fmt: skip
     document = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "square"}]}
     file = tmp_path / "annotations.json"
     file.write_text(json.dumps(document), encoding="utf-8")
     data = read(str(file), tmp_path)
-    number = int(Path(data.rows["image"][5]).stem)
     assert data.label_names == ["background", "square"]
-    assert np.array_equal(classes(data, 5), shape(number))
+    for row, path in enumerate(data.rows["image"]):
+        assert np.array_equal(classes(data, row), shape(int(Path(path).stem)))
     annotations[3]["segmentation"] = [[1, 2, 3, 4]]
     file.write_text(json.dumps(document), encoding="utf-8")
     told = refused(str(file), tmp_path / "2")

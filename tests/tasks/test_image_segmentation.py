@@ -22,6 +22,7 @@ from tunesmith.models import tiny, tiny_convnet
 from tunesmith.models.loaders.segmentation import Segmentation, load_base, load_finished
 from tunesmith.models.manifest import write_manifest
 from tunesmith.models.processor import plain
+from tunesmith.runs.choose import rate_and_epochs
 from tunesmith.tasks.image_segmentation import ImageSegmentation
 
 
@@ -174,6 +175,14 @@ def test_a_way_up_stands_on_an_efficientnet_lite(tmp_path: Path) -> None:
     write_manifest(tmp_path / "model")
     again = load_finished(tmp_path / "model").model({"pixel_values": pixels})
     assert torch.equal(again, logits)
+    sides = [load_base(str(tmp_path), label_names=["a"], longest=None, shape=1.0, side=side).model.outputs
+             for side in (20.0, 150.0, 900.0)]  # fmt: skip
+    assert sides == [(128, 128), (160, 160), (256, 256)]
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(700, 20), (350, 40), (10, 60), (100_000, 7)])
+def test_few_pictures_are_seen_more_often(rows: int, epochs: int) -> None:
+    assert rate_and_epochs("full", "image-segmentation", rows)[1] == epochs
 
 
 def test_what_it_can_not_learn_with_is_told(tmp_path: Path) -> None:
@@ -194,11 +203,11 @@ def _fitted(pixels: list[dict[str, int]], **options: Any) -> ImageSegmentation:
 
 
 def test_rare_classes_weigh_more_and_places_that_do_not_count_cost_nothing() -> None:
-    task = _fitted([{"a": 900, "b": 100}, {"a": 900, "b": 100}])
-    assert task._shape == 2.0
+    task = _fitted([{"a": 9_900, "b": 100}, {"a": 9_900, "b": 100}])
+    assert (task._shape, task._side) == (2.0, 12.0)
     assert task._weights is not None
-    assert task._weights.tolist() == pytest.approx([0.8333, 2.5], abs=1e-3)
-    assert _fitted([{"a": 60, "b": 40}])._weights is None
+    assert task._weights.tolist() == pytest.approx([0.9709, 3.8835], abs=1e-3)
+    assert _fitted([{"a": 90, "b": 10}])._weights is None
     with pytest.raises(OptionError, match="no class of the data"):
         _fitted([{"a": 1, "b": 1}], class_weights={"c": 2.0})
     logits = torch.randn(2, 2, 4, 4, requires_grad=True)

@@ -95,6 +95,9 @@ class PredictiveTask(Task):
     """The kind of network that it learns with: a name of `models.loaders`."""
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {}
     """Highest learning rate and epochs of a method, by its name, where they are not the method's own."""
+    epochs_rows: ClassVar[int | None] = None
+    """The training rows that these epochs are for: fewer are seen more often, in proportion, up to three times as
+    often; more less often, down to a third. None: for all."""
     rate_width: ClassVar[int | None] = None
     """The hidden size that these rates are for: in wider networks they are less, in proportion. None: for all."""
     method_options: ClassVar[Mapping[str, Mapping[str, object]]] = {}

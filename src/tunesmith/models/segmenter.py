@@ -7,6 +7,7 @@ folders from then on.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,35 +23,42 @@ from transformers.modeling_outputs import SemanticSegmenterOutput
 from tunesmith.models.backbone import Backbone, every_map
 from tunesmith.models.on_backbone import OnBackbone, OnBackboneConfig, SeparableBlock
 
+_WHOLE_FROM = 8
+"""Stride from which on the way up has all its channels."""
+
 
 class SegmenterConfig(OnBackboneConfig):
     model_type = "tunesmith_segmenter"
 
-    hidden_size: int = 64
-    """Channels of the way up."""
+    hidden_size: int = 96
+    """Channels of the way up, where a place of a map stands for 8 pixels of a side or more; below that in proportion,
+    as most places are there."""
     classifier_dropout: float = 0.0
 
 
 class SegmenterHead(nn.Module):
-    """Maps [b, channels, h, w] from the largest to the smallest, to classes at the places of the largest."""
+    """Maps [b, channels, h, w] from the largest to the smallest, at `strides`, to classes at the places of the
+    largest."""
 
-    def __init__(self, channels: tuple[int, ...], config: SegmenterConfig):
+    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], config: SegmenterConfig):
         super().__init__()
-        width = config.hidden_size
-        self.lateral = nn.Sequential(*(nn.Conv2d(one, width, 1) for one in channels))
-        self.deepest = SeparableBlock(width, width)
-        self.up = nn.Sequential(*(SeparableBlock(2 * width, width) for _ in channels[1:]))
+        widths = [max(8, config.hidden_size * min(stride, _WHOLE_FROM) // _WHOLE_FROM) for stride in strides]
+        self.lateral = nn.Sequential(*(nn.Conv2d(one, width, 1) for one, width in zip(channels, widths, strict=True)))
+        self.deepest = SeparableBlock(widths[-1], widths[-1])
+        self.narrow = nn.Sequential(*(nn.Conv2d(deep, wide, 1, bias=False) for wide, deep in pairwise(widths)))
+        self.up = nn.Sequential(*(SeparableBlock(width, width) for width in widths[:-1]))
         self.dropout = nn.Dropout2d(config.classifier_dropout)
-        self.classifier = nn.Conv2d(width, config.num_labels, 1)
+        self.classifier = nn.Conv2d(widths[0], config.num_labels, 1)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Logits [b, classes, h, w] of the largest map."""
         kind = self.classifier.weight.dtype
         across = [lateral(one.to(kind)) for lateral, one in zip(self.lateral, maps, strict=True)]
         found = self.deepest(across[-1])
-        for block, one in zip(self.up, reversed(across[:-1]), strict=True):
-            wider = functional.interpolate(found, size=one.shape[-2:], mode="bilinear", align_corners=False)
-            found = block(torch.cat([wider, one], 1))
+        for narrow, block, one in zip(reversed(self.narrow), reversed(self.up), reversed(across[:-1]), strict=True):
+            # fewer channels first, as that costs least where there are few places
+            wider = functional.interpolate(narrow(found), size=one.shape[-2:], mode="bilinear", align_corners=False)
+            found = block(wider + one)
         logits: Tensor = self.classifier(self.dropout(found))
         return logits
 
@@ -61,7 +69,7 @@ class SegmenterForSemanticSegmentation(OnBackbone):
     def __init__(self, config: SegmenterConfig):
         super().__init__(config)
         maps = _Maps(self.backbone)
-        self.head = SegmenterHead(maps.channels, config)
+        self.head = SegmenterHead(maps.channels, maps.strides, config)
         self._places = maps
         self.post_init()
 
@@ -87,10 +95,11 @@ class _Maps:
     def __init__(self, network: Any):
         if hasattr(network, "feature_maps"):
             self.channels: tuple[int, ...] = tuple(network.channels)
+            self.strides: tuple[int, ...] = tuple(network.strides)
             self._chosen: list[int] | None = None
             return
         probed = Backbone(network, network.config.model_type, side=128)
-        self.channels, self._chosen = probed.channels, probed.places
+        self.channels, self.strides, self._chosen = probed.channels, probed.strides, probed.places
 
     def of(self, network: Any, pixels: Tensor) -> list[Tensor]:
         every = every_map(network, pixels)

@@ -42,7 +42,7 @@ LONG_ROWS = 600
 """... nor for rows longer than this, in letters, of which each costs much and says many things at once."""
 CONTRASTIVE_SECONDS, FULL_SECONDS = 600, 3_600
 """Longest forecast with which either is chosen by itself."""
-_LOOKED_AT = 2_000
+_LOOKED_AT, _OFTENER = 2_000, 3.0
 FULL_PAIRS = 200
 """Training rows from which `full` measured no worse than `head` for pairs and numbers, about which frozen features
 know little."""
@@ -95,8 +95,13 @@ def epochs_of(method: str, rows: int | None = None) -> int:
 
 def rate_and_epochs(method: str, task: str, rows: int) -> tuple[float, int]:
     """Highest learning rate and epochs of a method on so many training rows of a task, when nothing is asked."""
-    own = registry.get("tasks", task).method_defaults.get(method)
-    return own or (float(registry.get("methods", method).learning_rate), epochs_of(method, rows))
+    own = registry.get("tasks", task)
+    if method not in own.method_defaults:
+        return float(registry.get("methods", method).learning_rate), epochs_of(method, rows)
+    rate, epochs = own.method_defaults[method]
+    if own.epochs_rows is not None and rows:
+        epochs = round(epochs * min(_OFTENER, max(1 / _OFTENER, own.epochs_rows / rows)))
+    return rate, max(1, epochs)
 
 
 def median_per_label(kind: str, targets: Sequence[Any]) -> float:

@@ -7,6 +7,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -27,23 +28,28 @@ from tunesmith.data.types import Kind
 from tunesmith.engine.augment_options import AugmentOptions, settle_augmentation
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
-from tunesmith.engine.masked import as_sets, encode_masks, mask_loss
+from tunesmith.engine.masked import EncodedMasks, as_sets, encode_masks, mask_loss
 from tunesmith.engine.objective import RowObjective, SetObjective
 from tunesmith.engine.protocols import PredictiveTask, Toy
 from tunesmith.models import tiny_convnet
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.whole_picture_processor import usual_shape
 
-_IMBALANCE = 3.0
-"""`class_weights=auto` weighs when the most frequent class has this many times the rarest one's pixels."""
-_MOST_WEIGHT = 10.0
+_ENLARGED = 1.5
+"""Small pictures are read so many times as large: the base knows things of some hundred pixels, and its largest map has
+a place for two pixels of a side."""
+_IMBALANCE = 30.0
+"""`class_weights=auto` weighs when the most frequent class has this many times the rarest one's pixels. Below that the
+Dice loss is enough, and weights would move edges: a class that costs twice as much is given its neighbours' pixels."""
+_MOST_WEIGHT = 4.0
 
 
 class ImageSegmentationOptions(AugmentOptions):
     image_size: int | None = Field(default=None, ge=32, le=2048)
     """Pixels of the longer side of what is read of each picture; the other follows from the shape of the training
-    pictures. When not given, 256, or as a network of transformers was made for. Fine edges need more, and time grows
-    with its square. Metrics and answers are of the original size, whatever is read."""
+    pictures. When not given, one and a half times the usual longer side of these, at least 128 and at most 256, or as
+    a network of transformers was made for. Fine edges need more, and time grows with its square. Metrics and answers
+    are of the original size, whatever is read."""
     class_weights: Literal["auto", "off"] | dict[str, float] = "auto"
     """What an error on a pixel of each class costs: off (all alike), auto (rare classes more, by the root of how rare
     they are, where classes differ much), or a number for each class."""
@@ -61,6 +67,11 @@ class ImageSegmentation(PredictiveTask):
     modality: ClassVar[str] = "image"
     loader: ClassVar[str] = "segmentation"
     usual_method: ClassVar[str | None] = "full"
+    usual_patience: ClassVar[int | None] = 10
+    """Masks get better until the last steps, which are small."""
+    batch_rows: ClassVar[tuple[int, int]] = (4, 8)
+    """Thousands of pixels of a picture each have their say; many steps teach more than large ones."""
+    epochs_rows: ClassVar[int | None] = 700
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {
         "full": (1e-3, 20), "gradual": (1e-3, 20), "head": (2e-3, 20), "lora": (2e-3, 20), "scratch": (2e-3, 40),
     }  # fmt: skip
@@ -69,6 +80,8 @@ class ImageSegmentation(PredictiveTask):
     kind: Kind = "mask"
     _shape: float = 1.0
     """Width by height of the training pictures, the median."""
+    _side: float = math.inf
+    """Pixels of their longer side, the median, enlarged."""
     _weights: Tensor | None = None
     _sets: bool = False
 
@@ -77,6 +90,8 @@ class ImageSegmentation(PredictiveTask):
         masks = [Mask.of(target) for target in train_targets]
         shapes = [mask.size[0] / mask.size[1] for mask in masks if min(mask.size) > 0] or [1.0]
         self._shape = usual_shape(shapes)
+        if masks:
+            self._side = _ENLARGED * float(np.median([max(mask.size) for mask in masks]))
         pixels: Counter[str] = Counter()
         for mask in masks:
             pixels.update(mask.pixels)
@@ -85,7 +100,7 @@ class ImageSegmentation(PredictiveTask):
     def load(self, model: str, emit: Emit) -> Bundle:
         loaded: Bundle = registry.get("models.loaders", self.loader).base(
             model, label_names=self.label_names, longest=self.options.image_size, shape=self._shape,
-            dropout=self.options.dropout, emit=emit,
+            side=self._side, dropout=self.options.dropout, emit=emit,
         )  # fmt: skip
         self._sets = loaded.model.sets
         return loaded
@@ -103,7 +118,11 @@ class ImageSegmentation(PredictiveTask):
         return encode_masks(maps, len(written), pictures, folder, check)  # type: ignore[arg-type]
 
     def settle_rows(self, rows: EncodedItems, ask: Ask | None, emit: Emit) -> Words:
-        return settle_augmentation(rows, self.options, ask, emit)
+        words = settle_augmentation(rows, self.options, ask, emit)
+        assert isinstance(rows, EncodedMasks)
+        # what is painted over is no longer of its class, but a thing of its own with straight edges
+        rows.augmentation = replace(rows.augmentation, erase=0.0)
+        return words
 
     def targets(self, values: Sequence[Any]) -> np.ndarray:
         """The rows themselves: their masks lie on disk (`EncodedMasks`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,15 @@ from tunesmith.models.loaders.vision import check_channels, save_vision_model
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.pretrained import fingerprint, load_network
 from tunesmith.models.safety import check_folder
-from tunesmith.models.segmentation import HEADS, SegmentationModel
+from tunesmith.models.segmentation import HEADS, OWN, SegmentationModel
 from tunesmith.models.senses import refuse_other_sense
 from tunesmith.models.types import Network
 from tunesmith.models.whole_picture_processor import whole_picture_processor
 
-OWN = "tunesmith_segmenter"
 SETS = ("maskformer", "mask2former")
 """Types that answer with a set of masks, each with a class."""
-USUAL_SIDE = 256
-"""Pixels of the longer side of what our network reads, where nothing is asked."""
+USUAL_SIDES = (128, 256)
+"""Least and most pixels of the longer side of what our network reads, where nothing is asked."""
 _NEW = ("head", "criterion", *HEADS)
 """How the names of weights begin that may be new."""
 _PROCESSOR = "SegformerImageProcessor"
@@ -35,13 +35,14 @@ _PROCESSOR = "SegformerImageProcessor"
 
 
 def load_base(
-    name: str, *, label_names: Sequence[str], longest: int | None, shape: float, dropout: float = 0.0,
-    emit: Emit = ignore,
+    name: str, *, label_names: Sequence[str], longest: int | None, shape: float, side: float = math.inf,
+    dropout: float = 0.0, emit: Emit = ignore,
 ) -> Bundle[SegmentationModel]:  # fmt: skip
     """The base called `name` with a class of `label_names` for each pixel, in float32: one that does so already with a
     new head, or its own where it was trained on the same classes; on any other our own way up.
 
-    `longest`: pixels of the longer side of what it reads; `shape`: of the pictures, width by height. Raises ModelError
+    `longest`: pixels of the longer side of what it reads, `side` what suits the pictures where that is None: our own
+    network reads as much, within `USUAL_SIDES`; `shape`: of the pictures, width by height. Raises ModelError
     when the model is unknown, unsafe, gives no maps of features, or its file lacks weights of its body.
     """
     source = catalog.fetch(name, emit)
@@ -49,9 +50,9 @@ def load_base(
     config = check_segmenter(source.folder, name, emit)
     whole = _segments(config)
     own = config["model_type"] == OWN or not whole
-    processor = whole_picture_processor(
-        source.folder, name, longest=longest or (USUAL_SIDE if own else None), shape=shape, own=own, usual=_PROCESSOR
-    )
+    if longest is None and own:
+        longest = int(min(max(side, USUAL_SIDES[0]), USUAL_SIDES[1]))
+    processor = whole_picture_processor(source.folder, name, longest=longest, shape=shape, own=own, usual=_PROCESSOR)
     zero_shot = False
     if whole:
         network = network_with_outputs(_maker(config), source, label_names, lambda key: key.startswith(_NEW))
