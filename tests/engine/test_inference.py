@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tunesmith.engine.inference import run_rows
-from tunesmith.engine.precision import packed
 from tunesmith.engine.tokens import EncodedRows
 
 CPU = torch.device("cpu")
@@ -90,45 +88,3 @@ def test_a_stop_drops_the_batches_that_wait(cores: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_rows(compute, rows(200), np.arange(200), on=CPU, check=check)
     assert len(computed) < 12
-
-
-def test_packed_weights_give_the_same_products_and_are_gone_after() -> None:
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        pytest.skip("this processor has no bf16")
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(48, 96), nn.GELU(), nn.Linear(96, 5, bias=False)).to(torch.bfloat16)
-    x = torch.randn(3, 17, 48, dtype=torch.bfloat16)
-    with torch.no_grad():
-        plain = model(x)
-        with packed(model, 51):
-            assert "forward" in vars(model[0])
-            again = model(x)
-        assert "forward" not in vars(model[0])
-    assert again.shape == plain.shape
-    torch.testing.assert_close(again, plain, atol=0.02, rtol=0.02)
-
-
-def test_a_gelu_is_computed_with_the_product_before_it() -> None:
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        pytest.skip("this processor has no bf16")
-    from transformers import BertConfig, BertModel
-
-    torch.manual_seed(0)
-    made = BertModel(BertConfig(vocab_size=9, hidden_size=48, num_hidden_layers=1, num_attention_heads=2), False).eval()
-    middle = made.encoder.layer[0].intermediate.bfloat16()
-    x = 3 * torch.randn(3, 17, 48, dtype=torch.bfloat16)
-    with torch.no_grad():
-        plain = middle(x)
-        exact = copy.deepcopy(middle).float()(x.float())
-        with packed(made, 51):
-            assert "forward" not in vars(middle.dense)
-            again = middle(x)
-        assert "forward" not in vars(middle)
-    assert (again - exact).abs().mean() < (plain - exact).abs().mean()  # rounded once, not twice
-    torch.testing.assert_close(again.float(), exact, atol=0.02, rtol=0.02)
-
-
-def test_float32_weights_are_left_alone() -> None:
-    model = nn.Linear(8, 8)
-    with packed(model, 4):
-        assert "forward" not in vars(model)

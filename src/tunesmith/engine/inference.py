@@ -18,7 +18,8 @@ from tunesmith.core.files import new_file, own_folder
 from tunesmith.engine.batching import TOKENS_AT_ONCE, by_length
 from tunesmith.engine.encoded import EncodedItems, ranges
 from tunesmith.engine.hardware import release_memory
-from tunesmith.engine.precision import packed, working
+from tunesmith.engine.packed import packed
+from tunesmith.engine.precision import working
 from tunesmith.engine.tokens import EncodedRows, HiddenStates
 from tunesmith.models.model import Model
 
@@ -165,7 +166,7 @@ def run_rows_quickly(
     with answering(model, "bf16"):
         logits = run_rows(model, rows, everything, on=on)
     sample = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))
-    with evaluating(model):
+    with answering(model, "fp32"):
         exact = run_rows(model, rows, sample, on=on)
         bound = 2 * float(np.abs(exact - logits[rows.places(sample)]).max())
         again = _rows_of(rows, unsure(logits, bound)) if np.isfinite(bound) else everything

@@ -26,7 +26,7 @@ from tunesmith.data.types import Columns
 from tunesmith.display.cards import Card, Shown
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.hardware import choose_precision, device
-from tunesmith.engine.inference import evaluating, run_rows, run_rows_quickly
+from tunesmith.engine.inference import answering, run_rows, run_rows_quickly
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.tokens import EncodedRows
 from tunesmith.evaluate.measured import compute, with_intervals
@@ -227,7 +227,7 @@ class Model(Shown):
         """What the task keeps, float32 [answers, outputs], and how many answers each row has; None: one."""
         if not len(rows):
             return np.zeros((0, *self.bundle.model.outputs)), None
-        with self._encoded(rows) as encoded, evaluating(self.bundle.model):
+        with self._encoded(rows) as encoded, answering(self.bundle.model, "fp32"):
             logits = run_rows(self._kept, encoded, np.arange(len(encoded)), on=self._device)
             return logits, encoded.answers
 
