@@ -19,7 +19,7 @@ from tunesmith.engine.augment import Augmentation
 from tunesmith.engine.detected import NOTHING, EncodedDetections
 from tunesmith.engine.pixels import EncodedPictures
 from tunesmith.models.processor import plain
-from tunesmith.tasks.object_detection import ObjectDetection
+from tunesmith.tasks.object_detection import ObjectDetection, usual_side
 
 TOY = ObjectDetection.toys()[0]
 
@@ -158,3 +158,16 @@ def test_a_detector_of_transformers_learns_in_smaller_steps(tmp_path: Path) -> N
         found = tunesmith.check(data, task="object-detection", model=str(tmp_path / base), near_duplicates=0)
         rates.append([one["value"] for one in found["decisions"] if one["what"] == "rate_factor"])
     assert rates == [[0.1], []]
+
+
+def test_small_things_are_read_larger_and_small_pictures_not_much() -> None:
+    def pictures(side: int, *things: tuple[str, int]) -> list[dict[str, object]]:
+        boxes = [{"label": label, "box": [9, 9, 9 + size, 9 + size], "used": True} for label, size in things]
+        return [{"width": side, "height": side * 3 // 4, "boxes": boxes}] * 3
+
+    assert usual_side(pictures(640, ("cell", 100))) == 320
+    assert usual_side(pictures(640, ("cell", 100), ("platelet", 38))) == 480
+    assert usual_side(pictures(640, ("cell", 100), ("dot", 9))) == 640
+    assert usual_side(pictures(400, ("dot", 9))) == 480
+    assert usual_side(pictures(100, ("dot", 4))) == 320
+    assert usual_side([{"width": 640, "height": 480, "boxes": []}]) == 320

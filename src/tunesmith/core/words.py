@@ -182,8 +182,8 @@ class TrainWords(TypedDict, total=False):
     frequent ones (balanced)."""
     image_size: int | None
     """Pixels of the longer side of what is read of each picture; the other follows from the shape of the training
-    pictures. When not given, 320, or as a detector of transformers was made for. Small things need more, and time
-    grows with its square."""
+    pictures. When not given, 320, or 480 or 640 where things of a label are small, or as a detector of
+    transformers was made for. Time grows with its square."""
     dice: float | None
     """Share of the Dice loss, which counts every class of a picture alike, beside the cross entropy of its pixels."""
     windows: int | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,12 +30,19 @@ from tunesmith.models.bundle import Bundle
 from tunesmith.models.detection import Form
 from tunesmith.models.whole_picture_processor import usual_shape
 
+SIDES = (320, 480, 640)
+"""Pixels of the longer side of what our detector reads, where nothing is asked: the least that shows enough."""
+_SEEN = 24
+"""Pixels across of a thing that is found well: three places of the finest map."""
+_ENLARGED = 1.25
+"""Most that pictures are enlarged to show more: there is no more to see."""
+
 
 class ObjectDetectionOptions(AugmentOptions):
     image_size: int | None = Field(default=None, ge=32, le=2048)
     """Pixels of the longer side of what is read of each picture; the other follows from the shape of the training
-    pictures. When not given, 320, or as a detector of transformers was made for. Small things need more, and time
-    grows with its square."""
+    pictures. When not given, 320, or 480 or 640 where things of a label are small, or as a detector of transformers was
+    made for. Time grows with its square."""
 
 
 class ObjectDetection(PredictiveTask):
@@ -46,7 +54,7 @@ class ObjectDetection(PredictiveTask):
     loader: ClassVar[str] = "detection"
     usual_method: ClassVar[str | None] = "full"
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {
-        "full": (1e-3, 40), "gradual": (1e-3, 40), "head": (2e-3, 30), "lora": (2e-3, 40), "scratch": (1e-3, 100),
+        "full": (1e-3, 30), "gradual": (1e-3, 30), "head": (2e-3, 30), "lora": (2e-3, 40), "scratch": (1e-3, 100),
     }  # fmt: skip
     usual_patience: ClassVar[int | None] = 10
     """Which boxes are found changes much from epoch to epoch as long as steps are large."""
@@ -54,6 +62,7 @@ class ObjectDetection(PredictiveTask):
     probe_loss: None = None
     kind: Kind = "boxes"
     _form: Form = "dense"
+    _side: int = SIDES[0]
     _shape: float = 1.0
     """Width by height of the training pictures, the median."""
 
@@ -61,11 +70,13 @@ class ObjectDetection(PredictiveTask):
         super().fit(kind, label_names, train_targets, emit)
         shapes = [target["width"] / target["height"] for target in train_targets]
         self._shape = usual_shape(shapes)
+        self._side = usual_side(train_targets)
 
     def load(self, model: str, emit: Emit) -> Bundle:
         loaded: Bundle = registry.get("models.loaders", self.loader).base(
-            model, label_names=self.label_names, longest=self.options.image_size, shape=self._shape, emit=emit
-        )
+            model, label_names=self.label_names, longest=self.options.image_size, usual=self._side,
+            shape=self._shape, emit=emit,
+        )  # fmt: skip
         self._form = loaded.model.form
         return loaded
 
@@ -114,6 +125,23 @@ class ObjectDetection(PredictiveTask):
             rows.append({"image": f"shapes-{number}.png", "objects": objects})
         words = {"task": "object-detection", "image_size": 64, "augment": "none"}
         return [Toy(rows, words, tiny_convnet.write, reaches=0.0, files=files)]
+
+
+def usual_side(targets: Sequence[Mapping[str, Any]]) -> int:
+    """Of SIDES the least at which the things of every label are `_SEEN` pixels across, by the median of the label; of
+    pictures that are smaller themselves the first that is not much larger than they are."""
+    shares: dict[str, list[float]] = {}
+    for target in targets:
+        longer = max(target["width"], target["height"])
+        for one in target["boxes"]:
+            if one["used"]:
+                left, top, right, bottom = one["box"]
+                area = (right - left) * (bottom - top)
+                shares.setdefault(one["label"], []).append(math.sqrt(area) / longer)
+    least = min((float(np.median(some)) for some in shares.values()), default=1.0)
+    own = float(np.median([max(target["width"], target["height"]) for target in targets]))
+    fitting = [side for side in SIDES if side <= _ENLARGED * own] or [SIDES[0]]
+    return next((side for side in fitting if side * least >= _SEEN), fitting[-1])
 
 
 def _drawn(seed: int) -> tuple[list[tuple[str, list[int]]], bytes]:

@@ -25,20 +25,19 @@ from tunesmith.models.types import Network
 from tunesmith.models.whole_picture_processor import whole_picture_processor
 
 OWN = "tunesmith_detector"
-USUAL_SIDE = 320
-"""Pixels of the longer side of what our detector reads, where nothing is asked."""
 _TRANSFORMER_RATE = 0.1
 """Of our own detector's rate: 1e-4, as DETR and RT-DETR were trained with."""
 
 
 def load_base(
-    name: str, *, label_names: Sequence[str], longest: int | None, shape: float, emit: Emit = ignore
+    name: str, *, label_names: Sequence[str], longest: int | None, usual: int, shape: float, emit: Emit = ignore
 ) -> Bundle[DetectionModel]:
     """The base called `name` as a detector of `label_names`, in float32: one that is a detector already with a new
     head, or its own where it was trained on the same labels; on any other our own detector.
 
-    `longest`: pixels of the longer side of what it reads; `shape`: of the pictures, width by height. Raises ModelError
-    when the model is unknown, unsafe, gives no maps of features, or its file lacks weights of its body.
+    `longest`: pixels of the longer side of what it reads; None: as it was made for, or `usual` of our own. `shape`: of
+    the pictures, width by height. Raises ModelError when the model is unknown, unsafe, gives no maps of features, or
+    its file lacks weights of its body.
     """
     source = catalog.fetch(name, emit)
     assert source.folder is not None
@@ -47,7 +46,7 @@ def load_base(
     finds = _finds_boxes(config)
     own = config["model_type"] == OWN or not finds
     processor = whole_picture_processor(
-        source.folder, name, longest=longest or (USUAL_SIDE if own else None), shape=shape, own=own
+        source.folder, name, longest=longest or (usual if own else None), shape=shape, own=own
     )
     zero_shot = False
     if finds:
