@@ -87,12 +87,23 @@ def test_a_coco_file_with_faults_is_refused_with_all_of_them(tmp_path: Path, rea
     made["annotations"][1]["category_id"] = 4
     made["annotations"][2]["image_id"] = 999
     made["annotations"][3]["bbox"] = [1, 2, 3]
+    made["annotations"][4]["bbox"] = [float("nan"), 2, 3, 4]
+    made["annotations"][5]["category_id"] = [3]
+    made["annotations"][6] = "a cat"
+    made["images"][7]["id"] = [7]
+    made["images"][8]["width"] = "wide"
     coco(tmp_path, **made)
     with pytest.raises(DataError) as error:
         read(tmp_path)
     said = str(error.value)
-    for part in ("instances_train.json", "elsewhere.jpg", "category id 4", "id 999", "entry 4 has no box"):
+    for part in (
+        "instances_train.json", "elsewhere.jpg", "category id 4", "id 999", "entry 4 has no box", "entry 5 has no box",
+        "category id [3]", "entry 7 is no annotation", "entry 8 has no 'id'", "'wide' and '30' are no width and height",
+    ):  # fmt: skip
         assert part in said
+    coco(tmp_path, categories=[{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}])
+    with pytest.raises(DataError, match="two have the id 3"):
+        read(tmp_path)
 
 
 def test_a_size_that_is_not_the_pictures_is_told(tmp_path: Path, read: Read) -> None:
@@ -149,6 +160,17 @@ def test_an_xml_file_without_its_picture_and_a_broken_one(tmp_path: Path, read: 
     assert "JPEGImages-04.xml, line 1: this is no XML" in str(error.value)
 
 
+def test_what_systems_leave_beside_annotations_is_none(tmp_path: Path, read: Read) -> None:
+    voc(tmp_path / "voc", {})
+    yolo(tmp_path / "yolo")
+    for place in ("voc/Annotations/._a.xml", "voc/JPEGImages/@eaDir/a.jpg", "yolo/labels/train/._a.txt"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"\0\5\x16\7")
+    log: list[Event] = []
+    assert [len(read(tmp_path / name, log).rows) for name in ("voc", "yolo")] == [12, 24]
+    assert not [event for event in log if isinstance(event, Warned) and "left out" in event.what]
+
+
 def test_boxes_on_a_picture_that_its_exif_turns_are_turned_with_it(tmp_path: Path, read: Read) -> None:
     voc(tmp_path, {}, orientation=6)  # the files are 40 x 30, and looked at they are 30 x 40
     data = read(tmp_path)
@@ -187,13 +209,22 @@ def test_yolo_files_with_faults(tmp_path: Path, read: Read) -> None:
     labels = tmp_path / "labels" / "train"
     (labels / "train-01.txt").write_text("0 0.5 0.5 0.1 0.1\n7 0.5 0.5 0.1 0.1\n")
     (labels / "train-02.txt").write_text("0 0.5 0.5\n")
+    (labels / "train-03.txt").write_text("1.5 0.5 0.5 0.1 0.1\n")
+    (labels / "train-04.txt").write_bytes(b"\xff\xfe\0\1")
     (labels / "lonely.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     with pytest.raises(DataError) as error:
         read(tmp_path)
     said = str(error.value)
     assert "train-01.txt, line 2: the class 7 is none of the 2" in said
     assert "train-02.txt, line 1: '0 0.5 0.5' is no class with four numbers" in said
+    assert "train-03.txt, line 1: '1.5 0.5 0.5 0.1 0.1' is no class with four numbers" in said
+    assert "train-04.txt: this is no text in UTF-8" in said
     assert "lonely.txt: there is no picture that belongs to these boxes" in said
+    (tmp_path / "data.yaml").unlink()
+    for name in ("train-01", "train-02", "train-03", "train-04"):
+        (labels / f"{name}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(DataError, match="nothing says what their classes are called"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-SYSTEM_NAMES = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini", "__pycache__"})
-"""What systems leave in folders of files, beside names that begin with a dot."""
+SYSTEM_NAMES = frozenset({
+    "__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db",
+    "ehthumbs_vista.db", "desktop.ini", "icon\r", "__pycache__",
+})  # fmt: skip
+"""What systems leave in folders of files, in lower case, beside names that begin with a dot."""
+_SYSTEM_ENDINGS = (":zone.identifier", "~")
 
 
 def visible(name: str) -> bool:
     """Whether an entry of a folder is the user's own."""
-    return not name.startswith(".") and name not in SYSTEM_NAMES
+    lower = name.lower()
+    return not (name.startswith((".", "~$")) or lower in SYSTEM_NAMES or lower.endswith(_SYSTEM_ENDINGS))
 
 
 def folders_in(folder: Path) -> list[Path]:

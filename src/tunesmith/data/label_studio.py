@@ -19,7 +19,9 @@ def is_task(row: Json) -> bool:
 
 def kept_annotations(task: Json) -> list[Json]:
     """Those that were not cancelled."""
-    listed = task.get("annotations") or task.get("completions") or []
+    listed = task.get("annotations") or task.get("completions")
+    if not isinstance(listed, list):
+        return []
     return [one for one in listed if isinstance(one, dict) and not one.get("was_cancelled")]
 
 

@@ -17,6 +17,7 @@ from tunesmith.core.files import write_text
 from tunesmith.core.renamed import given_words
 from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec
+from tunesmith.data.annotations.yolo import is_settings
 from tunesmith.data.conversations import peek
 from tunesmith.data.prepare import keep
 from tunesmith.display.results import RunResults
@@ -144,7 +145,7 @@ def spec_of(data: object, words: Mapping[str, object]) -> RunSpec:
     """From a spec file, or from words; words given beside a file win."""
     given = given_words(words)
     own_module.allow(given.get("model"))  # named by the user, and not in a file
-    if data is not None and str(data).lower().endswith((".yaml", ".yml")):
+    if data is not None and str(data).lower().endswith((".yaml", ".yml")) and not is_settings(Path(str(data))):
         return RunSpec.make({**RunSpec.load(Path(str(data))).words(), **given})
     if data is not None:
         given["data"] = str(data)

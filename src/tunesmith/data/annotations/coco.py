@@ -5,6 +5,7 @@ Category ids may have holes; crowds stay crowds; a picture without boxes is one 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def read(path: Path, emit: Emit) -> Rows:
     sizes: dict[Any, tuple[int, int]] = {}
     shapes: dict[Any, list[tuple[str, object]]] = defaultdict(list)
     for number, image in enumerate(document["images"], 1):
-        if not isinstance(image, dict) or "id" not in image or not image.get("file_name"):
+        if not isinstance(image, dict) or not _is_id(image.get("id")) or not image.get("file_name"):
             problems.append(Problem(f"images: entry {number} has no 'id' or no 'file_name'", str(path)))
             continue
         place = _place(str(image["file_name"]), folders)
@@ -56,7 +57,10 @@ def read(path: Path, emit: Emit) -> Rows:
         if image["id"] in found:
             problems.append(Problem(f"images: two entries have the id {image['id']}", str(path)))
         found[image["id"]] = Row(place or Path(str(image["file_name"])), path)
-        sizes[image["id"]] = (int(image.get("width") or 0), int(image.get("height") or 0))
+        try:
+            sizes[image["id"]] = rows.size_said(image.get("width"), image.get("height"))
+        except ValueError as error:
+            problems.append(Problem(f"images: entry {number}: {error}", str(path)))
     for number, one in enumerate(document["annotations"], 1):
         problem = _add(one, found, names)
         if problem is not None:
@@ -75,6 +79,14 @@ def read(path: Path, emit: Emit) -> Rows:
     if path.parent in folders[:1] and len(left) < len(beside):
         rows.tell("pictures left out", left, f"pictures are not listed in {path}", emit)
     return list(found.values())
+
+
+def _is_id(given: object) -> bool:
+    return isinstance(given, int | float | str)
+
+
+def _is_side(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
 
 
 def _size(row: Row, said: tuple[int, int]) -> tuple[int, int]:
@@ -98,9 +110,14 @@ def _categories(document: Any, path: Path) -> dict[Any, str]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(document, dict) or not isinstance(document.get(key), list):
             raise DataError(Problem(f"there is no list {key!r} in this file", str(path)), _FIX)
-    whole = [one for one in document["categories"] if isinstance(one, dict) and "id" in one and one.get("name")]
+    whole = [
+        one for one in document["categories"] if isinstance(one, dict) and _is_id(one.get("id")) and one.get("name")
+    ]
     if len(whole) < len(document["categories"]) or not whole:
         raise DataError(Problem("categories: an entry has no 'id' or no 'name'", str(path)), _FIX)
+    twice = [key for key, times in Counter(one["id"] for one in whole).items() if times > 1]
+    if twice:
+        raise DataError([Problem(f"categories: two have the id {key}", str(path)) for key in twice], _FIX)
     names = Counter(str(one["name"]) for one in whole)
     # two of one name would be one label
     return {
@@ -132,14 +149,15 @@ def _place(name: str, folders: list[Path]) -> Path | None:
 
 def _add(one: Any, found: dict[Any, Row], names: dict[Any, str]) -> str | None:
     """Give a box to its picture, or say what is wrong with it."""
-    if not isinstance(one, dict) or one.get("image_id") not in found:
-        given = one.get("image_id") if isinstance(one, dict) else None
-        return f"is of a picture with the id {given}, which is not listed"
-    if one.get("category_id") not in names:
+    if not isinstance(one, dict):
+        return f"is no annotation: {str(one)[:60]!r}"
+    if not _is_id(one.get("image_id")) or one["image_id"] not in found:
+        return f"is of a picture with the id {one.get('image_id')}, which is not listed"
+    if not _is_id(one.get("category_id")) or one["category_id"] not in names:
         near = did_you_mean(str(one.get("category_id")), [str(name) for name in names])
         return f"has the category id {one.get('category_id')}, which is none of the file's categories. {near}"
     given = one.get("bbox")
-    if not isinstance(given, list) or len(given) != 4 or not all(isinstance(side, int | float) for side in given):
+    if not isinstance(given, list) or len(given) != 4 or not all(map(_is_side, given)):
         return f"has no box of four numbers: {str(given)[:60]}"
     left, top, width, height = given
     crowd = bool(one.get("iscrowd"))

@@ -5,6 +5,7 @@ What an export says of a picture is where the tool kept it; pictures are looked 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,11 +14,13 @@ from tunesmith.core.errors import Problem
 from tunesmith.core.events import Emit
 from tunesmith.data.annotations import rows
 from tunesmith.data.annotations.rows import Row, Rows
+from tunesmith.data.label_studio import kept_annotations, results
 from tunesmith.data.picture_sizes import size_of
 from tunesmith.data.pictures import SUFFIXES
 
 _FIX = "Export as JSON, and put the pictures beside it, or into a folder 'images' beside it."
 _HEAD = 1 << 20
+_LACKS = "a rectangle lacks x, y, width or height in per cent, or the size of its picture is no number"
 
 
 def find(path: Path, split: str) -> dict[str, Path] | None:
@@ -40,12 +43,12 @@ def read(path: Path, emit: Emit) -> Rows:
             told = "the task names no picture" if named is None else f"it names {named}, and no such picture lies here"
             problems.append(Problem(told, str(path), row=number))
             continue
-        done = [one for one in task.get("annotations") or task.get("completions") or [] if not one.get("was_cancelled")]
+        done = kept_annotations(task)
         if not done:
             unlabelled.append(image)
             continue
         row = Row(image, path)
-        problems += _add_boxes(row, done[0].get("result") or [], number)
+        problems += _add_boxes(row, results(done[0]), number)
         found.append(row)
     rows.refuse(problems, _FIX)
     rows.tell("pictures left out", unlabelled, "pictures were not annotated", emit)
@@ -80,23 +83,23 @@ def _place(given: str, path: Path) -> Path | None:
     return next((one for one in tried if one.is_file()), None)
 
 
-def _add_boxes(row: Row, results: list[Any], number: int) -> list[Problem]:
+def _add_boxes(row: Row, found: list[Any], number: int) -> list[Problem]:
     problems = []
     size = size_of(str(row.image))
-    for result in results:
-        value = result.get("value") if isinstance(result, dict) else None
+    for result in found:
+        value = result.get("value")
         if not isinstance(value, dict) or "rectanglelabels" not in value or size is None:
             continue  # another kind of result; or no picture, which is told where it is read
-        labels = value["rectanglelabels"]
+        labels = value["rectanglelabels"] if isinstance(value["rectanglelabels"], list) else []
         try:
             shares = [float(value[side]) / 100 for side in ("x", "y", "width", "height")]
+            said = rows.size_said(result.get("original_width"), result.get("original_height"))
         except (KeyError, TypeError, ValueError):
             shares = []
-        if len(labels) != 1 or not shares:
-            told = f"a rectangle has {len(labels)} labels" if shares else "a rectangle lacks x, y, width or height"
+        if len(labels) != 1 or not shares or not all(map(math.isfinite, shares)):
+            told = f"a rectangle has {len(labels)} labels" if shares and len(labels) != 1 else _LACKS
             problems.append(Problem(told, str(row.file), row=number))
             continue
-        said = int(result.get("original_width") or 0), int(result.get("original_height") or 0)
         sides = size.stored if said == size.stored else (size.width, size.height)
         left, top, width, height = (share * sides[at % 2] for at, share in enumerate(shares))
         one = rows.box(str(labels[0]), [left, top, left + width, top + height])

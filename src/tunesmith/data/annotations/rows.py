@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
+from tunesmith.data.folders import files_in, visible
 from tunesmith.data.picture_sizes import PictureSize, size_of, upright
 from tunesmith.data.pictures import SUFFIXES
 
@@ -54,10 +55,31 @@ def tables_of(rows: Rows) -> Iterator[pa.Table]:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder and those below it, by name; no hidden ones."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(path for path in files_in(folder, deep=True) if path.suffix.lower() in SUFFIXES)
+
+
+def notes_in(folder: Path, suffix: str) -> list[Path]:
+    """The files of a folder with a suffix, by name; no hidden ones."""
+    return sorted(file for file in folder.glob(f"*{suffix}") if visible(file.name))
+
+
+def text_of(file: Path) -> str:
+    """Raises DataError for what is no text."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(Problem(f"this is no text in UTF-8: {error}", str(file)), "Write the file again.") from None
+
+
+def size_said(width: object, height: object) -> tuple[int, int]:
+    """Pixels that a file says, or (0, 0) where it says none. Raises ValueError."""
+    if width is None or height is None:
+        return 0, 0
+    try:
+        return int(float(str(width))), int(float(str(height)))
+    except (ValueError, OverflowError):
+        shown = f"{str(width)[:20]!r} and {str(height)[:20]!r}"
+        raise ValueError(f"{shown} are no width and height in pixels") from None
 
 
 def box(label: str, corners: Sequence[float], crowd: bool = False) -> dict[str, Any]:
@@ -103,10 +125,10 @@ def tell(what: str, files: Iterable[Path], message: str, emit: Emit) -> None:
 def load_json(path: Path) -> Any:
     """Raises DataError for what is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(text_of(path))
+    except (json.JSONDecodeError, RecursionError) as error:
         line = getattr(error, "lineno", None)
-        raise DataError(Problem(f"this is no JSON: {error}", str(path), line=line), "Write the file again.") from error
+        raise DataError(Problem(f"this is no JSON: {error}", str(path), line=line), "Write the file again.") from None
 
 
 def split_of(name: str) -> str | None:

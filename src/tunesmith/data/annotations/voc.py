@@ -3,6 +3,7 @@ lists of names in 'ImageSets/Main' say which are to train, validate and test on.
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from tunesmith.data.pictures import SUFFIXES
 
 _FIX = "Mend or remove these files, or write them again as your tool exports Pascal VOC."
 _HEAD = 4_096
+_LOOKED_AT = 20
 _LARGEST = 16 << 20
 """Bytes of an XML file that may be one of boxes."""
 _LISTS = {"train": ("train", "trainval"), "validation": ("val", "validation", "valid"), "test": ("test",)}
@@ -60,7 +62,7 @@ def read(place: Place, emit: Emit) -> Rows:
         if row is not None and not wrong:
             found.append(row)
     rows.refuse(problems, _FIX)
-    every = {file.stem for file in place.folder.glob("*.xml")}
+    every = {file.stem for file in rows.notes_in(place.folder, ".xml")}
     left = [one for home in homes for one in rows.pictures_in(home) if one.stem not in every]
     rows.tell("pictures left out", left, f"pictures have no XML file in {place.folder}", emit)
     return found
@@ -69,8 +71,7 @@ def read(place: Place, emit: Emit) -> Rows:
 def _annotations(path: Path) -> Path | None:
     """The folder with the XML files of boxes."""
     for folder in (path / "Annotations", path / "annotations", path):
-        files = sorted(folder.glob("*.xml"))[:3] if folder.is_dir() else []
-        if files and all(_is_voc(file) for file in files):
+        if folder.is_dir() and any(map(_is_voc, rows.notes_in(folder, ".xml")[:_LOOKED_AT])):
             return folder
     return None
 
@@ -89,8 +90,8 @@ def _homes(folder: Path) -> list[Path]:
 def _stems(place: Place) -> list[tuple[int | None, str]]:
     """(line, name of a file without its ending) of the list, or all in the folder."""
     if place.listed is None:
-        return [(None, file.stem) for file in sorted(place.folder.glob("*.xml"))]
-    lines = place.listed.read_text(encoding="utf-8-sig").splitlines()
+        return [(None, file.stem) for file in rows.notes_in(place.folder, ".xml")]
+    lines = rows.text_of(place.listed).splitlines()
     return [(number, line.split()[0]) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -99,9 +100,13 @@ def _row(file: Path, homes: list[Path]) -> tuple[Row | None, list[Problem]]:
         content = file.read_bytes()
         if len(content) > _LARGEST or b"<!ENTITY" in content:
             return None, [Problem("this is no file of boxes: it is too large, or declares entities", str(file))]
+        if not content.strip():
+            return None, [Problem("it is empty", str(file))]
         root = ElementTree.fromstring(content)  # entities are refused above
     except ElementTree.ParseError as error:
         return None, [Problem(f"this is no XML: {error}", str(file), line=error.position[0])]
+    except (ValueError, LookupError) as error:  # an encoding that is none
+        return None, [Problem(f"this is no XML: {error}", str(file))]
     image = _image(file, root.findtext("filename") or "", homes)
     if image is None:
         return None, [rows.absent(root.findtext("filename") or f"{file.stem}.jpg", file)]
@@ -112,8 +117,11 @@ def _row(file: Path, homes: list[Path]) -> tuple[Row | None, list[Problem]]:
             problems.append(Problem(f"object {number} has no name, or no bndbox of four numbers", str(file)))
         else:
             row.boxes.append(rows.box(name, corners))
-    said = tuple(_number(root.findtext(f"size/{side}")) for side in ("width", "height"))
-    wrong = rows.fitted(row, (int(said[0] or 0), int(said[1] or 0)))
+    try:
+        said = rows.size_said(root.findtext("size/width"), root.findtext("size/height"))
+        wrong = rows.fitted(row, said)
+    except ValueError as error:
+        wrong = Problem(f"size: {error}", str(file))
     return row, problems + ([wrong] if wrong is not None else [])
 
 
@@ -138,6 +146,7 @@ def _corners(one: ElementTree.Element) -> list[float] | None:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text or "")
+        found = float(text or "")
     except ValueError:
         return None
+    return found if math.isfinite(found) else None

@@ -13,9 +13,11 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.data.annotations import rows
 from tunesmith.data.annotations.rows import Row, Rows
+from tunesmith.data.folders import files_in, visible
 from tunesmith.data.picture_sizes import size_of
 
 _FIX = "Write a line a box: class, x and y of its middle, width, height; the four from 0 to 1."
+_LOOKED_AT = 50
 _LISTS = ("classes.txt", "obj.names", "classes.names")
 
 
@@ -38,10 +40,13 @@ def find(path: Path, split: str) -> dict[str, Place] | None:
         if (settings := _settings(file)) is not None:
             return _of_settings(file, settings)
     listed = next((path / name for name in _LISTS if (path / name).is_file()), None)
-    if listed is None or not any(file.name not in _LISTS for file in path.rglob("*.txt")):
+    if listed is None:
+        _refuse_nameless(path)
         return None
-    names = tuple(line.strip() for line in listed.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     images = path / "images" if (path / "images").is_dir() else path
+    if not any(_labels(image).is_file() for image in rows.pictures_in(images)):
+        return None
+    names = tuple(line.strip() for line in rows.text_of(listed).splitlines() if line.strip())
     inner = {name: one for one in sorted(images.iterdir()) if one.is_dir() and (name := rows.split_of(one.name))}
     parts = inner if "train" in inner else {split: images}
     return {name: Place(one, names, listed) for name, one in parts.items()}
@@ -65,7 +70,7 @@ def read(place: Place, emit: Emit) -> Rows:
             outlines.append(labels)
         found.append(row)
     for folder in {file.parent for file in seen}:
-        alone = [file for file in sorted(folder.glob("*.txt")) if file not in seen and file.name not in _LISTS]
+        alone = [file for file in rows.notes_in(folder, ".txt") if file not in seen and file.name not in _LISTS]
         if place.pictures.is_dir():
             problems += [Problem("there is no picture that belongs to these boxes", str(file)) for file in alone]
     rows.refuse(problems, _FIX)
@@ -80,13 +85,40 @@ def read(place: Place, emit: Emit) -> Rows:
 
 def _settings(path: Path) -> dict[str, Any] | None:
     """What a YAML file says, where it names parts and classes."""
-    if path.suffix.lower() not in (".yaml", ".yml"):
+    if path.suffix.lower() not in (".yaml", ".yml") or not visible(path.name):
         return None
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
+    except (OSError, RecursionError):
+        return None
     return found if isinstance(found, dict) and {"names", "train"} <= set(found) else None
+
+
+def is_settings(path: Path) -> bool:
+    """Whether a YAML file names parts and classes, as YOLO's data.yaml does."""
+    return _settings(path) is not None
+
+
+def _refuse_nameless(path: Path) -> None:
+    """Raises DataError for a folder of YOLO's with numbers of classes that nothing names."""
+    if not rows.pictures_in(path / "images"):
+        return
+    notes = [file for file in files_in(path / "labels", deep=True) if file.suffix == ".txt"][:_LOOKED_AT]
+    lines = [line.split() for file in notes for line in rows.text_of(file).splitlines() if line.strip()]
+    if lines and all(len(cells) >= 5 and all(map(_is_number, cells)) for cells in lines):
+        problem = Problem(
+            "there are boxes as YOLO writes them, and nothing says what their classes are called", str(path)
+        )
+        raise DataError(problem, "Put a file classes.txt into this folder, a name a line, or a data.yaml with 'names'.")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def _of_settings(path: Path, settings: dict[str, Any]) -> dict[str, Place]:
@@ -113,7 +145,7 @@ def _of_settings(path: Path, settings: dict[str, Any]) -> dict[str, Place]:
 
 def _names(given: Any, path: Path) -> tuple[str, ...]:
     if isinstance(given, dict):
-        numbers = sorted(given)
+        numbers = sorted(given, key=str) if not all(isinstance(one, int) for one in given) else sorted(given)
         if numbers != list(range(len(numbers))):
             raise DataError(
                 Problem(f"the classes are numbered {numbers}, and not from 0 on", str(path)), "Number all classes."
@@ -128,7 +160,7 @@ def _pictures(place: Path) -> list[tuple[int | None, Path]]:
     """(line, picture) of a folder, or of a file that lists them."""
     if place.is_dir():
         return [(None, image) for image in rows.pictures_in(place)]
-    lines = place.read_text(encoding="utf-8-sig").splitlines()
+    lines = rows.text_of(place).splitlines()
     return [(number, place.parent / line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -148,26 +180,32 @@ def _read_labels(row: Row, place: Place, problems: list[Problem]) -> bool:
     if size is None:  # no picture, which is told where it is read
         return False
     outlines = False
-    for number, line in enumerate(row.file.read_text(encoding="utf-8-sig").splitlines(), 1):
+    try:
+        text = rows.text_of(row.file)
+    except DataError as error:
+        problems += error.problems
+        return False
+    for number, line in enumerate(text.splitlines(), 1):
         cells = line.split()
         if not cells:
             continue
         try:
-            kind, numbers = int(float(cells[0])), [float(cell) for cell in cells[1:]]
+            kind, numbers = float(cells[0]), [float(cell) for cell in cells[1:]]
         except ValueError:
             kind, numbers = -1, []
-        if len(numbers) < 4 or not all(map(math.isfinite, numbers)) or (len(numbers) > 5 and len(numbers) % 2):
+        corners = len(numbers) in (4, 5) or (len(numbers) > 5 and len(numbers) % 2 == 0)
+        if not corners or not kind.is_integer() or not all(map(math.isfinite, numbers)):
             problems.append(Problem(f"{line[:60]!r} is no class with four numbers", str(row.file), line=number))
             continue
         if not 0 <= kind < len(place.names):
-            told = f"the class {kind} is none of the {len(place.names)} in {place.names_file}"
+            told = f"the class {kind:g} is none of the {len(place.names)} in {place.names_file}"
             problems.append(Problem(told, str(row.file), line=number))
             continue
         if max(numbers[:4]) > 2:
             problems.append(Problem(f"{line[:60]!r}: pixels, and no shares of the picture", str(row.file), line=number))
             continue
         outlines |= len(numbers) > 5
-        row.boxes.append(rows.box(place.names[kind], _corners(numbers, size.width, size.height)))
+        row.boxes.append(rows.box(place.names[int(kind)], _corners(numbers, size.width, size.height)))
     return outlines
 
 
