@@ -25,7 +25,9 @@ def test_it_is_unpacked_once_without_what_systems_leave(tmp_path: Path) -> None:
     folder = unpacked(path)
     assert {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()} == {"d/x.txt", "d/e/y"}
     assert unpacked(path) == folder
-    _zip(path, {"z": b"another"})
+    assert folder.name.endswith("-a.zip")  # which people read in messages
+    _zip(path, {"z": b"another", "empty/": b""})
+    assert (unpacked(path) / "empty").is_dir()  # a class without a file is told of
     assert unpacked(path) != folder
 
 

@@ -110,6 +110,7 @@ FAULTS = {
         [{"start": 4, "end": 7, "label": "PER", "text": "Ada"}],
         "is 'pai', and is said to be 'Ada'; it stands at 0",
     ),
+    "no list of three": ([[0, 3, "PER"], [0, 5]], "'[0, 5]' is no span"),
     "no label": ([{"start": 4, "end": 7, "label": ""}], "has no label"),
 }
 
@@ -124,6 +125,20 @@ def test_spans_that_can_not_be_meant_are_refused_with_their_row(name: str, tmp_p
         _read(path, tmp_path, "token-classification")
     assert FAULTS[name][1] in str(caught.value)
     assert [(problem.file, problem.row) for problem in caught.value.problems] == [(str(path), 5)]
+
+
+def test_lists_of_different_lengths_are_refused_however_short(tmp_path: Path) -> None:
+    rows = [{"tokens": WORDS[at], "ner_tags": list(TAGS[at])} for at in ROWS]
+    rows[1]["ner_tags"], rows[2]["ner_tags"], rows[3]["tokens"] = TAGS[1][1:], [], []
+    rows[4]["ner_tags"][0] = ""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        _read(path, tmp_path)
+    assert [(problem.row, problem.message) for problem in caught.value.problems] == [
+        (2, "6 words, and 5 tags"), (3, "5 words, and 0 tags"), (4, "0 words, and 5 tags"),
+        (5, "an empty tag stands in the list, at place 1 of 5"),
+    ]  # fmt: skip
 
 
 def test_what_is_read_otherwise_is_said_with_its_place(tmp_path: Path) -> None:
@@ -180,7 +195,7 @@ def test_a_word_without_a_tag_is_refused(tmp_path: Path) -> None:
     lines = ["word,tag", *(f"{word},{tag}" for word, tag in pairs), "", "Ada,B-PER", "paid,"]
     path = tmp_path / "words.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match="an empty word stands in the list"):
+    with pytest.raises(DataError, match="an empty tag stands in the list, at place 2 of 2"):
         _read(path, tmp_path)
 
 

@@ -89,6 +89,9 @@ def test_partners_that_are_missing_are_named(tmp_path: Path) -> None:
     told = refused(str(folder), tmp_path)
     assert "p3.jpg: this picture has no mask p3" in told
     assert "p5.png: this mask has no picture" in told
+    for mask in (folder / "masks").iterdir():
+        mask.unlink()
+    assert "masks: this folder holds no masks" in refused(str(folder), tmp_path)
 
 
 def test_binary_masks_and_ignored_places(tmp_path: Path) -> None:
@@ -148,7 +151,7 @@ def test_bad_masks_are_named_with_path_and_row(tmp_path: Path) -> None:
     Image.fromarray(np.ones((30, 20), dtype=np.uint8)).save(masks / "p7.png")  # upright, as the picture is shown
     told = refused(str(folder), tmp_path, label_names=["ground", "square"])
     for words in (
-        "p0.png: it is 10 x 20 pixels, and its picture 20 x 20", "p1.png: it is no picture in spite of its name",
+        "p0.png: it is 10 x 20 pixels, and its picture 20 x 20", "p1.png: it is empty: 0 bytes",
         "p2.png: it is a JPEG, which smears", "p3.png: it holds colours",
         "p4.png: it holds 9 (30 pixels), which is no class", "p5.png: it is transparent in part",
         "p6.png: it is 30 x 20 pixels, and its picture 20 x 30: the picture lies turned",

@@ -215,6 +215,31 @@ def test_a_zip_of_a_folder_is_the_same_data(folder: Path) -> None:
     assert len(Image().inputs([str(folder / "warm" / "warm-00.png")], COLUMNS)["image"]) == 1
 
 
+def test_what_is_no_input_beside_pictures_is_told_and_not_taken_for_data(folder: Path) -> None:
+    (folder / "bird").mkdir()
+    (folder / "bird" / "notes.txt").write_text("no text to learn")
+    with pytest.raises(DataError, match="bird: this folder of a class holds no picture"):
+        _check(folder)
+    shutil.rmtree(folder / "bird")
+    for name in ("Thumbs.db", "ehthumbs.db", "Icon\r", "._cold-00.png", "cold-00.png:Zone.Identifier"):
+        (folder / "cold" / name).write_bytes(b"x")
+    files = sorted(folder.rglob("????-??.png"))
+    table = pd.DataFrame(
+        {"picture": [file.read_bytes() for file in files], "label": [file.parent.name for file in files]}
+    )
+    table.loc[24] = [b"", "cold"]
+    with pytest.raises(DataError, match=r"row 25, column 'picture': .* it is empty: 0 bytes"):
+        tunesmith.check(table, model="tiny-convnet")
+    rows = [f"{file},{file.parent.name}" for file in files]
+    rows[3:5] = [f",{files[3].parent.name}", f"{files[4]},"]
+    (folder.parent / "data.csv").write_text("\n".join(["image,label", *rows]) + "\n")
+    assert sum(_check(folder.parent / "data.csv")["splits"].values()) == 22
+    named = [f"{file.relative_to(folder)},{file.parent.name}" for file in files[:20]]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *named]) + "\n")
+    told = [one["message"] for one in _check(folder)["warnings"]]
+    assert [one.partition(" does ")[2][:32] for one in told] == ["not name 4 pictures beside it, s"]
+
+
 def test_what_can_not_be_read_is_dropped_where_that_is_asked(folder: Path) -> None:
     (folder / "warm" / "empty.png").write_bytes(b"")
     (folder / "cold" / "text.jpg").write_text("no picture")
@@ -227,7 +252,9 @@ def test_what_can_not_be_read_is_dropped_where_that_is_asked(folder: Path) -> No
     assert ledger["reasons"]["dropped"] == {
         "the picture can not be read: empty": 1, "the picture can not be read: no picture": 1
     }  # fmt: skip
-    assert "empty.png: it is empty" in next(w["message"] for w in found["warnings"] if w["what"] == "unreadable")
+    assert "empty.png, row 1, column 'image': it is empty" in next(
+        w["message"] for w in found["warnings"] if w["what"] == "unreadable"
+    )
 
 
 def test_names_are_looked_for_below_the_folder_of_their_table(folder: Path) -> None:

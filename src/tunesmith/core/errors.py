@@ -62,7 +62,8 @@ class Problem:
             where.append(f"row {self.row}")
         if self.column is not None:
             where.append(f"column {self.column!r}")
-        return f"{', '.join(where)}: {self.message}" if where else self.message
+        message = self.message.removeprefix(f"{self.file}: ")  # of an input that is a file of its own
+        return f"{', '.join(where)}: {message}" if where else message
 
 
 class DataError(UsageError):

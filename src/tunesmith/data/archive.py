@@ -33,7 +33,7 @@ def unpacked(path: Path) -> Path:
     found = path.stat()
     key = hashlib.sha256(f"{path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}".encode()).hexdigest()[:20]
     home = own_folder(cache_folder() / "unpacked")
-    folder = home / key
+    folder = home / f"{key}-{path.name}"  # people are told paths below it
     if folder.is_dir():
         os.utime(folder)
         return folder
@@ -58,8 +58,13 @@ def unpacked(path: Path) -> Path:
 
 
 def _unpack(archive: zipfile.ZipFile, path: Path, size: int, folder: Path) -> None:
-    members = [one for one in archive.infolist() if not one.is_dir() and _own(one)]
+    own = [one for one in archive.infolist() if _own(one)]
+    members = [one for one in own if not one.is_dir()]
     _refuse(members, path, size, folder)
+    empty = [one for one in own if one.is_dir() and _parts(one)]
+    _refuse(empty, path, size, folder)
+    for one in empty:  # a class without a picture is told of
+        folder.joinpath(*_parts(one)).mkdir(mode=0o700, parents=True, exist_ok=True)
     left = max(_SMALL, MOST_UNPACKED * size)
     for member in members:
         target = folder.joinpath(*_parts(member))
@@ -87,7 +92,7 @@ def _refuse(members: list[zipfile.ZipInfo], path: Path, size: int, folder: Path)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if not parts or ".." in parts or member.filename.startswith("/") or "\\" in member.filename or ":" in parts[0]:
             bad.append(f"{member.filename!r} in it leads to a place elsewhere")
-        elif kind not in (0, stat.S_IFREG):
+        elif kind not in (0, stat.S_IFDIR if member.is_dir() else stat.S_IFREG):
             bad.append(f"{member.filename!r} in it is a link, or no file")
         elif member.flag_bits & 1:
             bad.append(f"{member.filename!r} in it is encrypted")

@@ -112,6 +112,5 @@ def _paths(part: Part, columns: Columns, modality: DataModality) -> list[str | N
         return [None] * part.rows
     folder = os.path.abspath(part.folder)
     return [
-        None if cell is None or cell.startswith("data:") else os.path.relpath(cell, folder)
-        for cell in column.to_pylist()
+        os.path.relpath(cell, folder) if cell and not cell.startswith("data:") else None for cell in column.to_pylist()
     ]

@@ -247,7 +247,7 @@ def _cell(cell: object, folder: Path) -> str | None:
     """Where the picture of a cell lies, or the picture itself as a data URI."""
     content = _content_of(cell)
     if content is not None:
-        return pictures.uri_of(content) if content else None
+        return pictures.uri_of(content)
     return _absolute(cell.get("path") if isinstance(cell, Mapping) else cell, folder)
 
 

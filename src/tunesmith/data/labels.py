@@ -107,7 +107,8 @@ def check_targets(
     values = values or ValueOptions()
     column = " + ".join(columns.target)
     codes = index.codes[pool]
-    if np.unique(codes).size < 2:
+    several = kind_named(columns.kind) is not None and len(index.names or ()) > 1  # of each word, of each pixel
+    if np.unique(codes).size < 2 and not several:
         fix = "Training needs at least two different targets. Is --target the right column?"
         raise DataError(Problem(_constant(index, codes), place(0).file, column=column), fix)
     if index.names is None:

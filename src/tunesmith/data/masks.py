@@ -25,7 +25,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tunesmith.core.files import open_regular
 from tunesmith.data import shapes
-from tunesmith.data.pictures import MOST_PIXELS, URI, absent
+from tunesmith.data.pictures import MOST_PIXELS, URI, absent, too_large
 
 IGNORED = 255
 """Number of a place that does not count, in files of numbers and in class maps."""
@@ -39,6 +39,7 @@ _FEW = 8
 _SMEARED = 0.05
 """Share of the pixels, at the most, that all values but the usual ones have together where a mask is smeared."""
 _KEPT = 50_000
+_NO_PICTURE = "it is no picture in spite of its name, or a damaged one"
 
 
 class MaskFault(Exception):
@@ -203,7 +204,10 @@ def _values(given: str) -> tuple[np.ndarray, bool, bool]:
         except MaskFault:
             raise
         except UnidentifiedImageError:
-            raise MaskFault("it is no picture in spite of its name, or a damaged one") from None
+            file.seek(0)
+            raise MaskFault(_NO_PICTURE if file.read(1) else "it is empty: 0 bytes") from None
+        except Image.DecompressionBombError as error:
+            raise MaskFault(too_large(str(error))) from None
         except MemoryError:
             raise MaskFault("there is not enough memory to decode it") from None
         except Exception as error:  # decoders raise whatever they like of a damaged file

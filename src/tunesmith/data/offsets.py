@@ -64,6 +64,11 @@ def looks_like(cell: object) -> bool:
     return bool(listed) and all(_is_span(one) for one in listed or ())
 
 
+def holds_others(cell: object) -> bool:
+    """Whether it is a list in which objects or lists stand, which can be no tags."""
+    return any(isinstance(one, Mapping | list | tuple) for one in _listed(cell) or ())
+
+
 def is_empty(cell: object) -> bool:
     """Whether it is a list of no spans."""
     return _listed(cell) == []

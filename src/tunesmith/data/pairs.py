@@ -26,6 +26,7 @@ from tunesmith.data.modality import Cells, DataModality, Reasons
 from tunesmith.data.part import Part
 from tunesmith.data.profile import Profile, simple
 from tunesmith.data.texts import TextData
+from tunesmith.data.values import looks_listed, parse_list
 
 QUERIES = (
     "anchor", "query", "queries", "question", "sentence1", "sentence_1", "sentence_a", "text1", "text_1", "text_a",
@@ -254,10 +255,30 @@ def _number(cell: object) -> float | None:
 # --- Layouts ------------------------------------------------------------------------------------
 
 
+def _parsed(table: pa.Table) -> pa.Table:
+    """A table in which columns of documents, negatives and scores that hold lists as JSON are columns of lists."""
+    for at, name in enumerate(table.column_names):
+        known = simple(name) in (*DOCUMENTS, *NEGATIVES) or SCORES.search(simple(name))
+        cells = table.column(name).to_pylist() if known and pa.types.is_string(table.column(name).type) else []
+        filled = [cell for cell in cells if cell and cell.strip()]
+        if not filled or sum(map(looks_listed, map(str.strip, filled))) < _MOSTLY * len(filled):
+            continue
+        try:
+            found = [None if not (cell or "").strip() else [_text(one) for one in parse_list(cell)] for cell in cells]
+        except ValueError:
+            continue
+        table = table.set_column(at, name, pa.array(found, pa.list_(pa.string())))
+    return table
+
+
+def _text(one: object) -> str | None:
+    return None if one is None else str(one)
+
+
 def part_rows(part: Part) -> None:
     """Rows with lists of documents, of negatives and of scores, and rows with negatives in several columns, as rows of
     one pair each."""
-    table = part.table
+    table = part.table = _parsed(part.table)
     lists = [name for name, column in zip(table.column_names, table.columns, strict=True)
              if pa.types.is_list(column.type) or pa.types.is_large_list(column.type)]  # fmt: skip
     if all(pa.types.is_floating(table.schema.field(name).type.value_type) for name in lists):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -256,8 +257,8 @@ def _decoded(file: IO[bytes], size: int, least: int | None) -> Picture:
             return Picture(upright, turned_size(whole, orientation) if smaller else upright.size, orientation, kind)
     except UnidentifiedImageError:
         raise PictureFault(_no_picture(size), "empty" if size == 0 else "no picture") from None
-    except Image.DecompressionBombError:
-        raise PictureFault(_too_large(), "too large") from None
+    except Image.DecompressionBombError as error:
+        raise PictureFault(too_large(str(error)), "too large") from None
     except MemoryError:
         raise PictureFault("there is not enough memory to decode it", "too large") from None
     except PictureFault:
@@ -306,11 +307,16 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 
 def _check_size(size: tuple[int, int]) -> None:
     if size[0] * size[1] > MOST_PIXELS:
-        raise PictureFault(_too_large(size), "too large")
+        raise PictureFault(_would_take(f"{size[0]:,} x {size[1]:,} pixels"), "too large")
 
 
-def _too_large(size: tuple[int, int] | None = None) -> str:
-    shown = f"{size[0]:,} x {size[1]:,} pixels" if size else "its size"
+def too_large(error: str) -> str:
+    """What Pillow's DecompressionBombError says, for people."""
+    pixels = re.search(r"\((\d+) pixels\)", error)
+    return _would_take(f"it is too large: {int(pixels[1]):,} pixels" if pixels else "its size")
+
+
+def _would_take(shown: str) -> str:
     return f"{shown} would take more than {MOST_PIXELS * 3 / 1e6:.0f} MB of memory once decoded: make it smaller"
 
 

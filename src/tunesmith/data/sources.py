@@ -158,13 +158,14 @@ def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints
         for part in parts:
             part.name = str(path) if isinstance(loaded, datasets.Dataset) else str(path / part.split)
         return parts
+    laid = [(modality, found) for modality in hints.modalities if (found := _by_layout(path, modality))]
+    if laid:  # a note among the pictures makes no texts of them
+        modality, (layout, places) = max(laid, key=lambda one: _amount(path, one[0])) if len(laid) > 1 else laid[0]
+        return [
+            layout.read(at, name or split, modality, emit=emit, cache_dir=cache_dir, hints=hints)
+            for name, at in places.items()
+        ]
     for modality in hints.modalities:
-        if found := _by_layout(path, modality):
-            layout, places = found
-            return [
-                layout.read(at, name or split, modality, emit=emit, cache_dir=cache_dir, hints=hints)
-                for name, at in places.items()
-            ]
         if files := _bare(path, modality):
             return [_of_bare(files, path, modality, split, emit, cache_dir, hints)]
     return _of_files(path, split, emit, cache_dir, hints)
@@ -230,6 +231,11 @@ def _by_layout(path: Path, modality: DataModality) -> tuple[Layout, Mapping[str,
         if not own and (found := _by_layout(inside[0], modality)):
             return found
     return layout_of(path, modality)
+
+
+def _amount(path: Path, modality: DataModality) -> int:
+    """How many files of a modality are in a folder."""
+    return sum(file.suffix.lower() in modality.suffixes for file in files_in(path, deep=True))
 
 
 def _bare(path: Path, modality: DataModality) -> list[Path]:

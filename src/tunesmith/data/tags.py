@@ -34,9 +34,9 @@ def surface(words: Sequence[str], span: Span) -> str:
     return " ".join(words[span.start : span.end]).casefold()
 
 
-def items_of(cell: object) -> list[str] | None:
-    """The words or tags in a cell: a list, a list as JSON or Python writes it, or words between spaces. None where
-    there is nothing. Raises ValueError for what is no list of words."""
+def items_of(cell: object, what: str = "word") -> list[str] | None:
+    """The words or tags (`what`) in a cell: a list, a list as JSON or Python writes it, or words between spaces. None
+    where there is nothing. Raises ValueError for what is no list of them."""
     if isinstance(cell, str):
         text = cell.strip()
         found: Sequence[object] = parse_list(text) if looks_listed(text) else text.split()
@@ -48,11 +48,11 @@ def items_of(cell: object) -> list[str] | None:
         found = cell
     else:
         raise ValueError(f"{str(cell)[:60]!r} is no list")
-    for one in found:
+    for at, one in enumerate(found, 1):
+        if one is None or (isinstance(one, str) and not one.strip()):
+            raise ValueError(f"an empty {what} stands in the list, at place {at} of {len(found)}")
         if not isinstance(one, str | int):
-            raise ValueError(f"{str(one)[:60]!r} stands in the list")
-        if isinstance(one, str) and not one.strip():
-            raise ValueError("an empty word stands in the list")
+            raise ValueError(f"{str(one)[:60]!r} stands in the list, and is no {what}")
     return [one if isinstance(one, str) else whole(str(one)) for one in found] or None
 
 
@@ -93,7 +93,7 @@ def scheme_of(rows: Sequence[Sequence[str]]) -> str | None:
 def stray(tags: Sequence[str]) -> list[int]:
     """The words whose I- goes on with nothing. In IOB1 entities begin so, but those right behind one of their type."""
     matches = [_TAG.fullmatch(tag) for tag in tags]
-    before = [None, *matches[:-1]]
+    before = [None, *matches][: len(matches)]
     return [
         at for at, (match, last) in enumerate(zip(matches, before, strict=True))
         if match and match[1] == "I" and (last is None or last[2] != match[2] or last[1] in _END)

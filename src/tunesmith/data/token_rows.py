@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tunesmith.core.errors import DataError
 from tunesmith.data.part import Part
 from tunesmith.data.profile import simple
 from tunesmith.data.tags import OUTSIDE, WORD_NAMES, is_tag
@@ -15,6 +16,7 @@ from tunesmith.data.tags import OUTSIDE, WORD_NAMES, is_tag
 _SENTENCE_NAMES = ("sentence", "sentenceid", "sentid", "sent", "sentencenumber", "sentenceidx", "sentenceno",
                    "docid", "documentid", "textid", "exampleid", "sid")  # fmt: skip
 _LOOKED_AT = 2_000
+_SHOWN = 1_000
 
 
 def group(part: Part, *, asked: bool) -> None:
@@ -36,6 +38,12 @@ def group(part: Part, *, asked: bool) -> None:
     borders = _borders(lines, None if number is None else table.column(number).to_pylist(), blank)
     if borders is None:
         return
+    if number is not None and tags is not None:
+        cells = table.column(tags).to_pylist()
+        bare = [int(row) for row in np.flatnonzero(blank) if str(cells[row] or "").strip()]
+        if bare:
+            problems = [part.problem(row, f"a tag ({cells[row]}) without a word", words) for row in bare[:_SHOWN]]
+            raise DataError(problems, "Write a word and its tag into each row, or remove these rows.")
     kept = np.flatnonzero(~blank)
     starts = np.flatnonzero(np.diff(borders[kept], prepend=-1))
     ends = np.append(starts[1:], len(kept))

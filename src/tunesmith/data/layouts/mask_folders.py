@@ -34,6 +34,7 @@ _ENDINGS = (
 """What a mask's name has behind that of its picture."""
 _BEGINNINGS = ("mask_", "label_", "seg_", "gt_")
 _PICTURE_ENDINGS = ("", "_leftimg8bit", "_image", "_img", "_rgb")
+_FIX = "Give every picture a mask of the same name (a.jpg and a.png), and leave no mask without its picture."
 _SHOWN = 1_000
 _LOOKED_AT = 200
 
@@ -53,14 +54,15 @@ class MaskFolders(Layout):
             inside = {name: _pair(one) for name, one in divided(folder).items()}
             found = {name: pair[0] for name, pair in inside.items() if pair is not None}
         first = found.get("train", found.get(""))
-        return found if first is not None and _belong(first) else None
+        return found if first is not None and (_belong(first) or _is_bare(_masks_of(first))) else None
 
     def read(self, at: Path, split: str, modality: DataModality, *, emit: Emit, cache_dir: Path, hints: Hints) -> Part:
+        if _is_bare(_masks_of(at)):
+            raise DataError(Problem("this folder holds no masks", str(_masks_of(at))), _FIX)
         problems: list[Problem] = []
         rows = _matched(at, _masks_of(at), problems)
         if problems:
-            fix = "Give every picture a mask of the same name (a.jpg and a.png), and leave no mask without its picture."
-            raise DataError(problems[:_SHOWN], fix)
+            raise DataError(problems[:_SHOWN], _FIX)
         emit(
             Decided(
                 "layout", "masks beside pictures", f"{at} holds {len(rows)} {modality.nouns}, {_masks_of(at)} masks"
@@ -98,6 +100,11 @@ def _belong(pictures: Path) -> bool:
     by_key = {_key(file, folder): [file] for folder in [_masks_of(pictures)] for file in _files(folder)}
     wanted = list(_files(pictures))
     return bool(wanted) and _fits(wanted, pictures, by_key, _pattern(wanted, pictures, by_key)) > 0
+
+
+def _is_bare(masks: Path) -> bool:
+    """Whether a folder that can be one of masks alone holds nothing."""
+    return "mask" in masks.name.lower() and next(files_in(masks, deep=True), None) is None
 
 
 def _files(folder: Path) -> list[Path]:

@@ -3,11 +3,13 @@ metadata.jsonl or metadata.parquet with a column `file_name`, in the folder or i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tunesmith.core.events import Decided, Emit
+from tunesmith.core.events import Decided, Emit, Warned
 from tunesmith.data import tables
+from tunesmith.data.folders import files_in
 from tunesmith.data.layout import Layout, divided
 from tunesmith.data.modality import DataModality
 from tunesmith.data.part import Hints, Part
@@ -29,7 +31,19 @@ class Metadata(Layout):
         emit(Decided("layout", at.name, f"{at} says what its columns hold of the files beside it"))
         part = tables.read_file(at, split, emit=emit, cache_dir=cache_dir, hints=hints)
         part.folder = at.parent
+        if "file_name" in part.table.column_names:
+            _tell_unlisted(part, at, modality, emit)
         return part
+
+
+def _tell_unlisted(part: Part, at: Path, modality: DataModality, emit: Emit) -> None:
+    """Say which files beside a table it does not name."""
+    named = {os.path.normpath(str(cell)) for cell in part.table.column("file_name").to_pylist() if cell}
+    files = [file for file in files_in(at.parent, deep=True) if file.suffix.lower() in modality.suffixes]
+    left = [file for file in files if str(file.relative_to(at.parent)) not in named]
+    if left and len(left) < len(files):
+        some = ", ".join(map(str, left[:3]))
+        emit(Warned("files left out", f"{at} does not name {len(left):,} {modality.nouns} beside it, such as {some}"))
 
 
 def _table(folder: Path) -> Path | None:

@@ -108,7 +108,7 @@ class _Found:
             stem = name.removesuffix("_text")
             starts = [f"{stem}_answer_start", f"{stem}_start", *_STARTS]
             start = next((known[one] for one in starts if one in known), None)
-            shaped = pa.types.is_list(table.schema.field(text).type) and _struct(table.schema.field(text).type)
+            shaped = _shaped(table.column(text))
             if start is None and not sure and not shaped:
                 continue
             plain = text.rpartition(".")[0] if text.endswith(".text") else text
@@ -133,8 +133,15 @@ def _is_kept(kind: pa.DataType) -> bool:
     return bool(kind == Answers.arrow)
 
 
-def _struct(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_struct(kind.value_type))
+def _shaped(column: pa.ChunkedArray) -> bool:
+    """Whether its cells are answers with their places, as lists of objects or as JSON of such."""
+    if pa.types.is_list(column.type):
+        return bool(pa.types.is_struct(column.type.value_type))
+    if not pa.types.is_string(column.type):
+        return False
+    cells = [cell for cell in column[:_LOOKED_AT].to_pylist() if cell and cell.strip()]
+    objects = [_parsed(cell) for cell in cells if cell.lstrip()[:1] in ("[", "{") and "start" in cell]
+    return 2 * sum(all(map(_is_answer, one)) for one in objects) > len(cells)
 
 
 def _is_answer(one: object) -> bool:
@@ -174,8 +181,10 @@ def _parsed(cell: Any) -> list[Any]:
     if isinstance(cell, Mapping):
         texts, starts = cell.get("text"), cell.get("answer_start", cell.get("start"))
         if isinstance(texts, list):
-            starts = starts if isinstance(starts, list) else [None] * len(texts)
-            return [{"text": text, "answer_start": at} for text, at in zip(texts, starts, strict=False)]
+            starts = starts if isinstance(starts, list) and starts else [None] * len(texts)
+            if len(starts) != len(texts):
+                starts = [f"{len(starts)} starts of {len(texts)} answers"] * len(texts)
+            return [{"text": text, "answer_start": at} for text, at in zip(texts, starts, strict=True)]
         return [cell]
     return list(cell) if isinstance(cell, list) else [cell]
 

@@ -73,9 +73,9 @@ class BoxKind(TargetKind):
             return 0.0
         read = [_objects_or_none(cell) for cell in cells]
         known = [one for one in read if one is not None]
-        if len(known) < 0.9 * len(read) or not any(known):
-            return 0.0
         name = simple(profile.name)
+        if len(known) < (0.5 if name in _NAMES else 0.9) * len(read) or not any(known):
+            return 0.0
         return self.sure + (1.0 - 0.01 * _NAMES.index(name) if name in _NAMES else 0.0)
 
     def keeps(self, kind: pa.DataType) -> bool:

@@ -65,7 +65,8 @@ class Masks(TargetKind):
         values = {value for one in found for value in one.values}
         for file, names in class_files.beside(profile.folder):
             known = _numbered(names)
-            if {_label(value, one, colours) for one in found for value in one.values} - {str(IGNORED)} <= set(known):
+            there = {_label(value, one, colours) for one in found for value in one.values} - {str(IGNORED)}
+            if 2 * len(there & set(known)) > len(there):  # of the others it is told when all is read
                 return replace(columns, names=tuple(known.items())), f"from the file {file.name}"
         if colours:
             named = sorted({_label(value, one, True) for one in found for value in one.values})

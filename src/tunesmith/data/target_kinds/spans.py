@@ -16,8 +16,9 @@ from tunesmith.data.tag_suspects import suspects
 from tunesmith.data.tags import STRAY, TAG_NAMES, as_bio, is_tag, items_of, scheme_of, spans_of, stray
 from tunesmith.data.target_kind import TargetKind
 from tunesmith.data.types import Columns
-from tunesmith.data.values import looks_listed
+from tunesmith.data.values import looks_listed, parse_list
 
+_ODD = "a tag without the B- or I- that the others have is learned as it is"
 _LOOKED_AT = 500
 _SHOWN = 3
 
@@ -31,7 +32,8 @@ class Spans(TargetKind):
         if _by_offsets(profile):
             return 13.0 + named
         rows = list(_rows(profile))
-        if not rows or len(rows) < 0.9 * min(len(profile.cells), _LOOKED_AT):
+        mostly = 0.5 if named and profile.kind == "list" else 0.9  # the others are told when they are read
+        if not rows or len(rows) < mostly * min(len(profile.cells), _LOOKED_AT):
             return 0.0
         tags = {tag for row in rows for tag in row}
         if all(map(is_tag, tags)):
@@ -60,6 +62,7 @@ class Spans(TargetKind):
         place: Callable[[int, str], Problem],
     ) -> list[str]:  # fmt: skip
         counts, told, entities = Counter[str](), dict[str, list[str]](), 0
+        schemed = scheme_of([_items(cell) for cell in column.to_pylist() if not offsets.looks_like(cell)]) is not None
         read: list[tuple[int, list[str], list[str]]] = []
         for row, (cell, text) in enumerate(zip(column.to_pylist(), inputs[0].to_pylist(), strict=True)):
             with suppress(ValueError):
@@ -71,6 +74,8 @@ class Spans(TargetKind):
                     tags = items_of(cell) or []
                     read.append((row, items_of(text) or [], as_bio(tags)))
                     notes = [(STRAY, f"at word {at + 1}") for at in stray(tags)]
+                    if schemed:
+                        notes += [(_ODD, f"{tag!r} at word {at + 1}") for at, tag in enumerate(tags) if not is_tag(tag)]
                     entities += len(spans_of(as_bio(tags)))
                 for what, which in notes:
                     counts[what] += 1
@@ -93,10 +98,12 @@ class Spans(TargetKind):
                     found.append(by_offsets.tags)
                     faults += [(row, fault) for fault in by_offsets.faults]
                     continue
-                tags = items_of(cell)
+                tags = items_of(cell, "tag")
                 found.append(None if tags is None else as_bio(_named(tags, names)))
-                if tags is not None and (count := len(_items(of))) and count != len(tags):
-                    faults.append((row, f"{count} words, and {len(tags)} tags"))
+                count, given = len(_items(of)), len(tags or ())
+                told_elsewhere = count == 0 and not _is_empty_list(of)
+                if count != given and (tags is not None or _is_list(cell)) and not told_elsewhere:
+                    faults.append((row, f"{count} words, and {given} tags"))
             except ValueError as error:
                 found.append(None)
                 faults.append((row, str(error)))
@@ -121,22 +128,24 @@ def _aligned(cell: object, text: object, columns: Columns) -> offsets.Aligned | 
     """The tags of a text whose entities are told by their characters; None where the cell tells tags of words. Raises
     ValueError."""
     raw = isinstance(text, str) and not looks_listed(text.strip())
-    if not (raw and columns.splitting and (offsets.looks_like(cell) or offsets.is_empty(cell))):
+    spans = offsets.looks_like(cell) or offsets.is_empty(cell) or offsets.holds_others(cell)
+    if not (raw and columns.splitting and spans):
         if offsets.looks_like(cell):
             raise ValueError("spans of characters stand beside a list of words; give the text they are of")
         return None
     assert isinstance(text, str)
-    spans = offsets.spans_in(cell) or []
+    found = offsets.spans_in(cell) or []
     names = dict(columns.names)
     if names:
-        spans = [span._replace(type=names.get(span.type, span.type)) for span in spans]
-    return offsets.align(text, spans, places_of(text, columns.splitting))
+        found = [span._replace(type=names.get(span.type, span.type)) for span in found]
+    return offsets.align(text, found, places_of(text, columns.splitting))
 
 
 def _by_offsets(profile: Profile) -> bool:
     """Whether the cells tell characters of a text."""
     some = [cell for cell in profile.cells[:_LOOKED_AT] if not offsets.is_empty(cell)]
-    return bool(some) and sum(map(offsets.looks_like, some)) >= 0.9 * len(some)
+    mostly = 0.5 if simple(profile.name) in TAG_NAMES else 0.9  # the others are told when they are read
+    return bool(some) and sum(map(offsets.looks_like, some)) >= mostly * len(some)
 
 
 def _named(tags: list[str], names: dict[str, str]) -> list[str]:
@@ -145,6 +154,14 @@ def _named(tags: list[str], names: dict[str, str]) -> list[str]:
     if unknown := next((tag for tag in tags if tag not in names and tag not in names.values()), None):
         raise ValueError(f"{unknown[:60]!r} is none of the tags that label_names names")
     return [names.get(tag, tag) for tag in tags]
+
+
+def _is_empty_list(cell: object) -> bool:
+    return _is_list(cell) and len(parse_list(cell.strip()) if isinstance(cell, str) else cell) == 0  # type: ignore[arg-type]
+
+
+def _is_list(cell: object) -> bool:
+    return isinstance(cell, list | tuple) or (isinstance(cell, str) and looks_listed(cell.strip()))
 
 
 def _items(cell: object) -> list[str]:
