@@ -15,7 +15,8 @@ from tunesmith.core import registry
 from tunesmith.core.errors import ModelError, OptionError
 from tunesmith.engine import devices, memory
 from tunesmith.engine.memory import largest_batch, peak_bytes
-from tunesmith.engine.meta_model import Kind, MetaModel, Parameters, Recipe
+from tunesmith.engine.meta_model import Kind, MetaModel
+from tunesmith.engine.meta_network import Parameters, Recipe
 from tunesmith.runs import choose
 
 LLAMA = {

@@ -17,7 +17,8 @@ from tunesmith.core.errors import OptionError, did_you_mean
 from tunesmith.core.options import Options
 from tunesmith.engine import hardware
 from tunesmith.engine.memory import operations_per_token
-from tunesmith.engine.meta_model import Everything, MetaModel, Recipe, shrink
+from tunesmith.engine.meta_model import MetaModel, shrink
+from tunesmith.engine.meta_network import Everything, Recipe
 from tunesmith.engine.optim import ParameterGroup, make_optimizer
 from tunesmith.engine.protocols import Method
 from tunesmith.models.attention import use_for_short_rows

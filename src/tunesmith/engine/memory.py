@@ -10,7 +10,8 @@ import functools
 import math
 from dataclasses import dataclass
 
-from tunesmith.engine.meta_model import MetaModel, Parameters
+from tunesmith.engine.meta_model import MetaModel
+from tunesmith.engine.meta_network import MetaNetwork, Parameters
 
 PROCESS_BYTES = 880e6
 """The interpreter with every library imported (590 MB of resident memory), their first kernels, and what a run
@@ -42,7 +43,7 @@ class Memory:
         return self.process + self.weights + self.optimizer + self.gradients + self.activations
 
 
-def peak_bytes(meta_model: MetaModel, rows: int, length: int, *, gpu: bool = False) -> Memory:
+def peak_bytes(meta_model: MetaNetwork, rows: int, length: int, *, gpu: bool = False) -> Memory:
     """Most memory that training holds at once, on batches of `rows` rows of `length` tokens.
 
     Either in the middle of the backward pass (activations, and the gradients that are there already)
@@ -64,7 +65,7 @@ def peak_bytes(meta_model: MetaModel, rows: int, length: int, *, gpu: bool = Fal
     )
 
 
-def weight_bytes(meta_model: MetaModel) -> float:
+def weight_bytes(meta_model: MetaNetwork) -> float:
     """Weights as the products read them, and the float32 masters behind those that move."""
     counted, recipe = meta_model.parameters, meta_model.recipe
     everything = sum(p.numel() for p in meta_model.weights)
@@ -76,7 +77,7 @@ def weight_bytes(meta_model: MetaModel) -> float:
     return 2.0 * everything + 4.0 * (everything if recipe.float32_base else meta_model.masters)
 
 
-def largest_batch(meta_model: MetaModel, length: int, limit: float, *, gpu: bool = False) -> int:
+def largest_batch(meta_model: MetaNetwork, length: int, limit: float, *, gpu: bool = False) -> int:
     """Most rows of `length` tokens whose training stays below `limit` bytes, at most `MANY_ROWS`; 0 when
     one row does not. Memory grows ever steeper with rows, so one and two rows bound the search."""
 

@@ -15,7 +15,8 @@ from tunesmith.core.events import Event, Warned, ignore
 from tunesmith.core.files import scratch
 from tunesmith.engine import batching, devices, hardware, memory
 from tunesmith.engine.devices import Device
-from tunesmith.engine.meta_model import MetaModel, Recipe
+from tunesmith.engine.meta_model import MetaModel
+from tunesmith.engine.meta_network import Recipe
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_data import DataSummary, count_lengths, token_lengths

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tunesmith.core.errors import DataError, Problem
-from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
+from tunesmith.engine.meta_model import Kind, MetaModel
+from tunesmith.engine.meta_network import Parameters
 from tunesmith.engine.protocols import Method
 from tunesmith.models.guard import tokens
 from tunesmith.models.lengths import CHARACTERS_PER_TOKEN

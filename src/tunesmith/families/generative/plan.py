@@ -11,7 +11,8 @@ from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.data.conversations import Examples
 from tunesmith.engine import batching
-from tunesmith.engine.meta_model import Kind, MetaModel, Parameters
+from tunesmith.engine.meta_model import Kind, MetaModel
+from tunesmith.engine.meta_network import Parameters
 from tunesmith.engine.options import LONGEST_EXAMPLE
 from tunesmith.engine.protocols import Method
 from tunesmith.families.generative import corpus, in_tokens, training

@@ -8,7 +8,8 @@ import numpy as np
 
 from tunesmith.core.events import Decided
 from tunesmith.engine import batching, devices, loop, memory
-from tunesmith.engine.meta_model import MetaModel, Recipe
+from tunesmith.engine.meta_model import MetaModel
+from tunesmith.engine.meta_network import Recipe
 from tunesmith.engine.objective import Objective
 from tunesmith.engine.protocols import Batches
 from tunesmith.evaluate.measured import compute

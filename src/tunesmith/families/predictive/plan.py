@@ -9,7 +9,8 @@ from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
 from tunesmith.engine import batching
-from tunesmith.engine.meta_model import MetaModel, Parameters
+from tunesmith.engine.meta_model import MetaModel
+from tunesmith.engine.meta_network import Parameters
 from tunesmith.engine.protocols import Method
 from tunesmith.families.plan_data import DataSummary, Texts, spread
 from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
