@@ -57,7 +57,7 @@ def test_a_check_finds_the_column_and_leaves_out_what_is_counted_in_tokens(serie
     found = tunesmith.check(str(series), task="series-classification")
     assert found["columns"]["inputs"] == ["values"]
     assert (found["lengths"], found["estimate"]) == (None, None)
-    with pytest.raises(OptionError, match="plan counts tokens"):
+    with pytest.raises(OptionError, match="plan counts tokens or pixels"):
         tunesmith.plan(str(series), task="series-classification")
 
 

@@ -240,7 +240,7 @@ def _cut_examples(found: Document) -> str:
 
 def _cost(estimate: Mapping[str, float] | None) -> str:
     if estimate is None:
-        return "not known here"
+        return "not known before the model is on this machine"
     space = f"{words.size(estimate['memory_bytes'])} of memory and {words.size(estimate['disk_bytes'])} of disk"
     if estimate["seconds"] is None:
         return f"{space}; `tunesmith plan` measures the time, which takes minutes with a model of this size"

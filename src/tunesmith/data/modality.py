@@ -57,6 +57,8 @@ class DataModality(ABC):
     """What one is called."""
     nouns: ClassVar[str]
     """What several are called; with an s, where nothing is said."""
+    parts: ClassVar[tuple[str, ...]]
+    """What its inputs are called one by one, as the roles are; the noun, where nothing is said."""
     usual_task: ClassVar[str]
     """A task that reads it, for advice."""
     flag: ClassVar[str] = "--input"
@@ -78,6 +80,7 @@ class DataModality(ABC):
     def __init_subclass__(cls) -> None:
         if "noun" in vars(cls):
             cls.nouns = vars(cls).get("nouns", f"{cls.noun}s")
+            cls.parts = vars(cls).get("parts", (cls.noun,))
 
     @abstractmethod
     def claims(self, profile: Profile) -> float:

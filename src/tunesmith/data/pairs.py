@@ -68,6 +68,7 @@ class PairData(DataModality):
     noun: ClassVar[str] = "pair of texts"
     nouns: ClassVar[str] = "pairs of texts"
     usual_task: ClassVar[str] = "embedding"
+    parts: ClassVar[tuple[str, ...]] = ("text", "second text")
     flag: ClassVar[str] = "--text"
     kinds: ClassVar[tuple[str, ...] | None] = ("relevance",)
 

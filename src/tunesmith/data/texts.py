@@ -38,6 +38,7 @@ class TextData(DataModality):
     roles: ClassVar[tuple[str, ...]] = ("text", "text_pair")
     noun: ClassVar[str] = "text"
     usual_task: ClassVar[str] = "text-classification"
+    parts: ClassVar[tuple[str, ...]] = ("text", "second text")
     flag: ClassVar[str] = "--text"
     joins: ClassVar[bool] = True
     suffixes: ClassVar[frozenset[str]] = frozenset({".txt"})

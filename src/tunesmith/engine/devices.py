@@ -35,7 +35,7 @@ clipping (12), AdamW's weight, gradient and moments (28), and the new working we
 _LAUNCH_SECONDS = 0.002
 """What a GPU needs for the kernels of one block, forward and backward, however little is in them: some 200 of them
 at about 10 microseconds."""
-_WHOLE_STEPS = 0.77
+WHOLE_STEPS = 0.77
 """Part of the speed of a few blocks on rows of one length that whole steps on rows of many lengths reach;
 measured on a model of 33 million weights, with all of them moving and with LoRA."""
 _PROBE_TOKENS = 2_048
@@ -210,8 +210,12 @@ class Pace:
 def pace(meta_model: MetaModel, length: int, device: Device | None) -> Pace:
     """Measured on this machine (None); derived from the data sheet for a named GPU."""
     if device is None:
-        speed = _WHOLE_STEPS * measured_speed(meta_model, length)
+        speed = WHOLE_STEPS * measured_speed(meta_model, length)
         return Pace(speed, measured_update(), "measured here, on a few blocks of this model")
+    return of_data_sheet(device)
+
+
+def of_data_sheet(device: Device) -> Pace:
     how = f"derived, not measured: {UTILISATION:.0%} of the data sheet's {device.peak / 1e12:g} Tflop/s"
     return Pace(device.peak * UTILISATION, _UPDATE_BYTES / device.bandwidth, how, _LAUNCH_SECONDS)
 

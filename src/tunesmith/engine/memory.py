@@ -24,6 +24,7 @@ _MOMENTS = 8  # bytes: AdamW's two moments in float32
 _HOLES = 0.5
 """The heap of a processor keeps holes about this large a part of what one block makes and drops; measured."""
 _GPU_SPARE = 0.1  # of gradients and activations: what PyTorch's allocator holds unused; assumed
+_CHECKPOINTS = 3  # the two newest and the best
 MANY_ROWS = 1_024
 """Larger batches are not looked for."""
 
@@ -105,6 +106,12 @@ def largest_batch(meta_model: MetaNetwork, length: int, limit: float, *, gpu: bo
 def checkpoint_bytes(parameters: Parameters) -> float:
     """A checkpoint: the moving weights in float32 and their two moments."""
     return 12.0 * parameters.trainable
+
+
+def disk_bytes(parameters: Parameters, saved: float, caches: float) -> dict[str, float]:
+    """'checkpoints', 'model', 'caches' and their 'total'. `saved`: weights of the finished model."""
+    parts = {"checkpoints": _CHECKPOINTS * checkpoint_bytes(parameters), "model": 4.0 * saved, "caches": caches}
+    return {**parts, "total": sum(parts.values())}
 
 
 def operations_per_token(meta_model: MetaModel, length: int, learned: float = 1.0) -> tuple[float, float]:

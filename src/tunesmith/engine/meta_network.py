@@ -82,6 +82,7 @@ class MetaNetwork(ABC):
 
     def __init__(self, bundle: Bundle[Any], method: Method, recipe: Recipe, on: str):
         self.method, self.recipe, self.on, self.bundle = method, recipe, on, bundle
+        self._steps: dict[tuple[int, ...], tuple[float, float]] = {}
         self.dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
         self.model: Any = bundle.model
         self.network = self.model.network
@@ -142,6 +143,12 @@ class MetaNetwork(ABC):
         parts = 1 if limit is None else min(rows, max(1, -(-rows * length // limit)))
         rows = -(-rows // parts)
         computed = min(parts, 2)  # the second part meets the gradients of the first
+        key = rows, length, computed, self.parameters.trainable
+        if key not in self._steps:
+            self._steps[key] = self._step_bytes(rows, length, computed)
+        return self._steps[key]
+
+    def _step_bytes(self, rows: int, length: int, computed: int) -> tuple[float, float]:
         with Attention(), _Alive([*self.weights, *self.model.buffers()]) as alive:
             for _ in range(computed):
                 self.loss(rows, length).backward()

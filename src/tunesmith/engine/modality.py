@@ -27,6 +27,8 @@ class Modality(DataModality, ABC):
 
     in_tokens: ClassVar[bool] = False
     """Whether rows are read as tokens, of which a base reads so many, and whose number a plan counts."""
+    in_pixels: ClassVar[bool] = False
+    """Whether rows are read as pictures of one size, by networks whose bundle has a processor."""
     in_windows: ClassVar[bool] = False
     """Whether rows that are longer than what a base reads are read in several pieces, so that nothing is left out."""
     cheap: ClassVar[str | None] = None

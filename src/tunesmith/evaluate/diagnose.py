@@ -124,7 +124,7 @@ def _constant_is_as_good(test: Metrics, baselines: Mapping[str, Metrics], first:
         f"{number(ours['high'])}); a constant answer has {number(theirs['value'])}."
     )
     action = (
-        "Check that the answer can be told from the text at all; then raise the learning rate, the epochs "
+        "Check that the answer can be told from what is read at all; then raise the learning rate, the epochs "
         "or the number of rows."
     )
     if rows < FEW_ROWS:
@@ -283,11 +283,11 @@ def _shifted(frozen: Frozen) -> list[Finding]:
     area, strangest = told
     rows = ", ".join(str(int(row)) for row in frozen.test_ids[strangest[:SHOWN]])
     evidence = (
-        f"A linear model tells test texts from training texts: ROC-AUC {number(area['value'])} (95 % interval "
+        f"A linear model tells test rows from training rows: ROC-AUC {number(area['value'])} (95 % interval "
         f"{number(area['low'])} to {number(area['high'])}; 0.5 is chance). Least like the training rows: rows {rows}."
     )
     action = (
-        "Ask which of the two looks like the texts of later use: if the test rows do, label training rows like them; "
+        "Ask which of the two looks like the rows of later use: if the test rows do, label training rows like them; "
         "if not, test on rows held out of the training file."
     )
     return finding("train_test_shift", "warning", evidence, action)

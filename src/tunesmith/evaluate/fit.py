@@ -248,12 +248,12 @@ def _learned_nothing(train: Points, prior_loss: float | None, test_loss: float |
     if level is None or level < NEAR_PRIOR * prior_loss:
         return []
     evidence = (
-        f"Training loss ends at {number(level)}; the overall shares of the labels, without reading a text, "
+        f"Training loss ends at {number(level)}; the overall shares of the labels, without reading a row, "
         f"have {number(prior_loss)}."
     )
     action = (
         "Raise the learning rate or the number of epochs, let more weights move (method full or lora), and "
-        "check that the text and label columns are the right ones."
+        "check that what is read and what is learned are the right columns."
     )
     return finding("under_fitted", "problem", evidence, action)
 

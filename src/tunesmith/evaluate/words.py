@@ -24,7 +24,7 @@ BASELINES = {
     "random": "documents in random order",
     "bm25": "shared words (BM25)",
     "word_tags": "the most frequent tag of each word",
-    "nearest_neighbours": "the answers of the texts that are most alike",
+    "nearest_neighbours": "the answers of the rows that are most alike",
     "linear_probe": "a linear model on the frozen base",
     "base": "the base model as it is",
     "few_shot": "the base model that is shown examples",

@@ -79,7 +79,8 @@ def _sample(example: Example) -> Words:
     prompt = example["prompt"] if example.get("messages") is None else _last_said(example["messages"])
     if form == "preference":
         return {"text": prompt, "target": _answer(example["chosen"]), "rejected": _answer(example["rejected"])}
-    return {"text": prompt, "target": _answer(example["completion"]), "label": bool(example["label"])}
+    judged = {"label": bool(example["label"])} if "label" in example else {}
+    return {"text": prompt, "target": _answer(example["completion"]), **judged}
 
 
 def _answer(answer: str | Sequence[Message]) -> str:

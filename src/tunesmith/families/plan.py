@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,8 +18,10 @@ from tunesmith.engine.meta_model import MetaModel
 from tunesmith.engine.meta_network import Recipe
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method
+from tunesmith.families import plan_pictures
 from tunesmith.families.plan_data import DataSummary, count_lengths, token_lengths
-from tunesmith.families.plan_words import Plan
+from tunesmith.families.plan_pictures import Pictures
+from tunesmith.families.plan_words import Plan, with_doubts
 from tunesmith.models.attention import LONGEST
 from tunesmith.models.config import read_config
 from tunesmith.models.loaders.language import position_limit
@@ -29,7 +30,6 @@ from tunesmith.runs import cut_texts
 from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.train import make_spec
 
-_CHECKPOINTS = 3  # the two newest and the best
 _TOKEN_BYTES = 5
 
 
@@ -51,9 +51,12 @@ def plan(data: object, *, device: str | None = None, **words: object) -> Plan:
             warnings.append(f"{event.what}: {event.message}")
 
     with scratch() as folder:
-        summary: DataSummary = family_named(family_of(spec, source)).look(source, spec, folder, listen)
-    config, tokenizer, notes = read_config(summary.settled.spec.model)
-    made = forecast(summary, config, tokenizer, gpu=gpu)
+        summary: DataSummary | Pictures = family_named(family_of(spec, source)).look(source, spec, folder, listen)
+        if isinstance(summary, Pictures):
+            made, notes = plan_pictures.forecast(summary, free_disk(gpu), gpu=gpu), list[str]()
+        else:
+            config, tokenizer, notes = read_config(summary.settled.spec.model)
+            made = forecast(summary, config, tokenizer, gpu=gpu)
     fresh = [note for note in dict.fromkeys([*warnings, *notes]) if note not in made.notes]
     named = spec.data if source is spec.data else type(data).__name__
     return dataclasses.replace(made, data=named, notes=[*made.notes, *fresh], unchecked=list(summary.unchecked))
@@ -99,26 +102,35 @@ def forecast(
     on_gpu, available = devices.on_gpu(gpu), devices.usable_bytes(gpu)
     peak = memory.peak_bytes(meta_model, size, longest, gpu=on_gpu)
     largest = memory.largest_batch(meta_model, longest, available, gpu=on_gpu)
-    disk = _disk(meta_model, summary, method, min(tokens.total, tokens.rows * limit), frozen)
+    read_tokens = min(tokens.total, tokens.rows * limit)
+    disk = memory.disk_bytes(
+        meta_model.parameters, summary.saved(meta_model.parameters, method),
+        _TOKEN_BYTES * read_tokens + summary.feature_bytes(meta_model, read_tokens, frozen),
+    )  # fmt: skip
     notes += read.notes
     cut = cut_texts.Cut(lengths, read.rows, limit, plan.spec.model, reads, read.texts)
     if summary.cuts_unasked and cut.much:
         notes.append(f"{cut.evidence} {cut.advice}")
-    if gpu is None and disk["total"] > devices.free_disk(Path.cwd()):
-        notes.append("the disk of this folder has less free than the run would write")
-    if peak.total > available:
-        notes.append(_remedy(plan.spec.method, engine.gradient_checkpointing, largest))
-    return Plan(
+    made = Plan(
         data=plan.spec.data, form=summary.form, model=plan.spec.model, method=plan.spec.method,
         device=devices.HERE if gpu is None else gpu.name, splits=summary.splits,
         precision=recipe.precision, attention=recipe.attention, parameters=dataclasses.asdict(meta_model.parameters),
-        tokens=tokens, max_length=limit, batch_size=size, batch_length=longest, epochs=epochs, steps=epochs * steps,
+        tokens=tokens, max_length=limit, image_size=None, batch_size=size, batch_length=longest, epochs=epochs,
+        steps=epochs * steps,
         memory={**dataclasses.asdict(peak), "total": peak.total}, memory_available=available,
         fits=peak.total <= available, largest_batch=largest,
         largest_batch_is_at_least=largest >= memory.MANY_ROWS,
         seconds=None if at is None else took, seconds_how="" if at is None else at.how, disk=disk, notes=notes,
         unchecked=[],
     )  # fmt: skip
+    return with_doubts(
+        made, free_disk(gpu), smaller="a smaller max_length", checkpointing=engine.gradient_checkpointing
+    )
+
+
+def free_disk(gpu: Device | None) -> float:
+    """Bytes that may be written here; elsewhere that is not known."""
+    return devices.free_disk(Path.cwd()) if gpu is None else math.inf
 
 
 def _recipe(
@@ -161,23 +173,3 @@ def _precision(gpu: Device | None, config: Config) -> str:
     if gpu is not None:
         return "bf16" if gpu.bf16 else "fp32"
     return hardware.choose_precision("auto", hardware.device(), int(config.get_text_config().hidden_size), ignore)
-
-
-def _disk(
-    meta_model: MetaModel, summary: DataSummary, method: Method, tokens: int, frozen: Sequence[float]
-) -> dict[str, float]:
-    counted = meta_model.parameters
-    parts = {
-        "checkpoints": _CHECKPOINTS * memory.checkpoint_bytes(counted),
-        "model": 4.0 * summary.saved(counted, method),
-        "caches": _TOKEN_BYTES * tokens + summary.feature_bytes(meta_model, tokens, frozen),
-    }
-    return {**parts, "total": sum(parts.values())}
-
-
-def _remedy(method: str, checkpointing: bool, largest: int) -> str:
-    if largest:
-        return f"it does not fit: a batch of {largest} rows does, and gradient_accumulation makes up for the rest"
-    ways = [] if checkpointing else ["gradient_checkpointing=true"]
-    ways += {"full": ["--method lora", "--method qlora"], "lora": ["--method qlora"]}.get(method, [])
-    return f"it does not fit with a single row: try {', '.join([*ways, 'a smaller max_length', 'a smaller model'])}"

@@ -38,15 +38,22 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class DataSummary(ABC):
-    """What the data says: its form, the rows of each part, some of them, and what a run on it was settled to be. Its
-    methods are what a family knows of the cost of a run."""
+class Summary:
+    """What the data says: its form, the rows of each part, some of them, and what a run on it was settled to be."""
 
     form: str
     splits: dict[str, int]
     some: list[dict[str, Any]]
     settled: Plan
     unchecked: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return sum(self.splits.values())
+
+
+class DataSummary(Summary, ABC):
+    """The same of what is read as tokens. Its methods are what a family knows of the cost of a run."""
 
     batch_rows: ClassVar[tuple[int, int]]
     """The least rows of a batch where nothing is asked, and the most."""
@@ -56,10 +63,6 @@ class DataSummary(ABC):
     """Whether short rows take plain attention in bf16 on a processor."""
     cuts_unasked: ClassVar[bool]
     """Whether what is too long is cut where nothing is said."""
-
-    @property
-    def rows(self) -> int:
-        return sum(self.splits.values())
 
     @property
     def trained(self) -> float:

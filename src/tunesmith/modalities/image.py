@@ -25,6 +25,7 @@ _SHOWN = 96
 
 
 class Image(ImageData, Modality):
+    in_pixels: ClassVar[bool] = True
     cheap: ClassVar[str | None] = "colours_and_edges"
 
     def encode(

@@ -35,6 +35,7 @@ class Question(TextData, Modality):
     name: ClassVar[str] = "question"
     roles: ClassVar[tuple[str, ...]] = ("question", "context")
     noun: ClassVar[str] = "question"
+    parts: ClassVar[tuple[str, ...]] = ("question", "context")
     usual_task: ClassVar[str] = "question-answering"
     joins: ClassVar[bool] = False
     suffixes: ClassVar[frozenset[str]] = frozenset()

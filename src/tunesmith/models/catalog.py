@@ -22,7 +22,7 @@ from tunesmith.core.errors import ModelError, did_you_mean
 from tunesmith.core.events import Decided, Emit, ignore
 from tunesmith.core.files import read_bytes, sha256
 from tunesmith.core.imports import resolve
-from tunesmith.models import own_module
+from tunesmith.models import bare, own_module
 from tunesmith.models.safety import check_config_alone, refuse_pickles
 
 
@@ -229,9 +229,11 @@ def fetch(name: str, emit: Emit = ignore) -> Source:
     if own_module.is_name(name) and source.folder is None:
         from tunesmith.models import module_network  # which needs torch
 
-        source = replace(source, folder=module_network.write(name))
+        with bare.with_weights():
+            source = replace(source, folder=module_network.write(name))
     if source.folder is None and entry and entry.writer:
-        source = replace(source, folder=_written(entry, entry.writer))
+        with bare.with_weights():
+            source = replace(source, folder=_written(entry, entry.writer))
     if source.folder is not None:
         emit(Decided("model", source.name, f"weights come from {_origin(source)}{source.folder}"))
         return source
@@ -260,7 +262,7 @@ def on_this_machine() -> list[str]:
 def check_weights(source: Source) -> None:
     """Refuse packaged weights that differ from the published ones. Raises ModelError."""
     entry = source.entry
-    if entry is None or entry.weights_sha256 is None:
+    if entry is None or entry.weights_sha256 is None or bare.device() is not None:
         return
     if entry.writer is None and source.folder is not None:
         _check_digest(entry, source.folder / "model.safetensors", sha256(source.folder / "model.safetensors"))
@@ -366,7 +368,7 @@ def _download(source: Source) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    wanted = ["*.json", "*.txt", "*.model", *(["*.safetensors"] if bare.device() is None else [])]
     try:
         # asked first: a download would try for half a minute to reach nobody, and fetch no pickle to speak of
         info = HfApi().model_info(hub_id, timeout=_HUB_SECONDS)

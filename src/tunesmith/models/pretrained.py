@@ -13,6 +13,7 @@ import torch
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from tunesmith.core.errors import ModelError
+from tunesmith.models import bare
 from tunesmith.models.guard import loading
 from tunesmith.models.manifest import digest
 from tunesmith.models.types import Config, Network
@@ -29,12 +30,23 @@ def load_network(maker: type[Network], folder: Path, settings: Config | None = N
     given = {} if settings is None else {"config": settings}
     with quiet_transformers(), loading(folder):
         config = settings if given else AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if bare.device() is not None:
+            return _made(maker, config, folder, with_absent=bool(words.get("output_loading_info")))
         check_outline(maker, config, folder, read_weights(folder))
         return maker.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, **given, **words)
 
 
+def _made(maker: type[Network], config: Config, folder: Path, *, with_absent: bool) -> Any:
+    """The same without weights (`models.bare`)."""
+    with few_parts(folder / "config.json"):
+        network = maker.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return (network, {"missing_keys": set(), "mismatched_keys": set()}) if with_absent else network
+
+
 def fingerprint(folder: Path) -> str:
-    """sha256 over the contents that change what a model computes."""
+    """sha256 over the contents that change what a model computes; "" of one without weights."""
+    if bare.device() is not None:
+        return ""
     found = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix == ".safetensors" or path.name in _READ:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tunesmith.core.errors import ModelError
 from tunesmith.core.events import Emit, Warned, ignore
+from tunesmith.models import bare
 from tunesmith.models.adapter_json import check_adapter
 from tunesmith.models.model_json import check_config, read_object
 from tunesmith.models.own_types import teach_type
@@ -38,6 +39,8 @@ def check_folder(folder: Path, name: str, emit: Emit = ignore) -> dict[str, Any]
     Raises ModelError: no config, pickled weights only, a file that only calls itself safetensors, values that no
     network of these files can have, pipes and devices, links that lead elsewhere.
     """
+    if bare.device() is not None:
+        return check_config_alone(folder, name)
     check_files(folder)
     refuse_pickles([path.name for path in folder.iterdir()], name)
     config = read_config(folder, name)

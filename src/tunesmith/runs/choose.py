@@ -156,6 +156,13 @@ def inputs_of(task: str) -> Modality:
     return modality_named(name or "text")
 
 
+def asked_of(task: str, columns: int) -> list[str]:
+    """What a model of the task called `task` is asked about, part by part, where its rows have so many columns."""
+    predictor = None if task == "auto" else getattr(registry.get("tasks", task), "predictor", None)
+    alone = predictor is not None and registry.get("families.predictors", predictor).texts_alone
+    return list(inputs_of(task).parts[: 1 if alone else columns])
+
+
 def modality_named(name: str) -> Modality:
     """Raises OptionError."""
     modality: Modality = registry.get("modalities", name)()

@@ -87,7 +87,7 @@ def _simpler(spec: RunSpec, worth: Words, method: str) -> NextStep:
 
 def look_at_columns(spec: RunSpec) -> NextStep:
     """Where nothing is better than a constant answer."""
-    told = "See how the columns were read, and whether the answer can be told from the text at all."
+    told = "See how the data is read, and whether the answer can be told from it at all."
     return made(told, command(spec, "check"))
 
 
@@ -98,20 +98,21 @@ def train_simply(spec: RunSpec) -> NextStep:
 
 
 def use_it(run: Path, spec: RunSpec) -> NextStep:
-    return made(f"Use it: try a {_noun(run, spec)}, or a whole file with --data and --out.", use(run, spec))
+    first = _asked(run, spec)[0]
+    return made(f"Use it: try a {first}, or a whole file with --data and --out.", use(run, spec))
 
 
 def use(run: Path, spec: RunSpec) -> str:
     """The command that asks the model of a run for an answer."""
-    first = f"a {_noun(run, spec)} of yours"
-    return _joined("predict", _shown(run), *([first] if len(spec.text or []) < 2 else [first, "and its pair"]))
+    first, *others = _asked(run, spec)
+    return _joined("predict", _shown(run), f"a {first} of yours", *(f"its {other}" for other in others))
 
 
-def _noun(run: Path, spec: RunSpec) -> str:
-    """What the model of a run is asked about; `spec` may not have said of which task that is."""
+def _asked(run: Path, spec: RunSpec) -> list[str]:
+    """What the model of a run is asked about, part by part; `spec` may not have said of which task that is."""
     if spec.task == "auto" and is_run(run):
         spec = RunFolder(run).load_spec()
-    return choose.inputs_of(spec.task).noun
+    return choose.asked_of(spec.task, len(spec.text or [""]))
 
 
 def for_texts(spec: RunSpec, document: Words, run: Path, gates: Sequence[str]) -> NextStep:

@@ -129,7 +129,7 @@ def _contender(study: Study, split: SharedSplit, name: str, base: str, short: st
 
 def _title(name: str, split: SharedSplit) -> str:
     """What a contender is called, with the word for what is read here."""
-    return TITLES.get(name, baseline(name)).replace("texts", choose.inputs_of(split.words["task"]).nouns)
+    return TITLES.get(name, baseline(name))
 
 
 def _words(split: SharedSplit, name: str, base: str) -> Words:

@@ -53,5 +53,4 @@ def check(spec: RunSpec, source: object) -> Words:
 def _cost(plan: Plan, examples: Examples, splits: dict[str, int]) -> dict[str, float | None] | None:
     """As `tunesmith plan` reckons it, without the time where measuring would take long."""
     config, tokenizer, _ = read_config(plan.spec.model)
-    made = forecast(summary_of(plan, examples, splits), config, tokenizer, quick=_MEASURED)
-    return {"seconds": made.seconds, "memory_bytes": made.memory["total"], "disk_bytes": made.disk["total"]}
+    return forecast(summary_of(plan, examples, splits), config, tokenizer, quick=_MEASURED).estimate

@@ -8,16 +8,19 @@ from pathlib import Path
 from tunesmith.core.errors import OptionError
 from tunesmith.core.events import Emit
 from tunesmith.core.spec import RunSpec
+from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.meta_model import MetaModel
 from tunesmith.engine.meta_network import Parameters
 from tunesmith.engine.protocols import Method
-from tunesmith.families.plan_data import DataSummary, Texts, spread
+from tunesmith.families.plan_data import SAMPLE, DataSummary, Texts, spread
+from tunesmith.families.plan_pictures import DECODED, Pictures
 from tunesmith.families.predictive.frozen_prefix import CACHE_BYTES
 from tunesmith.families.predictive.settle import check_model, settle_plan
 from tunesmith.models.lengths import USUAL
 from tunesmith.models.types import Config, Tokenizer
 from tunesmith.runs.reading import read
+from tunesmith.runs.settle import Plan
 
 
 class Rows(DataSummary):
@@ -51,16 +54,26 @@ class Rows(DataSummary):
         return 4.0 * hidden * self.rows + min(CACHE_BYTES, states * meta_model.dtype.itemsize * hidden * tokens)
 
 
-def look(data: object, spec: RunSpec, folder: Path, emit: Emit) -> Rows:
+def look(data: object, spec: RunSpec, folder: Path, emit: Emit) -> Rows | Pictures:
     """See `runs.protocols.Family`."""
     prepared = read(spec.data if data is None else data, spec, folder, emit=emit)
     plan = settle_plan(spec, prepared, emit)
-    splits = {name: len(rows) for name, rows in prepared.splits.items()}
-    if not prepared.modality.in_tokens:
+    return summary_of(prepared, plan, check_model(plan, emit, weights=False))
+
+
+def summary_of(prepared: PreparedData, plan: Plan, unchecked: Sequence[str]) -> Rows | Pictures:
+    """What is known of prepared rows and the run that they would make. Raises OptionError for what is neither texts nor
+    pictures."""
+    modality = prepared.modality
+    if not modality.in_tokens and not modality.in_pixels:
         raise OptionError(
-            f"plan counts tokens, and {prepared.modality.nouns} are read as none.",
+            f"plan counts tokens or pixels, and {modality.nouns} are read as neither.",
             "`tunesmith check` says what a run would do; its first lines say what it needs.",
         )
-    inputs = [name for name in prepared.modality.roles if name in prepared.rows.column_names]
-    some = list(prepared.rows.select_columns(inputs).select(spread(len(prepared.rows))))
-    return Rows(prepared.columns.kind, splits, some, plan, tuple(check_model(plan, emit, weights=False)))
+    splits = {name: len(rows) for name, rows in prepared.splits.items()}
+    in_tokens = modality.in_tokens
+    inputs = [name for name in modality.roles if name in prepared.rows.column_names]
+    places = spread(len(prepared.rows), SAMPLE if in_tokens else DECODED)
+    some = list(prepared.rows.select_columns(inputs).select(places))
+    found = prepared.columns.kind, splits, some, plan, tuple(unchecked)
+    return Rows(*found) if in_tokens else Pictures(*found)
