@@ -27,6 +27,9 @@ from tunesmith.engine.retained import ForgettingMonitor, Retained, relative_dist
 from tunesmith.engine.self_distillation import self_distillation
 from tunesmith.engine.setup import Callback, Setup
 from tunesmith.models.language import LanguageModel
+from tunesmith.models.pooled import Pooled
+from tunesmith.models.reader import ReaderModel
+from tunesmith.models.sentence import SentenceModel
 
 _HELD_RATE = 0.5
 """Retained texts that are held with each new one."""
@@ -53,6 +56,12 @@ class Distill(Callback):
                 held = [self_distillation(model, one, weight, setup.device) for one in texts]
             setup.objective = MixedObjective(objective, held, _HELD_RATE, setup.seed)
             return
+        if not isinstance(model, Pooled | SentenceModel) or isinstance(model, ReaderModel):
+            raise OptionError(
+                "--callback distill holds what a head reads of each row, which is one vector, and answers here are "
+                "many for each row.",
+                "Use --callback rehearsal, ewc, l2sp or interpolate.",
+            )
         if type(objective) is not RowObjective:
             raise OptionError(
                 "--callback distill needs a method that learns row by row, and this one learns from pairs of rows.",

@@ -26,7 +26,7 @@ class Interpolate(Callback):
     summary: ClassVar[str] = "against forgetting: after training, go back part of the way to the start (WiSE-FT)"
 
     def on_setup(self, setup: Setup, monitor: ForgettingMonitor) -> None:
-        self._start: Mapping[str, Tensor] = copies(moving(setup.model))
+        self._start: Mapping[str, Tensor] = monitor.way(setup.model, copies(moving(setup.model)))
 
     def on_trained(self, setup: Setup, monitor: ForgettingMonitor) -> None:
         alpha = self.options.interpolate_alpha

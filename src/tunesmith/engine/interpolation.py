@@ -25,6 +25,7 @@ def walk(
     With `most`, only among those that lose at most that (the start itself, if none do). Returns the
     validation metric of the choice and that of `start`.
     """
+    start = monitor.way(setup.model, start)
     end = weights(setup.model, start)
     found = []
     for alpha in _ALPHAS:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.objective import Objective
+from tunesmith.engine.objective import EqualItems, Objective
 from tunesmith.models.model import Model
 
 
@@ -35,6 +35,9 @@ class MixedObjective:
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         """The batches of `new`, each grown by retained items; none comes again before all others came."""
+        for objective in self.retained:
+            if isinstance(objective, EqualItems):  # what is drawn anew for each epoch, such as a changed picture
+                objective.epoch = epoch
         drawn = self._drawn(np.random.default_rng((self.seed, epoch)))
         batches, owed = [], 0.0
         for batch in self.new.plan(epoch):

@@ -106,6 +106,10 @@ class RowObjective(EqualItems):
         own, other = self.row_loss(outputs, targets), self.row_loss(outputs, targets[partners])
         return (shares * own + (1 - shares) * other).sum()
 
+    def sampled_nll(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+        """As `engine.retained.Retained` has it: here the loss of the true targets, as none are drawn."""
+        return self.loss(model, items, device)
+
 
 @dataclass
 class SetObjective(RowObjective):

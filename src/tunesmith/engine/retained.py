@@ -65,9 +65,16 @@ class ForgettingMonitor:
     fingerprint: str = ""
     """Of the base model."""
     seed: int = 0
+    fresh_head: bool = False
+    """Whether the head begins with nothing, so that between it and the trained one lies nothing either."""
     moves: bool = True
     """Whether training changes what the probes look at; else they need not look again."""
     before: dict[bool, list[Any]] = field(default_factory=dict)
+
+    def way(self, model: Model, start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of the weights before training, by name, those that a model can be taken back to."""
+        fresh = {id(parameter) for parameter in new_head(model)} if self.fresh_head else set()
+        return {name: one for name, one in start.items() if id(model.get_parameter(name)) not in fresh}
 
     @property
     def counting(self) -> list[Probe]:
@@ -111,7 +118,7 @@ class ForgettingMonitor:
 
 def moving_body(model: Model) -> dict[str, nn.Parameter]:
     """The parameters that train and were there before: not those of a head made for this task."""
-    fresh = {id(parameter) for parameter in new_head(model)}
+    fresh = set() if model.answers_before else {id(parameter) for parameter in new_head(model)}
     return {name: parameter for name, parameter in moving(model).items() if id(parameter) not in fresh}
 
 

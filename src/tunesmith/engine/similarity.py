@@ -136,6 +136,14 @@ class PairObjective(RowObjective):
         others = (vectors[count:], torch.from_numpy(self.keys[more]).to(device)) if len(more) else None
         return self.batch_loss(outputs, targets, self.known, others).sum()
 
+    def sampled_nll(self, model: Any, items: np.ndarray, device: torch.device, chance: torch.Generator) -> Tensor:
+        """For vectors with noise of deviation 1, up to a constant: a row alone has nothing to be told apart from."""
+        assert isinstance(self.rows, EncodedPairs)
+        sides = self.rows.sides[self.positions[items]].reshape(1, -1)
+        batch = {name: values.to(device) for name, values in self.rows.of_texts(sides).items()}
+        vectors: Tensor = model(batch)[0].float()
+        return (vectors * torch.randn(vectors.shape, generator=chance, device=device)).sum()
+
     def _drawn(self, items: np.ndarray) -> np.ndarray:
         """Hard negatives of these items, of each others in every epoch."""
         if not self.drawn:

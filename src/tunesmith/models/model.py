@@ -13,6 +13,8 @@ class Model(nn.Module):
     def __init__(self, network: Network):
         super().__init__()
         self.network: Network = network
+        self.answers_before = False
+        """Whether the head has been trained on the same answers before, and so can forget them."""
 
     @property
     def config(self) -> Config:

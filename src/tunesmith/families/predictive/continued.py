@@ -26,12 +26,12 @@ from tunesmith.models.additions import ADAPTER, adapter_config
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.manifest import MANIFEST
 from tunesmith.models.pretrained import quiet_transformers
-from tunesmith.runs import text_language
+from tunesmith.runs import choose, text_language
 
 
-def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit, kind: str) -> str:
+def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit, task: str) -> str:
     """The name of the base model: the run that is continued, what was asked for, or what speaks the language of the
-    texts; `kind`: of network, a name of `models.loaders`. Raises what `check` does."""
+    texts; `task`: of this run. Raises what `check` does."""
     chain.check(spec, "predictive")
     if spec.options.get("sampled_texts"):
         raise OptionError(
@@ -39,7 +39,9 @@ def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit, kind: str) -> str
             "Give what it must not forget with --retain.",
         )
     if spec.continue_from:
+        _check_task(Path(spec.continue_from), task)
         _check_additions(Path(spec.continue_from), spec.method)
+    kind = choose.loader_of(registry.get("tasks", task)).bases
     name = text_language.base_for(chain.base_name(spec), texts, emit, kind, spec.method)
     if spec.continue_from is None and adapter_config(Path(name)):
         raise ModelError(
@@ -47,6 +49,21 @@ def base_name(spec: RunSpec, texts: Sequence[str], emit: Emit, kind: str) -> str
             "Give the base that it was added to.",
         )
     return name
+
+
+def _has_linear_head(task: str) -> bool:
+    return registry.get("tasks", task).probe_loss is not None
+
+
+def _check_task(path: Path, task: str) -> None:
+    """A network whose answers no linear head gives goes on with the same task. Raises OptionError."""
+    before = RunFolder.open(path).load_spec().task
+    if before == task or (_has_linear_head(before) and _has_linear_head(task)):
+        return
+    raise OptionError(
+        f"The run {path} has learned {before}, whose network does not fit {task}.",
+        f"Continue a run of {task}, or begin with a base: --model NAME.",
+    )
 
 
 def _check_additions(path: Path, method: str) -> None:
@@ -63,9 +80,12 @@ def _check_additions(path: Path, method: str) -> None:
 
 
 def base_source(folder: RunFolder, spec: RunSpec) -> str:
-    """What the loader loads: for a continued run, a folder in the cache with its network without its head."""
+    """What the loader loads: for a continued run, a folder in the cache with its network without its head; where no
+    linear head gives the answers, its whole model, as there is no linear solution that a new head could begin with."""
     if spec.continue_from is None:
         return spec.model
+    if not _has_linear_head(spec.task) and not chain.additions(Path(spec.continue_from)):
+        return str(chain.finished_run(Path(spec.continue_from), "predictive").model)
     path = folder.cache / "base"
     if not path.exists():
         _save_body(chain.finished_run(Path(spec.continue_from), "predictive"), path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tunesmith.core import registry
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import ignore
 from tunesmith.core.files import read_json
@@ -55,7 +56,7 @@ def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
     run = chain.finished_run(path, "predictive") if is_run(path) else None
     if run is None and (found := peek(str(path))) is not None and found.form == "text":
         return Read(path, False, own, None, _own_texts(path, own.seed))
-    spec = run.load_spec() if run else RunSpec(data=str(path), seed=own.seed)
+    spec = run.load_spec() if run else _spec_of_file(own, path)
     try:
         data = reading.read(spec.data, spec, folder.cache)
     except DataError as error:
@@ -70,6 +71,16 @@ def _read(folder: RunFolder, own: RunSpec, path: Path) -> Read:
                 fix="Put the data back, or retain a file instead: --retain old_task.csv",
             )
     return Read(path, run is not None, spec, data, [])
+
+
+def _spec_of_file(own: RunSpec, path: Path) -> RunSpec:
+    """How a file is read: by itself. What no linear head answers is the run's own task, with the run's own names of
+    labels."""
+    spec = RunSpec(data=str(path), seed=own.seed)
+    if registry.get("tasks", own.task).probe_loss is not None:
+        return spec
+    names = own.options.get("label_names")
+    return spec.model_copy(update={"task": own.task, "options": {} if names is None else {"label_names": names}})
 
 
 def _own_texts(path: Path, seed: int) -> list[str]:

@@ -35,9 +35,7 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     if spec.goal is not None:
         metrics.get(parse_goal(spec.goal, "--goal", kind).metric, kind)  # must be one of this task
     train = data.splits["train"]
-    model_name = continued.base_name(
-        spec, text_language.sample(data), emit, choose.loader_of(registry.get("tasks", task_name)).bases
-    )
+    model_name = continued.base_name(spec, text_language.sample(data), emit, task_name)
     forecast = forecast_of(model_name, data, spec)
     method_name = choose.method_for(spec, choose.training_rows(data, train, model_name, task_name), emit, forecast)
     chosen = {

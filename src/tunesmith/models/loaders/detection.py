@@ -46,7 +46,7 @@ def load_base(
     finds = _finds_boxes(config)
     own = config["model_type"] == OWN or not finds
     processor = whole_picture_processor(
-        source.folder, name, longest=longest or (usual if own else None), shape=shape, own=own
+        source.folder, name, longest=longest or (None if finds else usual), shape=shape, own=own
     )
     zero_shot = False
     if finds:

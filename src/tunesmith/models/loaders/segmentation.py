@@ -50,7 +50,7 @@ def load_base(
     config = check_segmenter(source.folder, name, emit)
     whole = _segments(config)
     own = config["model_type"] == OWN or not whole
-    if longest is None and own:
+    if longest is None and not whole:  # what stands already says its size
         longest = int(min(max(side, USUAL_SIDES[0]), USUAL_SIDES[1]))
     processor = whole_picture_processor(source.folder, name, longest=longest, shape=shape, own=own, usual=_PROCESSOR)
     zero_shot = False
