@@ -39,6 +39,8 @@ class Target(ABC):
     """Answers that are held in memory while a file of many rows is answered."""
     has_thresholds: ClassVar[bool] = False
     """Whether answers are given from a probability on that is chosen on validation rows."""
+    tuned_early: ClassVar[bool] = False
+    """Whether epochs are compared by what is reached with it, and not with the usual probability."""
 
     def __init__(self, kind: str, label_names: list[str] | None):
         self.kind, self.label_names = kind, label_names

@@ -53,8 +53,8 @@ class Answered:
 class AnswerRows(RowStatistics):
     """Questions with what was answered beside the truth.
 
-    reached: float64 [n, 2], F1 and exact match of the best answer, given or not; answerable: float64 [n], as `Answered`
-    has it.
+    reached: float64 [n, 2], F1 and exact match of the best answer, given or not; silent: float64 [n], the same of
+    none.
     """
 
     kind: str = "answers"
@@ -62,12 +62,13 @@ class AnswerRows(RowStatistics):
     truth: list[list[Span]] = field(default_factory=list)
     threshold: float = 0.5
     reached: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    silent: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def take(self, rows: np.ndarray) -> AnswerRows:
         chosen = [int(at) for at in np.arange(len(self))[rows]]
         sums = {name: some[rows] for name, some in self.sums.items()}
         given, truth = [self.given[at] for at in chosen], [self.truth[at] for at in chosen]
-        return AnswerRows(sums, self.kind, given, truth, self.threshold, self.reached[rows])
+        return AnswerRows(sums, self.kind, given, truth, self.threshold, self.reached[rows], self.silent[rows])
 
     def same_rows(self, other: object) -> bool:
         return super().same_rows(other) and (not isinstance(other, AnswerRows) or self.truth == other.truth)
@@ -85,44 +86,45 @@ class AnswerRows(RowStatistics):
 
 
 def answer_rows(given: Sequence[Answered], truth: Sequence[Sequence[Span]], threshold: float = 0.5) -> AnswerRows:
-    """The best of several true answers counts. A question without an answer is right where none is given (Rajpurkar et
-    al. 2018). Raises ValueError where lengths differ."""
-    pairs = list(zip(given, truth, strict=True))
-    reached = np.array([_reached(one.spans[0].text if one.spans else "", right) for one, right in pairs]).reshape(-1, 2)
+    """As SQuAD 2.0's script counts (Rajpurkar et al. 2018): the best of several true answers counts; a question without
+    an answer, or whose answers are nothing but articles and punctuation, is right where nothing is given. Raises
+    ValueError where lengths differ."""
+    wanted = [[one.text for one in right if answer_tokens(one.text)] or [""] for right in truth]
+    reached = np.array([
+        _reached(one.spans[0].text if one.spans else "", texts) for one, texts in zip(given, wanted, strict=True)
+    ]).reshape(-1, 2)  # fmt: skip
+    silent = np.array([texts == [""] for texts in wanted], dtype=np.float64)
     answered = np.array([one.best(threshold) is not None for one in given], dtype=bool)
-    wanted = np.array([bool(right) for right in truth], dtype=bool)
-    values = np.where((answered & wanted)[:, None], reached, (answered == wanted)[:, None] & ~wanted[:, None])
-    every = np.ones(len(pairs))
+    values = np.where(answered[:, None], reached, silent[:, None])
+    every = np.ones(len(wanted))
     sums = {
         "f1": np.column_stack([values[:, 0], every, every]), "exact_match": np.column_stack([values[:, 1], every]),
     }  # fmt: skip
-    if not wanted.all():
-        sums["f1_has_answer"] = np.column_stack([values[:, 0] * wanted, wanted]).astype(np.float64)
-        sums["no_answer_accuracy"] = np.column_stack([~answered & ~wanted, ~wanted]).astype(np.float64)
-    return AnswerRows(sums, "answers", list(given), [list(right) for right in truth], threshold, reached)
+    has = np.array([bool(right) for right in truth], dtype=bool)
+    if not has.all():
+        sums["f1_has_answer"] = np.column_stack([values[:, 0] * has, has]).astype(np.float64)
+        sums["no_answer_accuracy"] = np.column_stack([values[:, 1] * ~has, ~has]).astype(np.float64)
+    return AnswerRows(sums, "answers", list(given), [list(right) for right in truth], threshold, reached, silent)
 
 
 def best_threshold(rows: AnswerRows) -> float | None:
     """From how sure on an answer is given, so that F1 is highest on these rows; None where all of them have one. As
     SQuAD 2.0's script finds it, half way between two rows."""
-    wanted = np.array([bool(right) for right in rows.truth], dtype=bool)
-    if wanted.all() or not len(rows):
+    if all(rows.truth) or not len(rows):
         return None
     sure = np.array([one.answerable for one in rows.given])
     order = np.argsort(-sure, kind="stable")
-    gains = np.where(wanted, rows.reached[:, 0], -1.0)[order]  # of answering this row too
+    gains = (rows.reached[:, 0] - rows.silent)[order]  # of answering this row too
     totals = np.concatenate([[0.0], np.cumsum(gains)])
     cuts = np.concatenate([[1.0], sure[order], [0.0]])
-    possible = np.flatnonzero(np.append(np.diff(cuts[:-1]) < 0, True) | (np.arange(len(totals)) == 0))
+    possible = np.flatnonzero(np.append(np.diff(cuts[:-1]) < 0, True))
     count = int(possible[np.argmax(totals[possible])])
     return float((cuts[count] + cuts[count + 1]) / 2)
 
 
-def _reached(given: str, wanted: Sequence[Span]) -> tuple[float, float]:
+def _reached(given: str, wanted: Sequence[str]) -> tuple[float, float]:
     """(F1, exact match) of the best of the true answers."""
-    if not wanted:
-        return 0.0, 0.0
-    found = [_pair(given, one.text) for one in wanted]
+    found = [_pair(given, one) for one in wanted]
     return max(one[0] for one in found), max(one[1] for one in found)
 
 

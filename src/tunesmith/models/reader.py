@@ -67,21 +67,21 @@ def best_spans(outputs: Tensor, longest: float) -> Tensor:
     """float32 [rows, 1 + BEST, 3] of outputs [rows, windows, tokens, 4]: of 'no answer' and of the best answers where
     they begin and end, in characters, and their score; both are -1 for 'no answer' and where there are fewer.
 
-    The score of an answer is by how much the sum of its two logits is above that of 'no answer' in its own window,
-    which makes windows comparable (Devlin et al. 2019, section 4.3); that of 'no answer' itself is 0. An answer has
-    at most `longest` characters.
+    The score of an answer is by how much the sum of its two logits is above that of 'no answer' (Devlin et al. 2019,
+    section 4.3), which is of all windows together as in the loss; that of 'no answer' itself is 0. An answer has at
+    most `longest` characters.
     """
     rows, windows, length, _ = outputs.shape
     logits, places = outputs[..., :2], outputs[..., 2:]
     context = places[..., 0] >= 0
     null = (places[..., 0] == -1).unsqueeze(-1)
-    of_null = torch.where(null, logits, torch.full_like(logits, 0.0)).sum(2).sum(-1)  # [rows, windows]
+    of_null = logits.masked_fill(~null, 2 * NOWHERE).flatten(1, 2).logsumexp(1).sum(-1)  # [rows]
     inside = logits.masked_fill(~context.unsqueeze(-1), NOWHERE)
     count = min(BEST, length)
     begin, first = inside[..., 0].topk(count, -1)
     end, last = inside[..., 1].topk(count, -1)
     starts, ends = places[..., 0].gather(-1, first), places[..., 1].gather(-1, last)
-    sums = begin.unsqueeze(-1) + end.unsqueeze(-2) - of_null[..., None, None]
+    sums = begin.unsqueeze(-1) + end.unsqueeze(-2) - of_null[:, None, None, None]
     fits = (first.unsqueeze(-1) <= last.unsqueeze(-2)) & (ends.unsqueeze(-2) - starts.unsqueeze(-1) <= longest)
     real = (starts.unsqueeze(-1) >= 0) & (ends.unsqueeze(-2) >= 0)
     sums = sums.masked_fill(~(fits & real), 2 * NOWHERE).reshape(rows, -1)

@@ -49,6 +49,10 @@ class QuestionAnswering(PredictiveTask):
     metrics: tuple[str, ...] = ("f1", "exact_match")
     probe_loss: Loss | None = None
     usual_method: ClassVar[str | None] = "full"
+    method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {"full": (4e-4, 5)}
+    epochs_rows: ClassVar[int | None] = 800
+    batch_rows: ClassVar[tuple[int, int]] = (4, 8)
+    usual_patience: ClassVar[int | None] = 4
     kind: Kind = "answers"
     _longest = 0
     """Characters of the longest answer."""
@@ -103,13 +107,12 @@ class QuestionAnswering(PredictiveTask):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """outputs float32 [rows, windows, tokens, 4] of `ReaderModel`, targets bool [rows, windows, tokens, 2]. Of each
-        row the mean over its windows, begin and end alike; where several places are right, all of what they are given
-        counts (Clark & Gardner 2018, section 3.2)."""
-        logits = outputs[..., :2]
-        right = logits.masked_fill(~targets, 2 * NOWHERE).logsumexp(2)
-        losses = (logits.logsumexp(2) - right).mean(-1)
-        real = targets.any(2).any(-1)
-        return (losses * real).sum(-1) / real.sum(-1)
+        row the mean of begin and end, each over the tokens of all windows together, so that windows can be compared;
+        where several places are right, all of what they are given counts (Clark & Gardner 2018, section 3)."""
+        logits, marks = outputs[..., :2].flatten(1, 2), targets.flatten(1, 2)
+        inside = marks & (outputs[..., 2:3] >= 0).flatten(1, 2)
+        right = torch.where(inside.any(1, keepdim=True), inside, marks)  # 'no answer' only where no window has one
+        return (logits.logsumexp(1) - logits.masked_fill(~right, 2 * NOWHERE).logsumexp(1)).mean(-1)
 
     def kept(self, outputs: Tensor) -> Tensor:
         """float32 [rows, answers, 3]: `best_spans`."""

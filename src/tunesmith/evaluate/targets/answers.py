@@ -33,6 +33,7 @@ class Answers(Target):
     price: ClassVar[str | None] = None
     one_answer: ClassVar[bool] = False
     has_thresholds: ClassVar[bool] = True
+    tuned_early: ClassVar[bool] = True
 
     def truth(self, values: Sequence[Any]) -> list[list[Span]]:
         """Of each row the true answers; none where there is none."""

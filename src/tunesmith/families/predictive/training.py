@@ -61,7 +61,10 @@ def setup(run: PredictiveRun) -> loop.Setup:
         logits, loss = linear_head.judged(run, watched)
         if not np.isfinite(loss):
             return {"loss": loss}
-        return {"loss": loss, **compute(run.measured_at(watched, logits), plan.task.metrics)}
+        found = run.measured_at(watched, logits)
+        if plan.task.target.tuned_early and (cuts := plan.task.target.tune(found)) is not None:
+            found = run.measured_at(watched, logits, cuts)
+        return {"loss": loss, **compute(found, plan.task.metrics)}
 
     def on_stage(stage: int) -> bool:
         last = plan.method.on_stage(stage, run.bundle)
