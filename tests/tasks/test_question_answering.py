@@ -384,6 +384,18 @@ def test_baselines_are_sentences() -> None:
     )
     assert list(found) == ["constant_answer", "best_sentence"]
     assert compute(found["best_sentence"])["f1"] > compute(found["constant_answer"])["f1"] == 0
+    # half of them have no answer: to give none is then worth more than a sentence, and none is given to what is unlike
+    rows = Dataset.from_list([{"question": ask, "context": context} for ask in ("how old is my card", "who paid")] * 4)
+    found = Target("answers", None).baselines(
+        (rows, rows), ([*truth, []] * 4, [*truth, []] * 4), "best_sentence", lambda *_: (None, None), seed=0,
+        emit=lambda _: None,
+    )  # fmt: skip
+    assert compute(found["constant_answer"]) == {
+        "f1": 0.5, "exact_match": 0.5, "f1_has_answer": 0.0, "no_answer_accuracy": 1.0,
+    }  # fmt: skip
+    sentence = compute(found["best_sentence"])
+    assert sentence["no_answer_accuracy"] == 1
+    assert sentence["f1_has_answer"] > 0
 
 
 @pytest.mark.story

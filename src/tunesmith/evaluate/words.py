@@ -18,7 +18,7 @@ BASELINES = {
     "table_ridge": "the columns without the text, as a linear model",
     "table_gradient_boosting": "the columns without the text, as boosted trees",
     "linear_probe_text": "a linear model on the frozen base, without the columns",
-    "constant_answer": "no answer, or the first sentence, whichever is usual",
+    "constant_answer": "no answer, or the first sentence, whichever is right more often",
     "best_sentence": "the sentence that is most like the question",
     "pixel_colours": "the most frequent class of each colour",
     "random": "documents in random order",

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,11 +14,15 @@ from datasets import Dataset
 
 from tunesmith.core.events import Emit
 from tunesmith.core.measured import Measured
+from tunesmith.engine.batching import sample
 from tunesmith.engine.protocols import Target
 from tunesmith.evaluate.answers import Answered, AnswerRows, Span, answer_rows, answer_tokens, best_threshold
+from tunesmith.evaluate.measured import compute
 
 USUAL = 0.5
 """From how sure on an answer is given where nothing was tuned: where it is likelier than none."""
+_LEARNED = 2_000
+"""Training rows by which simple ways to answer are settled."""
 _CANDIDATES = 3
 """Answers that `predict` gives, the best among them."""
 _WITHIN = r"[^\n.!?\u3002\uff01\uff1f]*"
@@ -76,17 +81,27 @@ class Answers(Target):
         self, rows: tuple[Dataset, Dataset], truths: tuple[Any, Any], cheap: str | None,
         features: Callable[[np.ndarray, Emit], tuple[Any, Any]], *, seed: int, emit: Emit,
     ) -> dict[str, Measured]:  # fmt: skip
-        """None, or where most training rows have an answer the first sentence; and the sentence that has the most of
-        the question's words in it, each by how rare it is in the contexts (TF-IDF)."""
-        none = sum(not one for one in truths[0]) > len(truths[0]) / 2
-        contexts = [str(text) for text in rows[1]["context"]]
-        constant = [Answered(() if none else tuple(sentences(text))[:1]) for text in contexts]
-        found = {self.constant: self.measure(constant, truths[1])}
+        """None or the first sentence, whichever is worth more on training rows; and the sentence that has the most of
+        the question's words in it, each by how rare it is in the contexts (TF-IDF), or none where it is less like the
+        question than is best on training rows."""
+        known = sample(np.arange(len(rows[0])), _LEARNED, seed)
+        learned, right = rows[0].select(known), [truths[0][int(at)] for at in known]
+        constant: list[Callable[[Dataset], list[Answered]]] = [_none, _first]
+        worth = [compute(self.measure(of(learned), right), ["f1"]).get("f1", 0.0) for of in constant]
+        found = {self.constant: self.measure(constant[int(np.argmax(worth))](rows[1]), truths[1])}
         if cheap is not None:
             rarity = _Rarity(rows[0])
-            asked = zip(rows[1]["question"], contexts, strict=True)
-            found[cheap] = self.measure([Answered(rarity.best(*pair)) for pair in asked], truths[1])
+            cut = self.tune(self.measure(rarity.answers(learned), right))
+            found[cheap] = self.measure(rarity.answers(rows[1]), truths[1], np.zeros(1) if cut is None else cut)
         return found
+
+
+def _none(rows: Dataset) -> list[Answered]:
+    return [Answered(()) for _ in range(len(rows))]
+
+
+def _first(rows: Dataset) -> list[Answered]:
+    return [Answered(tuple(islice(sentences(str(text)), 1))) for text in rows["context"]]
 
 
 class _Rarity:
@@ -97,11 +112,18 @@ class _Rarity:
         self._counts = Counter(word for text in known for word in set(answer_tokens(text)))
         self._all = len(known)
 
-    def best(self, question: str, context: str) -> tuple[Span, ...]:
-        """The sentence that is most alike, as one span; none where there is no sentence."""
+    def answers(self, rows: Dataset) -> list[Answered]:
+        """Of each row the sentence that is most alike, and how much so, from 0 to 1."""
+        return [self._best(str(one), str(other)) for one, other in zip(rows["question"], rows["context"], strict=True)]
+
+    def _best(self, question: str, context: str) -> Answered:
         asked = {word: self._weight(word) for word in answer_tokens(question)}
         scored = [(self._like(asked, span.text), -at, span) for at, span in enumerate(sentences(context))]
-        return (max(scored)[2],) if scored else ()
+        if not scored:
+            return Answered(())
+        like, _, span = max(scored)
+        size = math.sqrt(sum(weight**2 for weight in asked.values()))
+        return Answered((span,), like / size if size else 0.0)
 
     def _weight(self, word: str) -> float:
         return math.log((1 + self._all) / (1 + self._counts[word])) + 1
