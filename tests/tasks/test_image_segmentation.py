@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tunesmith.Run:
     tiny_convnet.write(folder / "base")
     return tunesmith.train(
         str(data), model=str(folder / "base"), out=folder / "run", epochs=8, batch_size=4, learning_rate=1e-2,
-        image_size=64, augment="light", verbose=False,
+        image_size=64, augment="light", tta="horizontal", verbose=False,
     )  # fmt: skip
 
 
@@ -78,6 +78,9 @@ def test_shapes_are_learned_measured_shown_and_answered(run: tunesmith.Run, tmp_
     pictures = sorted((data / "images").iterdir())
     large = Image.open(pictures[0]).resize((301, 200))
     answer = model.predict(large)
+    assert model.bundle.model.mirrors == ((3,),)  # --tta is a part of the saved model
+    turned = np.asarray(model.predict(large.transpose(Image.Transpose.FLIP_LEFT_RIGHT))["mask"])[:, ::-1]
+    assert (turned == np.asarray(answer["mask"])).mean() > 0.99
     assert (answer["mask"].size, answer["mask"].mode) == ((301, 200), "P")
     assert sum(answer["shares"].values()) == pytest.approx(1, abs=1e-4)
     names = np.array(model.labels)[np.asarray(answer["mask"])]
@@ -101,6 +104,7 @@ def test_shapes_are_learned_measured_shown_and_answered(run: tunesmith.Run, tmp_
     from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
     other = AutoModelForSemanticSegmentation.from_pretrained(run.folder.model).eval()
+    model.bundle.model.mirrors = ()  # of which transformers knows nothing
     with torch.no_grad():
         logits = torch.nn.functional.interpolate(
             other(pixel_values=pixels).logits, size=(32, 64), mode="bilinear", align_corners=False

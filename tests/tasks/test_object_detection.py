@@ -14,7 +14,8 @@ from PIL import Image
 import tiny_detectors
 import tunesmith
 from tunesmith.core.errors import ModelError
-from tunesmith.engine import box_loss
+from tunesmith.core.events import ignore
+from tunesmith.engine import box_fusion, box_loss
 from tunesmith.engine.augment import Augmentation
 from tunesmith.engine.detected import NOTHING, EncodedDetections
 from tunesmith.engine.pixels import EncodedPictures
@@ -45,7 +46,7 @@ def train(folder: Path, **words: Any) -> tunesmith.Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> tunesmith.Run:
     folder = tmp_path_factory.mktemp("boxes")
     TOY.base(folder / "base")
-    return train(folder, model=str(folder / "base"), augment="light", flip="both", verbose=False)
+    return train(folder, model=str(folder / "base"), augment="light", flip="both", tta="horizontal")
 
 
 @pytest.mark.story
@@ -66,6 +67,7 @@ def test_what_a_run_leaves(run: tunesmith.Run) -> None:
 def test_answers_are_in_pixels_of_the_picture(run: tunesmith.Run, tmp_path: Path) -> None:
     folder = run.path.parent
     model = tunesmith.load(run.path)
+    assert model.bundle.model.mirrors == ((3,),)  # --tta is a part of the saved model
     small = model.predict(str(folder / "shapes-0.png"))
     assert {one["label"] for one in small["objects"]} <= {"cold", "warm"}
     Image.open(folder / "shapes-0.png").resize((256, 128), Image.Resampling.NEAREST).save(tmp_path / "large.png")
@@ -147,6 +149,42 @@ def test_of_doubles_the_surest_is_left() -> None:
     boxes = torch.tensor([[0.0, 0, 0.5, 0.5], [0.0, 0, 0.5, 0.48], [0.0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]])
     labels = torch.tensor([0, 0, 1, 0])
     assert box_loss.without_doubles(boxes, labels).tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["ours", "rt_detr", "yolos"])
+def test_mirror_images_are_seen_too_and_boxes_are_turned_back(kind: str, tmp_path: Path) -> None:
+    TOY.base(tmp_path / "base") if kind == "ours" else tiny_detectors.write(kind, tmp_path / "base")
+    task = ObjectDetection(ObjectDetection.Options(image_size=64, tta="both"))
+    task.label_names = ["cold", "warm"]
+    torch.manual_seed(0)
+    model = task.load(str(tmp_path / "base"), ignore).model.eval()
+    for parameter in model.head.parameters():  # else all places say the same
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    pixels = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        plain_, turned = (model({"pixel_values": one}) for one in (pixels, pixels.flip(3)))
+    assert plain_.shape[1] == 4
+    targets = torch.tensor([[[1, 0.1, 0.2, 0.5, 0.7]], [[0, 0.4, 0.4, 0.9, 0.6]]])
+    assert task.loss(plain_, targets).shape == (2,)
+    answers = [task.kept(one) for one in (plain_, turned)]
+    assert answers[0].shape == (2, *model.outputs)
+    for here, there in zip(*answers, strict=True):
+        assert (here[:, 0] >= 0).any()
+        torch.testing.assert_close(here[:, 1], there[:, 1], atol=1e-4, rtol=0)
+        torch.testing.assert_close(here[0, [2, 4]], 1 - there[0, [4, 2]], atol=1e-3, rtol=0)
+        torch.testing.assert_close(here[0, [3, 5]], there[0, [3, 5]], atol=1e-3, rtol=0)
+    model.train()
+    assert model({"pixel_values": pixels}).dim() == 3  # of what is learned there is one look
+
+
+def test_boxes_of_several_looks_are_fused() -> None:
+    none = [-1.0, 0, 0, 0, 0, 0]
+    first = [[0, 0.9, 0.1, 0.1, 0.5, 0.5], [1, 0.8, 0.1, 0.1, 0.5, 0.5], [0, 0.6, 0.6, 0.6, 0.9, 0.9]]
+    second = [[0, 0.3, 0.14, 0.1, 0.54, 0.5], none, none]
+    found = box_fusion.fused(torch.tensor([[first, second]]))[0]
+    assert found[:, 0].tolist()[:4] == [0, 1, 0, -1]
+    torch.testing.assert_close(found[:3, 1], torch.tensor([0.6, 0.4, 0.3]))  # one that a single look sees is less sure
+    torch.testing.assert_close(found[0, 2:], torch.tensor([0.11, 0.1, 0.51, 0.5]))
 
 
 def test_a_detector_of_transformers_learns_in_smaller_steps(tmp_path: Path) -> None:

@@ -168,15 +168,15 @@ class TrainWords(TypedDict, total=False):
     flip: Literal["auto"] | Literal["none", "horizontal", "vertical", "both"] | None
     """How training pictures may be mirrored. Never where labels depend on it, as those of digits, text and signs do;
     auto asks a linear head on the frozen base whether its answers stay the same."""
+    tta: Literal["none", "horizontal", "vertical", "both"] | None
+    """Test-time flips: answers are those to a picture and to its mirror images together, also in the saved model,
+    and take as many times longer. Probabilities are averaged, boxes that overlap are fused."""
     mixup: float | None
     """Pictures of a batch are blended in pairs, and so are their targets: alpha of the Beta distribution that their
     shares are drawn from (mixup, Zhang et al. 2018; 0.2 is usual); 0: not at all."""
     cutmix: float | None
     """The same with a part of one picture put into another (CutMix, Yun et al. 2019; 1.0 is usual). With both, each
     in half of the batches."""
-    tta: Literal["none", "horizontal", "vertical", "both"] | None
-    """Test-time flips: answers are those to a picture and to its mirror images together, also in the saved model,
-    and take as many times longer."""
     sampling: Literal["plain", "balanced"] | None
     """How often training pictures come in an epoch: each once (plain), or those of rare labels as often as those of
     frequent ones (balanced)."""

@@ -24,6 +24,9 @@ class AugmentOptions(Options):
     flip: Literal["auto"] | Flip = "auto"
     """How training pictures may be mirrored. Never where labels depend on it, as those of digits, text and signs do;
     auto asks a linear head on the frozen base whether its answers stay the same."""
+    tta: Flip = "none"
+    """Test-time flips: answers are those to a picture and to its mirror images together, also in the saved model, and
+    take as many times longer. Probabilities are averaged, boxes that overlap are fused."""
 
 
 class PictureOptions(AugmentOptions):
@@ -35,9 +38,6 @@ class PictureOptions(AugmentOptions):
     cutmix: float = Field(default=0.0, ge=0)
     """The same with a part of one picture put into another (CutMix, Yun et al. 2019; 1.0 is usual). With both, each in
     half of the batches."""
-    tta: Flip = "none"
-    """Test-time flips: answers are those to a picture and to its mirror images together, also in the saved model, and
-    take as many times longer."""
 
 
 def settle_augmentation(rows: EncodedItems, options: AugmentOptions, ask: Ask | None, emit: Emit) -> Words:

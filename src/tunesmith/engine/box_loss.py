@@ -51,7 +51,9 @@ def generalised(first: Tensor, second: Tensor) -> Tensor:
 
 def loss(outputs: Tensor, targets: Tensor, form: Form) -> Tensor:
     """One loss a row, float32 [b]. `outputs` as `DetectionModel.forward` gives them; `targets` float32 [b, most, 5]:
-    label (-1: none, -2: a crowd, within which nothing is learned), and box."""
+    label (-1: none, -2: a crowd, within which nothing is learned), and box. Of several looks the mean."""
+    if outputs.dim() == 4:
+        return torch.stack([loss(look, targets, form) for look in outputs.unbind(1)]).mean(0)
     if form == "dense":
         return dense_loss(outputs, targets)
     return torch.stack([_set_loss(row, of, form) for row, of in zip(outputs, targets, strict=True)])

@@ -1,4 +1,4 @@
-"""What tasks with one answer for a picture share, whatever that answer is."""
+"""What tasks on pictures share, whatever is learned of them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,45 @@ from typing import Any, ClassVar
 from tunesmith.core.events import Emit
 from tunesmith.core.spec import Words
 from tunesmith.engine.augment import Flip
-from tunesmith.engine.augment_options import PictureOptions, settle_augmentation
+from tunesmith.engine.augment_options import AugmentOptions, PictureOptions, settle_augmentation
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.models.bundle import Bundle
-from tunesmith.models.vision import VisionModel
+from tunesmith.models.mirrors import HEIGHT, WIDTH, Axes, Mirrored
 
-_MIRRORS: dict[Flip, tuple[tuple[int, ...], ...]] = {
-    "none": (), "horizontal": ((3,),), "vertical": ((2,),), "both": ((3,), (2,), (2, 3)),
+_MIRRORS: dict[Flip, tuple[Axes, ...]] = {
+    "none": (), "horizontal": ((WIDTH,),), "vertical": ((HEIGHT,),), "both": ((WIDTH,), (HEIGHT,), (HEIGHT, WIDTH)),
 }  # fmt: skip
 
 
-class PictureTask(PredictiveTask):
-    """Stands before the class that says what is learned: `class ImageClassification(PictureTask, Classification)`."""
+class SeenTask(PredictiveTask):
+    """Learns from pictures that are changed at random, and may look at mirror images of those that are asked."""
 
     modality: ClassVar[str] = "image"
+    options: AugmentOptions
+    _tta: Flip | None = None
+    """Of a saved model."""
+
+    def equip(self, bundle: Bundle) -> None:
+        if isinstance(bundle.model, Mirrored):
+            bundle.model.mirrors = _MIRRORS[self._tta or self.options.tta]
+
+    def settle_rows(self, rows: EncodedItems, ask: Ask | None, emit: Emit) -> Words:
+        return settle_augmentation(rows, self.options, ask, emit)
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "tta": self._tta or self.options.tta}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self._tta = state.get("tta", "none")  # models of earlier versions have none
+
+
+class PictureTask(SeenTask):
+    """With one answer for a picture. Stands before the class that says what is learned: `class
+    ImageClassification(PictureTask, Classification)`."""
+
     loader: ClassVar[str] = "vision"
     batch_rows: ClassVar[tuple[int, int]] = (16, 32)
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {
@@ -36,24 +59,8 @@ class PictureTask(PredictiveTask):
     """Ten pictures for each of ten hand signs: on the ten that chose, the first epochs were worse than the start, and
     training ended there; at its end 0.84 to 0.87 of 200 test pictures were right, at the start 0.73."""
     options: PictureOptions
-    _tta: Flip | None = None
-    """Of a saved model."""
 
     def load(self, model: str, emit: Emit) -> Bundle:
         bundle = super().load(model, emit)  # type: ignore[safe-super]  # of the class behind it
         self.equip(bundle)
         return bundle
-
-    def equip(self, bundle: Bundle) -> None:
-        if isinstance(bundle.model, VisionModel):
-            bundle.model.mirrors = _MIRRORS[self._tta or self.options.tta]
-
-    def settle_rows(self, rows: EncodedItems, ask: Ask | None, emit: Emit) -> Words:
-        return settle_augmentation(rows, self.options, ask, emit)
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "tta": self._tta or self.options.tta}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        super().restore(state)
-        self._tta = state.get("tta", "none")  # models of earlier versions have none

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from tunesmith.models.mirrors import HEIGHT, WIDTH, Axes, Mirrored
 from tunesmith.models.model import Model
 from tunesmith.models.norms import Norms
 from tunesmith.models.types import Network
@@ -20,7 +21,7 @@ HEADS = ("class_labels_classifier", "bbox_predictor", "class_embed", "bbox_embed
 """What the parts of transformers' detectors that give the answers are called."""
 
 
-class DetectionModel(Model):
+class DetectionModel(Mirrored, Model):
     """`network` is an `AutoModelForObjectDetection`."""
 
     prompted: ClassVar[None] = None
@@ -68,9 +69,13 @@ class DetectionModel(Model):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Float32 [b, answers, d] from 'pixel_values' [b, 3, height, width]: logits of the labels (and of nothing),
-        then left, top, right and bottom as shares of the picture; of a dense form also its place, x, y and strides."""
+        then left, top, right and bottom as shares of the picture; of a dense form also its place, x, y and strides. Of
+        several looks at a picture [b, looks, answers, d], all of them as in the picture itself."""
         self.norms.settle(self.training)
-        pixels = batch["pixel_values"]
+        found = [_turned(self._seen(pixels), axes, self.form) for pixels, axes in self.looks(batch["pixel_values"])]
+        return found[0] if len(found) == 1 else torch.stack(found, 1)
+
+    def _seen(self, pixels: Tensor) -> Tensor:
         if self.form == "dense":
             # on a processor convolutions of each channel alone take half the time so
             logits, boxes, places = self.network.answers(pixels.contiguous(memory_format=torch.channels_last))
@@ -95,6 +100,19 @@ class DetectionModel(Model):
     def fold(self) -> Network:
         """The network as transformers knows it."""
         return self.network
+
+
+def _turned(answers: Tensor, axes: Axes, form: Form) -> Tensor:
+    """Answers [..., d] to a mirror image as those to the picture itself."""
+    if not axes:
+        return answers
+    answers, first = answers.clone(), answers.shape[-1] - (8 if form == "dense" else 4)
+    for axis, low in ((WIDTH, first), (HEIGHT, first + 1)):
+        if axis in axes:
+            answers[..., [low, low + 2]] = 1 - answers[..., [low + 2, low]]
+            if form == "dense":
+                answers[..., low + 4] = 1 - answers[..., low + 4]
+    return answers
 
 
 def corners(boxes: Tensor) -> Tensor:

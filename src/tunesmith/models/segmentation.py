@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tunesmith.models.mirrors import Mirrored
 from tunesmith.models.model import Model
 from tunesmith.models.norms import Norms
 from tunesmith.models.types import Network
@@ -20,7 +21,7 @@ HEADS = ("decode_head", "auxiliary_head", "class_predictor", "segmentation_head"
 _LEAST = 1e-6
 
 
-class SegmentationModel(Model):
+class SegmentationModel(Mirrored, Model):
     """`network` is an `AutoModelForSemanticSegmentation` or an `AutoModelForUniversalSegmentation`."""
 
     prompted: ClassVar[None] = None
@@ -69,9 +70,16 @@ class SegmentationModel(Model):
         return [parameter for parameter in self.network.parameters() if id(parameter) not in head]
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits float32 [b, classes, height, width] from 'pixel_values' [b, 3, height, width]."""
+        """Logits float32 [b, classes, height, width] from 'pixel_values' [b, 3, height, width]; of several looks at a
+        picture the logarithm of their mean likelihoods."""
         self.norms.settle(self.training)
-        pixels = batch["pixel_values"]
+        found = [(self._seen(pixels), axes) for pixels, axes in self.looks(batch["pixel_values"])]
+        if len(found) == 1:
+            return found[0][0]
+        likely = torch.stack([logits.softmax(1).flip(axes) for logits, axes in found]).mean(0)
+        return likely.clamp_min(_LEAST).log()
+
+    def _seen(self, pixels: Tensor) -> Tensor:
         if self.config.model_type == OWN:  # on a processor convolutions of each channel alone are quicker so
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         found: Any = self.network(pixel_values=self._as_weights(pixels))

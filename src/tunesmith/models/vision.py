@@ -5,20 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tunesmith.models.mirrors import Mirrored
 from tunesmith.models.norms import Norms
 from tunesmith.models.pooled import PooledNetwork
 from tunesmith.models.saliency import saliency
 from tunesmith.models.types import Network
 
 
-class VisionModel(PooledNetwork):
-    """`network` is an `AutoModelForImageClassification`."""
+class VisionModel(Mirrored, PooledNetwork):
+    """`network` is an `AutoModelForImageClassification`. What its head reads is the mean of all looks at a picture, and
+    so are its logits."""
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
-        self.mirrors: tuple[tuple[int, ...], ...] = ()
-        """Axes of 'pixel_values' that are turned over for further looks at a picture, where nothing is learned; what
-        the head reads is the mean of all looks, and so are the logits."""
         convolutions = [one for one in network.modules() if isinstance(one, nn.Conv2d)]
         self.by_channel = any(one.groups > 1 for one in convolutions)
         """Whether it has convolutions of each channel alone."""
@@ -46,8 +45,7 @@ class VisionModel(PooledNetwork):
         """What the head reads, float32 [rows, hidden]."""
         self.norms.settle(self.training)
         pixels = batch["pixel_values"].to(next(self.network.parameters()).dtype, memory_format=self._layout)
-        looks = [pixels] if self.training else [pixels, *(pixels.flip(axes) for axes in self.mirrors)]
-        found = [self.seen({"pixel_values": look}, self.head).float() for look in looks]
+        found = [self.seen({"pixel_values": look}, self.head).float() for look, _ in self.looks(pixels)]
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
 
     def saliency(self, pixels: Tensor, outputs: Tensor) -> Tensor | None:

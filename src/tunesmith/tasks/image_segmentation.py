@@ -25,12 +25,13 @@ from tunesmith.core.spec import Words
 from tunesmith.data.masks import Mask
 from tunesmith.data.pictures import on_all_cores
 from tunesmith.data.types import Kind
-from tunesmith.engine.augment_options import AugmentOptions, settle_augmentation
+from tunesmith.engine.augment_options import AugmentOptions
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.invariance import Ask
 from tunesmith.engine.masked import EncodedMasks, as_sets, encode_masks, mask_loss
 from tunesmith.engine.objective import RowObjective, SetObjective
-from tunesmith.engine.protocols import PredictiveTask, Toy
+from tunesmith.engine.picture_task import SeenTask
+from tunesmith.engine.protocols import Toy
 from tunesmith.models import tiny_convnet
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.whole_picture_processor import usual_shape
@@ -59,12 +60,11 @@ class ImageSegmentationOptions(AugmentOptions):
     """Dropout before the last layer while training, of our own network."""
 
 
-class ImageSegmentation(PredictiveTask):
+class ImageSegmentation(SeenTask):
     Options = ImageSegmentationOptions
     options: ImageSegmentationOptions
     summary: ClassVar[str] = "a class for each pixel of a picture, learned from masks"
     kinds: ClassVar[tuple[Kind, ...]] = ("mask",)
-    modality: ClassVar[str] = "image"
     loader: ClassVar[str] = "segmentation"
     usual_method: ClassVar[str | None] = "full"
     usual_patience: ClassVar[int | None] = 10
@@ -103,6 +103,7 @@ class ImageSegmentation(PredictiveTask):
             side=self._side, dropout=self.options.dropout, emit=emit,
         )  # fmt: skip
         self._sets = loaded.model.sets
+        self.equip(loaded)
         return loaded
 
     def encode(
@@ -118,7 +119,7 @@ class ImageSegmentation(PredictiveTask):
         return encode_masks(maps, len(written), pictures, folder, check)  # type: ignore[arg-type]
 
     def settle_rows(self, rows: EncodedItems, ask: Ask | None, emit: Emit) -> Words:
-        words = settle_augmentation(rows, self.options, ask, emit)
+        words = super().settle_rows(rows, ask, emit)
         assert isinstance(rows, EncodedMasks)
         # what is painted over is no longer of its class, but a thing of its own with straight edges
         rows.augmentation = replace(rows.augmentation, erase=0.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from datasets import Dataset
 from PIL import Image, ImageDraw
 from pydantic import Field
@@ -16,15 +17,13 @@ from torch import Tensor
 
 from tunesmith.core import registry
 from tunesmith.core.events import Emit
-from tunesmith.core.spec import Words
 from tunesmith.data.types import Kind
-from tunesmith.engine import box_loss
-from tunesmith.engine.augment_options import AugmentOptions, settle_augmentation
+from tunesmith.engine import box_fusion, box_loss
+from tunesmith.engine.augment_options import AugmentOptions
 from tunesmith.engine.detected import CROWD, EncodedDetections, as_sets
-from tunesmith.engine.encoded import EncodedItems
-from tunesmith.engine.invariance import Ask
 from tunesmith.engine.objective import RowObjective, SetObjective
-from tunesmith.engine.protocols import PredictiveTask, Toy
+from tunesmith.engine.picture_task import SeenTask
+from tunesmith.engine.protocols import Toy
 from tunesmith.models import tiny_convnet
 from tunesmith.models.bundle import Bundle
 from tunesmith.models.detection import Form
@@ -45,12 +44,11 @@ class ObjectDetectionOptions(AugmentOptions):
     made for. Time grows with its square."""
 
 
-class ObjectDetection(PredictiveTask):
+class ObjectDetection(SeenTask):
     Options = ObjectDetectionOptions
     options: ObjectDetectionOptions
     summary: ClassVar[str] = "boxes around the things in a picture, each with a label"
     kinds: ClassVar[tuple[Kind, ...]] = ("boxes",)
-    modality: ClassVar[str] = "image"
     loader: ClassVar[str] = "detection"
     usual_method: ClassVar[str | None] = "full"
     method_defaults: ClassVar[Mapping[str, tuple[float, int]]] = {
@@ -78,15 +76,13 @@ class ObjectDetection(PredictiveTask):
             shape=self._shape, emit=emit,
         )  # fmt: skip
         self._form = loaded.model.form
+        self.equip(loaded)
         return loaded
 
     def encode(
         self, rows: Dataset, bundle: Bundle, folder: Path, emit: Emit, check: Callable[[], None]
     ) -> EncodedDetections:
         return EncodedDetections.of(super().encode(rows, bundle, folder, emit, check))  # type: ignore[arg-type]
-
-    def settle_rows(self, rows: EncodedItems, ask: Ask | None, emit: Emit) -> Words:
-        return settle_augmentation(rows, self.options, ask, emit)
 
     def targets(self, values: Sequence[Any]) -> Any:
         """Of each row float32 [k, 5]: label, and box as shares of the picture."""
@@ -104,7 +100,10 @@ class ObjectDetection(PredictiveTask):
         return box_loss.loss(logits, targets, self._form)
 
     def kept(self, outputs: Tensor) -> Tensor:
-        return box_loss.kept(outputs, self._form)
+        """The surest boxes, as `box_loss.kept` has them; of several looks at a picture put together."""
+        if outputs.dim() == 3:
+            return box_loss.kept(outputs, self._form)
+        return box_fusion.fused(torch.stack([box_loss.kept(look, self._form) for look in outputs.unbind(1)], 1))
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         return logits
