@@ -350,3 +350,29 @@ def test_a_full_disk_pauses_with_the_last_checkpoint_intact(make_setup, monkeypa
     assert caught.value.reason == "disk_full"
     assert events[-1] == Paused(6, "disk_full")
     assert setup.checkpoints.newest().name == "step-00000004"
+
+
+def test_what_is_compared_in_a_batch_is_computed_again_before_it_is_torn_apart(make_setup):
+    setup, events = make_setup("compared", epochs=1)
+    objective, forward = setup.objective, setup.model.forward
+    able = [True, False, False]
+
+    class Compared(type(objective)):
+        compares = True
+
+        def spare(self, model):
+            return able.pop(0)
+
+    objective.__class__ = Compared
+
+    def limited(batch):
+        if len(batch["features"]) > 1 and setup.model.training:
+            raise torch.OutOfMemoryError("no more")
+        return forward(batch)
+
+    setup.model.forward = limited
+    train(setup)
+    told = [event for event in events if isinstance(event, Decided) and event.what in ("states_kept", "batch_parts")]
+    assert [event.value for event in told] == [False, 2, 4]
+    assert "the result is the same" in told[0].why
+    assert "the result is not that of whole batches" in told[1].why

@@ -13,6 +13,7 @@ import tunesmith
 from tunesmith.core.errors import DataError, OptionError
 from tunesmith.engine import similarity
 from tunesmith.models import tiny
+from tunesmith.models.loaders.sentence import load_base
 from tunesmith.runs.train import Run
 from tunesmith.workflows.predict import predict_file
 
@@ -124,6 +125,21 @@ def test_losses_are_those_of_sentence_transformers() -> None:
     apart = [20 * (cosines[j] - cosines[i]) for i in range(4) for j in range(i)]  # i has the higher score
     wanted = torch.logsumexp(torch.stack([torch.tensor(0.0), *apart]), 0)
     np.testing.assert_allclose(similarity.cosent(outputs, targets, 20.0, by_row=False)[0], wanted, rtol=1e-5)
+
+
+def test_states_that_are_computed_again_give_the_same_gradients(tmp_path: Path) -> None:
+    tiny.encoder(tmp_path)
+    model = load_base(str(tmp_path), dropout=0.1).model.train()
+    ids = torch.randint(5, 100, (40, 12), generator=torch.Generator().manual_seed(0))
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "sides": torch.arange(40).reshape(20, 2)}
+    targets = torch.tensor([[1, row + 1, row + 101, 0] for row in range(20)], dtype=torch.float64)
+    found = []
+    for model.recomputes in (False, True):
+        model.zero_grad()
+        torch.manual_seed(0)
+        similarity.in_batch(model(batch), targets, 20.0).sum().backward()
+        found.append([one.grad.clone() for one in model.parameters() if one.grad is not None])
+    assert all(torch.equal(kept, again) for kept, again in zip(*found, strict=True))
 
 
 def test_hard_negatives_leave_out_what_may_be_relevant() -> None:

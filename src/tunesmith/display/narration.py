@@ -43,6 +43,7 @@ DEPTH = frozenset({
     "scale_of_logits", "validation_rows", "batch_parts", "attention", "chunked_logits", "packing", "pad_token",
     "tokenizer", "virtual_tokens", "interpolate_alpha", "learn_names", "baseline_features", "baseline_rows", "stage",
     "learning_rate", "base_saved_beside", "sampled_texts", "retained", "predicted", "languages", "new_tokens",
+    "states_kept",
 })  # fmt: skip
 """Choices that say something only to who knows how training works."""
 

@@ -45,6 +45,14 @@ class EncodedLists(EncodedItems):
         assert self.answers is not None
         return (*self.pairs.content, self.answers)
 
+    @property
+    def compared(self) -> bool:
+        """Rows of one query have one list, as far as they stand in one batch."""
+        if self.targets is None:
+            return False
+        queries = self.targets[self._starts, 1]
+        return len(np.unique(queries)) < len(queries)
+
     def own(self, positions: np.ndarray) -> np.ndarray:
         assert self.answers is not None
         counts = self.answers[positions]

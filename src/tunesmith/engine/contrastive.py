@@ -47,6 +47,8 @@ class ContrastiveObjective:
     Items from `len(plain.positions)` on are the rows of `names`.
     """
 
+    compares = True
+
     def __init__(self, plain: RowObjective, names: EncodedRows | None, comparison: Comparison):
         self.plain, self.names, self.comparison = plain, names, comparison
         assert plain.rows.targets is not None

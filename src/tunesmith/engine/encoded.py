@@ -48,6 +48,11 @@ class EncodedItems(ABC):
         return self.lengths
 
     @property
+    def compared(self) -> bool:
+        """Whether what is learned of a row depends on the others of its batch."""
+        return False
+
+    @property
     def whole_lengths(self) -> np.ndarray:
         """What each row would cost if it were not cut, int64 [n]."""
         return self.lengths

@@ -26,6 +26,7 @@ from tunesmith.core.events import Decided, Evaluated, Paused, RolledBack, Saved,
 from tunesmith.engine.batching import in_parts
 from tunesmith.engine.hardware import random_state, release_memory, set_random_state
 from tunesmith.engine.inference import is_out_of_memory
+from tunesmith.engine.objective import of_parts, spare
 from tunesmith.engine.optim import (
     ParameterGroup,
     load_optimizer_tensors,
@@ -156,7 +157,7 @@ class _Engine:
     # one step
 
     def step(self, state: TrainState, batches: Sequence[np.ndarray]) -> None:
-        """Forward, backward and one optimizer step over `batches`; halves them when memory runs out."""
+        """Forward, backward and one optimizer step over `batches`."""
         start = time.perf_counter()
         warmup = round(self.options.warmup_ratio * self.steps)
         factor = schedule_factor(state.step, self.steps, warmup=warmup, kind=self.options.schedule)
@@ -195,18 +196,24 @@ class _Engine:
                 parts = [part for batch in batches for part in self._parts(batch, state.splits)]
                 return sum(self._backward(part, total) for part in parts)
             except (RuntimeError, MemoryError) as error:
-                largest = max(len(batch) for batch in batches)
                 if not is_out_of_memory(error):
                     raise
-                if state.splits >= largest:
-                    raise RunFailed(
-                        f"Not enough memory for a single row ({error}).",
-                        "Set a smaller max_length, gradient_checkpointing=true, or choose a smaller model.",
-                    ) from error
-                state.splits *= 2
-                self.weights.drop_gradients()
-                why = f"memory ran out at step {state.step + 1}; gradients are added up, the result is the same"
-                self.setup.emit(Decided("batch_parts", state.splits, why))
+                self._need_less(state, max(len(batch) for batch in batches), error)
+
+    def _need_less(self, state: TrainState, largest: int, error: BaseException) -> None:
+        """Compute in a way that takes less memory from now on. Raises RunFailed where there is none."""
+        objective, when = self.setup.objective, f"memory ran out at step {state.step + 1}"
+        self.weights.drop_gradients()
+        if spare(objective, self.model):
+            self.setup.emit(Decided("states_kept", False, f"{when}; they are computed again, the result is the same"))
+            return
+        if state.splits >= largest:
+            raise RunFailed(
+                f"Not enough memory for a single row ({error}).",
+                "Set a smaller max_length, gradient_checkpointing=true, or choose a smaller model.",
+            ) from error
+        state.splits *= 2
+        self.setup.emit(Decided("batch_parts", state.splits, f"{when}; {of_parts(objective)}"))
 
     def _parts(self, batch: np.ndarray, splits: int) -> list[np.ndarray]:
         return in_parts(batch, self.setup.objective.tokens(batch), self.setup.tokens_at_once, splits)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.objective import EqualItems, Objective
+from tunesmith.engine.objective import EqualItems, Objective, compares, spare
 from tunesmith.models.model import Model
 
 
@@ -55,6 +55,13 @@ class MixedObjective:
         owners = np.searchsorted(self.starts, items, side="right") - 1
         for owner in np.unique(owners):
             yield self.objectives[owner], items[owners == owner] - self.starts[owner]
+
+    @property
+    def compares(self) -> bool:
+        return any(map(compares, self.objectives))
+
+    def spare(self, model: Model) -> bool:
+        return any(spare(one, model) for one in self.objectives)
 
     def tokens(self, items: np.ndarray) -> int:
         return sum(objective.tokens(part) for objective, part in self._parts(items))

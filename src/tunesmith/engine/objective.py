@@ -35,6 +35,28 @@ class Objective(Protocol):
         """The sum of the items' losses, a float32 scalar."""
 
 
+def compares(objective: Objective) -> bool:
+    """Whether the loss of an item depends on the others that it is computed with, so that parts of a batch do not add
+    up to it. Objectives of other packages that do not say so do not."""
+    return bool(getattr(objective, "compares", False))
+
+
+def of_parts(objective: Objective) -> str:
+    """What it means that a batch is computed in parts whose gradients are added up."""
+    if not compares(objective):
+        return "gradients are added up, the result is the same"
+    return (
+        "rows are compared within each part alone, so the result is not that of whole batches; a smaller batch_size "
+        "would give the same one wherever it is computed"
+    )
+
+
+def spare(objective: Objective, model: Any) -> bool:
+    """Make a batch need less memory from now on, with the same result; whether it could."""
+    able = getattr(objective, "spare", None)
+    return able is not None and bool(able(model))
+
+
 class EqualItems:
     """The part of an objective whose items count alike and are batched by length."""
 
@@ -87,6 +109,10 @@ class RowObjective(EqualItems):
         ids = self.rows.row_ids
         self.row_ids = self.positions if ids is None else ids[self.positions]
 
+    @property
+    def compares(self) -> bool:
+        return self.rows.compared
+
     def weight(self, items: np.ndarray) -> float:
         counts = self.rows.counts(self.positions[items])
         return super().weight(items) if counts is None else float(counts.sum())
@@ -117,6 +143,11 @@ class SetObjective(RowObjective):
 
     as_sets: Callable[[Tensor], tuple[Any, ...]]
     """Targets of a batch as the network's own loss is given them."""
+
+    @property
+    def compares(self) -> bool:
+        """What is found counts by how much there is to find in the whole batch."""
+        return True
 
     @classmethod
     def of(cls, plain: RowObjective, as_sets: Callable[[Tensor], tuple[Any, ...]]) -> Self:

@@ -54,6 +54,10 @@ class EncodedPictures(EncodedItems):
         return np.full(len(self), self.processor.cost, dtype=np.int64)
 
     @property
+    def compared(self) -> bool:
+        return bool(self.mixup or self.cutmix)
+
+    @property
     def content(self) -> tuple[np.ndarray, ...]:
         return (self.digest,)
 

@@ -6,7 +6,7 @@ What the reference says of every answer never changes, so it is computed once, b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -90,6 +90,7 @@ class FeedbackObjective(_JudgedObjective):
     with the answer of another row."""
 
     good: np.ndarray | None = None
+    compares: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -117,6 +117,16 @@ class PairObjective(RowObjective):
     keys: np.ndarray = field(default_factory=lambda: np.zeros(0), kw_only=True)
     """Of the texts, float64."""
 
+    @property
+    def compares(self) -> bool:
+        return True
+
+    def spare(self, model: Any) -> bool:
+        """States are computed again in the backward pass (GradCache: Gao et al. 2021)."""
+        could = not model.recomputes
+        model.recomputes = True
+        return could
+
     def tokens(self, items: np.ndarray) -> int:
         """One: a batch is never divided, as its rows are compared with each other; the network divides it by itself."""
         return 1

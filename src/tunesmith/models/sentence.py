@@ -37,6 +37,8 @@ class SentenceModel(Model):
         self.projection.requires_grad_(False)
         self.prompts: dict[str, str] = {}
         """What is put before a 'query' and before a 'document'; the task does so, and other libraries are told."""
+        self.recomputes = False
+        """Whether states are computed again in the backward pass, however small the batch."""
         self.projected = False
         """Whether the projection is more than the identity."""
         for name, parameter in network.named_parameters():
@@ -85,7 +87,7 @@ class SentenceModel(Model):
         mask = batch["attention_mask"]
         lengths = mask.sum(1)
         order = torch.argsort(lengths, stable=True)
-        again = torch.is_grad_enabled() and int(lengths.sum()) > _KEPT
+        again = torch.is_grad_enabled() and (self.recomputes or int(lengths.sum()) > _KEPT)
         found = []
         for chunk in order.split(_TOGETHER):
             longest = int(lengths[chunk[-1]])

@@ -16,7 +16,7 @@ from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import batching
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.inference import answering, run_rows
-from tunesmith.engine.objective import EqualItems, RowObjective
+from tunesmith.engine.objective import EqualItems, RowObjective, spare
 from tunesmith.engine.protocols import PredictiveTask
 from tunesmith.engine.retained import Retained
 from tunesmith.families.predictive.context import PredictiveRun
@@ -97,6 +97,13 @@ class AnswersObjective(EqualItems):
     def __post_init__(self) -> None:
         self.lengths, self.row_ids, self.seed = self.inner.lengths, self.inner.row_ids, self.inner.seed
         self.batch_rows, self.batch_tokens = self.inner.batch_rows, self.inner.batch_tokens
+
+    @property
+    def compares(self) -> bool:
+        return self.inner.compares
+
+    def spare(self, model: Any) -> bool:
+        return spare(self.inner, model)
 
     def tokens(self, items: np.ndarray) -> int:
         return self.inner.tokens(items)
