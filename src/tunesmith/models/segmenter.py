@@ -7,6 +7,7 @@ folders from then on.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -36,6 +37,16 @@ class SegmenterConfig(OnBackboneConfig):
     classifier_dropout: float = 0.0
 
 
+class _Lateral(nn.Sequential):
+    """A map of the base as the way up adds it. Normalised: as a base gives its maps they are ten times as large as what
+    comes from below, which would not be heard."""
+
+    def __init__(self, inside: int, outside: int):
+        super().__init__(
+            nn.Conv2d(inside, outside, 1, bias=False), nn.GroupNorm(math.gcd(outside, 8), outside)
+        )  # fmt: skip
+
+
 class SegmenterHead(nn.Module):
     """Maps [b, channels, h, w] from the largest to the smallest, at `strides`, to classes at the places of the
     largest."""
@@ -43,7 +54,7 @@ class SegmenterHead(nn.Module):
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], config: SegmenterConfig):
         super().__init__()
         widths = [max(8, config.hidden_size * min(stride, _WHOLE_FROM) // _WHOLE_FROM) for stride in strides]
-        self.lateral = nn.Sequential(*(nn.Conv2d(one, width, 1) for one, width in zip(channels, widths, strict=True)))
+        self.lateral = nn.Sequential(*(_Lateral(one, width) for one, width in zip(channels, widths, strict=True)))
         self.deepest = SeparableBlock(widths[-1], widths[-1])
         self.narrow = nn.Sequential(*(nn.Conv2d(deep, wide, 1, bias=False) for wide, deep in pairwise(widths)))
         self.up = nn.Sequential(*(SeparableBlock(width, width) for width in widths[:-1]))
@@ -77,7 +88,7 @@ class SegmenterForSemanticSegmentation(OnBackbone):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, SegmenterHead):
-            init.normal_(module.classifier.weight, std=0.01)
+            init.normal_(module.classifier.weight, std=0.1)
             init.zeros_(module.classifier.bias)
 
     def forward(

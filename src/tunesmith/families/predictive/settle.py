@@ -48,10 +48,16 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     own = registry.get("tasks", task_name)
     if method_name in own.method_defaults and (width := own.rate_width) is not None:
         rate *= min(1.0, width / (_width(model_name) or width))
-    spec = spec.model_copy(update={"options": {**own.method_options.get(method_name, {}), **spec.options}})
     if own.loader == "vision" and method_name in own.method_defaults and method_name != "scratch":
         rate *= vision_rates.factor(model_name)
-    rate *= _rate_factor(own, model_name, spec, emit)
+    factor, why = _rate_factor(own, model_name)
+    usual = dict(own.method_options.get(method_name, {}))
+    if factor != 1:
+        usual.pop("head_learning_rate", None)  # a head that is all new may learn so fast, that of such a base not
+        if spec.options.get("learning_rate") is None:
+            emit(Decided("rate_factor", factor, why))
+    rate *= factor
+    spec = spec.model_copy(update={"options": {**usual, **spec.options}})
     plan = settle.settle(spec, chosen, epochs, rate)
     if plan.task.usual_patience is not None and "patience" not in spec.options:
         plan.settle(patience=plan.task.usual_patience)
@@ -71,19 +77,15 @@ def _width(model: str) -> int | None:
     return None if size is None else size.hidden_size
 
 
-def _rate_factor(task: type[PredictiveTask], model: str, spec: RunSpec, emit: Emit) -> float:
-    """Of the usual learning rate, for a base that is on this machine and of which its loader knows better."""
+def _rate_factor(task: type[PredictiveTask], model: str) -> tuple[float, str]:
+    """Of the usual learning rate, for a base that is on this machine and of which its loader knows better; and why."""
     factor_of = getattr(choose.loader_of(task), "rate_factor", None)
-    if factor_of is None or spec.options.get("learning_rate") is not None:
-        return 1.0
     try:
-        folder = catalog.find(model).folder
+        folder = None if factor_of is None else catalog.find(model).folder
     except ModelError:  # told when it is loaded
-        return 1.0
-    factor, why = (1.0, "") if folder is None else factor_of(folder)
-    if factor != 1:
-        emit(Decided("rate_factor", factor, why))
-    return float(factor)
+        folder = None
+    found: tuple[float, str] = (1.0, "") if factor_of is None or folder is None else factor_of(folder)
+    return found
 
 
 def check_model(plan: Plan, emit: Emit, *, weights: bool = True) -> list[str]:

@@ -18,7 +18,7 @@ from tunesmith.models.heads import network_with_outputs, own_order, set_labels
 from tunesmith.models.loaders.vision import check_channels, save_vision_model
 from tunesmith.models.manifest import check_manifest
 from tunesmith.models.pretrained import fingerprint, load_network
-from tunesmith.models.safety import check_folder
+from tunesmith.models.safety import check_folder, read_config
 from tunesmith.models.segmentation import HEADS, OWN, SegmentationModel
 from tunesmith.models.senses import refuse_other_sense
 from tunesmith.models.types import Network
@@ -28,6 +28,7 @@ SETS = ("maskformer", "mask2former")
 """Types that answer with a set of masks, each with a class."""
 USUAL_SIDES = (128, 256)
 """Least and most pixels of the longer side of what our network reads, where nothing is asked."""
+_GENTLY = 0.2
 _NEW = ("head", "criterion", *HEADS)
 """How the names of weights begin that may be new."""
 _PROCESSOR = "SegformerImageProcessor"
@@ -94,6 +95,17 @@ def check_segmenter(folder: Path, name: str, emit: Emit = ignore) -> dict[str, A
     return config
 
 
+def rate_factor(folder: Path) -> tuple[float, str]:
+    """Of the usual learning rate, which is that of a base below our own way up; and why."""
+    try:
+        config = read_config(folder, str(folder))
+    except ModelError:  # told when it is loaded
+        return 1.0, ""
+    if config.get("model_type") in (None, OWN) or not _segments(config):
+        return 1.0, ""
+    return _GENTLY, f"a {config['model_type']} gives classes for pixels already, which larger steps ruin"
+
+
 def _segments(config: dict[str, Any]) -> bool:
     """Whether transformers has a form of the type that gives classes for pixels, or it is ours. A BEiT or a MobileNet
     that was made to name pictures counts as a base."""
@@ -151,3 +163,4 @@ class Segmentation:
     base = staticmethod(load_base)
     finished = staticmethod(load_finished)
     save = staticmethod(save_vision_model)
+    rate_factor = staticmethod(rate_factor)
