@@ -106,6 +106,40 @@ def test_a_coco_file_with_faults_is_refused_with_all_of_them(tmp_path: Path, rea
         read(tmp_path)
 
 
+def test_labels_of_whole_pictures_are_the_categories_of_their_boxes(tmp_path: Path) -> None:
+    def whole(**words: Any) -> PreparedData:
+        return prepare(
+            tmp_path, kinds=("label", "labels"), options=SplitOptions(near_duplicates=0), modalities=(ImageData(),),
+            seed=0, emit=[].append, cache_dir=tmp_path / "cache", **words,
+        )  # fmt: skip
+
+    made = coco(tmp_path)
+    data = whole()
+    assert (data.columns.target, data.columns.kind, data.label_names) == (("label",), "label", ["cat", "dog"])
+    assert len(data.rows) == 11  # of one picture nothing is said
+    made["annotations"].append({"image_id": 0, "category_id": 90, "bbox": [0, 0, 9, 9]})
+    for one in made["annotations"]:
+        del one["bbox"]  # which labels of whole pictures do not need
+    coco(tmp_path, **made)
+    data = whole()
+    assert (data.columns.target, data.columns.kind) == (("labels",), "labels")
+    assert sorted(map(len, data.rows["target"][:])) == [0, *[1] * 10, 2]
+
+
+def test_choices_of_label_studio_are_labels_of_whole_pictures(tmp_path: Path, read: Read) -> None:
+    tasks = [
+        {"data": {"image": f"/data/upload/1/0123abcd-{name}"},
+         "annotations": [{"result": [{"type": "choices", "value": {"choices": ["ab"[at % 2]]}}]}]}
+        for at, name in enumerate(pictures(tmp_path / "images"))
+    ]  # fmt: skip
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    data = prepare(
+        tmp_path / "export.json", options=SplitOptions(near_duplicates=0), modalities=(ImageData(),), seed=0,
+        emit=[].append, cache_dir=tmp_path / "cache",
+    )  # fmt: skip
+    assert (data.columns.target, data.label_names) == (("label",), ["a", "b"])
+
+
 def test_a_size_that_is_not_the_pictures_is_told(tmp_path: Path, read: Read) -> None:
     made = coco(tmp_path)
     made["images"][2] |= {"width": 80, "height": 60}

@@ -18,7 +18,7 @@ from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit, Warned
 from tunesmith.data import pictures
 from tunesmith.data.annotations import read as read_annotations
-from tunesmith.data.annotations.rows import tables_of
+from tunesmith.data.annotations.rows import label_column, tables_of
 from tunesmith.data.duplicates import Duplicates
 from tunesmith.data.folders import folders_in
 from tunesmith.data.looks import Look, looks
@@ -58,9 +58,14 @@ class ImageData(DataModality):
         named = sum(times for cell, times in profile.counts.items() if pictures.is_picture(cell))
         return SURE if named >= _MOSTLY * profile.counts.total() else 0.0
 
-    def annotated(self, path: Path, split: str, emit: Emit) -> Mapping[str, Iterator[pa.Table]] | None:
+    def annotated(
+        self, path: Path, split: str, emit: Emit, whole: Sequence[str] | None = None
+    ) -> Mapping[str, Iterator[pa.Table]] | None:
         found = read_annotations(path, split, emit)
-        return None if found is None else {name: tables_of(rows) for name, rows in found.items()}
+        if found is None:
+            return None
+        name = label_column(found.values(), whole)
+        return {part: tables_of(rows, name) for part, rows in found.items()}
 
     def is_input(self, value: object) -> bool:
         return isinstance(value, Image.Image | bytes) or (
@@ -257,7 +262,7 @@ def _absolute(cell: object, folder: Path) -> str | None:
     given = str(cell).strip()
     if not given or given.startswith(pictures.URI) or pictures.is_address(given):
         return given
-    path = os.path.abspath(folder / Path(given).expanduser())
+    path = os.path.abspath(os.path.join(folder, os.path.expanduser(given)))
     if pictures.is_picture(path) or os.path.lexists(path):
         return path
     # a name without its suffix, as tables of ids have them

@@ -118,9 +118,12 @@ class DataModality(ABC):
         """The rows of such a file. Raises DataError with the line of what is wrong."""
         raise NotImplementedError
 
-    def annotated(self, path: Path, split: str, emit: Emit) -> Mapping[str, Iterator[pa.Table]] | None:
+    def annotated(
+        self, path: Path, split: str, emit: Emit, whole: Sequence[str] | None = None
+    ) -> Mapping[str, Iterator[pa.Table]] | None:
         """The rows by split of a file or folder whose targets lie in files of their own, one that is not divided as
-        `split`; None of all else. Raises DataError."""
+        `split`; None of all else. `whole`: the columns that are asked for, where only labels of a whole input can be
+        learned. Raises DataError."""
         return None
 
     def arrange(self, part: Any, *, asked: bool) -> None:  # noqa: B027 of most kinds a row is one as it stands

@@ -59,7 +59,8 @@ def read_source(source: object, split: str, *, emit: Emit, cache_dir: Path, hint
             if path.suffix.lower() in archive.SUFFIXES and path.is_file():
                 path = archive.unpacked(path)
             for modality in hints.modalities:
-                if (annotated := modality.annotated(path, split, emit)) is not None:
+                whole = None if hints.kinds else hints.target
+                if (annotated := modality.annotated(path, split, emit, whole)) is not None:
                     return _of_annotated(annotated, path, cache_dir, emit)
             read = _of_folder if path.is_dir() else tables.read_parts
             parts = read(path, split, emit=emit, cache_dir=cache_dir, hints=hints)
@@ -158,7 +159,8 @@ def _of_folder(path: Path, split: str, emit: Emit, cache_dir: Path, hints: Hints
         for part in parts:
             part.name = str(path) if isinstance(loaded, datasets.Dataset) else str(path / part.split)
         return parts
-    laid = [(modality, found) for modality in hints.modalities if (found := _by_layout(path, modality))]
+    by_files = {modality.suffixes: modality for modality in reversed(hints.modalities)}
+    laid = [(modality, found) for modality in by_files.values() if (found := _by_layout(path, modality))]
     if laid:  # a note among the pictures makes no texts of them
         modality, (layout, places) = max(laid, key=lambda one: _amount(path, one[0])) if len(laid) > 1 else laid[0]
         return [

@@ -61,8 +61,9 @@ def read(path: Path, emit: Emit) -> Rows:
             sizes[image["id"]] = rows.size_said(image.get("width"), image.get("height"))
         except ValueError as error:
             problems.append(Problem(f"images: entry {number}: {error}", str(path)))
+    boxless = not any(isinstance(one, dict) and "bbox" in one for one in document["annotations"])
     for number, one in enumerate(document["annotations"], 1):
-        problem = _add(one, found, names)
+        problem = _add(one, found, names, boxless)
         if problem is not None:
             problems.append(Problem(f"annotations: entry {number} {problem}", str(path)))
         elif one.get("segmentation"):
@@ -147,8 +148,8 @@ def _place(name: str, folders: list[Path]) -> Path | None:
     return None
 
 
-def _add(one: Any, found: dict[Any, Row], names: dict[Any, str]) -> str | None:
-    """Give a box to its picture, or say what is wrong with it."""
+def _add(one: Any, found: dict[Any, Row], names: dict[Any, str], boxless: bool) -> str | None:
+    """Give a box, or where no annotation has one its label, to its picture, or say what is wrong with it."""
     if not isinstance(one, dict):
         return f"is no annotation: {str(one)[:60]!r}"
     if not _is_id(one.get("image_id")) or one["image_id"] not in found:
@@ -156,6 +157,9 @@ def _add(one: Any, found: dict[Any, Row], names: dict[Any, str]) -> str | None:
     if not _is_id(one.get("category_id")) or one["category_id"] not in names:
         near = did_you_mean(str(one.get("category_id")), [str(name) for name in names])
         return f"has the category id {one.get('category_id')}, which is none of the file's categories. {near}"
+    if boxless:
+        found[one["image_id"]].labels.append(names[one["category_id"]])
+        return None
     given = one.get("bbox")
     if not isinstance(given, list) or len(given) != 4 or not all(map(_is_side, given)):
         return f"has no box of four numbers: {str(given)[:60]}"

@@ -1,4 +1,5 @@
-"""Boxes as Label Studio exports them (JSON): rectangles in hundredths of the picture's sides.
+"""Boxes as Label Studio exports them (JSON): rectangles in hundredths of the picture's sides; and choices, which are of
+whole pictures.
 
 What an export says of a picture is where the tool kept it; pictures are looked for beside the export by their names.
 """
@@ -6,6 +7,7 @@ What an export says of a picture is where the tool kept it; pictures are looked 
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,11 +22,12 @@ from tunesmith.data.pictures import SUFFIXES
 
 _FIX = "Export as JSON, and put the pictures beside it, or into a folder 'images' beside it."
 _HEAD = 1 << 20
+_PICTURE = re.compile(rb'"data"\s*:\s*\{[^{}]*\.(?:jpe?g|png|webp|bmp|tiff?|gif)"', re.IGNORECASE)
 _LACKS = "a rectangle lacks x, y, width or height in per cent, or the size of its picture is no number"
 
 
 def find(path: Path, split: str) -> dict[str, Path] | None:
-    return {split: path} if path.is_file() and _has_rectangles(path) else None
+    return {split: path} if path.is_file() and _is_export(path) else None
 
 
 def read(path: Path, emit: Emit) -> Rows:
@@ -55,12 +58,15 @@ def read(path: Path, emit: Emit) -> Rows:
     return found
 
 
-def _has_rectangles(path: Path) -> bool:
+def _is_export(path: Path) -> bool:
+    """Whether a file holds rectangles, or choices for pictures."""
     if path.suffix.lower() != ".json":
         return False
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    return b'"rectanglelabels"' in head and b'"data"' in head and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
+    if b'"data"' not in head or head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"[":
+        return False
+    return b'"rectanglelabels"' in head or (b'"choices"' in head and _PICTURE.search(head) is not None)
 
 
 def _is_picture(value: object) -> bool:
@@ -88,6 +94,8 @@ def _add_boxes(row: Row, found: list[Any], number: int) -> list[Problem]:
     size = size_of(str(row.image))
     for result in found:
         value = result.get("value")
+        if isinstance(value, dict) and isinstance(value.get("choices"), list):
+            row.labels += map(str, value["choices"])
         if not isinstance(value, dict) or "rectanglelabels" not in value or size is None:
             continue  # another kind of result; or no picture, which is told where it is read
         labels = value["rectanglelabels"] if isinstance(value["rectanglelabels"], list) else []

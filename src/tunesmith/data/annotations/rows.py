@@ -20,6 +20,8 @@ SPLITS = {
     "train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test", "testing"),
 }  # fmt: skip
 """What the parts are called."""
+LABEL_COLUMNS = ("label", "labels")
+"""What the labels of whole pictures are called: one each, or several."""
 _EXAMPLES = 5
 _BATCH = 5_000
 OBJECTS = pa.list_(pa.struct([("label", pa.string()), ("box", pa.list_(pa.float64())), ("crowd", pa.bool_())]))
@@ -32,6 +34,8 @@ class Row:
     image: Path
     file: Path
     boxes: list[dict[str, Any]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    """Of annotations without a box, which are of the whole picture."""
     mask: str | None = None
     """What its shapes cover, as `data.masks.drawn_from` writes it."""
     line: int | None = None
@@ -40,14 +44,39 @@ class Row:
 Rows = list[Row]
 
 
-def tables_of(rows: Rows) -> Iterator[pa.Table]:
-    """Columns 'image' and 'objects'; where there are shapes also 'mask'."""
+def label_column(parts: Iterable[Rows], whole: Sequence[str] | None) -> str | None:
+    """'label' where pictures have one each, else 'labels'; None where boxes can be learned. `whole` as
+    `DataModality.annotated` has it."""
+    rows = [row for part in parts for row in part]
+    boxless = any(row.labels for row in rows) and not any(row.boxes for row in rows)
+    if whole is None and not boxless:
+        return None
+    if whole and whole[0] in LABEL_COLUMNS:
+        return whole[0]
+    return LABEL_COLUMNS[any(len(_labels_of(row)) > 1 for row in rows)]
+
+
+def _labels_of(row: Row) -> list[str]:
+    return sorted(set(row.labels or [one["label"] for one in row.boxes]))
+
+
+def tables_of(rows: Rows, labels: str | None = None) -> Iterator[pa.Table]:
+    """Columns 'image' and 'objects'; where there are shapes also 'mask'. With `labels` (`label_column`) the labels of
+    the whole picture in their place."""
     for start in range(0, max(1, len(rows)), _BATCH):
         some = rows[start : start + _BATCH]
-        columns = {
-            "image": pa.array([str(row.image) for row in some], pa.string()),
-            "objects": pa.array([row.boxes for row in some], OBJECTS),
-        }
+        columns = {"image": pa.array([str(row.image) for row in some], pa.string())}
+        if labels is not None:
+            known = [_labels_of(row) for row in some]
+            one = labels == LABEL_COLUMNS[0]
+            columns[labels] = (
+                pa.array([", ".join(each) or None for each in known], pa.string())
+                if one
+                else pa.array(known, pa.list_(pa.string()))
+            )
+            yield pa.table(columns)
+            continue
+        columns["objects"] = pa.array([row.boxes for row in some], OBJECTS)
         if any(row.mask is not None for row in rows):
             columns["mask"] = pa.array([row.mask for row in some], pa.string())
         yield pa.table(columns)
