@@ -242,6 +242,23 @@ def test_long_contexts_are_read_in_windows_and_nothing_is_left_out(tmp_path: Pat
     assert drawn.training_lengths[0] < drawn.lengths[0]
 
 
+def test_answers_keep_their_place_among_letters_of_every_kind(tmp_path: Path) -> None:
+    # beyond 16 bits, combined, wide
+    wide = "\U0001f600 \U0001d518ni e\u0301te\u0301 \u6771\u4eac \u0130stanbul \u00a0\ufb01ne\r\n"
+    context = " ".join([wide + "the card is late and", wide + "sorry it is lost", wide + "the app is late"])
+    places = [at for at in range(len(context)) if context.startswith("late", at)]
+    answers = {"text": ["late", "late"], "answer_start": places}
+    found = _encoded(tmp_path, [{"question": "how \U0001f600 is it", "context": context, "answers": answers}], 24)
+    batch, marks = found.inputs(np.array([0])), found.batch_targets(np.array([0]))
+    seen = set()
+    for _, window, token, side in marks.nonzero().tolist():
+        start, end = batch["places"][int(batch["windows"][0, window]), token].int().tolist()
+        if start >= 0:
+            assert context[start:end] == "late"
+            seen.add((start, side))
+    assert seen == {(place, side) for place in places for side in (0, 1)}
+
+
 def test_the_best_pair_is_found_across_windows() -> None:
     chance = torch.Generator().manual_seed(1)
     outputs = torch.full((1, 2, 8, 4), NOWHERE)
