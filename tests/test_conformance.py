@@ -159,6 +159,14 @@ def test_every_task_with_no_method_asked_for(task: str, tmp_path: Path) -> None:
     testing.check_default(task, 0, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [task for task in registry.names("tasks") if family_of_task(task) == "predictive"])
+def test_every_task_goes_on_after_a_kill_with_the_same_bits(task: str, tmp_path: Path) -> None:
+    """With all that is drawn anew in each epoch: changed pictures, windows, negatives, dropout."""
+    augmented = {"augment": "standard"} if task in ON_PICTURES else {}
+    testing.check_resume(task, 0, tmp_path, callbacks=["ema"] if task.startswith("image") else [], **augmented)
+
+
 # cases, options
 
 

@@ -36,7 +36,7 @@ from tunesmith.runs.train import Run
 
 __all__ = [
     "Case", "cases", "check", "check_callback", "check_help", "check_options", "check_plugin", "check_refused",
-    "conformance", "tiny_encoder",
+    "check_resume", "conformance", "tiny_encoder",
 ]  # fmt: skip
 
 Case = tuple[str, int, str]
@@ -45,6 +45,7 @@ LONGEST_SUMMARY = 120
 _LEFT, _BENT = 0.9, 0.999
 """Most of the loss before that may be left: where most weights move, and where few can only bend what random weights
 make of a row."""
+_DIES_AT = 3
 _PICKLED = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
 
 
@@ -118,6 +119,34 @@ def check_default(task: str, number: int, folder: Path) -> Run:
         assert run.folder.status() == "finished"
         _answers_as_it_did(run, toy)
     return run
+
+
+class _Killed(BaseException):
+    """Ends a run as a kill does, as far as that is possible in one process."""
+
+
+def check_resume(task: str, number: int, folder: Path, method: str = "full", **words: object) -> None:
+    """Raises AssertionError where a run that dies within an epoch, and is gone on with, ends with other weights than
+    one that does not."""
+    import tunesmith
+
+    def die(event: events.Event) -> None:
+        if isinstance(event, events.Step) and event.step == _DIES_AT:
+            raise _Killed
+
+    toy = registry.get("tasks", task).toys()[number]
+    usual: dict[str, Any] = {"epochs": 3, "save_steps": 2, **words}
+    whole, killed = folder / "whole", folder / "killed"
+    for place, listeners in ((whole, []), (killed, [die])):
+        place.mkdir()
+        with contextlib.chdir(place), contextlib.suppress(_Killed):
+            _train(task, toy, method, place, None, listeners=listeners, **usual)
+    assert not (killed / "run" / "result.json").exists(), "it did not die"
+    with contextlib.chdir(killed):
+        tunesmith.resume(killed / "run")
+    for path in sorted((whole / "run" / "model").rglob("*.safetensors")):
+        again = killed / "run" / path.relative_to(whole / "run")
+        assert path.read_bytes() == again.read_bytes(), f"{path.name} is another one after a kill and a resume"
 
 
 def check_refused(
