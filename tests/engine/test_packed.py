@@ -73,11 +73,11 @@ def test_convolutions_take_in_what_follows_them(config: PreTrainedConfig) -> Non
         norm.running_mean.normal_(0, 0.1)
         norm.running_var.uniform_(0.5, 2)
         nn.init.uniform_(norm.weight, 0.5, 2)
-    x = torch.randn(2, 3, 32, 32).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 32, 29).to(memory_format=torch.channels_last)
     with torch.no_grad():
         plain = network(x).logits
         with packed(network, 8):
-            assert all("forward" in vars(norm) for norm in norms)
+            assert sum("forward" in vars(module) for module in network.modules()) >= len(norms)
             again = network(x).logits
         assert not any("forward" in vars(module) for module in network.modules())
         assert torch.equal(network(x).logits, plain)

@@ -15,10 +15,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-_CONVOLVED = (("conv", "norm", "act"), ("conv", "norm", "activation"), ("convolution", "normalization", "activation"))
-"""What a convolution, what normalises its results and what follows are called, in networks that do these in turn."""
-_IN_TURN = ("tunesmith.models.", "transformers.models.")
-"""Whose modules are known to do so."""
+_CONVOLVED = (("conv", "norm", "activation"), ("convolution", "normalization", "activation"))
+"""What transformers' networks call a convolution, what normalises its results and what follows, done in turn."""
 
 
 @contextmanager
@@ -77,47 +75,59 @@ def _product(weight: Tensor, bias: Tensor | None, then: str, x: Tensor) -> Tenso
 @torch.no_grad()
 def _convolutions(model: nn.Module) -> Iterator[tuple[nn.Module, Callable[..., Any]]]:
     own: dict[nn.Module, tuple[Any, Any]] = {}
-    for module in model.modules():
-        if type(module).__module__.startswith(_IN_TURN):
+    done: set[nn.Module] = set()
+    for module in cast(Iterator[Any], model.modules()):
+        layer = getattr(module, "conv", None)
+        if hasattr(module, "packed") and _fits(layer, nn.Conv2d) and (forward := module.packed(_laid)):
+            done.add(layer)
+            yield module, forward
+        if type(module).__module__.startswith("transformers.models."):
             for names in _CONVOLVED:
-                layer, norm, then = (cast(Any, getattr(module, name, None)) for name in names)
+                layer, norm, then = (getattr(module, name, None) for name in names)
                 if _fits(layer, nn.Conv2d) and _is_settled(norm):
-                    own[layer] = norm, then if _attribute(then) is not None else None
+                    own[layer] = norm, then
     for layer in cast(Iterator[Any], model.modules()):
-        if not _fits(layer, nn.Conv2d) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        if (
+            not _fits(layer, nn.Conv2d)
+            or layer in done
+            or layer.padding_mode != "zeros"
+            or isinstance(layer.padding, str)
+        ):
             continue
-        weight, bias, attribute = layer.weight, layer.bias, ("none", list[float]())
-        if layer in own:
-            norm, then = own[layer]
+        weight, bias, norm, then = layer.weight, layer.bias, *own.get(layer, (None, None))
+        if norm is not None:
             scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
             shift = norm.bias - norm.running_mean * scale
             bias = (shift if bias is None else shift + bias * scale).to(weight.dtype)
             weight = (weight * scale.view(-1, 1, 1, 1)).to(weight.dtype)
             yield norm, _same
-            if then is not None:
-                attribute = _attribute(then) or attribute
+            if _attribute(then)[0] != "none":
                 yield then, _same
-        shape = layer.padding, layer.stride, layer.dilation, layer.groups
-        laid = torch.ops.mkldnn._reorder_convolution_weight(weight.detach(), *shape)
-        yield layer, partial(_convolution, laid, bias, shape, attribute)
+        yield layer, partial(_laid(weight, bias, layer, then), padding=layer.padding)
 
 
 def _is_settled(norm: Any) -> bool:
     return type(norm) is nn.BatchNorm2d and not norm.training and norm.affine and norm.running_mean is not None
 
 
-def _attribute(then: Any) -> tuple[str, list[float]] | None:
-    """oneDNN's word for an activation."""
+def _attribute(then: Any) -> tuple[str, list[float]]:
+    """oneDNN's word for an activation, 'none' for what it does not have."""
     if type(then) is nn.ReLU:
         return "relu", []
-    return ("hardtanh", [0.0, 6.0]) if type(then) is nn.ReLU6 else None
+    return ("hardtanh", [0.0, 6.0]) if type(then) is nn.ReLU6 else ("none", [])
 
 
 def _same(x: Tensor) -> Tensor:
     return x
 
 
-def _convolution(
-    weight: Tensor, bias: Tensor | None, shape: tuple[Any, ...], attribute: tuple[str, list[float]], x: Tensor
-) -> Tensor:
-    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *shape, *attribute, "")
+def _laid(weight: Tensor, bias: Tensor | None, layer: nn.Conv2d, then: nn.Module | None) -> Callable[..., Tensor]:
+    """A function of an input and its padding that gives what `layer` would with other weights, and `then` of that."""
+    shape, attribute = (layer.stride, layer.dilation, layer.groups), _attribute(then)
+    laid = torch.ops.mkldnn._reorder_convolution_weight(weight.detach(), layer.padding, *shape)
+
+    def convolved(x: Tensor, padding: tuple[int, int]) -> Tensor:
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(x, laid, bias, padding, *shape, *attribute, "")
+        return found
+
+    return convolved
