@@ -77,13 +77,13 @@ def _convolutions(model: nn.Module) -> Iterator[tuple[nn.Module, Callable[..., A
     own: dict[nn.Module, tuple[Any, Any]] = {}
     done: set[nn.Module] = set()
     for module in cast(Iterator[Any], model.modules()):
-        layer = getattr(module, "conv", None)
+        layer = cast(Any, getattr(module, "conv", None))
         if hasattr(module, "packed") and _fits(layer, nn.Conv2d) and (forward := module.packed(_laid)):
             done.add(layer)
             yield module, forward
         if type(module).__module__.startswith("transformers.models."):
             for names in _CONVOLVED:
-                layer, norm, then = (getattr(module, name, None) for name in names)
+                layer, norm, then = (cast(Any, getattr(module, name, None)) for name in names)
                 if _fits(layer, nn.Conv2d) and _is_settled(norm):
                     own[layer] = norm, then
     for layer in cast(Iterator[Any], model.modules()):
