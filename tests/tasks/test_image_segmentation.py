@@ -172,6 +172,7 @@ def test_a_way_up_stands_on_an_efficientnet_lite(tmp_path: Path) -> None:
     tiny.efficientnet_lite(tmp_path)
     bundle = load_base(str(tmp_path), label_names=["a", "b", "c"], longest=96, shape=1.5)
     pixels = torch.rand(2, 3, 64, 96)
+    assert bundle.model.by_channel
     bundle.model.eval()
     logits = bundle.model({"pixel_values": pixels})
     assert logits.shape == (2, 3, 64, 96)

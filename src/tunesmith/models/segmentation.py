@@ -30,6 +30,10 @@ class SegmentationModel(Mirrored, Model):
         super().__init__(network)
         self._size = size
         self.norms = Norms(network)
+        self._own = network.config.model_type == OWN
+        base = network.backbone.modules() if self._own else ()
+        self.by_channel = any(isinstance(one, nn.Conv2d) and one.groups > 1 for one in base)
+        """Whether the base below our way up has convolutions of each channel alone."""
 
     @property
     def sets(self) -> bool:
@@ -80,7 +84,7 @@ class SegmentationModel(Mirrored, Model):
         return likely.clamp_min(_LEAST).log()
 
     def _seen(self, pixels: Tensor) -> Tensor:
-        if self.config.model_type == OWN:  # on a processor convolutions of each channel alone are quicker so
+        if self._own:  # on a processor convolutions of each channel alone are quicker so
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         found: Any = self.network(pixel_values=self._as_weights(pixels))
         logits = _of_set(found) if self.sets else found.logits
