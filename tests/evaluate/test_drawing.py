@@ -10,11 +10,14 @@ GREY = np.full((60, 80, 3), 100, dtype=np.uint8)
 
 
 def test_a_sheet_holds_every_picture_whole() -> None:
-    sheet = drawing.sheet([[GREY, GREY], [GREY]], side=40)
-    assert sheet.shape == (82, 82, 3)
-    assert (sheet[5:35, :40] == 100).all()  # 4 to 3, in the middle of its square
-    assert (sheet[:5, :40] == 255).all()
-    assert (sheet[42:, 42:] == 255).all()
+    high = np.full((60, 30, 3), 100, dtype=np.uint8)
+    sheet = drawing.sheet([[GREY, high], [GREY]], side=40)
+    assert sheet.shape == (64, 84, 3)  # cells of 40 x 30, as the first picture is shaped, and gaps
+    assert (sheet[:30, :40] == 100).all()
+    assert (sheet[:30, 44:56] == 255).all()  # in the middle of its cell
+    assert (sheet[:30, 57:71] == 100).all()
+    assert (sheet[34:, 44:] == 255).all()
+    assert drawing.sheet([[GREY[:30, :40]]], side=80).shape == (60, 80, 3)  # small ones are made larger
     assert drawing.to_uri(sheet, 50).startswith("data:image/jpeg;base64,")
 
 
@@ -22,6 +25,8 @@ def test_boxes_are_drawn_where_they_are() -> None:
     found, truth = np.array([[10.0, 20, 50, 40]]), np.array([[12.0, 20, 50, 40]])
     drawn = drawing.boxes(GREY, found, [1], ["cell 0.9"], truth)
     assert tuple(drawn[30, 10]) == drawing.COLOURS[1]
+    wide = drawing.boxes(GREY, np.array([[60.0, 0, 79, 20]]), [1], ["cell 0.9"])
+    assert (wide[:, 79] == drawing.COLOURS[1]).all(1).any()  # its name does not leave the picture
     assert tuple(drawn[30, 12]) == drawing.TRUTH
     assert tuple(drawn[30, 30]) == (100, 100, 100)
     assert np.array_equal(drawing.boxes(GREY, np.zeros((0, 4)), []), GREY)

@@ -69,6 +69,7 @@ def test_shapes_are_learned_measured_shown_and_answered(run: tunesmith.Run, tmp_
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert 'id="classes"' in page
     assert 'id="masks"' in page
+    assert "give each of them this mask?" in page
     decided = {e["what"]: e["value"] for e in events.read(run.folder.events) if e["event"] == "decided"}
     assert decided["image_size"] == [32, 64]
     assert decided["layout"] == "masks beside pictures"

@@ -56,9 +56,10 @@ def test_what_a_run_leaves(run: tunesmith.Run) -> None:
     assert document["test"]["map50"]["value"] > 0.5
     assert document["baselines"].keys() == {"box_prior"}
     assert {row["label"] for row in document["per_class"]} == {"cold", "warm"}
-    assert all(0 <= row["ap"] <= row["ap50"] <= 1 for row in document["per_class"])
+    assert all(0 <= row["ap_low"] <= row["ap"] <= row["ap50"] <= 1 for row in document["per_class"])
     report = (run.path / "report.html").read_text()
     assert "<h2>Boxes</h2>" in report
+    assert "give each of them these boxes?" in report
     assert "<h2>Precision and recall by label</h2>" in report
     assert "AutoModelForObjectDetection" in (run.path / "model" / "README.md").read_text()
 
@@ -126,6 +127,11 @@ def test_boxes_follow_their_pictures() -> None:
         assert light.float().sum() <= 1.15 * (right - left) * (bottom - top)
         seen.add((left, top))
     assert len(seen) > 3
+    rows = items.preview(np.arange(2), 0, 2)
+    assert [len(row) for row in rows] == [3, 3]
+    assert rows[0][0].boxes is not None
+    np.testing.assert_allclose(rows[0][0].boxes, [[16, 8, 48, 24]], atol=1e-3)  # as it is, then as it was changed
+    np.testing.assert_allclose(rows[0][2].boxes / 64, items.training_batch(np.arange(1), 0, 1)["targets"][0, :, 1:])
 
 
 def test_the_loss_of_a_row_does_not_depend_on_its_batch_and_falls_where_boxes_fit() -> None:

@@ -65,11 +65,19 @@ def run(found: Document, verbose: bool = False) -> str:
         f"took     {words.seconds(cost['wall_seconds'])}, {words.size(cost['peak_memory_bytes'])} of memory at most",
         f"report   {found['report']}",
         f"model    {found['model_folder']}",
-        f'use it   tunesmith predict {found["run"]} "..."',
+        f"use it   tunesmith predict {found['run']} {_asked(found)}",
     ]
     if step := document["verdict"].get("next_step"):
         lines += ["", entry("next", step["words"]), *([f"         {step['command']}"] if step["command"] else [])]
     return "\n".join(lines)
+
+
+def _asked(found: Document) -> str:
+    """What is typed after `predict`: a picture, a text, or two texts."""
+    if any(one["what"] == "image" for one in found["decisions"]):
+        return "picture.png"
+    examples = found["document"].get("examples") or [{"text": ""}]
+    return '"..." "..."' if " ⟷ " in examples[0]["text"] else '"..."'
 
 
 def _likely(interval: Document) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, Protocol, Self, TypedDict
+from typing import Any, NotRequired, Protocol, Self, TypedDict, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class LabelRow(TypedDict):
     pixels: NotRequired[int]
     ap: NotRequired[float]
     ap50: NotRequired[float]
+    ap_low: NotRequired[float]
+    ap_high: NotRequired[float]
 
 
 class Measured(Protocol):
@@ -65,3 +67,11 @@ class Measured(Protocol):
 
     def per_class(self) -> list[LabelRow]:
         """What it makes of each label; [] of what has none."""
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """Measured rows whose answers are no single label or number, but can be told in a few words."""
+
+    def counted(self) -> tuple[list[str], list[str]]:
+        """What each row was given, and what is true of it."""

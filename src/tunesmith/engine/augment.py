@@ -105,6 +105,17 @@ class Pictures:
     kept: Sequence[np.ndarray] | None = None
 
 
+@dataclass
+class Pictured:
+    """One picture to be looked at, uint8 [height, width, 3], with the boxes on it float32 [k, 4] (left, top, right,
+    bottom, in pixels) and their labels int64 [k], or its mask uint8 [height, width]."""
+
+    pixels: np.ndarray
+    boxes: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    mask: np.ndarray | None = None
+
+
 class _Drawn:
     """What is drawn for some rows: numbers from 0 to 1, each with its own meaning, and what follows from them."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.augment import Pictures
+from tunesmith.engine.augment import Pictured, Pictures
 from tunesmith.engine.pixels import EncodedPictures
 
 NOTHING, CROWD = -1.0, -2.0
@@ -32,22 +32,36 @@ class EncodedDetections(EncodedPictures):
         targets: Any = self.targets
         return [targets[at] for at in positions]
 
+    def whole(self, positions: np.ndarray) -> Pictures:
+        found = super().whole(positions)
+        height, width = found.pixels.shape[1:3]
+        sides = np.array([width, height] * 2, dtype=np.float32)
+        found.boxes = [one[:, 1:] * sides for one in self._own(positions)]
+        return found
+
     def training_batch(self, positions: np.ndarray, seed: int, epoch: int) -> dict[str, Tensor]:
         if not self.augmentation.changes:
             return self.collate(positions)
-        rows = positions if self.row_ids is None else self.row_ids[positions]
-        size = self.processor.height, self.processor.width
-        sides = np.array([size[1], size[0]] * 2, dtype=np.float32)
-        own = self._own(positions)
-        given = Pictures(self.pixels[positions], boxes=[one[:, 1:] * sides for one in own])
-        changed = self.augmentation.apply(given, size, seed=seed, epoch=epoch, rows=rows)
-        assert changed.boxes is not None
-        assert changed.kept is not None
-        targets = [
-            np.column_stack([one[kept, :1], boxes / sides]).astype(np.float32)
-            for one, boxes, kept in zip(own, changed.boxes, changed.kept, strict=True)
+        changed = self.changed(positions, seed, epoch)
+        targets = padded([np.column_stack([kinds, boxes]) for kinds, boxes in self._shares(positions, changed)])
+        return {"pixel_values": self.processor.normalise(changed.pixels), "targets": targets}
+
+    def pictured(self, positions: np.ndarray, found: Pictures) -> list[Pictured]:
+        height, width = found.pixels.shape[1:3]
+        parts = zip(found.pixels, self._shares(positions, found), strict=True)
+        return [
+            Pictured(pixels, boxes * np.array([width, height] * 2), kinds.astype(np.int64))
+            for pixels, (kinds, boxes) in parts
         ]
-        return {"pixel_values": self.processor.normalise(changed.pixels), "targets": padded(targets)}
+
+    def _shares(self, positions: np.ndarray, found: Pictures) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each picture the labels float32 [k] of the boxes that are left, and these as shares of it [k, 4]."""
+        assert found.boxes is not None
+        assert found.kept is not None
+        height, width = found.pixels.shape[1:3]
+        sides = np.array([width, height] * 2, dtype=np.float32)
+        parts = zip(self._own(positions), found.boxes, found.kept, strict=True)
+        return [(own[kept, 0], (boxes / sides).astype(np.float32)) for own, boxes, kept in parts]
 
 
 def padded(rows: list[np.ndarray]) -> Tensor:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tunesmith.engine.augment import Pictured
+
 
 @dataclass(kw_only=True)
 class EncodedItems(ABC):
@@ -100,9 +102,9 @@ class EncodedItems(ABC):
         that a run that is gone on with sees what it would have seen."""
         return self.collate(positions)
 
-    def preview(self, positions: np.ndarray, seed: int, epochs: int) -> list[list[np.ndarray]]:
+    def preview(self, positions: np.ndarray, seed: int, epochs: int) -> list[list[Pictured]]:
         """What a training makes of some rows, to be looked at: for each of them the picture as it is and as it is in
-        each of the first epochs, uint8 [height, width, 3]. Empty where nothing is changed, or nothing can be seen."""
+        each of the first epochs. Empty where nothing is changed, or nothing can be seen."""
         return []
 
     def collate(self, positions: np.ndarray) -> dict[str, Tensor]:

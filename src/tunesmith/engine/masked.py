@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tunesmith.core.files import new_file
-from tunesmith.engine.augment import Pictures
+from tunesmith.engine.augment import Pictured, Pictures
 from tunesmith.engine.pixels import EncodedPictures
 
 IGNORED = 255
@@ -42,18 +42,21 @@ class EncodedMasks(EncodedPictures):
         """Pictures changed at random, and their masks in the same way."""
         if not self.augmentation.changes:
             return self.collate(positions)
-        found = self._changed(positions, seed, epoch)
+        found = self.changed(positions, seed, epoch)
         assert found.masks is not None
         return {
             "pixel_values": self.processor.normalise(found.pixels),
             "targets": torch.from_numpy(np.ascontiguousarray(found.masks)),
         }
 
-    def _changed(self, positions: np.ndarray, seed: int, epoch: int) -> Pictures:
-        rows = positions if self.row_ids is None else self.row_ids[positions]
-        size = self.processor.height, self.processor.width
-        given = Pictures(self.pixels[positions], masks=self.masks[positions])
-        return self.augmentation.apply(given, size, seed=seed, epoch=epoch, rows=rows)
+    def whole(self, positions: np.ndarray) -> Pictures:
+        found = super().whole(positions)
+        found.masks = self.masks[positions]
+        return found
+
+    def pictured(self, positions: np.ndarray, found: Pictures) -> list[Pictured]:
+        assert found.masks is not None
+        return [Pictured(pixels, mask=mask) for pixels, mask in zip(found.pixels, found.masks, strict=True)]
 
 
 def encode_masks(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tunesmith.core.files import new_file, own_folder
 from tunesmith.data.pictures import read_pictures
-from tunesmith.engine.augment import Augmentation, Pictures
+from tunesmith.engine.augment import Augmentation, Pictured, Pictures
 from tunesmith.engine.encoded import EncodedItems
 from tunesmith.engine.mix import mix
 from tunesmith.models.processor import PictureProcessor
@@ -74,13 +74,17 @@ class EncodedPictures(EncodedItems):
         """'pixel_values' float32 [b, 3, height, width]."""
         return {"pixel_values": self.processor.normalise(self.seen(positions))}
 
-    def changed(self, positions: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-        """Pictures as a step of training sees them, uint8 [b, height, width, 3]."""
+    def whole(self, positions: np.ndarray) -> Pictures:
+        """As `stored`, with what lies on them."""
+        return Pictures(self.stored(positions))
+
+    def changed(self, positions: np.ndarray, seed: int, epoch: int, how: Augmentation | None = None) -> Pictures:
+        """Pictures as a step of training sees them, [b, height, width, 3], with what lies on them. `how`: where that is
+        not `augmentation`."""
         rows = positions if self.row_ids is None else self.row_ids[positions]
         size = self.processor.height, self.processor.width
-        return self.augmentation.apply(
-            Pictures(self.stored(positions)), size, seed=seed, epoch=epoch, rows=rows
-        ).pixels  # fmt: skip
+        chosen = self.augmentation if how is None else how
+        return chosen.apply(self.whole(positions), size, seed=seed, epoch=epoch, rows=rows)
 
     def training_batch(self, positions: np.ndarray, seed: int, epoch: int) -> dict[str, Tensor]:
         """'pixel_values' and 'targets', and where pictures are mixed 'partners' and 'shares' as `engine.mix` has
@@ -88,7 +92,7 @@ class EncodedPictures(EncodedItems):
         if self.features is not None:
             return self.collate(positions)
         if self.augmentation.changes:
-            batch = {"pixel_values": self.processor.normalise(self.changed(positions, seed, epoch))}
+            batch = {"pixel_values": self.processor.normalise(self.changed(positions, seed, epoch).pixels)}
         else:
             batch = self.inputs(positions)
         if self.targets is not None:
@@ -97,12 +101,16 @@ class EncodedPictures(EncodedItems):
             mix(batch, self.mixup, self.cutmix, np.random.default_rng([seed, epoch, *map(int, positions)]))
         return batch
 
-    def preview(self, positions: np.ndarray, seed: int, epochs: int) -> list[list[np.ndarray]]:
+    def preview(self, positions: np.ndarray, seed: int, epochs: int) -> list[list[Pictured]]:
         if self.features is not None or not self.augmentation.changes:
             return []
-        made = [self.seen(positions)]
+        made = [self.changed(positions, seed, 0, Augmentation())]
         made += [self.changed(positions, seed, epoch) for epoch in range(epochs)]
-        return [list(one) for one in zip(*made, strict=True)]
+        return [list(one) for one in zip(*(self.pictured(positions, some) for some in made), strict=True)]
+
+    def pictured(self, positions: np.ndarray, found: Pictures) -> list[Pictured]:
+        """`found`, made of the rows at `positions`, one by one, with what is learned of them."""
+        return [Pictured(pixels) for pixels in found.pixels]
 
     def mirrored(self, axis: int) -> Self:
         """The same pictures left for right (`axis` 2) or upside down (1)."""

@@ -10,7 +10,7 @@ import numpy as np
 from tunesmith.evaluate import page, words
 from tunesmith.evaluate.answers import AnswerRows, Span
 from tunesmith.evaluate.evidence import Evidence
-from tunesmith.evaluate.page import text
+from tunesmith.evaluate.page import shown_first, text
 
 _SHOWN = 30
 _AROUND = 120
@@ -35,7 +35,7 @@ def answers(evidence: Evidence) -> str:
     counts = Counter(kinds)
     table = page.table(
         ["", ("questions", "n"), ("share", "n")],
-        [[(text(said), "text"), text(counts[kind]), words.number(counts[kind] / max(1, len(rows)))]
+        [[(text(said), "text"), text(counts[kind]), f"{100 * counts[kind] / max(1, len(rows)):.1f} %"]
          for kind, said in _KINDS.items() if counts[kind]],
     )  # fmt: skip
     wrong = [at for at, kind in enumerate(kinds) if kind != "right"]
@@ -45,7 +45,9 @@ def answers(evidence: Evidence) -> str:
         '<p class="soft small">Marked: <mark class="given">what the model gives</mark>, <mark class="true">the truth'
         '</mark>, <mark class="both">both</mark>. The mistakes that it is surest of come first.</p>'
     )
-    return table + legend + "".join(_shown(evidence, rows, at, kinds[at]) for at in [*wrong[:_SHOWN], *right])
+    mistakes = shown_first([_shown(evidence, rows, at, kinds[at]) for at in wrong[:_SHOWN]])
+    rightly = "".join(_shown(evidence, rows, at, kinds[at]) for at in right)
+    return f"{table}{legend}{mistakes}" + (f"<h3>Some that are right</h3>{rightly}" if rightly else "")
 
 
 def _kind(rows: AnswerRows, at: int) -> str:
@@ -70,7 +72,7 @@ def _shown(evidence: Evidence, rows: AnswerRows, at: int, kind: str) -> str:
     context = str(row.get("context", ""))
     spans = [*truth, *([] if given is None else [given])]
     head = f'<b>{text(str(row.get("question", "")), 300)}</b> <span class="soft">{text(_KINDS[kind])}</span>'
-    chance = words.number(_sure(rows, at))
+    chance = words.sureness(_sure(rows, at))
     told = f"no answer ({chance})" if given is None else f"{given.text} ({chance})"
     wanted = " | ".join(dict.fromkeys(one.text for one in truth)) or "no answer"
     facts = f'<p class="small">given: {text(told, 300)}<br>true: {text(wanted, 300)}</p>'

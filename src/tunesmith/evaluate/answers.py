@@ -73,6 +73,12 @@ class AnswerRows(RowStatistics):
     def same_rows(self, other: object) -> bool:
         return super().same_rows(other) and (not isinstance(other, AnswerRows) or self.truth == other.truth)
 
+    def counted(self) -> tuple[list[str], list[str]]:
+        """What was answered, and the first true answer."""
+        best = [one.best(self.threshold) for one in self.given]
+        given = ["no answer" if one is None else one.text for one in best]
+        return given, [right[0].text if right else "no answer" for right in self.truth]
+
     def columns(self) -> dict[str, list[Any]]:
         best = [one.best(self.threshold) for one in self.given]
         spans = [[(span.text, span.start, span.end, span.probability) for span in one.spans[:1]] for one in self.given]

@@ -16,7 +16,6 @@ _SIDE = 420
 """Pixels of the longer side of a picture on the page."""
 _POINTS = 300
 """Of a curve."""
-_COLOURS = tuple(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in drawing.COLOURS)
 
 
 def shown(evidence: Evidence) -> str:
@@ -34,21 +33,19 @@ def shown(evidence: Evidence) -> str:
             continue
         missed, wrong = mistakes[row]
         told = f"{missed} missed, {wrong} wrong" if missed or wrong else "all right"
+        kind = "wrong" if missed or wrong else "right"
+        name = text(evidence.test_inputs[row])
         parts.append(
-            f'<figure><img src="{_drawn(pixels, test, row)}" alt="{text(evidence.test_inputs[row])}">'
-            f'<figcaption class="soft small">{text(evidence.test_inputs[row])}: {told}</figcaption></figure>'
+            f'<figure class="{kind}"><img src="{_drawn(pixels, test, row)}" alt="{name}">'
+            f'<figcaption><b>{told}</b><br><span class="soft">{name}</span></figcaption></figure>'
         )
     if not parts:
         return ""
-    named = " ".join(
-        f'<span style="color:{_COLOURS[at % len(_COLOURS)]}">&#9632;</span> {text(name)}'
-        for at, name in enumerate(test.label_names)
-    )
     note = (
         "Coloured: boxes that were found, with how sure they are. White: the true ones. A box counts as wrong here "
         "where it overlaps no true one of its label by half. Most mistaken pictures first; the last three are the best."
     )
-    return f'<p class="soft small">{note}</p><p class="small">{named}</p><div class="figures">{"".join(parts)}</div>'
+    return f'<p class="soft small">{note}</p>{page.legend(test.label_names)}<div class="figures">{"".join(parts)}</div>'
 
 
 def precision_recall(evidence: Evidence) -> str:
@@ -61,22 +58,26 @@ def precision_recall(evidence: Evidence) -> str:
         recall, precision, _ = test.precision_recall(at)
         if row["support"] and len(recall):
             some = np.unique(np.linspace(0, len(recall) - 1, min(len(recall), _POINTS)).astype(int))
-            colour = _COLOURS[at % len(_COLOURS)]
+            colour = drawing.hexadecimal(at)
             data.append(charts.line(recall[some], precision[some], charts.plain(row["label"]), colour, width=2))
-        numbers = (row["ap"], row["ap50"], row["precision"], row["recall"])
+        spread = words.interval({"low": row["ap_low"], "high": row["ap_high"]}) if "ap_low" in row else "–"
+        others = (words.number(row[name]) for name in ("ap50", "precision", "recall"))
         rows.append(
-            (text(row["label"]), *map(words.number, numbers), text(row["support"]), text(row["predicted"]),
+            (text(row["label"]), words.number(row["ap"]), spread, *others, text(row["support"]), text(row["predicted"]),
              words.number(row["threshold"]))
         )  # fmt: skip
-    head = ("label", ("AP 50:95", "n"), ("AP 50", "n"), ("precision", "n"), ("recall", "n"), ("true", "n"),
-            ("found", "n"), ("from a score of", "n"))  # fmt: skip
-    layout = charts.axes("share found (recall)", "share right (precision)", zero=True)
+    head = ("label", ("AP 50:95", "n"), ("95 % interval", "n"), ("AP 50", "n"), ("precision", "n"), ("recall", "n"),
+            ("true", "n"), ("found", "n"), ("from a score of", "n"))  # fmt: skip
+    layout = charts.axes("share found (recall)", "share right (precision)")
+    layout["xaxis"] |= {"range": [0, 1.01]}
+    layout["yaxis"] |= {"range": [0, 1.02]}
     note = (
         "A box is right where it overlaps a true one of its label by half at least. Precision and recall in the table "
-        "are those of the answers, from a score on that is best (F1) on validation pictures."
+        "are those of the answers, from a score on that is best (F1) on validation pictures; "
+        "intervals are over pictures."
     )
     chart = page.chart({"data": data, "layout": layout}) if data else ""
-    return f'<p class="soft small">{note}</p>{chart}{page.table(head, rows)}'
+    return f'<p class="soft small">{note}</p>{chart}{page.table(head, rows, fold=True)}'
 
 
 def _mistakes(truth: Boxes, given: Boxes) -> tuple[int, int]:
@@ -89,10 +90,11 @@ def _mistakes(truth: Boxes, given: Boxes) -> tuple[int, int]:
 def _drawn(pixels: np.ndarray, test: BoxMatches, row: int) -> str:
     given, truth = test.answers(row), test.truth[row]
     told = [f"{test.label_names[label]} {score:.2f}" for label, score in zip(given.labels, given.scores, strict=True)]
-    share = min(1.0, _SIDE / max(pixels.shape[:2]))
-    if share < 1:
-        pixels = drawing.smaller(pixels, share)
-    return drawing.to_uri(drawing.boxes(pixels, share * given.boxes, given.labels.tolist(), told, share * truth.boxes))
+    share = _SIDE / max(pixels.shape[:2])
+    drawn = drawing.boxes(
+        drawing.resized(pixels, _SIDE), share * given.boxes, given.labels.tolist(), told, share * truth.boxes
+    )
+    return drawing.to_uri(drawn)
 
 
 def plain(evidence: Evidence) -> list[str]:

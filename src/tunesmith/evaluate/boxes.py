@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tunesmith.core.measured import LabelRow
+from tunesmith.evaluate.bootstrap import interval, weightings
 from tunesmith.evaluate.metrics import TABLE, names_for
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
@@ -28,6 +29,10 @@ AREAS: dict[str, tuple[float, float]] = {
 """Square pixels of the true boxes that count, both ends included."""
 MOST = 100
 """Boxes that are counted of a picture and a label: the surest."""
+_RESAMPLES = 200
+"""Of pictures, for the intervals of each label."""
+_AT_ONCE = 2_000_000
+"""Boxes times resamples in memory."""
 _TINY = float(np.spacing(1))
 
 
@@ -176,21 +181,38 @@ class BoxMatches:
 
     def per_class(self) -> list[LabelRow]:
         """Of boxes that overlap by half at least; with average precisions of the label alone."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> list[LabelRow]:
         sample = BoxSample(self, np.ones((len(self), 1)))
         found: list[LabelRow] = []
         for label, name in enumerate(self.label_names):
             ranked = self.ranked(label, "all")
             answers = (ranked.scores >= self.cuts()[label]) & ~ranked.void[0]
             right, given, wanted = int((ranked.right[0] & answers).sum()), int(answers.sum()), int(ranked.wanted.sum())
-            found.append({
+            one: LabelRow = {
                 "label": name, "precision": right / given if given else 0.0,
                 "recall": right / wanted if wanted else 0.0,
                 "f1": 2 * right / (given + wanted) if given + wanted else 0.0,
                 "support": wanted, "predicted": given, "threshold": float(self.cuts()[label]),
                 "ap": _or_zero(sample.of_label(label, OVERLAPS, "all")),
                 "ap50": _or_zero(sample.of_label(label, OVERLAPS[:1], "all")),
-            })  # fmt: skip
+            }  # fmt: skip
+            if wanted:
+                one["ap_low"], one["ap_high"] = self._spread(label, one["ap"])
+            found.append(one)
         return found
+
+    def _spread(self, label: int, value: float) -> tuple[float, float]:
+        """The interval of a label's average precision over pictures."""
+        step = max(1, _AT_ONCE // max(1, len(self.ranked(label, "all").rows)))
+        drawn = [
+            BoxSample(self, weights[:, start : start + step]).of_label(label, OVERLAPS, "all")
+            for weights in weightings(len(self), _RESAMPLES, 0)
+            for start in range(0, weights.shape[1], step)
+        ]
+        return interval(value, np.concatenate(drawn), 0.95, rows=len(self), limits=(0.0, 1.0))
 
     def ranked(self, label: int, area: str) -> _Ranked:
         """What was given of a label, the surest first."""

@@ -24,6 +24,8 @@ Figure = dict[str, Any]
 BLUE, ORANGE, GREY = "#3b82f6", "#f08c2e", "#94a3b8"
 MOST_CLASSES = 25
 MOST_POINTS = 3000
+_FLAT = 0.02
+"""A curve that changes by less than this share of itself is flat."""
 UNLIKELY = 0.05
 """Of several labels nearly all are unlikely for a row: below this they are one group of the calibration chart."""
 
@@ -96,7 +98,10 @@ def metric_curve(curves: Curves, first: str) -> Figure | None:
     if len(steps) < 2:
         return None
     drawn = {**line(steps, values, "validation", ORANGE, width=2), "mode": "lines+markers"}
-    return {"data": [drawn], "layout": {**_with_kept(axes("step", named(first)), curves), "showlegend": False}}
+    layout = _with_kept(axes("step", named(first)), curves)
+    if max(values) - min(values) < _FLAT * max(map(abs, values)):  # of next to no change no mountain is made
+        layout["yaxis"] |= within([value * share for value in values for share in (1 - _FLAT, 1 + _FLAT)], first)
+    return {"data": [drawn], "layout": {**layout, "showlegend": False}}
 
 
 def _curve(curves: Curves, side: str, key: str) -> tuple[list[int], list[float]]:

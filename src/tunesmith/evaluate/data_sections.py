@@ -33,7 +33,9 @@ def audit(evidence: Evidence) -> str:
     """What became of the rows, the splits, histograms, then what is doubtful; the rest is folded."""
     parts, noun = dict(evidence.audit), evidence.nouns.removesuffix("s")
     shown = _rows(parts.pop("ledger", None)) + _splits(parts.pop("splits", None))
-    shown += _label_chart(parts.get("labels")) + _length_charts(parts.get("text_length"), parts.get("numbers"))
+    shown += _label_chart(parts.get("labels"), evidence.kind) + _length_charts(
+        parts.get("text_length"), parts.get("numbers")
+    )
     clean = []
     for key in ("leakage", "conflicts", "duplicates", "missing"):
         found = parts.pop(key, None)
@@ -101,7 +103,7 @@ def _splits(found: object) -> str:
     return f"<h3>Splits</h3><p>{said}</p>"
 
 
-def _label_chart(found: object) -> str:
+def _label_chart(found: object, kind_of_run: str) -> str:
     """Rows of each label, over all splits."""
     if not isinstance(found, Mapping) or not found or not all(isinstance(part, Mapping) for part in found.values()):
         return ""
@@ -112,7 +114,8 @@ def _label_chart(found: object) -> str:
     note = f'<p class="soft small">The {left:,} rarest labels are not drawn.</p>' if left else ""
     kind = "wide" if len(shown) > 12 else ""
     bars = page.chart(charts.bars(shown, [counts[name] for name in shown], ""))
-    return f'<h3>Rows of each label</h3><div class="{kind}">{bars}</div>{note}'
+    title = "Rows of each label" if kind_of_run == "label" else "Rows with each label"
+    return f'<h3>{title}</h3><div class="{kind}">{bars}</div>{note}'
 
 
 def _length_charts(lengths: object, numbers: object) -> str:

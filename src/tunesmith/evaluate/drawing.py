@@ -17,9 +17,19 @@ COLOURS = (
     (132, 94, 60), (100, 116, 139), (190, 200, 30),
 )  # fmt: skip
 """One for each class, again from the first after the last."""
+
+
+def hexadecimal(label: int) -> str:
+    """The colour of a class as a page has it: '#2f6fe0'."""
+    red, green, blue = COLOURS[label % len(COLOURS)]
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 TRUTH = (255, 255, 255)
 """Of boxes that are true, beside those that were found."""
 _QUALITY = 80
+_LETTERS = 15
+"""Pixels that words in a picture are high."""
 _IGNORED = 255
 
 
@@ -33,29 +43,27 @@ def to_uri(pixels: np.ndarray, side: int | None = None) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
 
 
-def thumbnail(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The whole picture in the middle of a white square, uint8 [side, side, 3]."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((side, side))
-    square = Image.new("RGB", (side, side), (255, 255, 255))
-    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return np.asarray(square)
+def resized(pixels: np.ndarray, side: int) -> np.ndarray:
+    """With a longer side of `side` pixels, smaller or larger than it was."""
+    share = side / max(pixels.shape[:2])
+    height, width = (max(1, round(share * one)) for one in pixels.shape[:2])
+    how = Image.Resampling.BOX if share < 1 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), how))
 
 
-def smaller(pixels: np.ndarray, share: float) -> np.ndarray:
-    """With `share` of the pixels of each side."""
-    height, width = (max(1, round(side * share)) for side in pixels.shape[:2])
-    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BOX))
-
-
-def sheet(rows: Sequence[Sequence[np.ndarray]], side: int, gap: int = 2) -> np.ndarray:
-    """Pictures of any size in rows, each in a square of `side` pixels."""
+def sheet(rows: Sequence[Sequence[np.ndarray]], side: int, gap: int = 4) -> np.ndarray:
+    """Pictures in rows, each in the middle of a cell whose longer side has `side` pixels and whose shape is that of the
+    first picture."""
+    height, width = resized(rows[0][0], side).shape[:2]
     across = max(map(len, rows))
-    whole = np.full((len(rows) * (side + gap) - gap, across * (side + gap) - gap, 3), 255, dtype=np.uint8)
+    whole = np.full((len(rows) * (height + gap) - gap, across * (width + gap) - gap, 3), 255, dtype=np.uint8)
     for line, pictures in enumerate(rows):
         for column, pixels in enumerate(pictures):
-            top, left = line * (side + gap), column * (side + gap)
-            whole[top : top + side, left : left + side] = thumbnail(pixels, side)
+            share = min(height / pixels.shape[0], width / pixels.shape[1])
+            one = resized(pixels, max(1, round(share * max(pixels.shape[:2]))))[:height, :width]
+            top = line * (height + gap) + (height - one.shape[0]) // 2
+            left = column * (width + gap) + (width - one.shape[1]) // 2
+            whole[top : top + one.shape[0], left : left + one.shape[1]] = one
     return whole
 
 
@@ -67,19 +75,31 @@ def boxes(
     `words` above them; boxes that are true [m, 4] in thin white."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     draw = ImageDraw.Draw(image)
-    width = max(1, round(max(image.size) / 160))
+    width = max(1, round(max(image.size) / 220))
     for box in () if truth is None else truth:
         _frame(draw, box, (0, 0, 0), width + 2)
         _frame(draw, box, TRUTH, width)
     for at, box in enumerate(found):
-        colour = COLOURS[int(classes[at]) % len(COLOURS)]
-        _frame(draw, box, colour, width)
-        if at < len(words):
-            left, top, right, bottom = draw.textbbox((float(box[0]), float(box[1])), words[at], anchor="lb")
-            down = max(0.0, -top)
-            draw.rectangle((left - 1, top + down - 1, right + 1, bottom + down + 1), fill=colour)
-            draw.text((float(box[0]), float(box[1]) + down), words[at], fill=(255, 255, 255), anchor="lb")
+        _frame(draw, box, _colour(classes[at]), width)
+    for at, box in enumerate(found[: len(words)]):  # above all frames
+        _tag(draw, box, words[at], _colour(classes[at]), image.size)
     return np.asarray(image)
+
+
+def _colour(label: int) -> tuple[int, int, int]:
+    return COLOURS[int(label) % len(COLOURS)]
+
+
+def _tag(
+    draw: ImageDraw.ImageDraw, box: np.ndarray, words: str, colour: tuple[int, int, int], size: tuple[int, int]
+) -> None:
+    """Words above the left upper corner of a box, within the picture."""
+    _, _, width, height = draw.textbbox((0, 0), words, font_size=_LETTERS)
+    left = min(max(0.0, float(box[0])), max(0.0, size[0] - width - 4.0))
+    top = max(0.0, float(box[1]) - height - 3)
+    draw.rectangle((left, top, left + width + 3, top + height + 2), fill=colour)
+    bright = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] > 140
+    draw.text((left + 2, top), words, fill=(0, 0, 0) if bright else (255, 255, 255), font_size=_LETTERS)
 
 
 def masks(pixels: np.ndarray, mask: np.ndarray, share: float = 0.5, plain: int | None = None) -> np.ndarray:

@@ -52,7 +52,7 @@ def worst(outcome: Outcome, most: int = SHOWN) -> list[Mistake]:
         return f"probability {number(scores[row, label])}, of the truth {number(scores[row, truth[row]])}"
 
     named = zip(rows.tolist(), outcome.named(truth[rows]), outcome.named(predicted[rows]), strict=True)
-    return [{"row": row, "truth": _said(right), "predicted": _said(its), "weight": weight(row)}
+    return [{"row": row, "truth": said(right), "predicted": said(its), "weight": weight(row)}
             for row, right, its in named]  # fmt: skip
 
 
@@ -70,12 +70,13 @@ def examples_of(outcome: Outcome, most: int, seed: int) -> tuple[list[Mistake], 
         rows.tolist(), outcome.named(outcome.truth[rows]), outcome.named(outcome.predicted()[rows]), strict=True
     )
     right: list[Mistake] = [
-        {"row": row, "truth": _said(its), "predicted": _said(answer), "weight": ""} for row, its, answer in named
+        {"row": row, "truth": said(its), "predicted": said(answer), "weight": ""} for row, its, answer in named
     ]
     return wrong, right
 
 
-def _said(value: str | list[str] | float) -> str:
+def said(value: str | list[str] | float) -> str:
+    """An answer as people read it."""
     if isinstance(value, list):
         return ", ".join(value) or "(none)"
     return value if isinstance(value, str) else number(value)

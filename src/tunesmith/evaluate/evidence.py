@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.core.measured import Measured
+from tunesmith.engine.augment import Pictured
 from tunesmith.evaluate.types import Outcome
 
 
@@ -64,8 +65,8 @@ class Evidence:
     """What inputs are called."""
     picture: Callable[[int], str | None] = lambda at: None
     """From the position of a test row to a data URI of a small picture of it, where it has one."""
-    training_pictures: list[list[np.ndarray]] = field(default_factory=list)
-    """Some training pictures, each as it is and as it was changed in the first epochs, uint8 [height, width, 3]."""
+    training_pictures: list[list[Pictured]] = field(default_factory=list)
+    """Some training pictures, each as it is and as it was changed in the first epochs."""
     row: Callable[[int], Mapping[str, Any]] = lambda at: {}
     """From the position of a test row to what was read of it, by role."""
     looks: list[Look] = field(default_factory=list)

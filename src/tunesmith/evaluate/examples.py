@@ -7,11 +7,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from tunesmith.core.measured import Measured
+from tunesmith.core.measured import Counted, Measured
 from tunesmith.core.text import shortened
-from tunesmith.evaluate.boxes import BoxMatches
-from tunesmith.evaluate.masks import MaskCounts
-from tunesmith.evaluate.spans import SpanCounts
 from tunesmith.evaluate.types import Outcome
 
 SHOWN = 3
@@ -31,7 +28,7 @@ def of_rows(test: Measured, truth: Sequence[object], texts: Sequence[str], seed:
     """Test rows at random, of which no two are given the same answer as long as there are others."""
     order = np.random.default_rng(seed).permutation(len(test))
     given = test.columns()["predicted"]
-    if isinstance(test, BoxMatches | MaskCounts | SpanCounts):
+    if isinstance(test, Counted):
         given, truth = test.counted()
     first: dict[str, int] = {}
     for row in order.tolist():

@@ -16,7 +16,7 @@ from tunesmith.evaluate.page import text
 
 _WORST, _OTHERS = 10, 6
 """Test pictures that are shown: those with the least IoU, and some from the worst to the best."""
-_SIDE = 176
+_SIDE = 240
 _WRONG = 3
 """The colour of places that are wrong: red."""
 _CONFUSED = 10
@@ -30,19 +30,19 @@ def classes(evidence: Evidence) -> str:
         return ""
     whole = sum(row.get("pixels", 0) for row in rows) or 1
     body: list[tuple[page.Cell, ...]] = [
-        ((text(row["label"]), "text"), (f'<span style="width:{100 * row["iou"]:.1f}%"></span>', "bar"),
+        (text(row["label"]), (f'<span style="width:{100 * row["iou"]:.1f}%"></span>', "bar"),
          words.number(row["iou"]), _interval(row, "iou"), words.number(row["f1"]), _interval(row, "f1"),
          words.number(row["precision"]), words.number(row["recall"]), f"{100 * row['pixels'] / whole:.2f} %",
          text(row["support"]))
         for row in sorted(rows, key=lambda row: row["iou"])
     ]  # fmt: skip
-    head = ("class", "IoU", ("", "n"), "95 % interval", ("Dice", "n"), "95 % interval", ("precision", "n hide-small"),
-            ("recall", "n hide-small"), ("of all pixels", "n"), ("pictures", "n"))  # fmt: skip
+    head = ("class", "", ("IoU", "n"), ("95 % interval", "n"), ("Dice", "n"), ("95 % interval", "n"),
+            ("precision", "n"), ("recall", "n"), ("of all pixels", "n"), ("pictures", "n"))  # fmt: skip
     note = (
         '<p class="soft small">Pixels are counted at the size of the true masks, whatever size the network reads; '
         "intervals are over pictures. The weakest class first.</p>"
     )
-    return note + page.table(head, body) + _confused(test)
+    return note + page.table(head, body, fold=True) + _confused(test)
 
 
 def _interval(row: dict[str, float], name: str) -> str:
@@ -81,16 +81,11 @@ def pictures(evidence: Evidence) -> str:
     if not shown:
         return ""
     plain = _plain(test)
-    legend = "".join(
-        f'<span style="white-space:nowrap"><i style="display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 .8em;'
-        f'background:rgb{drawing.COLOURS[at % len(drawing.COLOURS)]}"></i>{text(name)}</span> '
-        for at, name in enumerate(test.classes) if at != plain
-    )  # fmt: skip
     note = (
-        "From the left: the picture, the true mask, the mask of the model, and in red where it is wrong. The pictures "
-        f"with the least IoU first, then some of all others. {text(test.classes[plain])} has no colour."
+        "The pictures with the least IoU first, then some of all others. Red is where the model is wrong; "
+        f"<b>{text(test.classes[plain])}</b> has no colour."
     )
-    return f'<p class="soft small">{note}</p><p class="small">{legend}</p>{shown}'
+    return f'<p class="soft small">{note}</p>{page.legend(test.classes, plain)}{shown}'
 
 
 def _plain(test: MaskCounts) -> int:
@@ -115,10 +110,13 @@ def _row(evidence: Evidence, test: MaskCounts, at: int, value: float) -> str:
     parts = [pixels, drawing.masks(pixels, wanted, plain=plain), drawing.masks(pixels, given, plain=plain),
              drawing.masks(pixels.mean(2, keepdims=True).repeat(3, 2), wrong, share=0.8)]  # fmt: skip
     name = evidence.test_inputs[at] if at < len(evidence.test_inputs) else str(at)
-    picture = drawing.to_uri(drawing.sheet([parts], _SIDE))
+    shown = "".join(
+        f'<figure><img src="{drawing.to_uri(part)}" alt=""><figcaption class="soft">{title}</figcaption></figure>'
+        for title, part in zip(("picture", "truth", "model", "wrong"), parts, strict=True)
+    )
     return (
-        f'<div class="error"><img class="sheet" src="{picture}" alt="{text(name)}" style="max-width:100%;width:auto">'
-        f'<div class="said"><span>{text(name, 80)}</span><span>mean IoU <b>{words.number(value)}</b></span></div></div>'
+        f'<div class="masks"><div class="said"><b>{text(name, 80)}</b>'
+        f'<span>mean IoU <b>{words.number(value)}</b></span></div><div class="four">{shown}</div></div>'
     )
 
 

@@ -61,11 +61,13 @@ _LABEL = _object("", {
     "iou": _value("number", "Masks: intersection over union."),
     "iou_low": _value("number", "Masks: lower bound of it over pictures."),
     "iou_high": _value("number", "Masks: upper bound of it."),
-    "f1_low": _value("number", "Masks: lower bound of F1, which is Dice."),
-    "f1_high": _value("number", "Masks: upper bound of it."),
+    "f1_low": _value("number", "Masks: lower bound of F1, which is Dice. Spans: of F1, over rows."),
+    "f1_high": _value("number", "Masks and spans: upper bound of it."),
     "pixels": _value("integer", "Masks: test pixels that have the class."),
     "ap": _value("number", "Boxes: average precision 50:95."),
     "ap50": _value("number", "Boxes: average precision at an overlap of 50 %."),
+    "ap_low": _value("number", "Boxes: lower bound of ap over pictures."),
+    "ap_high": _value("number", "Boxes: upper bound of it."),
 }, required=("label", "precision", "recall", "f1", "support", "predicted"))  # fmt: skip
 
 _CONFUSION = _object("Single-label tasks: counts of test rows by truth and prediction.", {

@@ -9,12 +9,17 @@ from typing import TypeVar
 
 from tunesmith.core.text import shortened
 from tunesmith.evaluate.charts import Figure
+from tunesmith.evaluate.drawing import hexadecimal
 
 Cell = str | tuple[str, str]
 """HTML, or (HTML, class of the cell); the class of a column's head is that of its cells that have none."""
 
 MOST_ROWS = 200
 LONGEST = 600
+_FEW = 8
+"""Shown at once, of those that can be unfolded."""
+_NAMED = 40
+"""Classes of a legend."""
 T = TypeVar("T")
 
 
@@ -83,6 +88,22 @@ def facts(known: Mapping[str, str]) -> str:
 
 def fold(title: str, inside: str, opened: bool = False) -> str:
     return f"<details{' open' if opened else ''}><summary>{text(title)}</summary>{inside}</details>"
+
+
+def legend(names: Sequence[str], without: int | None = None) -> str:
+    """Names beside the colours of their classes; `without`: one that has none."""
+    parts = (
+        f'<span><i style="background:{hexadecimal(at)}"></i>{text(name, 80)}</span>'
+        for at, name in enumerate(names[:_NAMED]) if at != without
+    )  # fmt: skip
+    more = f"<span>and {len(names) - _NAMED} more</span>" if len(names) > _NAMED else ""
+    return f'<p class="small legend">{"".join(parts)}{more}</p>'
+
+
+def shown_first(parts: Sequence[str]) -> str:
+    """Some, and the others folded."""
+    more = fold(f"{len(parts) - _FEW} more", "".join(parts[_FEW:])) if len(parts) > _FEW else ""
+    return "".join(parts[:_FEW]) + more
 
 
 def anything(value: object, depth: int = 0) -> str:

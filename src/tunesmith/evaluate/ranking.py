@@ -65,6 +65,12 @@ class Ranked(RowStatistics):
     def columns(self) -> dict[str, list[Any]]:
         return {"predicted": self.ranks.astype(int).tolist(), **super().columns()}
 
+    def counted(self) -> tuple[list[str], list[str]]:
+        """At which place the document of each row comes for its query, and at which it should."""
+        known = self.ranks.astype(int).tolist()
+        wanted = ["its document at place 1" if rank else "no document" for rank in known]
+        return [f"its document at place {rank}" if rank else "no document" for rank in known], wanted
+
     @property
     def queries(self) -> int:
         return int(next(iter(self.sums.values()))[:, 1].sum())

@@ -89,7 +89,14 @@ def moved(evidence: Evidence) -> str:
 
 def worst(evidence: Evidence) -> str:
     rows = evidence.shown.get("worst")
-    return _table(rows, evidence.shown["ranked"]) if rows else ""
+    if not rows:
+        return ""
+    ranked = evidence.shown["ranked"]
+    note = (
+        "Queries whose document comes last, and what comes first instead." if ranked else
+        "Pairs whose place is furthest from where people put them, from 0 (least alike of the test pairs) to 1."
+    )  # fmt: skip
+    return f'<p class="soft small">{note}</p>{_table(rows, ranked)}'
 
 
 def negatives(evidence: Evidence) -> str:
@@ -105,7 +112,7 @@ def negatives(evidence: Evidence) -> str:
         '<p class="soft small">What the base finds first for a query and is not marked as relevant. Look for documents '
         "that do belong to their query: they would be learned as wrong ones.</p>"
     )
-    return note + page.table(["query", "its document", "hard negative"], body)
+    return note + page.table(["query", "its document", "hard negative"], body, fold=True)
 
 
 def sizes(evidence: Evidence) -> str:
@@ -115,20 +122,26 @@ def sizes(evidence: Evidence) -> str:
         return ""
     names = list(next(iter(found.values())))
     body: list[Sequence[page.Cell]] = [
-        [(f"{size}", "n"), *((words.number(values[name]), "n") for name in names)] for size, values in found.items()
+        [f"{size}", *((words.number(values[name]), "n") for name in names)] for size, values in found.items()
     ]
-    return page.table([("numbers", "n"), *((text(words.metric(name)), "n") for name in names)], body)
+    return page.table(["numbers", *((text(words.metric(name)), "n") for name in names)], body, fold=True)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], ranked: bool) -> str:
     if ranked:
-        head: list[str | tuple[str, str]] = ["query", "its document", ("rank", "n"), ("base", "n"), "found first"]
+        head: list[str | tuple[str, str]] = [
+            "query",
+            "its document",
+            ("rank", "n"),
+            ("of the base", "n"),
+            "found first",
+        ]
         body: list[Sequence[page.Cell]] = [
             [(text(row["query"], _LETTERS), "text"), (text(row["document"], _LETTERS), "text"), (f"{row['rank']}", "n"),
              ("–" if row["base"] is None else f"{row['base']}", "n"), (text(row["first"] or "", _LETTERS), "text")]
             for row in rows
         ]  # fmt: skip
-        return page.table(head, body)
+        return page.table(head, body, fold=True)
     head = ["first text", "second text", ("score", "n"), ("people", "n"), ("model", "n"), ("base", "n")]
     body = [
         [(text(row["query"], _LETTERS), "text"), (text(row["document"], _LETTERS), "text"),
@@ -136,7 +149,7 @@ def _table(rows: Sequence[Mapping[str, Any]], ranked: bool) -> str:
          (words.number(row["base"]), "n")]
         for row in rows
     ]  # fmt: skip
-    return page.table(head, body)
+    return page.table(head, body, fold=True)
 
 
 def plain(evidence: Evidence) -> list[str]:

@@ -30,7 +30,7 @@ CONFUSED_SHOWN = 15
 
 _READ = " Click on a cell to see its rows below, under Errors."
 
-SMALL_MATRIX = 8
+SMALL_MATRIX = 12
 """A heat map of up to this many classes fits a telephone; larger ones scroll sideways."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.evaluate import charts, page, words
@@ -12,6 +12,8 @@ from tunesmith.evaluate.page import text
 from tunesmith.evaluate.tables import LabelRow, per_class
 from tunesmith.evaluate.types import Finding
 
+_UNITS = {"image": "squares of 16 x 16 pixels"}
+"""What `tokens` of the cost counts, where it is something else."""
 FOLDED = 4
 """Labels without a single hit, from which they are folded into one line."""
 
@@ -30,7 +32,7 @@ def contenders(evidence: Evidence) -> str:
     better = "more is better" if get(first).higher_is_better else "less is better"
     scale = f"<span>{words.number(low)}</span><span>{better}</span><span>{words.number(high)}</span>"
     return (
-        f"<h3>{text(words.metric(first))} on the test rows, with 95 % intervals</h3>"
+        f"<h3>On the test rows: {text(words.metric(first))}, with 95 % intervals</h3>"
         f'<div class="contenders">{rows}'
         f'<div class="contender"><div class="scale soft small">{scale}</div></div></div>'
     )
@@ -72,7 +74,7 @@ def all_metrics(evidence: Evidence) -> str:
         interval = (words.interval(document["test"][name]), "figure")
         rows.append([f"{text(words.metric(name))} {arrow}", interval, *values])
     return page.fold(
-        "All metrics", page.table(["metric", "95 % interval", *((text(one), "n") for one in columns)], rows)
+        "All metrics", page.table(["metric", "95 % interval", *((text(one), "n") for one in columns)], rows, fold=True)
     )
 
 
@@ -110,16 +112,24 @@ def classes(evidence: Evidence) -> str:
 
 
 def _class_table(evidence: Evidence, rows: Sequence[LabelRow]) -> str:
-    head = ("label", "F1", ("", "n"), ("precision", "n hide-small"), ("recall", "n hide-small"), ("rows", "n"),
-            ("threshold", "n"))  # fmt: skip
+    spread = any("f1_low" in row for row in rows)
+    head: list[page.Cell] = [
+        "label", "", ("F1", "n"), *([("95 % interval", "n")] if spread else []), ("precision", "n hide-small"),
+        ("recall", "n hide-small"), ("rows", "n"), ("threshold", "n"),
+    ]  # fmt: skip
     body: list[tuple[page.Cell, ...]] = [
         ((text(row["label"]), "text"), (f'<span style="width:{100 * row["f1"]:.1f}%"></span>', "bar"),
-         *(words.number(row[name]) for name in ("f1", "precision", "recall")), text(row["support"]),
+         words.number(row["f1"]), *([_spread(row)] if spread else []),
+         *(words.number(row[name]) for name in ("precision", "recall")), text(row["support"]),
          words.number(row.get("threshold")))
         for row in rows
     ]  # fmt: skip
     shown = len(head) if evidence.kind == "labels" else -1
     return page.table(head[:shown], [row[:shown] for row in body])
+
+
+def _spread(row: LabelRow) -> str:
+    return words.interval({"low": row["f1_low"], "high": row["f1_high"]}) if "f1_low" in row else "–"
 
 
 def forgetting(evidence: Evidence) -> str:
@@ -154,14 +164,26 @@ def forgetting(evidence: Evidence) -> str:
 
 def decisions(evidence: Evidence) -> str:
     rows = [
-        (text(row.get("what")), (text(row.get("value")), "text"), text(row.get("why"))) for row in evidence.decisions
+        (text(_title(row.get("what"))), text(_chosen(row.get("value"))), (text(row.get("why")), "text"))
+        for row in evidence.decisions
     ]
-    return page.table(("what", "value", "why"), rows) if rows else ""
+    return page.table(("what", "value", "why"), rows, fold=True) if rows else ""
+
+
+def _title(name: object) -> str:
+    return str(name).replace("_", " ")
+
+
+def _chosen(value: object) -> object:
+    """What was chosen, without the brackets of several."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def warned(evidence: Evidence) -> str:
-    rows = [(text(row.get("what")), (text(row.get("message")), "text")) for row in evidence.warnings]
-    return page.table(("what", "message"), rows) if rows else ""
+    rows = [(text(_title(row.get("what"))), (text(row.get("message")), "text")) for row in evidence.warnings]
+    return page.table(("what", "message"), rows, fold=True) if rows else ""
 
 
 def findings(evidence: Evidence) -> str:
@@ -189,7 +211,7 @@ def cost(evidence: Evidence) -> str:
     known = {
         "wall time": words.seconds(found.pop("wall_seconds", None)),
         "peak memory": words.bytes_(found.pop("peak_memory_bytes", None)),
-        "tokens trained on": text(found.pop("tokens", None)),
+        f"{_UNITS.get(evidence.modality, 'tokens')} trained on": text(found.pop("tokens", None)),
         "parameters": text(evidence.model.get("parameters")),
     }
     if "trainable_parameters" in found:

@@ -7,12 +7,12 @@ from collections.abc import Container, Sequence
 
 from tunesmith.data.tags import Span, spans_of
 from tunesmith.evaluate import page
+from tunesmith.evaluate.drawing import hexadecimal
 from tunesmith.evaluate.evidence import Evidence
-from tunesmith.evaluate.page import text
+from tunesmith.evaluate.page import shown_first, text
 from tunesmith.evaluate.spans import SpanCounts
 
 _SHOWN = 30
-_FEW = 12
 _TITLES = {
     "right": "right", "boundary": "right type, other words", "type": "right words, other type",
     "both": "other words and other type", "missed": "missed", "spurious": "where there is none",
@@ -55,11 +55,11 @@ def kinds(evidence: Evidence) -> str:
     types = sorted({kind for kind, _ in counts})
     head: list[page.Cell] = ["type", *((title, "n") for title in _TITLES.values())]
     body: list[Sequence[page.Cell]] = [
-        [(text(one), "text"), *((f"{counts[one, kind]:,}", "n") for kind in _TITLES)] for one in types
+        [text(one), *((f"{counts[one, kind]:,}", "n") for kind in _TITLES)] for one in types
     ]
-    made = page.table(head, body)
+    made = page.table(head, body, fold=True)
     if unseen:
-        some = ", ".join(dict.fromkeys(unseen[: 3 * _FEW]))
+        some = ", ".join(dict.fromkeys(unseen[:_SHOWN]))
         note = f"{len(unseen):,} wrong ones are of words that are no entity of a training row, such as {some}."
         made += f'<p class="small">{text(note, 1_200)}</p>'
     return made
@@ -79,31 +79,30 @@ def errors(evidence: Evidence) -> str:
         return '<p class="soft">No mistake on the test rows.</p>'
     rows.sort(key=lambda row: -row[0])
     note = (
-        f'<p class="soft small">{len(rows):,} of {len(test):,} rows have a mistake; the most mistaken first. The upper '
-        "line is the truth, the lower one was given; what differs has a frame.</p>"
+        f'<p class="soft small">{len(rows):,} of {len(test):,} rows have a mistake; the most mistaken first. What '
+        f"differs has a frame.</p>{page.legend(test.types)}"
     )
     shown = []
     for _, at in rows[:_SHOWN]:
         words = evidence.test_inputs[at].split(" ")
         sides = spans_of(test.truth[at]), spans_of(test.given[at])
-        lines = [_tagged(words, one, set(other)) for one, other in (sides, sides[::-1])]
-        shown.append(f'<div class="tagged"><p>{lines[0]}</p><p>{lines[1]}</p></div>')
+        upper, lower = (_tagged(words, one, set(other), test.types) for one, other in (sides, sides[::-1]))
+        shown.append(
+            f'<div class="tagged"><p><b class="side">truth</b> {upper}</p>'
+            f'<p><b class="side">given</b> {lower}</p></div>'
+        )
     return note + shown_first(shown)
 
 
-def shown_first(shown: Sequence[str]) -> str:
-    """Some, and the others folded."""
-    more = page.fold(f"{len(shown) - _FEW} more", "".join(shown[_FEW:])) if len(shown) > _FEW else ""
-    return "".join(shown[:_FEW]) + more
-
-
-def _tagged(words: Sequence[str], spans: Sequence[Span], others: Container[Span]) -> str:
-    """Words with their entities marked; those that are not among `others` have a frame."""
+def _tagged(words: Sequence[str], spans: Sequence[Span], others: Container[Span], types: Sequence[str]) -> str:
+    """Words with their entities marked in the colours of their types, in a frame where not among `others`."""
     parts, at = [], 0
     for span in spans:
         parts += [text(" ".join(words[at : span.start]))] if span.start > at else []
         mark = "" if span in others else ' class="differs"'
         inside = text(" ".join(words[span.start : span.end]))
+        if span.type in types:
+            mark += f' style="--mark:{hexadecimal(types.index(span.type))}"'
         parts.append(f"<mark{mark}>{inside} <small>{text(span.type)}</small></mark>")
         at = span.end
     parts += [text(" ".join(words[at:]))] if at < len(words) else []

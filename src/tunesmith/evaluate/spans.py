@@ -10,8 +10,11 @@ import numpy as np
 
 from tunesmith.core.measured import LabelRow
 from tunesmith.data.tags import OUTSIDE, Span, spans_of, surface
+from tunesmith.evaluate.bootstrap import interval, weightings
 from tunesmith.evaluate.measured import RowStatistics
 
+_RESAMPLES = 500
+"""Of rows, for the intervals of each type."""
 PARTIAL = 0.5
 """What an entity counts of which another part was given (SemEval-2013 task 9, Segura-Bedmar et al.)."""
 
@@ -69,19 +72,26 @@ class SpanCounts(RowStatistics):
         return self.seen is not None and self.words is not None and surface(self.words[row], span) not in self.seen
 
     def per_class(self) -> list[LabelRow]:
-        """Of each type."""
+        """Of each type, with the interval of its F1 over rows."""
         if not len(self):
             return []
         found: list[LabelRow] = []
-        for kind, (right, given, wanted) in zip(
-            self.types, self.sums["entity_f1_macro"].sum(0).reshape(-1, 3), strict=True
-        ):
-            found.append({
+        sums = self.sums["entity_f1_macro"]
+        draws = np.concatenate([weights.T @ sums for weights in weightings(len(self), _RESAMPLES, 0)])
+        for at, (kind, counts) in enumerate(zip(self.types, sums.sum(0).reshape(-1, 3), strict=True)):
+            right, given, wanted = counts
+            row: LabelRow = {
                 "label": kind, "precision": float(right / given) if given else 0.0,
                 "recall": float(right / wanted) if wanted else 0.0,
                 "f1": float(2 * right / (given + wanted)) if given + wanted else 0.0,
                 "support": int(wanted), "predicted": int(given),
-            })  # fmt: skip
+            }  # fmt: skip
+            found.append(row)
+            drawn = draws[:, 3 * at : 3 * at + 3]
+            known = drawn[:, 1:].sum(1) > 0
+            if given + wanted:
+                f1 = 2 * drawn[known, 0] / drawn[known, 1:].sum(1)
+                row["f1_low"], row["f1_high"] = interval(row["f1"], f1, 0.95, rows=len(self), limits=(0.0, 1.0))
         return found
 
 

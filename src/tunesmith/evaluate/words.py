@@ -10,6 +10,8 @@ BASELINES = {
     "mean": "always giving the mean",
     "colours_and_edges_logistic_regression": "colours and edges (HOG)",
     "colours_and_edges": "colours and edges (HOG)",
+    "colours_and_edges_ridge": "colours and edges (HOG)",
+    "box_prior": "the boxes that are most frequent",
     "tfidf_logistic_regression": "counting words (TF-IDF)",
     "tfidf_ridge": "counting words (TF-IDF)",
     "tfidf": "counting words (TF-IDF)",
