@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import ndcg_score
 
 from tunesmith.evaluate import ranking
 from tunesmith.evaluate.bm25 import BM25
@@ -32,6 +33,36 @@ def test_metrics_are_those_of_a_list_by_hand() -> None:
     assert values["map@100"] == pytest.approx(((1 + 2 / 4) / 2 + 1 / 2) / 2)
     assert values["recall@1"] == pytest.approx((1 / 2 + 0) / 2)
     assert values["recall@100"] == 1
+
+
+def test_metrics_agree_with_an_independent_oracle() -> None:
+    """NDCG as scikit-learn has it, average precision too; reciprocal rank and recall by sorting. Some queries have no
+    relevant document, and count nothing."""
+    chance = np.random.default_rng(3)
+    queries, documents = 40, 150
+    gains = chance.integers(0, 4, (queries, documents)) * (chance.random((queries, documents)) < 0.05)
+    gains[7] = 0
+    scores = chance.random((queries, documents))
+    keys = 1000.0 + np.arange(documents)
+    truth = np.array([[gains[query, at], query + 1, keys[at], 0] for query in range(queries)
+                      for at in chance.permutation(documents)[:120]], dtype=float)  # fmt: skip
+    known = np.zeros((queries, documents))
+    known[truth[:, 1].astype(int) - 1, truth[:, 2].astype(int) - 1000] = truth[:, 0]
+    asked = ranking.asked(truth, keys)
+    found = ranking.ranked(asked, truth, keys, lambda part: scores[(truth[asked.first[part], 1] - 1).astype(int)])
+    some = np.flatnonzero(known.any(1))
+    assert found.queries == len(some) < queries
+    order = np.take_along_axis(known[some] > 0, np.argsort(-scores[some], axis=1), axis=1)
+    values = compute(found)
+    assert values["ndcg@10"] == pytest.approx(ndcg_score(known[some], scores[some], k=10), abs=1e-12)
+    assert values["mrr"] == pytest.approx(np.mean(1 / (1 + order.argmax(1))), abs=1e-12)
+    for k in (1, 10, 100):
+        assert values[f"recall@{k}"] == pytest.approx(np.mean(order[:, :k].sum(1) / order.sum(1)), abs=1e-12)
+    deep = order[:, :100] * np.cumsum(order, axis=1)[:, :100] / np.arange(1, 101)
+    assert values["map@100"] == pytest.approx(np.mean(deep.sum(1) / order.sum(1)), abs=1e-12)
+    low, high = (with_intervals(found)["ndcg@10"][end] for end in ("low", "high"))
+    spread = np.std([ndcg_score(known[[at]], scores[[at]], k=10) for at in some]) / np.sqrt(len(some))
+    assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.15)  # queries are drawn anew, not rows
 
 
 def test_blocks_make_no_difference_and_resamples_are_of_queries(monkeypatch: pytest.MonkeyPatch) -> None:

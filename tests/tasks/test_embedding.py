@@ -78,6 +78,9 @@ def test_other_libraries_give_the_same_vectors(searched: Run, monkeypatch: pytes
     np.testing.assert_allclose(theirs.encode(texts, prompt_name="query"), ours.encode(texts), atol=1e-6)
     np.testing.assert_allclose(theirs.encode(texts), ours.encode(texts, kind="document"), atol=1e-6)
     assert theirs.similarity_fn_name == "cosine"
+    short = sentence_transformers.SentenceTransformer(str(searched.path / "model"), device="cpu", truncate_dim=8)
+    cut = short.encode(texts, prompt_name="query", normalize_embeddings=True)
+    np.testing.assert_allclose(cut, ours.encode(texts, size=8), atol=1e-5)
 
 
 @pytest.mark.story

@@ -115,6 +115,8 @@ WORDS: dict[str, Any] = {
                   "--text", "--input", metavar="COLUMN"),
     "target": _flag(list[str], DATA, "Column to learn; several for one 0/1 column per label.", metavar="COLUMN"),
     "features": _flag(str, DATA, "Columns to read beside the text: a,b,c or auto.", metavar="COLUMNS"),
+    "corpus": _flag(str, DATA, "File of more documents among which those of test queries are looked for.",
+                    metavar="FILE"),
     "group": _flag(str, DATA, "Column whose equal values never stand in two splits; of pictures also a word in their "
                    "names, or folder.", metavar="COLUMN"),
     **READING,

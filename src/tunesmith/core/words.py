@@ -212,6 +212,13 @@ class TrainWords(TypedDict, total=False):
     """What is put before queries, such as "query: "."""
     document_prompt: str | None
     """What is put before documents, such as "passage: "."""
+    distill_epochs: int | None
+    """Epochs, the first ones, in which the network learns what the base says of other pairs of the training texts,
+    by the cosines of their vectors. When not given, a third of all where pairs have scores and the base is a
+    sentence encoder, at most two; 0: none."""
+    symmetric: bool | None
+    """Whether both texts of a pair are of one kind, so that pairs are learned in both orders, by turns. When not
+    given, found out: where pairs have scores and the same texts stand on both sides."""
     candidates: int | None
     """Documents that BM25 finds for each query of validation and test rows, to be ordered with its own, where the
     data has no lists."""

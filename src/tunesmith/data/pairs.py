@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Decided, Emit, Warned
-from tunesmith.data import labels, text_hashes
+from tunesmith.data import false_negatives, labels, text_hashes
 from tunesmith.data.duplicates import Duplicates, connected, find_duplicates, normalise
 from tunesmith.data.modality import Cells, DataModality, Reasons
 from tunesmith.data.part import Part
@@ -161,6 +161,7 @@ class PairData(DataModality):
         TextData().warn(table.select(["text", "text_pair"]), names, place, emit)
         targets = np.array(table.column("target").combine_chunks().values, dtype=np.float64).reshape(-1, 4)
         check(targets, place, emit)
+        false_negatives.tell(table, targets, place, emit)
 
 
 def check(targets: np.ndarray, place: Callable[[int], Problem], emit: Emit) -> None:

@@ -54,6 +54,8 @@ class Part:
     """Where relative paths in its cells begin."""
     labelled: bool = False
     """Whether its targets are labels whatever they look like: names of folders."""
+    corpus: Path | None = None
+    """A file of further documents among which those of its queries are looked for."""
     made_of: npt.NDArray[np.int64] | None = None
     """The row (from 0) of the input that each row was made of, where one became several; the others are of the input
     then."""

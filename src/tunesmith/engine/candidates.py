@@ -22,6 +22,9 @@ class EncodedLists(EncodedItems):
     unit: ClassVar[str] = "tokens"
     pairs: EncodedRows
     documents: np.ndarray
+    turned: bool = False
+    """Whether `pairs` holds each pair once more behind all of them, its sides the other way round: then rows, which
+    have no candidates, are learned in both orders, by turns."""
 
     def __len__(self) -> int:
         assert self.answers is not None
@@ -29,12 +32,12 @@ class EncodedLists(EncodedItems):
 
     @property
     def lengths(self) -> np.ndarray:
-        return np.add.reduceat(self.pairs.lengths, self._starts)
+        return np.add.reduceat(self.pairs.lengths[: len(self.documents)], self._starts)
 
     @property
     def whole_lengths(self) -> np.ndarray:
         """Of the longest pair of each row."""
-        return np.maximum.reduceat(self.pairs.whole_lengths, self._starts)
+        return np.maximum.reduceat(self.pairs.whole_lengths[: len(self.documents)], self._starts)
 
     @property
     def longest(self) -> int:
@@ -65,6 +68,13 @@ class EncodedLists(EncodedItems):
 
     def inputs(self, positions: np.ndarray) -> dict[str, Tensor]:
         return self.pairs.inputs(self.places(positions))
+
+    def training_batch(self, positions: np.ndarray, seed: int, epoch: int) -> dict[str, Tensor]:
+        if not self.turned or self.features is not None:
+            return super().training_batch(positions, seed, epoch)
+        first = np.random.default_rng(seed).random(len(self)) < 0.5
+        places = self.places(positions) + len(self.documents) * (first[positions] ^ bool(epoch % 2))
+        return {**self.pairs.inputs(places), "targets": self.batch_targets(positions)}
 
     def with_targets(self, targets: np.ndarray, row_ids: np.ndarray) -> Self:
         """`targets` float64 [n, 4] of the rows (`data.pairs`): candidates have the query of their row, a document of

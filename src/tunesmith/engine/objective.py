@@ -103,6 +103,8 @@ class RowObjective(EqualItems):
     same_batches: bool = field(default=False, kw_only=True)
     epoch: int = field(default=0, kw_only=True)
     chances: np.ndarray | None = field(default=None, kw_only=True)
+    epochs: int = field(default=1, kw_only=True)
+    """How many of them there will be."""
 
     def __post_init__(self) -> None:
         self.lengths = self.rows.training_lengths[self.positions]

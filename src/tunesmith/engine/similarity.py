@@ -21,6 +21,8 @@ from tunesmith.engine.pairs import EncodedPairs
 _LEAST = torch.finfo(torch.float32).min
 _BLOCK = 8_000_000
 """Similarities in memory at once."""
+_SAME = 0.9999
+"""The cosine of a text with itself, but for rounding."""
 SizedLoss = Callable[[Tensor], Tensor]
 
 
@@ -190,6 +192,19 @@ def hard_negatives(
             best = np.argpartition(-similar, min(count, len(similar) - 1))[:count]
             best = best[np.isfinite(similar[best])]
             found.append(best[np.lexsort((best, -similar[best]))])
+    return found
+
+
+def neighbours(vectors: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
+    """Of each vector float32 [n, size] the `others` [m, size], of unit length all, that are most alike and not the
+    same: positions int64 [n, at most count], in no order."""
+    count = min(count, len(others))
+    found = np.empty((len(vectors), count), dtype=np.int64)
+    step = max(1, _BLOCK // max(1, len(others)))
+    for start in range(0, len(vectors), step):
+        similar = vectors[start : start + step] @ others.T
+        similar[similar > _SAME] = -1.0
+        found[start : start + step] = np.argpartition(-similar, count - 1)[:, :count]
     return found
 
 

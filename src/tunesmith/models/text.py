@@ -139,6 +139,8 @@ class TextModel(PooledNetwork):
         """What the head reads, float32 [rows, hidden]: of the text, and behind it of the columns beside it (zeros of
         rows without any)."""
         found = self._of_text(batch)
+        if "sides" in batch:  # texts that stand once, however many rows they stand in
+            return found[batch["sides"][:, 0]]
         if self.table is None:
             return found
         beside = batch.get("table")

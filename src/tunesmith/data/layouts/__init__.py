@@ -3,6 +3,7 @@
 TABLE: dict[str, str] = {
     "metadata": "tunesmith.data.layouts.metadata:Metadata",
     "mask-folders": "tunesmith.data.layouts.mask_folders:MaskFolders",
+    "retrieval": "tunesmith.data.layouts.retrieval:Retrieval",
     "class-folders": "tunesmith.data.layouts.class_folders:ClassFolders",
 }
 PROTOCOLS = ("tunesmith.data.layout:Layout",)

@@ -12,6 +12,7 @@ from datasets import Dataset
 from tunesmith.core.events import Decided, Emit
 from tunesmith.core.measured import Measured
 from tunesmith.engine.candidates import Lists
+from tunesmith.engine.text_vectors import TextVectors
 from tunesmith.evaluate import ranking
 from tunesmith.evaluate.bm25 import BM25
 from tunesmith.evaluate.ranking import Ranked
@@ -37,10 +38,11 @@ class Reranked(Relevance):
     score: ClassVar[str] = "spearman"
 
     def __init__(
-        self, kind: str, label_names: list[str] | None, *, ranks: bool = False, lists: Lists | None = None
+        self, kind: str, label_names: list[str] | None, *, ranks: bool = False, lists: Lists | None = None,
+        known: TextVectors | None = None,
     ):  # fmt: skip
         super().__init__(kind, label_names, ranks=ranks)
-        self._lists = lists
+        self._lists, self._known = lists, known
 
     def decode(self, scores: np.ndarray, counts: np.ndarray | None) -> ScoredLists:
         return ScoredLists(scores, np.ones(len(scores), dtype=np.int64) if counts is None else counts)
@@ -62,23 +64,24 @@ class Reranked(Relevance):
         self, rows: tuple[Dataset, Dataset], truths: tuple[Any, Any], cheap: str | None,
         features: Callable[[np.ndarray, Emit], tuple[Any, Any]], *, seed: int, emit: Emit,
     ) -> dict[str, Measured]:  # fmt: skip
-        """The same documents in random order, and in that of BM25."""
+        """The same documents in random order, in that of BM25, and in that of the vectors of the base."""
         truth, test = truths[1], rows[1]
         queries, documents = test["text"][:], test["text_pair"][:]
         found = self._lists.of_row if self._lists is not None else [np.zeros(0, dtype=np.int64)] * len(truth)
+        texts = list(self._lists.texts) if self._lists is not None else []
         counts = np.array([1 + len(its) for its in found], dtype=np.int64)
+        asked = [query for query, count in zip(queries, counts, strict=True) for _ in range(count)]
+        beside = [text for own, its in zip(documents, found, strict=True) for text in (own, *(texts[at] for at in its))]
         chance = np.random.default_rng(seed)
         given = {"random": ScoredLists(chance.random(int(counts.sum())), counts)}
+        if self._known is not None:
+            given["base"] = ScoredLists(self._known.cosines(asked, beside), counts)
         if cheap is not None and not self.ranks:
             given[cheap] = ScoredLists(bm25_of_pairs(queries, documents), counts)
         elif cheap is not None:
-            texts = list(self._lists.texts) if self._lists is not None else []
             place = {text: at for at, text in enumerate(dict.fromkeys([*texts, *documents]))}
-            index = BM25(list(place))
-            asked = [query for query, count in zip(queries, counts, strict=True) for _ in range(count)]
-            which = [at for document, its in zip(documents, found, strict=True)
-                     for at in (place[document], *(place[texts[one]] for one in its))]  # fmt: skip
-            given[cheap] = ScoredLists(index.pairs(asked, np.array(which)).astype(np.float64), counts)
+            which = np.array([place[text] for text in beside])
+            given[cheap] = ScoredLists(BM25(list(place)).pairs(asked, which).astype(np.float64), counts)
             emit(
                 Decided(cheap, f"{int(counts.sum())} pairs", "the documents of the test lists; no stop words, no stems")
             )

@@ -57,7 +57,7 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
         if spec.options.get("learning_rate") is None:
             emit(Decided("rate_factor", factor, why))
     rate *= factor
-    spec = spec.model_copy(update={"options": {**usual, **spec.options}})
+    spec = spec.model_copy(update={"options": {**usual, **_beside(own, data, emit), **spec.options}})
     plan = settle.settle(spec, chosen, epochs, rate)
     if plan.task.usual_patience is not None and "patience" not in spec.options:
         plan.settle(patience=plan.task.usual_patience)
@@ -66,6 +66,15 @@ def settle_plan(spec: RunSpec, data: PreparedData, emit: Emit) -> Plan:
     if data.columns.features:
         plan.settle(features=list(data.columns.features))
     return plan
+
+
+def _beside(task: type[PredictiveTask], data: PreparedData, emit: Emit) -> dict[str, str]:
+    """The option of a task for a file that came with the data."""
+    corpus = next((part.corpus for part in data.origins.parts if part.corpus is not None), None)
+    if corpus is None or "corpus" not in task.Options.model_fields:
+        return {}
+    emit(Decided("corpus", str(corpus), "it came with the data: test queries look for their documents in all of it"))
+    return {"corpus": str(corpus)}
 
 
 def _width(model: str) -> int | None:

@@ -22,7 +22,7 @@ def objective(run: PredictiveRun) -> RowObjective:
     batch_rows, batch_tokens = _batch(run, run.rows.training_lengths[train])
     plain = RowObjective(
         run.rows, train, plan.task.loss, batch_rows, batch_tokens, plan.spec.seed,
-        same_batches=plan.method.same_batches,
+        same_batches=plan.method.same_batches, epochs=plan.engine.epochs or 0,
     )  # fmt: skip
     return plan.task.objective(plain, run.bundle)
 
@@ -64,7 +64,8 @@ def setup(run: PredictiveRun) -> loop.Setup:
         found = run.measured_at(watched, logits)
         if plan.task.target.tuned_early and (cuts := plan.task.target.tune(found)) is not None:
             found = run.measured_at(watched, logits, cuts)
-        return {"loss": loss, **compute(found, plan.task.metrics)}
+        # where these rows leave it undefined, the loss alone tells which weights are better
+        return {"loss": loss, metric: 0.0, **compute(found, plan.task.metrics)}
 
     def on_stage(stage: int) -> bool:
         last = plan.method.on_stage(stage, run.bundle)
