@@ -35,7 +35,8 @@ MOST_DOCUMENTS = 50_000
 
 class Retrieval(Layout):
     def parts(self, folder: Path, modality: DataModality) -> Mapping[str, Path] | None:
-        if not isinstance(modality, PairData) or _file(folder, "corpus") is None or _file(folder, "queries") is None:
+        texts = isinstance(modality, PairData) or modality.suffixes & tables.SUFFIXES
+        if not texts or _file(folder, "corpus") is None or _file(folder, "queries") is None:
             return None
         place = folder / "qrels"
         files = list(files_in(place)) if place.is_dir() else [one for one in files_in(folder) if one.stem == "qrels"]
