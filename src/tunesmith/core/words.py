@@ -69,6 +69,8 @@ class TrainWords(TypedDict, total=False):
     """How the learning rate falls after the warm-up."""
     max_grad_norm: float | None
     """Gradients are scaled down to at most this norm."""
+    init_seed: int | None
+    """Seed of weights that begin at random, such as a new head; that of the run when not given."""
     precision: Literal["auto", "fp32", "bf16"] | None
     """Number format of the forward and backward pass; auto takes what is faster on this machine."""
     gradient_checkpointing: bool | None

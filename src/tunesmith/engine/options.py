@@ -29,6 +29,8 @@ class EngineOptions(Options):
     """How the learning rate falls after the warm-up."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to at most this norm."""
+    init_seed: int | None = Field(default=None, ge=0)
+    """Seed of weights that begin at random, such as a new head; that of the run when not given."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the forward and backward pass; auto takes what is faster on this machine."""
     gradient_checkpointing: bool = False

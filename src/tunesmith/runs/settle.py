@@ -38,6 +38,11 @@ class Plan(Generic[T]):
         self.engine = self.engine.model_copy(update=words)
         self.spec = self.spec.model_copy(update={"options": {**self.spec.options, **words}})
 
+    @property
+    def init_seed(self) -> int:
+        """Of weights that begin at random."""
+        return self.spec.seed if self.engine.init_seed is None else self.engine.init_seed
+
     def make_callbacks(self, folder: Path) -> None:
         """The callbacks of the run in `folder`."""
         names = self.spec.callbacks

@@ -56,6 +56,8 @@ def begin(family: Family[R], folder: RunFolder, spec: RunSpec, emit: Emit, stop:
     run.plan.make_callbacks(folder.path)
     run.retained = family.read_retained(run)
     check_retained(folder, {str(one.path): one.fingerprint for one in run.retained})
+    if run.plan.engine.init_seed is not None:
+        torch.manual_seed(run.plan.engine.init_seed)
     run.clock.phase("load", run.plan.spec.model)
     family.load(run)
     family.encode(run)

@@ -38,8 +38,9 @@ def several_seeds(
     `seeds`: how many, counted up from the word `seed`, or which; the split is always that of the word
     `seed`. `soup`: average the runs' weights greedily (Wortsman et al. 2022, algorithm 1) in the order of
     their validation metric; a run joins only if validation gains, and the average is kept only if it is
-    better there than the best single run. Its test result is read once, after that. Killed, it goes on
-    when it is asked for again. `launcher`: where the runs take place (`here`, `process`). Writes
+    better there than the best single run. All runs of a soup begin with the same weights (`init_seed`), and batch
+    normalisations that gather statistics get those of the average. Its test result is read once, after that.
+    Killed, it goes on when it is asked for again. `launcher`: where the runs take place (`here`, `process`). Writes
     seeds.json, report.html and, with a soup, the folder `soup`. Raises UsageError, RunFailed, Stopped.
     """
     first = int(words.get("seed") or 0)
@@ -51,7 +52,9 @@ def several_seeds(
         if soup:
             check_soup(split)
         base = fitting(split.with_test(), split.method)
-        if not soup:  # which is made of what was trained
+        if soup:  # which is made of what was trained, from one place: other heads have no mean
+            base.setdefault("init_seed", first)
+        else:
             base["effort"] = choose.effort_of(study.spec)
         runs = [study.run(f"seed-{seed}", {**base, "seed": seed}) for seed in chosen]
         document: Words = {

@@ -18,6 +18,7 @@ from tunesmith.core.files import copy_folder, new_folder, remove, scratch
 from tunesmith.core.measured import Measured
 from tunesmith.core.spec import Words
 from tunesmith.evaluate.measured import compute, paired_difference, with_intervals
+from tunesmith.families.predictive.predictor import Model
 from tunesmith.models.additions import ADAPTER
 from tunesmith.models.manifest import MANIFEST, write_manifest
 from tunesmith.models.virtual import can_merge
@@ -60,7 +61,7 @@ def greedy_soup(folder: Path, runs: Sequence[Run], split: SharedSplit) -> Words:
         if len(taken) == 1:
             remove(folder)
             return told
-        _write(folder, taken)
+        _mix(split, folder, taken)
         _tuned(folder, split)
         write_manifest(folder)
         ours, theirs = (_measured(one, split, "test") for one in (folder, ordered[0]))
@@ -99,8 +100,31 @@ def _rank(found: Words, split: SharedSplit) -> tuple[float, float]:
 
 
 def _score(split: SharedSplit, folder: Path, parts: Sequence[Path]) -> tuple[float, float]:
-    _write(folder, parts)
+    _mix(split, folder, parts)
     return _rank(compute(_tuned(folder, split)), split)
+
+
+def _mix(split: SharedSplit, folder: Path, parts: Sequence[Path]) -> None:
+    """The average of the models in `folder`. Where batch normalisations have gathered statistics, the average has other
+    ones than the mean of theirs, which are gathered anew on the training rows."""
+    _write(folder, parts)
+    if len(parts) > 1 and _gathered(parts):
+        from tunesmith.families.predictive import statistics
+
+        statistics.renew(Model.load(folder), other_data(folder, split.file("train"), {}), ignore)
+
+
+def _gathered(parts: Sequence[Path]) -> bool:
+    """Whether the statistics of these models differ."""
+    for file in sorted(parts[0].glob("*.safetensors")):
+        with ExitStack() as stack:
+            models = [stack.enter_context(safe_open(part / file.name, framework="pt")) for part in parts]
+            for name in models[0].keys():  # noqa: SIM118
+                if name.endswith(".running_var"):
+                    first, *others = (model.get_tensor(name) for model in models)
+                    if not all(torch.equal(first, one) for one in others):
+                        return True
+    return False
 
 
 def _write(folder: Path, parts: Sequence[Path]) -> None:

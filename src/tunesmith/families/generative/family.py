@@ -96,7 +96,7 @@ class Generative:
         run.monitor = forgetting.snapshot(run)
 
     def prepare(self, run: GenerativeRun) -> None:
-        run.plan.method.prepare(run.bundle, run.plan.spec.seed)
+        run.plan.method.prepare(run.bundle, run.plan.init_seed)
         if run.plan.engine.gradient_checkpointing:
             run.bundle.model.network.enable_input_require_grads()
 

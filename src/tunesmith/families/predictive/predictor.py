@@ -205,7 +205,7 @@ class Model(Shown):
             cuts = self.thresholds if threshold is None else threshold
             return self.task.target.unsure(logits, self.task.scores(logits), bound, cuts)
 
-        with self._encoded(rows) as encoded:
+        with self.encoded(rows) as encoded:
             logits = run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device)
             return self.task.decode(logits, encoded.answers, rows)
 
@@ -227,7 +227,7 @@ class Model(Shown):
         """What the task keeps, float32 [answers, outputs], and how many answers each row has; None: one."""
         if not len(rows):
             return np.zeros((0, *self.bundle.model.outputs)), None
-        with self._encoded(rows) as encoded, answering(self.bundle.model, "fp32"):
+        with self.encoded(rows) as encoded, answering(self.bundle.model, "fp32"):
             logits = run_rows(self._kept, encoded, np.arange(len(encoded)), on=self._device)
             return logits, encoded.answers
 
@@ -235,7 +235,7 @@ class Model(Shown):
         return self.task.kept(self.bundle.model(batch))
 
     @contextmanager
-    def _encoded(self, rows: Dataset) -> Iterator[EncodedItems]:
+    def encoded(self, rows: Dataset) -> Iterator[EncodedItems]:
         with scratch() as folder:
             encoded = self.task.encode_asked(rows, self.bundle, folder)
             self.cut_rows += len(encoded.cut)
@@ -281,7 +281,7 @@ class Model(Shown):
     def rows(self, other: OtherData, cache: Path, emit: Emit) -> Iterator[FileRows]:
         """See `runs.protocols.Predictor`. A column of texts joined from others is not written again."""
         self.cut_rows = 0
-        found = self._read(other, cache, emit)
+        found = self.read(other, cache, emit)
         texts = self.columns.inputs
         own = [name for name in found.column_names if name not in texts]
         kept = [name for name in found.column_names if name not in texts or not joined.parts_of(name, own)]
@@ -301,7 +301,7 @@ class Model(Shown):
         predict_inputs.warn_of_blanks(empty, emit)
         self.warn_of_cut(len(found), emit)
 
-    def _read(self, other: OtherData, cache: Path, emit: Emit) -> Dataset:
+    def read(self, other: OtherData, cache: Path, emit: Emit) -> Dataset:
         return other.read(
             lambda how: read_rows(
                 other.data, emit=emit, cache_dir=cache, columns=self.columns, reading=how, modality=self.modality
@@ -315,7 +315,7 @@ class Model(Shown):
 
     def _measured(self, other: OtherData, emit: Emit) -> tuple[Dataset, Measured]:
         with scratch() as cache:
-            rows = self._read(other, cache, emit)
+            rows = self.read(other, cache, emit)
             name = str(other.data) if isinstance(other.data, str | Path) else type(other.data).__name__
             refuse_blank(rows, self.columns, name, self.modality)
             targets = parse_targets(rows, self.columns, self.labels, name)

@@ -44,7 +44,7 @@ def prepare_model(run: PredictiveRun) -> None:
     if plan.method.starts_from_probe and run.has_probe:
         probe = run.probe
         linear_head.set_head(bundle, *((probe.weight, probe.bias) if plan.method.frozen_body else probe.start))
-    plan.method.prepare(bundle, plan.spec.seed)
+    plan.method.prepare(bundle, plan.init_seed)
     if plan.method.frozen_body and not run.has_probe:  # nothing else could move
         bundle.model.head.requires_grad_(True)
 
