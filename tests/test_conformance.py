@@ -167,6 +167,19 @@ def test_every_task_goes_on_after_a_kill_with_the_same_bits(task: str, tmp_path:
     testing.check_resume(task, 0, tmp_path, callbacks=["ema"] if task.startswith("image") else [], **augmented)
 
 
+@pytest.mark.story
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=[] if task in ("object-detection", "question-answering") else [pytest.mark.slow])
+        for task in registry.names("tasks")
+    ],
+)
+def test_every_task_is_planned_compared_and_searched(task: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    testing.check_verbs(task, 0, tmp_path)
+
+
 # cases, options
 
 

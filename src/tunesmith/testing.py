@@ -36,7 +36,7 @@ from tunesmith.runs.train import Run
 
 __all__ = [
     "Case", "cases", "check", "check_callback", "check_help", "check_options", "check_plugin", "check_refused",
-    "check_resume", "conformance", "tiny_encoder",
+    "check_resume", "check_verbs", "conformance", "tiny_encoder",
 ]  # fmt: skip
 
 Case = tuple[str, int, str]
@@ -147,6 +147,33 @@ def check_resume(task: str, number: int, folder: Path, method: str = "full", **w
     for path in sorted((whole / "run" / "model").rglob("*.safetensors")):
         again = killed / "run" / path.relative_to(whole / "run")
         assert path.read_bytes() == again.read_bytes(), f"{path.name} is another one after a kill and a resume"
+
+
+def check_verbs(task: str, number: int, folder: Path) -> None:
+    """`check`, `plan`, `compare` and `search` on a toy. Raises AssertionError for what a plugin must keep to."""
+    import tunesmith
+
+    toy = registry.get("tasks", task).toys()[number]
+    with contextlib.chdir(folder):
+        rows = _rows(toy, folder)
+        toy.base(folder / "base")
+        method = methods_of(family_of_task(task), task)[0]
+        words: dict[str, Any] = {"test": rows, "batch_size": BATCH, "task": task, **toy.words}
+        one: dict[str, Any] = {**words, "model": str(folder / "base"), "validation": rows, "method": method}
+        made, found = tunesmith.plan(rows, **one), tunesmith.check(rows, **one)
+        assert made.fits
+        assert made.seconds is not None, "a plan without a time"
+        assert found["estimate"], "a check that does not say what a run will cost"
+        words |= {"epochs": 1, "validation_size": 0.3}
+        ladder = tunesmith.compare(
+            rows, out="compared", launcher="here", models=[str(folder / "base")], methods=[method], **words
+        )
+        assert method in [one["rung"] for one in ladder["rungs"]]
+        assert ladder["recommendation"]
+        again = tunesmith.search(
+            rows, out="searched", budget="1 trial", models=[str(folder / "base")], methods=[method], **words
+        )
+        assert again.run.folder.status() == "finished"
 
 
 def check_refused(

@@ -236,10 +236,11 @@ class _Engine:
             metrics = dict(self.setup.evaluate())
         if not np.isfinite(metrics["loss"]):
             raise _NotFinite("validation loss")
-        better = self._is_better(state, metrics[self.setup.metric], metrics["loss"])
+        value = metrics.get(self.setup.metric)  # undefined of rows that are all alike, for some
+        better = self._is_better(state, value, metrics["loss"])
         if better:
             state.best_step, state.evaluations_since_best = state.step, 0
-            state.best_value, state.best_loss = metrics[self.setup.metric], metrics["loss"]
+            state.best_value, state.best_loss = value, metrics["loss"]
         else:
             state.evaluations_since_best += 1
         self.setup.emit(Evaluated(state.step, "validation", metrics, best=better))
@@ -248,10 +249,12 @@ class _Engine:
         if better or self.options.save_steps is None:
             self.save(state)
 
-    def _is_better(self, state: TrainState, value: float, loss: float) -> bool:
-        """By the metric; where the difference is within its noise, by the validation loss."""
-        if self.setup.keeps_last or state.best_value is None or state.best_loss is None:
+    def _is_better(self, state: TrainState, value: float | None, loss: float) -> bool:
+        """By the metric; where the difference is within its noise, or it is not defined, by the validation loss."""
+        if self.setup.keeps_last or state.best_loss is None:
             return True
+        if value is None or state.best_value is None:
+            return loss < state.best_loss if value == state.best_value else value is not None
         gain = value - state.best_value if self.setup.higher_is_better else state.best_value - value
         if abs(gain) <= self.setup.noise(state.best_value):
             return loss < state.best_loss

@@ -30,6 +30,8 @@ class Target(ABC):
     """The baseline that answers every row alike."""
     simple: ClassVar[str | None] = None
     """What the simple way to compare with is called, where it does not go by the cheap features of the modality."""
+    by_cheap: ClassVar[bool] = True
+    """Whether one of its `baselines` goes by these features, where it has no `simple` one of its own."""
     price: ClassVar[str | None] = "log_loss"
     """The metric that tells apart what the first metric can not; None: there is none but that."""
     has_probabilities: ClassVar[bool] = True

@@ -20,11 +20,12 @@ BASELINES = {
     "table_ridge": "the columns without the text, as a linear model",
     "table_gradient_boosting": "the columns without the text, as boosted trees",
     "linear_probe_text": "a linear model on the frozen base, without the columns",
-    "constant_answer": "no answer, or the first sentence, whichever is right more often",
+    "constant_answer": "no answer or the first sentence (whichever is right more often)",
     "best_sentence": "the sentence that is most like the question",
     "pixel_colours": "the most frequent class of each colour",
     "random": "documents in random order",
     "bm25": "shared words (BM25)",
+    "box_prior": "the most frequent boxes, in every picture",
     "word_tags": "the most frequent tag of each word",
     "nearest_neighbours": "the answers of the rows that are most alike",
     "linear_probe": "a linear model on the frozen base",
@@ -55,6 +56,11 @@ def finding(name: str) -> str:
 
 def baseline(name: str) -> str:
     return BASELINES.get(name, name.replace("_", " "))
+
+
+def capital(title: str) -> str:
+    """As a sentence begins with it."""
+    return f"{title[:1].upper()}{title[1:]}"
 
 
 def listed(names: Sequence[str]) -> str:

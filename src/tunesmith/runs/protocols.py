@@ -39,8 +39,6 @@ class Family(Protocol[R]):
     """Options whose default depends on the data -> what is usual."""
     tries_methods: bool
     """Whether effort=best can choose among several methods."""
-    contenders: Mapping[str, bool]
-    """Ways to solve its tasks that train no network -> whether they look at a base model."""
     few_shot: str
     """The contender that is shown a few examples."""
     learning_curve: str | None
@@ -132,6 +130,13 @@ class Family(Protocol[R]):
 
     def yardsticks(self, task: str) -> list[str]:
         """Contenders of every comparison: without them no other one says whether to fine-tune at all."""
+
+    @property
+    def contenders(self) -> Mapping[str, bool]:
+        """Ways to solve its tasks that train no network -> whether they look at a base model."""
+
+    def titles(self, kind: str, task: str) -> Mapping[str, str]:
+        """What contenders are called here, where not as everywhere."""
 
     def contend(self, name: str, words: Words, folder: Path) -> Contention:
         """The contender called `name` on a split that others share; `folder` is for files. Raises what a run does."""

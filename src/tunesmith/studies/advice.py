@@ -9,7 +9,7 @@ from tunesmith.core import registry
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.evaluate.measured import Difference
 from tunesmith.evaluate.verdict import NextStep
-from tunesmith.evaluate.words import listed, number
+from tunesmith.evaluate.words import capital, listed, number
 from tunesmith.runs import next_step
 
 Ahead = Callable[[Words, Words], Difference]
@@ -22,6 +22,7 @@ def proof(contenders: Sequence[Words], pick: Words, ahead: Ahead) -> str:
     """Which of the simple ways `pick` is proven better than, and which of them nothing is proven better than.
     `ahead`: how much better its first is than its second, on the same test rows."""
     cheap = {kind.cheap for kind in registry.usable("modalities").values()}
+    cheap |= {target.simple for target in registry.usable("evaluate.targets").values()}
     simple = [contender for contender in contenders if contender["rung"] in {*SIMPLE, *cheap}]
     said = []
     if unbeaten := [contender for contender in simple if not _beaten(contender, contenders, ahead)]:
@@ -33,7 +34,7 @@ def proof(contenders: Sequence[Words], pick: Words, ahead: Ahead) -> str:
         f"{number(gap['high'], True)})"
         for contender, gap in rest if gap["low"] <= 0 and contender not in unbeaten
     ]  # fmt: skip
-    title = f"{pick['title'][:1].upper()}{pick['title'][1:]}"
+    title = capital(pick["title"])
     if beaten:
         said.append(f"{title} is proven better than {listed(beaten)}.")
     if open_:
@@ -58,13 +59,15 @@ def after_comparison(
     if pick in trained:
         return next_step.made("It is trained already: try it.", next_step.use(Path(pick["run"]), spec))
     if pick["rung"] in ("base", "few_shot"):
-        return next_step.made("Use the base as it is, with examples in its prompt where that is better: train nothing.")
+        shown = any(contender["rung"] == "few_shot" for contender in contenders)
+        examples = ", with examples in its prompt where that is better" if shown else ""
+        return next_step.made(f"Use the base as it is{examples}: train nothing.")
     if not trained:
         told = "See what a linear model on a frozen base reaches on the same rows, which takes seconds."
         return next_step.made(told, next_step.command(spec, "train", "--effort", "quick"))
     best = next((one for one in trained if all(ahead(other, one)["low"] <= 0 for other in trained)), trained[0])
     told = (
-        f"A few lines of scikit-learn make {pick['title']}; it is no model that this program saves. Of those that it "
+        f"A few lines of Python make {pick['title']}; it is no model that this program saves. Of those that it "
         f"does, take {best['title']}, which is trained already."
     )
     return next_step.made(told, next_step.use(Path(best["run"]), spec))

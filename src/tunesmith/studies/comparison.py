@@ -21,7 +21,8 @@ from tunesmith.core.spec import Words
 from tunesmith.evaluate.diagnose import FEW_ROWS
 from tunesmith.evaluate.measured import Difference, paired_difference, with_intervals
 from tunesmith.evaluate.metrics import get
-from tunesmith.evaluate.words import baseline, bytes_, metric, number, seconds
+from tunesmith.evaluate.words import baseline, bytes_, capital, listed, number, seconds
+from tunesmith.evaluate.words import metric as named
 from tunesmith.runs import choose
 from tunesmith.runs.family import family_named, family_of
 from tunesmith.runs.shared_split import SharedSplit
@@ -31,6 +32,8 @@ from tunesmith.studies.series import Study, fitting, make_spec, open_study
 
 TRAINED = ("head", "adapters", "lora", "full", "scratch")
 """Methods of a comparison where it is not told which, as far as they fit the task."""
+_NOTHING = 1e-9
+"""Differences that are none: numbers were added up in another order."""
 TITLES = {
     **{name: baseline(name) for name in ("base", "few_shot", "majority", "tfidf", "nearest_neighbours")},
     "head": f"{baseline('linear_probe')} (head)", "lora": "lora", "full": "full", "scratch": "from scratch",
@@ -128,8 +131,9 @@ def _contender(study: Study, split: SharedSplit, name: str, base: str, short: st
 
 
 def _title(name: str, split: SharedSplit) -> str:
-    """What a contender is called, with the word for what is read here."""
-    return TITLES.get(name, baseline(name))
+    """What a contender is called."""
+    own = family_named(split.family).titles(split.kind, split.words["task"])
+    return own.get(name) or TITLES.get(name) or baseline(name)
 
 
 def _words(split: SharedSplit, name: str, base: str) -> Words:
@@ -167,11 +171,17 @@ def _document(study: Study, split: SharedSplit, contenders: list[Words], points:
     metric, seed = split.metric, int(split.words["seed"])
     found = {one["name"]: read_measured(Path(one["folder"]), split.kind, split.label_names) for one in contenders}
 
+    values = {name: with_intervals(one, [metric], seed=seed).get(metric) for name, one in found.items()}
+    without = [one["title"] for one in contenders if values[one["name"]] is None]
+    contenders = [one for one in contenders if values[one["name"]] is not None]
+    if not contenders:
+        raise RunFailed(f"{named(metric)} is defined for no contender: the answers, or the truth, are all alike.")
+
     def ahead(one: Words, other: Words) -> Difference:
         return paired_difference(found[one["name"]], found[other["name"]], metric, seed=seed)
 
     for below, contender in zip([None, *contenders[:-1]], contenders, strict=True):
-        contender |= with_intervals(found[contender["name"]], [metric], seed=seed)[metric]
+        contender |= values[contender["name"]] or {}
         contender["against_below"] = None
         if below is not None:
             gap = ahead(contender, below)
@@ -187,6 +197,10 @@ def _document(study: Study, split: SharedSplit, contenders: list[Words], points:
     document["proof"] = advice.proof(contenders, pick, ahead)
     document["next_step"] = advice.after_comparison(study.spec, contenders, pick, ahead, document["rows"])
     said = [_recommendation(document, best, pick, gap), document["proof"], _doubt(document), document["more_rows"]]
+    if without:
+        said.append(
+            f"{capital(listed(without))} gave answers of which {named(metric)} is not defined, as all are alike."
+        )
     said = [sentence for sentence in said if sentence]
     document["recommendation"] = " ".join(said)
     document["words"] = [
@@ -212,11 +226,11 @@ def choose_contender(
 
 
 def _word(gap: Difference) -> str:
-    return "better" if gap["low"] > 0 else "worse" if gap["high"] < 0 else "not proven"
+    return "better" if gap["low"] > _NOTHING else "worse" if gap["high"] < -_NOTHING else "not proven"
 
 
 def _recommendation(document: Words, best: Words, pick: Words, gap: Difference) -> str:
-    name = metric(document["metric"])
+    name = named(document["metric"])
     if pick["rung"] not in registry.names("methods"):
         advice = f"Do not fine-tune yet: take {pick['title']}"
     elif pick["rung"] == "head":
@@ -227,8 +241,8 @@ def _recommendation(document: Words, best: Words, pick: Words, gap: Difference) 
     if pick is best:
         return f"{advice}. It has the best {name}, {number(pick['value'])}, and nothing quicker comes near it ({cost})."
     return (
-        f"{advice} ({name} {number(pick['value'])}, {cost}). {best['title']} has {number(best['value'])}, but the "
-        f"difference of {number(gap['difference'], True)} (95 % interval {number(gap['low'], True)} to "
+        f"{advice} ({name} {number(pick['value'])}, {cost}). {capital(best['title'])} has {number(best['value'])}, but "
+        f"the difference of {number(gap['difference'], True)} (95 % interval {number(gap['low'], True)} to "
         f"{number(gap['high'], True)}) may be chance on these test rows, and it costs {seconds(best['seconds'])}."
     )
 
@@ -264,7 +278,7 @@ def more_rows(points: Sequence[Words], name: str) -> str:
     change, low, high = (sign * now * (1 - 2**power) for power in (slope, slope + doubt, slope - doubt))
     low, high = sorted((low, high))
     return (
-        f"Twice the training rows ({2 * int(rows[-1]):,}) would move {metric(name)} of the linear probe by about "
+        f"Twice the training rows ({2 * int(rows[-1]):,}) would move {named(name)} of the linear probe by about "
         f"{number(change, True)} (95 % interval {number(low, True)} to {number(high, True)}), going by how its error "
         f"fell over {len(rows)} parts of the rows. An estimate on validation rows; a fine-tuned model gains alike or "
         "more."

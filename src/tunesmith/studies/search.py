@@ -267,7 +267,8 @@ class _Search:
     def _tell(self, trial: optuna.trial.Trial, seen: Trial, words: Words, error: TunesmithError | None = None) -> None:
         import optuna
 
-        why = seen.why if error is None else error.message
+        undefined = f"{named(self.split.metric)} is not defined on the validation rows" if seen.value is None else None
+        why = error.message if error is not None else undefined or seen.why
         told = {"last": seen.value, "loss": seen.loss, "step": seen.step, "seconds": seen.seconds, "why": why}
         for name, value in told.items():
             trial.set_user_attr(name, value)
@@ -301,8 +302,8 @@ class _Halving(Watch):
                 raise TrialEnds("out of time")
         elif isinstance(event, Evaluated) and self._pruning and round(self._epoch) > self._reported:
             self._reported = round(self._epoch)
-            assert self.trial.value is not None
-            self._optuna.report(self.trial.value, self._reported)
+            if self.trial.value is not None:
+                self._optuna.report(self.trial.value, self._reported)
             if self._optuna.should_prune():
                 raise TrialEnds(f"fell behind after epoch {self._reported}")
 
@@ -368,6 +369,7 @@ def _sentences(document: Words) -> list[str]:
     trials, best, metric = document["trials"], document["best"], named(document["metric"])
     states = {state: sum(t["state"] == state for t in trials) for state in ("complete", "pruned", "fail")}
     first = next((t for t in trials if t["state"] == "complete"), None)
+    watched = document["rows"]["validation"]
     found = [
         f"{len(trials)} trial{'s' * (len(trials) != 1)} in {spoken(document['seconds'])}: {states['complete']} went to "
         f"the end, {states['pruned']} were ended early, {states['fail']} failed.",
@@ -376,7 +378,7 @@ def _sentences(document: Words) -> list[str]:
         f"On the {document['rows']['test']:,} test rows, which no trial has seen, it has {metric} "
         f"{number(document['test']['value'])} (95 % interval {number(document['test']['low'])} to "
         f"{number(document['test']['high'])}).",
-        f"The best of many trials looks better on validation ({document['rows']['validation']:,} rows) than it is: "
+        f"The best of many trials looks better on validation ({watched:,} row{'s' * (watched != 1)}) than it is: "
         "believe the test number.",
         document["verdict"]["worth"]["words"],
     ]  # fmt: skip

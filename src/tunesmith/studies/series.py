@@ -246,7 +246,7 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Evaluated) and event.best:
-            self.trial.value, self.trial.loss = event.metrics[self.metric], event.metrics["loss"]
+            self.trial.value, self.trial.loss = event.metrics.get(self.metric), event.metrics["loss"]
             self.trial.step = event.step
         if isinstance(event, Phase) and event.phase == "evaluate" and event.seconds is None:
             raise TrialEnds("done")

@@ -31,6 +31,7 @@ class BoxTarget(Target):
     constant: ClassVar[str] = "box_prior"
     price: ClassVar[str | None] = None
     has_probabilities: ClassVar[bool] = False
+    by_cheap: ClassVar[bool] = False
     one_answer: ClassVar[bool] = False
     has_thresholds: ClassVar[bool] = True
 

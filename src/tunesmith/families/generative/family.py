@@ -130,5 +130,8 @@ class Generative:
     def contend(self, name: str, words: Words, folder: Path) -> Contention:
         return contend(self, name, words, folder)
 
+    def titles(self, kind: str, task: str) -> dict[str, str]:
+        return {}
+
     def yardsticks(self, task: str) -> list[str]:
         return ["base"]

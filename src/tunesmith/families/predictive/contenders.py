@@ -7,23 +7,30 @@ from pathlib import Path
 import numpy as np
 
 from tunesmith.core import registry
+from tunesmith.core.errors import OptionError
 from tunesmith.core.events import ignore
+from tunesmith.core.files import remove
 from tunesmith.core.measured import Measured
+from tunesmith.core.run import RunFolder
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.data.prepared import PreparedData
 from tunesmith.engine import hardware
 from tunesmith.engine.inference import frozen_features
 from tunesmith.engine.probe import solve
 from tunesmith.engine.protocols import PredictiveTask
+from tunesmith.engine.stop import StopRequest
 from tunesmith.evaluate.measured import compute, value_of
 from tunesmith.evaluate.metrics import higher_is_better
-from tunesmith.families.predictive import simple_baselines
+from tunesmith.evaluate.words import baseline
+from tunesmith.families.predictive import simple_baselines, zero_shot
+from tunesmith.families.predictive.context import PredictiveRun
 from tunesmith.families.predictive.split import fitted_task
-from tunesmith.runs import choose, text_language
-from tunesmith.runs.protocols import Contention
+from tunesmith.runs import choose, spine, text_language
+from tunesmith.runs.protocols import Contention, Family
 from tunesmith.runs.reading import read
 
 LEARNING_CURVE = "learning_curve"
+BASE = "base"
 _NEIGHBOURS = (1, 3, 5, 10, 20, 50)
 _CURVE = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training rows on which the learning curve is measured."""
@@ -33,28 +40,51 @@ def all_contenders() -> dict[str, bool]:
     """Those of every modality and target: name -> whether it looks at a base."""
     simple = [kind.cheap for kind in registry.usable("modalities").values()]
     simple += [target.simple for target in registry.usable("evaluate.targets").values()]
-    return {"majority": False, **{name: False for name in simple if name}, "nearest_neighbours": True}
+    return {"majority": False, **{name: False for name in simple if name}, "nearest_neighbours": True, BASE: True}
 
 
 def yardsticks(task: str) -> list[str]:
     """See `runs.protocols.Family`."""
     plugin = registry.get("tasks", task)
-    targets = (registry.get("evaluate.targets", kind).simple for kind in plugin.kinds)
-    simple = next(filter(None, targets), choose.modality_of(plugin).cheap)
+    targets = [registry.get("evaluate.targets", kind) for kind in plugin.kinds]
+    cheap = choose.modality_of(plugin).cheap if all(target.by_cheap for target in targets) else None
+    simple = next((target.simple for target in targets if target.simple), cheap)
     return ["majority", *([simple] if simple else [])]
 
 
 def usual_contenders(kind: str, task: str) -> list[str]:
     """See `runs.protocols.Family`."""
     one = registry.get("evaluate.targets", kind).one_answer
-    return [*yardsticks(task), *(["nearest_neighbours"] if one else [])]
+    whole = getattr(registry.get("tasks", task), "probe_loss", None) is None  # a base may be trained for it already
+    return [*yardsticks(task), *(["nearest_neighbours"] if one else []), *([BASE] if whole else [])]
 
 
-def contend(name: str, words: Words, folder: Path) -> Contention:
+def titles(kind: str, task: str) -> dict[str, str]:
+    """See `runs.protocols.Family`."""
+    found = {"majority": baseline(registry.get("evaluate.targets", kind).constant)}
+    linear = getattr(registry.get("tasks", task), "probe_loss", None) is not None
+    return found if linear else {**found, "head": "only the last layers (head)"}
+
+
+def contend(family: Family[PredictiveRun], name: str, words: Words, folder: Path) -> Contention:
     """See `runs.protocols.Family`."""
     if name == LEARNING_CURVE:
         return {"points": _learning_curve(words, folder)}, None
+    if name == BASE:
+        return _base(family, words, folder)
     return _neighbours(words, folder) if all_contenders()[name] else _baseline(name, words, folder)
+
+
+def _base(family: Family[PredictiveRun], words: Words, folder: Path) -> Contention:
+    """What the base makes of the test rows as it is. Raises OptionError where it was trained for something else."""
+    remove(folder / "run")  # of one that was cut off
+    begun = RunFolder.create(folder / "run", BASE)
+    run = spine.begin(family, begun, RunSpec.make(words), ignore, StopRequest())
+    answered = zero_shot.logits(run) if run.bundle.zero_shot == "head" else None
+    if answered is None:
+        raise OptionError(f"{words['model']} answers nothing of this kind before it is trained.", "Leave it out.")
+    size = sum(p.numel() * p.element_size() for p in run.bundle.model.parameters())
+    return {"size_bytes": size}, run.measured("test", answered)
 
 
 def _prepared(words: Words, folder: Path) -> tuple[PreparedData, PredictiveTask]:
@@ -68,8 +98,11 @@ def _baseline(name: str, words: Words, folder: Path) -> Contention:
     """What needs no base model: a constant, or a linear model on features that no network makes."""
     prepared, task = _prepared(words, folder)
     widths: list[int] = []
-    found = simple_baselines.of_data(task, prepared, int(words["seed"]), constant=name == "majority", widths=widths)
-    outcome = found[list(found)[-1]]
+    constant = name == "majority"
+    found = simple_baselines.of_data(task, prepared, int(words["seed"]), constant=constant, widths=widths)
+    outcome = next((one for key, one in found.items() if constant or key.startswith(name)), None)
+    if outcome is None:
+        raise OptionError(f"{name} does not fit these rows: nothing that it could go by is there.", "Leave it out.")
     return {"size_bytes": 8 * len(task.label_names or [0]) * (sum(widths) + 1)}, outcome
 
 
@@ -103,7 +136,7 @@ def _neighbours(words: Words, folder: Path) -> Contention:
         return task.measure(told[part][k], truth[part], task.target.tune(on_validation))
 
     def quality(k: int) -> float:
-        return sign * compute(answered("validation", k), [task.metrics[0]])[task.metrics[0]]
+        return sign * compute(answered("validation", k), [task.metrics[0]]).get(task.metrics[0], -sign * np.inf)
 
     counts = [k for k in _NEIGHBOURS if k <= len(answers)]
     told = {name: nearest(splits["train"], answers, splits[name], counts) for name in ("validation", "test")}
@@ -136,8 +169,8 @@ def _learning_curve(words: Words, folder: Path) -> list[Words]:
     order = np.random.default_rng(int(words["seed"])).permutation(train)
     outputs, first = len(task.label_names or [0]), task.metrics[0]
     points = []
-    for share in _CURVE:
-        some = np.sort(order[: max(8, round(share * len(order)))])
+    for size in sorted({min(len(order), max(8, round(share * len(order)))) for share in _CURVE}):
+        some = np.sort(order[:size])
         solution = solve(features[some], targets[some], features[validation], targets[validation],
                          loss=loss, outputs=outputs)  # fmt: skip
         answers = task.decode(solution.logits(features[validation]))

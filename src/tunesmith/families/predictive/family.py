@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -35,6 +36,7 @@ from tunesmith.families.predictive.contenders import (
     LEARNING_CURVE,
     all_contenders,
     contend,
+    titles,
     usual_contenders,
     yardsticks,
 )
@@ -48,6 +50,7 @@ from tunesmith.models.pretrained import quiet_transformers
 from tunesmith.models.virtual import make_room
 from tunesmith.runs import choose, next_step
 from tunesmith.runs.cut_texts import WORDS
+from tunesmith.runs.protocols import Contention
 from tunesmith.runs.reading import read
 from tunesmith.runs.settle import Plan
 from tunesmith.runs.shared_split import SharedSplit
@@ -70,9 +73,9 @@ class Predictive:
     look = staticmethod(plan.look)
     make_split = staticmethod(split.make_split)
     pool = staticmethod(split.pool)
-    contend = staticmethod(contend)
     usual_contenders = staticmethod(usual_contenders)
     yardsticks = staticmethod(yardsticks)
+    titles = staticmethod(titles)
     write = staticmethod(saving.write)
     read_back = staticmethod(saving.read_back)
     evidence = staticmethod(document.evidence)
@@ -212,6 +215,9 @@ class Predictive:
     def measured_by(self, metric: str, split: SharedSplit) -> Words:
         get(metric, split.kind)
         return {}
+
+    def contend(self, name: str, words: Words, folder: Path) -> Contention:
+        return contend(self, name, words, folder)
 
     @property
     def contenders(self) -> Mapping[str, bool]:
