@@ -171,7 +171,7 @@ def test_every_task_goes_on_after_a_kill_with_the_same_bits(task: str, tmp_path:
 @pytest.mark.parametrize(
     "task",
     [
-        pytest.param(task, marks=[] if task in ("object-detection", "question-answering") else [pytest.mark.slow])
+        pytest.param(task, marks=[] if task == "object-detection" else [pytest.mark.slow])
         for task in registry.names("tasks")
     ],
 )
