@@ -25,7 +25,6 @@ BASELINES = {
     "pixel_colours": "the most frequent class of each colour",
     "random": "documents in random order",
     "bm25": "shared words (BM25)",
-    "box_prior": "the most frequent boxes, in every picture",
     "word_tags": "the most frequent tag of each word",
     "nearest_neighbours": "the answers of the rows that are most alike",
     "linear_probe": "a linear model on the frozen base",
