@@ -63,8 +63,11 @@ def ours(files: list[Path], asked: argparse.Namespace, folder: Path) -> dict[str
         for event in events
         if event["event"] == "phase" and event["phase"] == "train" and event["seconds"]
     ]
+    steps = [event for event in events if event["event"] == "step"]
     return {
-        "seconds": seconds, "training": took[-1], "f1": scored(table["predicted"], table["truth"]),
+        "seconds": seconds, "training": took[-1],
+        "rows_a_second": sum(step["rows"] for step in steps) / sum(step["seconds"] for step in steps),
+        "f1": scored(table["predicted"], table["truth"]),
         "unseen_f1": run.document["test"].get("unseen_f1", {}).get("value"), "epochs": run.spec.options["epochs"],
     }  # fmt: skip
 
@@ -117,7 +120,10 @@ def peer(files: list[Path], asked: argparse.Namespace, folder: Path) -> dict[str
     for (words, _), logits, labels in zip(test, found.predictions, found.label_ids, strict=True):
         best = [names[at] for at, label in zip(np.argmax(logits, -1), labels, strict=True) if label != -100]
         given.append([*best, *["O"] * (len(words) - len(best))])
-    return {"seconds": time.perf_counter() - began, "training": took, "f1": scored(given, [tags for _, tags in test])}
+    return {
+        "seconds": time.perf_counter() - began, "training": took,
+        "rows_a_second": len(train) * (asked.epochs or 4) / took, "f1": scored(given, [tags for _, tags in test]),
+    }  # fmt: skip
 
 
 def main() -> None:
