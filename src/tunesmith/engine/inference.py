@@ -26,7 +26,9 @@ from tunesmith.models.model import Model
 TIDY_BATCHES = 16
 """Freed memory is given back every so many batches."""
 SAMPLE = 128
-"""Rows computed in both precisions to see how far they differ."""
+"""Most rows computed in both precisions to see how far they differ; an eighth of fewer, or 32."""
+_MOST_UNSURE = 0.3
+"""Share of the sample from which on computing the unsure ones twice takes longer than computing all in float32."""
 _Answer = TypeVar("_Answer")
 
 
@@ -159,20 +161,28 @@ def run_rows_quickly(
 ) -> np.ndarray:
     """Logits float32 [rows.answer_count, outputs]: in bf16 where the answer is clear, in float32 elsewhere.
 
-    `SAMPLE` rows are computed both ways; twice their largest difference bounds the error of a logit.
-    `unsure(logits, bound)` bool [rows.answer_count] says which answers an error of that size could change.
+    Up to `SAMPLE` rows are computed both ways; twice their largest difference bounds the error of a logit.
+    `unsure(logits, bound)` bool [answers] says which answers an error of that size could change. Where that is so of
+    many of the sample, everything is computed in float32.
     """
-    everything = np.arange(len(rows))
-    with answering(model, "bf16"):
-        logits = run_rows(model, rows, everything, on=on)
-    sample = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))
+    sample = np.linspace(0, len(rows) - 1, min(SAMPLE, max(32, len(rows) // 8))).astype(np.int64)
+    sample = np.unique(sample)
+    rest = np.setdiff1d(np.arange(len(rows)), sample)
     with answering(model, "fp32"):
         exact = run_rows(model, rows, sample, on=on)
-        bound = 2 * float(np.abs(exact - logits[rows.places(sample)]).max())
-        again = _rows_of(rows, unsure(logits, bound)) if np.isfinite(bound) else everything
+    with answering(model, "bf16"):
+        rough = run_rows(model, rows, sample, on=on)
+        bound = 2 * float(np.abs(exact - rough).max())
+        quick = np.isfinite(bound) and unsure(exact, bound).mean() <= _MOST_UNSURE
+        logits = np.empty((rows.answer_count, *exact.shape[1:]), dtype=exact.dtype)
         logits[rows.places(sample)] = exact
-        if len(again):
-            logits[rows.places(again)] = run_rows(model, rows, again, on=on)
+        if quick and len(rest):
+            logits[rows.places(rest)] = run_rows(model, rows, rest, on=on)
+    if quick:
+        rest = np.intersect1d(rest, _rows_of(rows, unsure(logits, bound)))
+    if len(rest):
+        with answering(model, "fp32"):
+            logits[rows.places(rest)] = run_rows(model, rows, rest, on=on)
     return logits
 
 

@@ -26,14 +26,28 @@ def packed(model: nn.Module, rows: int) -> Iterator[None]:
     many rows (tokens) linear layers are given at once.
     """
     replaced: list[nn.Module] = []
+    with _on_one_core():
+        convolutions = list(_convolutions(model))
     try:
-        for module, forward in [*_linear(model, rows), *_convolutions(model)]:
+        for module, forward in [*_linear(model, rows), *convolutions]:
             vars(module)["forward"] = forward
             replaced.append(module)
         yield
     finally:
         for module in replaced:
             vars(module).pop("forward", None)
+
+
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """How weights of convolutions are laid out depends on how many cores there are, and each core computes batches of
+    its own (`engine.inference`): laid out for two, a batch in bf16 took three times as long on one."""
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(cores)
 
 
 def _fits(layer: nn.Module, kind: type[nn.Module]) -> bool:

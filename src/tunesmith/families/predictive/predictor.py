@@ -39,7 +39,9 @@ from tunesmith.runs.load import model_folder
 from tunesmith.runs.reading import OtherData
 
 _MANY = 512
-"""Rows from which on measuring the machine and computing a sample twice is worth it."""
+"""Rows from which on measuring the machine and computing a sample twice is worth it, or"""
+_MANY_TOKENS = 32_768
+"""their tokens, or what a row of another kind is counted in: some 170 pictures."""
 
 
 class AnswerOptions(Options):
@@ -193,12 +195,7 @@ class Model(Shown):
 
     def _quickly(self, rows: Dataset, threshold: float | None, precision: str) -> Any:
         exact = precision == "fp32" or not self.task.target.has_probabilities or self.task.probe_loss is None
-        if exact or len(rows) < _MANY:
-            return self.predictions(rows)
-        if self._precision is None:
-            hidden = self.bundle.model.width
-            self._precision = choose_precision("auto", self._device, hidden, ignore)
-        if self._precision == "fp32":
+        if exact or not len(rows):
             return self.predictions(rows)
 
         def unsure(logits: np.ndarray, bound: float) -> np.ndarray:
@@ -206,8 +203,19 @@ class Model(Shown):
             return self.task.target.unsure(logits, self.task.scores(logits), bound, cuts)
 
         with self.encoded(rows) as encoded:
-            logits = run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device)
+            if self._are_many(encoded):
+                logits = run_rows_quickly(self.bundle.model, encoded, unsure, on=self._device)
+            else:
+                logits = self._exactly(encoded)
             return self.task.decode(logits, encoded.answers, rows)
+
+    def _are_many(self, encoded: EncodedItems) -> bool:
+        """Whether bf16 is worth that some rows are computed in both precisions."""
+        if len(encoded) < _MANY and int(encoded.lengths.sum()) < _MANY_TOKENS:
+            return False
+        if self._precision is None:
+            self._precision = choose_precision("auto", self._device, self.bundle.model.width, ignore)
+        return self._precision != "fp32"
 
     def probabilities(self, data: object) -> np.ndarray:
         """As `predict_proba`; for numbers their values, float64 [n]."""
@@ -227,9 +235,12 @@ class Model(Shown):
         """What the task keeps, float32 [answers, outputs], and how many answers each row has; None: one."""
         if not len(rows):
             return np.zeros((0, *self.bundle.model.outputs)), None
-        with self.encoded(rows) as encoded, answering(self.bundle.model, "fp32"):
-            logits = run_rows(self._kept, encoded, np.arange(len(encoded)), on=self._device)
-            return logits, encoded.answers
+        with self.encoded(rows) as encoded:
+            return self._exactly(encoded), encoded.answers
+
+    def _exactly(self, encoded: EncodedItems) -> np.ndarray:
+        with answering(self.bundle.model, "fp32"):
+            return run_rows(self._kept, encoded, np.arange(len(encoded)), on=self._device)
 
     def _kept(self, batch: dict[str, Tensor]) -> Tensor:
         return self.task.kept(self.bundle.model(batch))
