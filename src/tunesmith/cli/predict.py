@@ -65,6 +65,9 @@ def predict(
     precision: Annotated[
         str, typer.Option(metavar="NAME", help="auto (fast, the same labels) or fp32 (every digit).")
     ] = "auto",
+    allow_urls: Annotated[
+        bool, typer.Option("--allow-urls", help="Fetch pictures at http and https addresses.", show_default=False)
+    ] = False,
     max_new_tokens: MaxNewTokens = None,
     settings: Annotated[
         list[str] | None,
@@ -102,7 +105,7 @@ def predict(
     verify_model(run, verify)
     options = words_of(
         settings, max_new_tokens=max_new_tokens, threshold=threshold, probabilities=probabilities or None,
-        precision=None if precision == "auto" else precision,
+        precision=None if precision == "auto" else precision, allow_urls=allow_urls or None,
     )  # fmt: skip
     if piped:
         _answer_pipe(run, format or "text", options, as_json, asked=bool(texts or data))

@@ -47,6 +47,8 @@ class ImageData(DataModality):
     usual_task: ClassVar[str] = "image-classification"
     suffixes: ClassVar[frozenset[str]] = pictures.SUFFIXES
     batch_rows: ClassVar[int] = 1_000
+    fetches: bool = False
+    """Whether pictures at addresses are asked for (`data.addresses`)."""
 
     def claims(self, profile: Profile) -> float:
         if not profile.cells:
@@ -131,7 +133,8 @@ class ImageData(DataModality):
         faults = [
             (int(row), f"{pictures.shown(str(cells[row]))}: {fault}")
             for row in np.flatnonzero(~(blank | nothing))
-            if (fault := pictures.fault_before_reading(str(cells[row]))) is not None
+            if not (self.fetches and pictures.is_address(str(cells[row])))
+            and (fault := pictures.fault_before_reading(str(cells[row]))) is not None
         ]
         return Cells({role: pa.array(cells, pa.string())}, blank, nothing, faults)
 

@@ -45,7 +45,7 @@ _BEGIN = 132
 _CHUNK = 512
 _AHEAD = 3
 """Pictures that each thread may have read before they are asked for."""
-_ADDRESS = "it is an address, and nothing is fetched: save the picture as a file"
+_ADDRESS = "it is an address, and nothing is fetched: save the picture as a file (or `predict` with --allow-urls)"
 T = TypeVar("T")
 
 

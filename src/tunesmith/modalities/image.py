@@ -13,6 +13,7 @@ from datasets import Dataset
 from tunesmith.core.errors import DataError, Problem
 from tunesmith.core.events import Emit
 from tunesmith.data import pictures
+from tunesmith.data.addresses import fetched
 from tunesmith.data.images import ImageData, thumbs_of
 from tunesmith.data.picture_features import cheap_features
 from tunesmith.data.types import Columns
@@ -48,6 +49,14 @@ class Image(ImageData, Modality):
                 cells.append(_cell(given))
             except pictures.PictureFault as fault:
                 problems.append(Problem(str(fault), row=row))
+        if not problems and self.fetches:
+            found = fetched(cells)
+            problems = [
+                Problem(f"{cell}: {one}", row=row)
+                for row, (cell, one) in enumerate(zip(cells, found, strict=True), 1)
+                if isinstance(one, pictures.PictureFault)
+            ]
+            cells = [str(one) for one in found]
         if not problems:
             faults = enumerate(map(pictures.fault_before_reading, cells), 1)
             problems = [Problem(f"{pictures.shown(cells[row - 1])}: {why}", row=row) for row, why in faults if why]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Unpack, cast
 
 from tunesmith.core.events import Emit, ignore
 from tunesmith.core.files import scratch
@@ -41,6 +41,8 @@ def predict_file(
     reading = {name: words.pop(name) for name in list(words) if name in ReadOptions.model_fields}
     options = options_of(predictor_of(run)[0] if isinstance(run, str | os.PathLike) else type(as_model(run)), words)
     model, other = as_model(run), other_data(run, data, reading)
+    if getattr(options, "allow_urls", False):
+        model = cast(Any, model).fetching()
     texts, decimal = ([], None) if model.columns is None else (model.columns.inputs, model.columns.decimal)
     count = 0
 
@@ -69,15 +71,18 @@ def predict_file(
 
 def predict(
     run: object, data: object, out: str | os.PathLike[str] | None = None, *, threshold: float | None = None,
-    probabilities: bool = False, precision: Literal["auto", "fp32"] = "auto", **sampling: Unpack[SamplingWords],
+    probabilities: bool = False, precision: Literal["auto", "fp32"] = "auto", allow_urls: bool = False,
+    **sampling: Unpack[SamplingWords],
 ) -> Any:  # fmt: skip
     """Answers of a run (or model) for `data`, in the shape of `Model.predict`; with `out`, a file of them.
 
     A file gets all columns of `data` and returns the number of rows; the format is that of its suffix (.csv, .tsv,
-    .xlsx, .jsonl, .parquet). `sampling` is for models that write. Raises DataError, FolderError, OptionError.
+    .xlsx, .jsonl, .parquet). `allow_urls`: pictures at http and https addresses are fetched. `sampling` is for models
+    that write. Raises DataError, FolderError, OptionError.
     """
     words: Words = {**sampling}
     asked = {"threshold": threshold, "probabilities": probabilities or None, "precision": precision}
+    asked["allow_urls"] = allow_urls or None
     words |= {name: value for name, value in asked.items() if value not in (None, "auto")}
     model = as_model(run)
     options_of(type(model), words)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from datasets import Dataset
@@ -20,6 +21,7 @@ from tunesmith.core.options import Options
 from tunesmith.core.spec import Words
 from tunesmith.data import joined, predict_inputs
 from tunesmith.data.answers import beside
+from tunesmith.data.images import ImageData
 from tunesmith.data.predict_inputs import FileRows, as_warning
 from tunesmith.data.prepare import parse_targets, read_rows, refuse_blank
 from tunesmith.data.types import Columns
@@ -53,6 +55,8 @@ class AnswerOptions(Options):
     """auto (fast, the same labels) or fp32 (every digit)."""
     probabilities: bool = False
     """In a table also the probability of every label."""
+    allow_urls: bool = False
+    """Whether pictures at http and https addresses are fetched; never from private networks."""
 
 
 class Model(Shown):
@@ -112,7 +116,7 @@ class Model(Shown):
 
     def predict(
         self, data: object, *, threshold: float | None = None, precision: str = "auto", probabilities: bool = False,
-        emit: Emit = as_warning,
+        allow_urls: bool = False, emit: Emit = as_warning,
     ) -> Any:  # fmt: skip
         """An answer for each text (or pair of texts), in the shape in which they are given.
 
@@ -125,8 +129,12 @@ class Model(Shown):
         number: {"value"}. With `threshold`, a label whose probability is below it is None (abstain),
         and for several labels the threshold replaces the tuned ones. `precision` as in `predicted`. What else is to
         be known (empty texts, texts that are cut, column names that are taken) is a Python warning, or goes to `emit`.
-        Raises DataError for what is no text, or could be meant in two ways.
+        `allow_urls`: pictures at http and https addresses are fetched. Raises DataError for what is no text, or could
+        be meant in two ways.
         """
+        if allow_urls:
+            words = {"threshold": threshold, "precision": precision, "probabilities": probabilities, "emit": emit}
+            return self.fetching().predict(data, **words)  # type: ignore[arg-type]
         found, inputs = self._given(data, emit)
         predict_inputs.warn_of_blanks(self.modality.blanks(inputs), emit)
         self.cut_rows = 0
@@ -135,6 +143,15 @@ class Model(Shown):
         if found.frame is not None:
             return beside(found.frame, answers, self._example(), emit, probabilities)
         return answers[0] if found.one else answers
+
+    def fetching(self) -> Self:
+        """The same model, that fetches pictures at addresses. Raises OptionError where it reads none."""
+        if not isinstance(self.modality, ImageData):
+            raise OptionError(f"allow_urls: this model reads {self.modality.nouns}, and only pictures are fetched.")
+        found = copy.copy(self)
+        found.modality = copy.copy(self.modality)
+        found.modality.fetches = True
+        return found
 
     def _given(self, data: object, emit: Emit = ignore) -> tuple[predict_inputs.Given, dict[str, list[object]]]:
         """What `data` is, and the inputs in it by role."""
@@ -286,7 +303,8 @@ class Model(Shown):
         places: Sequence[tuple[str, int]] | None = None,
     ) -> list[Words]:
         """See `runs.protocols.Predictor`; `asked` are texts, pairs of texts or rows."""
-        rows = Dataset.from_dict(self.modality.inputs(asked, self.columns))
+        modality = self.fetching().modality if options.allow_urls else self.modality
+        rows = Dataset.from_dict(modality.inputs(asked, self.columns))
         return self.predicted(rows, threshold=options.threshold, precision=options.precision)
 
     def rows(self, other: OtherData, cache: Path, emit: Emit) -> Iterator[FileRows]:
