@@ -14,6 +14,8 @@ from tunesmith.evaluate.page import text
 _SHOWN = 9
 _SIDE = 420
 """Pixels of the longer side of a picture on the page."""
+_NAMED = 6
+"""Boxes on a picture, up to which each says its label."""
 _POINTS = 300
 """Of a curve."""
 
@@ -89,7 +91,8 @@ def _mistakes(truth: Boxes, given: Boxes) -> tuple[int, int]:
 
 def _drawn(pixels: np.ndarray, test: BoxMatches, row: int) -> str:
     given, truth = test.answers(row), test.truth[row]
-    told = [f"{test.label_names[label]} {score:.2f}" for label, score in zip(given.labels, given.scores, strict=True)]
+    names = test.label_names if len(given) <= _NAMED else [""] * len(test.label_names)  # their colours say them too
+    told = [f"{names[label]} {score:.2f}".strip() for label, score in zip(given.labels, given.scores, strict=True)]
     share = _SIDE / max(pixels.shape[:2])
     drawn = drawing.boxes(
         drawing.resized(pixels, _SIDE), share * given.boxes, given.labels.tolist(), told, share * truth.boxes
