@@ -24,7 +24,8 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.data.types import ReadOptions, SplitOptions
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Toy
-from tunesmith.runs.choose import families_of, family_of_task, fits_modality, option_models
+from tunesmith.runs.choose import families_of, family_of_task, fits_modality
+from tunesmith.runs.run_options import option_models
 
 NOTHING_TO_MOVE = [("seq2seq", "bitfit")]
 """T5, the base of that toy, has no biases."""

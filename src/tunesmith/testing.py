@@ -30,8 +30,9 @@ from tunesmith.engine.protocols import Toy
 from tunesmith.evaluate.measured import compute
 from tunesmith.evaluate.metrics import higher_is_better
 from tunesmith.models.tiny import encoder as tiny_encoder
-from tunesmith.runs.choose import family_of_task, methods_of, option_models
+from tunesmith.runs.choose import family_of_task, methods_of
 from tunesmith.runs.reading import other_data
+from tunesmith.runs.run_options import option_models
 from tunesmith.runs.train import Run
 
 __all__ = [

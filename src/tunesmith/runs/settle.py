@@ -16,7 +16,7 @@ from tunesmith.core.spec import RunSpec
 from tunesmith.engine.options import EngineOptions
 from tunesmith.engine.protocols import Method, Task
 from tunesmith.engine.setup import Callback
-from tunesmith.runs import choose
+from tunesmith.runs import choose, run_options
 
 T = TypeVar("T", bound=Task)
 
@@ -46,7 +46,7 @@ class Plan(Generic[T]):
     def make_callbacks(self, folder: Path) -> None:
         """The callbacks of the run in `folder`."""
         names = self.spec.callbacks
-        options = resolve(self.spec.options, choose.parts_of(self.spec.task, self.spec.method, names))
+        options = resolve(self.spec.options, run_options.parts_of(self.spec.task, self.spec.method, names))
         self.callbacks = [
             registry.get("callbacks", name)(options[name], engine=self.engine, folder=folder) for name in names
         ]
@@ -62,8 +62,8 @@ def settle(spec: RunSpec, chosen: Mapping[str, object], epochs: int, learning_ra
     """
     spec = spec.model_copy(update=chosen)
     choose.check_method(spec.method, spec.task)
-    choose.check_option_names(spec.task, spec.method, spec.callbacks)
-    options = resolve(spec.options, choose.parts_of(spec.task, spec.method, spec.callbacks))
+    run_options.check_option_names(spec.task, spec.method, spec.callbacks)
+    options = resolve(spec.options, run_options.parts_of(spec.task, spec.method, spec.callbacks))
     task = registry.get("tasks", spec.task)(options["task"])
     method = registry.get("methods", spec.method)(options["method"])
     written = {name: value for part in options.values() for name, value in part.model_dump().items()}

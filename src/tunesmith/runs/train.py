@@ -23,7 +23,7 @@ from tunesmith.data.prepare import keep
 from tunesmith.display.results import RunResults
 from tunesmith.engine.stop import StopRequest
 from tunesmith.models import own_module
-from tunesmith.runs import choose, spine
+from tunesmith.runs import run_options, spine
 from tunesmith.runs.history import versions
 from tunesmith.runs.load import load
 
@@ -71,7 +71,7 @@ def train(
     given = {"data": data, **{name: words.get(name) for name in ("validation", "test")}}
     held = {name: value for name, value in given.items() if value is not None and not isinstance(value, _PATHS)}
     spec = spec_of(None if "data" in held else data, {**words, **dict.fromkeys(held, "(in memory)")})
-    choose.check_words(spec)
+    run_options.check_words(spec)
     name = "data" if "data" in held else Path(spec.data.rstrip("/")).name.split(".")[0]
     folder = RunFolder.create(out, name)
     with folder.lock():
@@ -137,7 +137,7 @@ def make_spec(data: object, words: Mapping[str, object]) -> tuple[RunSpec, objec
     held = data if data is not None and not isinstance(data, str | Path) else None
     memory = {} if held is None else {"data": "(in memory)"}
     spec = spec_of(None if held is not None else data, {**words, **memory})
-    choose.check_words(spec)
+    run_options.check_words(spec)
     return spec, held if held is not None else spec.data
 
 

@@ -21,7 +21,7 @@ from tunesmith.core.renamed import given_words
 from tunesmith.core.spec import RunSpec, Words
 from tunesmith.engine.options import EngineOptions
 from tunesmith.models import catalog
-from tunesmith.runs import choose
+from tunesmith.runs import choose, run_options
 from tunesmith.runs.family import family_named
 
 TUNED = ("learning_rate", "epochs", "batch_size", "weight_decay", "dropout", "rank", "frozen_share")
@@ -186,7 +186,9 @@ def _given(name: str, spec: object, method: str, task: str) -> Domain:
         domain = tuple(values)
     if not values:
         raise OptionError(f"--space {name}: no value is given.")
-    models: dict[str, type[Options]] = choose.option_models(RunSpec(data="", task=task, method=method, callbacks=[]))
+    models: dict[str, type[Options]] = run_options.option_models(
+        RunSpec(data="", task=task, method=method, callbacks=[])
+    )
     for value in values:
         resolve({name: value}, models)
     return domain

@@ -65,13 +65,13 @@ def tasks() -> Listing:
 
 def plugins(seam: str) -> Listing:
     """Name, one line and options of every plugin of a seam; of one that can not be used, `problem` says why."""
-    from tunesmith.runs import choose
+    from tunesmith.runs import run_options
 
     found = []
     for name in registry.names(seam):
         try:
             plugin = registry.get(seam, name)
-            choose.check_option_names(**{seam: [name]} if seam == "callbacks" else {seam.removesuffix("s"): name})
+            run_options.check_option_names(**{seam: [name]} if seam == "callbacks" else {seam.removesuffix("s"): name})
             found.append({"name": name, "summary": plugin.summary, "options": describe(plugin.Options)})
         except OptionError as error:
             found.append({"name": name, "summary": "can not be used", "options": [], "problem": str(error)})

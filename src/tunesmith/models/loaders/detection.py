@@ -140,12 +140,11 @@ def _new_labels(network: Network, labels: int) -> None:
     for name, module in network.named_modules():
         sizes = getattr(module, "out_features", None), getattr(module, "out_channels", None)
         if ("class" in name or name == "head.labels") and {labels, labels + 1} & set(sizes):
-            bias = module.bias.clone() if isinstance(module.bias, torch.Tensor) else None
             with torch.no_grad():
                 assert isinstance(module, nn.Linear | nn.Conv2d)
                 module.weight.normal_(0.0, 0.01)
-                if module.bias is not None and bias is not None:
-                    module.bias.fill_(float(bias.mean()))
+                if module.bias is not None:
+                    module.bias.copy_(module.bias.mean())  # of a network on no device too
 
 
 class Detection:
