@@ -30,11 +30,11 @@ test-fast: $(DEV) ## what takes no second each, for every commit: under 3 minute
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not story and not slow"
 
 .PHONY: test
-test: $(DEV) ## the stories of whole runs too, for what lands: under 8 minutes on two cores
+test: $(DEV) ## the stories of whole runs too, for what lands: under 10 minutes on two cores
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: test-all
-test-all: $(DEV) ## every test, the slow ones too: half an hour
+test-all: $(DEV) ## every test, the slow ones too: an hour
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow"
 
 .PHONY: check

@@ -30,6 +30,9 @@ from tunesmith.runs.run_options import option_models
 NOTHING_TO_MOVE = [("seq2seq", "bitfit")]
 """T5, the base of that toy, has no biases."""
 ON_PICTURES = ("object-detection", "image-segmentation")
+CLASSES = ("full", "lora")
+"""Methods that are tried on classes of pictures each time; on whole pictures it is ..."""
+WHOLE = ("head",)
 WRITE = ("chat", "preference", "seq2seq")
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
@@ -45,7 +48,8 @@ def _tier(case: testing.Case) -> list[pytest.MarkDecorator]:
     pictures, whose networks take long."""
     task, toy, method = case
     repeat = toy and method != next(iter(testing.cases([task])))[2]
-    return [pytest.mark.slow] if repeat or (task in ON_PICTURES and method not in ("head", "lora")) else []
+    tried = WHOLE if task in ON_PICTURES else CLASSES if task == "image-classification" else (method,)
+    return [] if method in tried and not repeat else [pytest.mark.slow]
 
 
 test_every_task_with_every_method = pytest.mark.story(
@@ -172,7 +176,7 @@ def test_every_task_goes_on_after_a_kill_with_the_same_bits(task: str, tmp_path:
 @pytest.mark.parametrize(
     "task",
     [
-        pytest.param(task, marks=[] if task == "object-detection" else [pytest.mark.slow])
+        pytest.param(task, marks=[] if task == "token-classification" else [pytest.mark.slow])
         for task in registry.names("tasks")
     ],
 )

@@ -122,7 +122,7 @@ def test_where_nobody_looks_two_lines_are_said(train: Train, tickets: Any, capfd
     assert f"accuracy {run.metrics['accuracy']:.4f}" in done
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_without_verbose_nothing_is_said(tickets: Any, tiny_model: Path, in_tmp: Path) -> None:
     program = (
         "import tunesmith, json\n"

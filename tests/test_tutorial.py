@@ -153,7 +153,7 @@ def test_the_segmentation_tutorial_works(in_tmp: Path) -> None:
     assert len(list((in_tmp / "answers_masks").iterdir())) == 24
 
 
-@pytest.mark.story
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_tutorial_works(in_tmp: Path, examples: Path, minilm: Path) -> None:
     shutil.copytree(examples, in_tmp / "examples")

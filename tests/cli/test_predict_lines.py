@@ -103,7 +103,7 @@ def test_old_names_go_on_working_with_a_note(run: Run, trained: Path) -> None:
     assert run("predict", trained, "--file", "in.csv", "--data", "other.csv", "--out", "out.csv").code == 2
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_it_quietly(trained: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tunesmith", "predict", str(trained)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

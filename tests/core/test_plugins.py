@@ -211,7 +211,7 @@ def test_the_suite_finds_a_task_that_is_not_learned_and_one_that_is_not_refused(
         testing.check_refused("text-classification", 0, "full", tmp_path / "three")
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_a_package_of_its_own_passes_the_suite(in_tmp: Path) -> None:
     """As its author runs it: in a process that finds the package by its entry points."""
     path = os.pathsep.join([str(EXTRAS), str(Path(registry.__file__).parents[2])])

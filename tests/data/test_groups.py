@@ -39,6 +39,7 @@ def scans(in_tmp: Path) -> Path:
     return in_tmp / "scans"
 
 
+@pytest.mark.slow
 def test_a_group_is_suggested_and_kept_together(scans: Path) -> None:
     found = tunesmith.check(str(scans))
     told = [one["message"] for one in found["warnings"] if one["what"] == "group"]

@@ -63,7 +63,7 @@ def test_the_middle_is_what_a_network_reads(pictures: EncodedPictures) -> None:
     pictures.pixels[:, :2] = pictures.pixels[:, -2:] = 255  # the edge
     assert pictures.inputs(np.array([3]))["pixel_values"].unique().tolist() == [30.0]
     pictures.augmentation = Augmentation(crop=(0.5, 1.0))
-    assert pictures.preview(np.arange(2), 0, 3)[1][0].shape == (4, 4, 3)
+    assert pictures.preview(np.arange(2), 0, 3)[1][0].pixels.shape == (4, 4, 3)
     assert float(pictures.training_batch(np.arange(12), 0, 0)["pixel_values"].max()) == 255
     assert pictures.mirrored(1).inputs(np.array([3]))["pixel_values"].unique().tolist() == [30.0]
 

@@ -68,7 +68,7 @@ def test_a_check_says_what_a_run_will_cost_here(toys: dict[str, Path]) -> None:
     assert found["estimate"]["memory_bytes"] == pytest.approx(made.memory["total"])
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_larger_pictures_take_more(toys: dict[str, Path]) -> None:
     small, large = (
         _plan(toys["object-detection"], "object-detection", device="h100", image_size=side) for side in (64, 128)

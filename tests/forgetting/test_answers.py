@@ -79,11 +79,8 @@ def test_what_a_network_still_answers_is_asked_of_it_as_it_is(task: str, tmp_pat
             toy.train("held", continue_from=str(first.path), callbacks=["distill"])
 
 
-@pytest.mark.story
-@pytest.mark.parametrize(
-    "base",
-    [None, *(pytest.param(name, marks=pytest.mark.slow) for name in ("detr", "rt_detr"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("base", [None, "detr", "rt_detr"])
 def test_boxes_of_other_labels_are_learned_and_the_old_head_tells_what_is_left(
     base: str | None, tmp_path: Path
 ) -> None:

@@ -137,7 +137,7 @@ def test_a_column_is_claimed_by_the_names_in_it(cells: list[Any], claimed: bool)
     assert (Image().claims(profile_table(pa.table({"a": cells}))[0]) > 0) is claimed
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_columns_of_files_and_of_pictures_are_read(folder: Path) -> None:
     """Bytes, what `datasets` makes of an image, pictures of Pillow, and pixels."""
     files = sorted(folder.glob("*/*.png"))
@@ -158,6 +158,7 @@ def test_columns_of_files_and_of_pictures_are_read(folder: Path) -> None:
     assert len({one["audit"]["pictures"]["sizes"]["40 x 30"] for one in found}) == 1
 
 
+@pytest.mark.slow
 def test_the_same_data_elsewhere_is_the_same(folder: Path) -> None:
     first = _check(folder)["audit"]["fingerprint"]
     shutil.move(folder, folder.parent / "moved")
@@ -257,6 +258,7 @@ def test_what_can_not_be_read_is_dropped_where_that_is_asked(folder: Path) -> No
     )
 
 
+@pytest.mark.slow
 def test_names_are_looked_for_below_the_folder_of_their_table(folder: Path) -> None:
     (folder.parent / "train_images").mkdir()
     rows = []

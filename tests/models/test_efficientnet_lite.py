@@ -99,7 +99,7 @@ def test_a_folder_of_it_is_a_base_and_survives_saving(folder: Path, tmp_path: Pa
         assert torch.equal(plainly(pixel_values=pixels, return_dict=False)[0], found.logits)
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_one_import_is_all_that_transformers_needs_for_it(folder: Path, tmp_path: Path) -> None:
     network = AutoModelForImageClassification.from_pretrained(folder)
     network.save_pretrained(tmp_path)

@@ -37,6 +37,7 @@ def test_it_reads_any_text_and_pairs() -> None:
     assert found.last_hidden_state.shape[2] == 128
 
 
+@pytest.mark.slow
 def test_scratch_takes_it_where_no_base_is_asked_for(tmp_path: Path) -> None:
     rows = [{"text": f"{word} {number}", "label": word} for number in range(20) for word in ("good", "bad")]
     assert tunesmith.check(rows, method="scratch")["model"] == "tiny-encoder"

@@ -113,7 +113,7 @@ def test_only_contenders_that_have_a_base_are_named_for_it(
     ]
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_contenders_have_processes_of_their_own_and_are_kept(
     ticket_file: Path, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

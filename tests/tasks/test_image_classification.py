@@ -111,6 +111,7 @@ def test_plain_transformers_gives_the_same_answers(run: tunesmith.Run, photos: P
     assert [network.config.id2label[at] for at in range(3)] == list(run.model.classes_)
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_card_run(run: tunesmith.Run, photos: Path, in_tmp: Path) -> None:
     card = (run.path / "model" / "README.md").read_text(encoding="utf-8")
     for block in card.split("```python\n")[1:]:
@@ -149,6 +150,7 @@ def test_evaluation_knows_the_pictures_that_it_has_learned_from(run: tunesmith.R
     assert found["trained_rows"] == 42
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_weights(photos: Path, in_tmp: Path) -> None:
     """Also what batch normalisation has seen is part of a checkpoint."""
     words: dict[str, Any] = {"epochs": 3, "batch_size": 16, **QUIET}

@@ -193,6 +193,7 @@ def test_boxes_of_several_looks_are_fused() -> None:
     torch.testing.assert_close(found[0, 2:], torch.tensor([0.11, 0.1, 0.51, 0.5]))
 
 
+@pytest.mark.slow
 def test_a_detector_of_transformers_learns_in_smaller_steps(tmp_path: Path) -> None:
     tiny_detectors.write("yolos", tmp_path / "base")
     TOY.base(tmp_path / "other")

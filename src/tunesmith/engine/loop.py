@@ -98,9 +98,8 @@ def _epoch(setup: Setup, engine: _Engine, state: TrainState) -> None:
         if setup.stop.signal and not (last or state.should_stop):
             engine.save(state)
             setup.emit(Paused(state.step, f"stopped by {setup.stop.signal}"))
-            raise Stopped(
-                f"Stopped by {setup.stop.signal} after step {state.step}; saved.", reason="signal", step=state.step
-            )
+            told = f"Stopped by {setup.stop.signal} after step {state.step}; saved."
+            raise Stopped(told, reason="signal", step=state.step)
         if ends_epoch:
             return
 

@@ -11,12 +11,17 @@ from tunesmith.evaluate.page import text
 
 _PIPELINES = {("text", "label"): "text-classification", ("image", "label"): "image-classification"}
 """The pipeline of transformers that gives the same answers, by what the rows are and by what was measured."""
+_TYPED = ("text", "pairs", "question", "tokens")
+"""Kinds of rows that are typed as they are shown."""
 LONGEST = 70
 """Characters of the text in the examples."""
 
 
 def use(evidence: Evidence) -> str:
-    """Lines to copy, with the first short test text where there is one."""
+    """Lines to copy, with the first short test text where there is one; nothing where rows of another package's kind
+    are not typed."""
+    if evidence.kind != "text" and evidence.typed is None and evidence.modality not in (*_TYPED, "image"):
+        return ""
     run = evidence.path or f"runs/{evidence.name}"
     if evidence.kind == "text":
         parts = {

@@ -199,7 +199,7 @@ def test_a_killed_run_ends_as_if_nothing_had_been(
     assert again.document["test"] == whole.document["test"]
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_sigkill_in_a_process_of_its_own(start: Any, train: Train, in_tmp: Path) -> None:
     data = jsonl(in_tmp / "chat.jsonl", CHAT)
     words = {**SHORT, **STEADY, "epochs": 6}

@@ -6,8 +6,6 @@ import copy
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from tunesmith.core.errors import DataError, OptionError, Problem
 from tunesmith.core.events import Decided, ignore
@@ -84,8 +82,7 @@ def _task(run: PredictiveRun, read: Read, with_head: bool, number: int) -> TaskP
     if _stands_apart(path):
         return ApartProbe(run, title, task, data, rows, earlier)
     columns = int(chain.additions(path).get("columns", 0))
-    head = _head(earlier, task).to(run.device)
-    return HeadProbe(run, title, task, data, rows, head, earlier.thresholds, columns)
+    return HeadProbe(run, title, task, data, rows, earlier, columns)
 
 
 def _answers(
@@ -125,17 +122,6 @@ def _encoded(run: PredictiveRun, task: PredictiveTask, data: PreparedData, cache
 def _stands_apart(path: Path) -> bool:
     """Whether what the run learned lies beside a base that this run leaves as it is."""
     return chain.additions(path).get("peft_type") not in (None, "COLUMN")
-
-
-def _head(model: Model, task: PredictiveTask) -> nn.Linear:
-    """The saved head, its answers on the scale of the task's targets."""
-    head = copy.deepcopy(model.bundle.model.head).requires_grad_(False)
-    factor, offset = task.target.units(task.targets)
-    with torch.no_grad():
-        head.weight.mul_(factor)
-        if head.bias is not None:
-            head.bias.mul_(factor).add_(offset)
-    return head
 
 
 def _general(run: PredictiveRun) -> DriftProbe | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,6 +82,17 @@ class TaskProbe(ABC):
         return task.measure(task.decode(logits, self.rows.counts(positions), rows), truth, thresholds)
 
 
+def _head(model: Model, task: PredictiveTask) -> nn.Linear:
+    """The saved head, its answers on the scale of the task's targets."""
+    head = copy.deepcopy(model.bundle.model.head).requires_grad_(False)
+    factor, offset = task.target.units(task.targets)
+    with torch.no_grad():
+        head.weight.mul_(factor)
+        if head.bias is not None:
+            head.bias.mul_(factor).add_(offset)
+    return head
+
+
 class HeadProbe(TaskProbe):
     """The head of the earlier run on the body as it is now."""
 
@@ -88,11 +100,10 @@ class HeadProbe(TaskProbe):
 
     def __init__(
         self, run: PredictiveRun, name: str, task: PredictiveTask, data: PreparedData, rows: EncodedItems,
-        head: nn.Linear,
-        thresholds: np.ndarray | None, columns: int,
+        earlier: Model, columns: int,
     ):  # fmt: skip
         super().__init__(run, name, task, data, rows)
-        self.head, self.thresholds, self.columns = head, thresholds, columns
+        self.head, self.thresholds, self.columns = _head(earlier, task).to(run.device), earlier.thresholds, columns
 
     def look(self, choosing: bool) -> Measured:
         some = self.split(choosing)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tunesmith.core.events import Emit
-from tunesmith.core.files import full_disk_as_oserror, scratch
+from tunesmith.core.files import full_disk_as_oserror, move, scratch
 from tunesmith.engine import batching
 from tunesmith.engine.inference import in_memory, to_device
 from tunesmith.families.predictive.predictor import Model
@@ -45,5 +45,6 @@ def renew(model: Model, other: OtherData, emit: Emit) -> None:
     for path in sorted(folder.glob("*.safetensors")):
         weights = load_file(path)
         known = {name: one.clone() for name, one in found.items() if name in weights}
-        with full_disk_as_oserror():
-            save_file({**weights, **known}, path, metadata={"format": "pt"})
+        with scratch(path.parent) as aside, full_disk_as_oserror():
+            save_file({**weights, **known}, aside / path.name, metadata={"format": "pt"})
+            move(aside / path.name, path)
