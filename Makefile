@@ -34,7 +34,7 @@ test: $(DEV) ## the stories of whole runs too, for what lands: under 10 minutes 
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: test-all
-test-all: $(DEV) ## every test, the slow ones too: an hour
+test-all: $(DEV) ## every test, the slow ones too
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow"
 
 .PHONY: check

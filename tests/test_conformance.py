@@ -44,11 +44,12 @@ def _more(run: tunesmith.Run, toy: Toy) -> None:
 
 
 def _tier(case: testing.Case) -> list[pytest.MarkDecorator]:
-    """Further toys of a task are repeats, but with the first method that fits; and so are most methods on whole
-    pictures, whose networks take long."""
+    """Further toys of a task are repeats, but with the first method that fits; and so are most methods on pictures,
+    whose networks take long, and `qlora` of all that write, which is `lora` on another base."""
     task, toy, method = case
     repeat = toy and method != next(iter(testing.cases([task])))[2]
     tried = WHOLE if task in ON_PICTURES else CLASSES if task == "image-classification" else (method,)
+    repeat = repeat or (method == "qlora" and task != "chat")
     return [] if method in tried and not repeat else [pytest.mark.slow]
 
 

@@ -123,10 +123,8 @@ def kill_at_random(start: Any, command: list[Any], run: Path, chance: random.Ran
     return bool(process.end() == 0)
 
 
-@pytest.mark.story
-@pytest.mark.parametrize(
-    "kills", [2, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])], ids=["2", "50"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.timeout(1800))], ids=["2", "50"])
 def test_sigkill_at_random_moments(
     kills: int, start: Any, command: list[Any], whole: tunesmith.Run, in_tmp: Path, records: Records
 ) -> None:

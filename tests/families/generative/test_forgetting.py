@@ -66,7 +66,7 @@ def test_a_writer_keeps_more_where_it_is_held(
     assert held.metrics["loss"] < held.document["baselines"]["base"]["loss"]["value"]
 
 
-@pytest.mark.story
+@pytest.mark.slow
 def test_writers_beside_one_base_keep_what_each_has_learned(chat: tunesmith.Run, text: str) -> None:
     """Bottleneck adapters and virtual tokens can not be merged: the next task gets its own beside the same base."""
     words = {**SHORT, "method": "adapters", "learning_rate": 1e-2, "epochs": 1}
