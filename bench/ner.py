@@ -68,7 +68,8 @@ def ours(files: list[Path], asked: argparse.Namespace, folder: Path) -> dict[str
         "seconds": seconds, "training": took[-1],
         "rows_a_second": sum(step["rows"] for step in steps) / sum(step["seconds"] for step in steps),
         "f1": scored(table["predicted"], table["truth"]),
-        "unseen_f1": run.document["test"].get("unseen_f1", {}).get("value"), "epochs": run.spec.options["epochs"],
+        "unseen_f1": run.document["test"].get("unseen_f1", {}).get("value"),
+        "epochs": run.folder.load_spec().options["epochs"],
     }  # fmt: skip
 
 
