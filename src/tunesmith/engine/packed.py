@@ -15,6 +15,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from tunesmith.models.norms import folded
+
 _CONVOLVED = (("conv", "norm", "activation"), ("convolution", "normalization", "activation"))
 """What transformers' networks call a convolution, what normalises its results and what follows, done in turn."""
 
@@ -110,10 +112,7 @@ def _convolutions(model: nn.Module) -> Iterator[tuple[nn.Module, Callable[..., A
             continue
         weight, bias, norm, then = layer.weight, layer.bias, *own.get(layer, (None, None))
         if norm is not None:
-            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-            shift = norm.bias - norm.running_mean * scale
-            bias = (shift if bias is None else shift + bias * scale).to(weight.dtype)
-            weight = (weight * scale.view(-1, 1, 1, 1)).to(weight.dtype)
+            weight, bias = folded(layer, norm)
             yield norm, _same
             if _attribute(then)[0] != "none":
                 yield then, _same

@@ -20,6 +20,8 @@ from transformers.modeling_outputs import (
     ImageClassifierOutputWithNoAttention,
 )
 
+from tunesmith.models.norms import folded
+
 
 class EfficientNetLiteConfig(PreTrainedConfig):
     """The defaults are those of Lite0. `hidden_sizes`, `depths`, `kernel_sizes`, `strides` and `expand_ratios` have a
@@ -61,7 +63,7 @@ class _ConvNorm(nn.Module):
             if self._stride > 1:
                 x = functional.pad(x, self._missing(x))
             return self.act(self.norm(self.conv(x)))
-        weight, bias = self._folded()
+        weight, bias = folded(self.conv, self.norm)
 
         def convolved(x: Tensor, ahead: int, padding: tuple[int, int]) -> Tensor:
             return functional.conv2d(x, _with_zeros(weight, ahead), bias, self._stride, padding, 1, self.conv.groups)
@@ -73,22 +75,12 @@ class _ConvNorm(nn.Module):
         of an input and its padding; None where the convolution is not one that can be."""
         if self.norm.training or type(self.conv) is not nn.Conv2d:
             return None
-        weight, bias = self._folded()
+        weight, bias = folded(self.conv, self.norm)
         laid = [
             lay(_with_zeros(weight, ahead), bias, self.conv, self.act)
             for ahead in ((0,) if self._stride == 1 else (0, 1))
         ]
         return lambda x: self._as_same(x, lambda x, ahead, padding: laid[ahead](x, padding))
-
-    def _folded(self) -> tuple[Tensor, Tensor]:
-        """Where statistics stay, the normalisation is a part of the convolution and no pass over its results."""
-        mean, variance = self.norm.running_mean, self.norm.running_var
-        assert mean is not None
-        assert variance is not None
-        kind = self.conv.weight.dtype
-        scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
-        weight = (self.conv.weight * scale.view(-1, 1, 1, 1)).to(kind)
-        return weight, (self.norm.bias - mean * scale).to(kind)
 
     def _as_same(self, x: Tensor, convolved: Callable[[Tensor, int, tuple[int, int]], Tensor]) -> Tensor:
         """Padded as SAME, by the convolution itself where it can be, as a wider copy of `x` takes a tenth of the time:

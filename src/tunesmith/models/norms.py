@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Norms:
@@ -29,6 +29,18 @@ class Norms:
             norm.training = False
         for norm in self._gathering:
             norm.training = training and (norm.weight is None or norm.weight.requires_grad)
+
+
+def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that a normalisation whose statistics stay has become a part of, in the dtype
+    of its weight."""
+    mean, variance, kind = norm.running_mean, norm.running_var, conv.weight.dtype
+    assert mean is not None
+    assert variance is not None
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)
+    shift = norm.bias - mean * scale
+    bias = shift if conv.bias is None else shift + conv.bias * scale
+    return (conv.weight * scale.view(-1, 1, 1, 1)).to(kind), bias.to(kind)
 
 
 def _is_new(norm: nn.modules.batchnorm._BatchNorm) -> bool:
