@@ -271,6 +271,18 @@ def test_a_base_model_that_is_not_finite_is_refused_before_the_first_step(make_s
         train(setup)
 
 
+def leave_memory_for_one_row(model):
+    """Training steps on more than one row run out of memory."""
+    forward = model.forward
+
+    def limited(batch):
+        if len(batch["features"]) > 1 and model.training:
+            raise torch.OutOfMemoryError("no more")
+        return forward(batch)
+
+    model.forward = limited
+
+
 def test_out_of_memory_halves_and_accumulates_to_the_same_gradients(make_setup):
     whole, _ = make_setup("whole", epochs=1)
     whole.model.dropout.p = 0.0
@@ -278,14 +290,7 @@ def test_out_of_memory_halves_and_accumulates_to_the_same_gradients(make_setup):
 
     tight, events = make_setup("tight", epochs=1)
     tight.model.dropout.p = 0.0
-    forward = tight.model.forward
-
-    def limited(batch):
-        if len(batch["features"]) > 1 and tight.model.training:
-            raise torch.OutOfMemoryError("no more")
-        return forward(batch)
-
-    tight.model.forward = limited
+    leave_memory_for_one_row(tight.model)
     train(tight)
     parts = [event.value for event in events if isinstance(event, Decided) and event.what == "batch_parts"]
     assert parts == [2, 4]
@@ -354,7 +359,7 @@ def test_a_full_disk_pauses_with_the_last_checkpoint_intact(make_setup, monkeypa
 
 def test_what_is_compared_in_a_batch_is_computed_again_before_it_is_torn_apart(make_setup):
     setup, events = make_setup("compared", epochs=1)
-    objective, forward = setup.objective, setup.model.forward
+    objective = setup.objective
     able = [True, False, False]
 
     class Compared(type(objective)):
@@ -365,12 +370,7 @@ def test_what_is_compared_in_a_batch_is_computed_again_before_it_is_torn_apart(m
 
     objective.__class__ = Compared
 
-    def limited(batch):
-        if len(batch["features"]) > 1 and setup.model.training:
-            raise torch.OutOfMemoryError("no more")
-        return forward(batch)
-
-    setup.model.forward = limited
+    leave_memory_for_one_row(setup.model)
     train(setup)
     told = [event for event in events if isinstance(event, Decided) and event.what in ("states_kept", "batch_parts")]
     assert [event.value for event in told] == [False, 2, 4]

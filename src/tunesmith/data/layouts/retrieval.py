@@ -27,7 +27,7 @@ from tunesmith.data.part import Hints, Part
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet", ".tsv", ".csv")
 _QRELS = {".tsv", ".txt", ".csv", ".qrels", ".trec"}
-_IDS = ("_id", "id", "doc_id", "docid", "query_id", "qid", "pid", "corpus-id", "query-id", "query_id", "corpus_id")
+_IDS = ("_id", "id", "doc_id", "docid", "query_id", "qid", "pid", "corpus-id", "query-id", "corpus_id")
 _SHOWN = 1_000
 MOST_DOCUMENTS = 50_000
 """Of a corpus in which test queries look for theirs without being asked to."""
